@@ -1,0 +1,68 @@
+//! Runs one simulated BigBlueButton server until it is told to stop.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anteroom_bench::sim::{Config, Sim};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A simulated BigBlueButton server
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    listen: SocketAddr,
+    /// The shared secret; empty accepts calls without a checksum
+    #[arg(long, default_value = "sim-secret")]
+    secret: String,
+    /// The URL that the server takes for its own, without a final slash
+    #[arg(long, default_value = "https://bbb-01.internal.test")]
+    server_url: String,
+    /// Timers run this many times faster
+    #[arg(long, default_value_t = 1.0)]
+    speed: f64,
+    /// The client page keeps scheme and port of its own address, for a demo on another port than 443
+    #[arg(long)]
+    client_uses_port: bool,
+    /// How many received requests are kept in memory
+    #[arg(long, default_value_t = 0)]
+    log_entries_max: usize,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bbb-sim: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> std::io::Result<()> {
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    let sim = Sim::start(Config {
+        listen: options.listen,
+        secret: options.secret,
+        server_url: options.server_url.trim_end_matches('/').to_owned(),
+        speed: options.speed,
+        client_uses_port: options.client_uses_port,
+        log_entries_max: options.log_entries_max,
+        ..Config::default()
+    })
+    .await?;
+    println!("bbb-sim listens on {}", sim.url());
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    sim.stop().await;
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! What Anteroom is tried against: a simulated BigBlueButton server, and the signing that an API client does.
+//!
+//! Nothing in here shares code with the gateway, so that a fault of one cannot hide in the other.
+
+pub mod sign;
+pub mod sim;

@@ -1,0 +1,221 @@
+//! `/bigbluebutton/api/*`: reads a call, lets faults have their way, and hands it to the module that answers it.
+
+use axum::body::{self, Body};
+use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+
+use super::errors::{self, Violation};
+use super::faults::CannedAnswer;
+use super::log::BODY_KEPT_BYTES_MAX;
+use super::params::Params;
+use super::{Shared, answer, checksum, session};
+
+mod create;
+mod info;
+mod join;
+mod recordings;
+mod session_calls;
+mod small;
+mod version;
+
+/// nginx's default limit of a body.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+const FORMS: &[&str] = &["application/x-www-form-urlencoded", "multipart/form-data"];
+const XML: &[&str] = &["application/xml", "text/xml"];
+
+/// One call, read as a whole.
+struct Call {
+    name: String,
+    /// The raw query of the URL, without `?`.
+    query: String,
+    params: Params,
+    is_post: bool,
+    /// The mime type of the body, in lower case; empty when none was sent.
+    mime: String,
+    body: Bytes,
+    /// The `JSESSIONID`s that came along.
+    http_sessions: Vec<String>,
+}
+
+/// Answers a call; the empty name is the version call.
+pub(crate) async fn call(
+    name: &str,
+    parts: Parts,
+    body: Body,
+    entry: u64,
+    shared: &Shared,
+) -> Response {
+    let Ok(body) = body::to_bytes(body, BODY_BYTES_MAX).await else {
+        return answer::page(StatusCode::PAYLOAD_TOO_LARGE);
+    };
+    shared.log.complete(entry, |received| {
+        received.body_bytes = body.len() as u64;
+        received.body = body[..body.len().min(BODY_KEPT_BYTES_MAX)].to_vec();
+    });
+    let delay = shared.faults.api_delay();
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    if let Some(canned) = shared.faults.api_answer(name) {
+        return canned_answer(canned);
+    }
+    let allowed = methods(name);
+    if !allowed.contains(&parts.method) {
+        return wrong_method(allowed);
+    }
+    dispatch(&Call::new(name, &parts, body), shared)
+}
+
+fn dispatch(call: &Call, shared: &Shared) -> Response {
+    match call.name.as_str() {
+        "" => version::version(call, shared),
+        "create" => create::create(call, shared),
+        "join" => join::join(call, shared),
+        "isMeetingRunning" => info::is_meeting_running(call, shared),
+        "getMeetingInfo" => info::meeting_info(call, shared),
+        "getMeetings" => info::meetings(call, shared),
+        "getSessions" => info::sessions(call, shared),
+        "end" => small::end(call, shared),
+        "insertDocument" => small::insert_document(call, shared),
+        "sendChatMessage" => small::send_chat_message(call, shared),
+        "getRecordings" => recordings::list(call, shared),
+        "publishRecordings" | "deleteRecordings" | "updateRecordings" => {
+            recordings::change(call, shared)
+        }
+        "getRecordingTextTracks" => recordings::text_tracks(call, shared),
+        "stuns" => session_calls::stuns(call, shared),
+        "signOut" => session_calls::sign_out(call, shared),
+        "getJoinUrl" => session_calls::join_url(call, shared),
+        _ => answer::failed(&errors::UNKNOWN_CALL),
+    }
+}
+
+fn methods(name: &str) -> &'static [Method] {
+    match name {
+        "join" | "sendChatMessage" | "publishRecordings" | "deleteRecordings" => {
+            &[Method::GET, Method::HEAD]
+        }
+        "insertDocument" => &[Method::POST],
+        _ => &[Method::GET, Method::HEAD, Method::POST],
+    }
+}
+
+fn wrong_method(allowed: &[Method]) -> Response {
+    let mut response = answer::page(StatusCode::METHOD_NOT_ALLOWED);
+    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    if let Ok(value) = HeaderValue::from_str(&names.join(", ")) {
+        response.headers_mut().insert(ALLOW, value);
+    }
+    response
+}
+
+fn canned_answer(canned: CannedAnswer) -> Response {
+    let mut response = Response::new(Body::from(canned.body));
+    *response.status_mut() =
+        StatusCode::from_u16(canned.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Ok(value) = HeaderValue::from_str(&canned.content_type) {
+        response.headers_mut().insert(CONTENT_TYPE, value);
+    }
+    response
+}
+
+impl Call {
+    fn new(name: &str, parts: &Parts, body: Bytes) -> Self {
+        let query = parts.uri.query().unwrap_or_default();
+        let content_type = parts
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let mime = content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        let mut params = Params::parse(query);
+        if parts.method == Method::POST {
+            match mime.as_str() {
+                "application/x-www-form-urlencoded" => {
+                    params.extend(Params::parse(&String::from_utf8_lossy(&body)))
+                }
+                "multipart/form-data" => {
+                    params.extend(Params::parse_multipart(&body, content_type))
+                }
+                _ => {}
+            }
+        }
+        Self {
+            name: name.to_owned(),
+            query: query.to_owned(),
+            params,
+            is_post: parts.method == Method::POST,
+            mime,
+            body,
+            http_sessions: session::http_sessions(&parts.headers),
+        }
+    }
+
+    /// Validates the call: the checksum alone first, then all other rules at once, of which one breach is told.
+    ///
+    /// A call with `presentationUploadExternalUrl` has only that URL validated and nothing else, not even the checksum. That
+    /// is a flaw of the real server, kept because a gateway has to stand before it.
+    fn validate(
+        &self,
+        shared: &Shared,
+        mimes: &[&[&str]],
+        rules: impl FnOnce(&Params) -> Vec<Violation>,
+    ) -> Result<(), Violation> {
+        if let Some(url) = self.params.first("presentationUploadExternalUrl") {
+            return if is_url(url) {
+                Ok(())
+            } else {
+                Err(errors::UPLOAD_URL)
+            };
+        }
+        checksum::check(
+            &self.name,
+            &self.query,
+            self.params.first("checksum"),
+            &shared.config.secret,
+        )?;
+        let mut violations = rules(&self.params);
+        let fits = mimes
+            .iter()
+            .any(|mimes| mimes.contains(&self.mime.as_str()));
+        if self.is_post && !self.body.is_empty() && !fits {
+            violations.push(errors::CONTENT_TYPE);
+        }
+        errors::first(violations)
+    }
+
+    fn meeting_id(&self) -> &str {
+        self.params.first("meetingID").unwrap_or_default()
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(' '))
+}
+
+/// What is asked of a meeting id that was given; an absent one passes here.
+fn id_rules(params: &Params) -> Vec<Violation> {
+    let Some(id) = params.first("meetingID") else {
+        return Vec::new();
+    };
+    let mut violations = Vec::new();
+    if !(2..=256).contains(&id.chars().count()) {
+        violations.push(errors::ID_SIZE);
+    }
+    if id.contains(',') {
+        violations.push(errors::ID_COMMA);
+    }
+    violations
+}

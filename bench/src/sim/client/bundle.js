@@ -1,0 +1,338 @@
+// Takes the same steps as the BigBlueButton 3.0.30 client on its way into a meeting, and shows each of them.
+'use strict';
+
+(() => {
+  const STEPS = [
+    ['version', 'Server found'],
+    ['settings', 'Settings loaded'],
+    ['graphql', 'Meeting data connected'],
+    ['stuns', 'Relay servers listed'],
+    ['sfu', 'Media signalling connected'],
+    ['slide', 'Slide loaded'],
+    ['rtt', 'Round trip measured'],
+  ];
+  const TOKEN_KEY = 'BBB_sessionToken';
+  const RETRIES_MAX = 20;
+  const HEARTBEAT_MS = 10_000;
+  const SILENCE_MS_MAX = 15_000;
+  const FORBIDDEN = 4403;
+
+  const root = document.documentElement;
+  const retryMs = Number(root.dataset.retryMs) || 10_000;
+  const element = (id) => document.getElementById(id);
+
+  const prefix = location.pathname.slice(0, Math.max(0, location.pathname.lastIndexOf('/html5client/')));
+  // The real client leaves the port out and always takes https.
+  const base = (root.dataset.host === 'host' ? location.origin : `https://${location.hostname}`) + prefix;
+  const token = takeToken();
+  const clientSession = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
+
+  const bbb = { apiUrl: null, graphqlUrl: null, sfuUrl: null, slideUrl: null, reconnects: 0 };
+  window.__bbb = bbb;
+
+  const done = new Map();
+  let logoutUrl = null;
+  let leaving = false;
+  let over = null;
+  let rttTimer = null;
+  const links = [];
+
+  function takeToken() {
+    const query = new URLSearchParams(location.search);
+    const given = query.get('sessionToken');
+    if (given) {
+      sessionStorage.setItem(TOKEN_KEY, given);
+      query.delete('sessionToken');
+      const rest = query.toString();
+      history.replaceState(null, '', location.pathname + (rest ? `?${rest}` : ''));
+    }
+    return given || sessionStorage.getItem(TOKEN_KEY) || '';
+  }
+
+  function drawSteps() {
+    for (const [name, title] of STEPS) {
+      const item = document.createElement('li');
+      item.dataset.step = name;
+      for (const [kind, text] of [['mark', '·'], ['name', title], ['detail', 'waiting']]) {
+        const span = document.createElement('span');
+        span.className = kind;
+        span.textContent = text;
+        item.append(span);
+      }
+      element('steps').append(item);
+    }
+  }
+
+  function step(name, ok, detail) {
+    const item = document.querySelector(`[data-step="${name}"]`);
+    item.dataset.ok = String(ok);
+    item.querySelector('.mark').textContent = ok ? '✓' : '✕';
+    item.querySelector('.detail').textContent = detail;
+    item.querySelector('.detail').title = detail;
+    done.set(name, ok);
+    refreshState();
+  }
+
+  function refreshState() {
+    let state = 'connecting';
+    if (over) state = over;
+    else if (STEPS.every(([name]) => done.get(name))) state = 'ready';
+    else if (links.some((link) => link.isRetrying && link.wasUp)) state = 'reconnecting';
+    else if ([...done.values()].includes(false)) state = 'failed';
+    element('state').textContent = state;
+    element('state').dataset.state = state;
+  }
+
+  function banner(text) {
+    element('banner').textContent = text;
+    element('banner').hidden = !text;
+  }
+
+  function showEcho(id, seen) {
+    const rows = [
+      ['server', seen.server], ['path', seen.path], ['host', seen.host], ['origin', seen.origin],
+      ['forwarded for', seen.xForwardedFor], ['cookies', (seen.cookies || []).join(', ')],
+      ['meeting', seen.meetingID], ['user', seen.user],
+    ];
+    element(id).replaceChildren(...rows.flatMap(([name, value]) => {
+      const [term, text] = [document.createElement('dt'), document.createElement('dd')];
+      term.textContent = name;
+      text.textContent = value || '–';
+      return [term, text];
+    }));
+  }
+
+  async function getJson(url, options) {
+    const response = await fetch(url, options);
+    if (!response.ok) throw new Error(`${url} answered ${response.status}`);
+    return response.json();
+  }
+
+  const withToken = (url) => `${url}${url.includes('?') ? '&' : '?'}sessionToken=${encodeURIComponent(token)}`;
+
+  async function attempt(name, action) {
+    try {
+      step(name, true, await action());
+      return true;
+    } catch (error) {
+      step(name, false, error.message);
+      return false;
+    }
+  }
+
+  function loadVersion() {
+    return attempt('version', async () => {
+      const url = `${base}/bigbluebutton/api`;
+      const answer = await getJson(url, { headers: { 'Content-Type': 'application/json' }, credentials: 'omit' });
+      bbb.apiUrl = answer.response.graphqlApiUrl;
+      bbb.graphqlUrl = answer.response.graphqlWebsocketUrl;
+      if (!bbb.apiUrl || !bbb.graphqlUrl) throw new Error(`${url} names no GraphQL addresses`);
+      return url;
+    });
+  }
+
+  let settings = null;
+
+  function loadSettings() {
+    return attempt('settings', async () => {
+      const options = { headers: { 'x-session-token': token }, credentials: 'include' };
+      const data = await getJson(`${bbb.apiUrl}/meetingStaticData`, options);
+      await getJson(`${bbb.apiUrl}/userMetadata`, options);
+      const meeting = data.meeting[0];
+      settings = meeting.clientSettings.clientSettingsJson.public;
+      const user = data.user_current[0];
+      logoutUrl = meeting.logoutUrl;
+      bbb.sfuUrl = settings.kurento.wsUrl;
+      element('meeting').textContent = meeting.name;
+      element('user').textContent = `${user.name} · ${user.role.toLowerCase()}`;
+      document.title = meeting.name;
+      if (user.guestStatus === 'WAIT') banner('A moderator has to let you in.');
+      else if (meeting.bannerText) banner(meeting.bannerText);
+      return `${bbb.apiUrl}/meetingStaticData`;
+    });
+  }
+
+  // A socket that comes back by itself. `handlers.open` sends the first message, `handlers.message` gets each text and calls
+  // `link.up` once all is well.
+  function connect(name, url, protocols, handlers) {
+    const link = { socket: null, tries: 0, isRetrying: false, wasUp: false, heard: 0, beat: null };
+    links.push(link);
+    link.up = (detail) => {
+      if (link.wasUp && link.isRetrying) {
+        bbb.reconnects += 1;
+        element('reconnects').textContent = String(bbb.reconnects);
+      }
+      Object.assign(link, { tries: 0, isRetrying: false, wasUp: true });
+      step(name, true, detail);
+    };
+    link.send = (message) => link.socket.send(JSON.stringify(message));
+    const open = () => {
+      if (leaving || over) return;
+      let socket;
+      try {
+        socket = new WebSocket(url, protocols);
+      } catch (error) {
+        step(name, false, error.message);
+        return;
+      }
+      link.socket = socket;
+      link.heard = Date.now();
+      socket.onopen = () => handlers.open(link);
+      socket.onmessage = (event) => {
+        link.heard = Date.now();
+        handlers.message(link, JSON.parse(event.data));
+      };
+      socket.onclose = (event) => lost(event);
+      link.beat = setInterval(() => {
+        if (socket.readyState !== WebSocket.OPEN) return;
+        if (SILENCE_MS_MAX < Date.now() - link.heard) {
+          socket.onclose = null;
+          socket.close();
+          lost({ code: 0, reason: 'nothing heard' });
+        } else {
+          handlers.beat(link);
+        }
+      }, Math.min(HEARTBEAT_MS, Math.max(retryMs, 1000)));
+    };
+    const lost = (event) => {
+      clearInterval(link.beat);
+      if (leaving || over) return;
+      link.tries += 1;
+      const fatal = event.code === FORBIDDEN || RETRIES_MAX < link.tries;
+      link.isRetrying = !fatal;
+      step(name, false, `${url} closed, ${event.code}${event.reason ? ` ${event.reason}` : ''}`);
+      if (!fatal) setTimeout(open, retryMs);
+    };
+    open();
+    return link;
+  }
+
+  const SUBSCRIPTIONS = {
+    echo: 'subscription Echo { sim_echo { seen received } }',
+    meeting: 'subscription Meeting { meeting { name ended logoutUrl } }',
+    user: 'subscription User { user_current { name role } }',
+    slide: 'subscription CurrentPage { pres_page_curr { num urlsJson } }',
+  };
+
+  function connectGraphql() {
+    connect('graphql', bbb.graphqlUrl, 'graphql-transport-ws', {
+      open: (link) => link.send({
+        type: 'connection_init',
+        payload: { headers: {
+          'X-Session-Token': token,
+          'X-ClientSessionUUID': clientSession,
+          'X-ClientType': 'HTML5',
+          'X-ClientIsMobile': String(/Mobi/.test(navigator.userAgent)),
+        } },
+      }),
+      beat: (link) => link.send({ type: 'ping' }),
+      message: (link, message) => {
+        if (message.type === 'connection_ack') {
+          for (const [id, query] of Object.entries(SUBSCRIPTIONS)) {
+            link.send({ type: 'subscribe', id, payload: { query, variables: {} } });
+          }
+        } else if (message.type === 'ping') {
+          link.send({ type: 'pong' });
+        } else if (message.type === 'next') {
+          receive(link, message.id, message.payload.data);
+        }
+      },
+    });
+  }
+
+  function receive(link, id, data) {
+    if (id === 'echo') {
+      showEcho('echo-graphql', data.sim_echo.seen);
+      link.up(bbb.graphqlUrl);
+    } else if (id === 'slide') {
+      loadSlide(data.pres_page_curr[0].urlsJson.svg);
+    } else if (id === 'meeting' && data.meeting[0].ended) {
+      end('The meeting has ended.');
+    } else if (id === 'meeting') {
+      logoutUrl = data.meeting[0].logoutUrl || logoutUrl;
+    }
+  }
+
+  function loadSlide(url) {
+    bbb.slideUrl = url;
+    const slide = element('slide');
+    slide.onload = () => {
+      slide.hidden = false;
+      element('stage-note').hidden = true;
+      step('slide', true, url);
+    };
+    slide.onerror = () => step('slide', false, `${url} did not load`);
+    slide.src = url;
+  }
+
+  function connectSfu() {
+    connect('sfu', withToken(bbb.sfuUrl), [], {
+      open: (link) => link.send({ id: 'start', type: 'audio', role: 'recv' }),
+      beat: (link) => link.send({ id: 'ping' }),
+      message: (link, message) => {
+        if (message.id !== 'echo') return;
+        showEcho('echo-sfu', message.seen);
+        link.up(bbb.sfuUrl);
+      },
+    });
+  }
+
+  function loadStuns() {
+    return attempt('stuns', async () => {
+      const answer = await getJson(withToken(`${webBase()}/api/stuns`));
+      if (answer.returncode === 'FAILED') throw new Error(answer.message);
+      return [...answer.stunServers, ...answer.turnServers].map((server) => server.url).join(', ');
+    });
+  }
+
+  const webBase = () => {
+    const path = settings.app.bbbWebBase;
+    return path.startsWith('/') ? location.origin + path : path;
+  };
+
+  async function measure() {
+    await attempt('rtt', async () => {
+      const start = performance.now();
+      const response = await fetch(`${webBase()}/rtt-check`, { cache: 'no-store' });
+      if (!response.ok) throw new Error(`rtt-check answered ${response.status}`);
+      return `${(performance.now() - start).toFixed(1)} ms`;
+    });
+    if (!leaving && !over) rttTimer = setTimeout(measure, HEARTBEAT_MS);
+  }
+
+  function closeAll() {
+    clearTimeout(rttTimer);
+    for (const link of links) {
+      clearInterval(link.beat);
+      if (link.socket) link.socket.close(1000);
+    }
+  }
+
+  function end(text) {
+    over = 'ended';
+    banner(text);
+    closeAll();
+    refreshState();
+  }
+
+  async function leave() {
+    leaving = true;
+    closeAll();
+    sessionStorage.removeItem(TOKEN_KEY);
+    if (settings) await fetch(withToken(`${webBase()}/api/signOut`)).catch(() => {});
+    if (logoutUrl) location.assign(logoutUrl);
+    else banner('You have left the meeting.');
+  }
+
+  async function start() {
+    drawSteps();
+    element('leave').addEventListener('click', leave);
+    if (!token) banner('This page was opened without a session. Please join again.');
+    if (!await loadVersion() || !await loadSettings()) return;
+    connectGraphql();
+    connectSfu();
+    await Promise.all([loadStuns(), measure()]);
+  }
+
+  start();
+})();

@@ -1,0 +1,124 @@
+//! Switches that make the server misbehave while it runs.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::world::World;
+
+/// An answer given instead of the real one, whatever was asked.
+#[derive(Clone, Debug)]
+pub struct CannedAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Value of `Content-Type`.
+    pub content_type: String,
+    /// The body, not necessarily of that type.
+    pub body: Vec<u8>,
+}
+
+/// The run-time switches; all of them may be used from any thread, and take effect on the next request.
+pub struct Faults {
+    down: AtomicBool,
+    api: Mutex<ApiFaults>,
+    world: Arc<Mutex<World>>,
+    connections: watch::Sender<u64>,
+    sockets: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct ApiFaults {
+    delay: Duration,
+    every_call: Option<CannedAnswer>,
+    by_call: HashMap<String, CannedAnswer>,
+}
+
+impl Faults {
+    pub(crate) fn new(world: Arc<Mutex<World>>) -> Self {
+        Self {
+            down: AtomicBool::new(false),
+            api: Mutex::default(),
+            world,
+            connections: watch::Sender::new(0),
+            sockets: watch::Sender::new(0),
+        }
+    }
+
+    /// While down, a connection is accepted and closed at once, and those that were open are cut. Meetings stay.
+    pub fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+        if down {
+            self.cut_all();
+        }
+    }
+
+    /// Waits this long before each API answer.
+    pub fn set_api_delay(&self, delay: Duration) {
+        self.api().delay = delay;
+    }
+
+    /// Answers every API call, the version call included, with this; `None` ends it.
+    pub fn set_api_answer(&self, answer: Option<CannedAnswer>) {
+        self.api().every_call = answer;
+    }
+
+    /// Answers calls of this name with this; `None` ends it. Goes before what is set for every call.
+    pub fn set_call_answer(&self, call: &str, answer: Option<CannedAnswer>) {
+        let mut api = self.api();
+        match answer {
+            Some(answer) => api.by_call.insert(call.to_owned(), answer),
+            None => api.by_call.remove(call),
+        };
+    }
+
+    /// The server starts anew: all meetings and sessions are gone, what was open is cut, the port stays.
+    pub fn restart(&self) {
+        // In this order, so that open sockets break instead of hearing that their meeting has ended.
+        self.cut_all();
+        lock(&self.world).clear();
+    }
+
+    /// Cuts the open WebSockets, and nothing else, without a close frame.
+    pub fn cut_sockets(&self) {
+        self.sockets.send_modify(|cuts| *cuts += 1);
+    }
+
+    fn cut_all(&self) {
+        self.cut_sockets();
+        self.connections.send_modify(|cuts| *cuts += 1);
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.down.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn api_delay(&self) -> Duration {
+        self.api().delay
+    }
+
+    pub(crate) fn api_answer(&self, call: &str) -> Option<CannedAnswer> {
+        let api = self.api();
+        api.by_call.get(call).or(api.every_call.as_ref()).cloned()
+    }
+
+    /// Changes when open connections are to be dropped.
+    pub(crate) fn connection_cuts(&self) -> watch::Receiver<u64> {
+        self.connections.subscribe()
+    }
+
+    /// Changes when open WebSockets are to be dropped.
+    pub(crate) fn socket_cuts(&self) -> watch::Receiver<u64> {
+        self.sockets.subscribe()
+    }
+
+    fn api(&self) -> MutexGuard<'_, ApiFaults> {
+        lock(&self.api)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,112 @@
+//! Documents: uploads, and the pages made from them.
+
+use aws_lc_rs::digest;
+use axum::body::Body;
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use http_body_util::BodyExt;
+
+use super::meeting::Meeting;
+use super::{Shared, answer};
+use crate::sign::to_hex;
+
+/// bbb-web's `maxFileSizeUpload`.
+const UPLOAD_BYTES_MAX: u64 = 30_000_000;
+
+/// A document of one empty page.
+pub(crate) const DEFAULT_PDF: &str = "%PDF-1.4\n\
+    1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n\
+    2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n\
+    3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 640 360]>>endobj\n\
+    trailer<</Root 1 0 R>>\n%%EOF\n";
+
+/// Takes an upload as a stream and keeps only its size and SHA-256, in the log. The size is judged by `Content-Length`
+/// before anything is read, and what has none counts as too large, as it does with nginx and bbb-web.
+pub(crate) async fn upload(parts: &Parts, mut body: Body, entry: u64, shared: &Shared) -> Response {
+    let length = parts
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if !length.is_some_and(|length| 0 < length && length <= UPLOAD_BYTES_MAX) {
+        let mut response = answer::page(StatusCode::PAYLOAD_TOO_LARGE);
+        response
+            .headers_mut()
+            .insert("x-file-too-large", HeaderValue::from_static("1"));
+        return response;
+    }
+    let mut hash = digest::Context::new(&digest::SHA256);
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            shared
+                .log
+                .complete(entry, |received| received.body_bytes = bytes);
+            return answer::page(StatusCode::BAD_REQUEST);
+        };
+        if let Some(data) = frame.data_ref() {
+            bytes += data.len() as u64;
+            hash.update(data);
+        }
+    }
+    let sha256 = to_hex(hash.finish().as_ref());
+    shared.log.complete(entry, |received| {
+        received.body_bytes = bytes;
+        received.body_sha256 = Some(sha256);
+    });
+    answer::text(StatusCode::OK, "text/html;charset=utf-8", "upload-success")
+}
+
+/// A page of a document: `<int id>/<int id>/<presentation id>/svg|thumbnail|textfiles/<number>`. Like BBB before 3.0.27 it
+/// asks for no session.
+pub(crate) fn page(path: &str, shared: &Shared) -> Response {
+    let parts: Vec<&str> = path.split('/').collect();
+    let [int_id, again, presentation, kind, number] = parts[..] else {
+        return answer::page(StatusCode::NOT_FOUND);
+    };
+    let world = shared.world();
+    let meeting = world
+        .by_int_id(int_id)
+        .filter(|meeting| int_id == again && meeting.presentation_id == presentation);
+    let (Some(meeting), Ok(number)) = (meeting, number.parse::<u32>()) else {
+        return answer::page(StatusCode::NOT_FOUND);
+    };
+    let mut response = match kind {
+        "svg" | "thumbnail" => {
+            answer::text(StatusCode::OK, "image/svg+xml", drawing(meeting, number))
+        }
+        "textfiles" => answer::text(StatusCode::OK, "text/plain", format!("Page {number}\n")),
+        _ => return answer::page(StatusCode::NOT_FOUND),
+    };
+    response
+        .headers_mut()
+        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+/// The absolute URL of a page, as it is told in GraphQL data.
+pub(crate) fn page_url(meeting: &Meeting, kind: &str, number: u32, shared: &Shared) -> String {
+    let stock = || format!("{}/bigbluebutton/presentation", shared.config.server_url);
+    let base = shared
+        .config
+        .presentation_base_url
+        .clone()
+        .unwrap_or_else(stock);
+    format!(
+        "{base}/{0}/{0}/{1}/{kind}/{number}",
+        meeting.int_id, meeting.presentation_id
+    )
+}
+
+fn drawing(meeting: &Meeting, number: u32) -> String {
+    let name = meeting.name.replace('&', "&amp;").replace('<', "&lt;");
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 360\" width=\"640\" height=\"360\">\
+        <defs><linearGradient id=\"g\" x2=\"1\" y2=\"1\"><stop stop-color=\"#0f2f4f\"/>\
+        <stop offset=\"1\" stop-color=\"#0f70d7\"/></linearGradient></defs>\
+        <rect width=\"640\" height=\"360\" fill=\"url(#g)\"/><g fill=\"#fff\" font-family=\"sans-serif\">\
+        <text x=\"40\" y=\"170\" font-size=\"40\">{name}</text>\
+        <text x=\"40\" y=\"215\" font-size=\"20\" opacity=\".8\">Slide {number}</text></g></svg>"
+    )
+}

@@ -1,0 +1,119 @@
+//! Connections, and which part of the server answers a path.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{Method, Request, StatusCode};
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::{Shared, answer, api, client, presentation, rest, sockets, stopped};
+
+/// Accepts until the server is stopped; then all connections are dropped.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut stop = shared.stop.subscribe();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => accept(accepted, &shared, &mut connections).await,
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+async fn accept<A>(
+    accepted: io::Result<(TcpStream, A)>,
+    shared: &Arc<Shared>,
+    connections: &mut JoinSet<()>,
+) {
+    match accepted {
+        Ok(_) if shared.faults.is_down() => {}
+        Ok((stream, _)) => {
+            // Small frames are to leave at once; a stream that refuses is closed anyway.
+            let _ = stream.set_nodelay(true);
+            connections.spawn(connection(stream, Arc::clone(shared)));
+        }
+        // Out of descriptors, most likely: others have to close first.
+        Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+    }
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+    let mut cuts = shared.faults.connection_cuts();
+    let service = service_fn(|request| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(handle(request, shared).await) }
+    });
+    let mut serving = pin!(
+        http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+    );
+    tokio::select! {
+        // How a connection ended is for its other side to judge.
+        _ = &mut serving => {}
+        _ = cuts.changed() => {}
+    }
+}
+
+async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let entry = shared.log.add(&parts);
+    let body = Body::new(body);
+    let path = parts.uri.path().to_owned();
+    match path.as_str() {
+        "/bigbluebutton" | "/bigbluebutton/" | "/bigbluebutton/api" | "/bigbluebutton/api/" => {
+            api::call("", parts, body, entry, &shared).await
+        }
+        "/bigbluebutton/rtt-check" => answer::text(StatusCode::OK, "text/plain", Body::empty()),
+        "/default.pdf" => {
+            answer::text(StatusCode::OK, "application/pdf", presentation::DEFAULT_PDF)
+        }
+        "/graphql" => sockets::graphql(&mut parts, shared).await,
+        "/bbb-webrtc-sfu" => sockets::sfu(&mut parts, shared).await,
+        "/ws" => sockets::sip(&mut parts, shared).await,
+        "/html5client" => answer::redirect(StatusCode::MOVED_PERMANENTLY, "/html5client/"),
+        _ => by_prefix(&path, parts, body, entry, shared).await,
+    }
+}
+
+async fn by_prefix(
+    path: &str,
+    mut parts: Parts,
+    body: Body,
+    entry: u64,
+    shared: Arc<Shared>,
+) -> Response {
+    if let Some(call) = path.strip_prefix("/bigbluebutton/api/") {
+        return api::call(call, parts, body, entry, &shared).await;
+    }
+    if let Some(file) = path.strip_prefix("/html5client/") {
+        return client::file(file, &shared.client);
+    }
+    if let Some(name) = path.strip_prefix("/api/rest/") {
+        return rest::query(name, &parts, &shared);
+    }
+    if let Some(rest) = path.strip_prefix("/bigbluebutton/presentation/") {
+        return match (&parts.method, rest.strip_suffix("/upload")) {
+            (&Method::POST, Some(_)) => presentation::upload(&parts, body, entry, &shared).await,
+            _ => presentation::page(rest, &shared),
+        };
+    }
+    if path.starts_with("/pad/") {
+        return sockets::pad(&mut parts, shared).await;
+    }
+    answer::page(StatusCode::NOT_FOUND)
+}

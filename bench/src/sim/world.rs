@@ -1,0 +1,250 @@
+//! All that the server remembers: meetings by internal id, session tokens, and HTTP sessions.
+//!
+//! Plain data behind one mutex; nothing in here waits or does I/O.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Instant;
+
+use super::ids;
+use super::meeting::{Meeting, Pace, User};
+use super::modules::Modules;
+use super::params::Params;
+
+/// What a session token stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    /// Internal meeting id.
+    pub(crate) meeting: String,
+    /// Internal user id.
+    pub(crate) user: String,
+    /// The HTTP session that carries the token.
+    http_session: String,
+}
+
+/// What became of a `create`.
+pub(crate) enum Created<'a> {
+    New(&'a Meeting),
+    Existing(&'a Meeting),
+    IdNotUnique,
+    VoiceBridgeTaken,
+}
+
+#[derive(Default)]
+pub(crate) struct World {
+    meetings: BTreeMap<String, Meeting>,
+    sessions: HashMap<String, Session>,
+    /// `JSESSIONID` to the session tokens it carries.
+    http_sessions: HashMap<String, HashSet<String>>,
+    voice_bridges: HashSet<String>,
+    last_create_ms: u64,
+}
+
+impl World {
+    /// Forgets everything, as a restart does. Times of creation go on, so that internal ids stay unique.
+    pub(crate) fn clear(&mut self) {
+        self.meetings.clear();
+        self.sessions.clear();
+        self.http_sessions.clear();
+        self.voice_bridges.clear();
+    }
+
+    pub(crate) fn meetings(&self) -> impl Iterator<Item = &Meeting> {
+        self.meetings.values()
+    }
+
+    /// The meeting whose internal id **begins** with what was given, else the one of that external id. The first half is a
+    /// weakness of BBB that others can rely on.
+    pub(crate) fn find(&self, given: &str) -> Option<&Meeting> {
+        self.find_id(given).and_then(|id| self.meetings.get(&id))
+    }
+
+    pub(crate) fn find_mut(&mut self, given: &str) -> Option<&mut Meeting> {
+        let id = self.find_id(given)?;
+        self.meetings.get_mut(&id)
+    }
+
+    fn find_id(&self, given: &str) -> Option<String> {
+        if given.chars().count() < 2 {
+            return None;
+        }
+        self.with_prefix(given)
+            .or_else(|| self.with_prefix(&ids::meeting_hash(given)))
+            .map(str::to_owned)
+    }
+
+    fn with_prefix(&self, prefix: &str) -> Option<&str> {
+        let (id, _) = self.meetings.range(prefix.to_owned()..).next()?;
+        id.starts_with(prefix).then_some(id.as_str())
+    }
+
+    pub(crate) fn by_int_id(&self, int_id: &str) -> Option<&Meeting> {
+        self.meetings.get(int_id)
+    }
+
+    pub(crate) fn create(
+        &mut self,
+        ext_id: &str,
+        params: &Params,
+        modules: Modules,
+        now: Instant,
+        wall_ms: u64,
+    ) -> Created<'_> {
+        let hash = ids::meeting_hash(ext_id);
+        let prefix = if params.is_true("isBreakout") {
+            ext_id
+        } else {
+            &hash
+        };
+        if let Some(existing) = self.with_prefix(prefix).map(str::to_owned) {
+            let existing = &self.meetings[&existing];
+            let given = (params.text("attendeePW"), params.text("moderatorPW"));
+            let stored = (
+                Some(existing.attendee_pw.as_str()),
+                Some(existing.moderator_pw.as_str()),
+            );
+            return match given == (None, None) || given == stored {
+                true => Created::Existing(existing),
+                false => Created::IdNotUnique,
+            };
+        }
+        let voice_bridge = match params.text("voiceBridge") {
+            Some(bridge) if self.voice_bridges.contains(bridge) => {
+                return Created::VoiceBridgeTaken;
+            }
+            Some(bridge) => bridge.to_owned(),
+            None => self.free_voice_bridge(),
+        };
+        self.voice_bridges.insert(voice_bridge.clone());
+        // Two runs of one external id in the same millisecond would get the same internal id.
+        self.last_create_ms = wall_ms.max(self.last_create_ms + 1);
+        let mut meeting = Meeting::new(ext_id, params, modules, now, self.last_create_ms);
+        meeting.voice_bridge = voice_bridge;
+        Created::New(
+            self.meetings
+                .entry(meeting.int_id.clone())
+                .or_insert(meeting),
+        )
+    }
+
+    /// A bridge that no meeting has; after many tries any bridge, as there are only 90,000.
+    fn free_voice_bridge(&self) -> String {
+        let mut bridge = ids::voice_bridge();
+        for _ in 0..1000 {
+            if !self.voice_bridges.contains(&bridge) {
+                break;
+            }
+            bridge = ids::voice_bridge();
+        }
+        bridge
+    }
+
+    /// Ends a meeting: it and its sessions are gone at once.
+    pub(crate) fn end(&mut self, int_id: &str) {
+        let Some(meeting) = self.meetings.remove(int_id) else {
+            return;
+        };
+        self.voice_bridges.remove(&meeting.voice_bridge);
+        for token in &meeting.tokens {
+            self.close_session(token);
+        }
+    }
+
+    /// Runs the timers.
+    pub(crate) fn tick(&mut self, now: Instant, pace: Pace) {
+        let mut over = Vec::new();
+        for meeting in self.meetings.values_mut() {
+            meeting.forget_left(now, pace);
+            if meeting.is_over(now, pace) {
+                over.push(meeting.int_id.clone());
+            }
+        }
+        for int_id in over {
+            self.end(&int_id);
+        }
+    }
+
+    /// Gives a user of a meeting one more session. The HTTP session is one of `known`, if the server knows any of them, else
+    /// a new one. Returns session token, HTTP session and whether that is new.
+    pub(crate) fn open_session(
+        &mut self,
+        meeting: &str,
+        user: &str,
+        known: &[String],
+    ) -> (String, String, bool) {
+        let token = ids::session_token();
+        let found = known
+            .iter()
+            .find(|id| self.http_sessions.contains_key(*id))
+            .cloned();
+        let is_new = found.is_none();
+        let http_session = found.unwrap_or_else(ids::http_session);
+        self.http_sessions
+            .entry(http_session.clone())
+            .or_default()
+            .insert(token.clone());
+        let session = Session {
+            meeting: meeting.to_owned(),
+            user: user.to_owned(),
+            http_session: http_session.clone(),
+        };
+        self.sessions.insert(token.clone(), session);
+        if let Some(meeting) = self.meetings.get_mut(meeting) {
+            meeting.tokens.push(token.clone());
+        }
+        (token, http_session, is_new)
+    }
+
+    /// Forgets a token, and its HTTP session once that carries no other.
+    pub(crate) fn close_session(&mut self, token: &str) {
+        let Some(session) = self.sessions.remove(token) else {
+            return;
+        };
+        if let Some(tokens) = self.http_sessions.get_mut(&session.http_session) {
+            tokens.remove(token);
+            if tokens.is_empty() {
+                self.http_sessions.remove(&session.http_session);
+            }
+        }
+    }
+
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = (&Session, &Meeting, &User)> {
+        self.sessions.values().filter_map(|session| {
+            let meeting = self.meetings.get(&session.meeting)?;
+            Some((session, meeting, meeting.users.get(&session.user)?))
+        })
+    }
+
+    /// The meeting and user of a token, whoever asks.
+    pub(crate) fn session(&self, token: &str) -> Option<(&Meeting, &User)> {
+        let session = self.sessions.get(token)?;
+        let meeting = self.meetings.get(&session.meeting)?;
+        Some((meeting, meeting.users.get(&session.user)?))
+    }
+
+    /// The meeting and user of a token, if one of these HTTP sessions carries it, or the meeting does not ask for that.
+    pub(crate) fn authorize(
+        &self,
+        token: &str,
+        http_sessions: &[String],
+    ) -> Option<(&Meeting, &User)> {
+        let (meeting, user) = self.session(token)?;
+        let carries = |id: &String| {
+            self.http_sessions
+                .get(id)
+                .is_some_and(|tokens| tokens.contains(token))
+        };
+        (!meeting.needs_http_session || http_sessions.iter().any(carries))
+            .then_some((meeting, user))
+    }
+
+    /// Whoever has this internal user id, in whichever meeting.
+    pub(crate) fn user_anywhere(&self, int_user_id: &str) -> Option<(&Meeting, &User)> {
+        self.meetings
+            .values()
+            .find_map(|meeting| Some((meeting, meeting.users.get(int_user_id)?)))
+    }
+
+    pub(crate) fn meeting_mut(&mut self, int_id: &str) -> Option<&mut Meeting> {
+        self.meetings.get_mut(int_id)
+    }
+}

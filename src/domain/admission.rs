@@ -1,0 +1,82 @@
+//! Admission: may this account have one more room, may this meeting have one more participant?
+//!
+//! Plain computation over counts that the store reads in the transaction that also writes the answer down, so that two
+//! calls cannot both get the last place.
+
+use super::{denial::Denial, limits::Limits, tenant::Tenant};
+
+/// What a tenant has in use at the moment of a `create`, the asking room not among it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RoomUsage {
+    /// Other accounts of the tenant that have rooms.
+    pub other_accounts: u32,
+    /// Rooms of the asking account.
+    pub rooms: u32,
+}
+
+/// Decides whether an account may have one more room.
+///
+/// The account comes before its rooms: whoever may have no room at all is told so.
+///
+/// # Errors
+/// [`Denial::TenantSuspended`], [`Denial::AccountLimitReached`] or [`Denial::RoomLimitReached`].
+pub fn admit_room(tenant: &Tenant, usage: RoomUsage) -> Result<(), Denial> {
+    admit_tenant(tenant)?;
+    if !tenant.limits.accounts.has_room(usage.other_accounts) {
+        return Err(Denial::AccountLimitReached);
+    }
+    if !tenant.limits.rooms.has_room(usage.rooms) {
+        return Err(Denial::RoomLimitReached);
+    }
+    Ok(())
+}
+
+/// Decides whether a meeting that holds `seats` taken seats may give out one more.
+///
+/// `asked` is the `maxParticipants` that the meeting was created with, if its creator gave one.
+///
+/// # Errors
+/// [`Denial::MaxParticipantsReached`].
+pub fn admit_participant(limits: &Limits, asked: Option<u32>, seats: u32) -> Result<(), Denial> {
+    if limits.participants.clamp(asked).has_room(seats) { Ok(()) } else { Err(Denial::MaxParticipantsReached) }
+}
+
+/// Decides whether a tenant is served at all.
+///
+/// # Errors
+/// [`Denial::TenantSuspended`].
+pub fn admit_tenant(tenant: &Tenant) -> Result<(), Denial> {
+    if tenant.suspended { Err(Denial::TenantSuspended) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fixtures::tenant;
+
+    #[test]
+    fn the_first_reason_is_the_one_that_is_told() {
+        let mut tenant = tenant("wagtail"); // 2 accounts, 3 rooms
+        let full = RoomUsage { other_accounts: 2, rooms: 3 };
+        assert_eq!(admit_room(&tenant, full), Err(Denial::AccountLimitReached));
+        assert_eq!(admit_room(&tenant, RoomUsage { other_accounts: 1, ..full }), Err(Denial::RoomLimitReached));
+        assert_eq!(admit_room(&tenant, RoomUsage { other_accounts: 1, rooms: 2 }), Ok(()));
+        tenant.suspended = true;
+        assert_eq!(admit_room(&tenant, RoomUsage::default()), Err(Denial::TenantSuspended));
+    }
+
+    #[test]
+    fn a_meeting_holds_as_many_as_its_creator_and_its_level_both_allow() {
+        let limits = tenant("wagtail").limits; // 4 participants
+        for (asked, seats, admitted) in [
+            (None, 3, true),
+            (None, 4, false),
+            (Some(2), 1, true),
+            (Some(2), 2, false),
+            (Some(9), 3, true),
+            (Some(9), 4, false),
+        ] {
+            assert_eq!(admit_participant(&limits, asked, seats).is_ok(), admitted, "{asked:?}, {seats}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! [`Directory`]: everything the operator configured, immutable. A reload builds a new one and swaps it in.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    host::Host,
+    ids::{PoolId, ServerId, Slug, TenantId},
+    tenant::{Server, Tenant},
+};
+
+/// All tenants and servers, with the look-ups that requests need.
+#[derive(Debug, Default)]
+pub struct Directory {
+    tenants: BTreeMap<TenantId, Arc<Tenant>>,
+    hosts: HashMap<Host, Arc<Tenant>>,
+    servers: BTreeMap<ServerId, Arc<Server>>,
+    slugs: HashMap<Slug, Arc<Server>>,
+    pools: HashMap<PoolId, Vec<Arc<Server>>>,
+}
+
+impl Directory {
+    /// Joins tenants and servers. Of two tenants with one host the later gets it; `config` refuses that before.
+    pub fn new(tenants: Vec<Arc<Tenant>>, servers: Vec<Arc<Server>>) -> Self {
+        let mut directory = Self::default();
+        for tenant in tenants {
+            for host in &tenant.hosts {
+                directory.hosts.insert(host.clone(), Arc::clone(&tenant));
+            }
+            directory.tenants.insert(tenant.id.clone(), tenant);
+        }
+        for server in servers {
+            directory.slugs.insert(server.slug.clone(), Arc::clone(&server));
+            directory.pools.entry(server.pool.clone()).or_default().push(Arc::clone(&server));
+            directory.servers.insert(server.id.clone(), server);
+        }
+        directory
+    }
+
+    /// The tenant of a host; `host` is lower case, without port.
+    #[must_use]
+    pub fn tenant_of_host(&self, host: &str) -> Option<&Arc<Tenant>> {
+        self.hosts.get(host)
+    }
+
+    /// A tenant by its id.
+    #[must_use]
+    pub fn tenant(&self, id: &str) -> Option<&Arc<Tenant>> {
+        self.tenants.get(id)
+    }
+
+    /// All tenants, by id.
+    pub fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.tenants.values()
+    }
+
+    /// A server by its id.
+    #[must_use]
+    pub fn server(&self, id: &str) -> Option<&Arc<Server>> {
+        self.servers.get(id)
+    }
+
+    /// A server by its name in a browser's path.
+    #[must_use]
+    pub fn server_of_slug(&self, slug: &str) -> Option<&Arc<Server>> {
+        self.slugs.get(slug)
+    }
+
+    /// All servers, by id.
+    pub fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
+        self.servers.values()
+    }
+
+    /// The servers of a pool; none for a pool that does not exist.
+    #[must_use]
+    pub fn pool(&self, pool: &PoolId) -> &[Arc<Server>] {
+        self.pools.get(pool).map_or(&[], Vec::as_slice)
+    }
+}

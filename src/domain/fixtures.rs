@@ -1,0 +1,59 @@
+//! Small values for the unit tests of this crate.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    ids::PolicyId,
+    limits::{Limit, Limits, Recording},
+    secret::Secret,
+    tenant::{Credential, Policy, Server, Tenant, Upstream},
+};
+
+/// Limits of a small level: 2 accounts, 3 rooms, 4 participants, an hour.
+pub(crate) fn limits() -> Limits {
+    Limits {
+        accounts: Limit::AtMost(2),
+        rooms: Limit::AtMost(3),
+        participants: Limit::AtMost(4),
+        duration: Limit::AtMost(Duration::from_secs(3600)),
+        recording: Recording::Never,
+        own_domains: Limit::AtMost(0),
+        branding: false,
+        room_retention: Duration::ZERO,
+    }
+}
+
+/// A tenant of that level, at `<id>.meet.example`, with the one secret `tenant-secret`.
+pub(crate) fn tenant(id: &str) -> Tenant {
+    let policy = Policy {
+        id: "small".parse::<PolicyId>().expect("an id"),
+        title: "Small".into(),
+        pool: "members".parse().expect("an id"),
+        limits: limits(),
+    };
+    Tenant {
+        id: id.parse().expect("an id"),
+        name: id.to_owned(),
+        limits: policy.limits.clone(),
+        pool: policy.pool.clone(),
+        policy: Arc::new(policy),
+        hosts: vec![format!("{id}.meet.example").parse().expect("a host")],
+        credentials: vec![Credential { name: "main".into(), secrets: vec![Secret::new("tenant-secret")] }],
+        account_param: None,
+        frontend: None,
+        suspended: false,
+    }
+}
+
+/// A server of a pool, at `<id>.internal.test`.
+pub(crate) fn server(id: &str, pool: &str) -> Server {
+    let authority: http::uri::Authority = format!("{id}.internal.test").parse().expect("legal");
+    Server {
+        id: id.parse().expect("an id"),
+        slug: format!("slug-{id}").parse().expect("an id"),
+        upstream: Upstream { scheme: http::uri::Scheme::HTTPS, authority: authority.clone() },
+        names: vec![authority],
+        secret: Secret::new("server-secret"),
+        pool: pool.parse().expect("an id"),
+    }
+}

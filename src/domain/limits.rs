@@ -1,0 +1,84 @@
+//! [`Limits`]: what a service level allows, as values.
+
+use std::time::Duration;
+
+/// A bound, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit<T> {
+    /// This many or this long, and no more.
+    AtMost(T),
+    /// No bound.
+    Unlimited,
+}
+
+impl<T: Ord + Copy> Limit<T> {
+    /// Whether `taken` places, the asking one not among them, leave room for one more.
+    pub fn has_room(self, taken: T) -> bool {
+        match self {
+            Self::AtMost(limit) => taken < limit,
+            Self::Unlimited => true,
+        }
+    }
+
+    /// The minimum of what was asked for and what is allowed. `None` asks for as much as is allowed.
+    #[must_use]
+    pub fn clamp(self, asked: Option<T>) -> Self {
+        match (self, asked) {
+            (Self::AtMost(limit), Some(asked)) => Self::AtMost(limit.min(asked)),
+            (Self::Unlimited, Some(asked)) => Self::AtMost(asked),
+            (limit, None) => limit,
+        }
+    }
+}
+
+/// Whether a meeting may be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recording {
+    /// Never: the recording parameters are forced off.
+    Never,
+    /// When the `create` of the room asks for it.
+    PerRoom,
+    /// When the `create` asks for it; the level puts no condition on it.
+    AlwaysAllowed,
+}
+
+/// Every number of a service level, after the tenant's own exceptions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Accounts of the tenant that may have rooms at once.
+    pub accounts: Limit<u32>,
+    /// Rooms per account.
+    pub rooms: Limit<u32>,
+    /// Participants per meeting.
+    pub participants: Limit<u32>,
+    /// Length of one meeting, from its creation.
+    pub duration: Limit<Duration>,
+    /// Whether meetings may be recorded.
+    pub recording: Recording,
+    /// Hosts outside the operator's base domains.
+    pub own_domains: Limit<u32>,
+    /// Whether the tenant's branding is applied.
+    pub branding: bool,
+    /// How long a room keeps its place after its meeting has ended.
+    pub room_retention: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_is_clamped_to_what_is_allowed() {
+        use Limit::{AtMost, Unlimited};
+        for (limit, asked, expected) in [
+            (AtMost(10), Some(5), AtMost(5)),
+            (AtMost(10), Some(10), AtMost(10)),
+            (AtMost(10), Some(11), AtMost(10)),
+            (AtMost(10), None, AtMost(10)),
+            (Unlimited, Some(7), AtMost(7)),
+            (Unlimited, None, Unlimited),
+        ] {
+            assert_eq!(limit.clamp(asked), expected, "{limit:?} asked {asked:?}");
+        }
+    }
+}

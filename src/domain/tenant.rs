@@ -1,0 +1,85 @@
+//! [`Tenant`], [`Policy`] and [`Server`]: what the operator wrote down, once it has been found to be sound.
+
+use std::sync::Arc;
+
+use http::uri::{Authority, Scheme};
+
+use super::{
+    host::Host,
+    ids::{PolicyId, PoolId, ServerId, Slug, TenantId},
+    limits::Limits,
+    secret::Secret,
+};
+
+/// A service level.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The name of its file.
+    pub id: PolicyId,
+    /// What people call it.
+    pub title: String,
+    /// Where its meetings run, unless a tenant has a pool of its own.
+    pub pool: PoolId,
+    /// What it allows.
+    pub limits: Limits,
+}
+
+/// One named API credential of a tenant.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// Its name, which is the account of the calls it signs.
+    pub name: Arc<str>,
+    /// The secrets that are good for it, newest first.
+    pub secrets: Vec<Secret>,
+}
+
+/// A customer of the operator.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// The name of its file.
+    pub id: TenantId,
+    /// What people call it.
+    pub name: String,
+    /// The service level it has.
+    pub policy: Arc<Policy>,
+    /// The level's limits with the tenant's exceptions.
+    pub limits: Limits,
+    /// Where its meetings run.
+    pub pool: PoolId,
+    /// Where people find it; the first is its main address.
+    pub hosts: Vec<Host>,
+    /// Who may call the API.
+    pub credentials: Vec<Credential>,
+    /// The create parameter whose values are the accounts, where credentials are not.
+    pub account_param: Option<String>,
+    /// What answers the paths that are not BBB's.
+    pub frontend: Option<Upstream>,
+    /// Whether the operator has suspended it.
+    pub suspended: bool,
+}
+
+/// Where an HTTP server is: scheme (`http` or `https`) and authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Host and, where it is not the scheme's own, port.
+    pub authority: Authority,
+}
+
+/// A BBB server.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Its key below `[servers]`.
+    pub id: ServerId,
+    /// Its name in a browser's path.
+    pub slug: Slug,
+    /// Where it is.
+    pub upstream: Upstream,
+    /// The names under which it may speak of itself in its answers: its address and its `public_url`.
+    pub names: Vec<Authority>,
+    /// Its API secret.
+    pub secret: Secret,
+    /// The pool it belongs to.
+    pub pool: PoolId,
+}

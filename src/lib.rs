@@ -1,0 +1,3 @@
+//! Anteroom: a multi-tenant gateway in front of BigBlueButton.
+
+pub mod domain;
