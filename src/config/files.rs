@@ -1,0 +1,111 @@
+//! [`Reading`]: the files that one part of the configuration was made of, so that a reload reads only what changed.
+
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+/// More than any file of a configuration needs; what is larger was put there by mistake.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A file that changed this little ago may change again without a new time stamp: clocks of file systems are coarse (2 s
+/// on FAT, 10 ms at best on ext4). Such a file is read again by the next reload.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// What tells one version of a file from another without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn new(metadata: &Metadata) -> Self {
+        Self {
+            inode: metadata.ino(),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// A file as it was when it was read.
+#[derive(Debug)]
+struct Seen {
+    path: PathBuf,
+    /// The directory of the file that a symbolic link leads to, for it may change there.
+    target: Option<PathBuf>,
+    /// `None` for a file that was not there, or could not be looked at.
+    stamp: Option<Stamp>,
+    settled: bool,
+}
+
+/// The files that something was made of.
+#[derive(Debug, Default)]
+pub(super) struct Reading(Vec<Seen>);
+
+impl Reading {
+    /// Reads a file as bytes. The error is in words that follow the file's name.
+    pub(super) fn bytes(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+        let metadata = fs::metadata(path);
+        self.0.push(Seen {
+            path: path.to_owned(),
+            target: link_target(path),
+            stamp: metadata.as_ref().ok().map(Stamp::new),
+            settled: metadata.as_ref().is_ok_and(is_settled),
+        });
+        // A pipe or a device would block or never end.
+        if !metadata.map_err(in_words)?.is_file() {
+            return Err("is not a regular file".into());
+        }
+        let mut bytes = Vec::new();
+        File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(in_words)?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(format!("is larger than {FILE_BYTES_MAX} bytes"));
+        }
+        Ok(bytes)
+    }
+
+    /// Whether no file changed since.
+    pub(super) fn is_current(&self) -> bool {
+        self.0.iter().all(|seen| {
+            let stamp = fs::metadata(&seen.path).ok().as_ref().map(Stamp::new);
+            stamp == seen.stamp && (seen.settled || stamp.is_none())
+        })
+    }
+
+    /// The directories of the files.
+    pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().flat_map(|seen| seen.path.parent().into_iter().chain(seen.target.as_deref()))
+    }
+}
+
+fn link_target(path: &Path) -> Option<PathBuf> {
+    if !path.is_symlink() {
+        return None;
+    }
+    Some(fs::canonicalize(path).ok()?.parent()?.to_owned())
+}
+
+fn is_settled(metadata: &Metadata) -> bool {
+    metadata
+        .modified()
+        .ok()
+        .and_then(|modified| SystemTime::now().duration_since(modified).ok())
+        .is_some_and(|age| age > SETTLING)
+}
+
+/// What went wrong with a file, to follow its name.
+pub(super) fn in_words(error: io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "does not exist".into(),
+        io::ErrorKind::PermissionDenied => "may not be read by this user".into(),
+        _ => format!("cannot be read: {error}"),
+    }
+}

@@ -1,0 +1,218 @@
+//! `anteroom.toml`: the gateway and its BBB servers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+};
+
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+use super::{
+    Fault, Listen, Settings, SlugKey,
+    convert::{self, At, Convert, Outcome},
+    keypath::KeyPath,
+    raw,
+    shape::GATEWAY,
+};
+use crate::domain::{
+    host::Host,
+    ids::{PoolId, ServerId, Slug},
+    tenant::Server,
+};
+
+/// The name of the file.
+pub(super) const FILE: &str = "anteroom.toml";
+
+const STORE_URL: &str = "sqlite:var/anteroom.db";
+
+/// What the file says.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Gateway {
+    /// `None` when the file is not there or no TOML: then nothing can be said about pools and base domains.
+    pub settings: Option<Settings>,
+    pub servers: Vec<Arc<Server>>,
+    /// What takes effect at the start only, as text, to tell whether it has changed.
+    pub at_start: Vec<At<String>>,
+    /// The pools that are named, be their servers sound or not.
+    pub pools: BTreeSet<PoolId>,
+}
+
+/// Reads `anteroom.toml`.
+pub(super) fn read(dir: &Path, key: &SlugKey) -> Outcome<Gateway> {
+    convert::read(dir, Path::new(FILE), &GATEWAY, |raw, cx| convert(raw, key, cx))
+}
+
+fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
+    let base_domains = cx.list::<Host>(&"base_domains".into(), &raw.base_domains.unwrap_or_default());
+    let listen = listen(raw.listen, cx);
+    let store_url = store_url(raw.store.and_then(|store| store.url).as_deref().unwrap_or(STORE_URL), cx);
+    let server_ca = raw.upstream.and_then(|upstream| upstream.ca).and_then(|name| {
+        let path = KeyPath::from("upstream.ca");
+        let (file, bytes) = cx.file(&path, &name)?;
+        if CertificateDer::from_pem_slice(&bytes).is_err() {
+            cx.fault(&path, format!("the file {name:?} has no certificate in PEM form"));
+        }
+        Some(file)
+    });
+    if let Some(acme) = raw.acme {
+        check_acme(&acme, cx);
+    }
+    let all = KeyPath::from("servers");
+    let mut census = Census::default();
+    let servers = raw.servers.unwrap_or_default().into_iter();
+    let servers = servers.filter_map(|(id, raw)| server(&all.key(&id), &id, raw, key, &mut census, cx));
+    let servers = servers.map(Arc::new).collect();
+    let base_domains = base_domains.into_iter().map(|host| host.value).collect();
+    let settings = Settings { base_domains, listen, store_url, server_ca };
+    Gateway { at_start: at_start(&settings, cx), settings: Some(settings), servers, pools: census.pools }
+}
+
+fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
+    let Settings { base_domains: _, listen, store_url, server_ca } = settings;
+    [
+        ("listen.https", format!("{:?}", listen.https)),
+        ("listen.http", format!("{:?}", listen.http)),
+        ("listen.admin", format!("{:?}", listen.admin)),
+        ("listen.http2", listen.http2.to_string()),
+        ("store.url", store_url.clone()),
+        ("upstream.ca", format!("{server_ca:?}")),
+    ]
+    .into_iter()
+    .map(|(key, text)| cx.at_path(&key.into(), text))
+    .collect()
+}
+
+impl Gateway {
+    /// Says of each setting that has changed, but takes effect at the start only.
+    pub(super) fn restart_faults(&self, started: &Self) -> impl Iterator<Item = Fault> {
+        let pairs = self.at_start.iter().zip(&started.at_start);
+        let changed = pairs.filter(|(now, then)| now.value != then.value);
+        changed.map(|(now, _)| now.fault(Path::new(FILE), "has changed: takes effect at the next start"))
+    }
+
+    /// The settings, as far as they can change without a start.
+    pub(super) fn settings_after(&self, started: &Self) -> Settings {
+        let base_domains = self.settings.as_ref().map(|settings| settings.base_domains.clone()).unwrap_or_default();
+        let (listen, store_url, server_ca) = started.settings.as_ref().map_or_else(
+            || (Listen::default(), String::new(), None),
+            |s| (s.listen.clone(), s.store_url.clone(), s.server_ca.clone()),
+        );
+        Settings { base_domains, listen, store_url, server_ca }
+    }
+}
+
+fn listen(raw: Option<raw::Listen>, cx: &mut Convert<'_>) -> Listen {
+    let path = KeyPath::from("listen");
+    let present = raw.is_some();
+    let raw = raw.unwrap_or_default();
+    let mut taken = BTreeMap::new();
+    let https = addresses(&path.key("https"), raw.https.unwrap_or_default(), &mut taken, cx);
+    let http = addresses(&path.key("http"), raw.http.unwrap_or_default(), &mut taken, cx);
+    let admin = raw.admin.and_then(|text| address(&path.key("admin"), &text, &mut taken, cx));
+    if present && https.is_empty() && http.is_empty() && !cx.is_faulty(&path) {
+        cx.fault(&path, "needs an address in https or http");
+    }
+    if admin.is_some_and(|address| !address.ip().is_loopback()) {
+        cx.warn(&path.key("admin"), "is not a loopback address: keep it away from public networks");
+    }
+    Listen { https, http, admin, http2: raw.http2.unwrap_or(true) }
+}
+
+/// The addresses that are taken already, and by which key.
+type Taken = BTreeMap<SocketAddr, String>;
+
+fn addresses(list: &KeyPath, texts: Vec<String>, taken: &mut Taken, cx: &mut Convert<'_>) -> Vec<SocketAddr> {
+    let entries = texts.iter().enumerate();
+    entries.filter_map(|(index, text)| address(&cx.entry(list, index), text, taken, cx)).collect()
+}
+
+fn address(path: &KeyPath, text: &str, taken: &mut Taken, cx: &mut Convert<'_>) -> Option<SocketAddr> {
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        cx.fault(path, "must be an address and a port, such as \"0.0.0.0:443\" or \"[::]:443\"");
+        return None;
+    };
+    // Port 0 asks for any free port: two of them are two ports.
+    if address.port() != 0
+        && let Some(other) = taken.insert(address, path.to_string())
+    {
+        cx.fault(path, format!("is the same address as {other}"));
+    }
+    Some(address)
+}
+
+fn store_url(text: &str, cx: &mut Convert<'_>) -> String {
+    // The url is not shown: that of another database may have a password in it.
+    let Some(path) = text.strip_prefix("sqlite:") else {
+        cx.fault(&"store.url".into(), "must be \"sqlite:\" and a path: there is no other store yet");
+        return text.to_owned();
+    };
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.ends_with('/') {
+        cx.fault(&"store.url".into(), "needs the path of a file after \"sqlite:\"");
+    }
+    if path == ":memory:" { text.to_owned() } else { format!("sqlite:{}", cx.dir.join(path).display()) }
+}
+
+fn check_acme(acme: &raw::Acme, cx: &mut Convert<'_>) {
+    let path = KeyPath::from("acme");
+    if let Some(directory) = &acme.directory {
+        let is_https = directory
+            .parse::<http::Uri>()
+            .is_ok_and(|uri| uri.scheme() == Some(&http::uri::Scheme::HTTPS) && uri.authority().is_some());
+        if !is_https {
+            cx.fault(&path.key("directory"), "must be an https:// address");
+        }
+    }
+    let contacts = path.key("contact");
+    for (index, contact) in acme.contact.iter().flatten().enumerate() {
+        if !contact.strip_prefix("mailto:").is_some_and(|address| address.contains('@')) {
+            let entry = cx.entry(&contacts, index);
+            cx.fault(&entry, "must be \"mailto:\" and an address");
+        }
+    }
+    if let Some(root) = &acme.root {
+        let _ = cx.file(&path.key("root"), root);
+    }
+    cx.warn(&path, "ACME is not built yet: every host needs a certificate in certs/");
+}
+
+/// What the servers have been found to hold so far: addresses and slugs by the path of their server.
+#[derive(Default)]
+struct Census {
+    pools: BTreeSet<PoolId>,
+    addresses: BTreeMap<String, String>,
+    slugs: BTreeMap<Slug, String>,
+}
+
+fn server(
+    path: &KeyPath,
+    id: &str,
+    raw: raw::Server,
+    key: &SlugKey,
+    census: &mut Census,
+    cx: &mut Convert<'_>,
+) -> Option<Server> {
+    let id = cx.parse::<ServerId>(path, id);
+    let slug = id.as_ref().map(|id| key.slug(id));
+    let upstream = raw.url.and_then(|text| cx.upstream(&path.key("url"), &text));
+    let public = raw.public_url.and_then(|text| cx.upstream(&path.key("public_url"), &text));
+    let secret = raw.secret.and_then(|text| cx.secret(&path.key("secret"), &text));
+    let pool = raw.pool.and_then(|text| cx.parse::<PoolId>(&path.key("pool"), &text));
+    census.pools.extend(pool.clone());
+    if let Some(upstream) = &upstream {
+        let address = format!("{}://{}", upstream.scheme, upstream.authority);
+        if let Some(other) = census.addresses.insert(address, path.to_string()) {
+            cx.fault(&path.key("url"), format!("is the address of {other} as well"));
+        }
+    }
+    if let Some(other) = slug.clone().and_then(|slug| census.slugs.insert(slug, path.to_string())) {
+        // One pair in 2^40.
+        cx.fault(path, format!("would have the same name in a browser's path as {other}: give it another id"));
+    }
+    let upstream = upstream?;
+    let mut names = vec![upstream.authority.clone()];
+    names.extend(public.map(|public| public.authority).filter(|name| *name != upstream.authority));
+    Some(Server { id: id?, slug: slug?, upstream, names, secret: secret?, pool: pool? })
+}

@@ -1,0 +1,187 @@
+//! What several files must agree on: tenants with their policy, their pool, the base domains and each other.
+
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{Fault, convert::At, document::Line, gateway::Gateway, shape::unknown, tenant::Draft};
+use crate::{
+    domain::{
+        ids::{PolicyId, TenantId},
+        limits::Limit,
+        tenant::{Policy, Tenant},
+    },
+    tls::certs::Certs,
+};
+
+/// The file of a tenant.
+pub(super) fn tenant_file(id: &TenantId) -> PathBuf {
+    PathBuf::from(format!("tenants/{id}.toml"))
+}
+
+/// The file of a policy.
+pub(super) fn policy_file(id: &PolicyId) -> PathBuf {
+    PathBuf::from(format!("policies/{id}.toml"))
+}
+
+/// What the tenants are held against.
+pub(super) struct Rules<'a> {
+    pub gateway: &'a Gateway,
+    /// `None` for a policy that is there, but faulty: what depends on it cannot be said.
+    pub policies: &'a BTreeMap<PolicyId, Option<Arc<Policy>>>,
+}
+
+impl Rules<'_> {
+    /// The policy of a tenant, and everything that does not agree with it or with the gateway.
+    pub(super) fn check(&self, file: &Path, draft: &Draft) -> (Option<&Arc<Policy>>, Vec<Fault>) {
+        let mut faults = Vec::new();
+        let policy = draft.policy.as_ref().and_then(|named| match self.policies.get(&named.value) {
+            Some(policy) => policy.as_ref(),
+            None => {
+                let known: Vec<&str> = self.policies.keys().map(PolicyId::as_str).collect();
+                let what = format!("the policy {:?}", named.value);
+                faults.push(named.fault(file, unknown(&what, named.value.as_str(), &known)));
+                None
+            }
+        });
+        // Without these two nothing is known of pools and base domains.
+        if let Some(settings) = &self.gateway.settings {
+            self.check_pool(file, draft, policy, &mut faults);
+            for host in draft.hosts.iter().filter(|host| settings.base_domains.contains(&host.value)) {
+                faults
+                    .push(host.fault(file, format!("{:?} is a base domain itself; tenants live below it", host.value)));
+            }
+            if let Some(policy) = policy {
+                self.check_own_domains(file, draft, policy, &mut faults);
+            }
+        }
+        (policy, faults)
+    }
+
+    fn check_pool(&self, file: &Path, draft: &Draft, policy: Option<&Arc<Policy>>, faults: &mut Vec<Fault>) {
+        if let Some(pool) = &draft.pool {
+            if !self.gateway.pools.contains(&pool.value) {
+                faults.push(pool.fault(file, format!("no server belongs to the pool {:?}", pool.value)));
+            }
+        } else if let (Some(policy), Some(named)) = (policy, &draft.policy)
+            && !self.gateway.pools.contains(&policy.pool)
+        {
+            faults.push(named.fault(file, format!("no server belongs to its pool {:?}", policy.pool)));
+        }
+    }
+
+    fn check_own_domains(&self, file: &Path, draft: &Draft, policy: &Arc<Policy>, faults: &mut Vec<Fault>) {
+        let Limit::AtMost(allowed) = draft.limits(policy).own_domains else {
+            return;
+        };
+        let bases = self.gateway.settings.as_ref().map_or(&[][..], |settings| &settings.base_domains);
+        let own = draft
+            .hosts
+            .iter()
+            .filter(|host| !bases.iter().any(|base| host.value == *base || host.value.is_below(base)));
+        let allowance = match allowed {
+            0 => "no own domain".to_owned(),
+            1 => "1 own domain".to_owned(),
+            more => format!("{more} own domains"),
+        };
+        for host in own.skip(allowed as usize) {
+            let reason = format!("{:?} is below no base domain, and the level allows {allowance}", host.value);
+            faults.push(host.fault(file, reason));
+        }
+    }
+}
+
+/// What only one tenant can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Claim<'a> {
+    Host(&'a str),
+    Secret(&'a str),
+}
+
+/// Where a claim is written.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    line: Option<Line>,
+    key: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn of<T>(at: &'a At<T>) -> Self {
+        Self { line: at.line, key: &at.key }
+    }
+}
+
+/// Everything a tenant claims, each with its place.
+fn claims(draft: &Draft) -> impl Iterator<Item = (Claim<'_>, Place<'_>)> {
+    let hosts = draft.hosts.iter().map(|host| (Claim::Host(host.value.as_str()), Place::of(host)));
+    let secrets = draft.credentials.iter().flat_map(|credential| &credential.secrets);
+    hosts.chain(secrets.map(|secret| (Claim::Secret(secret.value.reveal()), Place::of(secret))))
+}
+
+/// Whether a tenant claims this.
+pub(super) fn has_claim(draft: &Draft, claim: Claim<'_>) -> bool {
+    claims(draft).any(|(own, _)| own == claim)
+}
+
+/// Finds tenants that claim the same. The one that `holds` it already keeps it, else the first by its id; each of the
+/// others gets a fault.
+pub(super) fn conflicts<'a>(
+    tenants: impl Iterator<Item = (&'a TenantId, &'a Draft)>,
+    holds: impl Fn(&TenantId, Claim<'_>) -> bool,
+) -> Vec<(TenantId, Fault)> {
+    let mut owners: HashMap<Claim<'a>, (&'a TenantId, Place<'a>)> = HashMap::new();
+    let mut losers = Vec::new();
+    for (id, draft) in tenants {
+        for (claim, place) in claims(draft) {
+            let owner = match owners.entry(claim) {
+                Entry::Vacant(free) => {
+                    free.insert((id, place));
+                    continue;
+                }
+                Entry::Occupied(taken) => taken.into_mut(),
+            };
+            // The same secret in two places of one tenant is the business of its own file.
+            if owner.0 == id {
+                continue;
+            }
+            let mut loser = (id, place);
+            if holds(id, claim) {
+                std::mem::swap(owner, &mut loser);
+            }
+            losers.push((loser.0.clone(), conflict(claim, *owner, loser)));
+        }
+    }
+    losers
+}
+
+fn conflict(claim: Claim<'_>, owner: (&TenantId, Place<'_>), loser: (&TenantId, Place<'_>)) -> Fault {
+    let other = tenant_file(owner.0);
+    let reason = match claim {
+        Claim::Host(host) => format!("{host:?} is a host of {} as well", other.display()),
+        Claim::Secret(_) => format!("is the same secret as {} of {}", owner.1.key, other.display()),
+    };
+    Fault { file: tenant_file(loser.0), line: loser.1.line, key: loser.1.key.to_owned(), reason }
+}
+
+/// What works, but hardly as it was meant.
+pub(super) fn warnings(file: &Path, draft: &Draft, tenant: &Tenant, tls: Option<&Certs>) -> Vec<Fault> {
+    let mut warnings = Vec::new();
+    if let Some(certs) = tls {
+        for host in draft.hosts.iter().filter(|host| certs.find(host.value.as_str()).is_none()) {
+            let reason = format!("not served over TLS until certs/{}/ has one or a wildcard does", host.value);
+            warnings.push(host.fault(file, format!("{:?} has no certificate: {reason}", host.value)));
+        }
+    }
+    let named = draft.credentials.len();
+    if let (Limit::AtMost(accounts), None) = (tenant.limits.accounts, &tenant.account_param)
+        && named > accounts as usize
+    {
+        let accounts = if accounts == 1 { "1 account".to_owned() } else { format!("{accounts} accounts") };
+        let line = draft.credentials.iter().flat_map(|c| &c.secrets).filter_map(|s| s.line).min();
+        let reason = format!("{named} secrets are named, but only {accounts} may have rooms at once");
+        warnings.push(Fault { file: file.to_owned(), line, key: "secrets".into(), reason });
+    }
+    warnings
+}

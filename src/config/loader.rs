@@ -1,0 +1,338 @@
+//! [`Loader`]: has the files read, joins what they say, and remembers what is in service.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    Fault, Loaded, Reload, Settings, SlugKey,
+    files::Reading,
+    gateway::{self, Gateway},
+    join::{self, Rules, policy_file, tenant_file},
+    scan::{CERTS, Files, POLICIES, TENANTS},
+    tenant::Draft,
+};
+use crate::{
+    domain::{
+        directory::Directory,
+        ids::{PolicyId, TenantId},
+        tenant::{Policy, Server, Tenant},
+    },
+    tls::certs::{Cert, CertName, Certs},
+};
+
+/// Reads the configuration in a directory, and reads it again when it has changed.
+///
+/// Blocking: with many files it belongs on a thread of its own.
+#[derive(Debug)]
+pub struct Loader {
+    dir: PathBuf,
+    files: Files,
+    /// What went into service last; `None` before the first success.
+    service: Option<Service>,
+    /// The faults of the last join.
+    standing: Vec<Fault>,
+}
+
+/// What is in service.
+#[derive(Debug)]
+struct Service {
+    /// As it was at the start: what it says about listeners and the store holds until the next one.
+    started: Arc<Gateway>,
+    gateway: Arc<Gateway>,
+    settings: Settings,
+    servers: Vec<Arc<Server>>,
+    policies: BTreeMap<PolicyId, Arc<Policy>>,
+    tenants: BTreeMap<TenantId, Serving>,
+    certs: BTreeMap<CertName, Arc<Cert>>,
+    /// `certs` once more, as the handshakes want them.
+    lookup: Certs,
+    warnings: Vec<Fault>,
+}
+
+/// A tenant in service, and the file it was made of.
+#[derive(Debug, Clone)]
+struct Serving {
+    draft: Arc<Draft>,
+    tenant: Arc<Tenant>,
+}
+
+impl Loader {
+    /// A loader of the configuration in this directory. Reads nothing yet.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), files: Files::default(), service: None, standing: Vec::new() }
+    }
+
+    /// Reads everything, and takes it only if all of it is sound.
+    ///
+    /// # Errors
+    /// Every fault of the whole configuration, by file and line.
+    pub fn load(&mut self, key: &SlugKey) -> Result<Loaded, Vec<Fault>> {
+        self.files.refresh(&self.dir, key);
+        let (next, faults) = self.files.join_all();
+        match next {
+            Some(next) if faults.is_empty() => {
+                self.standing.clear();
+                Ok(self.service.insert(next).loaded())
+            }
+            _ => Err(sorted(faults)),
+        }
+    }
+
+    /// Reads what has changed and joins it with the last good version of what is faulty.
+    pub fn reload(&mut self, key: &SlugKey) -> Reload {
+        let changed = self.files.refresh(&self.dir, key);
+        if self.service.is_some() && !changed {
+            return Reload { loaded: None, faults: self.standing.clone() };
+        }
+        let (next, faults) = self.files.join_sound(self.service.as_ref());
+        self.standing = sorted(faults);
+        let loaded = next.and_then(|next| {
+            let news = self.service.as_ref().is_none_or(|service| !service.serves_like(&next));
+            let service = self.service.insert(next);
+            news.then(|| service.loaded())
+        });
+        Reload { loaded, faults: self.standing.clone() }
+    }
+
+    /// The directories in which a change may change the configuration, whether or not they exist now.
+    #[must_use]
+    pub fn watched(&self) -> Vec<PathBuf> {
+        let mut all: BTreeSet<PathBuf> =
+            [POLICIES, TENANTS, CERTS].iter().map(|folder| self.dir.join(folder)).collect();
+        all.insert(self.dir.clone());
+        all.extend(self.files.readings().flat_map(Reading::directories).map(Path::to_owned));
+        all.into_iter().collect()
+    }
+
+    /// The name of the store's own file, in which changes are none of the configuration.
+    pub(super) fn store_name(&self) -> Option<String> {
+        let url = &self.service.as_ref()?.settings.store_url;
+        let path = url.strip_prefix("sqlite:")?.split('?').next()?;
+        Some(Path::new(path).file_name()?.to_string_lossy().into_owned())
+    }
+}
+
+fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
+    let rank = |fault: &Fault| fault.file != Path::new(gateway::FILE);
+    faults.sort_by(|a, b| (rank(a), &a.file, a.line, &a.key).cmp(&(rank(b), &b.file, b.line, &b.key)));
+    faults
+}
+
+impl Files {
+    /// Joins the files as they are, whatever their faults, so that every fault comes to light.
+    fn join_all(&self) -> (Option<Service>, Vec<Fault>) {
+        let mut faults = self.faults();
+        let Some(gateway) = &self.gateway else {
+            return (None, faults);
+        };
+        let policies: BTreeMap<_, _> = self
+            .policies
+            .iter()
+            .map(|(id, entry)| (id.clone(), entry.value.clone().filter(|_| entry.is_sound())))
+            .collect();
+        let rules = Rules { gateway: &gateway.value, policies: &policies };
+        let mut choices = BTreeMap::new();
+        for (id, entry) in &self.tenants {
+            let (policy, more) = rules.check(&tenant_file(id), &entry.value);
+            faults.extend(more);
+            choices.insert(id, Choice { draft: &entry.value, policy: policy.cloned() });
+        }
+        let chosen = choices.iter().map(|(id, choice)| (*id, &**choice.draft));
+        faults.extend(join::conflicts(chosen, |_, _| false).into_iter().map(|(_, fault)| fault));
+        if !faults.is_empty() {
+            return (None, faults);
+        }
+        (Some(self.build(&gateway.value, &policies, &choices, None)), faults)
+    }
+
+    /// Joins what is sound with the last good version of what is not.
+    fn join_sound(&self, service: Option<&Service>) -> (Option<Service>, Vec<Fault>) {
+        let mut faults = self.faults();
+        let sound = self.gateway.as_ref().filter(|entry| entry.is_sound()).map(|entry| &entry.value);
+        let Some(gateway) = sound.or(service.map(|service| &service.gateway)) else {
+            return (None, faults);
+        };
+        if let Some(service) = service {
+            faults.extend(gateway.restart_faults(&service.started));
+        }
+        let policies = self.sound_policies(service, &mut faults);
+        let rules = Rules { gateway, policies: &policies };
+        let mut choices: BTreeMap<&TenantId, Choice<'_>> = BTreeMap::new();
+        for (id, entry) in &self.tenants {
+            let (policy, more) = rules.check(&tenant_file(id), &entry.value);
+            let usable = entry.is_sound() && more.is_empty();
+            faults.extend(more);
+            let current =
+                policy.filter(|_| usable).map(|policy| Choice { draft: &entry.value, policy: Some(policy.clone()) });
+            if let Some(choice) = current.or_else(|| last_good(id, service, &rules)) {
+                choices.insert(id, choice);
+            }
+        }
+        let holds = |id: &TenantId, claim: join::Claim<'_>| {
+            service.and_then(|s| s.tenants.get(id)).is_some_and(|serving| join::has_claim(&serving.draft, claim))
+        };
+        // Whoever loses goes back to the last good version, which may hold what another one has just claimed. Each
+        // tenant goes back once at most, and no two last good versions claim the same.
+        loop {
+            let losers = join::conflicts(choices.iter().map(|(id, choice)| (*id, &**choice.draft)), holds);
+            if losers.is_empty() {
+                break;
+            }
+            let beaten: BTreeSet<TenantId> = losers.iter().map(|(id, _)| id.clone()).collect();
+            faults.extend(losers.into_iter().map(|(_, fault)| fault));
+            for (id, _) in self.tenants.iter().filter(|(id, _)| beaten.contains(*id)) {
+                let now = choices.remove(id);
+                let back = last_good(id, service, &rules);
+                if let Some(back) = back.filter(|b| now.is_none_or(|now| !Arc::ptr_eq(now.draft, b.draft))) {
+                    choices.insert(id, back);
+                }
+            }
+        }
+        (Some(self.build(gateway, &policies, &choices, service)), faults)
+    }
+
+    /// The policies as they are, the last good version of faulty ones, and of those that are gone but still used.
+    fn sound_policies(
+        &self,
+        service: Option<&Service>,
+        faults: &mut Vec<Fault>,
+    ) -> BTreeMap<PolicyId, Option<Arc<Policy>>> {
+        let last = |id: &PolicyId| service.and_then(|service| service.policies.get(id));
+        let mut policies: BTreeMap<_, _> =
+            self.policies.iter().map(|(id, entry)| (id.clone(), entry.sound_or(last(id)))).collect();
+        for (id, policy) in service.into_iter().flat_map(|service| &service.policies) {
+            if policies.contains_key(id) {
+                continue;
+            }
+            let mut users = self.tenants.iter().filter(|(_, entry)| entry.value.names_policy(id));
+            if let Some((user, _)) = users.next() {
+                let reason = format!(
+                    "is gone, but {} still has this policy: its last version stays",
+                    tenant_file(user).display()
+                );
+                faults.push(Fault::of_file(policy_file(id), reason));
+                policies.insert(id.clone(), Some(Arc::clone(policy)));
+            }
+        }
+        policies
+    }
+
+    /// Builds what goes into service, taking over from what is there whatever is the same.
+    fn build(
+        &self,
+        gateway: &Arc<Gateway>,
+        policies: &BTreeMap<PolicyId, Option<Arc<Policy>>>,
+        choices: &BTreeMap<&TenantId, Choice<'_>>,
+        service: Option<&Service>,
+    ) -> Service {
+        let started = service.map_or(gateway, |service| &service.started);
+        let settings = gateway.settings_after(started);
+        let servers = gateway.servers.iter().map(|new| {
+            let old = service.into_iter().flat_map(|service| &service.servers).find(|old| *old == new);
+            Arc::clone(old.unwrap_or(new))
+        });
+        let tenants: BTreeMap<TenantId, Serving> = choices
+            .iter()
+            .filter_map(|(id, choice)| {
+                let old = service.and_then(|service| service.tenants.get(*id));
+                Some(((*id).clone(), choice.serve(id, old)?))
+            })
+            .collect();
+        let certs: BTreeMap<CertName, Arc<Cert>> = self
+            .certs
+            .iter()
+            .filter_map(|(name, entry)| {
+                let last = service.and_then(|service| service.certs.get(name));
+                Some((name.clone(), entry.sound_or(last)?))
+            })
+            .collect();
+        let lookup: Certs = certs.iter().map(|(name, cert)| (name.clone(), Arc::clone(cert))).collect();
+        let tls = (!settings.listen.https.is_empty()).then_some(&lookup);
+        let warnings = self.warnings(&tenants, tls);
+        Service {
+            started: Arc::clone(started),
+            gateway: Arc::clone(gateway),
+            settings,
+            servers: servers.collect(),
+            policies: policies.iter().filter_map(|(id, policy)| Some((id.clone(), policy.clone()?))).collect(),
+            tenants,
+            certs,
+            lookup,
+            warnings,
+        }
+    }
+
+    fn warnings(&self, tenants: &BTreeMap<TenantId, Serving>, tls: Option<&Certs>) -> Vec<Fault> {
+        let gateway = self.gateway.iter().map(|entry| &entry.warnings);
+        let of_tenants = self.tenants.values().map(|entry| &entry.warnings);
+        let of_certs = self.certs.values().filter(|entry| entry.is_sound()).map(|entry| &entry.warnings);
+        let mut warnings: Vec<Fault> = gateway.chain(of_tenants).chain(of_certs).flatten().cloned().collect();
+        for (id, serving) in tenants {
+            warnings.extend(join::warnings(&tenant_file(id), &serving.draft, &serving.tenant, tls));
+        }
+        if tenants.is_empty() {
+            warnings.push(Fault::of_file(TENANTS, "there is no tenant yet"));
+        }
+        sorted(warnings)
+    }
+}
+
+/// The version of a tenant that goes into service.
+struct Choice<'a> {
+    draft: &'a Arc<Draft>,
+    /// `None` for the tenant as it is in service, with the policy it has there.
+    policy: Option<Arc<Policy>>,
+}
+
+impl Choice<'_> {
+    fn serve(&self, id: &TenantId, old: Option<&Serving>) -> Option<Serving> {
+        let Some(policy) = &self.policy else {
+            return old.cloned();
+        };
+        let is_same = |old: &&Serving| Arc::ptr_eq(&old.draft, self.draft) && Arc::ptr_eq(&old.tenant.policy, policy);
+        if let Some(old) = old.filter(is_same) {
+            return Some(old.clone());
+        }
+        let tenant = self.draft.with_policy(id, policy);
+        // A line that moved makes another draft, but the same tenant.
+        let tenant =
+            old.filter(|old| *old.tenant == tenant).map_or_else(|| Arc::new(tenant), |old| Arc::clone(&old.tenant));
+        Some(Serving { draft: Arc::clone(self.draft), tenant })
+    }
+}
+
+/// The version of a tenant that is in service: with the policies of now if they agree, else with the one it has there.
+fn last_good<'s>(id: &TenantId, service: Option<&'s Service>, rules: &Rules<'_>) -> Option<Choice<'s>> {
+    let draft = &service?.tenants.get(id)?.draft;
+    let (policy, faults) = rules.check(&tenant_file(id), draft);
+    Some(Choice { draft, policy: policy.filter(|_| faults.is_empty()).cloned() })
+}
+
+impl Service {
+    /// What the rest of the gateway gets.
+    fn loaded(&self) -> Loaded {
+        let tenants = self.tenants.values().map(|serving| Arc::clone(&serving.tenant)).collect();
+        Loaded {
+            settings: self.settings.clone(),
+            directory: Directory::new(tenants, self.servers.clone()),
+            certs: self.lookup.clone(),
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    /// Whether requests would not see a difference.
+    fn serves_like(&self, other: &Self) -> bool {
+        fn same<'a, T: 'a>(a: impl Iterator<Item = &'a Arc<T>>, b: impl Iterator<Item = &'a Arc<T>>) -> bool {
+            a.map(Arc::as_ptr).eq(b.map(Arc::as_ptr))
+        }
+        let tenants = |service: &'_ Self| service.tenants.values().map(|s| Arc::as_ptr(&s.tenant)).collect::<Vec<_>>();
+        self.settings == other.settings
+            && same(self.servers.iter(), other.servers.iter())
+            && tenants(self) == tenants(other)
+            && self.certs.keys().eq(other.certs.keys())
+            && same(self.certs.values(), other.certs.values())
+    }
+}

@@ -1,0 +1,41 @@
+//! `policies/<id>.toml`: a service level.
+
+use std::{path::Path, time::Duration};
+
+use super::{
+    convert::{self, Convert, Outcome},
+    raw,
+    shape::POLICY,
+};
+use crate::domain::{
+    ids::{PolicyId, PoolId},
+    limits::Limits,
+    tenant::Policy,
+};
+
+/// Reads a policy; `None` inside when it has faults.
+pub(super) fn read(dir: &Path, file: &Path, id: &PolicyId) -> Outcome<Option<Policy>> {
+    convert::read(dir, file, &POLICY, |raw, cx| convert(raw, id, cx))
+}
+
+fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Policy> {
+    let title = cx.title(&"title".into(), raw.title);
+    let pool = raw.pool.and_then(|text| cx.parse::<PoolId>(&"pool".into(), &text));
+    let limits = cx.limits(&raw.limits.unwrap_or_default());
+    // What is missing here has been reported by the shape.
+    Some(Policy {
+        id: id.clone(),
+        title,
+        pool: pool?,
+        limits: Limits {
+            accounts: limits.accounts?,
+            rooms: limits.rooms?,
+            participants: limits.participants?,
+            duration: limits.duration?,
+            recording: limits.recording?,
+            own_domains: limits.own_domains?,
+            branding: limits.branding?,
+            room_retention: limits.room_retention.unwrap_or(Duration::ZERO),
+        },
+    })
+}

@@ -1,0 +1,196 @@
+//! `tenants/<id>.toml`: a customer of the operator, as far as its own file can tell.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+};
+
+use super::{
+    convert::{self, At, Convert, Exceptions, Outcome},
+    keypath::KeyPath,
+    raw::{self, OneOrMany},
+    shape::TENANT,
+};
+use crate::domain::{
+    host::Host,
+    ids::{PolicyId, PoolId, TenantId},
+    limits::Limits,
+    secret::Secret,
+    tenant::{Credential, Policy, Tenant, Upstream},
+};
+
+/// A tenant that has not met its policy yet.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Draft {
+    pub name: String,
+    /// `None` only in a faulty file.
+    pub policy: Option<At<PolicyId>>,
+    pub pool: Option<At<PoolId>>,
+    pub hosts: Vec<At<Host>>,
+    /// In the order of their names.
+    pub credentials: Vec<DraftCredential>,
+    pub exceptions: Exceptions,
+    pub account_param: Option<String>,
+    pub frontend: Option<Upstream>,
+    pub suspended: bool,
+}
+
+/// A credential, each secret with its place.
+#[derive(Debug, PartialEq)]
+pub(super) struct DraftCredential {
+    pub name: Arc<str>,
+    pub secrets: Vec<At<Secret>>,
+}
+
+/// Reads a tenant.
+pub(super) fn read(dir: &Path, file: &Path) -> Outcome<Draft> {
+    convert::read(dir, file, &TENANT, convert)
+}
+
+fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
+    let name = cx.title(&"name".into(), raw.name);
+    let policy = raw.policy.and_then(|text| placed(cx, "policy", &text));
+    let pool = raw.pool.and_then(|text| placed(cx, "pool", &text));
+    let hosts_key = KeyPath::from("hosts");
+    if raw.hosts.as_ref().is_some_and(Vec::is_empty) && !cx.is_faulty(&hosts_key) {
+        cx.fault(&hosts_key, "must name at least one host");
+    }
+    let hosts = cx.list(&hosts_key, &raw.hosts.unwrap_or_default());
+    let credentials = credentials(raw.secrets, cx);
+    let exceptions = cx.limits(&raw.limits.unwrap_or_default());
+    if let Some(param) = &raw.account_param
+        && !is_parameter(param)
+    {
+        cx.fault(&"account_param".into(), "must be the name of a create parameter, such as \"meta_owner\"");
+    }
+    let frontend = raw.frontend.and_then(|text| cx.upstream(&"frontend".into(), &text));
+    Draft {
+        name,
+        policy,
+        pool,
+        hosts,
+        credentials,
+        exceptions,
+        account_param: raw.account_param,
+        frontend,
+        suspended: raw.suspended.unwrap_or(false),
+    }
+}
+
+fn placed<T: std::str::FromStr<Err: std::fmt::Display>>(cx: &mut Convert<'_>, key: &str, text: &str) -> Option<At<T>> {
+    let path = KeyPath::from(key);
+    let value = cx.parse(&path, text)?;
+    Some(cx.at_path(&path, value))
+}
+
+fn credentials(raw: Option<BTreeMap<String, OneOrMany>>, cx: &mut Convert<'_>) -> Vec<DraftCredential> {
+    let all = KeyPath::from("secrets");
+    if raw.as_ref().is_some_and(|named| named.is_empty()) && !cx.is_faulty(&all) {
+        cx.fault(&all, "must name at least one secret");
+    }
+    let mut credentials: Vec<DraftCredential> = Vec::new();
+    for (name, value) in raw.unwrap_or_default() {
+        let path = all.key(&name);
+        if !is_account(&name) {
+            cx.fault(&path, "the name of a secret has 1 to 64 letters, digits, dots, hyphens or underscores");
+        }
+        let secrets = secrets(&path, value, cx);
+        credentials.push(DraftCredential { name: name.into(), secrets });
+    }
+    for (shared, other) in shared_secrets(&credentials) {
+        cx.fault_at(shared, format!("is the same secret as {}: every account needs its own", other.key));
+    }
+    credentials
+}
+
+/// Secrets that another credential has as well, each with that of the other.
+fn shared_secrets(credentials: &[DraftCredential]) -> Vec<(&At<Secret>, &At<Secret>)> {
+    let mut owners = HashMap::new();
+    let all =
+        credentials.iter().flat_map(|credential| credential.secrets.iter().map(|secret| (&credential.name, secret)));
+    let shared = all.filter_map(|(name, secret)| {
+        let (owner, first) = *owners.entry(secret.value.reveal()).or_insert((name, secret));
+        (owner != name).then_some((secret, first))
+    });
+    shared.collect()
+}
+
+fn secrets(path: &KeyPath, value: OneOrMany, cx: &mut Convert<'_>) -> Vec<At<Secret>> {
+    let texts = match value {
+        OneOrMany::One(text) => {
+            return cx.secret(path, &text).map(|secret| cx.at_path(path, secret)).into_iter().collect();
+        }
+        OneOrMany::Many(texts) => texts,
+    };
+    if texts.is_empty() && !cx.is_faulty(path) {
+        cx.fault(path, "must not be an empty list");
+    }
+    let mut secrets = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        let entry = cx.entry(path, index);
+        if let Some(secret) = cx.secret(&entry, text) {
+            secrets.push(cx.at_path(&entry, secret));
+        }
+    }
+    secrets
+}
+
+fn is_account(name: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    (1..=64).contains(&name.len()) && name.bytes().all(legal)
+}
+
+fn is_parameter(name: &str) -> bool {
+    is_account(name) && !name.contains('.')
+}
+
+impl Draft {
+    /// Whether it has this policy.
+    pub(super) fn names_policy(&self, id: &PolicyId) -> bool {
+        self.policy.as_ref().is_some_and(|named| named.value == *id)
+    }
+
+    /// The limits of the policy with the exceptions of this tenant.
+    pub(super) fn limits(&self, policy: &Policy) -> Limits {
+        let (own, level) = (&self.exceptions, &policy.limits);
+        Limits {
+            accounts: own.accounts.unwrap_or(level.accounts),
+            rooms: own.rooms.unwrap_or(level.rooms),
+            participants: own.participants.unwrap_or(level.participants),
+            duration: own.duration.unwrap_or(level.duration),
+            recording: own.recording.unwrap_or(level.recording),
+            own_domains: own.own_domains.unwrap_or(level.own_domains),
+            branding: own.branding.unwrap_or(level.branding),
+            room_retention: own.room_retention.unwrap_or(level.room_retention),
+        }
+    }
+
+    /// The pool its meetings run in.
+    pub(super) fn pool<'a>(&'a self, policy: &'a Policy) -> &'a PoolId {
+        self.pool.as_ref().map_or(&policy.pool, |pool| &pool.value)
+    }
+
+    /// The tenant, once everything about it has been found to be sound.
+    pub(super) fn with_policy(&self, id: &TenantId, policy: &Arc<Policy>) -> Tenant {
+        Tenant {
+            id: id.clone(),
+            name: self.name.clone(),
+            policy: Arc::clone(policy),
+            limits: self.limits(policy),
+            pool: self.pool(policy).clone(),
+            hosts: self.hosts.iter().map(|host| host.value.clone()).collect(),
+            credentials: self
+                .credentials
+                .iter()
+                .map(|credential| Credential {
+                    name: Arc::clone(&credential.name),
+                    secrets: credential.secrets.iter().map(|secret| secret.value.clone()).collect(),
+                })
+                .collect(),
+            account_param: self.account_param.clone(),
+            frontend: self.frontend.clone(),
+            suspended: self.suspended,
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! [`Certs`]: the certificates of the hosts, parsed and checked once, found by host name on every handshake.
+
+use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
+
+use rustls::{
+    crypto::aws_lc_rs::sign::any_supported_type,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::CertifiedKey,
+};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::domain::host::{Host, HostError};
+
+/// What a certificate is for: one host, or every host one label below a name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CertName {
+    /// This host only.
+    Exact(Host),
+    /// `*.<name>`.
+    Below(Host),
+}
+
+impl FromStr for CertName {
+    type Err = HostError;
+
+    /// Reads the name of a directory: a host, `*.<name>` or, friendlier to shells, `_.<name>`.
+    fn from_str(text: &str) -> Result<Self, HostError> {
+        match text.strip_prefix("*.").or_else(|| text.strip_prefix("_.")) {
+            Some(parent) => parent.parse().map(Self::Below),
+            None => text.parse().map(Self::Exact),
+        }
+    }
+}
+
+impl fmt::Display for CertName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(host) => write!(f, "{host}"),
+            Self::Below(parent) => write!(f, "*.{parent}"),
+        }
+    }
+}
+
+/// What is wrong with a certificate, told apart by the file to mend. Never shows the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertError {
+    /// The chain.
+    Chain(String),
+    /// The key, or that it belongs to another certificate.
+    Key(String),
+}
+
+/// A certificate with its key, ready to sign.
+#[derive(Debug)]
+pub struct Cert {
+    /// Chain and key.
+    pub key: Arc<CertifiedKey>,
+    /// The first second it is good, in Unix time.
+    pub not_before: i64,
+    /// The last second it is good, in Unix time.
+    pub not_after: i64,
+}
+
+impl Cert {
+    /// Reads a chain (the certificate of the host first) and its key, both PEM, and checks that they belong together
+    /// and to `name`. The dates are left to the caller.
+    ///
+    /// # Errors
+    /// Everything that is wrong with either file.
+    pub fn parse(name: &CertName, chain: &[u8], key: &[u8]) -> Result<Self, Vec<CertError>> {
+        let signer = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|_| CertError::Key("has no private key in PEM form".into()))
+            .and_then(|der| {
+                any_supported_type(&der).map_err(|_| {
+                    CertError::Key("is a kind of key that is not supported; ECDSA P-256 and RSA 2048 are".into())
+                })
+            });
+        let leaf = read_chain(chain).and_then(|chain| {
+            let (not_before, not_after) = check_leaf(name, &chain[0])?;
+            Ok((chain, not_before, not_after))
+        });
+        let (signer, (chain, not_before, not_after)) = match (signer, leaf) {
+            (Ok(signer), Ok(leaf)) => (signer, leaf),
+            (signer, leaf) => return Err(leaf.err().into_iter().chain(signer.err()).collect()),
+        };
+        let key = CertifiedKey::new(chain, signer);
+        match key.keys_match() {
+            Ok(()) => Ok(Self { key: Arc::new(key), not_before, not_after }),
+            Err(_) => Err(vec![CertError::Key("does not fit the first certificate of fullchain.pem".into())]),
+        }
+    }
+}
+
+/// The same chain has the same key: `parse` has tied each key to its certificate.
+impl PartialEq for Cert {
+    fn eq(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert
+    }
+}
+
+fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertError> {
+    let mut chain = Vec::new();
+    for (nth, der) in CertificateDer::pem_slice_iter(pem).enumerate() {
+        let unreadable = || CertError::Chain(format!("its certificate {} cannot be read", nth + 1));
+        let der = der.map_err(|_| unreadable())?;
+        X509Certificate::from_der(&der).map_err(|_| unreadable())?;
+        chain.push(der);
+    }
+    if chain.is_empty() {
+        return Err(CertError::Chain("has no certificate in PEM form".into()));
+    }
+    Ok(chain)
+}
+
+/// Checks that a certificate names the host; returns from when to when it is good.
+fn check_leaf(name: &CertName, der: &CertificateDer<'_>) -> Result<(i64, i64), CertError> {
+    let (_, leaf) =
+        X509Certificate::from_der(der).map_err(|_| CertError::Chain("its certificate 1 cannot be read".into()))?;
+    let names = leaf
+        .subject_alternative_name()
+        .map_err(|_| CertError::Chain("its certificate 1 has unreadable names".into()))?;
+    let mut names = names.into_iter().flat_map(|san| &san.value.general_names).filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(*name),
+        _ => None,
+    });
+    if !names.any(|san| covers(san, name)) {
+        return Err(CertError::Chain(format!("its certificate 1 does not name {name}")));
+    }
+    let validity = leaf.validity();
+    Ok((validity.not_before.timestamp(), validity.not_after.timestamp()))
+}
+
+/// Whether a name in a certificate covers a host. A wildcard stands for one whole label (RFC 9525, 6.3).
+fn covers(san: &str, name: &CertName) -> bool {
+    match (san.strip_prefix("*."), name) {
+        (Some(parent), CertName::Below(below)) => parent.eq_ignore_ascii_case(below.as_str()),
+        (Some(parent), CertName::Exact(host)) => {
+            host.as_str().split_once('.').is_some_and(|(_, rest)| parent.eq_ignore_ascii_case(rest))
+        }
+        (None, CertName::Exact(host)) => san.eq_ignore_ascii_case(host.as_str()),
+        (None, CertName::Below(_)) => false,
+    }
+}
+
+/// All certificates, with the look-up that a handshake needs.
+#[derive(Debug, Clone, Default)]
+pub struct Certs {
+    exact: HashMap<Host, Arc<Cert>>,
+    /// By the name below which they are good.
+    below: HashMap<Host, Shared>,
+}
+
+/// A wildcard with its name written out.
+#[derive(Debug, Clone)]
+struct Shared {
+    name: String,
+    cert: Arc<Cert>,
+}
+
+impl Certs {
+    /// The certificate for a host (lower case): its own, else the wildcard of the name above it.
+    #[must_use]
+    pub fn find(&self, host: &str) -> Option<&Arc<CertifiedKey>> {
+        if let Some(cert) = self.exact.get(host) {
+            return Some(&cert.key);
+        }
+        let (_, parent) = host.split_once('.')?;
+        self.below.get(parent).map(|shared| &shared.cert.key)
+    }
+
+    /// Host or `*.<name>`, and the last second its certificate is good, in Unix time.
+    pub fn expiries(&self) -> impl Iterator<Item = (&str, i64)> {
+        let exact = self.exact.iter().map(|(host, cert)| (host.as_str(), cert.not_after));
+        exact.chain(self.below.values().map(|shared| (shared.name.as_str(), shared.cert.not_after)))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.exact.len() + self.below.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl FromIterator<(CertName, Arc<Cert>)> for Certs {
+    fn from_iter<I: IntoIterator<Item = (CertName, Arc<Cert>)>>(certs: I) -> Self {
+        let mut all = Self::default();
+        for (name, cert) in certs {
+            let text = name.to_string();
+            match name {
+                CertName::Exact(host) => {
+                    all.exact.insert(host, cert);
+                }
+                CertName::Below(parent) => {
+                    all.below.insert(parent, Shared { name: text, cert });
+                }
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pems(names: &[&str]) -> (String, String) {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).expect("names are legal");
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    fn name(text: &str) -> CertName {
+        text.parse().expect("a name")
+    }
+
+    fn parse(for_name: &str, names: &[&str]) -> Result<Cert, Vec<CertError>> {
+        let (chain, key) = pems(names);
+        Cert::parse(&name(for_name), chain.as_bytes(), key.as_bytes())
+    }
+
+    #[test]
+    fn a_certificate_must_name_what_it_is_for() {
+        for (for_name, names, good) in [
+            ("a.example", &["a.example"][..], true),
+            ("a.example", &["b.example", "A.Example"], true),
+            ("a.example", &["b.example"], false),
+            ("a.b.example", &["*.b.example"], true),
+            ("x.a.b.example", &["*.b.example"], false),
+            ("b.example", &["*.b.example"], false),
+            ("*.b.example", &["*.b.example"], true),
+            ("_.b.example", &["*.b.example"], true),
+            ("*.b.example", &["a.b.example", "b.example"], false),
+        ] {
+            assert_eq!(parse(for_name, names).is_ok(), good, "{for_name} by {names:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_chain_and_key_is_told_for_both() {
+        let (chain, key) = pems(&["a.example"]);
+        let (_, other_key) = pems(&["a.example"]);
+        let broken = chain.replacen("MI", "QQ", 1);
+        let read = |chain: &str, key: &str| {
+            Cert::parse(&name("a.example"), chain.as_bytes(), key.as_bytes()).err().unwrap_or_default()
+        };
+        assert_eq!(read(&chain, &key), []);
+        assert_eq!(
+            read("", "x"),
+            [
+                CertError::Chain("has no certificate in PEM form".into()),
+                CertError::Key("has no private key in PEM form".into()),
+            ]
+        );
+        assert_eq!(read(&broken, &key), [CertError::Chain("its certificate 1 cannot be read".into())]);
+        assert_eq!(
+            read(&format!("{chain}{broken}"), &key),
+            [CertError::Chain("its certificate 2 cannot be read".into())]
+        );
+        assert_eq!(
+            read(&chain, &other_key),
+            [CertError::Key("does not fit the first certificate of fullchain.pem".into())]
+        );
+    }
+
+    #[test]
+    fn a_host_finds_its_own_certificate_before_the_wildcard_above_it() {
+        let certs: Certs = [("own.b.example", "own.b.example"), ("*.b.example", "*.b.example")]
+            .map(|(for_name, san)| (name(for_name), Arc::new(parse(for_name, &[san]).expect("sound"))))
+            .into_iter()
+            .collect();
+        let leaf = |host: &str| certs.find(host).map(|key| key.cert.clone());
+        let (own, wild) = (leaf("own.b.example"), leaf("any.b.example"));
+        assert!(own.is_some() && wild.is_some() && own != wild);
+        for host in ["b.example", "x.any.b.example", "example", "c.example"] {
+            assert_eq!(leaf(host), None, "{host}");
+        }
+        let mut names: Vec<&str> = certs.expiries().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        assert_eq!((names.as_slice(), certs.len()), (&["*.b.example", "own.b.example"][..], 2));
+    }
+}
