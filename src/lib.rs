@@ -1,5 +1,7 @@
 //! Anteroom: a multi-tenant gateway in front of BigBlueButton.
 
+pub mod bbb;
 pub mod config;
 pub mod domain;
 pub mod tls;
+pub mod upstream;

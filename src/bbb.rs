@@ -1,0 +1,9 @@
+//! BBB's protocol: read, checked, signed, rewritten. Pure functions, but for [`client`].
+
+pub mod answer;
+pub mod checksum;
+pub mod client;
+pub mod meeting_id;
+pub mod params;
+pub mod query;
+pub mod xml;

@@ -1,0 +1,143 @@
+//! Answers in BBB's own form: the refusals that BBB makes, and the few answers that the gateway gives itself.
+
+use quick_xml::escape::escape;
+
+/// A refusal in BBB's words: `messageKey` and `message` of a `FAILED` answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    /// The stable key.
+    pub key: &'static str,
+    /// The sentence that clients show.
+    pub message: &'static str,
+}
+
+macro_rules! failures {
+    ($($(#[$doc:meta])* $name:ident = $key:literal, $message:literal;)*) => {
+        impl Failure {
+            $($(#[$doc])* pub const $name: Self = Self { key: $key, message: $message };)*
+        }
+    };
+}
+
+// The texts are BBB's own (bbb.md 2.6): clients compare them.
+failures! {
+    /// The digest fits none of the secrets, or there is more than one.
+    CHECKSUM = "checksumError", "Checksums do not match";
+    /// There is no checksum.
+    CHECKSUM_MISSING = "checksumError", "You must provide the checksum";
+    /// A POST of another type than the call takes.
+    CONTENT_TYPE = "unsupportedContentType", "POST request Content-Type is missing or unsupported";
+    /// `meetingID` is shorter than 2 or longer than 256.
+    MEETING_ID_SIZE = "sizeError", "Meeting ID must be between 2 and 256 characters";
+    /// `meetingID` has a comma.
+    MEETING_ID_COMMA = "validationError", "Meeting ID cannot contain ','";
+    /// `create` without `meetingID`.
+    MEETING_ID_INVALID = "validationError", "Invalid meeting ID";
+    /// A call without the `meetingID` that it needs.
+    MEETING_ID_MISSING = "missingParamMeetingID", "You must provide a meeting ID";
+    /// A meeting made by `create` must not call itself a breakout room: not BBB's text, its key.
+    BREAKOUT = "validationError", "Breakout rooms cannot be created through the API";
+    /// A parameter that is given twice, or a query that is no UTF-8: not BBB's text, its key.
+    QUERY = "validationError", "A parameter is given twice or cannot be read";
+    /// The body of a `create` is no XML of modules: not BBB's text, its key.
+    MODULES = "validationError", "The body is no XML document of modules";
+    /// No meeting has this id.
+    NOT_FOUND = "notFound", "A meeting with that ID does not exist";
+    /// A join to a meeting that is not there: what BBB reports of the two violations (bbb.md 2.5).
+    ENDED = "meetingForciblyEnded", "You can not join a meeting that has already been forcibly ended";
+    /// A join without `fullName`.
+    FULL_NAME_MISSING = "missingParamFullName", "You must provide your name";
+    /// A call that is not built.
+    UNSUPPORTED = "unsupportedRequest", "This request is not supported.";
+}
+
+/// A `FAILED` answer.
+#[must_use]
+pub fn failed(key: &str, message: &str) -> String {
+    format!(
+        "<response><returncode>FAILED</returncode><messageKey>{}</messageKey><message>{}</message></response>",
+        escape(key),
+        escape(message)
+    )
+}
+
+/// The answer of `isMeetingRunning`.
+#[must_use]
+pub fn running(running: bool) -> String {
+    format!("<response><returncode>SUCCESS</returncode><running>{running}</running></response>")
+}
+
+/// The answer of `getMeetings`, from whole `<meeting>` elements.
+#[must_use]
+pub fn meetings(elements: &[String]) -> String {
+    if elements.is_empty() {
+        return "<response><returncode>SUCCESS</returncode><meetings/><messageKey>noMeetings</messageKey>\
+                <message>no meetings were found on this server</message></response>"
+            .to_owned();
+    }
+    let mut xml = String::with_capacity(96 + elements.iter().map(String::len).sum::<usize>());
+    xml.push_str("<response><returncode>SUCCESS</returncode><meetings>");
+    for element in elements {
+        xml.push_str(element);
+    }
+    xml.push_str("</meetings></response>");
+    xml
+}
+
+/// What the version call tells: where the client finds its GraphQL, on the tenant's own host.
+#[derive(Debug, Clone, Copy)]
+pub struct Version<'a> {
+    /// The host as the caller wrote it, with its port where it has one.
+    pub authority: &'a str,
+    /// `/s/<slug>` on the address of a meeting, else empty.
+    pub prefix: &'a str,
+    /// `html5PluginSdkVersion` as the servers report it, else empty.
+    pub plugin_sdk: &'a str,
+}
+
+impl Version<'_> {
+    /// The answer as XML.
+    #[must_use]
+    pub fn to_xml(self) -> String {
+        let Self { authority, prefix, plugin_sdk } = self;
+        format!(
+            "<response><returncode>SUCCESS</returncode><version>2.0</version><apiVersion>2.0</apiVersion>\
+             <bbbVersion/><graphqlWebsocketUrl>wss://{0}{1}/graphql</graphqlWebsocketUrl>\
+             <graphqlApiUrl>https://{0}{1}/api/rest</graphqlApiUrl>\
+             <html5PluginSdkVersion>{2}</html5PluginSdkVersion></response>",
+            escape(authority),
+            prefix,
+            escape(plugin_sdk)
+        )
+    }
+
+    /// The answer as JSON: what the client asks for with `Content-Type: application/json`.
+    #[must_use]
+    pub fn to_json(self) -> String {
+        let Self { authority, prefix, plugin_sdk } = self;
+        serde_json::json!({"response": {
+            "returncode": "SUCCESS",
+            "version": "2.0",
+            "apiVersion": "2.0",
+            "bbbVersion": "",
+            "graphqlWebsocketUrl": format!("wss://{authority}{prefix}/graphql"),
+            "graphqlApiUrl": format!("https://{authority}{prefix}/api/rest"),
+            "html5PluginSdkVersion": plugin_sdk,
+        }})
+        .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_in_xml_is_escaped() {
+        assert_eq!(
+            failed("k", "a < b & c"),
+            "<response><returncode>FAILED</returncode><messageKey>k</messageKey>\
+             <message>a &lt; b &amp; c</message></response>"
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! Calls to a BBB server: signed with its secret, bounded in time and size. The only I/O of this module.
+
+use std::{fmt, net::IpAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE},
+};
+use http_body_util::{BodyExt, Limited};
+use tokio::time::timeout;
+
+use super::{
+    checksum::sign,
+    query::{Params, append_pair},
+};
+use crate::{
+    domain::tenant::Server,
+    upstream::{Body, Pool, SendError},
+};
+
+/// BBB's nginx gives bbb-web 60 s; a person or a program that has waited half of that has gone.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// `getMeetings` of a full server: some hundred meetings with their attendees, 400 bytes each.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Servers take 8 KB of request line by default (nginx, Tomcat); what is longer goes into a form body.
+const QUERY_BYTES_MAX: usize = 6 * 1024;
+
+/// What a server answered.
+#[derive(Debug)]
+pub struct Reply {
+    /// 200 for all but a join that redirects.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, whole.
+    pub body: Bytes,
+}
+
+/// Why there is no usable answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallError {
+    /// Nothing was sent: another server may be asked.
+    Connect,
+    /// The server did not answer in time; it may have acted.
+    Timeout,
+    /// The connection broke, or the answer was too large or no answer of BBB.
+    Broken,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "no connection",
+            Self::Timeout => "no answer in time",
+            Self::Broken => "a broken answer",
+        })
+    }
+}
+
+/// One call, ready to be sent.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Its name, as in the path.
+    pub name: &'static str,
+    /// Its parameters.
+    pub params: &'a Params,
+    /// An XML body (`create` with modules), which no checksum covers.
+    pub xml: Option<String>,
+    /// The caller's address, for the server's log.
+    pub forwarded_for: Option<IpAddr>,
+    /// The caller's cookies at this server: a browser that joins a second meeting keeps its first one.
+    pub cookie: Option<HeaderValue>,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+impl<'a> Call<'a> {
+    /// A call with the usual time-out and no body.
+    #[must_use]
+    pub fn new(name: &'static str, params: &'a Params) -> Self {
+        Self { name, params, xml: None, forwarded_for: None, cookie: None, timeout: CALL_TIMEOUT }
+    }
+
+    /// Signs and sends the call, and reads its answer whole.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn send(self, pool: &Pool, server: &Server) -> Result<Reply, CallError> {
+        let limit = self.timeout;
+        let request = self.request(server).ok_or(CallError::Broken)?;
+        let answered = async {
+            let (head, body) = pool
+                .send(request)
+                .await
+                .map_err(|error| match error {
+                    SendError::Connect => CallError::Connect,
+                    SendError::Broken => CallError::Broken,
+                })?
+                .into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|_| CallError::Broken)?.to_bytes();
+            Ok(Reply { status: head.status, headers: head.headers, body })
+        };
+        timeout(limit, answered).await.unwrap_or(Err(CallError::Timeout))
+    }
+
+    fn request(self, server: &Server) -> Option<Request<Body>> {
+        let (query, form) = self.split();
+        let checksum = sign(self.name, &query, &server.secret);
+        let joint = if query.is_empty() { "" } else { "&" };
+        let uri = Uri::builder()
+            .scheme(server.upstream.scheme.clone())
+            .authority(server.upstream.authority.clone())
+            .path_and_query(format!("/bigbluebutton/api/{}?{query}{joint}checksum={checksum}", self.name))
+            .build()
+            .ok()?;
+        let (content_type, body) = match (self.xml, form) {
+            (Some(xml), _) => (Some("application/xml"), xml),
+            (None, Some(form)) => (Some("application/x-www-form-urlencoded"), form),
+            (None, None) => (None, String::new()),
+        };
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = uri;
+        if let Some(content_type) = content_type {
+            *request.method_mut() = Method::POST;
+            let headers = request.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+            *request.body_mut() = Body::from(body);
+        }
+        if let Some(address) = self.forwarded_for {
+            let address = HeaderValue::from_str(&address.to_string()).ok()?;
+            request.headers_mut().insert("x-forwarded-for", address);
+        }
+        if let Some(cookie) = self.cookie {
+            request.headers_mut().insert(COOKIE, cookie);
+        }
+        request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        Some(request)
+    }
+
+    /// The signed query, and what is too long for it as a form.
+    ///
+    /// A body is not covered by the checksum, but a query that is not empty is all that is hashed, in 2.7 as in 3.0
+    /// (bbb.md 2.3). With an XML body everything stays in the query.
+    fn split(&self) -> (String, Option<String>) {
+        let whole = self.params.encode();
+        if whole.len() <= QUERY_BYTES_MAX || self.xml.is_some() {
+            return (whole, None);
+        }
+        let mut by_size: Vec<_> = self.params.iter().collect();
+        by_size.sort_by_key(|(name, value)| name.len() + value.len());
+        let (mut query, mut form) = (String::new(), String::new());
+        for (name, value) in by_size {
+            let fits = query.len() + name.len() + 3 * value.len() < QUERY_BYTES_MAX / 2;
+            append_pair(if fits { &mut query } else { &mut form }, name, value);
+        }
+        (query, Some(form))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fixtures::server;
+
+    fn params(welcome: &str) -> Params {
+        let mut params = Params::default();
+        params.set("welcome", welcome);
+        params.set("meetingID", "t.wagtail.room");
+        params
+    }
+
+    #[test]
+    fn a_short_call_is_a_get() {
+        let params = params("hello");
+        let request = Call::new("create", &params).request(&server("a", "members")).expect("legal");
+        assert_eq!(request.method(), Method::GET);
+        assert!(request.uri().to_string().starts_with(
+            "https://a.internal.test/bigbluebutton/api/create?welcome=hello&meetingID=t.wagtail.room&checksum="
+        ));
+    }
+
+    #[test]
+    fn a_long_value_goes_into_the_body() {
+        let params = params(&"ü".repeat(8000));
+        let request = Call::new("create", &params).request(&server("a", "members")).expect("legal");
+        assert_eq!(request.method(), Method::POST);
+        assert!(request.uri().query().is_some_and(|q| q.starts_with("meetingID=t.wagtail.room&checksum=")));
+        assert_eq!(request.headers()[CONTENT_TYPE], "application/x-www-form-urlencoded");
+    }
+}

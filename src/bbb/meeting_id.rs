@@ -1,0 +1,109 @@
+//! Meeting ids: a tenant's own, the one a BBB server gets, and the server's internal one.
+//!
+//! Towards BBB an id is `t.<tenant>.<meetingID>`. BBB tries an id as a prefix of its internal ids first, which are hex:
+//! `t.` is never valid hex, and a tenant's name has no dot, so that an id reaches no other tenant's meeting.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
+
+use crate::domain::ids::TenantId;
+
+/// BBB's own bounds of a `meetingID`, in UTF-16 units as Java counts them (bbb.md 2.6, `sizeError`).
+pub const MEETING_ID_UNITS: std::ops::RangeInclusive<usize> = 2..=256;
+
+/// The start of every id that a tenant's meetings have on the servers.
+#[must_use]
+pub fn prefix(tenant: &TenantId) -> String {
+    format!("t.{tenant}.")
+}
+
+/// The id under which a server knows a tenant's meeting.
+///
+/// Where prefix and id together exceed BBB's bound, the id is replaced by `#` and its SHA-256: the record of the
+/// meeting knows the way back.
+#[must_use]
+pub fn to_server(tenant: &TenantId, meeting_id: &str) -> String {
+    let mut id = prefix(tenant);
+    if units(&id) + units(meeting_id) <= *MEETING_ID_UNITS.end() {
+        id.push_str(meeting_id);
+    } else {
+        id.push('#');
+        id.push_str(&HEXLOWER.encode(digest(&SHA256, meeting_id.as_bytes()).as_ref()));
+    }
+    id
+}
+
+/// What a server's id is for this tenant: its own part, or `None` where the meeting is none of this tenant's.
+///
+/// The part of an id that was too long is returned as it is on the server, `#` and digest.
+#[must_use]
+pub fn from_server<'a>(tenant: &TenantId, server_id: &'a str) -> Option<&'a str> {
+    server_id.strip_prefix("t.")?.strip_prefix(tenant.as_str())?.strip_prefix('.')
+}
+
+/// Whether a text has the form of an internal id: 40 hex digits, a hyphen, 13 digits (bbb.md 6.1).
+#[must_use]
+pub fn is_internal(text: &str) -> bool {
+    let Some((hash, time)) = text.split_once('-') else { return false };
+    hash.len() == 40
+        && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        && time.len() == 13
+        && time.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The length of a text as Java counts it.
+#[must_use]
+pub fn units(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(id: &str) -> TenantId {
+        id.parse().expect("an id")
+    }
+
+    #[test]
+    fn an_id_goes_to_the_server_and_back() {
+        let wagtail = tenant("wagtail");
+        for id in ["ab", "room 1", "Größe[719]", "t.other.room", "a.b", "😀😀", &"x".repeat(246)] {
+            let on_server = to_server(&wagtail, id);
+            assert!(units(&on_server) <= 256);
+            assert_eq!(from_server(&wagtail, &on_server), Some(id));
+        }
+    }
+
+    #[test]
+    fn an_id_that_would_be_too_long_is_hashed() {
+        let wagtail = tenant("wagtail");
+        let (one, two) = (to_server(&wagtail, &"x".repeat(256)), to_server(&wagtail, &"x".repeat(255)));
+        assert!(units(&one) <= 256 && one.starts_with("t.wagtail.#"));
+        assert_ne!(one, two);
+    }
+
+    #[test]
+    fn another_tenants_id_is_none_of_ours() {
+        let id = to_server(&tenant("wagtail"), "room");
+        for other in ["wag", "wagtail2", "heron", "w"] {
+            assert_eq!(from_server(&tenant(other), &id), None, "{other}");
+        }
+        assert_eq!(from_server(&tenant("wagtail"), "room"), None);
+    }
+
+    #[test]
+    fn an_internal_id_has_its_form() {
+        let hash = "a".repeat(40);
+        for (text, is) in [
+            (format!("{hash}-1700000000000"), true),
+            (format!("{hash}-170000000000"), false),
+            (format!("{}-1700000000000", &hash[1..]), false),
+            (format!("{}-1700000000000", "A".repeat(40)), false),
+            (hash.clone(), false),
+            ("t.wagtail.room".to_owned(), false),
+        ] {
+            assert_eq!(is_internal(&text), is, "{text}");
+        }
+    }
+}

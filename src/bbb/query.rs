@@ -1,0 +1,226 @@
+//! The query of an API call: the raw bytes for the checksum, the decoded parameters for everything else.
+//!
+//! Source of the rules: `bigbluebutton-web`, ValidationService and ParamsProcessorUtil (BBB 2.7 to 3.0).
+
+use std::borrow::Cow;
+
+use form_urlencoded::byte_serialize;
+use percent_encoding::percent_decode;
+
+/// Name and value of one parameter, decoded, without control characters and without white space at its ends.
+pub type Param = (String, String);
+
+/// The parameters of one call, in the order they came, each name once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Params(Vec<Param>);
+
+/// Why a query is refused before anything is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryError {
+    /// A name or value that is no UTF-8 once it is decoded.
+    NotUtf8,
+    /// A parameter that is given twice. BBB takes the first of them in most places, not in all.
+    Doubled,
+    /// More parameters than [`PARAMS_MAX`].
+    TooMany,
+}
+
+/// More parameters than any client sends (BBB 3.0 documents about 95 for `create`), few enough for a linear look-up.
+pub const PARAMS_MAX: usize = 256;
+
+impl Params {
+    /// Reads a raw query or form body (`application/x-www-form-urlencoded`).
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub fn parse(raw: &[u8]) -> Result<Self, QueryError> {
+        let mut params = Self::default();
+        params.extend(raw)?;
+        Ok(params)
+    }
+
+    /// Adds the parameters of a second source (a form body after the query).
+    ///
+    /// # Errors
+    /// See [`QueryError`]; a name that both sources have is doubled.
+    pub fn extend(&mut self, raw: &[u8]) -> Result<(), QueryError> {
+        for pair in raw.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = match pair.iter().position(|b| *b == b'=') {
+                Some(at) => (&pair[..at], &pair[at + 1..]),
+                None => (pair, &[][..]),
+            };
+            self.push(sanitise(&decode(name)?), sanitise(&decode(value)?))?;
+        }
+        Ok(())
+    }
+
+    /// Adds one parameter.
+    ///
+    /// # Errors
+    /// [`QueryError::Doubled`] or [`QueryError::TooMany`].
+    pub fn push(&mut self, name: String, value: String) -> Result<(), QueryError> {
+        if self.get(&name).is_some() {
+            return Err(QueryError::Doubled);
+        }
+        if self.0.len() >= PARAMS_MAX {
+            return Err(QueryError::TooMany);
+        }
+        self.0.push((name, value));
+        Ok(())
+    }
+
+    /// The value of a parameter; its name is matched with its case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(have, _)| have == name).map(|(_, value)| &**value)
+    }
+
+    /// Sets a parameter, new or not.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        match self.0.iter_mut().find(|(have, _)| have == name) {
+            Some((_, old)) => *old = value.into(),
+            None => self.0.push((name.to_owned(), value.into())),
+        }
+    }
+
+    /// Takes a parameter out.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(have, _)| have == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// Keeps the parameters that `keep` says to keep.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
+        self.0.retain(|(name, value)| keep(name, value));
+    }
+
+    /// All parameters, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The parameters as a form: `application/x-www-form-urlencoded`, as Java's `URLEncoder` writes it.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in self.iter() {
+            append_pair(&mut text, name, value);
+        }
+        text
+    }
+}
+
+/// Adds `name=value` to a query.
+pub(crate) fn append_pair(text: &mut String, name: &str, value: &str) {
+    if !text.is_empty() {
+        text.push('&');
+    }
+    text.extend(byte_serialize(name.as_bytes()));
+    text.push('=');
+    text.extend(byte_serialize(value.as_bytes()));
+}
+
+fn decode(raw: &[u8]) -> Result<String, QueryError> {
+    let spaced: Cow<'_, [u8]> = if raw.contains(&b'+') {
+        raw.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect::<Vec<_>>().into()
+    } else {
+        raw.into()
+    };
+    let bytes: Vec<u8> = percent_decode(&spaced).collect();
+    String::from_utf8(bytes).map_err(|_| QueryError::NotUtf8)
+}
+
+/// What BBB does to each name and value: control characters (`\p{Cc}`) out, then trimmed.
+fn sanitise(text: &str) -> String {
+    let text = text.trim_matches(|c: char| c <= ' ' || c.is_control());
+    if text.contains(char::is_control) { text.chars().filter(|c| !c.is_control()).collect() } else { text.to_owned() }
+}
+
+/// Splits the `checksum` off a raw query: what is left is what was hashed.
+///
+/// Exactly one pair may bear the literal name `checksum`; one that bears it in another spelling (`%63hecksum`, with a
+/// space before it) collapses onto it in BBB and is refused here. This equals BBB for every well-formed call
+/// (bbb.md 2.2).
+pub fn split_checksum(raw: &str) -> Result<(String, &str), ChecksumPosition> {
+    let mut rest = String::with_capacity(raw.len());
+    let mut checksum = None;
+    let mut first = true;
+    for pair in raw.split('&') {
+        match pair.strip_prefix("checksum=") {
+            Some(value) => {
+                if checksum.replace(value).is_some() {
+                    return Err(ChecksumPosition::Doubled);
+                }
+            }
+            None => {
+                if !first {
+                    rest.push('&');
+                }
+                rest.push_str(pair);
+                first = false;
+            }
+        }
+    }
+    checksum.map(|checksum| (rest, checksum)).ok_or(ChecksumPosition::Missing)
+}
+
+/// Why no checksum could be taken from a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChecksumPosition {
+    /// There is none.
+    Missing,
+    /// There are two.
+    Doubled,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded_once_and_sanitised() {
+        let params = Params::parse(b"name=Test+Meeting%20%C3%BC&meetingID=%20a%0Ab%20&x&y==1&&").expect("well-formed");
+        let all: Vec<_> = params.iter().collect();
+        assert_eq!(all, [("name", "Test Meeting ü"), ("meetingID", "ab"), ("x", ""), ("y", "=1")]);
+    }
+
+    #[test]
+    fn what_is_ambiguous_is_refused() {
+        for (raw, error) in [
+            ("a=1&a=2", QueryError::Doubled),
+            ("a=1&%61=2", QueryError::Doubled),
+            ("a=1&+a=2", QueryError::Doubled),
+            ("a=%ff", QueryError::NotUtf8),
+        ] {
+            assert_eq!(Params::parse(raw.as_bytes()), Err(error), "{raw}");
+        }
+        let many = (0..=PARAMS_MAX).map(|n| format!("p{n}=&")).collect::<String>();
+        assert_eq!(Params::parse(many.as_bytes()), Err(QueryError::TooMany));
+    }
+
+    #[test]
+    fn a_query_is_encoded_as_java_does() {
+        let mut params = Params::default();
+        params.set("fullName", "Ada & Zoë+1 *-._");
+        assert_eq!(params.encode(), "fullName=Ada+%26+Zo%C3%AB%2B1+*-._");
+    }
+
+    #[test]
+    fn the_checksum_leaves_the_other_bytes_as_they_came() {
+        for (raw, expected) in [
+            ("checksum=C&a=1&b=2", Ok(("a=1&b=2", "C"))),
+            ("a=1&checksum=C&b=2", Ok(("a=1&b=2", "C"))),
+            ("a=1&b=2&checksum=C", Ok(("a=1&b=2", "C"))),
+            ("&a=%41+%20&checksum=C", Ok(("&a=%41+%20", "C"))),
+            ("checksum=C", Ok(("", "C"))),
+            ("a=1", Err(ChecksumPosition::Missing)),
+            ("Checksum=C", Err(ChecksumPosition::Missing)),
+            ("", Err(ChecksumPosition::Missing)),
+            ("checksum=C&a=1&checksum=C", Err(ChecksumPosition::Doubled)),
+        ] {
+            let got = split_checksum(raw);
+            let got = got.as_ref().map(|(rest, sum)| (&**rest, *sum)).map_err(|e| *e);
+            assert_eq!(got, expected, "{raw}");
+        }
+    }
+}

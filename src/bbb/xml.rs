@@ -1,0 +1,400 @@
+//! Reads and rewrites the XML answers of BBB servers without building them anew: what has to change is spliced, the rest
+//! goes on byte for byte.
+
+use std::{borrow::Cow, fmt, ops::Range};
+
+use quick_xml::{
+    Reader,
+    escape::{escape, unescape},
+    events::Event,
+};
+
+use super::meeting_id;
+use crate::domain::ids::TenantId;
+
+/// An answer is no XML answer of BBB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Garbage;
+
+impl fmt::Display for Garbage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server's answer is no BBB answer")
+    }
+}
+
+impl std::error::Error for Garbage {}
+
+/// Deeper than any answer of BBB nests (`response/meetings/meeting/attendees/attendee/customdata/*` is 7).
+const DEPTH_MAX: usize = 16;
+
+/// One closed element: where it stands and what surrounds it.
+struct Element<'p, 'x> {
+    /// Names from the root to the element itself.
+    path: &'p [&'x str],
+    /// From `<` of its start to `>` of its end.
+    outer: Range<usize>,
+    /// What is between its tags.
+    inner: Range<usize>,
+}
+
+/// Calls `visit` for each element as it closes, children before parents.
+fn elements<'x>(xml: &'x str, mut visit: impl FnMut(Element<'_, 'x>)) -> Result<(), Garbage> {
+    let mut reader = Reader::from_str(xml);
+    reader.config_mut().check_end_names = true;
+    let mut path: Vec<&'x str> = Vec::new();
+    let mut open: Vec<(usize, usize)> = Vec::new();
+    let mut rooted = false;
+    loop {
+        let before = position(&reader);
+        let event = reader.read_event().map_err(|_| Garbage)?;
+        let after = position(&reader);
+        match event {
+            Event::Start(_) | Event::Empty(_) => {
+                let name = name_at(xml, before).ok_or(Garbage)?;
+                if path.len() == DEPTH_MAX || (path.is_empty() && (rooted || name != "response")) {
+                    return Err(Garbage);
+                }
+                rooted = true;
+                path.push(name);
+                if matches!(event, Event::Empty(_)) {
+                    visit(Element { path: &path, outer: before..after, inner: after..after });
+                    path.pop();
+                } else {
+                    open.push((before, after));
+                }
+            }
+            Event::End(_) => {
+                let (start, content) = open.pop().ok_or(Garbage)?;
+                visit(Element { path: &path, outer: start..after, inner: content..before });
+                path.pop();
+            }
+            Event::DocType(_) => return Err(Garbage),
+            Event::Eof => break,
+            Event::Text(_)
+            | Event::CData(_)
+            | Event::GeneralRef(_)
+            | Event::Comment(_)
+            | Event::Decl(_)
+            | Event::PI(_) => {}
+        }
+    }
+    if rooted && open.is_empty() { Ok(()) } else { Err(Garbage) }
+}
+
+fn position(reader: &Reader<&[u8]>) -> usize {
+    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
+}
+
+/// The name of the tag that starts at `at`.
+fn name_at(xml: &str, at: usize) -> Option<&str> {
+    let rest = xml.get(at..)?.strip_prefix('<')?;
+    let end = rest.find(|c: char| c.is_ascii_whitespace() || c == '>' || c == '/')?;
+    Some(&rest[..end])
+}
+
+/// The text of an element without children.
+fn text(raw: &str) -> Cow<'_, str> {
+    let raw = raw.trim();
+    match raw.strip_prefix("<![CDATA[").and_then(|rest| rest.strip_suffix("]]>")) {
+        Some(text) => text.into(),
+        None => unescape(raw).unwrap_or(Cow::Borrowed(raw)),
+    }
+}
+
+/// An answer about one meeting, or to one call.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The answer for the tenant: with its own meeting ids.
+    pub body: String,
+    /// `returncode` is `SUCCESS`.
+    pub success: bool,
+    /// `messageKey`, or empty.
+    pub message_key: String,
+    /// `message`, or empty.
+    pub message: String,
+    /// `internalMeetingID` or `meeting_id`, or empty.
+    pub internal_id: String,
+    /// `createTime` in ms since the epoch, or 0.
+    pub create_time: u64,
+    /// `session_token` of a join, or empty.
+    pub session_token: String,
+    /// `url` of a join: where in [`Self::body`] it stands, already unescaped.
+    pub url: String,
+}
+
+/// Reads an answer and gives the tenant its own ids back.
+///
+/// `known` is the tenant's id of the meeting that was asked about: it stands in for the server's, however that was made.
+///
+/// # Errors
+/// [`Garbage`] for what is no XML answer of BBB.
+pub fn answer(body: &[u8], tenant: &TenantId, known: Option<&str>) -> Result<Answer, Garbage> {
+    let xml = std::str::from_utf8(body).map_err(|_| Garbage)?;
+    let mut answer = Answer::default();
+    let mut splice = Splice::new(xml);
+    elements(xml, |element| {
+        let raw = &xml[element.inner.clone()];
+        if let ["response", name] = element.path {
+            match *name {
+                "returncode" => answer.success = raw == "SUCCESS",
+                "messageKey" => answer.message_key = text(raw).into_owned(),
+                "message" => answer.message = text(raw).into_owned(),
+                "internalMeetingID" | "meeting_id" => answer.internal_id = text(raw).into_owned(),
+                "createTime" => answer.create_time = text(raw).parse().unwrap_or(0),
+                "session_token" => answer.session_token = text(raw).into_owned(),
+                "url" => answer.url = text(raw).into_owned(),
+                "meetingID" => {
+                    let id = text(raw);
+                    if let Some(own) = meeting_id::from_server(tenant, &id) {
+                        splice.replace(element.inner, &escape(known.unwrap_or(own)));
+                    }
+                }
+                _ => {}
+            }
+        }
+    })?;
+    answer.body = splice.finish();
+    Ok(answer)
+}
+
+/// Replaces the text of one element below `response`.
+///
+/// # Errors
+/// [`Garbage`] for what is no XML answer of BBB.
+pub fn replace_text(xml: &str, name: &str, value: &str) -> Result<String, Garbage> {
+    let mut splice = Splice::new(xml);
+    elements(xml, |element| {
+        if element.path == ["response", name] {
+            splice.replace(element.inner, &escape(value));
+        }
+    })?;
+    Ok(splice.finish())
+}
+
+/// One meeting of a list.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The server's id of the meeting.
+    pub server_id: String,
+    /// Its internal id.
+    pub internal_id: String,
+    /// People in it.
+    pub participants: u32,
+    /// It has been ended and is only still held.
+    pub ended: bool,
+    /// The whole `<meeting>` element, for the tenant that `list` was asked for: with the tenant's own id.
+    pub element: String,
+}
+
+/// Reads a `getMeetings` answer: all meetings where `tenant` is `None`, else the tenant's own, with its own ids.
+///
+/// `own_id` says the tenant's id for a server's id.
+///
+/// # Errors
+/// [`Garbage`] for what is no XML answer of BBB, and for one that is not `SUCCESS`.
+pub fn list(body: &[u8], mut own_id: impl FnMut(&str) -> Option<String>) -> Result<Vec<Listed>, Garbage> {
+    let xml = std::str::from_utf8(body).map_err(|_| Garbage)?;
+    let mut success = false;
+    let mut meetings = Vec::new();
+    let mut current = Listed::empty();
+    let mut id_at = None;
+    elements(xml, |element| match element.path {
+        ["response", "returncode"] => success = &xml[element.inner] == "SUCCESS",
+        ["response", "meetings", "meeting", name] => {
+            let raw = &xml[element.inner.clone()];
+            match *name {
+                "meetingID" => {
+                    current.server_id = text(raw).into_owned();
+                    id_at = Some(element.inner);
+                }
+                "internalMeetingID" => current.internal_id = text(raw).into_owned(),
+                // BBB formats numbers by its locale: thousands may come as `1,234` (bbb.md 3.7).
+                "participantCount" => {
+                    current.participants = text(raw).replace(',', "").parse().unwrap_or(0);
+                }
+                "hasBeenForciblyEnded" => current.ended = raw == "true",
+                _ => {}
+            }
+        }
+        ["response", "meetings", "meeting"] => {
+            let mut meeting = std::mem::replace(&mut current, Listed::empty());
+            let Some(id_at) = id_at.take() else { return };
+            if let Some(own) = own_id(&meeting.server_id) {
+                meeting.element = format!(
+                    "{}{}{}",
+                    &xml[element.outer.start..id_at.start],
+                    escape(&*own),
+                    &xml[id_at.end..element.outer.end]
+                );
+                meetings.push(meeting);
+            }
+        }
+        _ => {}
+    })?;
+    if success { Ok(meetings) } else { Err(Garbage) }
+}
+
+impl Listed {
+    fn empty() -> Self {
+        Self {
+            server_id: String::new(),
+            internal_id: String::new(),
+            participants: 0,
+            ended: false,
+            element: String::new(),
+        }
+    }
+}
+
+/// Takes the modules out of a `create` body that a tenant must not send: `clientSettingsOverride` can point the client
+/// to another host (bbb.md 7).
+///
+/// # Errors
+/// [`Garbage`] for what is no XML, or has another root than `modules`.
+pub fn clean_modules(body: &[u8]) -> Result<String, Garbage> {
+    let xml = std::str::from_utf8(body).map_err(|_| Garbage)?;
+    let mut reader = Reader::from_str(xml);
+    let mut splice = Splice::new(xml);
+    let mut depth = 0_usize;
+    let mut dropped_from = None;
+    let mut rooted = false;
+    loop {
+        let before = position(&reader);
+        let event = reader.read_event().map_err(|_| Garbage)?;
+        let after = position(&reader);
+        match &event {
+            Event::Start(tag) | Event::Empty(tag) => {
+                let name = tag.name();
+                if depth == 0 {
+                    if rooted || name.as_ref() != "modules" {
+                        return Err(Garbage);
+                    }
+                    rooted = true;
+                }
+                let allowed = depth != 1 || is_presentation(tag);
+                if matches!(event, Event::Empty(_)) {
+                    if !allowed {
+                        splice.replace(before..after, "");
+                    }
+                    continue;
+                }
+                if !allowed {
+                    dropped_from = Some(before);
+                }
+                depth += 1;
+            }
+            Event::End(_) => {
+                depth = depth.checked_sub(1).ok_or(Garbage)?;
+                if depth == 1
+                    && let Some(from) = dropped_from.take()
+                {
+                    splice.replace(from..after, "");
+                }
+            }
+            Event::DocType(_) => return Err(Garbage),
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    if rooted && depth == 0 { Ok(splice.finish()) } else { Err(Garbage) }
+}
+
+fn is_presentation(tag: &quick_xml::events::BytesStart<'_>) -> bool {
+    tag.name().as_ref() == "module"
+        && tag.try_get_attribute("name").ok().flatten().is_some_and(|name| name.value.as_ref() == "presentation")
+}
+
+/// A copy of a text with some ranges replaced, given in order.
+struct Splice<'x> {
+    from: &'x str,
+    done: usize,
+    out: String,
+}
+
+impl<'x> Splice<'x> {
+    fn new(from: &'x str) -> Self {
+        Self { from, done: 0, out: String::with_capacity(from.len()) }
+    }
+
+    fn replace(&mut self, range: Range<usize>, with: &str) {
+        self.out.push_str(&self.from[self.done..range.start]);
+        self.out.push_str(with);
+        self.done = range.end;
+    }
+
+    fn finish(mut self) -> String {
+        self.out.push_str(&self.from[self.done..]);
+        self.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wagtail() -> TenantId {
+        "wagtail".parse().expect("an id")
+    }
+
+    #[test]
+    fn a_create_answer_gets_the_tenants_id_back() {
+        let body = b"<?xml version=\"1.0\"?>\n<response><returncode>SUCCESS</returncode>\
+            <meetingID>t.wagtail.a&amp;b</meetingID><internalMeetingID>int-1</internalMeetingID>\
+            <createTime>1700000000000</createTime><messageKey/><message></message></response>";
+        let answer = answer(body, &wagtail(), None).expect("an answer");
+        assert!(answer.success);
+        assert_eq!(answer.internal_id, "int-1");
+        assert_eq!(answer.create_time, 1_700_000_000_000);
+        assert!(answer.body.contains("<meetingID>a&amp;b</meetingID>"), "{}", answer.body);
+        assert!(answer.body.starts_with("<?xml"));
+    }
+
+    #[test]
+    fn a_list_has_the_tenants_own_meetings_only() {
+        let body = b"<response><returncode>SUCCESS</returncode><meetings>\
+            <meeting><meetingName>One</meetingName><meetingID><![CDATA[t.wagtail.one]]></meetingID>\
+            <internalMeetingID>i1</internalMeetingID><participantCount>1,234</participantCount>\
+            <hasBeenForciblyEnded>false</hasBeenForciblyEnded>\
+            <attendees><attendee><userID>u</userID></attendee></attendees></meeting>\
+            <meeting><meetingID>t.heron.two</meetingID><internalMeetingID>i2</internalMeetingID></meeting>\
+            <meeting><meetingID>unknown</meetingID></meeting>\
+            </meetings></response>";
+        let tenant = wagtail();
+        let own = |id: &str| meeting_id::from_server(&tenant, id).map(str::to_owned);
+        let list = list(body, own).expect("a list");
+        assert_eq!(list.len(), 1);
+        assert_eq!(list[0].participants, 1234);
+        assert!(list[0].element.contains("<meetingID>one</meetingID>"), "{}", list[0].element);
+        assert!(!list[0].element.contains("t.wagtail"));
+    }
+
+    #[test]
+    fn garbage_is_told_from_an_answer() {
+        for body in [
+            &b"<html><body>500</body></html>"[..],
+            b"",
+            b"not xml",
+            b"<response><returncode>SUCCESS</returncode>",
+            b"<response></response><response></response>",
+            b"<!DOCTYPE x [<!ENTITY a 'b'>]><response>&a;</response>",
+            b"<response>\xff</response>",
+            b"<response><a></b></response>",
+        ] {
+            assert_eq!(answer(body, &wagtail(), None), Err(Garbage), "{body:?}");
+        }
+        let deep = format!("<response>{}{}</response>", "<a>".repeat(100), "</a>".repeat(100));
+        assert_eq!(answer(deep.as_bytes(), &wagtail(), None), Err(Garbage));
+    }
+
+    #[test]
+    fn only_presentations_pass_of_a_create_body() {
+        let body = "<modules><module name=\"presentation\"><document url=\"https://a/b.pdf\"/></module>\
+            <module name=\"clientSettingsOverride\"><![CDATA[{\"public\":{}}]]></module><module name=\"x\"/></modules>";
+        assert_eq!(
+            clean_modules(body.as_bytes()).expect("modules"),
+            "<modules><module name=\"presentation\"><document url=\"https://a/b.pdf\"/></module></modules>"
+        );
+        assert_eq!(clean_modules(b"<other/>"), Err(Garbage));
+        assert_eq!(clean_modules(b"<modules>"), Err(Garbage));
+    }
+}

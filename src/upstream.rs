@@ -1,0 +1,270 @@
+//! Connections to the servers behind the gateway: BBB servers and tenants' frontends.
+//!
+//! One pool of kept-alive HTTP/1.1 connections for requests, and single connections for WebSockets, which need one each
+//! anyway. The way to a server is the same for both.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{
+        Client,
+        connect::{Connected, Connection},
+    },
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::domain::tenant::Upstream;
+
+/// A server that does not take a connection in this time is taken as away: it is near, and a person waits.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Idle connections kept per server; more than a busy gateway has requests in flight to one server at a time.
+const IDLE_MAX: usize = 64;
+/// Below nginx's and Tomcat's own keep-alive time-outs (65 s, 60 s), so that the gateway closes first.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// A body that passes through, or one that is held in memory.
+#[derive(Debug)]
+pub enum Body {
+    /// Held in memory; taken as it is sent.
+    Held(Bytes),
+    /// Streamed from the other side, with its length where that was told.
+    Streamed(Incoming),
+}
+
+impl Body {
+    /// No body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::Held(Bytes::new())
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Body {
+    fn from(held: T) -> Self {
+        Self::Held(held.into())
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Held(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Held(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Streamed(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Held(bytes) => bytes.is_empty(),
+            Self::Streamed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Held(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Streamed(body) => body.size_hint(),
+        }
+    }
+}
+
+/// A connection to a server, with or without TLS.
+#[derive(Debug)]
+pub enum Stream {
+    /// As it is: a server on the same machine or in a private network.
+    Plain(TcpStream),
+    /// In TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+macro_rules! delegate {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Stream::Plain($stream) => $call,
+            Stream::Tls($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, s => Pin::new(s).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        delegate!(self, s => Pin::new(s).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, s => Pin::new(s).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(s) => s.is_write_vectored(),
+            Self::Tls(s) => s.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, s => Pin::new(s).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, s => Pin::new(s).poll_shutdown(cx))
+    }
+}
+
+/// Opens connections; the same for requests and for WebSockets.
+#[derive(Clone)]
+pub struct Connector {
+    tls: TlsConnector,
+}
+
+impl Connector {
+    /// A connector that trusts `roots` for `https` servers.
+    ///
+    /// # Panics
+    /// Never: the provider's defaults are consistent.
+    #[must_use]
+    pub fn new(roots: RootCertStore) -> Self {
+        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has suites for its own versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self { tls: TlsConnector::from(Arc::new(config)) }
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// The system's, TLS's, or `TimedOut` after [`CONNECT_TIMEOUT`].
+    pub async fn connect(&self, to: &Upstream) -> io::Result<Stream> {
+        let tls = to.scheme == http::uri::Scheme::HTTPS;
+        self.open(to.authority.host(), to.authority.port_u16(), tls).await
+    }
+
+    async fn open(&self, host: &str, port: Option<u16>, tls: bool) -> io::Result<Stream> {
+        let port = port.unwrap_or(if tls { 443 } else { 80 });
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let opened = async {
+            let tcp = TcpStream::connect((host, port)).await?;
+            tcp.set_nodelay(true)?;
+            if !tls {
+                return Ok(Stream::Plain(tcp));
+            }
+            let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+            Ok(Stream::Tls(Box::new(self.tls.connect(name, tcp).await?)))
+        };
+        timeout(CONNECT_TIMEOUT, opened).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move {
+            let tls = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+            let host = uri.host().ok_or(io::ErrorKind::InvalidInput)?;
+            connector.open(host, uri.port_u16(), tls).await.map(TokioIo::new)
+        })
+    }
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").finish_non_exhaustive()
+    }
+}
+
+/// The pool of connections.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    client: Client<Connector, Body>,
+    connector: Connector,
+}
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub enum SendError {
+    /// No connection could be opened: nothing was sent, another server may be asked.
+    Connect,
+    /// The connection broke, or what came was no HTTP: the request may or may not have been acted on.
+    Broken,
+}
+
+impl Pool {
+    /// An empty pool.
+    #[must_use]
+    pub fn new(connector: Connector) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_MAX)
+            .http1_max_buf_size(64 * 1024)
+            .build(connector.clone());
+        Self { client, connector }
+    }
+
+    /// The way to open a connection of one's own.
+    #[must_use]
+    pub fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    /// Sends a request whose URI is absolute.
+    ///
+    /// # Errors
+    /// See [`SendError`]. There is no time-out here: callers know how long their request may take.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, SendError> {
+        self.client.request(request).await.map_err(|error| {
+            tracing::debug!(%error, cause = ?std::error::Error::source(&error), "no answer from upstream");
+            if error.is_connect() { SendError::Connect } else { SendError::Broken }
+        })
+    }
+}
