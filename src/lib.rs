@@ -3,5 +3,7 @@
 pub mod bbb;
 pub mod config;
 pub mod domain;
+pub mod live;
+pub mod store;
 pub mod tls;
 pub mod upstream;

@@ -1,0 +1,298 @@
+//! What is true now: the meetings that run, the sessions in them, the state of the servers. Memory only; a restart
+//! refills it from the store.
+
+pub mod clock;
+pub mod keyed;
+pub mod servers;
+pub mod sessions;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
+
+use dashmap::DashMap;
+
+use crate::{
+    bbb::meeting_id,
+    domain::ids::{ServerId, TenantId},
+    store::{MeetingRow, TokenHash},
+};
+use servers::Servers;
+use sessions::Session;
+
+/// How long the traffic of a meeting is still carried after it has ended: people look at its last page, give feedback,
+/// download the dashboard.
+pub const AFTERGLOW_MS: i64 = 15 * 60 * 1000;
+
+/// A meeting that runs.
+#[derive(Debug)]
+pub struct Meeting {
+    /// Its number in the store.
+    pub id: i64,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Which account's.
+    pub account: Box<str>,
+    /// The tenant's `meetingID`.
+    pub ext_id: Box<str>,
+    /// The id under which the server knows it.
+    pub server_id: Box<str>,
+    /// The server it runs on.
+    pub server: ServerId,
+    /// `maxParticipants` as asked for.
+    pub participants: Option<u32>,
+    /// When it was promised, ms since the epoch.
+    pub created_at: i64,
+    /// The server's internal id, once it has answered.
+    internal_id: OnceLock<Box<str>>,
+    /// Polls in a row in which its server did not list it.
+    missed: AtomicU32,
+    sessions: Mutex<Vec<TokenHash>>,
+}
+
+impl Meeting {
+    /// A meeting as the store keeps it.
+    #[must_use]
+    pub fn from_row(row: MeetingRow) -> Self {
+        let internal_id = OnceLock::new();
+        if let Some(id) = row.internal_id {
+            let _ = internal_id.set(id.into());
+        }
+        Self {
+            id: row.id,
+            server_id: meeting_id::to_server(&row.tenant, &row.ext_id).into(),
+            tenant: row.tenant,
+            account: row.account.into(),
+            ext_id: row.ext_id.into(),
+            server: row.server,
+            participants: row.participants,
+            created_at: row.created_at,
+            internal_id,
+            missed: AtomicU32::new(0),
+            sessions: Mutex::default(),
+        }
+    }
+
+    /// The server's internal id, once it has answered.
+    #[must_use]
+    pub fn internal_id(&self) -> Option<&str> {
+        self.internal_id.get().map(|id| &**id)
+    }
+}
+
+/// Where a tenant's meetings are: what its browsers may reach.
+#[derive(Debug, Default, Clone, Copy)]
+struct Presence {
+    meetings: u32,
+    /// When the last one ended, ms since the epoch.
+    ended_at: i64,
+}
+
+/// All that is true now.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// By the id under which the server knows it, which is unique over all tenants.
+    meetings: DashMap<Box<str>, Arc<Meeting>>,
+    internal: DashMap<Box<str>, Arc<Meeting>>,
+    sessions: DashMap<TokenHash, Arc<Session>>,
+    presence: DashMap<TenantId, HashMap<ServerId, Presence>>,
+    /// Meetings that have ended, the oldest first, with the time.
+    ended: Mutex<VecDeque<(i64, Arc<Meeting>)>>,
+    /// The servers, their health and their load.
+    pub servers: Servers,
+}
+
+impl Live {
+    /// A running meeting of a tenant, by the tenant's own id.
+    #[must_use]
+    pub fn meeting(&self, tenant: &TenantId, ext_id: &str) -> Option<Arc<Meeting>> {
+        self.meeting_on_server(&meeting_id::to_server(tenant, ext_id))
+    }
+
+    /// A running meeting, by the id under which the server knows it.
+    #[must_use]
+    pub fn meeting_on_server(&self, server_id: &str) -> Option<Arc<Meeting>> {
+        self.meetings.get(server_id).map(|found| Arc::clone(&found))
+    }
+
+    /// A meeting by its internal id; one that has ended a moment ago included.
+    #[must_use]
+    pub fn meeting_of_internal(&self, internal_id: &str) -> Option<Arc<Meeting>> {
+        self.internal.get(internal_id).map(|found| Arc::clone(&found))
+    }
+
+    /// A session by the hash of its token.
+    #[must_use]
+    pub fn session(&self, token: &TokenHash) -> Option<Arc<Session>> {
+        self.sessions.get(token).map(|found| Arc::clone(&found))
+    }
+
+    /// All running meetings, as of now.
+    #[must_use]
+    pub fn meetings(&self) -> Vec<Arc<Meeting>> {
+        self.meetings.iter().map(|entry| Arc::clone(&entry)).collect()
+    }
+
+    /// How many meetings run.
+    #[must_use]
+    pub fn meetings_len(&self) -> usize {
+        self.meetings.len()
+    }
+
+    /// Adds a meeting that has been promised. Its server carries its weight from now on.
+    pub fn add_meeting(&self, meeting: Meeting) -> Arc<Meeting> {
+        let meeting = Arc::new(meeting);
+        self.servers.of(&meeting.server).add_meeting();
+        let mut of_tenant = self.presence.entry(meeting.tenant.clone()).or_default();
+        of_tenant.entry(meeting.server.clone()).or_default().meetings += 1;
+        drop(of_tenant);
+        if let Some(internal_id) = meeting.internal_id() {
+            self.internal.insert(internal_id.into(), Arc::clone(&meeting));
+        }
+        self.meetings.insert(meeting.server_id.clone(), Arc::clone(&meeting));
+        meeting
+    }
+
+    /// Notes the internal id that the server has given to a meeting.
+    pub fn name_meeting(&self, meeting: &Arc<Meeting>, internal_id: &str) {
+        if meeting.internal_id.set(internal_id.into()).is_ok() {
+            self.internal.insert(internal_id.into(), Arc::clone(meeting));
+        }
+    }
+
+    /// Takes a meeting out that has ended. What is carried for it lasts longer: see
+    /// [`Live::forget_ended`].
+    /// Returns whether it was still there.
+    pub fn remove_meeting(&self, meeting: &Meeting, now: i64) -> bool {
+        let removed = self.meetings.remove_if(&meeting.server_id, |_, have| have.id == meeting.id);
+        let Some((_, removed)) = removed else { return false };
+        lock(&self.ended).push_back((now, removed));
+        self.servers.of(&meeting.server).remove_meeting();
+        if let Some(mut of_tenant) = self.presence.get_mut(&meeting.tenant)
+            && let Some(presence) = of_tenant.get_mut(&meeting.server)
+        {
+            presence.meetings -= 1;
+            presence.ended_at = now;
+        }
+        true
+    }
+
+    /// Forgets the meetings that have ended more than [`AFTERGLOW_MS`] ago, with their sessions.
+    pub fn forget_ended(&self, now: i64) {
+        loop {
+            let mut ended = lock(&self.ended);
+            match ended.front() {
+                Some((at, _)) if at + AFTERGLOW_MS <= now => {}
+                _ => return,
+            }
+            let Some((_, meeting)) = ended.pop_front() else { return };
+            drop(ended);
+            for token in std::mem::take(&mut *lock(&meeting.sessions)) {
+                self.sessions.remove(&token);
+            }
+            if let Some(internal_id) = meeting.internal_id() {
+                self.internal.remove_if(internal_id, |_, have| have.id == meeting.id);
+            }
+        }
+    }
+
+    /// Adds a session that a server has made.
+    pub fn add_session(&self, token: TokenHash, session: Arc<Session>) {
+        lock(&session.meeting.sessions).push(token);
+        self.sessions.insert(token, session);
+    }
+
+    /// Whether a tenant has, or had a moment ago, a meeting on a server.
+    #[must_use]
+    pub fn reaches(&self, tenant: &TenantId, server: &ServerId, now: i64) -> bool {
+        self.presence.get(tenant).is_some_and(|of_tenant| {
+            of_tenant.get(server).is_some_and(|p| p.meetings > 0 || now < p.ended_at + AFTERGLOW_MS)
+        })
+    }
+
+    /// The servers on which a tenant has meetings now.
+    #[must_use]
+    pub fn servers_of(&self, tenant: &TenantId) -> Vec<ServerId> {
+        self.presence.get(tenant).map_or_else(Vec::new, |of_tenant| {
+            of_tenant.iter().filter(|(_, p)| p.meetings > 0).map(|(id, _)| id.clone()).collect()
+        })
+    }
+
+    /// Notes whether a server listed a meeting. Returns in how many polls in a row it did not.
+    pub fn listed(&self, meeting: &Meeting, listed: bool) -> u32 {
+        if listed {
+            meeting.missed.store(0, Relaxed);
+            0
+        } else {
+            meeting.missed.fetch_add(1, Relaxed) + 1
+        }
+    }
+}
+
+/// A mutex whose holder cannot have panicked half way: there is nothing in between that could.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(tenant: &str, ext_id: &str, server: &str, id: i64) -> MeetingRow {
+        MeetingRow {
+            id,
+            tenant: tenant.parse().expect("an id"),
+            account: "main".into(),
+            ext_id: ext_id.into(),
+            server: server.parse().expect("an id"),
+            participants: None,
+            internal_id: Some(format!("int-{id}")),
+            create_time: None,
+            created_at: 0,
+        }
+    }
+
+    #[test]
+    fn a_meeting_is_its_tenants_alone() {
+        let live = Live::default();
+        live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
+        let (wagtail, heron) = ("wagtail".parse().expect("an id"), "heron".parse().expect("an id"));
+        assert!(live.meeting(&wagtail, "room").is_some());
+        assert!(live.meeting(&heron, "room").is_none());
+        let (one, two) = ("bbb-01".parse().expect("an id"), "bbb-02".parse().expect("an id"));
+        assert!(live.reaches(&wagtail, &one, 0));
+        assert!(!live.reaches(&wagtail, &two, 0));
+        assert!(!live.reaches(&heron, &one, 0));
+    }
+
+    #[test]
+    fn a_meeting_that_ended_is_gone_at_once_and_its_traffic_a_while_later() {
+        let live = Live::default();
+        let meeting = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
+        assert_eq!(live.servers.of(&meeting.server).load(), crate::domain::placement::MEETING_WEIGHT);
+        assert!(live.remove_meeting(&meeting, 1_000));
+        assert!(!live.remove_meeting(&meeting, 1_000), "only once");
+        assert_eq!(live.servers.of(&meeting.server).load(), 0);
+        assert!(live.meeting(&meeting.tenant, "room").is_none());
+        assert!(live.reaches(&meeting.tenant, &meeting.server, 1_000 + AFTERGLOW_MS - 1));
+        assert!(!live.reaches(&meeting.tenant, &meeting.server, 1_000 + AFTERGLOW_MS));
+        live.forget_ended(1_000 + AFTERGLOW_MS - 1);
+        assert!(live.meeting_of_internal("int-1").is_some());
+        live.forget_ended(1_000 + AFTERGLOW_MS);
+        assert!(live.meeting_of_internal("int-1").is_none());
+    }
+
+    #[test]
+    fn the_end_of_an_old_run_does_not_take_the_new_one_out() {
+        let live = Live::default();
+        let old = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
+        live.remove_meeting(&old, 0);
+        let new = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 2)));
+        assert!(!live.remove_meeting(&old, 0));
+        assert_eq!(live.meeting(&new.tenant, "room").map(|m| m.id), Some(2));
+    }
+}

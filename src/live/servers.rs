@@ -1,0 +1,113 @@
+//! The BBB servers as they are now: whether they answer, and what they carry.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+};
+
+use arc_swap::ArcSwapOption;
+use dashmap::DashMap;
+
+use crate::domain::{
+    ids::ServerId,
+    placement::{Candidate, MEETING_WEIGHT},
+    tenant::Server,
+};
+
+/// State of all servers. One that has not been asked yet is taken to answer: a `create` finds out.
+#[derive(Debug, Default)]
+pub struct Servers(DashMap<ServerId, Arc<ServerState>>);
+
+/// State of one server.
+#[derive(Debug)]
+pub struct ServerState {
+    up: AtomicBool,
+    meetings: AtomicU32,
+    seats: AtomicU32,
+    plugin_sdk: ArcSwapOption<String>,
+}
+
+impl Default for ServerState {
+    fn default() -> Self {
+        Self {
+            up: AtomicBool::new(true),
+            meetings: AtomicU32::new(0),
+            seats: AtomicU32::new(0),
+            plugin_sdk: ArcSwapOption::empty(),
+        }
+    }
+}
+
+impl Servers {
+    /// The state of a server.
+    pub fn of(&self, id: &ServerId) -> Arc<ServerState> {
+        if let Some(state) = self.0.get(id) {
+            return Arc::clone(&state);
+        }
+        Arc::clone(&self.0.entry(id.clone()).or_default())
+    }
+
+    /// The servers of a pool as placement sees them.
+    #[must_use]
+    pub fn candidates(&self, pool: &[Arc<Server>]) -> Vec<Candidate> {
+        pool.iter()
+            .map(|server| {
+                let state = self.of(&server.id);
+                Candidate { server: Arc::clone(server), load: state.load(), up: state.is_up() }
+            })
+            .collect()
+    }
+}
+
+impl ServerState {
+    /// Whether it answers.
+    pub fn is_up(&self) -> bool {
+        self.up.load(Relaxed)
+    }
+
+    /// Notes whether it answers. Returns whether that is news.
+    pub fn set_up(&self, up: bool) -> bool {
+        self.up.swap(up, Relaxed) != up
+    }
+
+    /// What it carries: people, and meetings with the weight of people to come.
+    pub fn load(&self) -> u32 {
+        self.meetings() * MEETING_WEIGHT + self.seats()
+    }
+
+    /// Meetings on it.
+    pub fn meetings(&self) -> u32 {
+        self.meetings.load(Relaxed)
+    }
+
+    /// Seats taken on it.
+    pub fn seats(&self) -> u32 {
+        self.seats.load(Relaxed)
+    }
+
+    pub(super) fn add_meeting(&self) {
+        self.meetings.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn remove_meeting(&self) {
+        self.meetings.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn add_seat(&self) {
+        self.seats.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn remove_seat(&self) {
+        self.seats.fetch_sub(1, Relaxed);
+    }
+
+    /// `html5PluginSdkVersion` as the server reports it.
+    pub fn plugin_sdk(&self) -> Option<Arc<String>> {
+        self.plugin_sdk.load_full()
+    }
+
+    /// Notes what the server reports.
+    pub fn set_plugin_sdk(&self, version: String) {
+        self.plugin_sdk.store(Some(Arc::new(version)));
+    }
+}

@@ -1,0 +1,142 @@
+use super::{
+    writer::{Note, Notes},
+    *,
+};
+
+struct Fixture {
+    store: Store,
+    dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = open(&dir).await;
+        Self { store, dir }
+    }
+}
+
+async fn open(dir: &tempfile::TempDir) -> Store {
+    let url = format!("sqlite:{}", dir.path().join("store.db").display());
+    Store::open(&url).await.expect("a store")
+}
+
+async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Result<i64, Denial> {
+    let (tenant, server) = ("wagtail".parse().expect("an id"), "bbb-01".parse().expect("an id"));
+    let new = NewMeeting {
+        tenant: &tenant,
+        account,
+        ext_id,
+        server: &server,
+        participants: Some(3),
+        now: 1_000,
+        retained_since: 500,
+    };
+    let decide = |usage: RoomUsage| {
+        if usage.other_accounts >= 3 {
+            Err(Denial::AccountLimitReached)
+        } else if usage.rooms >= rooms {
+            Err(Denial::RoomLimitReached)
+        } else {
+            Ok(())
+        }
+    };
+    match store.admit_meeting(&new, decide).await {
+        Ok(Admitted::New(id)) => Ok(id),
+        Ok(Admitted::Existing(row)) => Ok(-row.id),
+        Err(Refusal::Denied(denial)) => Err(denial),
+        Err(Refusal::Failed(error)) => panic!("{error}"),
+    }
+}
+
+async fn join(store: &Store, meeting: i64, now: i64, until: i64, seats: u32) -> Result<i64, Denial> {
+    let decide = |taken| if taken < seats { Ok(()) } else { Err(Denial::MaxParticipantsReached) };
+    match store.admit_session(meeting, now, until, decide).await {
+        Ok(id) => Ok(id),
+        Err(Refusal::Denied(denial)) => Err(denial),
+        Err(Refusal::Failed(error)) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn rooms_and_accounts_are_counted_as_they_come_and_go() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let first = create(store, "a", "one", 2).await.expect("room 1 of 2");
+    create(store, "a", "two", 2).await.expect("room 2 of 2");
+    assert_eq!(create(store, "a", "three", 2).await, Err(Denial::RoomLimitReached));
+    assert_eq!(create(store, "a", "one", 2).await, Ok(-first), "a known room is no new one");
+    create(store, "b", "three", 2).await.expect("another account has rooms of its own");
+    create(store, "c", "four", 2).await.expect("account 3 of 3");
+    assert_eq!(create(store, "d", "five", 2).await, Err(Denial::AccountLimitReached));
+    store.end_meeting(first, 400).await.expect("ended");
+    create(store, "a", "three-a", 2).await.expect("the ended room's place is free");
+}
+
+#[tokio::test]
+async fn a_room_that_ended_a_moment_ago_still_counts_while_it_is_retained() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let first = create(store, "a", "one", 1).await.expect("room 1 of 1");
+    store.end_meeting(first, 600).await.expect("ended after `retained_since`");
+    assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached));
+    create(store, "a", "one", 1).await.expect("the same room may open again");
+}
+
+#[tokio::test]
+async fn of_many_creates_at_once_exactly_the_allowed_number_succeeds() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let ids: Vec<_> = (0..50).map(|n| format!("room-{n}")).collect();
+    let results = futures_util::future::join_all(ids.iter().map(|id| create(store, "a", id, 5))).await;
+    assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 5);
+}
+
+#[tokio::test]
+async fn seats_lapse_are_kept_and_are_given_back() {
+    let fixture = Fixture::new().await;
+    let store = fixture.store.clone();
+    let meeting = create(&store, "a", "one", 1).await.expect("a room");
+    let first = join(&store, meeting, 0, 60, 2).await.expect("seat 1 of 2");
+    let second = join(&store, meeting, 0, 60, 2).await.expect("seat 2 of 2");
+    assert_eq!(join(&store, meeting, 59, 100, 2).await, Err(Denial::MaxParticipantsReached));
+
+    let (notes, writer) = Notes::start(store.clone());
+    notes.leave(Note::Bound { session: first, token: [7; 32] });
+    notes.leave(Note::Seat { session: first, until: PRESENT });
+    notes.leave(Note::Dropped { session: second });
+    drop(notes);
+    writer.await.expect("all written");
+
+    join(&store, meeting, 59, 100, 2).await.expect("the dropped one's seat");
+    assert_eq!(join(&store, meeting, 70, 130, 2).await, Err(Denial::MaxParticipantsReached));
+    join(&store, meeting, 101, 160, 2).await.expect("the lapsed one's seat");
+    assert_eq!(join(&store, meeting, 102, 160, 2).await, Err(Denial::MaxParticipantsReached));
+}
+
+#[tokio::test]
+async fn what_was_promised_is_known_after_a_restart() {
+    let Fixture { store, dir } = Fixture::new().await;
+    let meeting = create(&store, "a", "one", 5).await.expect("a room");
+    let ended = create(&store, "a", "two", 5).await.expect("a room");
+    let session = join(&store, meeting, 0, 60, 9).await.expect("a seat");
+    let (notes, writer) = Notes::start(store.clone());
+    notes.leave(Note::Created { meeting, internal_id: "int".into(), create_time: 1_234 });
+    notes.leave(Note::Bound { session, token: [7; 32] });
+    notes.leave(Note::Seat { session, until: PRESENT });
+    drop(notes);
+    writer.await.expect("all written");
+    store.end_meeting(ended, 2_000).await.expect("ended");
+    let key = store.shared_key("slug", [1; 32]).await.expect("a key");
+    store.close().await;
+
+    let store = open(&dir).await;
+    let (meetings, sessions) = store.load(9_000).await.expect("loaded");
+    assert_eq!(meetings.len(), 1);
+    assert_eq!(meetings[0].internal_id.as_deref(), Some("int"));
+    assert_eq!(meetings[0].participants, Some(3));
+    let row = SessionRow { id: session, meeting, token: [7; 32], seat_until: 9_000 };
+    assert_eq!(sessions, [row], "who was present has a lease to come back");
+    assert_eq!(store.shared_key("slug", [2; 32]).await.expect("a key"), key);
+    assert_eq!(store.purge(3_000).await.expect("purged"), 1);
+}

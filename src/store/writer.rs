@@ -1,0 +1,133 @@
+//! The background writer: what follows from promises, in order and in batches.
+//!
+//! A note that is lost with the process does no harm: an unbound session cannot be found again and its seat lapses, a
+//! meeting without its internal id is looked up at the next poll.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use super::{Error, Store, TokenHash};
+
+/// Notes that may wait. A store that is slower than that for long makes callers wait, not memory grow.
+const QUEUE_MAX: usize = 16 * 1024;
+/// Notes in one transaction: long enough to pay off, short enough not to hold admissions up.
+const BATCH_MAX: usize = 256;
+/// After a failure the batch is tried again; nothing is dropped while the process lives.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Something that has happened.
+#[derive(Debug, Clone)]
+pub enum Note {
+    /// A server has made the meeting.
+    Created {
+        /// The meeting's number.
+        meeting: i64,
+        /// Its internal id.
+        internal_id: Box<str>,
+        /// Its `createTime`, ms since the epoch.
+        create_time: i64,
+    },
+    /// A server has made the session.
+    Bound {
+        /// The session's number.
+        session: i64,
+        /// The hash of its token.
+        token: TokenHash,
+    },
+    /// A seat is taken or left.
+    Seat {
+        /// The session's number.
+        session: i64,
+        /// How long the seat counts from now on.
+        until: i64,
+    },
+    /// A join came to nothing.
+    Dropped {
+        /// The session's number.
+        session: i64,
+    },
+}
+
+/// The way to the writer.
+#[derive(Debug, Clone)]
+pub struct Notes(mpsc::UnboundedSender<Message>);
+
+#[derive(Debug)]
+enum Message {
+    Note(Note),
+    /// Says so when everything before it is written.
+    Flush(oneshot::Sender<()>),
+}
+
+impl Notes {
+    /// Starts a writer. It ends, with everything written, when the last `Notes` is gone.
+    #[must_use]
+    pub fn start(store: Store) -> (Self, JoinHandle<()>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), tokio::spawn(write(store, receiver)))
+    }
+
+    /// Leaves a note.
+    pub fn leave(&self, note: Note) {
+        // The writer lives as long as a sender does.
+        let _ = self.0.send(Message::Note(note));
+    }
+
+    /// Waits until all notes left so far are written.
+    pub async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        let _ = self.0.send(Message::Flush(done));
+        let _ = written.await;
+    }
+}
+
+async fn write(store: Store, mut messages: mpsc::UnboundedReceiver<Message>) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while messages.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        while let Err(error) = write_batch(&store, &batch).await {
+            tracing::error!(%error, notes = batch.len(), waiting = messages.len(), "notes are not written yet");
+            if messages.is_closed() {
+                return;
+            }
+            // Far behind: the oldest notes go, the promises themselves are in the store.
+            while messages.len() > QUEUE_MAX {
+                let _ = messages.try_recv();
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+        for message in batch.drain(..) {
+            if let Message::Flush(done) = message {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+async fn write_batch(store: &Store, batch: &[Message]) -> Result<(), Error> {
+    let mut tx = store.pool.begin_with("BEGIN IMMEDIATE").await?;
+    for message in batch {
+        let Message::Note(note) = message else { continue };
+        let query = match note {
+            Note::Created { meeting, internal_id, create_time } => {
+                sqlx::query("UPDATE meetings SET internal_id = $2, create_time = $3 WHERE id = $1")
+                    .bind(meeting)
+                    .bind(&**internal_id)
+                    .bind(create_time)
+            }
+            Note::Bound { session, token } => {
+                sqlx::query("UPDATE sessions SET token = $2 WHERE id = $1").bind(session).bind(&token[..])
+            }
+            Note::Seat { session, until } => {
+                sqlx::query("UPDATE sessions SET seat_until = $2 WHERE id = $1").bind(session).bind(until)
+            }
+            Note::Dropped { session } => sqlx::query("DELETE FROM sessions WHERE id = $1").bind(session),
+        };
+        query.execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
