@@ -1,9 +1,29 @@
 //! Anteroom: a multi-tenant gateway in front of BigBlueButton.
+//!
+//! In reading order:
+//!
+//! * [`domain`]: tenants, policies, admission, placement; no I/O
+//! * [`config`]: the operator's files, parsed into a directory
+//! * [`bbb`]: BBB's protocol
+//! * [`live`]: the meetings, sessions and servers of now
+//! * [`store`]: the durable promises
+//! * [`tls`]: certificates and handshakes
+//! * [`upstream`]: connections to the servers
+//! * [`proxy`]: requests, and what becomes of them
+//! * [`poll`]: what the servers say
+//! * [`metrics`], [`admin`]: what the operator sees
+//! * [`app`], [`cli`]: all of it joined
 
+pub mod admin;
+pub mod app;
 pub mod bbb;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod live;
+pub mod metrics;
+pub mod poll;
+pub mod proxy;
 pub mod store;
 pub mod tls;
 pub mod upstream;

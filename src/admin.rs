@@ -1,0 +1,82 @@
+//! The operator's listener: health and metrics, on a thread of its own, so that a scrape cannot slow a request.
+
+mod metrics;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+};
+
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use tokio::sync::watch;
+
+use crate::{proxy::Gateway, tls::Tls};
+
+/// What the operator's side looks at.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// The gateway.
+    pub gateway: Arc<Gateway>,
+    /// Its certificates.
+    pub tls: Arc<Tls>,
+    /// Rounds of the poller.
+    pub rounds: watch::Receiver<u32>,
+    /// Turns true when the gateway stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Starts the listener.
+///
+/// # Errors
+/// When the address cannot be bound or the thread cannot be started.
+pub fn start(address: SocketAddr, admin: Admin) -> io::Result<(SocketAddr, thread::JoinHandle<()>)> {
+    let listener = TcpListener::bind(address)
+        .map_err(|error| io::Error::new(error.kind(), format!("listen.admin {address}: {error}")))?;
+    listener.set_nonblocking(true)?;
+    let bound = listener.local_addr()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = thread::Builder::new().name("admin".into()).spawn(move || {
+        if let Err(error) = runtime.block_on(serve(listener, admin)) {
+            tracing::error!(%error, "the admin listener has failed");
+        }
+    })?;
+    Ok((bound, handle))
+}
+
+async fn serve(listener: TcpListener, admin: Admin) -> io::Result<()> {
+    let mut stop = admin.stop.clone();
+    let router = Router::new()
+        .route("/health/live", get(async || "ok\n"))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(scrape))
+        .with_state(admin);
+    axum::serve(tokio::net::TcpListener::from_std(listener)?, router)
+        .with_graceful_shutdown(async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        })
+        .await
+}
+
+/// Ready: the servers have been asked once, the store answers, and the gateway does not stop.
+async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
+    let reason = if *admin.stop.borrow() {
+        "stopping\n"
+    } else if *admin.rounds.borrow() == 0 {
+        "the servers have not been asked yet\n"
+    } else if admin.gateway.store.ping().await.is_err() {
+        "the store does not answer\n"
+    } else {
+        return (StatusCode::OK, "ready\n");
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, reason)
+}
+
+async fn scrape(State(admin): State<Admin>) -> impl IntoResponse {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match metrics::text(admin) {
+        Ok(text) => (StatusCode::OK, [("content-type", content_type)], text),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [("content-type", "text/plain")], String::new()),
+    }
+}

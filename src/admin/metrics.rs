@@ -1,0 +1,149 @@
+//! The metrics as text for Prometheus. Names and labels are documented in README.
+
+use std::{fmt, sync::atomic::Ordering::Relaxed};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode},
+    metrics::MetricType,
+    registry::Registry,
+};
+
+use super::Admin;
+
+/// All metrics, in OpenMetrics text.
+///
+/// # Errors
+/// Never in practice: text is written to memory.
+pub(super) fn text(admin: Admin) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("anteroom");
+    registry.register_collector(Box::new(Now(admin)));
+    let mut out = String::new();
+    encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+#[derive(Debug)]
+struct Now(Admin);
+
+type Row<'a> = (Vec<(&'static str, &'a str)>, i64);
+
+impl Collector for Now {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Admin { gateway, tls, .. } = &self.0;
+        let metrics = &gateway.metrics;
+        let tenants = metrics.tenants();
+        let mut counter = |name, help, rows| family(&mut encoder, MetricType::Counter, name, help, rows);
+        counter(
+            "requests",
+            "Requests by tenant, call and outcome",
+            tenants
+                .iter()
+                .flat_map(|(id, t)| {
+                    t.requests().map(move |(call, outcome, n)| {
+                        let labels =
+                            vec![("tenant", id.as_str()), ("call", call.as_str()), ("outcome", outcome.as_str())];
+                        (labels, signed(n))
+                    })
+                })
+                .collect(),
+        )?;
+        counter(
+            "refusals",
+            "Refusals by tenant and reason (the messageKey)",
+            tenants
+                .iter()
+                .flat_map(|(id, t)| {
+                    t.denials().map(move |(key, n)| (vec![("tenant", id.as_str()), ("reason", key)], signed(n)))
+                })
+                .collect(),
+        )?;
+        counter(
+            "socket_bytes",
+            "Bytes that closed WebSockets have carried, by tenant and direction",
+            tenants
+                .iter()
+                .flat_map(|(id, t)| {
+                    let (up, down) = t.bytes();
+                    [("up", up), ("down", down)]
+                        .map(|(way, n)| (vec![("tenant", id.as_str()), ("direction", way)], signed(n)))
+                })
+                .collect(),
+        )?;
+        let plain = |n| vec![(Vec::new(), n)];
+        counter(
+            "unknown_hosts",
+            "Requests for hosts that no tenant has, or other than that of their handshake",
+            plain(signed(metrics.unknown_hosts.load(Relaxed))),
+        )?;
+        counter(
+            "handshakes_failed",
+            "TLS handshakes that were refused or failed",
+            plain(signed(metrics.handshakes_failed.load(Relaxed))),
+        )?;
+        counter(
+            "config_reloads",
+            "Reloads of the configuration that took something over",
+            plain(signed(metrics.reloads.load(Relaxed))),
+        )?;
+
+        let mut gauge = |name, help, rows| family(&mut encoder, MetricType::Gauge, name, help, rows);
+        gauge(
+            "open_sockets",
+            "WebSockets that are open, by tenant",
+            tenants.iter().map(|(id, t)| (vec![("tenant", id.as_str())], t.sockets())).collect(),
+        )?;
+        gauge("open_connections", "Connections that are open", plain(metrics.connections.load(Relaxed)))?;
+        gauge(
+            "config_faults",
+            "Faults in the configuration files as of the last reload",
+            plain(metrics.config_faults.load(Relaxed)),
+        )?;
+        gauge("meetings", "Meetings that run", plain(i64::try_from(gateway.live.meetings_len()).unwrap_or(i64::MAX)))?;
+        let directory = gateway.directory.load();
+        let states: Vec<_> =
+            directory.servers().map(|server| (server.id.as_str(), gateway.live.servers.of(&server.id))).collect();
+        let by_server = |value: fn(&crate::live::servers::ServerState) -> i64| -> Vec<Row<'_>> {
+            states.iter().map(|(id, state)| (vec![("server", *id)], value(state))).collect()
+        };
+        gauge("server_up", "Whether a BBB server answers: 1 or 0", by_server(|s| i64::from(s.is_up())))?;
+        gauge("server_meetings", "Meetings on a BBB server", by_server(|s| i64::from(s.meetings())))?;
+        gauge("server_seats", "People who are present on a BBB server", by_server(|s| i64::from(s.seats())))?;
+        let certs = tls.certs();
+        gauge(
+            "certificate_expiry_timestamp_seconds",
+            "When a host's certificate expires, seconds since the epoch",
+            certs.expiries().map(|(host, at)| (vec![("host", host)], at)).collect(),
+        )
+    }
+}
+
+fn family(
+    encoder: &mut DescriptorEncoder<'_>,
+    kind: MetricType,
+    name: &str,
+    help: &str,
+    rows: Vec<Row<'_>>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    for (labels, value) in rows {
+        // Without labels there are no braces either.
+        if labels.is_empty() {
+            encode_value(&mut family, kind, value)?;
+        } else {
+            encode_value(&mut family.encode_family(&labels)?, kind, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_value(metric: &mut MetricEncoder<'_>, kind: MetricType, value: i64) -> fmt::Result {
+    match kind {
+        MetricType::Counter => metric.encode_counter::<NoLabelSet, u64, f64>(&u64::try_from(value).unwrap_or(0), None),
+        _ => metric.encode_gauge(&value),
+    }
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

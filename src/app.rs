@@ -1,0 +1,301 @@
+//! Builds everything and joins it, from top to bottom.
+
+use std::{
+    convert::Infallible,
+    fmt, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+use crate::{
+    admin::{self, Admin},
+    config::{Fault, Loaded, Loader, Settings, SlugKey, Watcher},
+    live::{
+        Live, Meeting,
+        clock::now_ms,
+        sessions::{LEASE_MS, Session},
+    },
+    metrics::Metrics,
+    poll,
+    proxy::{
+        Gateway,
+        accept::{Stop, serve_http, serve_https},
+    },
+    store::{self, Store, writer::Notes},
+    tls::Tls,
+    upstream::{Connector, Pool},
+};
+
+/// Why the gateway does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration has faults, all of which are here.
+    Config(Vec<Fault>),
+    /// Something of the system: an address that is taken, a file that cannot be read.
+    System(io::Error),
+    /// The store does not open.
+    Store(store::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(faults) => {
+                for fault in faults {
+                    writeln!(f, "{fault}")?;
+                }
+                write!(f, "{} in the configuration", faults_counted(faults.len()))
+            }
+            Self::System(error) => error.fmt(f),
+            Self::Store(error) => {
+                write!(f, "{error}")?;
+                std::error::Error::source(error).map_or(Ok(()), |cause| write!(f, ": {cause}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl From<store::Error> for StartError {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// `1 fault`, `2 faults`.
+#[must_use]
+pub fn faults_counted(n: usize) -> String {
+    format!("{n} fault{}", if n == 1 { "" } else { "s" })
+}
+
+/// A gateway that runs.
+#[derive(Debug)]
+pub struct App {
+    /// Where it listens for HTTPS, in the order of the configuration; port 0 has become a real one.
+    pub https: Vec<SocketAddr>,
+    /// Where it listens for plain HTTP.
+    pub http: Vec<SocketAddr>,
+    /// Where the operator finds health and metrics.
+    pub admin: Option<SocketAddr>,
+    gateway: Arc<Gateway>,
+    rounds: watch::Receiver<u32>,
+    stop: watch::Sender<bool>,
+    finished: mpsc::Receiver<Infallible>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl App {
+    /// Starts a gateway with the configuration of a directory. Nothing listens before all of it has been found sound.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(dir: &Path) -> Result<Self, StartError> {
+        let mut loader = Loader::new(dir);
+        let Loaded { settings, .. } = loader.load(&SlugKey([0; 32])).map_err(StartError::Config)?;
+
+        let https = bind_all("listen.https", &settings.listen.https).await?;
+        let http = bind_all("listen.http", &settings.listen.http).await?;
+        let store = open_store(&settings).await?;
+        let key = SlugKey(store.shared_key("slug", random_key()?).await?);
+        let Loaded { directory, certs, warnings, .. } = loader.load(&key).map_err(StartError::Config)?;
+        for warning in warnings {
+            tracing::warn!(%warning, "configuration");
+        }
+
+        let live = refill(&store).await?;
+        let (notes, writer) = Notes::start(store.clone());
+        let pool = Pool::new(Connector::new(trust_roots(settings.server_ca.as_deref())?));
+        let metrics = Arc::new(Metrics::default());
+        let gateway = Arc::new(Gateway::new(Arc::new(directory), live, store, notes, pool, metrics));
+        let tls = Arc::new(Tls::new(certs, settings.listen.http2).map_err(io::Error::other)?);
+
+        let (stop, stop_signal) = watch::channel(false);
+        let (alive, finished) = mpsc::channel(1);
+        let told = Stop { signal: stop_signal.clone(), alive };
+        let (round, rounds) = watch::channel(0);
+        let admin = match settings.listen.admin {
+            Some(address) => {
+                let side = Admin {
+                    gateway: Arc::clone(&gateway),
+                    tls: Arc::clone(&tls),
+                    rounds: rounds.clone(),
+                    stop: stop_signal.clone(),
+                };
+                Some(admin::start(address, side)?.0)
+            }
+            None => None,
+        };
+
+        let mut tasks = vec![
+            writer,
+            tokio::spawn(poll::run(Arc::clone(&gateway), stop_signal.clone(), round)),
+            tokio::spawn(reload(loader, key, Arc::clone(&gateway), Arc::clone(&tls), stop_signal)),
+        ];
+        let (https_addresses, http_addresses) = (addresses(&https)?, addresses(&http)?);
+        let https_port = https_addresses.first().map_or(443, SocketAddr::port);
+        for listener in https {
+            let serve = serve_https(listener, Arc::clone(&gateway), Arc::clone(&tls), told.clone());
+            tasks.push(tokio::spawn(serve));
+        }
+        for listener in http {
+            let serve = serve_http(listener, Arc::clone(&gateway), https_port, told.clone());
+            tasks.push(tokio::spawn(serve));
+        }
+        let (https, http) = (https_addresses, http_addresses);
+        tracing::info!(?https, ?http, ?admin, "anteroom is up");
+        Ok(Self { https, http, admin, gateway, rounds, stop, finished, tasks })
+    }
+
+    /// Waits until all servers have been asked once.
+    pub async fn ready(&mut self) {
+        let _ = self.rounds.wait_for(|rounds| *rounds > 0).await;
+    }
+
+    /// Stops: nothing new is accepted, requests are answered, sockets have `grace` to close, and what has been noted is
+    /// written. Returns whether everything had closed by itself.
+    pub async fn stop(mut self, grace: Duration) -> bool {
+        self.stop.send_replace(true);
+        let drained = tokio::time::timeout(grace, self.finished.recv()).await.is_ok();
+        if !drained {
+            tracing::warn!("connections that are still open are cut");
+        }
+        self.gateway.notes.flush().await;
+        self.gateway.store.close().await;
+        for task in self.tasks.drain(..) {
+            task.abort();
+        }
+        tracing::info!("anteroom has stopped");
+        drained
+    }
+}
+
+async fn bind_all(key: &str, to: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in to {
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| io::Error::new(error.kind(), format!("{key} {address}: {error}")))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
+    listeners.iter().map(TcpListener::local_addr).collect()
+}
+
+async fn open_store(settings: &Settings) -> Result<Store, StartError> {
+    let path = settings.store_url.strip_prefix("sqlite:").unwrap_or(&settings.store_url);
+    if let Some(parent) = Path::new(path).parent() {
+        std::fs::create_dir_all(parent)
+            .map_err(|error| io::Error::new(error.kind(), format!("store.url {path}: {error}")))?;
+    }
+    Ok(Store::open(&settings.store_url).await?)
+}
+
+fn random_key() -> io::Result<[u8; 32]> {
+    let mut key = [0; 32];
+    aws_lc_rs::rand::fill(&mut key).map_err(io::Error::other)?;
+    Ok(key)
+}
+
+/// The system's roots, and the operator's own for servers with a private CA.
+fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for root in rustls_native_certs::load_native_certs().certs {
+        // The system's store may hold roots that rustls does not read; the others do.
+        let _ = roots.add(root);
+    }
+    if let Some(path) = own {
+        for root in CertificateDer::pem_file_iter(path).map_err(io::Error::other)? {
+            roots.add(root.map_err(io::Error::other)?).map_err(io::Error::other)?;
+        }
+    }
+    Ok(roots)
+}
+
+/// The meetings and sessions that were promised before this start.
+async fn refill(store: &Store) -> Result<Live, StartError> {
+    let (meetings, sessions) = store.load(now_ms() + LEASE_MS).await?;
+    let live = Live::default();
+    let meetings: std::collections::HashMap<i64, Arc<Meeting>> =
+        meetings.into_iter().map(|row| (row.id, live.add_meeting(Meeting::from_row(row)))).collect();
+    for row in sessions {
+        if let Some(meeting) = meetings.get(&row.meeting) {
+            let state = live.servers.of(&meeting.server);
+            let session = Session::new(row.id, Arc::clone(meeting), row.seat_until, state);
+            live.add_session(row.token, Arc::new(session));
+        }
+    }
+    Ok(live)
+}
+
+/// Takes changed files over, for as long as the gateway runs.
+async fn reload(
+    mut loader: Loader,
+    key: SlugKey,
+    gateway: Arc<Gateway>,
+    tls: Arc<Tls>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut watcher = match Watcher::new(&loader) {
+        Ok(watcher) => watcher,
+        Err(error) => {
+            tracing::error!(%error, "the configuration cannot be watched: changes need a restart");
+            return;
+        }
+    };
+    let mut known = Vec::new();
+    loop {
+        tokio::select! {
+            () = watcher.changed() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let shared_key = key.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let found = loader.reload(&shared_key);
+            (loader, found)
+        });
+        let Ok((back, found)) = read.await else { return };
+        loader = back;
+        for fault in found.faults.iter().filter(|fault| !known.contains(*fault)) {
+            tracing::error!(%fault, "configuration: the last good version stays in service");
+        }
+        let faults = i64::try_from(found.faults.len()).unwrap_or(i64::MAX);
+        gateway.metrics.config_faults.store(faults, Relaxed);
+        known = found.faults;
+        if let Some(Loaded { directory, certs, .. }) = found.loaded {
+            // A host must have its certificate by the time somebody is told of it.
+            tls.swap(certs);
+            gateway.directory.store(Arc::new(directory));
+            gateway.metrics.reloads.fetch_add(1, Relaxed);
+            tracing::info!("configuration taken over");
+        }
+        watcher.follow(&loader);
+    }
+}
+
+/// Where the development CA of a configuration lies.
+#[must_use]
+pub fn dev_ca_dir(config: &Path) -> PathBuf {
+    config.join("dev-ca")
+}

@@ -1,0 +1,5 @@
+//! The program `anteroom`.
+
+fn main() -> std::process::ExitCode {
+    anteroom::cli::main()
+}

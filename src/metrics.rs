@@ -1,0 +1,191 @@
+//! What is counted: plain atomic counters that a request touches without a lock. `admin` writes them out.
+//!
+//! Labels come from closed sets (tenant, call, outcome, denial, server), never from a path, a token or an address.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+};
+
+use dashmap::DashMap;
+
+use crate::domain::{denial::Denial, ids::TenantId};
+
+macro_rules! closed_set {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The label.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+closed_set! {
+    /// What a request was: an API call, or a kind of traffic.
+    Call {
+        /// `create`.
+        Create = "create",
+        /// `join`.
+        Join = "join",
+        /// `end`.
+        End = "end",
+        /// `isMeetingRunning`.
+        IsMeetingRunning = "isMeetingRunning",
+        /// `getMeetingInfo`.
+        GetMeetingInfo = "getMeetingInfo",
+        /// `getMeetings`.
+        GetMeetings = "getMeetings",
+        /// The version call.
+        Version = "version",
+        /// An API call that is not built.
+        Unsupported = "unsupported",
+        /// A meeting's traffic.
+        Meeting = "meeting",
+        /// A WebSocket that was asked for.
+        Socket = "socket",
+        /// The tenant's frontend.
+        Frontend = "frontend",
+        /// A page of the gateway.
+        Page = "page",
+    }
+}
+
+closed_set! {
+    /// How a request ended.
+    Outcome {
+        /// As asked.
+        Ok = "ok",
+        /// Refused by a rule, BBB's or ours.
+        Refused = "refused",
+        /// Something failed behind us.
+        Failed = "failed",
+    }
+}
+
+/// Everything that is counted for one tenant.
+#[derive(Debug, Default)]
+pub struct TenantMetrics {
+    requests: [[AtomicU64; Outcome::ALL.len()]; Call::ALL.len()],
+    denials: [AtomicU64; Denial::ALL.len()],
+    checksum_errors: AtomicU64,
+    sockets: AtomicI64,
+    bytes_up: AtomicU64,
+    bytes_down: AtomicU64,
+}
+
+impl TenantMetrics {
+    /// Counts a request that has been answered.
+    pub fn count_request(&self, call: Call, outcome: Outcome) {
+        self.requests[call as usize][outcome as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a refusal of ours.
+    pub fn count_denial(&self, denial: Denial) {
+        self.denials[denial as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a call whose checksum does not fit.
+    pub fn count_checksum_error(&self) {
+        self.checksum_errors.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a socket while the guard lives.
+    pub fn open_socket(self: &Arc<Self>) -> OpenSocket {
+        self.sockets.fetch_add(1, Relaxed);
+        OpenSocket(Arc::clone(self))
+    }
+
+    /// Counts bytes that a tunnel has carried.
+    pub fn count_bytes(&self, up: u64, down: u64) {
+        self.bytes_up.fetch_add(up, Relaxed);
+        self.bytes_down.fetch_add(down, Relaxed);
+    }
+}
+
+/// A socket that is open.
+#[derive(Debug)]
+pub struct OpenSocket(Arc<TenantMetrics>);
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.0.sockets.fetch_sub(1, Relaxed);
+    }
+}
+
+/// All counters.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    tenants: DashMap<TenantId, Arc<TenantMetrics>>,
+    /// Requests for hosts that nobody has, or that differ from the SNI.
+    pub unknown_hosts: AtomicU64,
+    /// Handshakes that were refused or failed.
+    pub handshakes_failed: AtomicU64,
+    /// Connections of browsers and programs that are open.
+    pub connections: AtomicI64,
+    /// Reloads that took something over.
+    pub reloads: AtomicU64,
+    /// Faults of the configuration files as of the last reload.
+    pub config_faults: AtomicI64,
+}
+
+impl Metrics {
+    /// The counters of a tenant.
+    pub fn tenant(&self, id: &TenantId) -> Arc<TenantMetrics> {
+        if let Some(found) = self.tenants.get(id) {
+            return Arc::clone(&found);
+        }
+        Arc::clone(&self.tenants.entry(id.clone()).or_default())
+    }
+}
+
+impl TenantMetrics {
+    /// Requests by call and outcome, those that have occurred.
+    pub fn requests(&self) -> impl Iterator<Item = (Call, Outcome, u64)> {
+        Call::ALL.iter().flat_map(move |call| {
+            Outcome::ALL.iter().filter_map(move |outcome| {
+                let n = self.requests[*call as usize][*outcome as usize].load(Relaxed);
+                (n > 0).then_some((*call, *outcome, n))
+            })
+        })
+    }
+
+    /// Refusals of ours by reason, those that have occurred; `checksumError` among them.
+    pub fn denials(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Denial::ALL
+            .iter()
+            .map(|denial| (denial.key(), self.denials[*denial as usize].load(Relaxed)))
+            .chain([("checksumError", self.checksum_errors.load(Relaxed))])
+            .filter(|(_, n)| *n > 0)
+    }
+
+    /// Sockets that are open.
+    pub fn sockets(&self) -> i64 {
+        self.sockets.load(Relaxed)
+    }
+
+    /// Bytes that tunnels have carried, up and down.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.bytes_up.load(Relaxed), self.bytes_down.load(Relaxed))
+    }
+}
+
+impl Metrics {
+    /// All tenants that have been counted.
+    #[must_use]
+    pub fn tenants(&self) -> Vec<(TenantId, Arc<TenantMetrics>)> {
+        let mut all: Vec<_> =
+            self.tenants.iter().map(|entry| (entry.key().clone(), Arc::clone(entry.value()))).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+}

@@ -1,0 +1,82 @@
+//! The fast side: connections, requests, and what becomes of them.
+
+pub mod accept;
+mod answer;
+mod api;
+mod carry;
+mod frame;
+mod frontend;
+mod headers;
+mod pages;
+pub mod route;
+mod serve;
+mod settings;
+mod socket;
+mod tunnel;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    domain::directory::Directory,
+    live::{Live, Meeting, clock::now_ms, keyed::Keyed},
+    metrics::Metrics,
+    store::{self, Store, writer::Notes},
+    upstream::Pool,
+};
+use pages::Pages;
+
+/// Everything that requests share.
+#[derive(Debug)]
+pub struct Gateway {
+    /// The configuration of now. One request sees one directory from start to end.
+    pub directory: ArcSwap<Directory>,
+    /// The meetings, sessions and servers of now.
+    pub live: Live,
+    /// The durable promises.
+    pub store: Store,
+    /// What follows from them.
+    pub notes: Notes,
+    /// The way to the servers.
+    pub pool: Pool,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    creating: Keyed,
+    pages: Pages,
+}
+
+impl Gateway {
+    /// Joins the parts; `live` has been refilled from the store.
+    #[must_use]
+    pub fn new(
+        directory: Arc<Directory>,
+        live: Live,
+        store: Store,
+        notes: Notes,
+        pool: Pool,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            directory: ArcSwap::new(directory),
+            live,
+            store,
+            notes,
+            pool,
+            metrics,
+            creating: Keyed::default(),
+            pages: Pages::new(),
+        }
+    }
+
+    /// Ends the record of a meeting: its room is free at once, its traffic is carried a while longer.
+    ///
+    /// # Errors
+    /// When the store fails: the record stays, and the next poll tries again.
+    pub async fn end_record(&self, meeting: &Arc<Meeting>) -> Result<(), store::Error> {
+        let now = now_ms();
+        self.store.end_meeting(meeting.id, now).await?;
+        self.live.remove_meeting(meeting, now);
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! What a request is answered with, and what is to be known of it afterwards.
+
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION},
+};
+
+use super::{Gateway, pages::wants_page, serve::Asked};
+use crate::{
+    bbb::answer::{Failure, failed},
+    domain::{denial::Denial, ids::ServerId},
+    metrics::{Call, Outcome},
+    upstream::Body,
+};
+
+/// An answer with what the log and the metrics need to know.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) response: Response<Body>,
+    pub(crate) call: Call,
+    pub(crate) outcome: Outcome,
+    /// A stable word for the log: the key of a refusal, else empty.
+    pub(crate) reason: &'static str,
+    pub(crate) denial: Option<Denial>,
+    pub(crate) server: Option<ServerId>,
+}
+
+impl Answer {
+    pub(crate) fn new(call: Call, outcome: Outcome, response: Response<Body>) -> Self {
+        Self { response, call, outcome, reason: "", denial: None, server: None }
+    }
+
+    /// An answer of the API: 200, XML.
+    pub(crate) fn xml(call: Call, outcome: Outcome, xml: String) -> Self {
+        Self::new(call, outcome, text(StatusCode::OK, "text/xml;charset=utf-8", xml))
+    }
+
+    /// A refusal in BBB's words.
+    pub(crate) fn failure(call: Call, failure: Failure) -> Self {
+        let mut answer = Self::xml(call, Outcome::Refused, failed(failure.key, failure.message));
+        answer.reason = failure.key;
+        answer
+    }
+
+    /// A refusal of ours, in XML.
+    pub(crate) fn denied_xml(call: Call, denial: Denial) -> Self {
+        Self::xml(call, outcome_of(denial), failed(denial.key(), denial.message())).because(denial)
+    }
+
+    pub(crate) fn because(mut self, denial: Denial) -> Self {
+        self.reason = denial.key();
+        self.denial = Some(denial);
+        self
+    }
+
+    pub(crate) fn by(mut self, server: &ServerId) -> Self {
+        self.server = Some(server.clone());
+        self
+    }
+}
+
+/// A refusal because something failed behind us is a failure, not a rule.
+pub(crate) fn outcome_of(denial: Denial) -> Outcome {
+    if denial.status().is_server_error() { Outcome::Failed } else { Outcome::Refused }
+}
+
+impl Gateway {
+    /// A refusal of ours in HTTP's own terms: a page for people, a line for programs.
+    pub(crate) fn refuse(&self, asked: &Asked, call: Call, denial: Denial) -> Answer {
+        let response = if wants_page(&asked.head.headers) {
+            self.pages.render(denial.status(), &asked.tenant.name, denial.message(), advice(denial), denial.key())
+        } else {
+            text(denial.status(), "text/plain;charset=utf-8", format!("{}: {}\n", denial.key(), denial.message()))
+        };
+        Answer::new(call, outcome_of(denial), response).because(denial)
+    }
+}
+
+/// What somebody who is refused can do.
+pub(crate) fn advice(denial: Denial) -> &'static str {
+    match denial {
+        Denial::UnknownHost | Denial::NotFound => "Please check the address.",
+        Denial::TenantSuspended => "Please ask your organisation.",
+        Denial::AccountLimitReached | Denial::RoomLimitReached => {
+            "Please end a meeting that is no longer needed, or ask your organisation for a higher service level."
+        }
+        Denial::MaxParticipantsReached => "Please try again when somebody has left, or ask the person who invited you.",
+        Denial::NoServerAvailable | Denial::ServerUnavailable | Denial::StoreUnavailable => {
+            "Please try again in a minute."
+        }
+        Denial::TooLarge => "Please send less.",
+        Denial::UnknownSession => "Please follow the link to your meeting once more.",
+    }
+}
+
+/// A short answer that nobody keeps.
+pub(crate) fn text(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// A redirect; `None` for an address that cannot stand in a header.
+pub(crate) fn redirect(status: StatusCode, location: &str) -> Option<Response<Body>> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(LOCATION, HeaderValue::from_str(location).ok()?);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Some(response)
+}

@@ -1,0 +1,166 @@
+//! The API calls of integrations: read, verified, and handed to the call's own module.
+//!
+//! The order is BBB's: content type and checksum first, then the parameters, then what the call is about.
+
+mod ask;
+mod create;
+mod join;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+
+use super::{Gateway, answer::Answer, pages::wants_page, serve::Asked};
+use crate::{
+    bbb::{
+        answer::Failure,
+        checksum::{self, ChecksumError},
+        meeting_id::{MEETING_ID_UNITS, units},
+        query::Params,
+        xml,
+    },
+    domain::{denial::Denial, tenant::Credential},
+    metrics::Call,
+};
+
+/// The body of a call: what BBB's nginx takes is 1 MB, its documentation speaks of 2.
+const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// A call whose checksum fits.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    pub(crate) asked: Asked,
+    /// The name of the credential that signed it.
+    pub(crate) credential: Arc<str>,
+    /// Query and form together.
+    pub(crate) params: Params,
+    /// The XML body of a `create`.
+    pub(crate) modules: Option<String>,
+}
+
+/// Why a call is not acted on.
+enum Unfit {
+    Failure(Failure),
+    Denial(Denial),
+}
+
+impl From<Failure> for Unfit {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<Denial> for Unfit {
+    fn from(denial: Denial) -> Self {
+        Self::Denial(denial)
+    }
+}
+
+impl Gateway {
+    /// Answers an API call by its name.
+    pub(crate) async fn api(self: &Arc<Self>, asked: Asked, name: &str, body: Incoming) -> Answer {
+        let Some((call, name)) = named(name) else {
+            return Answer::failure(Call::Unsupported, Failure::UNSUPPORTED);
+        };
+        let (post, html) = (asked.head.method == Method::POST, wants_page(&asked.head.headers));
+        let body = match read_body(&asked.head.headers, post, call, body).await {
+            Ok(body) => body,
+            Err(unfit) => return self.unfit(call, html, asked, unfit),
+        };
+        let verified = match verify(&asked, name, body) {
+            Ok((credential, params, modules)) => {
+                Verified { credential: Arc::clone(&credential.name), params, modules, asked }
+            }
+            Err(unfit) => return self.unfit(call, html, asked, unfit),
+        };
+        match call {
+            Call::Create => self.create(verified).await,
+            Call::Join => self.join(verified).await,
+            Call::GetMeetings => self.list(&verified).await,
+            Call::End | Call::IsMeetingRunning | Call::GetMeetingInfo => self.ask(call, name, &verified).await,
+            _ => Answer::failure(Call::Unsupported, Failure::UNSUPPORTED),
+        }
+    }
+
+    /// A call that is not acted on. A person who follows a join link gets a page; no address of the query is gone to,
+    /// since nobody vouches for it.
+    fn unfit(&self, call: Call, html: bool, asked: Asked, unfit: Unfit) -> Answer {
+        match unfit {
+            Unfit::Failure(failure) if call == Call::Join && html => {
+                self.join_page(&asked, failure.key, failure.message)
+            }
+            Unfit::Failure(failure) => Answer::failure(call, failure),
+            Unfit::Denial(denial) => Answer::denied_xml(call, denial),
+        }
+    }
+}
+
+/// The calls that are built, with their names as a static text.
+fn named(name: &str) -> Option<(Call, &'static str)> {
+    [Call::Create, Call::Join, Call::End, Call::IsMeetingRunning, Call::GetMeetingInfo, Call::GetMeetings]
+        .into_iter()
+        .find(|call| call.as_str() == name)
+        .map(|call| (call, call.as_str()))
+}
+
+/// A body as far as a call has one.
+enum Sent {
+    Nothing,
+    Form(Bytes),
+    Modules(Bytes),
+}
+
+async fn read_body(headers: &HeaderMap, post: bool, call: Call, body: Incoming) -> Result<Sent, Unfit> {
+    if !post || http_body::Body::is_end_stream(&body) {
+        return Ok(Sent::Nothing);
+    }
+    let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|_| Denial::TooLarge)?.to_bytes();
+    if body.is_empty() {
+        return Ok(Sent::Nothing);
+    }
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let mime = content_type.split(';').next().unwrap_or("").trim();
+    if mime.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        Ok(Sent::Form(body))
+    } else if call == Call::Create && ["application/xml", "text/xml"].iter().any(|xml| mime.eq_ignore_ascii_case(xml)) {
+        Ok(Sent::Modules(body))
+    } else {
+        Err(Failure::CONTENT_TYPE.into())
+    }
+}
+
+fn verify<'a>(asked: &'a Asked, name: &str, body: Sent) -> Result<(&'a Credential, Params, Option<String>), Unfit> {
+    let credential = checksum::verify(name, asked.query(), &asked.tenant.credentials).map_err(|error| match error {
+        ChecksumError::Missing => Failure::CHECKSUM_MISSING,
+        ChecksumError::Malformed | ChecksumError::Mismatch => Failure::CHECKSUM,
+    })?;
+    let mut params = Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?;
+    params.remove("checksum");
+    let modules = match body {
+        Sent::Nothing => None,
+        Sent::Form(form) => {
+            params.extend(&form).map_err(|_| Failure::QUERY)?;
+            // Clients that sign no query put all of it into the form, the checksum too (bbb.md 2.3).
+            params.remove("checksum");
+            None
+        }
+        Sent::Modules(body) => Some(xml::clean_modules(&body).map_err(|_| Failure::MODULES)?),
+    };
+    Ok((credential, params, modules))
+}
+
+/// The tenant's id of the meeting that a call is about, checked as BBB checks it; `missing` is what BBB says where there
+/// is none.
+fn meeting_id(params: &Params, missing: Failure) -> Result<&str, Failure> {
+    let id = params.get("meetingID").ok_or(missing)?;
+    if !MEETING_ID_UNITS.contains(&units(id)) {
+        Err(Failure::MEETING_ID_SIZE)
+    } else if id.contains(',') {
+        Err(Failure::MEETING_ID_COMMA)
+    } else {
+        Ok(id)
+    }
+}

@@ -1,0 +1,277 @@
+//! `create`: a room is promised first, then a server is asked to make the meeting.
+
+use std::sync::Arc;
+
+use super::{Verified, meeting_id};
+use crate::{
+    bbb::{
+        answer::Failure,
+        client::{Call as ServerCall, CallError, Reply},
+        meeting_id as ids, params,
+        query::Params,
+        xml,
+    },
+    domain::{
+        admission::{admit_room, admit_tenant},
+        denial::Denial,
+        ids::ServerId,
+        limits::Limit,
+        placement::choose,
+        tenant::Server,
+    },
+    live::Meeting,
+    metrics::{Call, Outcome},
+    proxy::{Gateway, answer::Answer},
+    store::{Admitted, MeetingRow, NewMeeting, Refusal, writer::Note},
+};
+
+/// Servers that are tried when one cannot be reached: the first choice and two more.
+const TRIES_MAX: usize = 3;
+
+/// A `create` whose parameters are what the level allows.
+struct Order {
+    call: Verified,
+    /// The tenant's id of the meeting.
+    ext_id: String,
+    /// The server's.
+    server_id: String,
+    account: String,
+    params: Params,
+    participants: Option<u32>,
+}
+
+impl Gateway {
+    /// Answers `create`.
+    pub(super) async fn create(self: &Arc<Self>, call: Verified) -> Answer {
+        let order = match Order::new(call) {
+            Ok(order) => order,
+            Err(failure) => return Answer::failure(Call::Create, failure),
+        };
+        // On its own, so that a caller who goes away leaves no promise half kept.
+        let gateway = Arc::clone(self);
+        let made = tokio::spawn(async move { gateway.make(&order).await }).await;
+        made.unwrap_or_else(|_| Answer::denied_xml(Call::Create, Denial::StoreUnavailable))
+    }
+
+    /// One at a time per meeting: the first makes it, the others find it made and get the server's own answer to that.
+    async fn make(&self, order: &Order) -> Answer {
+        let _turn = self.creating.hold(&order.server_id).await;
+        if let Some(meeting) = self.live.meeting_on_server(&order.server_id) {
+            return self.make_again(order, &meeting).await;
+        }
+        let mut tried: Vec<ServerId> = Vec::new();
+        let mut promised: Option<Arc<Meeting>> = None;
+        while tried.len() < TRIES_MAX {
+            let Some(server) = self.place(order, &tried) else { break };
+            let meeting = match self.promise(order, &server, promised.take()).await {
+                Ok(Promised::New(meeting)) => meeting,
+                Ok(Promised::Existing(meeting)) => return self.make_again(order, &meeting).await,
+                Err(denial) => return Answer::denied_xml(Call::Create, denial),
+            };
+            match self.order_from(order, &server).await {
+                Ok(answer) if answer.success => {
+                    self.settle(&meeting, &answer);
+                    return Answer::xml(Call::Create, Outcome::Ok, answer.body).by(&server.id);
+                }
+                Ok(answer) => {
+                    self.give_back(&meeting).await;
+                    return Answer::xml(Call::Create, Outcome::Refused, answer.body).by(&server.id);
+                }
+                Err(CallError::Connect) => {
+                    self.unreachable(&server);
+                    tried.push(server.id.clone());
+                    promised = Some(meeting);
+                }
+                Err(error) => {
+                    tracing::warn!(server = %server.id, %error, "create came to nothing");
+                    self.give_back(&meeting).await;
+                    return Answer::denied_xml(Call::Create, Denial::ServerUnavailable).by(&server.id);
+                }
+            }
+        }
+        if let Some(meeting) = promised {
+            self.give_back(&meeting).await;
+        }
+        Answer::denied_xml(Call::Create, Denial::NoServerAvailable)
+    }
+
+    fn place(&self, order: &Order, tried: &[ServerId]) -> Option<Arc<Server>> {
+        let asked = &order.call.asked;
+        let pool = asked.directory.pool(&asked.tenant.pool);
+        choose(&self.live.servers.candidates(pool), tried, chance()).map(Arc::clone)
+    }
+
+    /// Writes the promise down, or moves the one that a server could not be reached for.
+    async fn promise(
+        &self,
+        order: &Order,
+        server: &Server,
+        promised: Option<Arc<Meeting>>,
+    ) -> Result<Promised, Denial> {
+        let asked = &order.call.asked;
+        let tenant = &asked.tenant;
+        if let Some(meeting) = promised {
+            self.live.remove_meeting(&meeting, asked.now);
+            let id = meeting.id;
+            if self.store.move_meeting(id, &server.id).await.is_err() {
+                let _ = self.store.abandon_meeting(id).await;
+                return Err(Denial::StoreUnavailable);
+            }
+            return Ok(Promised::New(self.live.add_meeting(order.meeting(id, &server.id))));
+        }
+        let retention = i64::try_from(tenant.limits.room_retention.as_millis()).unwrap_or(i64::MAX);
+        let new = NewMeeting {
+            tenant: &tenant.id,
+            account: &order.account,
+            ext_id: &order.ext_id,
+            server: &server.id,
+            participants: order.participants,
+            now: asked.now,
+            retained_since: asked.now.saturating_sub(retention),
+        };
+        match self.store.admit_meeting(&new, |usage| admit_room(tenant, usage)).await {
+            Ok(Admitted::New(id)) => Ok(Promised::New(self.live.add_meeting(order.meeting(id, &server.id)))),
+            Ok(Admitted::Existing(row)) => Ok(Promised::Existing(self.live.add_meeting(Meeting::from_row(row)))),
+            Err(Refusal::Denied(denial)) => Err(denial),
+            Err(Refusal::Failed(_)) => Err(Denial::StoreUnavailable),
+        }
+    }
+
+    /// A `create` of a meeting that is there: its own server answers, as BBB does (bbb.md 6.2).
+    async fn make_again(&self, order: &Order, meeting: &Arc<Meeting>) -> Answer {
+        let asked = &order.call.asked;
+        if let Err(denial) = admit_tenant(&asked.tenant) {
+            return Answer::denied_xml(Call::Create, denial);
+        }
+        let Some(server) = asked.directory.server(meeting.server.as_str()) else {
+            return Answer::denied_xml(Call::Create, Denial::ServerUnavailable);
+        };
+        let answer = match self.order_from(order, server).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::warn!(server = %server.id, %error, "create of a known meeting came to nothing");
+                return Answer::denied_xml(Call::Create, Denial::ServerUnavailable).by(&server.id);
+            }
+        };
+        if !answer.success {
+            return Answer::xml(Call::Create, Outcome::Refused, answer.body).by(&server.id);
+        }
+        if meeting.internal_id().is_some_and(|known| known != answer.internal_id) {
+            // It had ended without our noticing, and this is a new run of the same room.
+            if let Err(denial) = self.run_anew(order, meeting, &server.id, &answer).await {
+                return Answer::denied_xml(Call::Create, denial).by(&server.id);
+            }
+        } else {
+            self.settle(meeting, &answer);
+        }
+        Answer::xml(Call::Create, Outcome::Ok, answer.body).by(&server.id)
+    }
+
+    async fn run_anew(
+        &self,
+        order: &Order,
+        old: &Arc<Meeting>,
+        server: &ServerId,
+        answer: &xml::Answer,
+    ) -> Result<(), Denial> {
+        let asked = &order.call.asked;
+        self.end_record(old).await.map_err(|_| Denial::StoreUnavailable)?;
+        let new = NewMeeting {
+            tenant: &asked.tenant.id,
+            account: &old.account,
+            ext_id: &order.ext_id,
+            server,
+            participants: order.participants,
+            now: asked.now,
+            retained_since: asked.now,
+        };
+        // The room had its place and keeps it.
+        match self.store.admit_meeting(&new, |_| Ok(())).await {
+            Ok(Admitted::New(id)) => {
+                let meeting = self.live.add_meeting(order.meeting(id, server));
+                self.settle(&meeting, answer);
+                Ok(())
+            }
+            Ok(Admitted::Existing(_)) => Ok(()),
+            Err(_) => Err(Denial::StoreUnavailable),
+        }
+    }
+
+    async fn order_from(&self, order: &Order, server: &Server) -> Result<xml::Answer, CallError> {
+        let asked = &order.call.asked;
+        let mut call = ServerCall::new("create", &order.params);
+        call.xml.clone_from(&order.call.modules);
+        call.forwarded_for = Some(asked.connection.peer.ip());
+        let Reply { body, .. } = call.send(&self.pool, server).await?;
+        xml::answer(&body, &asked.tenant.id, Some(&order.ext_id)).map_err(|_| CallError::Broken)
+    }
+
+    /// Notes what the server has made.
+    fn settle(&self, meeting: &Arc<Meeting>, answer: &xml::Answer) {
+        if meeting.internal_id().is_none() && !answer.internal_id.is_empty() {
+            self.live.name_meeting(meeting, &answer.internal_id);
+            self.notes.leave(Note::Created {
+                meeting: meeting.id,
+                internal_id: answer.internal_id.as_str().into(),
+                create_time: i64::try_from(answer.create_time).unwrap_or(0),
+            });
+        }
+    }
+
+    /// Gives a promise back that came to nothing.
+    async fn give_back(&self, meeting: &Meeting) {
+        self.live.remove_meeting(meeting, 0);
+        if let Err(error) = self.store.abandon_meeting(meeting.id).await {
+            // The next poll of the server does not find it, and ends it.
+            tracing::error!(%error, meeting = meeting.id, "a room could not be given back");
+        }
+    }
+}
+
+enum Promised {
+    New(Arc<Meeting>),
+    Existing(Arc<Meeting>),
+}
+
+impl Order {
+    fn new(call: Verified) -> Result<Self, Failure> {
+        let asked = &call.asked;
+        let ext_id = meeting_id(&call.params, Failure::MEETING_ID_INVALID)?.to_owned();
+        let home = format!("https://{}/", asked.authority);
+        let params::Create { mut params, participants } = params::create(&call.params, &asked.tenant.limits, &home)?;
+        let server_id = ids::to_server(&asked.tenant.id, &ext_id);
+        params.set("meetingID", &*server_id);
+        let account = match &asked.tenant.account_param {
+            Some(name) => call.params.get(name).unwrap_or("").to_owned(),
+            None => call.credential.to_string(),
+        };
+        let participants = match participants {
+            Limit::AtMost(n) => Some(n),
+            Limit::Unlimited => None,
+        };
+        Ok(Self { ext_id, server_id, account, params, participants, call })
+    }
+
+    fn meeting(&self, id: i64, server: &ServerId) -> Meeting {
+        let asked = &self.call.asked;
+        Meeting::from_row(MeetingRow {
+            id,
+            tenant: asked.tenant.id.clone(),
+            account: self.account.clone(),
+            ext_id: self.ext_id.clone(),
+            server: server.clone(),
+            participants: self.participants,
+            internal_id: None,
+            create_time: None,
+            created_at: asked.now,
+        })
+    }
+}
+
+/// A number that nobody can foresee, to break ties with.
+fn chance() -> u32 {
+    let mut bytes = [0; 4];
+    // Without randomness the first of the tied servers is as good as another.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    u32::from_ne_bytes(bytes)
+}

@@ -1,0 +1,325 @@
+//! `join`: a seat is promised first, then the gateway itself joins at the server, and sends the browser to the meeting
+//! on the tenant's own host.
+
+use std::sync::Arc;
+
+use form_urlencoded::{byte_serialize, parse};
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, LOCATION, SET_COOKIE},
+};
+use serde::Deserialize;
+
+use super::{Verified, meeting_id};
+use crate::{
+    bbb::{
+        answer::{Failure, failed},
+        client::{Call as ServerCall, CallError, Reply},
+        params,
+        query::Params,
+        xml,
+    },
+    domain::{
+        admission::{admit_participant, admit_tenant},
+        denial::Denial,
+        tenant::Server,
+    },
+    live::sessions::{LEASE_MS, Session, hash},
+    metrics::{Call, Outcome},
+    proxy::{
+        Gateway,
+        answer::{Answer, advice, outcome_of, redirect, text},
+        headers::{cookies_for, rename_cookies},
+        pages::wants_page,
+        serve::Asked,
+    },
+    store::{
+        Refusal,
+        writer::{Note, Notes},
+    },
+    upstream::Body,
+};
+
+/// A refusal of a join, BBB's or ours.
+struct No {
+    key: String,
+    message: String,
+    denial: Option<Denial>,
+}
+
+impl From<Failure> for No {
+    fn from(failure: Failure) -> Self {
+        Self { key: failure.key.into(), message: failure.message.into(), denial: None }
+    }
+}
+
+impl From<Denial> for No {
+    fn from(denial: Denial) -> Self {
+        Self { key: denial.key().into(), message: denial.message().into(), denial: Some(denial) }
+    }
+}
+
+impl Gateway {
+    /// Answers `join`.
+    pub(super) async fn join(&self, call: Verified) -> Answer {
+        match self.admit(&call).await {
+            Ok(answer) => answer,
+            Err(no) => self.refuse_join(&call, no),
+        }
+    }
+
+    async fn admit(&self, call: &Verified) -> Result<Answer, No> {
+        let asked = &call.asked;
+        let tenant = &asked.tenant;
+        admit_tenant(tenant)?;
+        let ext_id = meeting_id(&call.params, Failure::MEETING_ID_MISSING)?;
+        if call.params.get("fullName").is_none_or(str::is_empty) {
+            return Err(Failure::FULL_NAME_MISSING.into());
+        }
+        let meeting = self.live.meeting(&tenant.id, ext_id).ok_or(Failure::ENDED)?;
+        let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
+        let mut params = params::join(&call.params, &tenant.limits)?;
+        params.set("meetingID", &*meeting.server_id);
+
+        let until = asked.now + LEASE_MS;
+        let decide = |seats| admit_participant(&tenant.limits, meeting.participants, seats);
+        let id = match self.store.admit_session(meeting.id, asked.now, until, decide).await {
+            Ok(id) => id,
+            Err(Refusal::Denied(denial)) => return Err(denial.into()),
+            Err(Refusal::Failed(_)) => return Err(Denial::StoreUnavailable.into()),
+        };
+        let reserved = Reserved { id, notes: &self.notes, kept: false };
+        let joined = self.join_at(server, &params, asked, ext_id).await?;
+        reserved.keep();
+
+        let token = hash(&joined.session_token);
+        self.notes.leave(Note::Bound { session: id, token });
+        let state = self.live.servers.of(&server.id);
+        self.live.add_session(token, Arc::new(Session::new(id, Arc::clone(&meeting), until, state)));
+        Ok(Answer::new(Call::Join, Outcome::Ok, joined.response).by(&server.id))
+    }
+
+    /// Joins at the server, and makes its answer one for the tenant's host.
+    async fn join_at(&self, server: &Server, params: &Params, asked: &Asked, ext_id: &str) -> Result<Joined, No> {
+        let mut call = ServerCall::new("join", params);
+        call.forwarded_for = Some(asked.connection.peer.ip());
+        call.cookie = cookies_for(&asked.head.headers, &server.slug);
+        let reply = call.send(&self.pool, server).await.map_err(|error| {
+            tracing::warn!(server = %server.id, %error, "join came to nothing");
+            if error == CallError::Connect {
+                self.unreachable(server);
+            }
+            Denial::ServerUnavailable
+        })?;
+        let joined = if reply.status.is_redirection() {
+            redirected(server, &reply, asked)
+        } else {
+            told(server, &reply, asked, ext_id)
+        };
+        joined?.ok_or_else(|| {
+            tracing::warn!(server = %server.id, status = %reply.status, "join got a broken answer");
+            Denial::ServerUnavailable.into()
+        })
+    }
+
+    /// A refusal in the form its caller reads: XML for `redirect=false`, BBB's own redirect where the caller gave an
+    /// address for it, a page for people, XML for all others (bbb.md 3.3).
+    fn refuse_join(&self, call: &Verified, no: No) -> Answer {
+        let asked = &call.asked;
+        let response = if is_false(call.params.get("redirect")) {
+            None
+        } else if let Some(address) = ["errorRedirectUrl", "logoutURL"]
+            .iter()
+            .find_map(|name| call.params.get(name).filter(|address| is_web_address(address)))
+        {
+            redirect(StatusCode::FOUND, &with_errors(address, &no.key, &no.message))
+        } else if wants_page(&asked.head.headers) {
+            Some(self.join_page_of(asked, &no))
+        } else {
+            None
+        };
+        let response =
+            response.unwrap_or_else(|| text(StatusCode::OK, "text/xml;charset=utf-8", failed(&no.key, &no.message)));
+        let outcome = no.denial.map_or(Outcome::Refused, outcome_of);
+        let answer = Answer::new(Call::Join, outcome, response);
+        match no.denial {
+            Some(denial) => answer.because(denial),
+            None => answer,
+        }
+    }
+
+    /// The page of a join that BBB's own rules refuse.
+    pub(super) fn join_page(&self, asked: &Asked, key: &'static str, message: &str) -> Answer {
+        let no = No { key: key.into(), message: message.into(), denial: None };
+        let mut answer = Answer::new(Call::Join, Outcome::Refused, self.join_page_of(asked, &no));
+        answer.reason = key;
+        answer
+    }
+
+    fn join_page_of(&self, asked: &Asked, no: &No) -> Response<Body> {
+        let (status, title, detail) = match (no.denial, no.key.as_str()) {
+            (Some(Denial::MaxParticipantsReached), _) => {
+                (StatusCode::FORBIDDEN, "This meeting is full.", advice(Denial::MaxParticipantsReached))
+            }
+            (Some(denial), _) => (denial.status(), denial.message(), advice(denial)),
+            (None, "meetingForciblyEnded" | "invalidMeetingIdentifier" | "notFound") => (
+                StatusCode::NOT_FOUND,
+                "This meeting is not running.",
+                "It may be over, or not have begun yet. Please try again when it is due to begin.",
+            ),
+            (None, "checksumError") => {
+                (StatusCode::FORBIDDEN, "This link is not valid.", "Please ask for a new link to the meeting.")
+            }
+            (None, _) => (StatusCode::BAD_REQUEST, no.message.as_str(), ""),
+        };
+        self.pages.render(status, &asked.tenant.name, title, detail, &no.key)
+    }
+}
+
+/// A seat that is given back unless the join comes to something: also when whoever joins has gone away meanwhile.
+struct Reserved<'a> {
+    id: i64,
+    notes: &'a Notes,
+    kept: bool,
+}
+
+impl Reserved<'_> {
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.notes.leave(Note::Dropped { session: self.id });
+        }
+    }
+}
+
+/// What a server made of a join.
+struct Joined {
+    session_token: String,
+    response: Response<Body>,
+}
+
+/// The 302 of a join: to the client with a session, or to some address with errors. `None` for neither.
+fn redirected(server: &Server, reply: &Reply, asked: &Asked) -> Result<Option<Joined>, No> {
+    let Some(location) = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok()) else {
+        return Ok(None);
+    };
+    let (_, query) = location.split_once('?').unwrap_or((location, ""));
+    if let Some(no) = errors_of(query) {
+        return Err(no);
+    }
+    let Some(session_token) = token_of(query) else { return Ok(None) };
+    let address = client_address(server, asked, location);
+    let Some(mut response) = redirect(StatusCode::FOUND, &address) else { return Ok(None) };
+    copy_cookies(&reply.headers, response.headers_mut(), server);
+    Ok(Some(Joined { session_token, response }))
+}
+
+/// The XML of a join: for `redirect=false`, and for some refusals whatever was asked. `None` for what is no answer.
+fn told(server: &Server, reply: &Reply, asked: &Asked, ext_id: &str) -> Result<Option<Joined>, No> {
+    let Ok(answer) = xml::answer(&reply.body, &asked.tenant.id, Some(ext_id)) else {
+        return Ok(None);
+    };
+    if !answer.success {
+        return Err(No { key: answer.message_key, message: answer.message, denial: None });
+    }
+    let address = client_address(server, asked, &answer.url);
+    let Ok(body) = xml::replace_text(&answer.body, "url", &address) else { return Ok(None) };
+    if answer.session_token.is_empty() {
+        return Ok(None);
+    }
+    let mut response = text(StatusCode::OK, "text/xml;charset=utf-8", body);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    copy_cookies(&reply.headers, response.headers_mut(), server);
+    Ok(Some(Joined { session_token: answer.session_token, response }))
+}
+
+/// The client's address on the tenant's host, whatever host the server gave it.
+fn client_address(server: &Server, asked: &Asked, location: &str) -> String {
+    let path = match location.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
+        None => location,
+    };
+    format!("https://{}/s/{}{path}", asked.authority, server.slug)
+}
+
+fn copy_cookies(from: &HeaderMap, to: &mut HeaderMap, server: &Server) {
+    for cookie in from.get_all(SET_COOKIE) {
+        to.append(SET_COOKIE, cookie.clone());
+    }
+    rename_cookies(to, &server.slug);
+}
+
+fn token_of(query: &str) -> Option<String> {
+    parse(query.as_bytes())
+        .find(|(name, token)| name == "sessionToken" && !token.is_empty())
+        .map(|(_, token)| token.into_owned())
+}
+
+/// The first of the `errors` that BBB hangs on a redirect: a JSON array of `{"key", "message"}`.
+fn errors_of(query: &str) -> Option<No> {
+    #[derive(Deserialize)]
+    struct Error {
+        key: String,
+        #[serde(default)]
+        message: String,
+    }
+    let (_, errors) = parse(query.as_bytes()).find(|(name, _)| name == "errors")?;
+    let errors: Vec<Error> = serde_json::from_str(&errors).ok()?;
+    let error = errors.into_iter().next()?;
+    let denial = (error.key == Denial::MaxParticipantsReached.key()).then_some(Denial::MaxParticipantsReached);
+    Some(No { key: error.key, message: error.message, denial })
+}
+
+fn with_errors(address: &str, key: &str, message: &str) -> String {
+    let errors = serde_json::json!([{ "key": key, "message": message }]).to_string();
+    let joint = if address.contains('?') { '&' } else { '?' };
+    let (address, fragment) = address.split_once('#').map_or((address, None), |(a, f)| (a, Some(f)));
+    let mut out = format!("{address}{joint}errors=");
+    out.extend(byte_serialize(errors.as_bytes()));
+    if let Some(fragment) = fragment {
+        out.push('#');
+        out.push_str(fragment);
+    }
+    out
+}
+
+fn is_web_address(address: &str) -> bool {
+    ["https://", "http://"].iter().any(|scheme| address.starts_with(scheme))
+}
+
+fn is_false(value: Option<&str>) -> bool {
+    value.is_some_and(|value| value.eq_ignore_ascii_case("false"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_hung_on_an_address_and_read_from_one() {
+        for (address, start) in
+            [("https://a.b/", "https://a.b/?errors="), ("https://a.b/?x=1", "https://a.b/?x=1&errors=")]
+        {
+            let with = with_errors(address, "someKey", "Some \"message\" & more");
+            assert!(with.starts_with(start), "{with}");
+            let no = errors_of(with.split_once('?').expect("a query").1).expect("errors");
+            assert_eq!((&*no.key, &*no.message), ("someKey", "Some \"message\" & more"));
+        }
+        assert!(with_errors("https://a.b/#top", "k", "m").ends_with("#top"));
+        assert!(errors_of("errors=nonsense").is_none());
+    }
+
+    #[test]
+    fn only_an_address_of_the_web_is_gone_to() {
+        for (address, is) in
+            [("https://a.b", true), ("http://a.b", true), ("javascript:x", false), ("//a.b", false), ("", false)]
+        {
+            assert_eq!(is_web_address(address), is, "{address}");
+        }
+    }
+}

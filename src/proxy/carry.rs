@@ -1,0 +1,222 @@
+//! A meeting's traffic: found its server, carried there and back.
+
+use std::{sync::Arc, time::Duration};
+
+use form_urlencoded::parse;
+use http::{
+    HeaderValue, Request, Response, Uri, Version,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG},
+};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+
+use super::{
+    Gateway,
+    answer::{Answer, text},
+    headers::{remove_hop_by_hop, session_slugs, set_forwarded, to_browser, to_server},
+    route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX},
+    serve::{Asked, call_of},
+    settings,
+    socket::is_websocket,
+};
+use crate::{
+    bbb::meeting_id::is_internal,
+    domain::{
+        denial::Denial,
+        tenant::{Server, Upstream},
+    },
+    live::{
+        Meeting,
+        sessions::{Session, hash},
+    },
+    metrics::{Call, Outcome},
+    upstream::{Body, SendError},
+};
+
+/// As BBB's nginx waits for its own services (bbb.md 8.10).
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// An upload is answered when it has been received: a large one over a slow line takes its time.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// Settings have some 100 KB.
+const SETTINGS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Where a request of a meeting goes, and for which session.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) server: Arc<Server>,
+    pub(crate) session: Option<Arc<Session>>,
+}
+
+impl Gateway {
+    /// The server of `/s/<slug>`, if this tenant reaches it and all that the request names is this tenant's.
+    pub(crate) fn server_of_slug(&self, asked: &Asked, slug: &str, path: &str) -> Result<Target, Denial> {
+        let server = asked.directory.server_of_slug(slug).ok_or(Denial::NotFound)?;
+        if !self.live.reaches(&asked.tenant.id, &server.id, asked.now) {
+            return Err(Denial::NotFound);
+        }
+        self.own_meeting(asked, path)?;
+        let session = self.session(asked)?;
+        if session.as_ref().is_some_and(|session| session.meeting.server != server.id) {
+            return Err(Denial::UnknownSession);
+        }
+        Ok(Target { server: Arc::clone(server), session })
+    }
+
+    /// The server of a path that a client built from the root: by session, else by internal meeting id, else by the one
+    /// server whose session cookie the browser has (bbb.md 8.6).
+    pub(crate) fn server_of_root(&self, asked: &Asked, path: &str) -> Result<Target, Denial> {
+        let session = self.session(asked)?;
+        let meeting = self.own_meeting(asked, path)?;
+        let id = match (&session, &meeting) {
+            (Some(session), _) => session.meeting.server.clone(),
+            (None, Some(meeting)) => meeting.server.clone(),
+            (None, None) => {
+                let mut servers = session_slugs(&asked.head.headers)
+                    .filter_map(|slug| asked.directory.server_of_slug(slug))
+                    .filter(|server| self.live.reaches(&asked.tenant.id, &server.id, asked.now));
+                match (servers.next(), servers.next()) {
+                    (Some(server), None) => server.id.clone(),
+                    _ => return Err(Denial::NotFound),
+                }
+            }
+        };
+        let server = asked.directory.server(id.as_str()).ok_or(Denial::ServerUnavailable)?;
+        Ok(Target { server: Arc::clone(server), session })
+    }
+
+    /// The session that a request names in its query or header; refused if it is none of this tenant.
+    fn session(&self, asked: &Asked) -> Result<Option<Arc<Session>>, Denial> {
+        let header = asked.head.headers.get("x-session-token").and_then(|value| value.to_str().ok());
+        let in_query;
+        let token = match header {
+            Some(token) => token,
+            None => {
+                let named = parse(asked.query().as_bytes()).find(|(name, _)| name == "sessionToken");
+                let Some((_, token)) = named else { return Ok(None) };
+                in_query = token;
+                &*in_query
+            }
+        };
+        self.live
+            .session(&hash(token))
+            .filter(|session| session.meeting.tenant == asked.tenant.id)
+            .map(Some)
+            .ok_or(Denial::UnknownSession)
+    }
+
+    /// The meeting whose internal id stands in a path, first of its kind there: ids of documents have the same form.
+    /// Refused if it is none of this tenant.
+    fn own_meeting(&self, asked: &Asked, path: &str) -> Result<Option<Arc<Meeting>>, Denial> {
+        let Some(id) = path.split('/').find(|segment| is_internal(segment)) else { return Ok(None) };
+        self.live
+            .meeting_of_internal(id)
+            .filter(|meeting| meeting.tenant == asked.tenant.id)
+            .map(Some)
+            .ok_or(Denial::NotFound)
+    }
+
+    /// Carries one request of a meeting to its server and the answer back.
+    pub(crate) async fn carry(
+        self: &Arc<Self>,
+        asked: Asked,
+        body: Incoming,
+        target: Target,
+        path: &str,
+        kind: Kind,
+    ) -> Answer {
+        if matches!(kind, Kind::Token | Kind::Settings) && target.session.is_none() {
+            return self.refuse(&asked, call_of(kind), Denial::UnknownSession).by(&target.server.id);
+        }
+        if is_websocket(&asked.head) {
+            return self.socket(asked, target, path, kind).await;
+        }
+        if let Err(refused) = self.check_body(&asked, &body, kind) {
+            return refused.by(&target.server.id);
+        }
+        let server = &target.server;
+        let mut headers = asked.head.headers.clone();
+        remove_hop_by_hop(&mut headers);
+        set_forwarded(&mut headers, &asked.connection.peer_value, "https");
+        to_server(&mut headers, server);
+        if kind == Kind::Settings {
+            // They are rewritten: the server is to send them as they are.
+            headers.remove(ACCEPT_ENCODING);
+        }
+        let mut request = Request::new(Body::Streamed(body));
+        *request.method_mut() = asked.head.method.clone();
+        *request.uri_mut() = address(&server.upstream, path, asked.head.uri.query());
+        *request.headers_mut() = headers;
+
+        let limit = if kind == Kind::Upload { UPLOAD_TIMEOUT } else { ANSWER_TIMEOUT };
+        let sent = tokio::time::timeout(limit, self.pool.send(request)).await;
+        let Ok(Ok(response)) = sent else {
+            if matches!(sent, Ok(Err(SendError::Connect))) {
+                self.unreachable(server);
+            }
+            return self.refuse(&asked, Call::Meeting, Denial::ServerUnavailable).by(&server.id);
+        };
+        let mut response = downstream(response);
+        to_browser(response.headers_mut(), server, &asked.authority);
+        if kind == Kind::Settings && response.status().is_success() {
+            return self.with_settings(&asked, server, response).await;
+        }
+        let outcome = if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok };
+        Answer::new(Call::Meeting, outcome, response).by(&server.id)
+    }
+
+    /// A body is bounded by its length, which a server must be told: BBB refuses an upload without one, with a status
+    /// that misleads (bbb.md 8.3).
+    fn check_body(&self, asked: &Asked, body: &Incoming, kind: Kind) -> Result<(), Answer> {
+        if body.is_end_stream() {
+            return Ok(());
+        }
+        let Some(length) = body.size_hint().exact() else {
+            let answer = text(http::StatusCode::LENGTH_REQUIRED, "text/plain", "The length is missing.\n");
+            return Err(Answer::new(call_of(kind), Outcome::Refused, answer));
+        };
+        let most = if kind == Kind::Upload { UPLOAD_BYTES_MAX } else { BODY_BYTES_MAX };
+        if length > most { Err(self.refuse(asked, call_of(kind), Denial::TooLarge)) } else { Ok(()) }
+    }
+
+    /// The client's settings with the tenant's host in place of the server's.
+    async fn with_settings(&self, asked: &Asked, server: &Server, response: Response<Body>) -> Answer {
+        let (mut head, body) = response.into_parts();
+        let prefix = format!("/s/{}", server.slug);
+        let read = Limited::new(body, SETTINGS_BYTES_MAX).collect().await.ok();
+        let json = read
+            .filter(|_| !head.headers.contains_key(CONTENT_ENCODING))
+            .and_then(|body| settings::rewrite(&body.to_bytes(), &server.names, &asked.authority, &prefix));
+        let Some(json) = json else {
+            tracing::warn!(server = %server.id, "the server's settings cannot be read");
+            return self.refuse(asked, Call::Meeting, Denial::ServerUnavailable).by(&server.id);
+        };
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
+        head.headers.remove(ETAG);
+        Answer::new(Call::Meeting, Outcome::Ok, Response::from_parts(head, Body::from(json))).by(&server.id)
+    }
+}
+
+/// The address of a path on a server.
+///
+/// # Panics
+/// Never: authority and path have been parsed before.
+pub(crate) fn address(to: &Upstream, path: &str, query: Option<&str>) -> Uri {
+    let path_and_query = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    Uri::builder()
+        .scheme(to.scheme.clone())
+        .authority(to.authority.clone())
+        .path_and_query(path_and_query)
+        .build()
+        .expect("parts of two addresses make one")
+}
+
+/// An answer from upstream as one of ours.
+pub(crate) fn downstream(response: Response<Incoming>) -> Response<Body> {
+    let mut response = response.map(Body::Streamed);
+    *response.version_mut() = Version::HTTP_11;
+    response
+}

@@ -1,0 +1,84 @@
+//! What is not BBB's: the tenant's frontend, or a plain landing page.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderValue, Request, StatusCode, header::HOST};
+use hyper::body::Incoming;
+
+use super::{
+    Gateway,
+    answer::{Answer, text},
+    carry::{address, downstream},
+    headers::{remove_hop_by_hop, set_forwarded, without_server_cookies},
+    pages::wants_page,
+    serve::Asked,
+    socket::is_websocket,
+};
+use crate::{
+    domain::{denial::Denial, tenant::Upstream},
+    metrics::{Call, Outcome},
+    upstream::Body,
+};
+
+/// A frontend's own pages may take their time (exports, imports); nobody waits longer in a browser.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+
+impl Gateway {
+    /// Carries a request to the tenant's frontend, or shows the landing page.
+    pub(crate) async fn frontend(self: &Arc<Self>, asked: Asked, body: Incoming) -> Answer {
+        let Some(frontend) = asked.tenant.frontend.clone() else {
+            return self.landing(&asked);
+        };
+        let mut headers = asked.head.headers.clone();
+        // A frontend answers for the tenant's own host: it is told that, and none of the meetings' cookies.
+        if let Ok(host) = HeaderValue::from_str(&asked.authority) {
+            headers.insert(HOST, host.clone());
+            set_forwarded(&mut headers, &asked.connection.peer_value, "https");
+            headers.insert("x-forwarded-host", host);
+        }
+        without_server_cookies(&mut headers, |slug| asked.directory.server_of_slug(slug).is_some());
+        let to = address(&frontend, asked.head.uri.path(), asked.head.uri.query());
+        if is_websocket(&asked.head) {
+            return self.frontend_socket(asked, frontend, to, headers).await;
+        }
+        remove_hop_by_hop(&mut headers);
+        let mut request = Request::new(Body::Streamed(body));
+        *request.method_mut() = asked.head.method.clone();
+        *request.uri_mut() = to;
+        *request.headers_mut() = headers;
+        match tokio::time::timeout(ANSWER_TIMEOUT, self.pool.send(request)).await {
+            Ok(Ok(response)) => {
+                let mut response = downstream(response);
+                remove_hop_by_hop(response.headers_mut());
+                let outcome = if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok };
+                Answer::new(Call::Frontend, outcome, response)
+            }
+            _ => {
+                log_failure(&asked, &frontend);
+                self.refuse(&asked, Call::Frontend, Denial::ServerUnavailable)
+            }
+        }
+    }
+
+    fn landing(&self, asked: &Asked) -> Answer {
+        if asked.head.uri.path() != "/" {
+            return self.refuse(asked, Call::Page, Denial::NotFound);
+        }
+        let response = if wants_page(&asked.head.headers) {
+            self.pages.render(
+                StatusCode::OK,
+                &asked.tenant.name,
+                "Meetings",
+                "Meetings of this organisation take place at this address. To join one, follow the link that you were given.",
+                "",
+            )
+        } else {
+            text(StatusCode::OK, "text/plain;charset=utf-8", format!("{}\n", asked.tenant.name))
+        };
+        Answer::new(Call::Page, Outcome::Ok, response)
+    }
+}
+
+fn log_failure(asked: &Asked, frontend: &Upstream) {
+    tracing::warn!(tenant = %asked.tenant.id, frontend = %frontend.authority, "the frontend does not answer");
+}

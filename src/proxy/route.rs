@@ -1,0 +1,218 @@
+//! From a path to what happens with it: one pure function. The table in its test is the documentation.
+//!
+//! What belongs to BBB and is not named here is refused; what is not BBB's goes to the tenant's frontend.
+
+/// What happens with a request, by its path alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// The version call, on the host itself (`slug` is `None`) or on the address of a meeting.
+    Version {
+        /// The server's name in the path.
+        slug: Option<&'a str>,
+    },
+    /// An API call of an integration, by its name.
+    Api(&'a str),
+    /// A meeting's traffic under `/s/<slug>`.
+    Meeting {
+        /// The server's name in the path.
+        slug: &'a str,
+        /// The path on the server.
+        path: &'a str,
+        /// What it is.
+        kind: Kind,
+    },
+    /// A meeting's traffic on the host's root: the server is found by session or internal meeting id.
+    RootMeeting {
+        /// The path on the server, which is the whole path.
+        path: &'a str,
+        /// What it is.
+        kind: Kind,
+    },
+    /// BBB's, and not for a browser.
+    Refused,
+    /// Not BBB's.
+    Other,
+}
+
+/// What a path of a meeting carries, and so what has to be known before it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Files that are the same for everybody: the client, its images, its sounds.
+    Static,
+    /// A page or call that names its session if it has one; BBB checks its cookie.
+    Session,
+    /// JSON for a session that names the server and is rewritten: the client's settings.
+    Settings,
+    /// An upload: a body of up to [`UPLOAD_BYTES_MAX`].
+    Upload,
+    /// A socket or page that must name its session in the query.
+    Token,
+    /// The GraphQL socket, which names its session in its first frame.
+    GraphQl,
+}
+
+/// The cap of BBB's nginx for uploads (bbb.md 8.3).
+pub const UPLOAD_BYTES_MAX: u64 = 1000 * 1000 * 1000;
+/// The cap for all other bodies of a meeting's traffic.
+pub const BODY_BYTES_MAX: u64 = 30 * 1000 * 1000;
+
+/// Finds out what happens with a request for `path` (without its query).
+#[must_use]
+pub fn route(path: &str) -> Route<'_> {
+    if let Some(rest) = path.strip_prefix("/s/") {
+        let Some(at) = rest.find('/') else { return Route::Refused };
+        let (slug, path) = rest.split_at(at);
+        return match bbb_path(path) {
+            Some(BbbPath::Version) => Route::Version { slug: Some(slug) },
+            Some(BbbPath::Meeting(kind)) => Route::Meeting { slug, path, kind },
+            Some(BbbPath::Api(_) | BbbPath::Refused) | None => Route::Refused,
+        };
+    }
+    match bbb_path(path) {
+        Some(BbbPath::Version) => Route::Version { slug: None },
+        Some(BbbPath::Api(call)) => Route::Api(call),
+        Some(BbbPath::Meeting(kind)) => Route::RootMeeting { path, kind },
+        Some(BbbPath::Refused) => Route::Refused,
+        None => Route::Other,
+    }
+}
+
+enum BbbPath<'a> {
+    Version,
+    Api(&'a str),
+    Meeting(Kind),
+    Refused,
+}
+
+/// What a path is on a BBB server, or `None` where it is none of BBB's (bbb.md 8.3).
+fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
+    use BbbPath::{Api, Meeting, Refused, Version};
+    let (first, rest) = match path[1..].find('/') {
+        Some(at) => (&path[1..=at], &path[at + 1..]),
+        None => (&path[1..], ""),
+    };
+    let found = match first {
+        "bigbluebutton" => match rest {
+            "" | "/" | "/api" | "/api/" => Version,
+            "/rtt-check" | "/ping" => Meeting(Kind::Static),
+            _ => match rest.strip_prefix("/api/") {
+                Some("stuns") => Meeting(Kind::Settings),
+                Some("signOut" | "feedback" | "learningDashboard") => Meeting(Kind::Session),
+                Some(call) if !call.contains('/') => Api(call),
+                Some(_) => Refused,
+                None if rest.starts_with("/presentation/") && rest.ends_with("/upload") => Meeting(Kind::Upload),
+                None if ["/presentation/", "/textTrack/", "/fileUpload/"]
+                    .iter()
+                    .any(|start| rest.starts_with(start)) =>
+                {
+                    Meeting(Kind::Session)
+                }
+                None => Refused,
+            },
+        },
+        "html5client" if !rest.is_empty() => Meeting(Kind::Static),
+        "graphql" if rest.is_empty() => Meeting(Kind::GraphQl),
+        "api" => match rest {
+            "/rest/clientSettings" | "/rest/meetingStaticData" | "/rest/clientStartupSettings" => {
+                Meeting(Kind::Settings)
+            }
+            _ if rest.starts_with("/rest/") => Meeting(Kind::Session),
+            _ => return None,
+        },
+        "bbb-webrtc-sfu" | "ws" if rest.is_empty() => Meeting(Kind::Token),
+        "pad" | "hocuspocus" | "livekit" if !rest.is_empty() => Meeting(Kind::Session),
+        "learning-analytics-dashboard" if !rest.is_empty() => Meeting(Kind::Session),
+        // Recordings: their own routes come with playback; until then nobody's are shown to anybody.
+        "playback" | "presentation" | "podcast" | "notes" | "recording" => Refused,
+        _ => return None,
+    };
+    // A path that can be read in two ways is read in none: Tomcat takes `;`, nginx resolves dots.
+    if is_ambiguous(path) { Some(Refused) } else { Some(found) }
+}
+
+fn is_ambiguous(path: &str) -> bool {
+    path.contains("//")
+        || path.contains([';', '\\'])
+        || path.split('/').any(|segment| segment == "." || segment == "..")
+        || path.as_bytes().windows(3).any(|code| {
+            code[0] == b'%'
+                && matches!(
+                    (code[1], code[2].to_ascii_lowercase()),
+                    (b'2', b'e' | b'f' | b'5') | (b'3', b'b') | (b'5', b'c') | (b'0', _)
+                )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_has_its_route() {
+        use Kind::{GraphQl, Session, Settings, Static, Token, Upload};
+        use Route::{Api, Other, Refused, RootMeeting, Version};
+        let meeting = |path, kind| Route::Meeting { slug: "x1", path, kind };
+        let root = |path, kind| RootMeeting { path, kind };
+        for (path, expected) in [
+            // What an integration calls.
+            ("/bigbluebutton", Version { slug: None }),
+            ("/bigbluebutton/", Version { slug: None }),
+            ("/bigbluebutton/api", Version { slug: None }),
+            ("/bigbluebutton/api/", Version { slug: None }),
+            ("/bigbluebutton/api/create", Api("create")),
+            ("/bigbluebutton/api/join", Api("join")),
+            ("/bigbluebutton/api/hooks/list", Refused),
+            ("/bigbluebutton/connection/checkAuthorization", Refused),
+            ("/bigbluebutton/presentationUpload", Refused),
+            // What the client of a meeting asks for.
+            ("/s/x1/bigbluebutton/api", Version { slug: Some("x1") }),
+            ("/s/x1/html5client/", meeting("/html5client/", Static)),
+            ("/s/x1/html5client/bundle.1.js", meeting("/html5client/bundle.1.js", Static)),
+            ("/s/x1/graphql", meeting("/graphql", GraphQl)),
+            ("/s/x1/api/rest/meetingStaticData", meeting("/api/rest/meetingStaticData", Settings)),
+            ("/s/x1/api/rest/clientSettings", meeting("/api/rest/clientSettings", Settings)),
+            ("/s/x1/api/rest/userMetadata", meeting("/api/rest/userMetadata", Session)),
+            ("/s/x1/bbb-webrtc-sfu", meeting("/bbb-webrtc-sfu", Token)),
+            ("/s/x1/ws", meeting("/ws", Token)),
+            ("/s/x1/livekit/rtc", meeting("/livekit/rtc", Session)),
+            ("/s/x1/pad/p/1", meeting("/pad/p/1", Session)),
+            ("/s/x1/bigbluebutton/api/stuns", meeting("/bigbluebutton/api/stuns", Settings)),
+            ("/s/x1/bigbluebutton/rtt-check", meeting("/bigbluebutton/rtt-check", Static)),
+            ("/s/x1/bigbluebutton/presentation/tok/upload", meeting("/bigbluebutton/presentation/tok/upload", Upload)),
+            (
+                "/s/x1/bigbluebutton/presentation/i/i/p/svg/1",
+                meeting("/bigbluebutton/presentation/i/i/p/svg/1", Session),
+            ),
+            // An API call does not go round its checks by way of the prefix.
+            ("/s/x1/bigbluebutton/api/create", Refused),
+            ("/s/x1/bigbluebutton/api/join", Refused),
+            ("/s/x1/bigbluebutton/api/getMeetings", Refused),
+            ("/s/x1/", Refused),
+            ("/s/x1", Refused),
+            ("/s/x1/b/room", Refused),
+            // What the client builds from the root.
+            ("/graphql", root("/graphql", GraphQl)),
+            ("/bigbluebutton/api/learningDashboard", root("/bigbluebutton/api/learningDashboard", Session)),
+            ("/bigbluebutton/presentation/i/i/p/svg/1", root("/bigbluebutton/presentation/i/i/p/svg/1", Session)),
+            // Two ways to read it.
+            ("/s/x1/html5client/../bigbluebutton/api/create", Refused),
+            ("/s/x1/html5client/%2e%2e/x", Refused),
+            ("/s/x1/html5client/a%2Fb", Refused),
+            ("/s/x1/html5client//x", Refused),
+            ("/bigbluebutton/api/create;x=1", Refused),
+            ("/bigbluebutton/api/..%2fconnection", Refused),
+            ("/bigbluebutton/presentation/%00", Refused),
+            // Recordings, for now.
+            ("/playback/presentation/2.3/x", Refused),
+            // Not BBB's.
+            ("/", Other),
+            ("/b/room", Other),
+            ("/bigbluebuttons", Other),
+            ("/api/v1/rooms", Other),
+            ("/wsx", Other),
+            ("/signin/../x", Other),
+        ] {
+            assert_eq!(route(path), expected, "{path}");
+        }
+    }
+}

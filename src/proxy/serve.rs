@@ -1,0 +1,233 @@
+//! One request, from its host to its line in the log.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
+
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONTENT_TYPE, HOST},
+    request::Parts,
+};
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+
+use super::{
+    Gateway,
+    answer::{Answer, text},
+    route::{Kind, Route, route},
+};
+use crate::{
+    bbb::answer::Version,
+    domain::{denial::Denial, directory::Directory, host::Host, tenant::Tenant},
+    live::clock::now_ms,
+    metrics::{Call, Outcome},
+    upstream::Body,
+};
+
+/// A connection as far as its requests need to know it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Who is at the other end.
+    pub(crate) peer: SocketAddr,
+    /// The same, as a header.
+    pub(crate) peer_value: HeaderValue,
+    /// The host of the TLS handshake.
+    pub(crate) sni: Host,
+    /// Held by the connection and its sockets: a gateway that stops waits for them.
+    pub(crate) alive: mpsc::Sender<Infallible>,
+}
+
+/// A request that has found its tenant.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The configuration that it sees from start to end: a reload in the middle cannot mix old and new.
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) connection: Arc<Connection>,
+    /// The host as the caller wrote it, with its port where it has one.
+    pub(crate) authority: String,
+    pub(crate) head: Parts,
+    /// Now, ms since the epoch.
+    pub(crate) now: i64,
+}
+
+impl Asked {
+    pub(crate) fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or("")
+    }
+}
+
+impl Gateway {
+    /// Answers one request and notes it.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        connection: Arc<Connection>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let started = Instant::now();
+        let (head, body) = request.into_parts();
+        let asked = match self.find_tenant(connection, head) {
+            Ok(asked) => asked,
+            Err(refused) => {
+                self.metrics.unknown_hosts.fetch_add(1, Relaxed);
+                return refused;
+            }
+        };
+        let line = Line {
+            tenant: Arc::clone(&asked.tenant),
+            host: asked.connection.sni.clone(),
+            method: asked.head.method.clone(),
+            peer: asked.connection.peer,
+        };
+        let answer = self.dispatch(asked, body).await;
+        self.note(&line, &answer, started);
+        answer.response
+    }
+
+    /// The tenant of a request, or its refusal: a host that is missing or cannot be read, that is not the one of the
+    /// handshake, or that nobody has.
+    fn find_tenant(&self, connection: Arc<Connection>, head: Parts) -> Result<Asked, Response<Body>> {
+        // HTTP/2 has the host in the URI; in HTTP/1.1 an absolute URI outweighs the header (RFC 9112, 3.2.2).
+        let authority = match head.uri.authority() {
+            Some(authority) => Some(authority.as_str()),
+            None if head.headers.get_all(HOST).iter().count() == 1 => {
+                head.headers.get(HOST).and_then(|host| host.to_str().ok())
+            }
+            None => None,
+        };
+        let Some((authority, host)) = authority.and_then(|text| Some((text, host_of(text)?))) else {
+            return Err(text(StatusCode::BAD_REQUEST, "text/plain", "The request names no host.\n"));
+        };
+        let directory = self.directory.load_full();
+        let known = host.eq_ignore_ascii_case(connection.sni.as_str());
+        let tenant = directory.tenant_of_host(connection.sni.as_str()).filter(|_| known);
+        let Some(tenant) = tenant.map(Arc::clone) else {
+            let denial = Denial::UnknownHost;
+            return Err(text(denial.status(), "text/plain", format!("{}: {}\n", denial.key(), denial.message())));
+        };
+        let authority = authority.to_ascii_lowercase();
+        Ok(Asked { directory, tenant, connection, authority, head, now: now_ms() })
+    }
+
+    async fn dispatch(self: &Arc<Self>, asked: Asked, body: Incoming) -> Answer {
+        let path = asked.head.uri.path().to_owned();
+        match route(&path) {
+            Route::Version { slug } => self.version(&asked, slug),
+            Route::Api(call) => self.api(asked, call, body).await,
+            Route::Meeting { slug, path, kind } => match self.server_of_slug(&asked, slug, path) {
+                Ok(target) => self.carry(asked, body, target, path, kind).await,
+                Err(denial) => self.refuse(&asked, call_of(kind), denial),
+            },
+            Route::RootMeeting { path, kind } => match self.server_of_root(&asked, path) {
+                Ok(target) => self.carry(asked, body, target, path, kind).await,
+                Err(denial) => self.refuse(&asked, call_of(kind), denial),
+            },
+            Route::Refused => self.refuse(&asked, Call::Meeting, Denial::NotFound),
+            Route::Other => self.frontend(asked, body).await,
+        }
+    }
+
+    /// The version call: answered here, so that the client finds GraphQL and all else on this host.
+    fn version(&self, asked: &Asked, slug: Option<&str>) -> Answer {
+        if !matches!(asked.head.method, Method::GET | Method::HEAD | Method::POST) {
+            return self.refuse(asked, Call::Version, Denial::NotFound);
+        }
+        let server = match slug {
+            Some(slug) => match self.server_of_slug(asked, slug, "") {
+                Ok(target) => Some(target.server),
+                Err(denial) => return self.refuse(asked, Call::Version, denial),
+            },
+            None => asked.directory.pool(&asked.tenant.pool).first().cloned(),
+        };
+        let plugin_sdk = server.and_then(|server| self.live.servers.of(&server.id).plugin_sdk());
+        let prefix = slug.map(|slug| format!("/s/{slug}")).unwrap_or_default();
+        let version = Version {
+            authority: &asked.authority,
+            prefix: &prefix,
+            plugin_sdk: plugin_sdk.as_ref().map_or("", |version| version.as_str()),
+        };
+        let json =
+            asked.head.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+        if json {
+            let body = version.to_json();
+            let response = text(StatusCode::OK, "application/json;charset=utf-8", body);
+            Answer::new(Call::Version, Outcome::Ok, response)
+        } else {
+            Answer::xml(Call::Version, Outcome::Ok, version.to_xml())
+        }
+    }
+
+    /// One line and one set of counters per request, whatever its outcome. No path, query, token or cookie is in it.
+    fn note(&self, line: &Line, answer: &Answer, started: Instant) {
+        let metrics = self.metrics.tenant(&line.tenant.id);
+        metrics.count_request(answer.call, answer.outcome);
+        if let Some(denial) = answer.denial {
+            metrics.count_denial(denial);
+        }
+        if answer.reason == "checksumError" {
+            metrics.count_checksum_error();
+        }
+        tracing::info!(
+            target: "access",
+            tenant = %line.tenant.id,
+            host = %line.host,
+            peer = %line.peer.ip(),
+            method = %line.method,
+            call = answer.call.as_str(),
+            status = answer.response.status().as_u16(),
+            outcome = answer.outcome.as_str(),
+            reason = answer.reason,
+            server = answer.server.as_ref().map_or("", |id| id.as_str()),
+            duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        );
+    }
+}
+
+/// What the log says of a request, kept aside while the request itself is used up.
+struct Line {
+    tenant: Arc<Tenant>,
+    host: Host,
+    method: Method,
+    peer: SocketAddr,
+}
+
+pub(crate) fn call_of(kind: Kind) -> Call {
+    match kind {
+        Kind::GraphQl | Kind::Token => Call::Socket,
+        Kind::Static | Kind::Session | Kind::Settings | Kind::Upload => Call::Meeting,
+    }
+}
+
+/// The host of `host[:port]`; `None` for what has another form.
+fn host_of(authority: &str) -> Option<&str> {
+    let (host, port) = match authority.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    let legal = port.is_none_or(|port| port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit()));
+    (legal && !host.is_empty()).then(|| host.strip_suffix('.').unwrap_or(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_told_from_its_port() {
+        for (text, host) in [
+            ("meet.example", Some("meet.example")),
+            ("meet.example:8443", Some("meet.example")),
+            ("meet.example.", Some("meet.example")),
+            ("meet.example:", Some("meet.example")),
+            ("meet.example:x", None),
+            (":443", None),
+            ("user@meet.example:1:2", None),
+        ] {
+            assert_eq!(host_of(text), host, "{text}");
+        }
+    }
+}

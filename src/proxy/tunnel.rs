@@ -1,0 +1,229 @@
+//! The tunnel of an open WebSocket: bytes both ways, as they come.
+//!
+//! A tunnel that is idle owns no buffer. It reads into one buffer of its thread, writes on at once, and keeps only what
+//! the other side did not take. It has no maximum age and no idle time-out: the ends of a WebSocket have heartbeats, and
+//! TCP's keep-alive finds the ones that have vanished.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// More than a TLS record (16 KB), so that one read takes all that has come.
+const BUFFER_BYTES: usize = 32 * 1024;
+/// When one side has closed, the other has this long to follow.
+const LINGER: Duration = Duration::from_secs(20);
+/// Reads per turn, so that a busy tunnel lets others of its thread run.
+const READS_PER_TURN: usize = 16;
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER_BYTES].into());
+}
+
+/// Bytes that went through a tunnel.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Carried {
+    /// From the browser to the server.
+    pub(super) up: u64,
+    /// From the server to the browser.
+    pub(super) down: u64,
+}
+
+/// Carries bytes both ways until both sides have closed, or one has and the other does not follow.
+///
+/// `to_server` and `to_browser` are what has been read already. A connection that breaks is an end like another.
+pub(super) async fn run<B, S>(browser: B, server: S, to_server: Bytes, to_browser: Bytes) -> Carried
+where
+    B: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut tunnel = Tunnel { browser, server, up: Half::new(to_server), down: Half::new(to_browser) };
+    let _ = poll_fn(|cx| tunnel.poll(cx, Until::OneClosed)).await;
+    let _ = tokio::time::timeout(LINGER, poll_fn(|cx| tunnel.poll(cx, Until::BothClosed))).await;
+    Carried { up: tunnel.up.carried, down: tunnel.down.carried }
+}
+
+struct Tunnel<B, S> {
+    browser: B,
+    server: S,
+    up: Half,
+    down: Half,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Until {
+    OneClosed,
+    BothClosed,
+}
+
+impl<B, S> Tunnel<B, S>
+where
+    B: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    fn poll(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>> {
+        let up = self.up.poll(cx, &mut self.browser, &mut self.server)?;
+        let down = self.down.poll(cx, &mut self.server, &mut self.browser)?;
+        match (up, down) {
+            (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
+            _ if until == Until::OneClosed => Poll::Ready(Ok(())),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+/// One direction.
+struct Half {
+    /// What was read and not taken yet.
+    kept: Bytes,
+    state: State,
+    carried: u64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Open,
+    /// Written, and maybe still in the TLS layer.
+    Unflushed,
+    /// The source has ended; the sink is to be closed.
+    Ending,
+    Closed,
+}
+
+impl Half {
+    fn new(kept: Bytes) -> Self {
+        Self { carried: kept.len() as u64, kept, state: State::Open }
+    }
+
+    /// Ready when this direction has ended and said so to its sink.
+    fn poll<R, W>(&mut self, cx: &mut Context<'_>, source: &mut R, sink: &mut W) -> Poll<io::Result<()>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let mut reads = 0;
+        loop {
+            while self.kept.has_remaining() {
+                let n = ready!(Pin::new(&mut *sink).poll_write(cx, &self.kept))?;
+                self.wrote(n)?;
+                self.kept.advance(n);
+            }
+            // An empty `Bytes` may still hold the memory it was cut from.
+            self.kept = Bytes::new();
+            match self.state {
+                State::Open | State::Unflushed if reads == READS_PER_TURN => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                State::Open | State::Unflushed => {
+                    reads += 1;
+                    if self.poll_pass(cx, source, sink)?.is_pending() {
+                        if self.state == State::Unflushed {
+                            ready!(Pin::new(&mut *sink).poll_flush(cx))?;
+                            self.state = State::Open;
+                        }
+                        return Poll::Pending;
+                    }
+                }
+                State::Ending => {
+                    ready!(Pin::new(&mut *sink).poll_shutdown(cx))?;
+                    self.state = State::Closed;
+                }
+                State::Closed => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Passes one read on. Pending when there is nothing to read.
+    fn poll_pass<R, W>(&mut self, cx: &mut Context<'_>, source: &mut R, sink: &mut W) -> Poll<io::Result<()>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            ready!(Pin::new(source).poll_read(cx, &mut read))?;
+            let mut bytes = read.filled();
+            if bytes.is_empty() {
+                self.state = State::Ending;
+                return Poll::Ready(Ok(()));
+            }
+            self.carried += bytes.len() as u64;
+            while !bytes.is_empty() {
+                match Pin::new(&mut *sink).poll_write(cx, bytes)? {
+                    Poll::Ready(n) => {
+                        self.wrote(n)?;
+                        bytes = &bytes[n..];
+                    }
+                    Poll::Pending => {
+                        self.kept = Bytes::copy_from_slice(bytes);
+                        break;
+                    }
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    fn wrote(&mut self, n: usize) -> io::Result<()> {
+        if n == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.state = State::Unflushed;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_pass_both_ways_in_order_through_a_slow_sink() {
+        // 64 bytes fit between the tunnel and each end: most writes are cut in two.
+        let (browser, at_browser) = duplex(64);
+        let (server, mut at_server) = duplex(64);
+        let tunnel = tokio::spawn(run(browser, server, Bytes::from("early "), Bytes::from("hello ")));
+        let sent: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        let copy = sent.clone();
+        let (mut read_browser, mut write_browser) = tokio::io::split(at_browser);
+        let browser = tokio::spawn(async move {
+            write_browser.write_all(&copy).await.expect("written");
+            write_browser.shutdown().await.expect("closed");
+        });
+        let answer = tokio::spawn(async move {
+            let mut got = Vec::new();
+            read_browser.read_to_end(&mut got).await.expect("read");
+            got
+        });
+        let mut got = vec![0; 6 + sent.len()];
+        at_server.read_exact(&mut got).await.expect("read");
+        assert_eq!(&got[..6], b"early ");
+        assert!(got[6..] == sent[..]);
+        at_server.write_all(b"bye").await.expect("written");
+        at_server.shutdown().await.expect("closed");
+        browser.await.expect("done");
+        assert_eq!(answer.await.expect("done"), b"hello bye");
+        let carried = tunnel.await.expect("done");
+        assert_eq!(carried, Carried { up: 100_006, down: 9 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_side_that_does_not_follow_a_close_is_cut() {
+        let (browser, at_browser) = duplex(64);
+        let (server, _at_server) = duplex(64);
+        drop(at_browser);
+        let carried = run(browser, server, Bytes::new(), Bytes::new()).await;
+        assert_eq!(carried, Carried::default());
+    }
+}

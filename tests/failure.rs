@@ -1,0 +1,178 @@
+//! Servers that are down, slow or talk nonsense, and callers that do: a clear answer, and nothing that runs is lost.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+mod support;
+
+use std::time::Duration;
+
+use anteroom_bench::sim::CannedAnswer;
+use support::{Plan, Stage, eventually, host};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+async fn stage() -> Stage {
+    Plan::new().server("members").server("members").tenant("wagtail", "multi-account").start().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_answer_is_not_chosen() {
+    let mut stage = stage().await;
+    let gone = stage.sims.remove(0);
+    gone.stop().await;
+    for n in 0..6 {
+        let created = stage.create("wagtail", &format!("room {n}")).await;
+        assert_eq!(created.xml("returncode"), "SUCCESS", "{}", created.body);
+    }
+    assert_eq!(stage.sims[0].meetings().len(), 6);
+    assert!(stage.metrics().await.contains("anteroom_server_up{server=\"bbb-01\"} 0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_server_a_program_and_a_person_are_told() {
+    let mut stage = stage().await;
+    stage.create("wagtail", "room").await;
+    let joined = stage.joined("wagtail", "room", "Ada").await;
+    for sim in stage.sims.drain(..) {
+        sim.stop().await;
+    }
+    let refused = stage.create("wagtail", "new room").await;
+    assert_eq!(refused.xml("messageKey"), "noServerAvailable", "{}", refused.body);
+    for call in ["getMeetingInfo", "isMeetingRunning", "end", "create"] {
+        let refused = stage.api("wagtail", call, &[("meetingID", "room"), ("name", "room")]).await;
+        assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{call}: {}", refused.body);
+    }
+    assert_eq!(stage.join("wagtail", "room", "Bo").await.xml("messageKey"), "serverUnavailable");
+    let list = stage.api("wagtail", "getMeetings", &[]).await;
+    assert_eq!(list.xml("returncode"), "SUCCESS", "a list is shorter, never an error: {}", list.body);
+    let path = format!("{}/html5client/?sessionToken={}", joined.prefix, joined.token);
+    let page = stage.client().get_with(&host("wagtail"), &path, &[("accept", "text/html")]).await;
+    assert_eq!(page.status, 502);
+    assert!(page.body.contains("does not answer") && !page.body.contains("127.0.0.1"), "{}", page.body);
+    assert!(stage.metrics().await.contains("reason=\"serverUnavailable\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_no_server_made_is_given_back() {
+    let stage = Plan::new().server("members").tenant("small", "free").start().await;
+    for (what, answer) in [
+        ("a page", CannedAnswer { status: 500, content_type: "text/html".into(), body: b"<html>500</html>".to_vec() }),
+        (
+            "garbage",
+            CannedAnswer { status: 200, content_type: "text/xml".into(), body: b"<response>\xff\x00".to_vec() },
+        ),
+        ("nothing", CannedAnswer { status: 200, content_type: "text/xml".into(), body: Vec::new() }),
+        (
+            "a cut",
+            CannedAnswer { status: 200, content_type: "text/xml".into(), body: b"<response><returncode>SUCC".to_vec() },
+        ),
+    ] {
+        stage.sims[0].faults().set_call_answer("create", Some(answer));
+        let refused = stage.create("small", "room one").await;
+        assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{what}: {}", refused.body);
+        stage.sims[0].faults().set_call_answer("create", None);
+        let created = stage.create("small", "room two").await;
+        assert_eq!(created.xml("returncode"), "SUCCESS", "after {what}: {}", created.body);
+        stage.api("small", "end", &[("meetingID", "room two")]).await;
+    }
+    let nameless = stage.api("small", "create", &[("meetingID", "nameless")]).await;
+    assert_eq!(nameless.xml("returncode"), "FAILED");
+    assert_eq!(stage.create("small", "room two").await.xml("returncode"), "SUCCESS", "a refusal of BBB too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_slow_server_makes_no_other_call_wait() {
+    let stage = stage().await;
+    for room in ["one", "two"] {
+        stage.create("wagtail", room).await;
+    }
+    let (slow, quick) = if stage.on_server("wagtail", "one").unwrap().int_id == stage.sims[0].meetings()[0].int_id {
+        ("one", "two")
+    } else {
+        ("two", "one")
+    };
+    stage.sims[0].faults().set_api_delay(Duration::from_secs(8));
+    let slow = [("meetingID", slow)];
+    let waiting = stage.api("wagtail", "getMeetingInfo", &slow);
+    let answered = async {
+        for _ in 0..20 {
+            let info = stage.api("wagtail", "getMeetingInfo", &[("meetingID", quick)]).await;
+            assert_eq!(info.xml("returncode"), "SUCCESS");
+        }
+    };
+    tokio::select! {
+        biased;
+        reply = waiting => panic!("the slow call was first: {reply:?}"),
+        () = answered => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_meeting_that_ended_by_itself_frees_its_room() {
+    let stage = Plan::new().server("members").tenant("small", "free").start().await;
+    stage.create("small", "room one").await;
+    stage.sims[0].faults().restart();
+    // Two polls without it, which are five seconds apart.
+    eventually("the room is free", async || stage.create("small", "room two").await.xml("returncode") == "SUCCESS")
+        .await;
+    let info = stage.api("small", "getMeetingInfo", &[("meetingID", "room one")]).await;
+    assert_eq!(info.xml("messageKey"), "notFound");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_poll_ends_nothing() {
+    let stage = Plan::new().server("members").tenant("small", "free").start().await;
+    stage.create("small", "room").await;
+    let garbage = CannedAnswer { status: 500, content_type: "text/html".into(), body: b"<html/>".to_vec() };
+    stage.sims[0].faults().set_call_answer("getMeetings", Some(garbage));
+    let up = async |value: u8| {
+        let line = format!("anteroom_server_up{{server=\"bbb-01\"}} {value}");
+        eventually("the server's state is noticed", async || stage.metrics().await.contains(&line)).await;
+    };
+    up(0).await;
+    stage.sims[0].faults().set_call_answer("getMeetings", None);
+    up(1).await;
+    let info = stage.api("small", "getMeetingInfo", &[("meetingID", "room")]).await;
+    assert_eq!(info.xml("returncode"), "SUCCESS", "{}", info.body);
+    assert!(stage.metrics().await.contains("anteroom_meetings 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_http_ends_its_own_connection_only() {
+    let stage = stage().await;
+    stage.create("wagtail", "room").await;
+    let joined = stage.joined("wagtail", "room", "Ada").await;
+    let mut socket = stage.graphql("wagtail", &joined).await.unwrap();
+    let long = format!("GET /{} HTTP/1.1\r\nhost: wagtail.localhost\r\n\r\n", "x".repeat(100_000));
+    let many = format!("GET / HTTP/1.1\r\nhost: wagtail.localhost\r\n{}\r\n", "a: b\r\n".repeat(2000));
+    for bytes in [
+        &b"\x00\x01\x02\x03\r\n\r\n"[..],
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /bigbluebutton/api HTTP/1.1\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nhost: wagtail.localhost\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: wagtail.localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: wagtail.localhost\r\ntransfer-encoding: x\r\n\r\n",
+        long.as_bytes(),
+        many.as_bytes(),
+    ] {
+        let mut stream = stage.client().connect(&host("wagtail")).await.unwrap();
+        let _ = stream.write_all(bytes).await;
+        let mut answer = [0; 9];
+        if stream.read_exact(&mut answer).await.is_ok() {
+            assert_eq!(&answer, b"HTTP/1.1 ", "{:?}", &bytes[..bytes.len().min(60)]);
+            let mut status = [0; 3];
+            stream.read_exact(&mut status).await.unwrap();
+            assert_eq!(status[0], b'4', "{:?}", &bytes[..bytes.len().min(60)]);
+        }
+    }
+    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", b"", &[0x80; 200]] {
+        let mut stream = tokio::net::TcpStream::connect(stage.address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    }
+    use futures_util::{SinkExt, StreamExt};
+    use tokio_tungstenite::tungstenite::Message;
+    socket.send(Message::text(r#"{"type":"ping"}"#)).await.unwrap();
+    assert!(socket.next().await.unwrap().unwrap().to_text().unwrap().contains("pong"));
+}

@@ -1,0 +1,149 @@
+//! Tenants are apart: for each thing that a tenant owns, another asks for it and gets what a stranger gets.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+mod support;
+
+use anteroom_bench::sign;
+use support::{Joined, Plan, Stage, host, secret};
+use tokio_tungstenite::tungstenite::Error;
+
+/// Two tenants with a meeting each, of the same id, on the same server.
+async fn stage() -> (Stage, Joined, Joined) {
+    let plan = Plan::new().server("members").tenant("wagtail", "multi-account").tenant("heron", "multi-account");
+    let stage = plan.start().await;
+    for tenant in ["wagtail", "heron"] {
+        let created = stage.create(tenant, "room").await;
+        assert_eq!(created.xml("returncode"), "SUCCESS", "{}", created.body);
+    }
+    let (ours, theirs) = (stage.joined("wagtail", "room", "Ada").await, stage.joined("heron", "room", "Mallory").await);
+    assert_eq!(ours.prefix, theirs.prefix, "one server: the prefix alone is no protection");
+    (stage, ours, theirs)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_id_is_another_meeting_for_each_tenant() {
+    let (stage, ..) = stage().await;
+    let ids: Vec<_> =
+        ["wagtail", "heron"].iter().map(|tenant| stage.on_server(tenant, "room").unwrap().int_id).collect();
+    assert_ne!(ids[0], ids[1]);
+    stage.api("heron", "end", &[("meetingID", "room")]).await;
+    let info = stage.api("wagtail", "getMeetingInfo", &[("meetingID", "room")]).await;
+    assert_eq!(info.xml("returncode"), "SUCCESS", "{}", info.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_meeting_is_not_reached_by_any_form_of_its_id() {
+    let (stage, ..) = stage().await;
+    stage.create("wagtail", "private").await;
+    let int_id = stage.on_server("wagtail", "private").unwrap().int_id;
+    for id in ["private", "t.wagtail.private", &int_id, &int_id[..40], &int_id[..2], "../wagtail.private"] {
+        for call in ["getMeetingInfo", "end"] {
+            let reply = stage.api("heron", call, &[("meetingID", id)]).await;
+            assert_eq!(reply.xml("messageKey"), "notFound", "{call} {id}: {}", reply.body);
+        }
+        let reply = stage.api("heron", "isMeetingRunning", &[("meetingID", id)]).await;
+        assert_eq!(reply.xml("running"), "false", "{id}");
+        let reply = stage.join("heron", id, "Mallory").await;
+        assert_eq!(reply.xml("messageKey"), "meetingForciblyEnded", "join {id}: {}", reply.body);
+    }
+    let list = stage.api("heron", "getMeetings", &[]).await;
+    assert!(!list.body.contains("private") && !list.body.contains("Ada"), "{}", list.body);
+    assert_eq!(list.body.matches("<meeting>").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_good_on_its_own_host_only() {
+    let (stage, ..) = stage().await;
+    let path = sign::path("getMeetings", &[], &secret("wagtail"));
+    let reply = stage.client().get(&host("heron"), &path).await;
+    assert_eq!(reply.xml("messageKey"), "checksumError", "{}", reply.body);
+    let of_the_server = sign::path("getMeetings", &[], "bbb-01-secret");
+    let reply = stage.client().get(&host("heron"), &of_the_server).await;
+    assert_eq!(reply.xml("messageKey"), "checksumError", "{}", reply.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_good_on_its_own_host_only() {
+    let (stage, ours, _) = stage().await;
+    let client = stage.client();
+    // Even with the cookie, which the browser of the other host would not send.
+    let headers = [("cookie", &*ours.cookies), ("x-session-token", &*ours.token)];
+    for path in ["/api/rest/meetingStaticData", "/api/rest/userMetadata"] {
+        let path = format!("{}{path}", ours.prefix);
+        assert_eq!(client.get_with(&host("heron"), &path, &headers).await.status, 401, "{path}");
+        assert_eq!(client.get_with(&host("wagtail"), &path, &headers).await.status, 200, "{path}");
+    }
+    for path in ["html5client/", "bigbluebutton/api/stuns", "bbb-webrtc-sfu", "ws"] {
+        let path = format!("{}/{path}?sessionToken={}", ours.prefix, ours.token);
+        let reply = client.get_with(&host("heron"), &path, &[("cookie", &ours.cookies)]).await;
+        assert_eq!(reply.status, 401, "{path}");
+    }
+    let path = format!("{}/bbb-webrtc-sfu?sessionToken={}", ours.prefix, ours.token);
+    match client.socket(&host("heron"), &path, &[("cookie", &ours.cookies)]).await {
+        Err(Error::Http(response)) => assert_eq!(response.status(), 401),
+        other => panic!("{other:?}"),
+    }
+    let refused = client.graphql(&host("heron"), &ours).await;
+    assert!(refused.as_ref().is_err_and(|error| error.contains("unknownSession")), "{:?}", refused.err());
+    client.graphql(&host("wagtail"), &ours).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slides_are_shown_on_their_own_host_only() {
+    let (stage, ours, _) = stage().await;
+    let int_id = stage.on_server("wagtail", "room").unwrap().int_id;
+    for path in [
+        format!("/bigbluebutton/presentation/{int_id}/{int_id}/pres/svg/1"),
+        format!("/bigbluebutton/presentation/download/{int_id}/pres"),
+        format!("/learning-analytics-dashboard/{int_id}/token/learning_dashboard_data.json"),
+    ] {
+        for path in [path.clone(), format!("{}{path}", ours.prefix)] {
+            let reply = stage.client().get_with(&host("heron"), &path, &[("cookie", &ours.cookies)]).await;
+            assert_eq!(reply.status, 404, "{path}: {}", reply.body);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_reached_by_tenants_with_a_meeting_on_it_only() {
+    let (stage, ours, _) = stage().await;
+    let third = "dove";
+    let ca = anteroom::tls::dev_ca::DevCa::open(&stage.path("dev-ca")).unwrap();
+    ca.issue(&stage.path("certs"), &host(third).parse().unwrap()).unwrap();
+    let file = format!(
+        "name = \"Dove\"\npolicy = \"free\"\nhosts = [\"{}\"]\n[secrets]\nmain = \"dove-secret\"\n",
+        host(third)
+    );
+    support::write(stage.dir.path(), "tenants/dove.toml", &file);
+    support::eventually("the third tenant is served", async || stage.client().connect(&host(third)).await.is_ok())
+        .await;
+    for path in ["/html5client/", "/bigbluebutton/api", "/bigbluebutton/rtt-check", "/graphql"] {
+        let path = format!("{}{path}", ours.prefix);
+        assert_eq!(stage.client().get(&host(third), &path).await.status, 404, "{path}");
+    }
+    for slug in ["aaaaaaaa", "bbb-01", "..", ""] {
+        let path = format!("/s/{slug}/html5client/");
+        assert_eq!(stage.client().get(&host("wagtail"), &path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_a_tenant_sees_names_a_server() {
+    let (stage, ours, _) = stage().await;
+    let mut seen = String::new();
+    for call in ["create", "getMeetingInfo", "getMeetings", "isMeetingRunning", "join", "end", "getMeetingInfo"] {
+        let params = [("meetingID", "room"), ("name", "room"), ("fullName", "Ada"), ("role", "VIEWER")];
+        let reply = stage.api("wagtail", call, &params).await;
+        seen.push_str(&format!("{:?}{}", reply.headers, reply.body));
+    }
+    for path in ["/html5client/", "/bigbluebutton/api", "/nowhere", "/bigbluebutton/api/stuns"] {
+        let path = format!("{}{path}?sessionToken={}", ours.prefix, ours.token);
+        let reply = stage.client().get_with(&host("wagtail"), &path, &[("cookie", &ours.cookies)]).await;
+        seen.push_str(&format!("{:?}{}", reply.headers, reply.body));
+    }
+    let address = stage.sims[0].addr().to_string();
+    for name in ["internal.test", "bbb-01", &*address, "t.wagtail.", "bbb-01-secret", "wagtail-secret"] {
+        assert!(!seen.contains(name), "{name} in {seen}");
+    }
+}

@@ -1,0 +1,230 @@
+//! The service levels, as programs and people meet them: the last place is given, the one after it is refused.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+mod support;
+
+use anteroom_bench::sim;
+use futures_util::future::join_all;
+use support::{Plan, Reply, Stage, eventually, host, secret};
+
+/// A shipped level: name, rooms per account, participants per meeting, minutes, recording allowed.
+type Level = (&'static str, Option<usize>, Option<usize>, &'static str, bool);
+
+const LEVELS: [Level; 6] = [
+    ("free", Some(1), Some(5), "60", false),
+    ("level-1", Some(5), Some(10), "180", true),
+    ("level-2", Some(5), Some(20), "180", true),
+    ("level-3", Some(5), Some(50), "180", true),
+    ("multi-account", None, Some(100), "1440", true),
+    ("custom", None, None, "1440", true),
+];
+
+async fn stage() -> Stage {
+    LEVELS
+        .iter()
+        .fold(Plan::new().server("members").server("members"), |plan, (level, ..)| plan.tenant(level, level))
+        .start()
+        .await
+}
+
+fn key(reply: &Reply) -> &str {
+    reply.xml("messageKey")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_room_after_the_last_is_refused() {
+    let stage = stage().await;
+    for (level, rooms, ..) in LEVELS {
+        for n in 0..rooms.unwrap_or(12) {
+            let created = stage.create(level, &format!("room {n}")).await;
+            assert_eq!(created.xml("returncode"), "SUCCESS", "{level}, room {n}: {}", created.body);
+        }
+        if rooms.is_some() {
+            assert_eq!(key(&stage.create(level, "one more").await), "roomLimitReached", "{level}");
+            let again = stage.create(level, "room 0").await;
+            assert_eq!(key(&again), "duplicateWarning", "{level}: a room that is open is no new one");
+            stage.api(level, "end", &[("meetingID", "room 0")]).await;
+            let created = stage.create(level, "one more").await;
+            assert_eq!(
+                created.xml("returncode"),
+                "SUCCESS",
+                "{level}: an ended room's place is free: {}",
+                created.body
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_participant_after_the_last_is_refused() {
+    let stage = stage().await;
+    for (level, _, participants, ..) in LEVELS {
+        stage.create(level, "room").await;
+        for n in 0..participants.unwrap_or(110) {
+            let joined = stage.join(level, "room", &format!("person {n}")).await;
+            assert_eq!(joined.status, 302, "{level}, person {n}: {}", joined.body);
+        }
+        if participants.is_some() {
+            let refused = stage.join(level, "room", "one more").await;
+            assert_eq!(key(&refused), "maxParticipantsReached", "{level}: {refused:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_reaches_the_server_clamped() {
+    let stage = stage().await;
+    for (level, _, participants, minutes, recording) in LEVELS {
+        let asked = [
+            ("name", "room"),
+            ("meetingID", "room"),
+            ("duration", "100000"),
+            ("maxParticipants", "100000"),
+            ("record", "true"),
+            ("autoStartRecording", "true"),
+            ("allowStartStopRecording", "true"),
+        ];
+        stage.api(level, "create", &asked).await;
+        let meeting = stage.on_server(level, "room").unwrap();
+        let most = participants.map_or("100000".to_owned(), |n| n.to_string());
+        assert_eq!(meeting.params["duration"], minutes, "{level}");
+        assert_eq!(meeting.params["maxParticipants"], most, "{level}");
+        assert_eq!(meeting.recording, recording, "{level}");
+        for flag in ["record", "autoStartRecording", "allowStartStopRecording"] {
+            assert_eq!(meeting.params[flag], recording.to_string(), "{level}: {flag}");
+        }
+
+        stage.api(level, "end", &[("meetingID", "room")]).await;
+        stage.create(level, "room").await;
+        let meeting = stage.on_server(level, "room").unwrap();
+        assert_eq!(meeting.params["duration"], minutes, "{level}: nothing asked is as much as allowed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_50_creates_at_once_5_succeed() {
+    let stage = stage().await;
+    let names: Vec<_> = (0..50).map(|n| format!("room {n}")).collect();
+    let replies = join_all(names.iter().map(|name| stage.create("level-1", name))).await;
+    let made = replies.iter().filter(|reply| reply.xml("returncode") == "SUCCESS").count();
+    let refused = replies.iter().filter(|reply| key(reply) == "roomLimitReached").count();
+    assert_eq!((made, refused), (5, 45));
+    let on_servers: usize = stage.sims.iter().map(|sim| sim.meetings().len()).sum();
+    assert_eq!(on_servers, 5, "the servers were asked for no more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_100_joins_at_once_10_get_in() {
+    let stage = stage().await;
+    stage.create("level-1", "room").await;
+    let names: Vec<_> = (0..100).map(|n| format!("person {n}")).collect();
+    let replies = join_all(names.iter().map(|name| stage.join("level-1", "room", name))).await;
+    let joined = replies.iter().filter(|reply| reply.status == 302).count();
+    let refused = replies.iter().filter(|reply| key(reply) == "maxParticipantsReached").count();
+    assert_eq!((joined, refused), (10, 90));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_creates_of_one_id_make_one_meeting() {
+    let stage = stage().await;
+    let replies = join_all((0..20).map(|_| stage.create("custom", "room"))).await;
+    let ids: std::collections::BTreeSet<_> = replies.iter().map(|reply| reply.xml("internalMeetingID")).collect();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    assert!(!ids.contains(""), "{:?}", replies[0]);
+    let warned = replies.iter().filter(|reply| key(reply) == "duplicateWarning").count();
+    assert_eq!(warned, 19, "one winner, and the others are told that it was there");
+    let on_servers: usize = stage.sims.iter().map(|sim| sim.meetings().len()).sum();
+    assert_eq!(on_servers, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seat_is_held_while_a_socket_is_open_and_given_back_after() {
+    // BBB itself counts somebody who has left for a minute longer: two seconds at this speed.
+    let fast = sim::Config { speed: 30.0, ..sim::Config::default() };
+    let plan = Plan::new().server_with("members", fast);
+    let stage = plan.tenant_with("tiny", "free", "---[limits]\nparticipants = 1").start().await;
+    let patient = [("name", "room"), ("meetingID", "room"), ("meetingExpireWhenLastUserLeftInMinutes", "30")];
+    stage.api("tiny", "create", &patient).await;
+    let first = stage.joined("tiny", "room", "Ada").await;
+    let socket = stage.graphql("tiny", &first).await.unwrap();
+    assert_eq!(key(&stage.join("tiny", "room", "Bo").await), "maxParticipantsReached");
+    drop(socket);
+    // The grace is 15 s: BBB's client comes back within ten.
+    eventually("the seat is free again", async || stage.join("tiny", "room", "Bo").await.status == 302).await;
+    let late = stage.graphql("tiny", &first).await;
+    assert!(late.as_ref().is_err_and(|error| error.contains("maxParticipantsReached")), "{:?}", late.err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_that_comes_to_nothing_gives_its_seat_back() {
+    let stage =
+        Plan::new().server("members").tenant_with("tiny", "free", "---[limits]\nparticipants = 1").start().await;
+    stage.create("tiny", "room").await;
+    let wrong = [("meetingID", "room"), ("fullName", "Ada"), ("password", "wrong"), ("redirect", "false")];
+    let refused = stage.api("tiny", "join", &wrong).await;
+    assert_eq!(refused.xml("returncode"), "FAILED", "{}", refused.body);
+    eventually("the seat is free again", async || stage.join("tiny", "room", "Bo").await.status == 302).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_counted_by_credential_or_by_parameter() {
+    let stage = Plan::new()
+        .server("members")
+        .tenant_with("keys", "level-1", "---second = \"keys-second-secret\"")
+        .tenant_with("owners", "level-1", "account_param = \"meta_owner\"---[limits]\naccounts = 2\nrooms = 1")
+        .start()
+        .await;
+    assert_eq!(stage.create("keys", "one").await.xml("returncode"), "SUCCESS");
+    let path = anteroom_bench::sign::path("create", &[("name", "two"), ("meetingID", "two")], "keys-second-secret");
+    let other = stage.client().get(&host("keys"), &path).await;
+    assert_eq!(key(&other), "accountLimitReached", "{}", secret("keys"));
+
+    let create = async |owner: &str, id: &str| {
+        let params = [("name", id), ("meetingID", id), ("meta_owner", owner)];
+        let reply = stage.api("owners", "create", &params).await;
+        (reply.xml("returncode").to_owned(), key(&reply).to_owned())
+    };
+    assert_eq!(create("ada", "a1").await.0, "SUCCESS");
+    assert_eq!(create("ada", "a2").await.1, "roomLimitReached");
+    assert_eq!(create("bo", "b1").await.0, "SUCCESS");
+    assert_eq!(create("cy", "c1").await.1, "accountLimitReached");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_refused_with_a_page_and_a_program_in_the_form_it_asked_for() {
+    let stage =
+        Plan::new().server("members").tenant_with("tiny", "free", "---[limits]\nparticipants = 1").start().await;
+    stage.create("tiny", "room").await;
+    stage.joined("tiny", "room", "Ada").await;
+    let join = |more: &'static [(&'static str, &'static str)]| {
+        let params = [&[("meetingID", "room"), ("fullName", "Bo"), ("role", "VIEWER")], more].concat();
+        anteroom_bench::sign::path("join", &params, &secret("tiny"))
+    };
+    let client = stage.client();
+    let page = client.get_with(&host("tiny"), &join(&[]), &[("accept", "text/html,*/*")]).await;
+    assert_eq!(page.status, 403);
+    assert!(page.body.contains("This meeting is full.") && page.body.contains("tiny co-op"), "{}", page.body);
+    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+
+    let program = client.get_with(&host("tiny"), &join(&[("redirect", "false")]), &[("accept", "text/html")]).await;
+    assert_eq!((program.status.as_u16(), key(&program)), (200, "maxParticipantsReached"));
+
+    for name in ["errorRedirectUrl", "logoutURL"] {
+        let to: &'static [_] = match name {
+            "logoutURL" => &[("logoutURL", "https://school.example/bye?x=1")],
+            _ => &[("errorRedirectUrl", "https://school.example/bye?x=1")],
+        };
+        let gone = client.get(&host("tiny"), &join(to)).await;
+        assert_eq!(gone.status, 302);
+        assert!(gone.header("location").starts_with("https://school.example/bye?x=1&errors="), "{gone:?}");
+        assert!(gone.location_param("errors").contains("maxParticipantsReached"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_tenant_gets_no_meeting_and_no_seat() {
+    let stage = Plan::new().server("members").tenant_with("late", "level-1", "suspended = true").start().await;
+    assert_eq!(key(&stage.create("late", "room").await), "tenantSuspended");
+    assert_eq!(key(&stage.join("late", "room", "Ada").await), "tenantSuspended");
+}
