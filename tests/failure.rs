@@ -147,6 +147,8 @@ async fn what_is_no_http_ends_its_own_connection_only() {
     for bytes in [
         &b"\x00\x01\x02\x03\r\n\r\n"[..],
         b"GET / HTTP/9.9\r\n\r\n",
+        b"CONNECT wagtail.localhost:443 HTTP/1.1\r\nhost: wagtail.localhost:443\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nhost: wagtail.localhost\r\n\r\n",
         b"GET /bigbluebutton/api HTTP/1.1\r\n\r\n",
         b"GET /\x00 HTTP/1.1\r\nhost: wagtail.localhost\r\n\r\n",
         b"POST / HTTP/1.1\r\nhost: wagtail.localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",

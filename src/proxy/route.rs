@@ -59,6 +59,10 @@ pub const BODY_BYTES_MAX: u64 = 30 * 1000 * 1000;
 /// Finds out what happens with a request for `path` (without its query).
 #[must_use]
 pub fn route(path: &str) -> Route<'_> {
+    // `OPTIONS *` and `CONNECT` have no path.
+    if !path.starts_with('/') {
+        return Route::Refused;
+    }
     if let Some(rest) = path.strip_prefix("/s/") {
         let Some(at) = rest.find('/') else { return Route::Refused };
         let (slug, path) = rest.split_at(at);
@@ -204,6 +208,9 @@ mod tests {
             ("/bigbluebutton/presentation/%00", Refused),
             // Recordings, for now.
             ("/playback/presentation/2.3/x", Refused),
+            // No path at all.
+            ("", Refused),
+            ("*", Refused),
             // Not BBB's.
             ("/", Other),
             ("/b/room", Other),

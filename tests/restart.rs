@@ -1,0 +1,253 @@
+//! The program itself: started, killed, started again; stopped in good order; and what it writes down.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+mod support;
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use anteroom_bench::sign;
+use support::{Client, DEADLINE, Joined, Plan, Reply, eventually, host, plain_get, secret};
+use tokio::time::Instant;
+
+/// The program, on ports that were free a moment ago. Killed when the test ends.
+struct Program {
+    child: Child,
+    https: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn anteroom(arguments: &[&str], config: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_anteroom")).args(arguments).arg("--config").arg(config).output().unwrap()
+}
+
+impl Program {
+    /// Gives the configuration fixed ports, so that a second start is found where the first was.
+    fn fix_ports(config: &Path) -> (SocketAddr, SocketAddr) {
+        let (https, admin) = (free_address(), free_address());
+        let file = config.join("anteroom.toml");
+        let text = fs::read_to_string(&file)
+            .unwrap()
+            .replace("https = [\"127.0.0.1:0\"]", &format!("https = [\"{https}\"]"))
+            .replace("http = [\"127.0.0.1:0\"]", "")
+            .replace("admin = \"127.0.0.1:0\"", &format!("admin = \"{admin}\""));
+        fs::write(file, text).unwrap();
+        (https, admin)
+    }
+
+    async fn start(config: &Path, (https, admin): (SocketAddr, SocketAddr)) -> Self {
+        let log = fs::OpenOptions::new().create(true).append(true).open(config.join("log.jsonl")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_anteroom"))
+            .args(["serve", "--grace", "2", "--config"])
+            .arg(config)
+            .stdout(log)
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let program = Self { child, https, admin };
+        let started = Instant::now();
+        loop {
+            let up = tokio::net::TcpStream::connect(admin).await.is_ok();
+            if up && plain_get(admin, "localhost", "/health/ready").await.status == 200 {
+                return program;
+            }
+            assert!(started.elapsed() < DEADLINE, "not ready");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+    }
+
+    async fn exited(&mut self) -> Option<i32> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(started.elapsed() < DEADLINE, "still running");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+async fn api(client: &Client, tenant: &str, call: &str, params: &[(&str, &str)]) -> Reply {
+    client.get(&host(tenant), &sign::path(call, params, &secret(tenant))).await
+}
+
+const ROOM: [(&str, &str); 2] = [("name", "room"), ("meetingID", "room")];
+const ADA: [(&str, &str); 3] = [("meetingID", "room"), ("fullName", "Ada Secretname"), ("role", "VIEWER")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_meetings_rooms_seats_and_sessions_are_known_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = Plan::new().server("members").tenant_with("tiny", "free", "---[limits]\nparticipants = 2");
+    let _sims = plan.prepare(dir.path()).await;
+    let ports = Program::fix_ports(dir.path());
+    let mut program = Program::start(dir.path(), ports).await;
+    let client = Client::new(program.https, &dir.path().join("dev-ca/ca.pem"));
+
+    assert_eq!(api(&client, "tiny", "create", &ROOM).await.xml("returncode"), "SUCCESS");
+    let reply = api(&client, "tiny", "join", &ADA).await;
+    let slug = reply.header("location").split('/').nth(4).unwrap().to_owned();
+    let ada =
+        Joined { prefix: format!("/s/{slug}"), token: reply.location_param("sessionToken"), cookies: reply.cookies() };
+    let socket = client.graphql(&host("tiny"), &ada).await.unwrap();
+    assert_eq!(api(&client, "tiny", "join", &ADA).await.status, 302, "seat 2 of 2");
+    // What follows from a promise is written a moment later.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    program.signal("KILL");
+    program.exited().await;
+    drop(socket);
+    let _program = Program::start(dir.path(), ports).await;
+
+    let info = api(&client, "tiny", "getMeetingInfo", &[("meetingID", "room")]).await;
+    assert_eq!(info.xml("returncode"), "SUCCESS", "{}", info.body);
+    let other = [("name", "other"), ("meetingID", "other")];
+    assert_eq!(api(&client, "tiny", "create", &other).await.xml("messageKey"), "roomLimitReached");
+    assert_eq!(api(&client, "tiny", "join", &ADA).await.xml("messageKey"), "maxParticipantsReached");
+    client.graphql(&host("tiny"), &ada).await.expect("the session and its address are as they were");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_to_stop_it_answers_closes_and_exits_with_0() {
+    let dir = tempfile::tempdir().unwrap();
+    let _sims = Plan::new().server("members").tenant("wagtail", "level-1").prepare(dir.path()).await;
+    let ports = Program::fix_ports(dir.path());
+    for signal in ["TERM", "INT"] {
+        let mut program = Program::start(dir.path(), ports).await;
+        let client = Client::new(program.https, &dir.path().join("dev-ca/ca.pem"));
+        assert_eq!(api(&client, "wagtail", "create", &ROOM).await.xml("returncode"), "SUCCESS");
+        program.signal(signal);
+        assert_eq!(program.exited().await, Some(0), "{signal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_a_line_per_request_and_no_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let _sims = Plan::new().server("members").tenant("wagtail", "level-1").prepare(dir.path()).await;
+    let ports = Program::fix_ports(dir.path());
+    let mut program = Program::start(dir.path(), ports).await;
+    let client = Client::new(program.https, &dir.path().join("dev-ca/ca.pem"));
+    api(&client, "wagtail", "create", &ROOM).await;
+    let joined = api(&client, "wagtail", "join", &ADA).await;
+    api(&client, "wagtail", "getMeetingInfo", &[("meetingID", "unknown")]).await;
+    client
+        .get(&host("wagtail"), "/bigbluebutton/api/getMeetings?checksum=0123456789012345678901234567890123456789")
+        .await;
+    client.get(&host("wagtail"), "/somewhere?token=querysecret").await;
+    let metrics = plain_get(program.admin, "localhost", "/metrics").await.body;
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+    program.signal("TERM");
+    program.exited().await;
+
+    let log = fs::read_to_string(dir.path().join("log.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let access: Vec<_> = lines.iter().filter(|line| line["target"] == "access").collect();
+    let told: Vec<_> = access
+        .iter()
+        .map(|line| {
+            (line["call"].as_str().unwrap(), line["outcome"].as_str().unwrap(), line["reason"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("create", "ok", ""),
+            ("join", "ok", ""),
+            ("getMeetingInfo", "refused", "notFound"),
+            ("getMeetings", "refused", "checksumError"),
+            ("page", "refused", "notFound"),
+        ]
+    );
+    assert!(access.iter().all(|line| line["tenant"] == "wagtail" && line["duration_us"].is_u64()));
+    let (token, cookie) = (joined.location_param("sessionToken"), joined.cookies());
+    let cookie = cookie.split('=').nth(1).unwrap();
+    for secret in ["wagtail-secret", "bbb-01-secret", &token, cookie, "Secretname", "querysecret", "0123456789"] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+        assert!(!metrics.contains(secret), "{secret} in {metrics}");
+    }
+    let store = fs::read(dir.path().join("var/anteroom.db")).unwrap();
+    assert!(!store.windows(token.len()).any(|window| window == token.as_bytes()), "the store has a token");
+}
+
+#[test]
+fn a_faulty_configuration_is_refused_before_anything_listens() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = free_address();
+    support::write(
+        dir.path(),
+        "anteroom.toml",
+        &format!("[listen]\nhttps = [\"{address}\"]\n[servers.bbb-01]\nurl = \"https://bbb\"\n"),
+    );
+    support::write(
+        dir.path(),
+        "tenants/wagtail.toml",
+        "name = \"W\"\npolicy = \"none\"\nhosts = [\"a b\"]\n[secrets]\nx = \"env:NOT_THERE\"\n",
+    );
+    for command in ["check", "serve"] {
+        let output = anteroom(&[command], dir.path());
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        for fault in [
+            "anteroom.toml:3: servers.bbb-01",
+            "tenants/wagtail.toml:2: policy",
+            "tenants/wagtail.toml:3: hosts[0]",
+            "tenants/wagtail.toml:5: secrets.x",
+        ] {
+            assert!(told.contains(fault), "{command}: {fault} in {told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let _sims = Plan::new().server("members").tenant("wagtail", "level-1").prepare(dir.path()).await;
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let file = dir.path().join("anteroom.toml");
+    let address = taken.local_addr().unwrap().to_string();
+    let text = fs::read_to_string(&file).unwrap().replacen("127.0.0.1:0", &address, 1);
+    fs::write(&file, text).unwrap();
+    let output = anteroom(&["serve"], dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("listen.https") && told.contains(&address), "{told}");
+}
+
+#[tokio::test]
+async fn health_is_told_apart_from_readiness() {
+    let mut stage = Plan::new().server("members").tenant("wagtail", "level-1").start().await;
+    let admin = stage.app.as_ref().unwrap().admin.unwrap();
+    for path in ["/health/live", "/health/ready"] {
+        assert_eq!(plain_get(admin, "localhost", path).await.status, 200, "{path}");
+    }
+    assert_eq!(plain_get(admin, "localhost", "/elsewhere").await.status, 404);
+    eventually("certificates are in the metrics", async || {
+        let metrics = stage.metrics().await;
+        metrics.contains("anteroom_certificate_expiry_timestamp_seconds{host=\"wagtail.localhost\"}")
+            && metrics.contains("anteroom_server_up{server=\"bbb-01\"} 1")
+    })
+    .await;
+    assert!(stage.app.take().unwrap().stop(DEADLINE).await, "nothing was open");
+}
