@@ -34,7 +34,7 @@ pub(super) struct Gateway {
 pub(super) struct Listen {
     /// Addresses for TLS, such as `"0.0.0.0:443"`.
     pub https: Option<Vec<String>>,
-    /// Addresses for plain HTTP: ACME and the redirect to https, or everything behind another TLS front.
+    /// Addresses for plain HTTP, where tenants' hosts are led to https.
     pub http: Option<Vec<String>>,
     /// The address of health, metrics, admin API and dashboard. Never one that the public reaches.
     pub admin: Option<String>,
@@ -116,7 +116,7 @@ pub(super) struct Tenant {
     pub account_param: Option<String>,
     /// What answers the paths that are not BBB's: `http://` or `https://`, a host and perhaps a port.
     pub frontend: Option<String>,
-    /// Whether it is refused everything for now. Default: false.
+    /// Whether it gets no new meeting and no new participant for now; what runs goes on. Default: false.
     pub suspended: Option<bool>,
 }
 
