@@ -23,6 +23,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const CONCURRENCY: usize = 16;
 /// A meeting younger than this may not be listed yet.
 const YOUNG_MS: i64 = 5_000;
+/// A meeting that no server has answered for yet: longer than a `create` may take with all its tries.
+const UNANSWERED_MS: i64 = 120_000;
 /// Polls in a row without it that end a meeting.
 const MISSES: u32 = 2;
 /// How long an ended meeting's row is kept.
@@ -73,7 +75,10 @@ async fn poll(gateway: &Gateway, server: &Server) {
     if news || state.plugin_sdk().is_none() {
         state.set_plugin_sdk(plugin_sdk(gateway, server).await.unwrap_or_default());
     }
-    let due = |meeting: &Arc<Meeting>| meeting.server == server.id && meeting.created_at + YOUNG_MS < begun;
+    let due = |meeting: &Arc<Meeting>| {
+        let wait = if meeting.internal_id().is_some() { YOUNG_MS } else { UNANSWERED_MS };
+        meeting.server == server.id && meeting.created_at + wait < begun
+    };
     for meeting in gateway.live.meetings().into_iter().filter(due) {
         let missed = gateway.live.listed(&meeting, listed.contains(&*meeting.server_id));
         if missed >= MISSES {

@@ -69,6 +69,8 @@ async fn a_room_that_no_server_made_is_given_back() {
         stage.sims[0].faults().set_call_answer("create", Some(answer));
         let refused = stage.create("small", "room one").await;
         assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{what}: {}", refused.body);
+        assert!(stage.sims[0].log().iter().any(|seen| seen.call() == Some("end")), "{what}: it was called off");
+        stage.sims[0].clear_log();
         stage.sims[0].faults().set_call_answer("create", None);
         let created = stage.create("small", "room two").await;
         assert_eq!(created.xml("returncode"), "SUCCESS", "after {what}: {}", created.body);
@@ -77,6 +79,26 @@ async fn a_room_that_no_server_made_is_given_back() {
     let nameless = stage.api("small", "create", &[("meetingID", "nameless")]).await;
     assert_eq!(nameless.xml("returncode"), "FAILED");
     assert_eq!(stage.create("small", "room two").await.xml("returncode"), "SUCCESS", "a refusal of BBB too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_about_a_meeting_that_is_being_made_does_not_end_it() {
+    let stage = Plan::new().server("members").tenant("small", "free").start().await;
+    let body = b"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey></response>".to_vec();
+    let not_found = CannedAnswer { status: 200, content_type: "text/xml".into(), body };
+    stage.sims[0].faults().set_call_answer("getMeetingInfo", Some(not_found));
+    stage.sims[0].faults().set_api_delay(Duration::from_millis(400));
+    let asked = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stage.api("small", "getMeetingInfo", &[("meetingID", "room")]).await
+    };
+    let (created, early) = tokio::join!(stage.create("small", "room"), asked);
+    assert_eq!(created.xml("returncode"), "SUCCESS", "{}", created.body);
+    assert_eq!(early.xml("messageKey"), "notFound", "{}", early.body);
+    stage.sims[0].faults().set_call_answer("getMeetingInfo", None);
+    assert!(stage.metrics().await.contains("anteroom_meetings 1"));
+    let info = stage.api("small", "getMeetingInfo", &[("meetingID", "room")]).await;
+    assert_eq!(info.xml("returncode"), "SUCCESS", "{}", info.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

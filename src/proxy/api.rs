@@ -6,12 +6,13 @@ mod ask;
 mod create;
 mod join;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use super::{Gateway, answer::Answer, pages::wants_page, serve::Asked};
 use crate::{
@@ -28,6 +29,8 @@ use crate::{
 
 /// The body of a call: what BBB's nginx takes is 1 MB, its documentation speaks of 2.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Who takes longer than that for a body of this size holds a place for nothing.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A call whose checksum fits.
 #[derive(Debug)]
@@ -117,7 +120,8 @@ async fn read_body(headers: &HeaderMap, post: bool, call: Call, body: Incoming) 
     if !post || http_body::Body::is_end_stream(&body) {
         return Ok(Sent::Nothing);
     }
-    let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|_| Denial::TooLarge)?.to_bytes();
+    let read = timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect());
+    let body = read.await.ok().and_then(Result::ok).ok_or(Denial::TooLarge)?.to_bytes();
     if body.is_empty() {
         return Ok(Sent::Nothing);
     }

@@ -36,6 +36,8 @@ impl Gateway {
         let Some(server) = directory.server(meeting.server.as_str()) else {
             return Answer::denied_xml(call, Denial::ServerUnavailable);
         };
+        // A server that has not answered its `create` yet may not know the meeting: that is not its end.
+        let made = meeting.internal_id().is_some();
         let mut params = Params::default();
         params.set("meetingID", &*meeting.server_id);
         let reply = match ServerCall::new(name, &params).send(&self.pool, server).await {
@@ -52,7 +54,7 @@ impl Gateway {
                 return Answer::denied_xml(call, Denial::ServerUnavailable).by(&server.id);
             }
         };
-        let gone = !answer.success && answer.message_key == Failure::NOT_FOUND.key;
+        let gone = made && !answer.success && answer.message_key == Failure::NOT_FOUND.key;
         if ((call == Call::End && answer.success) || gone)
             && let Err(error) = self.end_record(&meeting).await
         {

@@ -1,6 +1,6 @@
 //! `create`: a room is promised first, then a server is asked to make the meeting.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Verified, meeting_id};
 use crate::{
@@ -27,6 +27,8 @@ use crate::{
 
 /// Servers that are tried when one cannot be reached: the first choice and two more.
 const TRIES_MAX: usize = 3;
+/// The caller waits for it, and the server has just been slow.
+const CALL_OFF_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A `create` whose parameters are what the level allows.
 struct Order {
@@ -84,6 +86,7 @@ impl Gateway {
                 }
                 Err(error) => {
                     tracing::warn!(server = %server.id, %error, "create came to nothing");
+                    self.call_off(order, &server).await;
                     self.give_back(&meeting).await;
                     return Answer::denied_xml(Call::Create, Denial::ServerUnavailable).by(&server.id);
                 }
@@ -216,6 +219,16 @@ impl Gateway {
                 create_time: i64::try_from(answer.create_time).unwrap_or(0),
             });
         }
+    }
+
+    /// A server whose answer did not come, or cannot be read, may have made the meeting all the same: it is told to end
+    /// it, before another `create` may go elsewhere.
+    async fn call_off(&self, order: &Order, server: &Server) {
+        let mut params = Params::default();
+        params.set("meetingID", &*order.server_id);
+        let mut end = ServerCall::new("end", &params);
+        end.timeout = CALL_OFF_TIMEOUT;
+        let _ = end.send(&self.pool, server).await;
     }
 
     /// Gives a promise back that came to nothing.
