@@ -3,6 +3,7 @@
 pub mod accept;
 mod answer;
 mod api;
+mod asked;
 mod carry;
 mod frame;
 mod frontend;

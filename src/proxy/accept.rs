@@ -26,7 +26,7 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use super::{
     Gateway,
     answer::{redirect, text},
-    serve::Connection,
+    asked::Connection,
 };
 use crate::{domain::host::Host, tls::Tls, upstream::Body};
 

@@ -5,7 +5,7 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION},
 };
 
-use super::{Gateway, pages::wants_page, serve::Asked};
+use super::{Gateway, asked::Asked, pages::wants_page};
 use crate::{
     bbb::answer::{Failure, failed},
     domain::{denial::Denial, ids::ServerId},

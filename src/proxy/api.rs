@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{Gateway, answer::Answer, pages::wants_page, serve::Asked};
+use super::{Gateway, answer::Answer, asked::Asked, pages::wants_page};
 use crate::{
     bbb::{
         answer::Failure,

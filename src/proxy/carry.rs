@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use form_urlencoded::parse;
 use http::{
-    HeaderValue, Request, Response, Uri, Version,
+    HeaderValue, Request, Response,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG},
 };
 use http_body::Body as _;
@@ -14,18 +14,14 @@ use hyper::body::Incoming;
 use super::{
     Gateway,
     answer::{Answer, text},
+    asked::{Asked, address, downstream, is_websocket},
     headers::{remove_hop_by_hop, session_slugs, set_forwarded, to_browser, to_server},
-    route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX},
-    serve::{Asked, call_of},
+    route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
     settings,
-    socket::is_websocket,
 };
 use crate::{
     bbb::meeting_id::is_internal,
-    domain::{
-        denial::Denial,
-        tenant::{Server, Upstream},
-    },
+    domain::{denial::Denial, tenant::Server},
     live::{
         Meeting,
         sessions::{Session, hash},
@@ -195,28 +191,4 @@ impl Gateway {
         head.headers.remove(ETAG);
         Answer::new(Call::Meeting, Outcome::Ok, Response::from_parts(head, Body::from(json))).by(&server.id)
     }
-}
-
-/// The address of a path on a server.
-///
-/// # Panics
-/// Never: authority and path have been parsed before.
-pub(crate) fn address(to: &Upstream, path: &str, query: Option<&str>) -> Uri {
-    let path_and_query = match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    Uri::builder()
-        .scheme(to.scheme.clone())
-        .authority(to.authority.clone())
-        .path_and_query(path_and_query)
-        .build()
-        .expect("parts of two addresses make one")
-}
-
-/// An answer from upstream as one of ours.
-pub(crate) fn downstream(response: Response<Incoming>) -> Response<Body> {
-    let mut response = response.map(Body::Streamed);
-    *response.version_mut() = Version::HTTP_11;
-    response
 }

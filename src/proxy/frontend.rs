@@ -8,11 +8,9 @@ use hyper::body::Incoming;
 use super::{
     Gateway,
     answer::{Answer, text},
-    carry::{address, downstream},
+    asked::{Asked, address, downstream, is_websocket},
     headers::{remove_hop_by_hop, set_forwarded, without_server_cookies},
     pages::wants_page,
-    serve::Asked,
-    socket::is_websocket,
 };
 use crate::{
     domain::{denial::Denial, tenant::Upstream},

@@ -2,6 +2,8 @@
 //!
 //! What belongs to BBB and is not named here is refused; what is not BBB's goes to the tenant's frontend.
 
+use crate::metrics::Call;
+
 /// What happens with a request, by its path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route<'a> {
@@ -78,6 +80,14 @@ pub fn route(path: &str) -> Route<'_> {
         Some(BbbPath::Meeting(kind)) => Route::RootMeeting { path, kind },
         Some(BbbPath::Refused) => Route::Refused,
         None => Route::Other,
+    }
+}
+
+/// What a request of a kind is counted as.
+pub(crate) fn call_of(kind: Kind) -> Call {
+    match kind {
+        Kind::GraphQl | Kind::Token => Call::Socket,
+        Kind::Static | Kind::Session | Kind::Settings | Kind::Upload => Call::Meeting,
     }
 }
 

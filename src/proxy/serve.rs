@@ -1,65 +1,31 @@
 //! One request, from its host to its line in the log.
 
 use std::{
-    convert::Infallible,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Instant,
 };
 
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     header::{CONTENT_TYPE, HOST},
     request::Parts,
 };
 use hyper::body::Incoming;
-use tokio::sync::mpsc;
 
 use super::{
     Gateway,
     answer::{Answer, text},
-    route::{Kind, Route, route},
+    asked::{Asked, Connection},
+    route::{Route, call_of, route},
 };
 use crate::{
     bbb::answer::Version,
-    domain::{denial::Denial, directory::Directory, host::Host, tenant::Tenant},
+    domain::{denial::Denial, host::Host, tenant::Tenant},
     live::clock::now_ms,
     metrics::{Call, Outcome},
     upstream::Body,
 };
-
-/// A connection as far as its requests need to know it.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    /// Who is at the other end.
-    pub(crate) peer: SocketAddr,
-    /// The same, as a header.
-    pub(crate) peer_value: HeaderValue,
-    /// The host of the TLS handshake.
-    pub(crate) sni: Host,
-    /// Held by the connection and its sockets: a gateway that stops waits for them.
-    pub(crate) alive: mpsc::Sender<Infallible>,
-}
-
-/// A request that has found its tenant.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    /// The configuration that it sees from start to end: a reload in the middle cannot mix old and new.
-    pub(crate) directory: Arc<Directory>,
-    pub(crate) tenant: Arc<Tenant>,
-    pub(crate) connection: Arc<Connection>,
-    /// The host as the caller wrote it, with its port where it has one.
-    pub(crate) authority: String,
-    pub(crate) head: Parts,
-    /// Now, ms since the epoch.
-    pub(crate) now: i64,
-}
-
-impl Asked {
-    pub(crate) fn query(&self) -> &str {
-        self.head.uri.query().unwrap_or("")
-    }
-}
 
 impl Gateway {
     /// Answers one request and notes it.
@@ -193,13 +159,6 @@ struct Line {
     host: Host,
     method: Method,
     peer: SocketAddr,
-}
-
-pub(crate) fn call_of(kind: Kind) -> Call {
-    match kind {
-        Kind::GraphQl | Kind::Token => Call::Socket,
-        Kind::Static | Kind::Session | Kind::Settings | Kind::Upload => Call::Meeting,
-    }
 }
 
 /// The host of `host[:port]`; `None` for what has another form.

@@ -4,9 +4,8 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, UPGRADE},
-    request::Parts,
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
+    header::{CONNECTION, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, UPGRADE},
 };
 use hyper::{
     body::Incoming,
@@ -20,11 +19,11 @@ use super::{
     Gateway,
     accept::Downstream,
     answer::{Answer, text},
-    carry::{Target, address, downstream},
+    asked::{Asked, address, downstream},
+    carry::Target,
     frame::{FIRST_FRAME_TIMEOUT, close, read_first},
     headers::{remove_hop_by_hop, set_forwarded, to_browser, to_server},
     route::Kind,
-    serve::Asked,
     tunnel,
 };
 use crate::{
@@ -46,14 +45,6 @@ use crate::{
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// What BBB's client takes as final; all other closes make it try again (bbb.md 8.1).
 const CLOSE_FORBIDDEN: u16 = 4403;
-
-/// Whether a request asks for a WebSocket (RFC 6455, 4.2.1).
-pub(crate) fn is_websocket(head: &Parts) -> bool {
-    head.method == Method::GET
-        && head.version == Version::HTTP_11
-        && head.headers.contains_key(SEC_WEBSOCKET_KEY)
-        && head.headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
 
 impl Gateway {
     /// Opens a WebSocket of a meeting.

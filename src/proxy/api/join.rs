@@ -29,9 +29,9 @@ use crate::{
     proxy::{
         Gateway,
         answer::{Answer, advice, outcome_of, redirect, text},
+        asked::Asked,
         headers::{cookies_for, rename_cookies},
         pages::wants_page,
-        serve::Asked,
     },
     store::{
         Refusal,

@@ -1,0 +1,85 @@
+//! A request that has found its tenant, and what is needed to send it on.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use http::{
+    HeaderValue, Method, Response, Uri, Version,
+    header::{SEC_WEBSOCKET_KEY, UPGRADE},
+    request::Parts,
+};
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+
+use crate::{
+    domain::{
+        directory::Directory,
+        host::Host,
+        tenant::{Tenant, Upstream},
+    },
+    upstream::Body,
+};
+
+/// A connection as far as its requests need to know it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Who is at the other end.
+    pub(crate) peer: SocketAddr,
+    /// The same, as a header.
+    pub(crate) peer_value: HeaderValue,
+    /// The host of the TLS handshake.
+    pub(crate) sni: Host,
+    /// Held by the connection and its sockets: a gateway that stops waits for them.
+    pub(crate) alive: mpsc::Sender<Infallible>,
+}
+
+/// A request that has found its tenant.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The configuration that it sees from start to end: a reload in the middle cannot mix old and new.
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) connection: Arc<Connection>,
+    /// The host as the caller wrote it, with its port where it has one.
+    pub(crate) authority: String,
+    pub(crate) head: Parts,
+    /// Now, ms since the epoch.
+    pub(crate) now: i64,
+}
+
+impl Asked {
+    pub(crate) fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or("")
+    }
+}
+
+/// Whether a request asks for a WebSocket (RFC 6455, 4.2.1).
+pub(crate) fn is_websocket(head: &Parts) -> bool {
+    head.method == Method::GET
+        && head.version == Version::HTTP_11
+        && head.headers.contains_key(SEC_WEBSOCKET_KEY)
+        && head.headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// The address of a path on a server.
+///
+/// # Panics
+/// Never: authority and path have been parsed before.
+pub(crate) fn address(to: &Upstream, path: &str, query: Option<&str>) -> Uri {
+    let path_and_query = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    Uri::builder()
+        .scheme(to.scheme.clone())
+        .authority(to.authority.clone())
+        .path_and_query(path_and_query)
+        .build()
+        .expect("parts of two addresses make one")
+}
+
+/// An answer from upstream as one of ours.
+pub(crate) fn downstream(response: Response<Incoming>) -> Response<Body> {
+    let mut response = response.map(Body::Streamed);
+    *response.version_mut() = Version::HTTP_11;
+    response
+}
