@@ -38,6 +38,9 @@ use crate::{
     upstream::{Connector, Pool},
 };
 
+/// How long the store has to take the last notes when the gateway stops.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Why the gateway does not start.
 #[derive(Debug)]
 pub enum StartError {
@@ -125,7 +128,8 @@ impl App {
         let (notes, writer) = Notes::start(store.clone());
         let pool = Pool::new(Connector::new(trust_roots(settings.server_ca.as_deref())?));
         let metrics = Arc::new(Metrics::default());
-        let gateway = Arc::new(Gateway::new(Arc::new(directory), live, store, notes, pool, metrics));
+        let gateway =
+            Arc::new(Gateway::new(Arc::new(directory), live, store, notes, pool, metrics, settings.answers_max_age));
         let tls = Arc::new(Tls::new(certs, settings.listen.http2).map_err(io::Error::other)?);
 
         let (stop, stop_signal) = watch::channel(false);
@@ -178,8 +182,13 @@ impl App {
         if !drained {
             tracing::warn!("connections that are still open are cut");
         }
-        self.gateway.notes.flush().await;
-        self.gateway.store.close().await;
+        let written = async {
+            self.gateway.notes.flush().await;
+            self.gateway.store.close().await;
+        };
+        if tokio::time::timeout(WRITE_TIMEOUT, written).await.is_err() {
+            tracing::error!("the store did not take everything in time");
+        }
         for task in self.tasks.drain(..) {
             task.abort();
         }

@@ -6,7 +6,7 @@
 //! (`join`). At the start every fault counts; while running, the last good version of whatever is faulty stays in
 //! service.
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use aws_lc_rs::hmac;
 
@@ -62,7 +62,7 @@ impl fmt::Debug for SlugKey {
 }
 
 /// What belongs to the gateway as a whole. All of it but `base_domains` takes effect at the start only.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The operator's own domains; below them, tenants have hosts without an allowance for own domains.
     pub base_domains: Vec<Host>,
@@ -72,6 +72,8 @@ pub struct Settings {
     pub store_url: String,
     /// A PEM file with further trust roots for the BBB servers.
     pub server_ca: Option<PathBuf>,
+    /// How old an answer about meetings may be.
+    pub answers_max_age: Duration,
 }
 
 /// The addresses of the listeners.

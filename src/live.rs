@@ -2,6 +2,7 @@
 //! refills it from the store.
 
 pub mod clock;
+pub mod fresh;
 pub mod keyed;
 pub mod servers;
 pub mod sessions;
@@ -14,13 +15,14 @@ use std::{
     },
 };
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 
 use crate::{
-    bbb::meeting_id,
+    bbb::{client::CallError, meeting_id, xml::Answer},
     domain::ids::{ServerId, TenantId},
     store::{MeetingRow, TokenHash},
 };
+use fresh::{Fresh, Moment, Touched};
 use servers::Servers;
 use sessions::Session;
 
@@ -49,6 +51,12 @@ pub struct Meeting {
     pub created_at: i64,
     /// The server's internal id, once it has answered.
     internal_id: OnceLock<Box<str>>,
+    /// What the server says of it, for a moment.
+    pub info: Fresh<Answer, CallError>,
+    /// When something was last done to it through the gateway.
+    touched: Touched,
+    /// The same for all its tenant's meetings on its server.
+    touched_on_server: OnceLock<Arc<Touched>>,
     /// Polls in a row in which its server did not list it.
     missed: AtomicU32,
     sessions: Mutex<Vec<TokenHash>>,
@@ -72,6 +80,9 @@ impl Meeting {
             participants: row.participants,
             created_at: row.created_at,
             internal_id,
+            info: Fresh::default(),
+            touched: Touched::default(),
+            touched_on_server: OnceLock::new(),
             missed: AtomicU32::new(0),
             sessions: Mutex::default(),
         }
@@ -82,12 +93,27 @@ impl Meeting {
     pub fn internal_id(&self) -> Option<&str> {
         self.internal_id.get().map(|id| &**id)
     }
+
+    /// Something is done to it: what was asked before that is out of date.
+    pub fn touch(&self) {
+        self.touched.touch();
+        if let Some(on_server) = self.touched_on_server.get() {
+            on_server.touch();
+        }
+    }
+
+    /// When something was last done to it.
+    #[must_use]
+    pub fn touched(&self) -> Moment {
+        self.touched.at()
+    }
 }
 
 /// Where a tenant's meetings are: what its browsers may reach.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 struct Presence {
     meetings: u32,
+    touched: Arc<Touched>,
     /// When the last one ended, ms since the epoch.
     ended_at: i64,
 }
@@ -148,7 +174,9 @@ impl Live {
         let meeting = Arc::new(meeting);
         self.servers.of(&meeting.server).add_meeting();
         let mut of_tenant = self.presence.entry(meeting.tenant.clone()).or_default();
-        of_tenant.entry(meeting.server.clone()).or_default().meetings += 1;
+        let presence = of_tenant.entry(meeting.server.clone()).or_default();
+        presence.meetings += 1;
+        let _ = meeting.touched_on_server.set(Arc::clone(&presence.touched));
         drop(of_tenant);
         if let Some(internal_id) = meeting.internal_id() {
             self.internal.insert(internal_id.into(), Arc::clone(&meeting));
@@ -172,11 +200,12 @@ impl Live {
         let Some((_, removed)) = removed else { return false };
         lock(&self.ended).push_back((now, removed));
         self.servers.of(&meeting.server).remove_meeting();
+        meeting.touch();
         if let Some(mut of_tenant) = self.presence.get_mut(&meeting.tenant)
             && let Some(presence) = of_tenant.get_mut(&meeting.server)
         {
             presence.meetings -= 1;
-            presence.ended_at = now;
+            presence.ended_at = presence.ended_at.max(now);
         }
         true
     }
@@ -200,10 +229,16 @@ impl Live {
         }
     }
 
-    /// Adds a session that a server has made.
-    pub fn add_session(&self, token: TokenHash, session: Arc<Session>) {
-        lock(&session.meeting.sessions).push(token);
-        self.sessions.insert(token, session);
+    /// Adds a session that a server has made. Returns whether its token is a new one: nobody takes another's.
+    pub fn add_session(&self, token: TokenHash, session: Arc<Session>) -> bool {
+        match self.sessions.entry(token) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                lock(&session.meeting.sessions).push(token);
+                place.insert(session);
+                true
+            }
+        }
     }
 
     /// Whether a tenant has, or had a moment ago, a meeting on a server.
@@ -214,11 +249,12 @@ impl Live {
         })
     }
 
-    /// The servers on which a tenant has meetings now.
+    /// The servers on which a tenant has meetings now, with the time of the last change to them.
     #[must_use]
-    pub fn servers_of(&self, tenant: &TenantId) -> Vec<ServerId> {
+    pub fn servers_of(&self, tenant: &TenantId) -> Vec<(ServerId, Moment)> {
         self.presence.get(tenant).map_or_else(Vec::new, |of_tenant| {
-            of_tenant.iter().filter(|(_, p)| p.meetings > 0).map(|(id, _)| id.clone()).collect()
+            let present = of_tenant.iter().filter(|(_, p)| p.meetings > 0);
+            present.map(|(id, p)| (id.clone(), p.touched.at())).collect()
         })
     }
 

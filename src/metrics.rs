@@ -130,15 +130,35 @@ pub struct Metrics {
     pub unknown_hosts: AtomicU64,
     /// Handshakes that were refused or failed.
     pub handshakes_failed: AtomicU64,
-    /// Connections of browsers and programs that are open.
-    pub connections: AtomicI64,
+    connections: Arc<AtomicI64>,
     /// Reloads that took something over.
     pub reloads: AtomicU64,
     /// Faults of the configuration files as of the last reload.
     pub config_faults: AtomicI64,
 }
 
+/// A connection that is open.
+#[derive(Debug)]
+pub struct OpenConnection(Arc<AtomicI64>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Metrics {
+    /// Counts a connection of a browser or a program while the guard lives.
+    pub fn open_connection(&self) -> OpenConnection {
+        self.connections.fetch_add(1, Relaxed);
+        OpenConnection(Arc::clone(&self.connections))
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> i64 {
+        self.connections.load(Relaxed)
+    }
+
     /// The counters of a tenant.
     pub fn tenant(&self, id: &TenantId) -> Arc<TenantMetrics> {
         if let Some(found) = self.tenants.get(id) {

@@ -2,16 +2,21 @@
 //!
 //! One bad poll ends nothing: a meeting is ended when its server has answered twice in a row without listing it.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
 use crate::{
-    bbb::{client::Call, query::Params, xml},
-    domain::tenant::Server,
+    bbb::{
+        client::Call,
+        query::Params,
+        xml::{self, Listed},
+    },
+    domain::{limits::Limit, tenant::Server},
     live::{Meeting, clock::now_ms},
     proxy::Gateway,
+    store::writer::Note,
     upstream::Body,
 };
 
@@ -25,6 +30,8 @@ const CONCURRENCY: usize = 16;
 const YOUNG_MS: i64 = 5_000;
 /// A meeting that no server has answered for yet: longer than a `create` may take with all its tries.
 const UNANSWERED_MS: i64 = 120_000;
+/// How long a meeting may outlive its duration on a server that is not heard of: BBB ends it by itself.
+const OUTLIVED_MS: i64 = 10 * 60_000;
 /// Polls in a row without it that end a meeting.
 const MISSES: u32 = 2;
 /// How long an ended meeting's row is kept.
@@ -42,6 +49,7 @@ pub async fn run(gateway: Arc<Gateway>, mut stop: watch::Receiver<bool>, round: 
             _ = stop.wait_for(|stop| *stop) => return,
         }
         poll_all(&gateway).await;
+        settle(&gateway).await;
         gateway.live.forget_ended(now_ms());
         let done = *round.borrow() + 1;
         round.send_replace(done);
@@ -75,29 +83,66 @@ async fn poll(gateway: &Gateway, server: &Server) {
     if news || state.plugin_sdk().is_none() {
         state.set_plugin_sdk(plugin_sdk(gateway, server).await.unwrap_or_default());
     }
-    let due = |meeting: &Arc<Meeting>| {
+    for meeting in gateway.live.meetings().into_iter().filter(|meeting| meeting.server == server.id) {
+        let found = listed.get(&*meeting.server_id);
+        if let Some(found) = found
+            && meeting.internal_id().is_none()
+        {
+            learn(gateway, &meeting, found);
+        }
         let wait = if meeting.internal_id().is_some() { YOUNG_MS } else { UNANSWERED_MS };
-        meeting.server == server.id && meeting.created_at + wait < begun
-    };
-    for meeting in gateway.live.meetings().into_iter().filter(due) {
-        let missed = gateway.live.listed(&meeting, listed.contains(&*meeting.server_id));
-        if missed >= MISSES {
-            tracing::info!(tenant = %meeting.tenant, server = %server.id, "a meeting has ended");
-            if let Err(error) = gateway.end_record(&meeting).await {
-                tracing::warn!(%error, "an end is not written yet");
-            }
+        if meeting.created_at + wait < begun && gateway.live.listed(&meeting, found.is_some()) >= MISSES {
+            end(gateway, &meeting, "its server does not list it").await;
         }
     }
 }
 
-/// The ids of all meetings that run on a server; `None` when it gives no answer.
-async fn list(gateway: &Gateway, server: &Server) -> Option<HashSet<String>> {
+/// A meeting whose `create` was answered, but not noted any more: the gateway stopped in between.
+fn learn(gateway: &Gateway, meeting: &Arc<Meeting>, found: &Listed) {
+    gateway.live.name_meeting(meeting, &found.internal_id);
+    gateway.notes.leave(Note::Created {
+        meeting: meeting.id,
+        internal_id: found.internal_id.as_str().into(),
+        create_time: found.create_time,
+    });
+}
+
+/// Ends what no server will ever be heard of again: meetings of a server that is no longer in the configuration, and
+/// those that have outlived their level's duration by far.
+async fn settle(gateway: &Gateway) {
+    let (directory, now) = (gateway.directory.load_full(), now_ms());
+    for meeting in gateway.live.meetings() {
+        let outlived = directory.tenant(meeting.tenant.as_str()).is_some_and(|tenant| match tenant.limits.duration {
+            Limit::AtMost(duration) => {
+                let duration = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+                meeting.created_at.saturating_add(duration).saturating_add(OUTLIVED_MS) < now
+            }
+            Limit::Unlimited => false,
+        });
+        if directory.server(meeting.server.as_str()).is_none() {
+            end(gateway, &meeting, "its server is not in the configuration").await;
+        } else if outlived && !gateway.live.servers.of(&meeting.server).is_up() {
+            end(gateway, &meeting, "its time is over, and its server does not answer").await;
+        }
+    }
+}
+
+async fn end(gateway: &Gateway, meeting: &Arc<Meeting>, reason: &'static str) {
+    tracing::info!(tenant = %meeting.tenant, server = %meeting.server, reason, "a meeting has ended");
+    if let Err(error) = gateway.end_record(meeting).await {
+        tracing::warn!(%error, "an end is not written yet");
+    }
+}
+
+/// All meetings that run on a server, by the server's id; `None` when it gives no answer.
+async fn list(gateway: &Gateway, server: &Server) -> Option<HashMap<String, Listed>> {
     let params = Params::default();
     let mut call = Call::new("getMeetings", &params);
     call.timeout = TIMEOUT;
     let reply = call.send(&gateway.pool, server).await.ok()?;
     let meetings = xml::list(&reply.body, |id| Some(id.to_owned())).ok()?;
-    Some(meetings.into_iter().filter(|meeting| !meeting.ended).map(|meeting| meeting.server_id).collect())
+    let running = meetings.into_iter().filter(|meeting| !meeting.ended);
+    Some(running.map(|meeting| (meeting.server_id.clone(), meeting)).collect())
 }
 
 /// `html5PluginSdkVersion` of a server's version call, which clients are told.

@@ -15,7 +15,7 @@ mod settings;
 mod socket;
 mod tunnel;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
@@ -43,6 +43,8 @@ pub struct Gateway {
     pub pool: Pool,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How old an answer about meetings may be.
+    answers_max_age: Duration,
     creating: Keyed,
     pages: Pages,
 }
@@ -57,6 +59,7 @@ impl Gateway {
         notes: Notes,
         pool: Pool,
         metrics: Arc<Metrics>,
+        answers_max_age: Duration,
     ) -> Self {
         Self {
             directory: ArcSwap::new(directory),
@@ -65,6 +68,7 @@ impl Gateway {
             notes,
             pool,
             metrics,
+            answers_max_age,
             creating: Keyed::default(),
             pages: Pages::new(),
         }

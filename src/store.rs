@@ -10,6 +10,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use sqlx::{
     Row, SqliteConnection, SqlitePool,
+    error::ErrorKind,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -47,6 +48,13 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         tracing::error!(%error, "the store failed");
         Self(error)
+    }
+}
+
+impl Error {
+    /// Whether what was to be written is at fault, and not the store: another try would fail too.
+    fn is_of_the_data(&self) -> bool {
+        self.0.as_database_error().is_some_and(|error| !matches!(error.kind(), ErrorKind::Other))
     }
 }
 
@@ -200,21 +208,22 @@ impl Store {
         }
         let usage = room_usage(&mut tx, new).await?;
         decide(usage).map_err(Refusal::Denied)?;
-        let id = sqlx::query(
-            "INSERT INTO meetings (tenant, account, ext_id, server, participants, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(new.tenant.as_str())
-        .bind(new.account)
-        .bind(new.ext_id)
-        .bind(new.server.as_str())
-        .bind(new.participants)
-        .bind(new.now)
-        .execute(&mut *tx)
-        .await?
-        .last_insert_rowid();
+        let id = insert_meeting(&mut tx, new).await?;
         tx.commit().await?;
         Ok(Admitted::New(id))
+    }
+
+    /// Ends the record of a run and begins that of the next one of the same room, which keeps its place: in one
+    /// transaction, so that no other room gets in between. Returns the number of the new row.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn rerun_meeting(&self, old: i64, new: &NewMeeting<'_>) -> Result<i64, Error> {
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        end(&mut tx, old, new.now).await?;
+        let id = insert_meeting(&mut tx, new).await?;
+        tx.commit().await?;
+        Ok(id)
     }
 
     /// Moves a meeting that no server has made yet to another server.
@@ -245,12 +254,7 @@ impl Store {
     /// When the store fails.
     pub async fn end_meeting(&self, id: i64, now: i64) -> Result<(), Error> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query("DELETE FROM sessions WHERE meeting = $1").bind(id).execute(&mut *tx).await?;
-        sqlx::query("UPDATE meetings SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL")
-            .bind(id)
-            .bind(now)
-            .execute(&mut *tx)
-            .await?;
+        end(&mut tx, id, now).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -268,7 +272,7 @@ impl Store {
         decide: impl FnOnce(u32) -> Result<(), Denial>,
     ) -> Result<i64, Refusal> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        decide(seats_taken(&mut tx, meeting, now).await?).map_err(Refusal::Denied)?;
+        decide(seats_taken(&mut tx, meeting, NOBODY, now).await?).map_err(Refusal::Denied)?;
         let id = sqlx::query("INSERT INTO sessions (meeting, seat_until) VALUES ($1, $2)")
             .bind(meeting)
             .bind(until)
@@ -279,7 +283,7 @@ impl Store {
         Ok(id)
     }
 
-    /// Promises a seat to a session whose seat has lapsed, in one transaction.
+    /// Promises a seat to a session whose seat has lapsed or is about to, in one transaction. Its own is not counted.
     ///
     /// # Errors
     /// What `decide` said, or the store's failure.
@@ -291,7 +295,7 @@ impl Store {
         decide: impl FnOnce(u32) -> Result<(), Denial>,
     ) -> Result<(), Refusal> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        decide(seats_taken(&mut tx, meeting, now).await?).map_err(Refusal::Denied)?;
+        decide(seats_taken(&mut tx, meeting, session, now).await?).map_err(Refusal::Denied)?;
         sqlx::query("UPDATE sessions SET seat_until = $2 WHERE id = $1")
             .bind(session)
             .bind(PRESENT)
@@ -350,6 +354,32 @@ pub enum Admitted {
     Existing(MeetingRow),
 }
 
+async fn end(tx: &mut SqliteConnection, meeting: i64, now: i64) -> Result<(), Error> {
+    sqlx::query("DELETE FROM sessions WHERE meeting = $1").bind(meeting).execute(&mut *tx).await?;
+    sqlx::query("UPDATE meetings SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL")
+        .bind(meeting)
+        .bind(now)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+async fn insert_meeting(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Result<i64, Error> {
+    let done = sqlx::query(
+        "INSERT INTO meetings (tenant, account, ext_id, server, participants, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(new.tenant.as_str())
+    .bind(new.account)
+    .bind(new.ext_id)
+    .bind(new.server.as_str())
+    .bind(new.participants)
+    .bind(new.now)
+    .execute(tx)
+    .await?;
+    Ok(done.last_insert_rowid())
+}
+
 async fn room_usage(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Result<RoomUsage, Error> {
     let row = sqlx::query(
         "SELECT COUNT(DISTINCT CASE WHEN account = $2 AND ext_id <> $4 THEN ext_id END),
@@ -365,10 +395,15 @@ async fn room_usage(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Result<R
     Ok(RoomUsage { rooms: row.try_get(0)?, other_accounts: row.try_get(1)? })
 }
 
-async fn seats_taken(tx: &mut SqliteConnection, meeting: i64, now: i64) -> Result<u32, Error> {
-    let row = sqlx::query("SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $2")
+/// The number of no session.
+const NOBODY: i64 = 0;
+
+/// The seats of a meeting that are taken by others than `except`.
+async fn seats_taken(tx: &mut SqliteConnection, meeting: i64, except: i64, now: i64) -> Result<u32, Error> {
+    let row = sqlx::query("SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $2 AND id <> $3")
         .bind(meeting)
         .bind(now)
+        .bind(except)
         .fetch_one(tx)
         .await?;
     Ok(row.try_get(0)?)

@@ -57,6 +57,13 @@ async fn create_takes_a_form_a_long_form_and_modules() {
     assert_eq!(reply.xml("returncode"), "SUCCESS", "{}", reply.body);
     assert_eq!(stage.on_server("wagtail", "long").unwrap().params["welcome"].len(), 50_000);
 
+    let form = format!("name=Form&meetingID=signed-form&checksum={empty}");
+    let reply = client.post(&host("wagtail"), "/bigbluebutton/api/create", FORM, form).await;
+    assert_eq!(reply.xml("returncode"), "SUCCESS", "{}", reply.body);
+    let wrong = format!("name=Form&meetingID=wrong-form&checksum={}", "0".repeat(40));
+    let reply = client.post(&host("wagtail"), "/bigbluebutton/api/create", FORM, wrong).await;
+    assert_eq!(reply.xml("messageKey"), "checksumError", "{}", reply.body);
+
     let modules = "<modules><module name=\"presentation\"><document url=\"https://school.example/a.pdf\" filename=\"a.pdf\"/>\
                    </module><module name=\"clientSettingsOverride\"><![CDATA[{}]]></module></modules>";
     let path = signed("meetingID=slides&name=With+slides");

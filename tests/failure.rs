@@ -141,6 +141,51 @@ async fn a_meeting_that_ended_by_itself_frees_its_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_list_without_a_meeting_does_not_end_it() {
+    let stage = Plan::new().server("members").tenant("small", "free").start().await;
+    stage.create("small", "room").await;
+    tokio::time::sleep(Duration::from_secs(6)).await; // until it is old enough to be missed
+    let empty = b"<response><returncode>SUCCESS</returncode><meetings/><messageKey>noMeetings</messageKey></response>";
+    let empty = CannedAnswer { status: 200, content_type: "text/xml".into(), body: empty.to_vec() };
+    let polls = || stage.sims[0].log().iter().filter(|seen| seen.call() == Some("getMeetings")).count();
+    let before = polls();
+    stage.sims[0].faults().set_call_answer("getMeetings", Some(empty));
+    eventually("the server is asked once", async || polls() > before).await;
+    stage.sims[0].faults().set_call_answer("getMeetings", None);
+    eventually("and once more", async || polls() > before + 1).await;
+    assert!(stage.metrics().await.contains("anteroom_meetings 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_meetings_of_a_removed_server_free_their_rooms() {
+    let stage = Plan::new().server("members").server("members").tenant("small", "free").start().await;
+    stage.create("small", "room one").await;
+    let name = if stage.sims[0].meetings().is_empty() { "bbb-02" } else { "bbb-01" };
+    let file = std::fs::read_to_string(stage.path("anteroom.toml")).unwrap();
+    let (kept, rest) = file.split_once(&format!("[servers.{name}]")).unwrap();
+    let others = rest.find("[servers.").map_or("", |at| &rest[at..]);
+    support::write(stage.dir.path(), "anteroom.toml", &format!("{kept}{others}"));
+    eventually("the room is free", async || stage.create("small", "room two").await.xml("returncode") == "SUCCESS")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_fails_marks_no_server_down() {
+    let stage = stage().await;
+    stage.create("wagtail", "room").await;
+    let joined = stage.joined("wagtail", "room", "Ada").await;
+    let path = format!("{}/bbb-webrtc-sfu?sessionToken={}", joined.prefix, joined.token);
+    for headers in
+        [vec![("content-length", "10")], vec![("cookie", "JSESSIONID.x=1")], vec![("sec-websocket-version", "1")]]
+    {
+        let _ = stage.client().socket(&host("wagtail"), &path, &headers).await;
+    }
+    let metrics = stage.metrics().await;
+    assert!(metrics.contains("anteroom_server_up{server=\"bbb-01\"} 1"), "{metrics}");
+    assert!(metrics.contains("anteroom_server_up{server=\"bbb-02\"} 1"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_bad_poll_ends_nothing() {
     let stage = Plan::new().server("members").tenant("small", "free").start().await;
     stage.create("small", "room").await;

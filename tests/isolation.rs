@@ -65,7 +65,7 @@ async fn a_secret_is_good_on_its_own_host_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_good_on_its_own_host_only() {
-    let (stage, ours, _) = stage().await;
+    let (stage, ours, theirs) = stage().await;
     let client = stage.client();
     // Even with the cookie, which the browser of the other host would not send.
     let headers = [("cookie", &*ours.cookies), ("x-session-token", &*ours.token)];
@@ -78,6 +78,19 @@ async fn a_session_is_good_on_its_own_host_only() {
         let path = format!("{}/{path}?sessionToken={}", ours.prefix, ours.token);
         let reply = client.get_with(&host("heron"), &path, &[("cookie", &ours.cookies)]).await;
         assert_eq!(reply.status, 401, "{path}");
+    }
+    // Not beside one's own either, whichever of the two the server would read.
+    let (own, other) = (&theirs.token, &ours.token);
+    for (header, query) in [
+        (Some(own), format!("sessionToken={other}")),
+        (None, format!("sessionToken={own}&sessionToken={other}")),
+        (None, format!("sessionToken={own}&x=%26sessionToken%3D{other}")),
+        (None, format!("session%54oken={other}")),
+    ] {
+        let path = format!("{}/bigbluebutton/api/stuns?{query}", ours.prefix);
+        let mut headers = vec![("cookie", &*ours.cookies)];
+        headers.extend(header.map(|token| ("x-session-token", &**token)));
+        assert_eq!(client.get_with(&host("heron"), &path, &headers).await.status, 401, "{header:?} {query}");
     }
     let path = format!("{}/bbb-webrtc-sfu?sessionToken={}", ours.prefix, ours.token);
     match client.socket(&host("heron"), &path, &[("cookie", &ours.cookies)]).await {
@@ -93,7 +106,11 @@ async fn a_session_is_good_on_its_own_host_only() {
 async fn slides_are_shown_on_their_own_host_only() {
     let (stage, ours, _) = stage().await;
     let int_id = stage.on_server("wagtail", "room").unwrap().int_id;
+    // Each letter may be written in another way.
+    let encoded = format!("%{:02x}{}", int_id.as_bytes()[0], &int_id[1..]);
     for path in [
+        format!("/bigbluebutton/presentation/{encoded}/{encoded}/pres/svg/1"),
+        format!("/learning-analytics-dashboard/{encoded}/token/learning_dashboard_data.json"),
         format!("/bigbluebutton/presentation/{int_id}/{int_id}/pres/svg/1"),
         format!("/bigbluebutton/presentation/download/{int_id}/pres"),
         format!("/learning-analytics-dashboard/{int_id}/token/learning_dashboard_data.json"),
@@ -129,9 +146,35 @@ async fn a_server_is_reached_by_tenants_with_a_meeting_on_it_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_makes_up_a_session() {
+    let (stage, ours, _) = stage().await;
+    for address in [
+        format!("https://x.example/?errors=x&sessionToken={}", ours.token),
+        format!("https://bbb-01.internal.test/html5client/?errors=x&sessionToken={}", ours.token),
+        "https://bbb-01.internal.test/html5client/?sessionToken=chosen".to_owned(),
+    ] {
+        for name in ["errorRedirectUrl", "logoutURL"] {
+            let params = [("meetingID", "room"), ("fullName", "M"), ("password", "wrong"), (name, &*address)];
+            let reply = stage.api("heron", "join", &params).await;
+            assert!(!reply.header("location").contains("/s/"), "{reply:?}");
+        }
+    }
+    stage.graphql("wagtail", &ours).await.expect("the session is still its owner's");
+    let graphql = support::Joined { token: "chosen".into(), ..ours };
+    assert!(stage.graphql("heron", &graphql).await.is_err());
+    assert!(stage.app.unwrap().stop(support::DEADLINE).await, "the store takes all that was noted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_a_tenant_sees_names_a_server() {
     let (stage, ours, _) = stage().await;
     let mut seen = String::new();
+    let session = [("cookie", &*ours.cookies), ("x-session-token", &*ours.token)];
+    for path in ["/html5client/", "/api/rest/meetingStaticData", "/api/rest/userMetadata", "/bigbluebutton/api"] {
+        let reply = stage.client().get_with(&host("wagtail"), &format!("{}{path}", ours.prefix), &session).await;
+        assert_eq!(reply.status, 200, "{path}");
+        seen.push_str(&format!("{:?}{}", reply.headers, reply.body));
+    }
     for call in ["create", "getMeetingInfo", "getMeetings", "isMeetingRunning", "join", "end", "getMeetingInfo"] {
         let params = [("meetingID", "room"), ("name", "room"), ("fullName", "Ada"), ("role", "VIEWER")];
         let reply = stage.api("wagtail", call, &params).await;
@@ -142,6 +185,8 @@ async fn nothing_a_tenant_sees_names_a_server() {
         let reply = stage.client().get_with(&host("wagtail"), &path, &[("cookie", &ours.cookies)]).await;
         seen.push_str(&format!("{:?}{}", reply.headers, reply.body));
     }
+    // The client is told the id that its server knows, which is the tenant's own in another form.
+    let seen = seen.replace("t.wagtail.room", "room");
     let address = stage.sims[0].addr().to_string();
     for name in ["internal.test", "bbb-01", &*address, "t.wagtail.", "bbb-01-secret", "wagtail-secret"] {
         assert!(!seen.contains(name), "{name} in {seen}");

@@ -44,6 +44,13 @@ async fn the_settings_name_the_tenants_host_only() {
         assert!(reply.body.contains(&sfu), "{}", reply.body);
         assert!(reply.body.contains(&format!("\"{}/bigbluebutton\"", joined.prefix)), "{}", reply.body);
     }
+    let path = format!("{}/api/rest/userMetadata", joined.prefix);
+    let cookies = format!("name=Zoë; {}", joined.cookies);
+    let request = http::Request::get(path)
+        .header("x-session-token", &joined.token)
+        .header("cookie", http::HeaderValue::from_bytes(cookies.as_bytes()).unwrap());
+    let reply = stage.client().send(&host("wagtail"), request).await;
+    assert_eq!(reply.status, 200, "a cookie of any bytes does no harm to the others");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,12 +230,18 @@ async fn what_is_not_bbbs_goes_to_the_frontend() {
     let client = stage.client();
     let reply = client.get_with(&host("wagtail"), "/b/room?x=1", &[("cookie", &cookies)]).await;
     assert_eq!((reply.status.as_u16(), reply.header("x-frontend")), (200, "yes"));
+    for path in ["//bigbluebutton/api/create", "/%62igbluebutton/api/create", "/b/..;/bigbluebutton/api"] {
+        assert_eq!(client.get(&host("wagtail"), path).await.status, 404, "{path}");
+    }
+    let stripped = [("connection", "host, x-forwarded-for, x-forwarded-proto"), ("x_forwarded_for", "6.6.6.6")];
+    assert_eq!(client.get_with(&host("wagtail"), "/b/room?x=1", &stripped).await.status, 200);
     let upload = client.post(&host("wagtail"), "/upload", "text/plain", "x".repeat(3_000_000)).await;
     assert_eq!(upload.body, "3000000 bytes");
     assert_eq!(
         seen.lock().unwrap()[0],
         "GET /b/room?x=1 host=wagtail.localhost proto=https for=127.0.0.1 cookie=_greenlight=1"
     );
+    assert_eq!(seen.lock().unwrap()[1], "GET /b/room?x=1 host=wagtail.localhost proto=https for=127.0.0.1 cookie=");
     let mut socket = client.socket(&host("wagtail"), "/cable", &[]).await.unwrap();
     socket.send(Message::text("hello")).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));

@@ -93,7 +93,7 @@ impl Collector for Now {
             "WebSockets that are open, by tenant",
             tenants.iter().map(|(id, t)| (vec![("tenant", id.as_str())], t.sockets())).collect(),
         )?;
-        gauge("open_connections", "Connections that are open", plain(metrics.connections.load(Relaxed)))?;
+        gauge("open_connections", "Connections that are open", plain(metrics.connections()))?;
         gauge(
             "config_faults",
             "Faults in the configuration files as of the last reload",

@@ -69,18 +69,16 @@ pub fn running(running: bool) -> String {
 
 /// The answer of `getMeetings`, from whole `<meeting>` elements.
 #[must_use]
-pub fn meetings(elements: &[String]) -> String {
-    if elements.is_empty() {
-        return "<response><returncode>SUCCESS</returncode><meetings/><messageKey>noMeetings</messageKey>\
-                <message>no meetings were found on this server</message></response>"
-            .to_owned();
+pub fn meetings<'a>(elements: impl Iterator<Item = &'a String>) -> String {
+    let mut xml = String::from("<response><returncode>SUCCESS</returncode><meetings>");
+    let start = xml.len();
+    elements.for_each(|element| xml.push_str(element));
+    let empty = xml.len() == start;
+    xml.push_str("</meetings>");
+    if empty {
+        xml.push_str("<messageKey>noMeetings</messageKey><message>no meetings were found on this server</message>");
     }
-    let mut xml = String::with_capacity(96 + elements.iter().map(String::len).sum::<usize>());
-    xml.push_str("<response><returncode>SUCCESS</returncode><meetings>");
-    for element in elements {
-        xml.push_str(element);
-    }
-    xml.push_str("</meetings></response>");
+    xml.push_str("</response>");
     xml
 }
 

@@ -29,13 +29,26 @@ pub fn verify<'a>(call: &str, raw_query: &str, credentials: &'a [Credential]) ->
         ChecksumPosition::Missing => ChecksumError::Missing,
         ChecksumPosition::Doubled => ChecksumError::Malformed,
     })?;
+    verify_digest(call, &rest, checksum, credentials)
+}
+
+/// Verifies a call whose digest came apart from its query.
+///
+/// # Errors
+/// See [`ChecksumError`].
+pub fn verify_digest<'a>(
+    call: &str,
+    query: &str,
+    checksum: &str,
+    credentials: &'a [Credential],
+) -> Result<&'a Credential, ChecksumError> {
     let given = HEXLOWER_PERMISSIVE.decode(checksum.as_bytes()).map_err(|_| ChecksumError::Malformed)?;
     let algorithm = algorithm_of(given.len()).ok_or(ChecksumError::Malformed)?;
     credentials
         .iter()
         .find(|credential| {
             credential.secrets.iter().any(|secret| {
-                let digest = hash(algorithm, call, &rest, secret);
+                let digest = hash(algorithm, call, query, secret);
                 verify_slices_are_equal(digest.as_ref(), &given).is_ok()
             })
         })

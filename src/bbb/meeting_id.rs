@@ -41,6 +41,12 @@ pub fn from_server<'a>(tenant: &TenantId, server_id: &'a str) -> Option<&'a str>
     server_id.strip_prefix("t.")?.strip_prefix(tenant.as_str())?.strip_prefix('.')
 }
 
+/// The tenant's name and the tenant's own part of a server's id, for whichever tenant that is.
+#[must_use]
+pub fn split(server_id: &str) -> Option<(&str, &str)> {
+    server_id.strip_prefix("t.")?.split_once('.')
+}
+
 /// Whether a text has the form of an internal id: 40 hex digits, a hyphen, 13 digits (bbb.md 6.1).
 #[must_use]
 pub fn is_internal(text: &str) -> bool {

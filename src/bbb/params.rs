@@ -61,6 +61,12 @@ const CREATE: &[(&str, Rule)] = &[
     ("disabledFeaturesExclude", Drop), // would enable again what is disabled
     ("guestPolicy", Pass),
     ("allowPromoteGuestToModerator", Pass),
+    // Called by the server, with its own ids and signed with its own secret: until the gateway stands in between.
+    ("meta_endCallbackUrl", Drop),
+    ("meta_bbb-recording-ready-url", Drop),
+    ("meta_bn-recording-ready-url", Drop),
+    ("meta_canvas-recording-ready-url", Drop),
+    ("meta_analytics-callback-url", Drop),
     ("meta_*", Pass),
     ("logoutURL", Pass),
     ("loginURL", Pass),
@@ -205,6 +211,8 @@ fn rule_of(table: &[(&str, Rule)], name: &str) -> Option<Rule> {
         .iter()
         .find(|(pattern, _)| match pattern.strip_suffix('*') {
             Some(start) => name.len() > start.len() && name.starts_with(start),
+            // BBB reads the names of metadata without their case.
+            None if pattern.starts_with("meta_") => pattern.eq_ignore_ascii_case(name),
             None => *pattern == name,
         })
         .map(|(_, rule)| *rule)
@@ -309,6 +317,8 @@ mod tests {
             ("clientSettingsOverrideJsonUrl=https://a.b", "clientSettingsOverrideJsonUrl"),
             ("pluginManifests=[]", "pluginManifests"),
             ("voiceBridge=12345", "voiceBridge"),
+            ("meta_endCallbackUrl=https://a.b", "meta_endCallbackUrl"),
+            ("meta_endcallbackurl=https://a.b", "meta_endcallbackurl"),
             ("somethingNew=1", "somethingNew"),
             ("meta_=1", "meta_"),
         ] {

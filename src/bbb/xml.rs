@@ -116,6 +116,8 @@ pub struct Answer {
     pub internal_id: String,
     /// `createTime` in ms since the epoch, or 0.
     pub create_time: u64,
+    /// `running` is `true`.
+    pub running: bool,
     /// `session_token` of a join, or empty.
     pub session_token: String,
     /// `url` of a join: where in [`Self::body`] it stands, already unescaped.
@@ -141,6 +143,7 @@ pub fn answer(body: &[u8], tenant: &TenantId, known: Option<&str>) -> Result<Ans
                 "message" => answer.message = text(raw).into_owned(),
                 "internalMeetingID" | "meeting_id" => answer.internal_id = text(raw).into_owned(),
                 "createTime" => answer.create_time = text(raw).parse().unwrap_or(0),
+                "running" => answer.running = raw == "true",
                 "session_token" => answer.session_token = text(raw).into_owned(),
                 "url" => answer.url = text(raw).into_owned(),
                 "meetingID" => {
@@ -178,6 +181,8 @@ pub struct Listed {
     pub server_id: String,
     /// Its internal id.
     pub internal_id: String,
+    /// `createTime`, ms since the epoch, or 0.
+    pub create_time: i64,
     /// People in it.
     pub participants: u32,
     /// It has been ended and is only still held.
@@ -208,6 +213,7 @@ pub fn list(body: &[u8], mut own_id: impl FnMut(&str) -> Option<String>) -> Resu
                     id_at = Some(element.inner);
                 }
                 "internalMeetingID" => current.internal_id = text(raw).into_owned(),
+                "createTime" => current.create_time = text(raw).replace(',', "").parse().unwrap_or(0),
                 // BBB formats numbers by its locale: thousands may come as `1,234` (bbb.md 3.7).
                 "participantCount" => {
                     current.participants = text(raw).replace(',', "").parse().unwrap_or(0);
@@ -239,6 +245,7 @@ impl Listed {
         Self {
             server_id: String::new(),
             internal_id: String::new(),
+            create_time: 0,
             participants: 0,
             ended: false,
             element: String::new(),

@@ -31,6 +31,9 @@ use crate::domain::{
     tenant::Upstream,
 };
 
+/// The poller keeps the records of ended meetings for that long.
+const RETENTION_MAX: Duration = Duration::from_secs(7 * 86_400);
+
 /// A value that other files may yet prove wrong, with the place it was written at.
 #[derive(Debug, Clone)]
 pub(super) struct At<T> {
@@ -254,9 +257,16 @@ impl Convert<'_> {
     }
 
     /// A length of time that may be none at all.
-    pub(super) fn retention(&mut self, path: &KeyPath, text: &str) -> Option<Duration> {
+    pub(super) fn length(&mut self, path: &KeyPath, text: &str) -> Option<Duration> {
         let length = duration::parse(text).ok_or("must be a length of time such as \"0s\", \"90s\" or \"1h30m\"");
         self.keep(path, length)
+    }
+
+    /// How long a room keeps its place: no longer than the store keeps its record.
+    fn retention(&mut self, path: &KeyPath, text: &str) -> Option<Duration> {
+        let length = self.length(path, text)?;
+        let kept = if length > RETENTION_MAX { Err("must be at most \"7d\"") } else { Ok(length) };
+        self.keep(path, kept)
     }
 
     /// The limits that a file names.

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -26,6 +27,8 @@ use crate::domain::{
 pub(super) const FILE: &str = "anteroom.toml";
 
 const STORE_URL: &str = "sqlite:var/anteroom.db";
+/// Long enough for a hundred people who look at one page, short enough not to be noticed.
+const ANSWERS_MAX_AGE: Duration = Duration::from_secs(2);
 
 /// What the file says.
 #[derive(Debug, Default, PartialEq)]
@@ -48,7 +51,12 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
     let base_domains = cx.list::<Host>(&"base_domains".into(), &raw.base_domains.unwrap_or_default());
     let listen = listen(raw.listen, cx);
     let store_url = store_url(raw.store.and_then(|store| store.url).as_deref().unwrap_or(STORE_URL), cx);
-    let server_ca = raw.upstream.and_then(|upstream| upstream.ca).and_then(|name| {
+    let upstream = raw.upstream.unwrap_or_default();
+    let answers_max_age = match upstream.answers_max_age {
+        Some(text) => cx.length(&KeyPath::from("upstream.answers_max_age"), &text).unwrap_or_default(),
+        None => ANSWERS_MAX_AGE,
+    };
+    let server_ca = upstream.ca.and_then(|name| {
         let path = KeyPath::from("upstream.ca");
         let (file, bytes) = cx.file(&path, &name)?;
         if CertificateDer::from_pem_slice(&bytes).is_err() {
@@ -65,12 +73,12 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
     let servers = servers.filter_map(|(id, raw)| server(&all.key(&id), &id, raw, key, &mut census, cx));
     let servers = servers.map(Arc::new).collect();
     let base_domains = base_domains.into_iter().map(|host| host.value).collect();
-    let settings = Settings { base_domains, listen, store_url, server_ca };
+    let settings = Settings { base_domains, listen, store_url, server_ca, answers_max_age };
     Gateway { at_start: at_start(&settings, cx), settings: Some(settings), servers, pools: census.pools }
 }
 
 fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
-    let Settings { base_domains: _, listen, store_url, server_ca } = settings;
+    let Settings { base_domains: _, listen, store_url, server_ca, answers_max_age } = settings;
     [
         ("listen.https", format!("{:?}", listen.https)),
         ("listen.http", format!("{:?}", listen.http)),
@@ -78,6 +86,7 @@ fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
         ("listen.http2", listen.http2.to_string()),
         ("store.url", store_url.clone()),
         ("upstream.ca", format!("{server_ca:?}")),
+        ("upstream.answers_max_age", format!("{answers_max_age:?}")),
     ]
     .into_iter()
     .map(|(key, text)| cx.at_path(&key.into(), text))
@@ -95,11 +104,7 @@ impl Gateway {
     /// The settings, as far as they can change without a start.
     pub(super) fn settings_after(&self, started: &Self) -> Settings {
         let base_domains = self.settings.as_ref().map(|settings| settings.base_domains.clone()).unwrap_or_default();
-        let (listen, store_url, server_ca) = started.settings.as_ref().map_or_else(
-            || (Listen::default(), String::new(), None),
-            |s| (s.listen.clone(), s.store_url.clone(), s.server_ca.clone()),
-        );
-        Settings { base_domains, listen, store_url, server_ca }
+        Settings { base_domains, ..started.settings.clone().unwrap_or_default() }
     }
 }
 

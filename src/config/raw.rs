@@ -56,6 +56,9 @@ pub(super) struct Store {
 pub(super) struct Upstream {
     /// A PEM file with further trust roots for https servers, relative to this directory.
     pub ca: Option<String>,
+    /// How old an answer about meetings may be that is given without asking the server again. Default: `"2s"`; `"0s"` asks
+    /// each time.
+    pub answers_max_age: Option<String>,
 }
 
 /// A BBB server.

@@ -1,17 +1,24 @@
 //! The BBB servers as they are now: whether they answer, and what they carry.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 
-use crate::domain::{
-    ids::ServerId,
-    placement::{Candidate, MEETING_WEIGHT},
-    tenant::Server,
+use super::fresh::Fresh;
+use crate::{
+    bbb::client::CallError,
+    domain::{
+        ids::ServerId,
+        placement::{Candidate, MEETING_WEIGHT},
+        tenant::Server,
+    },
 };
 
 /// State of all servers. One that has not been asked yet is taken to answer: a `create` finds out.
@@ -25,7 +32,12 @@ pub struct ServerState {
     meetings: AtomicU32,
     seats: AtomicU32,
     plugin_sdk: ArcSwapOption<String>,
+    /// Its list of meetings, for a moment.
+    pub list: Fresh<Lists, CallError>,
 }
+
+/// The meetings that a server lists: whole `<meeting>` elements with the tenants' own ids, by tenant.
+pub type Lists = HashMap<Box<str>, Vec<String>>;
 
 impl Default for ServerState {
     fn default() -> Self {
@@ -34,6 +46,7 @@ impl Default for ServerState {
             meetings: AtomicU32::new(0),
             seats: AtomicU32::new(0),
             plugin_sdk: ArcSwapOption::empty(),
+            list: Fresh::default(),
         }
     }
 }

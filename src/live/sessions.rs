@@ -69,6 +69,7 @@ impl Session {
         if seat.sockets == 1 {
             seat.until = PRESENT;
             self.server.add_seat();
+            self.meeting.touch();
             notes.leave(Note::Seat { session: self.id, until: PRESENT });
         }
         Present { session: Arc::clone(self), notes: notes.clone() }
@@ -89,6 +90,7 @@ impl Drop for Present {
         if seat.sockets == 0 {
             seat.until = super::clock::now_ms() + GRACE_MS;
             self.session.server.remove_seat();
+            self.session.meeting.touch();
             self.notes.leave(Note::Seat { session: self.session.id, until: seat.until });
         }
     }

@@ -7,7 +7,10 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     pin::pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -69,11 +72,10 @@ pub async fn serve_https(listener: TcpListener, gateway: Arc<Gateway>, tls: Arc<
     accept(listener, stop, move |stream, peer, stop| {
         let (gateway, tls) = (Arc::clone(&gateway), Arc::clone(&tls));
         async move {
-            gateway.metrics.connections.fetch_add(1, Relaxed);
+            let _open = gateway.metrics.open_connection();
             if secured(stream, peer, &gateway, &tls, stop).await.is_none() {
                 gateway.metrics.handshakes_failed.fetch_add(1, Relaxed);
             }
-            gateway.metrics.connections.fetch_sub(1, Relaxed);
         }
     })
     .await;
@@ -135,6 +137,7 @@ async fn secured(stream: TcpStream, peer: SocketAddr, gateway: &Arc<Gateway>, tl
         peer,
         peer_value: HeaderValue::from_str(&peer.ip().to_string()).ok()?,
         sni,
+        used: AtomicBool::new(false),
         alive: stop.alive.clone(),
     });
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -155,6 +158,7 @@ async fn handshake(stream: TcpStream, tls: &Tls) -> Option<(Downstream, Host)> {
 }
 
 async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gateway>, http2: bool, mut stop: Stop) {
+    let silent = silent(Arc::clone(&connection));
     let service = service_fn(move |request| {
         let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
         async move { Ok::<_, Infallible>(gateway.serve(connection, request).await) }
@@ -171,6 +175,7 @@ async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gat
         );
         tokio::select! {
             _ = &mut served => return,
+            () = silent => return,
             () = stop.told() => served.as_mut().graceful_shutdown(),
         }
         let _ = served.await;
@@ -181,6 +186,14 @@ async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gat
             () = stop.told() => served.as_mut().graceful_shutdown(),
         }
         let _ = served.await;
+    }
+}
+
+/// Ends when a connection has been open for long without any request: HTTP/2 has no time limit of its own for that.
+async fn silent(connection: Arc<Connection>) {
+    tokio::time::sleep(HEAD_TIMEOUT).await;
+    if connection.used.load(Relaxed) {
+        std::future::pending().await
     }
 }
 

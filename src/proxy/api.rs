@@ -9,7 +9,7 @@ mod join;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header::CONTENT_TYPE};
+use http::{Method, header::CONTENT_TYPE, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -68,12 +68,8 @@ impl Gateway {
         let Some((call, name)) = named(name) else {
             return Answer::failure(Call::Unsupported, Failure::UNSUPPORTED);
         };
-        let (post, html) = (asked.head.method == Method::POST, wants_page(&asked.head.headers));
-        let body = match read_body(&asked.head.headers, post, call, body).await {
-            Ok(body) => body,
-            Err(unfit) => return self.unfit(call, html, asked, unfit),
-        };
-        let verified = match verify(&asked, name, body) {
+        let html = wants_page(&asked.head.headers);
+        let verified = match verify(&asked, call, name, body).await {
             Ok((credential, params, modules)) => {
                 Verified { credential: Arc::clone(&credential.name), params, modules, asked }
             }
@@ -83,7 +79,7 @@ impl Gateway {
             Call::Create => self.create(verified).await,
             Call::Join => self.join(verified).await,
             Call::GetMeetings => self.list(&verified).await,
-            Call::End | Call::IsMeetingRunning | Call::GetMeetingInfo => self.ask(call, name, &verified).await,
+            Call::End | Call::IsMeetingRunning | Call::GetMeetingInfo => self.ask(call, &verified).await,
             _ => Answer::failure(Call::Unsupported, Failure::UNSUPPORTED),
         }
     }
@@ -116,8 +112,8 @@ enum Sent {
     Modules(Bytes),
 }
 
-async fn read_body(headers: &HeaderMap, post: bool, call: Call, body: Incoming) -> Result<Sent, Unfit> {
-    if !post || http_body::Body::is_end_stream(&body) {
+async fn read_body(head: &Parts, call: Call, body: Incoming) -> Result<Sent, Unfit> {
+    if head.method != Method::POST || http_body::Body::is_end_stream(&body) {
         return Ok(Sent::Nothing);
     }
     let read = timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect());
@@ -125,7 +121,7 @@ async fn read_body(headers: &HeaderMap, post: bool, call: Call, body: Incoming) 
     if body.is_empty() {
         return Ok(Sent::Nothing);
     }
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let mime = content_type.split(';').next().unwrap_or("").trim();
     if mime.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         Ok(Sent::Form(body))
@@ -136,22 +132,35 @@ async fn read_body(headers: &HeaderMap, post: bool, call: Call, body: Incoming) 
     }
 }
 
-fn verify<'a>(asked: &'a Asked, name: &str, body: Sent) -> Result<(&'a Credential, Params, Option<String>), Unfit> {
-    let credential = checksum::verify(name, asked.query(), &asked.tenant.credentials).map_err(|error| match error {
-        ChecksumError::Missing => Failure::CHECKSUM_MISSING,
-        ChecksumError::Malformed | ChecksumError::Mismatch => Failure::CHECKSUM,
-    })?;
+/// Verifies a call and reads all of it. A body is read for a caller who has shown the secret, or whose checksum can only
+/// be there: some clients put all parameters into the form (bbb.md 2.3).
+async fn verify<'a>(
+    asked: &'a Asked,
+    call: Call,
+    name: &str,
+    body: Incoming,
+) -> Result<(&'a Credential, Params, Option<String>), Unfit> {
+    let credentials = &asked.tenant.credentials;
+    let in_query = checksum::verify(name, asked.query(), credentials);
+    if let Err(ChecksumError::Malformed | ChecksumError::Mismatch) = in_query {
+        return Err(Failure::CHECKSUM.into());
+    }
+    let sent = read_body(&asked.head, call, body).await?;
     let mut params = Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?;
     params.remove("checksum");
-    let modules = match body {
-        Sent::Nothing => None,
-        Sent::Form(form) => {
-            params.extend(&form).map_err(|_| Failure::QUERY)?;
-            // Clients that sign no query put all of it into the form, the checksum too (bbb.md 2.3).
-            params.remove("checksum");
-            None
+    let mut modules = None;
+    match sent {
+        Sent::Nothing => {}
+        Sent::Form(form) => params.extend(&form).map_err(|_| Failure::QUERY)?,
+        Sent::Modules(body) => modules = Some(xml::clean_modules(&body).map_err(|_| Failure::MODULES)?),
+    }
+    let in_form = params.remove("checksum");
+    let credential = match (in_query, in_form) {
+        (Ok(credential), _) => credential,
+        (Err(_), Some(sum)) => {
+            checksum::verify_digest(name, asked.query(), &sum, credentials).map_err(|_| Failure::CHECKSUM)?
         }
-        Sent::Modules(body) => Some(xml::clean_modules(&body).map_err(|_| Failure::MODULES)?),
+        (Err(_), None) => return Err(Failure::CHECKSUM_MISSING.into()),
     };
     Ok((credential, params, modules))
 }

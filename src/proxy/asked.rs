@@ -1,6 +1,10 @@
 //! A request that has found its tenant, and what is needed to send it on.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use http::{
     HeaderValue, Method, Response, Uri, Version,
@@ -28,6 +32,8 @@ pub(crate) struct Connection {
     pub(crate) peer_value: HeaderValue,
     /// The host of the TLS handshake.
     pub(crate) sni: Host,
+    /// Whether a request has come.
+    pub(crate) used: AtomicBool,
     /// Held by the connection and its sockets: a gateway that stops waits for them.
     pub(crate) alive: mpsc::Sender<Infallible>,
 }

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use form_urlencoded::parse;
 use http::{
-    HeaderValue, Request, Response,
+    HeaderMap, HeaderValue, Method, Request, Response,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG},
 };
 use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 
 use super::{
     Gateway,
@@ -83,19 +84,9 @@ impl Gateway {
 
     /// The session that a request names in its query or header; refused if it is none of this tenant.
     fn session(&self, asked: &Asked) -> Result<Option<Arc<Session>>, Denial> {
-        let header = asked.head.headers.get("x-session-token").and_then(|value| value.to_str().ok());
-        let in_query;
-        let token = match header {
-            Some(token) => token,
-            None => {
-                let named = parse(asked.query().as_bytes()).find(|(name, _)| name == "sessionToken");
-                let Some((_, token)) = named else { return Ok(None) };
-                in_query = token;
-                &*in_query
-            }
-        };
+        let Some(token) = named_token(&asked.head.headers, asked.query())? else { return Ok(None) };
         self.live
-            .session(&hash(token))
+            .session(&hash(&token))
             .filter(|session| session.meeting.tenant == asked.tenant.id)
             .map(Some)
             .ok_or(Denial::UnknownSession)
@@ -154,7 +145,9 @@ impl Gateway {
         };
         let mut response = downstream(response);
         to_browser(response.headers_mut(), server, &asked.authority);
-        if kind == Kind::Settings && response.status().is_success() {
+        if kind == Kind::Settings && asked.head.method == Method::HEAD {
+            response.headers_mut().remove(CONTENT_LENGTH);
+        } else if kind == Kind::Settings && response.status().is_success() {
             return self.with_settings(&asked, server, response).await;
         }
         let outcome = if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok };
@@ -179,8 +172,10 @@ impl Gateway {
     async fn with_settings(&self, asked: &Asked, server: &Server, response: Response<Body>) -> Answer {
         let (mut head, body) = response.into_parts();
         let prefix = format!("/s/{}", server.slug);
-        let read = Limited::new(body, SETTINGS_BYTES_MAX).collect().await.ok();
+        let read = tokio::time::timeout(ANSWER_TIMEOUT, Limited::new(body, SETTINGS_BYTES_MAX).collect()).await;
         let json = read
+            .ok()
+            .and_then(Result::ok)
             .filter(|_| !head.headers.contains_key(CONTENT_ENCODING))
             .and_then(|body| settings::rewrite(&body.to_bytes(), &server.names, &asked.authority, &prefix));
         let Some(json) = json else {
@@ -190,5 +185,50 @@ impl Gateway {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
         head.headers.remove(ETAG);
         Answer::new(Call::Meeting, Outcome::Ok, Response::from_parts(head, Body::from(json))).by(&server.id)
+    }
+}
+
+/// The session token of a request. BBB reads the header or the query, and of the query, decoded once more, the last that
+/// is named: a request that names two is refused.
+fn named_token(headers: &HeaderMap, query: &str) -> Result<Option<String>, Denial> {
+    let mut tokens: Vec<String> = Vec::new();
+    for value in headers.get_all("x-session-token") {
+        tokens.push(value.to_str().map_err(|_| Denial::UnknownSession)?.to_owned());
+    }
+    let in_query = parse(query.as_bytes()).filter(|(name, _)| name == "sessionToken");
+    tokens.extend(in_query.map(|(_, token)| token.into_owned()));
+    let seen_decoded = percent_decode_str(query).decode_utf8_lossy().matches("sessionToken=").count();
+    let seen = query.matches("sessionToken=").count();
+    let first = tokens.first().cloned();
+    if seen > 1 || seen_decoded != seen || tokens.iter().any(|token| Some(token) != first.as_ref()) {
+        return Err(Denial::UnknownSession);
+    }
+    Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_names_one_session_or_none() {
+        let one = Some("abc".to_owned());
+        for (header, query, expected) in [
+            (None, "", Ok(None)),
+            (None, "x=1", Ok(None)),
+            (None, "x=1&sessionToken=abc", Ok(one.clone())),
+            (Some("abc"), "", Ok(one.clone())),
+            (Some("abc"), "sessionToken=abc", Ok(one)),
+            (Some("abc"), "sessionToken=xyz", Err(Denial::UnknownSession)),
+            (None, "sessionToken=abc&sessionToken=xyz", Err(Denial::UnknownSession)),
+            (None, "sessionToken=abc&x=%26sessionToken%3Dxyz", Err(Denial::UnknownSession)),
+            (None, "session%54oken=xyz", Err(Denial::UnknownSession)),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(header) = header {
+                headers.insert("x-session-token", HeaderValue::from_static(header));
+            }
+            assert_eq!(named_token(&headers, query), expected, "{header:?} {query}");
+        }
     }
 }

@@ -8,8 +8,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// `connection_init` has some hundred bytes; a browser that sends more is none.
 const FRAME_BYTES_MAX: usize = 16 * 1024;
-/// The client sends it as soon as the socket is open; a minute is what BBB's own middleware waits.
-pub(super) const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(60);
+/// The client sends it as soon as the socket is open.
+pub(super) const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a first frame told, and all bytes that were read for it.
 #[derive(Debug)]

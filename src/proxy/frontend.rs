@@ -28,6 +28,7 @@ impl Gateway {
             return self.landing(&asked);
         };
         let mut headers = asked.head.headers.clone();
+        remove_hop_by_hop(&mut headers);
         // A frontend answers for the tenant's own host: it is told that, and none of the meetings' cookies.
         if let Ok(host) = HeaderValue::from_str(&asked.authority) {
             headers.insert(HOST, host.clone());
@@ -39,7 +40,6 @@ impl Gateway {
         if is_websocket(&asked.head) {
             return self.frontend_socket(asked, frontend, to, headers).await;
         }
-        remove_hop_by_hop(&mut headers);
         let mut request = Request::new(Body::Streamed(body));
         *request.method_mut() = asked.head.method.clone();
         *request.uri_mut() = to;

@@ -60,6 +60,16 @@ pub(crate) fn set_forwarded(headers: &mut HeaderMap, peer: &HeaderValue, scheme:
     for name in NOT_FROM_OUTSIDE {
         headers.remove(name);
     }
+    // Many applications read `_` as `-`.
+    let alike: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().contains('_'))
+        .filter(|name| NOT_FROM_OUTSIDE.contains(&&*name.as_str().replace('_', "-")))
+        .cloned()
+        .collect();
+    for name in alike {
+        headers.remove(name);
+    }
     headers.insert("x-forwarded-for", peer.clone());
     headers.insert("x-forwarded-proto", HeaderValue::from_static(scheme));
 }
@@ -87,34 +97,21 @@ pub(crate) fn to_server(headers: &mut HeaderMap, server: &Server) {
 
 /// The cookies of one server: those that bear its slug, without it, and those of the client's scripts.
 pub(crate) fn cookies_for(headers: &HeaderMap, slug: &Slug) -> Option<HeaderValue> {
-    let mut cookies = String::new();
-    for (name, value) in pairs(headers) {
-        let own = match name.rsplit_once('.') {
-            Some((name, of)) if of == slug.as_str() => name,
-            _ if SCRIPT_COOKIES.contains(&name) || name.starts_with("ld-") => name,
-            _ => continue,
-        };
-        if !cookies.is_empty() {
-            cookies.push_str("; ");
-        }
-        cookies.push_str(own);
-        cookies.push('=');
-        cookies.push_str(value);
-    }
-    if cookies.is_empty() { None } else { HeaderValue::from_str(&cookies).ok() }
+    let own = pairs(headers).filter_map(|(name, value)| match name.rsplit_once('.') {
+        Some((name, of)) if of == slug.as_str() => Some((name, value)),
+        _ if SCRIPT_COOKIES.contains(&name) || name.starts_with("ld-") => Some((name, value)),
+        _ => None,
+    });
+    cookie_header(own)
 }
 
 /// Takes the cookies of BBB servers out: a frontend has no business with them.
 pub(crate) fn without_server_cookies(headers: &mut HeaderMap, is_slug: impl Fn(&str) -> bool) {
-    let kept: Vec<String> = pairs(headers)
-        .filter(|(name, _)| !name.rsplit_once('.').is_some_and(|(_, of)| is_slug(of)))
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let others = pairs(headers).filter(|(name, _)| !name.rsplit_once('.').is_some_and(|(_, of)| is_slug(of)));
+    let kept = cookie_header(others);
     headers.remove(COOKIE);
-    if let Ok(value) = HeaderValue::from_str(&kept.join("; "))
-        && !kept.is_empty()
-    {
-        headers.insert(COOKIE, value);
+    if let Some(kept) = kept {
+        headers.insert(COOKIE, kept);
     }
 }
 
@@ -123,13 +120,26 @@ pub(crate) fn session_slugs(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     pairs(headers).filter_map(|(name, _)| name.strip_prefix("JSESSIONID."))
 }
 
-fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
+/// Names and values of all cookies. A value may have any bytes; a name that has is none that we know.
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|b| *b == b';')).filter_map(|pair| {
+        let pair = pair.trim_ascii();
+        let at = pair.iter().position(|b| *b == b'=')?;
+        Some((std::str::from_utf8(&pair[..at]).ok()?, &pair[at + 1..]))
+    })
+}
+
+fn cookie_header<'a>(pairs: impl Iterator<Item = (&'a str, &'a [u8])>) -> Option<HeaderValue> {
+    let mut bytes = Vec::new();
+    for (name, value) in pairs {
+        if !bytes.is_empty() {
+            bytes.extend(b"; ");
+        }
+        bytes.extend(name.as_bytes());
+        bytes.push(b'=');
+        bytes.extend(value);
+    }
+    if bytes.is_empty() { None } else { HeaderValue::from_bytes(&bytes).ok() }
 }
 
 /// Prepares the headers of a server's answer for the browser.
@@ -234,6 +244,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cookie_of_any_bytes_does_no_harm_to_the_others() {
+        let mut map = HeaderMap::new();
+        let value = HeaderValue::from_bytes("name=Zoë; JSESSIONID.slug-a=1".as_bytes()).expect("legal");
+        map.insert(COOKIE, value.clone());
+        assert_eq!(cookies_for(&map, &"slug-a".parse().expect("an id")).expect("a cookie"), "JSESSIONID=1");
+        without_server_cookies(&mut map, |slug| slug == "slug-a");
+        assert_eq!(map[COOKIE].as_bytes(), "name=Zoë".as_bytes());
+    }
+
+    #[test]
     fn a_frontend_gets_no_cookie_of_a_server() {
         let mut map = headers(&[("cookie", "JSESSIONID.slug-a=1; _greenlight=3; a.b=4")]);
         without_server_cookies(&mut map, |slug| slug == "slug-a");
@@ -283,6 +303,7 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("x-forwarded-for", "6.6.6.6"),
             ("x-original-uri", "/evil"),
+            ("x_forwarded_for", "6.6.6.6"),
             ("accept", "*/*"),
         ]);
         remove_hop_by_hop(&mut map);

@@ -2,6 +2,8 @@
 //!
 //! What belongs to BBB and is not named here is refused; what is not BBB's goes to the tenant's frontend.
 
+use percent_encoding::percent_decode_str;
+
 use crate::metrics::Call;
 
 /// What happens with a request, by its path alone.
@@ -79,6 +81,7 @@ pub fn route(path: &str) -> Route<'_> {
         Some(BbbPath::Api(call)) => Route::Api(call),
         Some(BbbPath::Meeting(kind)) => Route::RootMeeting { path, kind },
         Some(BbbPath::Refused) => Route::Refused,
+        None if is_disguised(path) => Route::Refused,
         None => Route::Other,
     }
 }
@@ -144,16 +147,33 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
     if is_ambiguous(path) { Some(Refused) } else { Some(found) }
 }
 
+/// Whether a path that is none of BBB's becomes one once it is read as nginx and Tomcat read it: decoded, without
+/// parameters, slashes merged, dots resolved. A frontend may pass it on to a server.
+fn is_disguised(path: &str) -> bool {
+    if !path.contains(['%', ';', '\\']) && !path.contains("//") && !path.contains("/.") {
+        return false;
+    }
+    let decoded = percent_decode_str(path).decode_utf8_lossy().replace('\\', "/");
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in decoded.split('/').map(|segment| segment.split(';').next().unwrap_or("")) {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    let plain = format!("/{}", segments.join("/"));
+    plain.starts_with("/s/") || bbb_path(&plain).is_some()
+}
+
+/// Whether a path can be read in two ways: an escape that stands for a plain character, or for one that divides.
 fn is_ambiguous(path: &str) -> bool {
     path.contains("//")
         || path.contains([';', '\\'])
         || path.split('/').any(|segment| segment == "." || segment == "..")
-        || path.as_bytes().windows(3).any(|code| {
-            code[0] == b'%'
-                && matches!(
-                    (code[1], code[2].to_ascii_lowercase()),
-                    (b'2', b'e' | b'f' | b'5') | (b'3', b'b') | (b'5', b'c') | (b'0', _)
-                )
+        || path.split('%').skip(1).any(|rest| match rest.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => byte.is_ascii_alphanumeric() || byte.is_ascii_control() || b"-._~/\\;%".contains(&byte),
+            None => true,
         })
 }
 
@@ -216,6 +236,17 @@ mod tests {
             ("/bigbluebutton/api/create;x=1", Refused),
             ("/bigbluebutton/api/..%2fconnection", Refused),
             ("/bigbluebutton/presentation/%00", Refused),
+            ("/bigbluebutton/presentation/%37abc/x/svg/1", Refused),
+            ("/s/x1/api/rest/client%53ettings", Refused),
+            ("/s/x1/html5client/%zz", Refused),
+            ("/s/x1/html5client/a%2", Refused),
+            ("/s/x1/html5client/a%20%C3%BC", meeting("/html5client/a%20%C3%BC", Static)),
+            ("//bigbluebutton/api/create", Refused),
+            ("/%62igbluebutton/api/create", Refused),
+            ("/b/..;/bigbluebutton/api/create", Refused),
+            ("/b/%2e%2e/bigbluebutton/api/create", Refused),
+            ("/.\\bigbluebutton/api", Refused),
+            ("/b/room%20one", Other),
             // Recordings, for now.
             ("/playback/presentation/2.3/x", Refused),
             // No path at all.

@@ -35,6 +35,7 @@ impl Gateway {
         request: Request<Incoming>,
     ) -> Response<Body> {
         let started = Instant::now();
+        connection.used.store(true, Relaxed);
         let (head, body) = request.into_parts();
         let asked = match self.find_tenant(connection, head) {
             Ok(asked) => asked,

@@ -38,17 +38,19 @@ fn rewrite_text(text: &str, names: &[Authority], authority: &str, prefix: &str) 
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("://") {
-        let scheme_at = rest[..at].rfind(|c: char| !c.is_ascii_alphabetic()).map_or(0, |i| i + 1);
+        let scheme = rest[..at].rsplit(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("");
+        let scheme_at = at - scheme.len();
         let after = &rest[at + 3..];
         let end = after.find(|c: char| "/?#\"'<>) \t\n".contains(c)).unwrap_or(after.len());
         let is_server = after[..end]
             .parse::<Authority>()
             .is_ok_and(|at| names.iter().any(|name| name.host().eq_ignore_ascii_case(at.host())));
-        if is_server {
-            let secure = match &rest[scheme_at..at] {
-                "ws" | "wss" => "wss",
-                _ => "https",
-            };
+        let secure = match scheme {
+            "ws" | "wss" => "wss",
+            "http" | "https" => "https",
+            _ => "",
+        };
+        if is_server && !secure.is_empty() {
             out.push_str(&rest[..scheme_at]);
             out.push_str(secure);
             out.push_str("://");
@@ -98,6 +100,8 @@ mod tests {
                 "see <a href=\"https://bbb-01.internal.test/a\">here</a> or https://x.example",
                 "see <a href=\"https://meet.w/s/x1/a\">here</a> or https://x.example",
             ),
+            ("„https://bbb-01.internal.test/x“ ü", "„https://meet.w/s/x1/x“ ü"),
+            ("ü://bbb-01.internal.test/x", "ü://bbb-01.internal.test/x"),
             ("plain text", "plain text"),
         ] {
             let body = serde_json::to_vec(&serde_json::json!({"a": [{"b": text}], "n": 1})).expect("JSON");

@@ -1,11 +1,20 @@
-//! WebSockets: opened towards the server, then taken out of HTTP and carried by a tunnel.
+//! WebSockets: opened in HTTP, then taken out of it and carried by a tunnel.
+//!
+//! The GraphQL socket names its session in its first frame. The gateway accepts it by itself and asks the server only when
+//! that frame has been read and found to be of this tenant: whoever has no session costs a server nothing. All other
+//! sockets name their session in the query, and are accepted when the server has accepted them.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::Bytes;
+use data_encoding::BASE64;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
-    header::{CONNECTION, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, UPGRADE},
+    header::{
+        CONNECTION, CONTENT_LENGTH, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
+    },
 };
 use hyper::{
     body::Incoming,
@@ -30,7 +39,7 @@ use crate::{
     domain::{
         admission::admit_participant,
         denial::Denial,
-        tenant::{Tenant, Upstream},
+        tenant::{Server, Tenant, Upstream},
     },
     live::{
         clock::now_ms,
@@ -43,35 +52,55 @@ use crate::{
 
 /// A server that takes longer than that for a handshake is in trouble.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
-/// What BBB's client takes as final; all other closes make it try again (bbb.md 8.1).
+/// What BBB's client takes as final (bbb.md 8.1).
 const CLOSE_FORBIDDEN: u16 = 4403;
+/// All else makes it try again: "try again later" of the registry of RFC 6455.
+const CLOSE_TRY_AGAIN: u16 = 1013;
+/// What BBB's GraphQL speaks.
+const GRAPHQL_PROTOCOL: &str = "graphql-transport-ws";
+/// A seat with less time left than this is promised anew: the note that somebody is present takes a moment.
+const SEAT_MARGIN_MS: i64 = 5_000;
+
+/// Why a server gave no WebSocket.
+enum NoSocket {
+    /// It cannot be reached.
+    Connect,
+    /// It did not answer in time, or not in HTTP.
+    Broken,
+}
+
+/// A socket that is closed before it is carried: with this code and word.
+struct Closed(u16, &'static str);
 
 impl Gateway {
     /// Opens a WebSocket of a meeting.
     pub(crate) async fn socket(self: &Arc<Self>, asked: Asked, target: Target, path: &str, kind: Kind) -> Answer {
         let server = Arc::clone(&target.server);
-        if !is_own_origin(&asked) {
-            let refused = text(StatusCode::FORBIDDEN, "text/plain", "The origin is another site.\n");
-            return Answer::new(Call::Socket, Outcome::Refused, refused).by(&server.id);
+        if let Some(refused) = refused(&asked) {
+            return refused.by(&server.id);
         }
         let mut headers = asked.head.headers.clone();
+        remove_hop_by_hop(&mut headers);
         set_forwarded(&mut headers, &asked.connection.peer_value, "https");
         to_server(&mut headers, &server);
         let to = address(&server.upstream, path, asked.head.uri.query());
-        let (response, upgraded) = match self.handshake(&server.upstream, to, headers).await {
-            Ok(opened) => opened,
-            Err(denial) => {
-                self.unreachable(&server);
-                return self.refuse(&asked, Call::Socket, denial).by(&server.id);
+        if kind == Kind::GraphQl {
+            return self.graphql(asked, Arc::clone(&server), to, headers).by(&server.id);
+        }
+        match self.handshake(&server.upstream, to, headers).await {
+            Ok((response, upgraded)) => {
+                let authority = asked.authority.clone();
+                let of = Arc::clone(&server);
+                let rewrite = move |headers: &mut HeaderMap| to_browser(headers, &of, &authority);
+                self.join_ends(asked, response, upgraded, rewrite).by(&server.id)
             }
-        };
-        let purpose = match kind {
-            Kind::GraphQl => Purpose::GraphQl,
-            _ => Purpose::Other,
-        };
-        let (authority, slug_server) = (asked.authority.clone(), Arc::clone(&server));
-        let rewrite = move |headers: &mut HeaderMap| to_browser(headers, &slug_server, &authority);
-        self.join_ends(asked, response, upgraded, purpose, rewrite).by(&server.id)
+            Err(error) => {
+                if matches!(error, NoSocket::Connect) {
+                    self.unreachable(&server);
+                }
+                self.refuse(&asked, Call::Socket, Denial::ServerUnavailable).by(&server.id)
+            }
+        }
     }
 
     /// Opens a WebSocket of the tenant's frontend.
@@ -83,28 +112,28 @@ impl Gateway {
         headers: HeaderMap,
     ) -> Answer {
         match self.handshake(&frontend, to, headers).await {
-            Ok((response, upgraded)) => self.join_ends(asked, response, upgraded, Purpose::Other, remove_hop_by_hop),
-            Err(denial) => self.refuse(&asked, Call::Socket, denial),
+            Ok((response, upgraded)) => self.join_ends(asked, response, upgraded, remove_hop_by_hop),
+            Err(_) => self.refuse(&asked, Call::Socket, Denial::ServerUnavailable),
         }
     }
 
-    /// Asks a server for a WebSocket, on a connection of its own.
+    /// Asks a server for a WebSocket, on a connection of its own. `headers` are without those of one hop.
     async fn handshake(
         &self,
         server: &Upstream,
         to: Uri,
         mut headers: HeaderMap,
-    ) -> Result<(Response<Incoming>, OnUpgrade), Denial> {
-        remove_hop_by_hop(&mut headers);
+    ) -> Result<(Response<Incoming>, OnUpgrade), NoSocket> {
         // BBB's servers agree on no extension; what passes stays readable (bbb.md 8.4).
         headers.remove(SEC_WEBSOCKET_EXTENSIONS);
+        headers.remove(CONTENT_LENGTH);
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = to.path_and_query().map_or_else(Uri::default, |path| path.clone().into());
         *request.headers_mut() = headers;
+        let stream = self.pool.connector().connect(server).await.map_err(|_| NoSocket::Connect)?;
         let opened = async {
-            let stream = self.pool.connector().connect(server).await.ok()?;
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
             // Ends with the upgrade, or with the answer that is none.
             tokio::spawn(connection.with_upgrades());
@@ -112,7 +141,7 @@ impl Gateway {
             let upgraded = hyper::upgrade::on(&mut response);
             Some((response, upgraded))
         };
-        timeout(HANDSHAKE_TIMEOUT, opened).await.ok().flatten().ok_or(Denial::ServerUnavailable)
+        timeout(HANDSHAKE_TIMEOUT, opened).await.ok().flatten().ok_or(NoSocket::Broken)
     }
 
     /// Answers as the server did; where that was a 101, both ends are joined once the answer is out.
@@ -121,7 +150,6 @@ impl Gateway {
         mut asked: Asked,
         response: Response<Incoming>,
         server: OnUpgrade,
-        purpose: Purpose,
         rewrite: impl FnOnce(&mut HeaderMap),
     ) -> Answer {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -130,47 +158,85 @@ impl Gateway {
         if !switched {
             return Answer::new(Call::Socket, Outcome::Failed, response);
         }
-        let Some(browser) = asked.head.extensions.remove::<OnUpgrade>() else {
-            let refused = text(StatusCode::BAD_REQUEST, "text/plain", "No WebSocket here.\n");
-            return Answer::new(Call::Socket, Outcome::Refused, refused);
-        };
+        let Some(browser) = asked.head.extensions.remove::<OnUpgrade>() else { return no_upgrade() };
         *response.body_mut() = Body::empty();
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-        let socket = Socket {
-            open: self.metrics.tenant(&asked.tenant.id).open_socket(),
-            metrics: self.metrics.tenant(&asked.tenant.id),
-            gateway: Arc::clone(self),
-            tenant: asked.tenant,
-            purpose,
-            alive: asked.connection.alive.clone(),
-        };
+        set_upgrade(response.headers_mut());
+        let socket = Socket::new(self, asked);
         tokio::spawn(async move {
             let (Ok(browser), Ok(server)) = (browser.await, server.await) else { return };
             if let (Some(browser), Some(server)) = (taken(browser), taken(server)) {
-                socket.run(browser, server).await;
+                socket.carry(browser, server, None).await;
+            }
+        });
+        Answer::new(Call::Socket, Outcome::Ok, response)
+    }
+
+    /// Accepts a GraphQL socket; the server is asked when its session is known.
+    fn graphql(self: &Arc<Self>, mut asked: Asked, server: Arc<Server>, to: Uri, headers: HeaderMap) -> Answer {
+        let key = headers.get(SEC_WEBSOCKET_KEY).cloned();
+        let (Some(browser), Some(key)) = (asked.head.extensions.remove::<OnUpgrade>(), key) else {
+            return no_upgrade();
+        };
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        set_upgrade(response.headers_mut());
+        response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept_of(&key));
+        let mut protocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+        if protocols.any(|offered| offered.split(',').any(|protocol| protocol.trim() == GRAPHQL_PROTOCOL)) {
+            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(GRAPHQL_PROTOCOL));
+        }
+        let socket = Socket::new(self, asked);
+        tokio::spawn(async move {
+            let Some(mut browser) = browser.await.ok().and_then(taken::<TokioIo<Downstream>>) else { return };
+            // Boxed: what the opening needs is given back before the socket is carried.
+            match Box::pin(socket.open(&mut browser, &server, to, headers)).await {
+                Ok((end, present)) => socket.carry(browser, end, Some(present)).await,
+                Err(Closed(code, reason)) => {
+                    tracing::debug!(tenant = %socket.tenant.id, reason, "a GraphQL socket is refused");
+                    let mut browser = browser.io.into_inner();
+                    let _ = browser.write_all(&close(code, reason)).await;
+                    let _ = browser.shutdown().await;
+                }
             }
         });
         Answer::new(Call::Socket, Outcome::Ok, response)
     }
 }
 
-/// What a socket is for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Purpose {
-    /// The session's presence in its meeting.
-    GraphQl,
-    Other,
+/// A socket that is refused before anything else is asked: of another site's page, or with a body.
+fn refused(asked: &Asked) -> Option<Answer> {
+    let headers = &asked.head.headers;
+    let empty =
+        headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0") && !headers.contains_key(TRANSFER_ENCODING);
+    let (status, reason) = if !is_own_origin(asked) {
+        (StatusCode::FORBIDDEN, "The origin is another site.\n")
+    } else if !empty {
+        (StatusCode::BAD_REQUEST, "A WebSocket is asked for without a body.\n")
+    } else {
+        return None;
+    };
+    Some(Answer::new(Call::Socket, Outcome::Refused, text(status, "text/plain", reason)))
 }
 
-/// A socket that is open.
-struct Socket {
-    gateway: Arc<Gateway>,
-    tenant: Arc<Tenant>,
-    metrics: Arc<TenantMetrics>,
-    open: OpenSocket,
-    purpose: Purpose,
-    alive: mpsc::Sender<Infallible>,
+fn no_upgrade() -> Answer {
+    let refused = text(StatusCode::BAD_REQUEST, "text/plain", "No WebSocket here.\n");
+    Answer::new(Call::Socket, Outcome::Refused, refused)
+}
+
+fn set_upgrade(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+/// `Sec-WebSocket-Accept` for a key (RFC 6455, 4.2.2).
+///
+/// # Panics
+/// Never: base64 is a legal header.
+fn accept_of(key: &HeaderValue) -> HeaderValue {
+    let mut text = key.as_bytes().to_vec();
+    text.extend(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let accept = BASE64.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &text).as_ref());
+    HeaderValue::from_str(&accept).expect("base64 is a legal header")
 }
 
 /// One end, taken out of HTTP, with what had been read of it already.
@@ -184,55 +250,86 @@ fn taken<T: hyper::rt::Read + hyper::rt::Write + Unpin + 'static>(upgraded: Upgr
     Some(End { io: parts.io, read: parts.read_buf })
 }
 
+/// A socket that is open.
+struct Socket {
+    gateway: Arc<Gateway>,
+    tenant: Arc<Tenant>,
+    metrics: Arc<TenantMetrics>,
+    open: OpenSocket,
+    alive: mpsc::Sender<Infallible>,
+}
+
 impl Socket {
-    async fn run(self, browser: End<TokioIo<Downstream>>, server: End<TokioIo<Stream>>) {
-        let Self { gateway, tenant, metrics, open, purpose, alive } = self;
-        let (mut browser, read) = (browser.io.into_inner(), browser.read);
-        let (to_server, present) = match purpose {
-            Purpose::Other => (read, None),
-            Purpose::GraphQl => match gateway.first_frame(&tenant, &mut browser, read).await {
-                Ok((bytes, present)) => (bytes, Some(present)),
-                Err(reason) => {
-                    tracing::debug!(tenant = %tenant.id, reason, "a GraphQL socket is refused");
-                    let _ = browser.write_all(&close(CLOSE_FORBIDDEN, reason)).await;
-                    let _ = browser.shutdown().await;
-                    return;
-                }
-            },
-        };
+    fn new(gateway: &Arc<Gateway>, asked: Asked) -> Self {
+        let metrics = gateway.metrics.tenant(&asked.tenant.id);
+        Self {
+            open: metrics.open_socket(),
+            metrics,
+            gateway: Arc::clone(gateway),
+            alive: asked.connection.alive.clone(),
+            tenant: asked.tenant,
+        }
+    }
+
+    /// Joins both ends for as long as they stay.
+    async fn carry(self, browser: End<TokioIo<Downstream>>, server: End<TokioIo<Stream>>, present: Option<Present>) {
+        let Self { gateway, tenant, metrics, open, alive } = self;
         drop((gateway, tenant));
-        let server_read = server.read;
-        let carried = tunnel::run(browser, server.io.into_inner(), to_server, server_read).await;
+        let carried = tunnel::run(browser.io.into_inner(), server.io.into_inner(), browser.read, server.read).await;
         metrics.count_bytes(carried.up, carried.down);
         drop((present, open, alive));
+    }
+
+    /// Reads the first frame of a GraphQL socket, takes the seat of the session that it names, and asks the server.
+    async fn open(
+        &self,
+        browser: &mut End<TokioIo<Downstream>>,
+        server: &Server,
+        to: Uri,
+        headers: HeaderMap,
+    ) -> Result<(End<TokioIo<Stream>>, Present), Closed> {
+        let gateway = &self.gateway;
+        let read = std::mem::take(&mut browser.read);
+        let first = timeout(FIRST_FRAME_TIMEOUT, read_first(browser.io.inner_mut(), read))
+            .await
+            .map_err(|_| Closed(CLOSE_TRY_AGAIN, "timeout"))?
+            .map_err(|_| Closed(CLOSE_FORBIDDEN, "malformed"))?;
+        browser.read = first.bytes;
+        let session = gateway
+            .live
+            .session(&hash(&first.token))
+            .filter(|session| session.meeting.tenant == self.tenant.id && session.meeting.server == server.id)
+            .ok_or(Closed(CLOSE_FORBIDDEN, Denial::UnknownSession.key()))?;
+        let present = gateway.seat(&self.tenant, &session).await.map_err(|denial| match denial {
+            Denial::StoreUnavailable => Closed(CLOSE_TRY_AGAIN, denial.key()),
+            _ => Closed(CLOSE_FORBIDDEN, denial.key()),
+        })?;
+        let unavailable = Closed(CLOSE_TRY_AGAIN, Denial::ServerUnavailable.key());
+        let (response, upgraded) = match gateway.handshake(&server.upstream, to, headers).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                if matches!(error, NoSocket::Connect) {
+                    gateway.unreachable(server);
+                }
+                return Err(unavailable);
+            }
+        };
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            tracing::warn!(server = %server.id, status = %response.status(), "a GraphQL socket was not opened");
+            return Err(unavailable);
+        }
+        match upgraded.await.ok().and_then(taken) {
+            Some(end) => Ok((end, present)),
+            None => Err(unavailable),
+        }
     }
 }
 
 impl Gateway {
-    /// Reads the first frame of a GraphQL socket: it names the session, which must be this tenant's and have a seat.
-    async fn first_frame(
-        &self,
-        tenant: &Tenant,
-        browser: &mut Downstream,
-        read: Bytes,
-    ) -> Result<(Bytes, Present), &'static str> {
-        let first = timeout(FIRST_FRAME_TIMEOUT, read_first(browser, read))
-            .await
-            .map_err(|_| "timeout")?
-            .map_err(|_| "malformed")?;
-        let session = self
-            .live
-            .session(&hash(&first.token))
-            .filter(|session| session.meeting.tenant == tenant.id)
-            .ok_or(Denial::UnknownSession.key())?;
-        let present = self.seat(tenant, &session).await.map_err(Denial::key)?;
-        Ok((first.bytes, present))
-    }
-
     /// The seat of a session whose socket opens: its own, or, when that has lapsed, a new one if there is one.
     async fn seat(&self, tenant: &Tenant, session: &Arc<Session>) -> Result<Present, Denial> {
         let now = now_ms();
-        if !session.has_seat(now) {
+        if !session.has_seat(now + SEAT_MARGIN_MS) {
             let meeting = &session.meeting;
             let decide = |seats| admit_participant(&tenant.limits, meeting.participants, seats);
             self.store.readmit_session(session.id, meeting.id, now, decide).await.map_err(|refusal| match refusal {

@@ -140,3 +140,57 @@ async fn what_was_promised_is_known_after_a_restart() {
     assert_eq!(store.shared_key("slug", [2; 32]).await.expect("a key"), key);
     assert_eq!(store.purge(3_000).await.expect("purged"), 1);
 }
+
+#[tokio::test]
+async fn a_session_that_comes_back_does_not_stand_in_its_own_way() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let session = join(store, meeting, 0, 60, 1).await.expect("seat 1 of 1");
+    let readmit = async |session: i64, now: i64| {
+        let decide = |taken| if taken < 1 { Ok(()) } else { Err(Denial::MaxParticipantsReached) };
+        store.readmit_session(session, meeting, now, decide).await.is_ok()
+    };
+    assert!(readmit(session, 59).await, "its own seat is not another's");
+    assert!(readmit(session, 61).await);
+    assert_eq!(join(store, meeting, 1_000, 2_000, 1).await, Err(Denial::MaxParticipantsReached), "it is present");
+}
+
+#[tokio::test]
+async fn a_room_that_runs_anew_keeps_its_place() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let old = create(store, "a", "one", 1).await.expect("room 1 of 1");
+    let (tenant, server) = ("wagtail".parse().expect("an id"), "bbb-01".parse().expect("an id"));
+    let new = NewMeeting {
+        tenant: &tenant,
+        account: "a",
+        ext_id: "one",
+        server: &server,
+        participants: None,
+        now: 2_000,
+        retained_since: 2_000,
+    };
+    let id = store.rerun_meeting(old, &new).await.expect("a new run");
+    assert_ne!(id, old);
+    assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached));
+    let (meetings, _) = store.load(0).await.expect("loaded");
+    assert_eq!(meetings.iter().map(|meeting| meeting.id).collect::<Vec<_>>(), [id]);
+}
+
+#[tokio::test]
+async fn a_note_that_cannot_be_written_does_not_stop_the_others() {
+    let fixture = Fixture::new().await;
+    let store = fixture.store.clone();
+    let meeting = create(&store, "a", "one", 1).await.expect("a room");
+    let first = join(&store, meeting, 0, 60, 9).await.expect("a seat");
+    let second = join(&store, meeting, 0, 60, 9).await.expect("a seat");
+    let (notes, _writer) = Notes::start(store.clone());
+    notes.leave(Note::Bound { session: first, token: [7; 32] });
+    notes.leave(Note::Bound { session: second, token: [7; 32] });
+    notes.leave(Note::Seat { session: second, until: 0 });
+    notes.flush().await;
+    let (_, sessions) = store.load(0).await.expect("loaded");
+    assert_eq!(sessions.iter().map(|session| session.id).collect::<Vec<_>>(), [first]);
+    join(&store, meeting, 1, 60, 2).await.expect("the last note was written");
+}

@@ -3,7 +3,7 @@
 //! A note that is lost with the process does no harm: an unbound session cannot be found again and its seat lapses, a
 //! meeting without its internal id is looked up at the next poll.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -12,8 +12,6 @@ use tokio::{
 
 use super::{Error, Store, TokenHash};
 
-/// Notes that may wait. A store that is slower than that for long makes callers wait, not memory grow.
-const QUEUE_MAX: usize = 16 * 1024;
 /// Notes in one transaction: long enough to pay off, short enough not to hold admissions up.
 const BATCH_MAX: usize = 256;
 /// After a failure the batch is tried again; nothing is dropped while the process lives.
@@ -89,20 +87,54 @@ async fn write(store: Store, mut messages: mpsc::UnboundedReceiver<Message>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while messages.recv_many(&mut batch, BATCH_MAX).await > 0 {
         while let Err(error) = write_batch(&store, &batch).await {
-            tracing::error!(%error, notes = batch.len(), waiting = messages.len(), "notes are not written yet");
+            if error.is_of_the_data() {
+                write_singly(&store, &batch).await;
+                break;
+            }
+            tracing::error!(%error, notes = batch.len(), "notes are not written yet");
             if messages.is_closed() {
                 return;
             }
-            // Far behind: the oldest notes go, the promises themselves are in the store.
-            while messages.len() > QUEUE_MAX {
-                let _ = messages.try_recv();
-            }
             tokio::time::sleep(RETRY_AFTER).await;
+            // What has come meanwhile is joined to the batch, which holds one note of a kind per session: it grows with
+            // the sessions there are, not with the time the store is away.
+            while let Ok(message) = messages.try_recv() {
+                batch.push(message);
+            }
+            coalesce(&mut batch);
         }
         for message in batch.drain(..) {
             if let Message::Flush(done) = message {
                 let _ = done.send(());
             }
+        }
+    }
+}
+
+/// Keeps the last word on each seat.
+fn coalesce(batch: &mut Vec<Message>) {
+    let mut last = HashMap::new();
+    for (at, message) in batch.iter().enumerate() {
+        if let Message::Note(Note::Seat { session, .. }) = message {
+            last.insert(*session, at);
+        }
+    }
+    let mut at = 0;
+    batch.retain(|message| {
+        let keep = match message {
+            Message::Note(Note::Seat { session, .. }) => last.get(session) == Some(&at),
+            _ => true,
+        };
+        at += 1;
+        keep
+    });
+}
+
+/// One note in the batch cannot be written: it is left out, and the others are not.
+async fn write_singly(store: &Store, batch: &[Message]) {
+    for message in batch {
+        if let Err(error) = write_batch(store, std::slice::from_ref(message)).await {
+            tracing::error!(%error, ?message, "a note cannot be written");
         }
     }
 }

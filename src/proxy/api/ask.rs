@@ -1,8 +1,12 @@
 //! The calls that ask about meetings: `end`, `isMeetingRunning`, `getMeetingInfo`, and `getMeetings`.
+//!
+//! All but `end` are answered from what a server said a moment ago, if nothing has been done through the gateway since:
+//! however many ask, a server is asked once. How old an answer is stands in the header `Age`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use http::{HeaderValue, header::AGE};
 
 use super::{Verified, meeting_id};
 use crate::{
@@ -13,7 +17,8 @@ use crate::{
         query::Params,
         xml,
     },
-    domain::{denial::Denial, ids::ServerId, tenant::Server},
+    domain::{denial::Denial, tenant::Server},
+    live::{Meeting, fresh::Moment, servers::Lists},
     metrics::{Call, Outcome},
     proxy::{Gateway, answer::Answer},
 };
@@ -22,8 +27,8 @@ use crate::{
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Gateway {
-    /// Asks the meeting's server, and answers for a meeting that is not there as BBB does.
-    pub(super) async fn ask(&self, call: Call, name: &'static str, asked: &Verified) -> Answer {
+    /// Answers for one meeting, and for one that is not there as BBB does.
+    pub(super) async fn ask(&self, call: Call, asked: &Verified) -> Answer {
         let (tenant, directory) = (&asked.asked.tenant, &asked.asked.directory);
         let missing = if call == Call::IsMeetingRunning { Failure::MEETING_ID_MISSING } else { Failure::NOT_FOUND };
         let ext_id = match meeting_id(&asked.params, missing) {
@@ -36,57 +41,107 @@ impl Gateway {
         let Some(server) = directory.server(meeting.server.as_str()) else {
             return Answer::denied_xml(call, Denial::ServerUnavailable);
         };
-        // A server that has not answered its `create` yet may not know the meeting: that is not its end.
-        let made = meeting.internal_id().is_some();
-        let mut params = Params::default();
-        params.set("meetingID", &*meeting.server_id);
-        let reply = match ServerCall::new(name, &params).send(&self.pool, server).await {
-            Ok(reply) => xml::answer(&reply.body, &tenant.id, Some(ext_id)).map_err(|_| CallError::Broken),
-            Err(error) => Err(error),
+        let answered = match call {
+            Call::End => self.end(&meeting, server).await,
+            _ => self.info(call, &meeting, server).await,
         };
-        let answer = match reply {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::warn!(server = %server.id, call = name, %error, "a call came to nothing");
-                if error == CallError::Connect {
-                    self.unreachable(server);
-                }
-                return Answer::denied_xml(call, Denial::ServerUnavailable).by(&server.id);
-            }
-        };
-        let gone = made && !answer.success && answer.message_key == Failure::NOT_FOUND.key;
-        if ((call == Call::End && answer.success) || gone)
-            && let Err(error) = self.end_record(&meeting).await
-        {
-            tracing::error!(%error, "an end is not written yet");
-            return Answer::denied_xml(call, Denial::StoreUnavailable).by(&server.id);
-        }
-        let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
-        Answer::xml(call, outcome, answer.body).by(&server.id)
+        let mut answer = answered.unwrap_or_else(|denial| Answer::denied_xml(call, denial));
+        answer.server = Some(server.id.clone());
+        answer
     }
 
-    /// Asks the servers that the tenant has meetings on, all at once, and shows the tenant's own meetings. A server that
-    /// does not answer makes the list shorter, never an error.
+    async fn end(&self, meeting: &Arc<Meeting>, server: &Server) -> Result<Answer, Denial> {
+        // A server that has not answered its `create` yet may not know the meeting: that is not its end.
+        let made = meeting.internal_id().is_some();
+        let answer = self.about("end", meeting, server).await.map_err(|_| Denial::ServerUnavailable)?;
+        if answer.success || (made && is_gone(&answer)) {
+            self.end_noted(meeting).await?;
+        }
+        let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
+        Ok(Answer::xml(Call::End, outcome, answer.body))
+    }
+
+    /// `getMeetingInfo`, and `isMeetingRunning`, which tells one thing of it.
+    async fn info(&self, call: Call, meeting: &Arc<Meeting>, server: &Server) -> Result<Answer, Denial> {
+        let made = meeting.internal_id().is_some();
+        let question = self.about("getMeetingInfo", meeting, server);
+        let held = meeting.info.get(meeting.touched(), self.answers_max_age, question).await;
+        let Ok(info) = &held.answer else { return Err(Denial::ServerUnavailable) };
+        if made && is_gone(info) {
+            self.end_noted(meeting).await?;
+        }
+        let mut answer = match call {
+            Call::IsMeetingRunning => Answer::xml(call, Outcome::Ok, answer::running(info.success && info.running)),
+            _ if info.success => Answer::xml(call, Outcome::Ok, info.body.clone()),
+            _ => Answer::xml(call, Outcome::Refused, info.body.clone()),
+        };
+        state_age(&mut answer, held.asked);
+        Ok(answer)
+    }
+
+    /// Asks a server about one of its meetings.
+    async fn about(&self, name: &'static str, meeting: &Meeting, server: &Server) -> Result<xml::Answer, CallError> {
+        let mut params = Params::default();
+        params.set("meetingID", &*meeting.server_id);
+        let reply = ServerCall::new(name, &params).send(&self.pool, server).await;
+        let answer = reply.and_then(|reply| {
+            xml::answer(&reply.body, &meeting.tenant, Some(&meeting.ext_id)).map_err(|_| CallError::Broken)
+        });
+        if let Err(error) = answer {
+            tracing::warn!(server = %server.id, call = name, %error, "a call came to nothing");
+            if error == CallError::Connect {
+                self.unreachable(server);
+            }
+        }
+        answer
+    }
+
+    async fn end_noted(&self, meeting: &Arc<Meeting>) -> Result<(), Denial> {
+        self.end_record(meeting).await.map_err(|error| {
+            tracing::error!(%error, "an end is not written yet");
+            Denial::StoreUnavailable
+        })
+    }
+
+    /// Shows the tenant's meetings on all its servers. A server that does not answer makes the list shorter, never an
+    /// error.
     pub(super) async fn list(&self, asked: &Verified) -> Answer {
         let (tenant, directory) = (&asked.asked.tenant, &asked.asked.directory);
         let servers = self.live.servers_of(&tenant.id);
-        let lists = servers.iter().filter_map(|id: &ServerId| directory.server(id.as_str())).map(
-            async |server: &std::sync::Arc<Server>| {
-                let params = Params::default();
-                let mut call = ServerCall::new("getMeetings", &params);
-                call.timeout = LIST_TIMEOUT;
-                let reply = call.send(&self.pool, server).await.ok()?;
-                let own = |id: &str| {
-                    let own = ids::from_server(&tenant.id, id)?;
-                    let known = self.live.meeting_on_server(id).map(|m| m.ext_id.to_string());
-                    Some(known.unwrap_or_else(|| own.to_owned()))
-                };
-                xml::list(&reply.body, own).ok()
-            },
-        );
-        let elements: Vec<String> =
-            join_all(lists).await.into_iter().flatten().flatten().map(|meeting| meeting.element).collect();
-        Answer::xml(Call::GetMeetings, Outcome::Ok, answer::meetings(&elements))
+        let lists = servers.iter().filter_map(|(id, touched)| Some((directory.server(id.as_str())?, *touched)));
+        let held = join_all(lists.map(async |(server, touched): (&Arc<Server>, Moment)| {
+            let state = self.live.servers.of(&server.id);
+            state.list.get(touched, self.answers_max_age, self.list_of(server)).await
+        }))
+        .await;
+        let answered = held.iter().filter_map(|held| Some((held.asked, held.answer.as_ref().ok()?)));
+        let oldest = answered.clone().map(|(asked, _)| asked).min();
+        let own = answered.filter_map(|(_, lists)| lists.get(tenant.id.as_str()));
+        let mut answer = Answer::xml(Call::GetMeetings, Outcome::Ok, answer::meetings(own.flatten()));
+        if let Some(oldest) = oldest {
+            state_age(&mut answer, oldest);
+        }
+        answer
+    }
+
+    /// Asks a server for all its meetings, and sorts them by tenant: one parse serves all tenants.
+    async fn list_of(&self, server: &Server) -> Result<Lists, CallError> {
+        let params = Params::default();
+        let mut call = ServerCall::new("getMeetings", &params);
+        call.timeout = LIST_TIMEOUT;
+        let reply = call.send(&self.pool, server).await?;
+        let own = |id: &str| {
+            let (_, own) = ids::split(id)?;
+            let known = self.live.meeting_on_server(id).map(|meeting| meeting.ext_id.to_string());
+            Some(known.unwrap_or_else(|| own.to_owned()))
+        };
+        let mut lists = Lists::new();
+        for meeting in xml::list(&reply.body, own).map_err(|_| CallError::Broken)? {
+            if let Some((tenant, _)) = ids::split(&meeting.server_id) {
+                lists.entry(tenant.into()).or_default().push(meeting.element);
+            }
+        }
+        Ok(lists)
     }
 
     /// Notes that a server could not be reached: it is not chosen until it has answered a poll.
@@ -95,6 +150,14 @@ impl Gateway {
             tracing::warn!(server = %server.id, "the server cannot be reached");
         }
     }
+}
+
+fn is_gone(answer: &xml::Answer) -> bool {
+    !answer.success && answer.message_key == Failure::NOT_FOUND.key
+}
+
+fn state_age(answer: &mut Answer, asked: Moment) {
+    answer.response.headers_mut().insert(AGE, HeaderValue::from(asked.age().as_secs()));
 }
 
 fn not_there(call: Call) -> Answer {

@@ -19,7 +19,7 @@ use crate::{
         placement::choose,
         tenant::Server,
     },
-    live::Meeting,
+    live::{Meeting, clock::now_ms},
     metrics::{Call, Outcome},
     proxy::{Gateway, answer::Answer},
     store::{Admitted, MeetingRow, NewMeeting, Refusal, writer::Note},
@@ -114,13 +114,12 @@ impl Gateway {
         let asked = &order.call.asked;
         let tenant = &asked.tenant;
         if let Some(meeting) = promised {
-            self.live.remove_meeting(&meeting, asked.now);
-            let id = meeting.id;
-            if self.store.move_meeting(id, &server.id).await.is_err() {
-                let _ = self.store.abandon_meeting(id).await;
+            if self.store.move_meeting(meeting.id, &server.id).await.is_err() {
+                self.give_back(&meeting).await;
                 return Err(Denial::StoreUnavailable);
             }
-            return Ok(Promised::New(self.live.add_meeting(order.meeting(id, &server.id))));
+            self.live.remove_meeting(&meeting, 0);
+            return Ok(Promised::New(self.live.add_meeting(order.meeting(meeting.id, &server.id))));
         }
         let retention = i64::try_from(tenant.limits.room_retention.as_millis()).unwrap_or(i64::MAX);
         let new = NewMeeting {
@@ -178,26 +177,21 @@ impl Gateway {
         answer: &xml::Answer,
     ) -> Result<(), Denial> {
         let asked = &order.call.asked;
-        self.end_record(old).await.map_err(|_| Denial::StoreUnavailable)?;
+        let now = now_ms();
         let new = NewMeeting {
             tenant: &asked.tenant.id,
             account: &old.account,
             ext_id: &order.ext_id,
             server,
             participants: order.participants,
-            now: asked.now,
-            retained_since: asked.now,
+            now,
+            retained_since: now,
         };
-        // The room had its place and keeps it.
-        match self.store.admit_meeting(&new, |_| Ok(())).await {
-            Ok(Admitted::New(id)) => {
-                let meeting = self.live.add_meeting(order.meeting(id, server));
-                self.settle(&meeting, answer);
-                Ok(())
-            }
-            Ok(Admitted::Existing(_)) => Ok(()),
-            Err(_) => Err(Denial::StoreUnavailable),
-        }
+        let id = self.store.rerun_meeting(old.id, &new).await.map_err(|_| Denial::StoreUnavailable)?;
+        self.live.remove_meeting(old, now);
+        let meeting = self.live.add_meeting(order.meeting(id, server));
+        self.settle(&meeting, answer);
+        Ok(())
     }
 
     async fn order_from(&self, order: &Order, server: &Server) -> Result<xml::Answer, CallError> {
@@ -211,6 +205,7 @@ impl Gateway {
 
     /// Notes what the server has made.
     fn settle(&self, meeting: &Arc<Meeting>, answer: &xml::Answer) {
+        meeting.touch();
         if meeting.internal_id().is_none() && !answer.internal_id.is_empty() {
             self.live.name_meeting(meeting, &answer.internal_id);
             self.notes.leave(Note::Created {
@@ -233,10 +228,10 @@ impl Gateway {
 
     /// Gives a promise back that came to nothing.
     async fn give_back(&self, meeting: &Meeting) {
-        self.live.remove_meeting(meeting, 0);
-        if let Err(error) = self.store.abandon_meeting(meeting.id).await {
-            // The next poll of the server does not find it, and ends it.
-            tracing::error!(%error, meeting = meeting.id, "a room could not be given back");
+        match self.store.abandon_meeting(meeting.id).await {
+            Ok(()) => drop(self.live.remove_meeting(meeting, 0)),
+            // It stays among the meetings, where no server ever lists it: a later poll ends it.
+            Err(error) => tracing::error!(%error, meeting = meeting.id, "a room could not be given back"),
         }
     }
 }

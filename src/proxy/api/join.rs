@@ -7,6 +7,7 @@ use form_urlencoded::{byte_serialize, parse};
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, LOCATION, SET_COOKIE},
+    uri::Authority,
 };
 use serde::Deserialize;
 
@@ -39,6 +40,11 @@ use crate::{
     },
     upstream::Body,
 };
+
+/// Where a server is told to lead a join that it refuses: nowhere (RFC 2606).
+const REFUSED: &str = "https://anteroom.invalid/";
+/// Where the client lives on a server, in all versions.
+const CLIENT: &str = "/html5client/";
 
 /// A refusal of a join, BBB's or ours.
 struct No {
@@ -80,6 +86,9 @@ impl Gateway {
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
         let mut params = params::join(&call.params, &tenant.limits)?;
         params.set("meetingID", &*meeting.server_id);
+        // A refusal is to be told from a success by where it leads, and the caller's own address is nobody's to go to
+        // before the gateway has seen what is said.
+        params.set("errorRedirectUrl", REFUSED);
 
         let until = asked.now + LEASE_MS;
         let decide = |seats| admit_participant(&tenant.limits, meeting.participants, seats);
@@ -90,12 +99,17 @@ impl Gateway {
         };
         let reserved = Reserved { id, notes: &self.notes, kept: false };
         let joined = self.join_at(server, &params, asked, ext_id).await?;
-        reserved.keep();
 
         let token = hash(&joined.session_token);
-        self.notes.leave(Note::Bound { session: id, token });
         let state = self.live.servers.of(&server.id);
-        self.live.add_session(token, Arc::new(Session::new(id, Arc::clone(&meeting), until, state)));
+        let session = Session::new(id, Arc::clone(&meeting), until, state);
+        if !self.live.add_session(token, Arc::new(session)) {
+            tracing::warn!(server = %server.id, "the server has given out a session token twice");
+            return Err(Denial::ServerUnavailable.into());
+        }
+        reserved.keep();
+        self.notes.leave(Note::Bound { session: id, token });
+        meeting.touch();
         Ok(Answer::new(Call::Join, Outcome::Ok, joined.response).by(&server.id))
     }
 
@@ -212,8 +226,9 @@ fn redirected(server: &Server, reply: &Reply, asked: &Asked) -> Result<Option<Jo
     if let Some(no) = errors_of(query) {
         return Err(no);
     }
+    let Some(path) = client_path(server, location) else { return Ok(None) };
     let Some(session_token) = token_of(query) else { return Ok(None) };
-    let address = client_address(server, asked, location);
+    let address = client_address(server, asked, path);
     let Some(mut response) = redirect(StatusCode::FOUND, &address) else { return Ok(None) };
     copy_cookies(&reply.headers, response.headers_mut(), server);
     Ok(Some(Joined { session_token, response }))
@@ -227,7 +242,8 @@ fn told(server: &Server, reply: &Reply, asked: &Asked, ext_id: &str) -> Result<O
     if !answer.success {
         return Err(No { key: answer.message_key, message: answer.message, denial: None });
     }
-    let address = client_address(server, asked, &answer.url);
+    let Some(path) = client_path(server, &answer.url) else { return Ok(None) };
+    let address = client_address(server, asked, path);
     let Ok(body) = xml::replace_text(&answer.body, "url", &address) else { return Ok(None) };
     if answer.session_token.is_empty() {
         return Ok(None);
@@ -238,12 +254,22 @@ fn told(server: &Server, reply: &Reply, asked: &Asked, ext_id: &str) -> Result<O
     Ok(Some(Joined { session_token: answer.session_token, response }))
 }
 
-/// The client's address on the tenant's host, whatever host the server gave it.
-fn client_address(server: &Server, asked: &Asked, location: &str) -> String {
+/// The path and query of the client's address, if it is one of the server's client: anything else may be an address that
+/// a caller made up.
+fn client_path<'a>(server: &Server, location: &'a str) -> Option<&'a str> {
     let path = match location.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
+        Some((_, rest)) => {
+            let (at, path) = rest.split_at(rest.find('/')?);
+            let at: Authority = at.parse().ok()?;
+            server.names.iter().any(|name| name.host().eq_ignore_ascii_case(at.host())).then_some(path)?
+        }
         None => location,
     };
+    path.starts_with(CLIENT).then_some(path)
+}
+
+/// The client's address on the tenant's host.
+fn client_address(server: &Server, asked: &Asked, path: &str) -> String {
     format!("https://{}/s/{}{path}", asked.authority, server.slug)
 }
 
@@ -260,7 +286,8 @@ fn token_of(query: &str) -> Option<String> {
         .map(|(_, token)| token.into_owned())
 }
 
-/// The first of the `errors` that BBB hangs on a redirect: a JSON array of `{"key", "message"}`.
+/// What BBB says in the `errors` that it hangs on a redirect: a JSON array of `{"key", "message"}`. A redirect that has
+/// them is a refusal, whatever else it has.
 fn errors_of(query: &str) -> Option<No> {
     #[derive(Deserialize)]
     struct Error {
@@ -268,9 +295,10 @@ fn errors_of(query: &str) -> Option<No> {
         #[serde(default)]
         message: String,
     }
-    let (_, errors) = parse(query.as_bytes()).find(|(name, _)| name == "errors")?;
-    let errors: Vec<Error> = serde_json::from_str(&errors).ok()?;
-    let error = errors.into_iter().next()?;
+    // BBB's own come last: what stands before them was in the address already.
+    let (_, errors) = parse(query.as_bytes()).filter(|(name, _)| name == "errors").last()?;
+    let errors: Vec<Error> = serde_json::from_str(&errors).unwrap_or_default();
+    let Some(error) = errors.into_iter().next() else { return Some(Denial::ServerUnavailable.into()) };
     let denial = (error.key == Denial::MaxParticipantsReached.key()).then_some(Denial::MaxParticipantsReached);
     Some(No { key: error.key, message: error.message, denial })
 }
@@ -311,7 +339,25 @@ mod tests {
             assert_eq!((&*no.key, &*no.message), ("someKey", "Some \"message\" & more"));
         }
         assert!(with_errors("https://a.b/#top", "k", "m").ends_with("#top"));
-        assert!(errors_of("errors=nonsense").is_none());
+        assert!(errors_of("errors=nonsense").is_some_and(|no| no.denial == Some(Denial::ServerUnavailable)));
+        let own = errors_of("errors=x&errors=%5B%7B%22key%22%3A%22own%22%7D%5D").expect("errors");
+        assert_eq!(own.key, "own", "what a caller put there does not count");
+        assert!(errors_of("sessionToken=t").is_none());
+    }
+
+    #[test]
+    fn only_the_servers_own_client_is_gone_to() {
+        let server = crate::domain::fixtures::server("a", "members");
+        for (location, path) in [
+            ("https://a.internal.test/html5client/?sessionToken=t", Some("/html5client/?sessionToken=t")),
+            ("https://a.internal.test/html5client/join?sessionToken=t", Some("/html5client/join?sessionToken=t")),
+            ("/html5client/?sessionToken=t", Some("/html5client/?sessionToken=t")),
+            ("https://evil.example/html5client/?sessionToken=t", None),
+            ("https://a.internal.test/elsewhere?sessionToken=t", None),
+            ("https://a.internal.test?sessionToken=t", None),
+        ] {
+            assert_eq!(client_path(&server, location), path, "{location}");
+        }
     }
 
     #[test]
