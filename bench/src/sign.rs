@@ -46,10 +46,8 @@ impl Algorithm {
 
 /// Encodes parameters as a query: form-urlencoded, a space becomes `+`, the order is kept.
 pub fn encode(params: &[(&str, &str)]) -> String {
-    let pairs: Vec<String> = params
-        .iter()
-        .map(|(name, value)| format!("{}={}", encode_value(name), encode_value(value)))
-        .collect();
+    let pairs: Vec<String> =
+        params.iter().map(|(name, value)| format!("{}={}", encode_value(name), encode_value(value))).collect();
     pairs.join("&")
 }
 
@@ -58,9 +56,7 @@ pub fn encode_value(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'*' | b'_' => {
-                encoded.push(char::from(byte))
-            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'*' | b'_' => encoded.push(char::from(byte)),
             b' ' => encoded.push('+'),
             _ => {
                 encoded.push('%');
@@ -77,12 +73,7 @@ pub fn checksum(call: &str, query: &str, secret: &str, algorithm: Algorithm) -> 
 }
 
 /// The encoded parameters with their checksum at the end.
-pub fn signed_query(
-    call: &str,
-    params: &[(&str, &str)],
-    secret: &str,
-    algorithm: Algorithm,
-) -> String {
+pub fn signed_query(call: &str, params: &[(&str, &str)], secret: &str, algorithm: Algorithm) -> String {
     let query = encode(params);
     let checksum = checksum(call, &query, secret, algorithm);
     let separator = if query.is_empty() { "" } else { "&" };
@@ -91,10 +82,7 @@ pub fn signed_query(
 
 /// Path and query of a call signed with SHA-256: `/bigbluebutton/api/<call>?<query>&checksum=<64 hex digits>`.
 pub fn path(call: &str, params: &[(&str, &str)], secret: &str) -> String {
-    format!(
-        "/bigbluebutton/api/{call}?{}",
-        signed_query(call, params, secret, Algorithm::Sha256)
-    )
+    format!("/bigbluebutton/api/{call}?{}", signed_query(call, params, secret, Algorithm::Sha256))
 }
 
 /// The URL a person opens to join: `base` is scheme and authority without a final slash.

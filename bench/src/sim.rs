@@ -114,9 +114,7 @@ impl MeetingView {
         let decoded = |params: &params::Params| {
             let mut decoded = BTreeMap::new();
             for (name, value) in params.iter().filter(|(name, _)| *name != "checksum") {
-                decoded
-                    .entry(name.to_owned())
-                    .or_insert_with(|| value.to_owned());
+                decoded.entry(name.to_owned()).or_insert_with(|| value.to_owned());
             }
             decoded
         };
@@ -127,21 +125,9 @@ impl MeetingView {
             max_users: meeting.max_users,
             duration_min: meeting.duration_min,
             recording: meeting.record,
-            users_joined: meeting
-                .users
-                .values()
-                .filter(|user| user.is_joined())
-                .count(),
-            users_online: meeting
-                .users
-                .values()
-                .filter(|user| user.is_online())
-                .count(),
-            joins: meeting
-                .users
-                .values()
-                .map(|user| decoded(&user.params))
-                .collect(),
+            users_joined: meeting.users.values().filter(|user| user.is_joined()).count(),
+            users_online: meeting.users.values().filter(|user| user.is_online()).count(),
+            joins: meeting.users.values().map(|user| decoded(&user.params)).collect(),
             create_time_ms: meeting.create_time_ms,
             documents: meeting.modules.documents.clone(),
             settings_override_ignored: meeting.modules.settings_override.clone(),
@@ -197,17 +183,8 @@ impl Sim {
             config,
         });
         let serving = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
-        let ticking = tokio::spawn(tick(
-            Arc::clone(&shared.world),
-            pace,
-            shared.stop.subscribe(),
-        ));
-        Ok(Self {
-            shared,
-            addr,
-            serving,
-            ticking,
-        })
+        let ticking = tokio::spawn(tick(Arc::clone(&shared.world), pace, shared.stop.subscribe()));
+        Ok(Self { shared, addr, serving, ticking })
     }
 
     /// The address that is listened on.
@@ -232,20 +209,12 @@ impl Sim {
 
     /// All meetings of now, by internal id.
     pub fn meetings(&self) -> Vec<MeetingView> {
-        self.shared
-            .world()
-            .meetings()
-            .map(MeetingView::new)
-            .collect()
+        self.shared.world().meetings().map(MeetingView::new).collect()
     }
 
     /// The meeting of an external id.
     pub fn meeting(&self, ext_id: &str) -> Option<MeetingView> {
-        self.shared
-            .world()
-            .meetings()
-            .find(|meeting| meeting.ext_id == ext_id)
-            .map(MeetingView::new)
+        self.shared.world().meetings().find(|meeting| meeting.ext_id == ext_id).map(MeetingView::new)
     }
 
     /// The run-time switches.
@@ -273,9 +242,7 @@ impl Drop for Sim {
 
 /// Runs the meetings' timers, once a simulated second.
 async fn tick(world: Arc<Mutex<World>>, pace: Pace, mut stop: watch::Receiver<bool>) {
-    let period = pace
-        .scale(Duration::from_secs(1))
-        .clamp(Duration::from_millis(5), Duration::from_secs(1));
+    let period = pace.scale(Duration::from_secs(1)).clamp(Duration::from_millis(5), Duration::from_secs(1));
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -294,8 +261,6 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 /// Milliseconds since 1970.
 fn wall_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -44,10 +44,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> std::io::Result<()> {
-    let (mut interrupt, mut terminate) = (
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-    );
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let sim = Sim::start(Config {
         listen: options.listen,
         secret: options.secret,

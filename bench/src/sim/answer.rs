@@ -42,10 +42,7 @@ impl Xml {
 
     pub(crate) fn leaf(&mut self, name: &str, value: impl Display) {
         let text = value.to_string();
-        let text = text
-            .replace('&', "&amp;")
-            .replace('<', "&lt;")
-            .replace('>', "&gt;");
+        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         write!(self.0, "<{name}>{text}</{name}>").expect("a string takes all text");
     }
 
@@ -59,9 +56,7 @@ impl Xml {
     pub(crate) fn into_response(mut self) -> Response {
         self.0.push_str("</response>");
         let mut response = text(StatusCode::OK, "text/xml;charset=utf-8", self.0);
-        response
-            .headers_mut()
-            .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         response
     }
 }
@@ -72,27 +67,15 @@ pub(crate) fn failed(violation: &Violation) -> Response {
 }
 
 pub(crate) fn json(value: &Value) -> Response {
-    let mut response = text(
-        StatusCode::OK,
-        "application/json;charset=utf-8",
-        value.to_string(),
-    );
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    let mut response = text(StatusCode::OK, "application/json;charset=utf-8", value.to_string());
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 
-pub(crate) fn text(
-    status: StatusCode,
-    content_type: &'static str,
-    body: impl Into<Body>,
-) -> Response {
+pub(crate) fn text(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -111,17 +94,12 @@ pub(crate) fn redirect(status: StatusCode, target: &str) -> Response {
 pub(crate) fn exception() -> Response {
     const PAGE: &str = "<!doctype html><html><head><title>Error</title></head>\
         <body><h1>Error 500: Internal Server Error</h1></body></html>";
-    text(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "text/html;charset=utf-8",
-        PAGE,
-    )
+    text(StatusCode::INTERNAL_SERVER_ERROR, "text/html;charset=utf-8", PAGE)
 }
 
 /// A page of nginx.
 pub(crate) fn page(status: StatusCode) -> Response {
-    let body = format!(
-        "<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center></body></html>"
-    );
+    let body =
+        format!("<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center></body></html>");
     text(status, "text/html", body)
 }

@@ -42,13 +42,7 @@ struct Call {
 }
 
 /// Answers a call; the empty name is the version call.
-pub(crate) async fn call(
-    name: &str,
-    parts: Parts,
-    body: Body,
-    entry: u64,
-    shared: &Shared,
-) -> Response {
+pub(crate) async fn call(name: &str, parts: Parts, body: Body, entry: u64, shared: &Shared) -> Response {
     let Ok(body) = body::to_bytes(body, BODY_BYTES_MAX).await else {
         return answer::page(StatusCode::PAYLOAD_TOO_LARGE);
     };
@@ -83,9 +77,7 @@ fn dispatch(call: &Call, shared: &Shared) -> Response {
         "insertDocument" => small::insert_document(call, shared),
         "sendChatMessage" => small::send_chat_message(call, shared),
         "getRecordings" => recordings::list(call, shared),
-        "publishRecordings" | "deleteRecordings" | "updateRecordings" => {
-            recordings::change(call, shared)
-        }
+        "publishRecordings" | "deleteRecordings" | "updateRecordings" => recordings::change(call, shared),
         "getRecordingTextTracks" => recordings::text_tracks(call, shared),
         "stuns" => session_calls::stuns(call, shared),
         "signOut" => session_calls::sign_out(call, shared),
@@ -96,9 +88,7 @@ fn dispatch(call: &Call, shared: &Shared) -> Response {
 
 fn methods(name: &str) -> &'static [Method] {
     match name {
-        "join" | "sendChatMessage" | "publishRecordings" | "deleteRecordings" => {
-            &[Method::GET, Method::HEAD]
-        }
+        "join" | "sendChatMessage" | "publishRecordings" | "deleteRecordings" => &[Method::GET, Method::HEAD],
         "insertDocument" => &[Method::POST],
         _ => &[Method::GET, Method::HEAD, Method::POST],
     }
@@ -115,8 +105,7 @@ fn wrong_method(allowed: &[Method]) -> Response {
 
 fn canned_answer(canned: CannedAnswer) -> Response {
     let mut response = Response::new(Body::from(canned.body));
-    *response.status_mut() =
-        StatusCode::from_u16(canned.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(canned.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Ok(value) = HeaderValue::from_str(&canned.content_type) {
         response.headers_mut().insert(CONTENT_TYPE, value);
     }
@@ -126,26 +115,13 @@ fn canned_answer(canned: CannedAnswer) -> Response {
 impl Call {
     fn new(name: &str, parts: &Parts, body: Bytes) -> Self {
         let query = parts.uri.query().unwrap_or_default();
-        let content_type = parts
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let mime = content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
+        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let mime = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let mut params = Params::parse(query);
         if parts.method == Method::POST {
             match mime.as_str() {
-                "application/x-www-form-urlencoded" => {
-                    params.extend(Params::parse(&String::from_utf8_lossy(&body)))
-                }
-                "multipart/form-data" => {
-                    params.extend(Params::parse_multipart(&body, content_type))
-                }
+                "application/x-www-form-urlencoded" => params.extend(Params::parse(&String::from_utf8_lossy(&body))),
+                "multipart/form-data" => params.extend(Params::parse_multipart(&body, content_type)),
                 _ => {}
             }
         }
@@ -171,22 +147,11 @@ impl Call {
         rules: impl FnOnce(&Params) -> Vec<Violation>,
     ) -> Result<(), Violation> {
         if let Some(url) = self.params.first("presentationUploadExternalUrl") {
-            return if is_url(url) {
-                Ok(())
-            } else {
-                Err(errors::UPLOAD_URL)
-            };
+            return if is_url(url) { Ok(()) } else { Err(errors::UPLOAD_URL) };
         }
-        checksum::check(
-            &self.name,
-            &self.query,
-            self.params.first("checksum"),
-            &shared.config.secret,
-        )?;
+        checksum::check(&self.name, &self.query, self.params.first("checksum"), &shared.config.secret)?;
         let mut violations = rules(&self.params);
-        let fits = mimes
-            .iter()
-            .any(|mimes| mimes.contains(&self.mime.as_str()));
+        let fits = mimes.iter().any(|mimes| mimes.contains(&self.mime.as_str()));
         if self.is_post && !self.body.is_empty() && !fits {
             violations.push(errors::CONTENT_TYPE);
         }
@@ -199,9 +164,7 @@ impl Call {
 }
 
 fn is_url(text: &str) -> bool {
-    let rest = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(' '))
 }
 

@@ -6,25 +6,14 @@ use crate::sign::{self, Algorithm};
 
 /// Checks a call. `given` is the first decoded `checksum` parameter of the URL or, failing that, of the body; only the
 /// query of the URL counts as signed, also for a POST. An empty secret switches the check off.
-pub(crate) fn check(
-    call: &str,
-    query: &str,
-    given: Option<&str>,
-    secret: &str,
-) -> Result<(), Violation> {
+pub(crate) fn check(call: &str, query: &str, given: Option<&str>, secret: &str) -> Result<(), Violation> {
     if secret.is_empty() {
         return Ok(());
     }
-    let given = given
-        .filter(|given| !given.is_empty())
-        .ok_or(errors::CHECKSUM_MISSING)?;
+    let given = given.filter(|given| !given.is_empty()).ok_or(errors::CHECKSUM_MISSING)?;
     let algorithm = Algorithm::with_digits(given.len()).ok_or(errors::CHECKSUM_WRONG)?;
     let expected = sign::checksum(call, &signed_part(query, given), secret, algorithm);
-    if expected.eq_ignore_ascii_case(given) {
-        Ok(())
-    } else {
-        Err(errors::CHECKSUM_WRONG)
-    }
+    if expected.eq_ignore_ascii_case(given) { Ok(()) } else { Err(errors::CHECKSUM_WRONG) }
 }
 
 /// The query without the checksum: three literal replacements of all that looks like it, as BBB does it.
@@ -52,55 +41,17 @@ mod tests {
         for (name, query, given, fits) in [
             ("last", format!("{QUERY}&checksum={SHA1}"), SHA1, true),
             ("first", format!("checksum={SHA1}&{QUERY}"), SHA1, true),
-            (
-                "in the middle",
-                format!("{head}&checksum={SHA1}&{tail}"),
-                SHA1,
-                true,
-            ),
+            ("in the middle", format!("{head}&checksum={SHA1}&{tail}"), SHA1, true),
             ("twice the same", twice, SHA1, true),
-            (
-                "in capitals",
-                format!("{QUERY}&checksum={upper}"),
-                &upper,
-                true,
-            ),
+            ("in capitals", format!("{QUERY}&checksum={upper}"), &upper, true),
             ("in the body only", QUERY.to_owned(), SHA1, true),
-            (
-                "a second, other one",
-                format!("{QUERY}&checksum={SHA1}&checksum=ff"),
-                SHA1,
-                false,
-            ),
-            (
-                "percent-encoded in the URL",
-                format!("{QUERY}&checksum=%31{}", &SHA1[1..]),
-                SHA1,
-                false,
-            ),
-            (
-                "spaces written otherwise",
-                format!("{}&checksum={SHA1}", QUERY.replace('+', "%20")),
-                SHA1,
-                false,
-            ),
-            (
-                "of an unknown length",
-                format!("{QUERY}&checksum=1234"),
-                "1234",
-                false,
-            ),
+            ("a second, other one", format!("{QUERY}&checksum={SHA1}&checksum=ff"), SHA1, false),
+            ("percent-encoded in the URL", format!("{QUERY}&checksum=%31{}", &SHA1[1..]), SHA1, false),
+            ("spaces written otherwise", format!("{}&checksum={SHA1}", QUERY.replace('+', "%20")), SHA1, false),
+            ("of an unknown length", format!("{QUERY}&checksum=1234"), "1234", false),
         ] {
-            let expected = if fits {
-                Ok(())
-            } else {
-                Err(errors::CHECKSUM_WRONG)
-            };
-            assert_eq!(
-                check("create", &query, Some(given), SECRET),
-                expected,
-                "{name}"
-            );
+            let expected = if fits { Ok(()) } else { Err(errors::CHECKSUM_WRONG) };
+            assert_eq!(check("create", &query, Some(given), SECRET), expected, "{name}");
         }
     }
 

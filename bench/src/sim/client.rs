@@ -26,14 +26,7 @@ impl Assets {
         let retry = pace.scale(std::time::Duration::from_secs(10));
         let page = PAGE
             .replace("bundle.js", &bundle_name)
-            .replace(
-                "%HOST%",
-                if config.client_uses_port {
-                    "host"
-                } else {
-                    "hostname"
-                },
-            )
+            .replace("%HOST%", if config.client_uses_port { "host" } else { "hostname" })
             .replace("%RETRY_MS%", &retry.as_millis().to_string());
         Self { page, bundle_name }
     }
@@ -45,16 +38,12 @@ pub(crate) fn file(name: &str, assets: &Assets) -> Response {
         "" | "index.html" => ("text/html;charset=utf-8", assets.page.clone(), "no-store"),
         "styles.css" => ("text/css", STYLES.to_owned(), "no-cache"),
         "resources/images/favicon.svg" => ("image/svg+xml", ICON.to_owned(), "no-cache"),
-        name if name == assets.bundle_name => (
-            "text/javascript;charset=utf-8",
-            BUNDLE.to_owned(),
-            "public, max-age=31536000, immutable",
-        ),
+        name if name == assets.bundle_name => {
+            ("text/javascript;charset=utf-8", BUNDLE.to_owned(), "public, max-age=31536000, immutable")
+        }
         _ => return answer::page(StatusCode::NOT_FOUND),
     };
     let mut response = answer::text(StatusCode::OK, content_type, body);
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(cache));
     response
 }

@@ -41,35 +41,24 @@ pub(crate) fn http_session() -> String {
 fn random(alphabet: &[u8], length: usize) -> String {
     let mut bytes = vec![0; length];
     rand::fill(&mut bytes).expect("the system has randomness");
-    bytes
-        .iter()
-        .map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()]))
-        .collect()
+    bytes.iter().map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()])).collect()
 }
 
 /// A time as Java prints it, `Mon Jul 09 17:03:29 UTC 2018`.
 pub(crate) fn java_date(epoch_ms: u64) -> String {
     const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let seconds = epoch_ms / 1000;
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
     let weekday = WEEKDAYS[(days % 7) as usize];
     let (hour, minute) = (second / 3600, second / 60 % 60);
-    format!(
-        "{weekday} {} {day:02} {hour:02}:{minute:02}:{:02} UTC {year}",
-        MONTHS[month],
-        second % 60
-    )
+    format!("{weekday} {} {day:02} {hour:02}:{minute:02}:{:02} UTC {year}", MONTHS[month], second % 60)
 }
 
 /// Year, month (0 to 11) and day of month of a day since 1970-01-01.
 fn civil(mut days: u64) -> (u64, usize, u64) {
-    let leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let mut year = 1970;
     loop {
         let length = if leap(year) { 366 } else { 365 };
@@ -80,10 +69,7 @@ fn civil(mut days: u64) -> (u64, usize, u64) {
         year += 1;
     }
     let february = if leap(year) { 29 } else { 28 };
-    for (month, length) in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
-        .into_iter()
-        .enumerate()
-    {
+    for (month, length) in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31].into_iter().enumerate() {
         if days < length {
             return (year, month, days + 1);
         }

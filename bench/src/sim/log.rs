@@ -32,24 +32,17 @@ pub struct Received {
 impl Received {
     /// The first header field of that name (any case).
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// The API call name, if the path is one of an API call.
     pub fn call(&self) -> Option<&str> {
-        self.path
-            .strip_prefix("/bigbluebutton/api/")
-            .filter(|call| !call.is_empty())
+        self.path.strip_prefix("/bigbluebutton/api/").filter(|call| !call.is_empty())
     }
 
     /// The first decoded query parameter of that name.
     pub fn param(&self, name: &str) -> Option<String> {
-        super::params::Params::parse(self.query.as_deref().unwrap_or_default())
-            .first(name)
-            .map(str::to_owned)
+        super::params::Params::parse(self.query.as_deref().unwrap_or_default()).first(name).map(str::to_owned)
     }
 }
 
@@ -67,10 +60,7 @@ struct Ring {
 
 impl Log {
     pub(crate) fn new(entries_max: usize) -> Self {
-        Self {
-            entries_max,
-            ring: Mutex::default(),
-        }
+        Self { entries_max, ring: Mutex::default() }
     }
 
     /// Adds a request whose body is still to come, and returns its number.
@@ -85,12 +75,7 @@ impl Log {
             headers: parts
                 .headers
                 .iter()
-                .map(|(name, value)| {
-                    (
-                        name.as_str().to_owned(),
-                        String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                    )
-                })
+                .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
                 .collect(),
             websocket: parts.headers.contains_key("sec-websocket-key"),
             ..Received::default()
@@ -107,9 +92,7 @@ impl Log {
     /// Adds what is known of a body to an entry that may have left the ring meanwhile.
     pub(crate) fn complete(&self, number: u64, fill: impl FnOnce(&mut Received)) {
         let mut ring = self.lock();
-        let index = number
-            .checked_sub(ring.dropped)
-            .and_then(|index| usize::try_from(index).ok());
+        let index = number.checked_sub(ring.dropped).and_then(|index| usize::try_from(index).ok());
         if let Some(entry) = index.and_then(|index| ring.entries.get_mut(index)) {
             fill(entry);
         }

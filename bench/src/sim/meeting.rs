@@ -19,11 +19,7 @@ pub(crate) struct Pace(f64);
 impl Pace {
     /// Timers run `speed` times faster; what is no positive number counts as 1.
     pub(crate) fn new(speed: f64) -> Self {
-        Self(if speed.is_finite() && 0.0 < speed {
-            speed
-        } else {
-            1.0
-        })
+        Self(if speed.is_finite() && 0.0 < speed { speed } else { 1.0 })
     }
 
     pub(crate) fn scale(self, duration: Duration) -> Duration {
@@ -150,47 +146,29 @@ pub(crate) struct Meeting {
 
 impl Meeting {
     /// A meeting from the parameters of `create`, which have been validated.
-    pub(crate) fn new(
-        ext_id: &str,
-        params: &Params,
-        modules: Modules,
-        now: Instant,
-        create_time_ms: u64,
-    ) -> Self {
+    pub(crate) fn new(ext_id: &str, params: &Params, modules: Modules, now: Instant, create_time_ms: u64) -> Self {
         let is_breakout = params.is_true("isBreakout");
-        let int_id = if is_breakout {
-            ext_id.to_owned()
-        } else {
-            format!("{}-{create_time_ms}", ids::meeting_hash(ext_id))
-        };
+        let int_id =
+            if is_breakout { ext_id.to_owned() } else { format!("{}-{create_time_ms}", ids::meeting_hash(ext_id)) };
         let password = |name| params.text(name).map_or_else(ids::password, str::to_owned);
         let positive = |name, default| u32::try_from(params.int_or(name, default)).unwrap_or(0);
         Self {
             int_id,
             ext_id: ext_id.to_owned(),
             name: params.first("name").unwrap_or_default().to_owned(),
-            parent: params
-                .text("parentMeetingID")
-                .filter(|_| is_breakout)
-                .map(str::to_owned),
+            parent: params.text("parentMeetingID").filter(|_| is_breakout).map(str::to_owned),
             is_breakout,
             attendee_pw: password("attendeePW"),
             moderator_pw: password("moderatorPW"),
             voice_bridge: params.text("voiceBridge").unwrap_or_default().to_owned(),
-            dial_number: params
-                .text("dialNumber")
-                .unwrap_or("613-555-1234")
-                .to_owned(),
+            dial_number: params.text("dialNumber").unwrap_or("613-555-1234").to_owned(),
             create_time_ms,
             start_time_ms: 0,
             max_users: positive("maxParticipants", 0),
             duration_min: positive("duration", 0),
             record: params.is_true("record"),
             logout_url: params.text("logoutURL").map(str::to_owned),
-            guest_policy: params
-                .text("guestPolicy")
-                .unwrap_or("ALWAYS_ACCEPT")
-                .to_owned(),
+            guest_policy: params.text("guestPolicy").unwrap_or("ALWAYS_ACCEPT").to_owned(),
             needs_http_session: !params.is_true("allowRequestsWithoutSession"),
             metadata: metadata(params),
             params: params.clone(),
@@ -223,12 +201,8 @@ impl Meeting {
     /// Whether one more user of this external id is too many. Only those who have joined count, each external id once, so
     /// that many who join at the same time all pass.
     pub(crate) fn is_full_for(&self, ext_user_id: &str, bot: bool) -> bool {
-        let joined: HashSet<&str> = self
-            .users
-            .values()
-            .filter(|user| user.is_joined() && !user.bot)
-            .map(|user| user.ext_id.as_str())
-            .collect();
+        let joined: HashSet<&str> =
+            self.users.values().filter(|user| user.is_joined() && !user.bot).map(|user| user.ext_id.as_str()).collect();
         let places = usize::try_from(self.max_users).unwrap_or(usize::MAX);
         0 < places && !bot && places <= joined.len() && !joined.contains(ext_user_id)
     }
@@ -277,13 +251,9 @@ impl Meeting {
 
     /// Whether one of the timers has run out: nobody joined, the last user left, or the duration is over.
     pub(crate) fn is_over(&self, now: Instant, pace: Pace) -> bool {
-        let past = |since: Instant, minutes: u32| {
-            0 < minutes && pace.minutes(minutes) <= now.duration_since(since)
-        };
+        let past = |since: Instant, minutes: u32| 0 < minutes && pace.minutes(minutes) <= now.duration_since(since);
         let unjoined = !self.has_user_joined() && past(self.created, self.expire_unjoined_min);
-        let left = self
-            .empty_since
-            .is_some_and(|since| past(since, self.expire_empty_min));
+        let left = self.empty_since.is_some_and(|since| past(since, self.expire_empty_min));
         unjoined || left || past(self.created, self.duration_min)
     }
 
@@ -303,16 +273,10 @@ impl Meeting {
 fn metadata(params: &Params) -> BTreeMap<String, String> {
     let valid = |key: &str| {
         key.starts_with(|first: char| first.is_ascii_alphabetic())
-            && key
-                .chars()
-                .all(|char| char.is_ascii_alphanumeric() || char == '-')
+            && key.chars().all(|char| char.is_ascii_alphanumeric() || char == '-')
     };
-    let keys = params
-        .iter()
-        .filter_map(|(name, value)| Some((name.strip_prefix("meta_")?, value)));
-    keys.filter(|(key, _)| valid(key))
-        .map(|(key, value)| (key.to_ascii_lowercase(), value.to_owned()))
-        .collect()
+    let keys = params.iter().filter_map(|(name, value)| Some((name.strip_prefix("meta_")?, value)));
+    keys.filter(|(key, _)| valid(key)).map(|(key, value)| (key.to_ascii_lowercase(), value.to_owned())).collect()
 }
 
 #[cfg(test)]
@@ -320,13 +284,7 @@ mod tests {
     use super::*;
 
     fn meeting(query: &str, now: Instant) -> Meeting {
-        Meeting::new(
-            "room",
-            &Params::parse(query),
-            Modules::default(),
-            now,
-            1_700_000_000_000,
-        )
+        Meeting::new("room", &Params::parse(query), Modules::default(), now, 1_700_000_000_000)
     }
 
     fn with_user(mut meeting: Meeting, ext_id: &str) -> Meeting {
@@ -361,22 +319,10 @@ mod tests {
         };
         for (name, meeting, real_minutes) in [
             ("nobody joined", meeting("", start), Some(5)),
-            (
-                "nobody joined, own limit",
-                meeting("meetingExpireIfNoUserJoinedInMinutes=2", start),
-                Some(2),
-            ),
+            ("nobody joined, own limit", meeting("meetingExpireIfNoUserJoinedInMinutes=2", start), Some(2)),
             ("the last user left", left(""), Some(60 + 1)),
-            (
-                "the last user left, own limit",
-                left("meetingExpireWhenLastUserLeftInMinutes=3"),
-                Some(60 + 3),
-            ),
-            (
-                "no limit for an empty meeting",
-                left("meetingExpireWhenLastUserLeftInMinutes=0"),
-                None,
-            ),
+            ("the last user left, own limit", left("meetingExpireWhenLastUserLeftInMinutes=3"), Some(60 + 3)),
+            ("no limit for an empty meeting", left("meetingExpireWhenLastUserLeftInMinutes=0"), None),
             ("the duration is over", stays("duration=7"), Some(7)),
             ("somebody is there", stays("duration=0"), None),
         ] {

@@ -21,21 +21,13 @@ impl Modules {
         let mut in_override = false;
         loop {
             match reader.read_event() {
-                Ok(Event::Start(element) | Event::Empty(element)) => {
-                    match element.name().as_ref() {
-                        "module" => {
-                            in_override = attribute(&element, "name").as_deref()
-                                == Some("clientSettingsOverride")
-                        }
-                        "document" => modules.documents.extend(document_name(&element)),
-                        _ => {}
-                    }
-                }
+                Ok(Event::Start(element) | Event::Empty(element)) => match element.name().as_ref() {
+                    "module" => in_override = attribute(&element, "name").as_deref() == Some("clientSettingsOverride"),
+                    "document" => modules.documents.extend(document_name(&element)),
+                    _ => {}
+                },
                 Ok(Event::CData(text)) if in_override => {
-                    modules
-                        .settings_override
-                        .get_or_insert_default()
-                        .push_str(&text.xml10_content());
+                    modules.settings_override.get_or_insert_default().push_str(&text.xml10_content());
                 }
                 Ok(Event::Eof) | Err(_) => return modules,
                 Ok(_) => {}
@@ -45,20 +37,15 @@ impl Modules {
 }
 
 fn document_name(element: &BytesStart<'_>) -> Option<String> {
-    attribute(element, "filename")
-        .or_else(|| attribute(element, "name"))
-        .or_else(|| {
-            let url = attribute(element, "url")?;
-            url.rsplit('/').next().map(str::to_owned)
-        })
+    attribute(element, "filename").or_else(|| attribute(element, "name")).or_else(|| {
+        let url = attribute(element, "url")?;
+        url.rsplit('/').next().map(str::to_owned)
+    })
 }
 
 fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
     let attribute = element.try_get_attribute(name).ok()??;
-    attribute
-        .normalized_value(XmlVersion::Implicit1_0)
-        .ok()
-        .map(|value| value.into_owned())
+    attribute.normalized_value(XmlVersion::Implicit1_0).ok().map(|value| value.into_owned())
 }
 
 #[cfg(test)]

@@ -8,13 +8,10 @@ pub(crate) struct Params(Vec<(String, String)>);
 impl Params {
     /// Parses a query or a form-urlencoded body.
     pub(crate) fn parse(encoded: &str) -> Self {
-        let pairs = encoded
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| {
-                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                (clean(&decode(name)), clean(&decode(value)))
-            });
+        let pairs = encoded.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (clean(&decode(name)), clean(&decode(value)))
+        });
         Self(pairs.collect())
     }
 
@@ -27,10 +24,8 @@ impl Params {
         let delimiter = format!("--{boundary}");
         let fields = body.split(delimiter.as_str()).skip(1).filter_map(|part| {
             let (head, value) = part.split_once("\r\n\r\n")?;
-            let disposition = head.lines().find(|line| {
-                line.to_ascii_lowercase()
-                    .starts_with("content-disposition:")
-            })?;
+            let disposition =
+                head.lines().find(|line| line.to_ascii_lowercase().starts_with("content-disposition:"))?;
             if parameter(disposition, "filename").is_some() {
                 return None;
             }
@@ -46,9 +41,7 @@ impl Params {
 
     /// The first value of a name, possibly empty.
     pub(crate) fn first(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value)
+        self.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
     /// The first value of a name, if it is not empty.
@@ -58,35 +51,27 @@ impl Params {
 
     /// As Java's `parseBoolean`, so `1` is false; absent is false.
     pub(crate) fn is_true(&self, name: &str) -> bool {
-        self.first(name)
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        self.first(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// As `is_true`, with a default for what is absent or empty.
     pub(crate) fn is_true_or(&self, name: &str, default: bool) -> bool {
-        self.text(name)
-            .map_or(default, |value| value.eq_ignore_ascii_case("true"))
+        self.text(name).map_or(default, |value| value.eq_ignore_ascii_case("true"))
     }
 
     /// As Java's `parseInt`, with a default for what does not parse.
     pub(crate) fn int_or(&self, name: &str, default: i32) -> i32 {
-        self.text(name)
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(default)
+        self.text(name).and_then(|value| value.parse().ok()).unwrap_or(default)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
 /// Whether bbb-web's validation takes this for a boolean.
 pub(crate) fn is_boolean(value: &str) -> bool {
-    ["true", "false", "0", "1", ""]
-        .iter()
-        .any(|word| value.eq_ignore_ascii_case(word))
+    ["true", "false", "0", "1", ""].iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
 /// Whether bbb-web's validation takes this for an integer.
@@ -122,10 +107,7 @@ fn decode(text: &str) -> String {
 
 fn hex_byte(digits: &[u8]) -> Option<u8> {
     let [high, low] = digits else { return None };
-    let (high, low) = (
-        char::from(*high).to_digit(16)?,
-        char::from(*low).to_digit(16)?,
-    );
+    let (high, low) = (char::from(*high).to_digit(16)?, char::from(*low).to_digit(16)?);
     u8::try_from(high * 16 + low).ok()
 }
 
@@ -133,9 +115,7 @@ fn hex_byte(digits: &[u8]) -> Option<u8> {
 fn parameter(header: &str, name: &str) -> Option<String> {
     header.split(';').skip(1).find_map(|item| {
         let (key, value) = item.trim().split_once('=')?;
-        key.trim()
-            .eq_ignore_ascii_case(name)
-            .then(|| value.trim().trim_matches('"').to_owned())
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
     })
 }
 
@@ -145,14 +125,8 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded_cleaned_and_the_first_wins() {
-        let params =
-            Params::parse("%20name=+a%00b%2Bc+&name=second&bad=%zz&flag=1&yes=TRUE&n=12x&empty");
-        for (name, expected) in [
-            ("name", Some("ab+c")),
-            ("bad", Some("%zz")),
-            ("empty", Some("")),
-            ("absent", None),
-        ] {
+        let params = Params::parse("%20name=+a%00b%2Bc+&name=second&bad=%zz&flag=1&yes=TRUE&n=12x&empty");
+        for (name, expected) in [("name", Some("ab+c")), ("bad", Some("%zz")), ("empty", Some("")), ("absent", None)] {
             assert_eq!(params.first(name), expected, "{name}");
         }
         assert!(!params.is_true("flag"), "Java reads 1 as false");

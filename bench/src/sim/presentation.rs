@@ -25,24 +25,17 @@ pub(crate) const DEFAULT_PDF: &str = "%PDF-1.4\n\
 /// Takes an upload as a stream and keeps only its size and SHA-256, in the log. The size is judged by `Content-Length`
 /// before anything is read, and what has none counts as too large, as it does with nginx and bbb-web.
 pub(crate) async fn upload(parts: &Parts, mut body: Body, entry: u64, shared: &Shared) -> Response {
-    let length = parts
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if !length.is_some_and(|length| 0 < length && length <= UPLOAD_BYTES_MAX) {
         let mut response = answer::page(StatusCode::PAYLOAD_TOO_LARGE);
-        response
-            .headers_mut()
-            .insert("x-file-too-large", HeaderValue::from_static("1"));
+        response.headers_mut().insert("x-file-too-large", HeaderValue::from_static("1"));
         return response;
     }
     let mut hash = digest::Context::new(&digest::SHA256);
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
-            shared
-                .log
-                .complete(entry, |received| received.body_bytes = bytes);
+            shared.log.complete(entry, |received| received.body_bytes = bytes);
             return answer::page(StatusCode::BAD_REQUEST);
         };
         if let Some(data) = frame.data_ref() {
@@ -66,37 +59,24 @@ pub(crate) fn page(path: &str, shared: &Shared) -> Response {
         return answer::page(StatusCode::NOT_FOUND);
     };
     let world = shared.world();
-    let meeting = world
-        .by_int_id(int_id)
-        .filter(|meeting| int_id == again && meeting.presentation_id == presentation);
+    let meeting = world.by_int_id(int_id).filter(|meeting| int_id == again && meeting.presentation_id == presentation);
     let (Some(meeting), Ok(number)) = (meeting, number.parse::<u32>()) else {
         return answer::page(StatusCode::NOT_FOUND);
     };
     let mut response = match kind {
-        "svg" | "thumbnail" => {
-            answer::text(StatusCode::OK, "image/svg+xml", drawing(meeting, number))
-        }
+        "svg" | "thumbnail" => answer::text(StatusCode::OK, "image/svg+xml", drawing(meeting, number)),
         "textfiles" => answer::text(StatusCode::OK, "text/plain", format!("Page {number}\n")),
         _ => return answer::page(StatusCode::NOT_FOUND),
     };
-    response
-        .headers_mut()
-        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 
 /// The absolute URL of a page, as it is told in GraphQL data.
 pub(crate) fn page_url(meeting: &Meeting, kind: &str, number: u32, shared: &Shared) -> String {
     let stock = || format!("{}/bigbluebutton/presentation", shared.config.server_url);
-    let base = shared
-        .config
-        .presentation_base_url
-        .clone()
-        .unwrap_or_else(stock);
-    format!(
-        "{base}/{0}/{0}/{1}/{kind}/{number}",
-        meeting.int_id, meeting.presentation_id
-    )
+    let base = shared.config.presentation_base_url.clone().unwrap_or_else(stock);
+    format!("{base}/{0}/{0}/{1}/{kind}/{number}", meeting.int_id, meeting.presentation_id)
 }
 
 fn drawing(meeting: &Meeting, number: u32) -> String {

@@ -9,14 +9,9 @@ use super::meeting::{Meeting, User};
 use super::{Config, Shared, answer, session};
 
 pub(crate) fn query(name: &str, parts: &Parts, shared: &Shared) -> Response {
-    let token = parts
-        .headers
-        .get("x-session-token")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let token = parts.headers.get("x-session-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let world = shared.world();
-    let Some((meeting, user)) = world.authorize(token, &session::http_sessions(&parts.headers))
-    else {
+    let Some((meeting, user)) = world.authorize(token, &session::http_sessions(&parts.headers)) else {
         return answer::page(StatusCode::UNAUTHORIZED);
     };
     match name {
@@ -76,13 +71,8 @@ fn settings(config: &Config) -> Value {
 }
 
 fn user_metadata(user: &User) -> Vec<Value> {
-    let userdata = user
-        .params
-        .iter()
-        .filter_map(|(name, value)| Some((name.strip_prefix("userdata-")?, value)));
-    userdata
-        .map(|(name, value)| json!({ "parameter": name, "value": value }))
-        .collect()
+    let userdata = user.params.iter().filter_map(|(name, value)| Some((name.strip_prefix("userdata-")?, value)));
+    userdata.map(|(name, value)| json!({ "parameter": name, "value": value })).collect()
 }
 
 /// The server's URL with the scheme of WebSockets.

@@ -34,11 +34,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     connections.shutdown().await;
 }
 
-async fn accept<A>(
-    accepted: io::Result<(TcpStream, A)>,
-    shared: &Arc<Shared>,
-    connections: &mut JoinSet<()>,
-) {
+async fn accept<A>(accepted: io::Result<(TcpStream, A)>, shared: &Arc<Shared>, connections: &mut JoinSet<()>) {
     match accepted {
         Ok(_) if shared.faults.is_down() => {}
         Ok((stream, _)) => {
@@ -57,11 +53,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         let shared = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(handle(request, shared).await) }
     });
-    let mut serving = pin!(
-        http1::Builder::new()
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades()
-    );
+    let mut serving = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades());
     tokio::select! {
         // How a connection ended is for its other side to judge.
         _ = &mut serving => {}
@@ -79,9 +71,7 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Response {
             api::call("", parts, body, entry, &shared).await
         }
         "/bigbluebutton/rtt-check" => answer::text(StatusCode::OK, "text/plain", Body::empty()),
-        "/default.pdf" => {
-            answer::text(StatusCode::OK, "application/pdf", presentation::DEFAULT_PDF)
-        }
+        "/default.pdf" => answer::text(StatusCode::OK, "application/pdf", presentation::DEFAULT_PDF),
         "/graphql" => sockets::graphql(&mut parts, shared).await,
         "/bbb-webrtc-sfu" => sockets::sfu(&mut parts, shared).await,
         "/ws" => sockets::sip(&mut parts, shared).await,
@@ -90,13 +80,7 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Response {
     }
 }
 
-async fn by_prefix(
-    path: &str,
-    mut parts: Parts,
-    body: Body,
-    entry: u64,
-    shared: Arc<Shared>,
-) -> Response {
+async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared: Arc<Shared>) -> Response {
     if let Some(call) = path.strip_prefix("/bigbluebutton/api/") {
         return api::call(call, parts, body, entry, &shared).await;
     }

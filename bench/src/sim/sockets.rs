@@ -39,9 +39,7 @@ pub(crate) async fn graphql(parts: &mut Parts, shared: Arc<Shared>) -> Response 
         Ok(upgrade) => upgrade.protocols(["graphql-transport-ws"]),
         Err(refusal) => return refusal,
     };
-    let upgrade = upgrade
-        .max_message_size(GRAPHQL_MESSAGE_BYTES_MAX)
-        .max_frame_size(GRAPHQL_MESSAGE_BYTES_MAX);
+    let upgrade = upgrade.max_message_size(GRAPHQL_MESSAGE_BYTES_MAX).max_frame_size(GRAPHQL_MESSAGE_BYTES_MAX);
     let seen = seen(parts, &shared);
     let http_sessions = session::http_sessions(&parts.headers);
     let mut lifeline = Lifeline::new(&shared);
@@ -57,45 +55,18 @@ pub(crate) async fn graphql(parts: &mut Parts, shared: Arc<Shared>) -> Response 
 /// `/bbb-webrtc-sfu`: small messages, pings from the server.
 pub(crate) async fn sfu(parts: &mut Parts, shared: Arc<Shared>) -> Response {
     let ping = shared.pace.scale(SFU_PING_INTERVAL);
-    echoing(
-        parts,
-        shared,
-        Kind {
-            message_bytes_max: SFU_MESSAGE_BYTES_MAX,
-            ping: Some(ping),
-            protocol: None,
-        },
-    )
-    .await
+    echoing(parts, shared, Kind { message_bytes_max: SFU_MESSAGE_BYTES_MAX, ping: Some(ping), protocol: None }).await
 }
 
 /// `/ws`: SIP over WebSocket.
 pub(crate) async fn sip(parts: &mut Parts, shared: Arc<Shared>) -> Response {
-    echoing(
-        parts,
-        shared,
-        Kind {
-            message_bytes_max: 1 << 20,
-            ping: None,
-            protocol: Some("sip"),
-        },
-    )
-    .await
+    echoing(parts, shared, Kind { message_bytes_max: 1 << 20, ping: None, protocol: Some("sip") }).await
 }
 
 /// `/pad/*`: pages of etherpad, and its socket.
 pub(crate) async fn pad(parts: &mut Parts, shared: Arc<Shared>) -> Response {
     if parts.headers.contains_key("sec-websocket-key") {
-        return echoing(
-            parts,
-            shared,
-            Kind {
-                message_bytes_max: 1 << 20,
-                ping: None,
-                protocol: None,
-            },
-        )
-        .await;
+        return echoing(parts, shared, Kind { message_bytes_max: 1 << 20, ping: None, protocol: None }).await;
     }
     match authorize(parts, &shared) {
         Some((_, seen)) => answer::json(&json!({ "id": "echo", "seen": seen })),
@@ -118,9 +89,7 @@ async fn echoing(parts: &mut Parts, shared: Arc<Shared>, kind: Kind) -> Response
         Ok(upgrade) => upgrade.protocols(kind.protocol),
         Err(refusal) => return refusal,
     };
-    let upgrade = upgrade
-        .max_message_size(kind.message_bytes_max)
-        .max_frame_size(kind.message_bytes_max);
+    let upgrade = upgrade.max_message_size(kind.message_bytes_max).max_frame_size(kind.message_bytes_max);
     let mut lifeline = Lifeline::new(&shared);
     upgrade.on_upgrade(async move |socket| {
         tokio::select! {
@@ -145,12 +114,7 @@ fn authorize(parts: &Parts, shared: &Shared) -> Option<(watch::Receiver<()>, Val
 
 /// What the request looked like, without the values of cookies.
 fn seen(parts: &Parts, shared: &Shared) -> Value {
-    let header = |name: &str| {
-        parts
-            .headers
-            .get(name)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()))
-    };
+    let header = |name: &str| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
     json!({
         "server": shared.config.server_url,
         "path": parts.uri.path(),
@@ -164,9 +128,7 @@ fn seen(parts: &Parts, shared: &Shared) -> Value {
 }
 
 async fn upgrade(parts: &mut Parts) -> Result<WebSocketUpgrade, Response> {
-    WebSocketUpgrade::from_request_parts(parts, &())
-        .await
-        .map_err(IntoResponse::into_response)
+    WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(IntoResponse::into_response)
 }
 
 /// Whether the host of `Origin` is that of `Host`; ports are not compared, as nginx takes them off. Callers that are no
@@ -175,15 +137,10 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else {
         return true;
     };
-    let origin = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.split_once("://"));
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     match (origin, host) {
-        (Some((_, origin)), Some(host)) => {
-            without_port(origin).eq_ignore_ascii_case(without_port(host))
-        }
+        (Some((_, origin)), Some(host)) => without_port(origin).eq_ignore_ascii_case(without_port(host)),
         _ => false,
     }
 }
@@ -221,10 +178,7 @@ impl Lifeline {
 
 /// Closes from this side. The other side may be gone already, which makes no difference.
 async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
-    let frame = CloseFrame {
-        code,
-        reason: reason.into(),
-    };
+    let frame = CloseFrame { code, reason: reason.into() };
     if socket.send(Message::Close(Some(frame))).await.is_ok() {
         tokio::time::sleep(CLOSE_LINGER).await;
     }

@@ -67,9 +67,7 @@ impl World {
         if given.chars().count() < 2 {
             return None;
         }
-        self.with_prefix(given)
-            .or_else(|| self.with_prefix(&ids::meeting_hash(given)))
-            .map(str::to_owned)
+        self.with_prefix(given).or_else(|| self.with_prefix(&ids::meeting_hash(given))).map(str::to_owned)
     }
 
     fn with_prefix(&self, prefix: &str) -> Option<&str> {
@@ -90,18 +88,11 @@ impl World {
         wall_ms: u64,
     ) -> Created<'_> {
         let hash = ids::meeting_hash(ext_id);
-        let prefix = if params.is_true("isBreakout") {
-            ext_id
-        } else {
-            &hash
-        };
+        let prefix = if params.is_true("isBreakout") { ext_id } else { &hash };
         if let Some(existing) = self.with_prefix(prefix).map(str::to_owned) {
             let existing = &self.meetings[&existing];
             let given = (params.text("attendeePW"), params.text("moderatorPW"));
-            let stored = (
-                Some(existing.attendee_pw.as_str()),
-                Some(existing.moderator_pw.as_str()),
-            );
+            let stored = (Some(existing.attendee_pw.as_str()), Some(existing.moderator_pw.as_str()));
             return match given == (None, None) || given == stored {
                 true => Created::Existing(existing),
                 false => Created::IdNotUnique,
@@ -119,11 +110,7 @@ impl World {
         self.last_create_ms = wall_ms.max(self.last_create_ms + 1);
         let mut meeting = Meeting::new(ext_id, params, modules, now, self.last_create_ms);
         meeting.voice_bridge = voice_bridge;
-        Created::New(
-            self.meetings
-                .entry(meeting.int_id.clone())
-                .or_insert(meeting),
-        )
+        Created::New(self.meetings.entry(meeting.int_id.clone()).or_insert(meeting))
     }
 
     /// A bridge that no meeting has; after many tries any bridge, as there are only 90,000.
@@ -165,28 +152,14 @@ impl World {
 
     /// Gives a user of a meeting one more session. The HTTP session is one of `known`, if the server knows any of them, else
     /// a new one. Returns session token, HTTP session and whether that is new.
-    pub(crate) fn open_session(
-        &mut self,
-        meeting: &str,
-        user: &str,
-        known: &[String],
-    ) -> (String, String, bool) {
+    pub(crate) fn open_session(&mut self, meeting: &str, user: &str, known: &[String]) -> (String, String, bool) {
         let token = ids::session_token();
-        let found = known
-            .iter()
-            .find(|id| self.http_sessions.contains_key(*id))
-            .cloned();
+        let found = known.iter().find(|id| self.http_sessions.contains_key(*id)).cloned();
         let is_new = found.is_none();
         let http_session = found.unwrap_or_else(ids::http_session);
-        self.http_sessions
-            .entry(http_session.clone())
-            .or_default()
-            .insert(token.clone());
-        let session = Session {
-            meeting: meeting.to_owned(),
-            user: user.to_owned(),
-            http_session: http_session.clone(),
-        };
+        self.http_sessions.entry(http_session.clone()).or_default().insert(token.clone());
+        let session =
+            Session { meeting: meeting.to_owned(), user: user.to_owned(), http_session: http_session.clone() };
         self.sessions.insert(token.clone(), session);
         if let Some(meeting) = self.meetings.get_mut(meeting) {
             meeting.tokens.push(token.clone());
@@ -222,26 +195,15 @@ impl World {
     }
 
     /// The meeting and user of a token, if one of these HTTP sessions carries it, or the meeting does not ask for that.
-    pub(crate) fn authorize(
-        &self,
-        token: &str,
-        http_sessions: &[String],
-    ) -> Option<(&Meeting, &User)> {
+    pub(crate) fn authorize(&self, token: &str, http_sessions: &[String]) -> Option<(&Meeting, &User)> {
         let (meeting, user) = self.session(token)?;
-        let carries = |id: &String| {
-            self.http_sessions
-                .get(id)
-                .is_some_and(|tokens| tokens.contains(token))
-        };
-        (!meeting.needs_http_session || http_sessions.iter().any(carries))
-            .then_some((meeting, user))
+        let carries = |id: &String| self.http_sessions.get(id).is_some_and(|tokens| tokens.contains(token));
+        (!meeting.needs_http_session || http_sessions.iter().any(carries)).then_some((meeting, user))
     }
 
     /// Whoever has this internal user id, in whichever meeting.
     pub(crate) fn user_anywhere(&self, int_user_id: &str) -> Option<(&Meeting, &User)> {
-        self.meetings
-            .values()
-            .find_map(|meeting| Some((meeting, meeting.users.get(int_user_id)?)))
+        self.meetings.values().find_map(|meeting| Some((meeting, meeting.users.get(int_user_id)?)))
     }
 
     pub(crate) fn meeting_mut(&mut self, int_id: &str) -> Option<&mut Meeting> {

@@ -21,11 +21,7 @@ pub(super) fn create(call: &Call, shared: &Shared) -> Response {
     let Some(ext_id) = call.params.text("meetingID") else {
         return answer::exception();
     };
-    let modules = if XML.contains(&call.mime.as_str()) {
-        Modules::parse(&call.body)
-    } else {
-        Modules::default()
-    };
+    let modules = if XML.contains(&call.mime.as_str()) { Modules::parse(&call.body) } else { Modules::default() };
     let mut world = shared.world();
     if call.params.is_true("isBreakout") {
         match call.params.text("parentMeetingID") {
@@ -38,9 +34,7 @@ pub(super) fn create(call: &Call, shared: &Shared) -> Response {
     }
     match world.create(ext_id, &call.params, modules, Instant::now(), wall_ms()) {
         Created::New(meeting) => created(meeting, "", ""),
-        Created::Existing(meeting) => {
-            created(meeting, errors::DUPLICATE.key, errors::DUPLICATE.message)
-        }
+        Created::Existing(meeting) => created(meeting, errors::DUPLICATE.key, errors::DUPLICATE.message),
         Created::IdNotUnique => answer::failed(&errors::ID_NOT_UNIQUE),
         Created::VoiceBridgeTaken => voice_bridge_taken(),
     }
@@ -53,42 +47,15 @@ fn rules(params: &Params) -> Vec<Violation> {
             violations.push(violation);
         }
     };
-    let is_wrong_password = |name| {
-        params
-            .text(name)
-            .is_some_and(|value| !(2..=64).contains(&value.chars().count()))
-    };
+    let is_wrong_password = |name| params.text(name).is_some_and(|value| !(2..=64).contains(&value.chars().count()));
     check(params.first("meetingID").is_none(), errors::ID_MISSING);
     check(params.first("name").is_none(), errors::NAME_MISSING);
     check(params.first("name") == Some(""), errors::NAME_EMPTY);
-    check(
-        params
-            .text("name")
-            .is_some_and(|name| !(2..=256).contains(&name.chars().count())),
-        errors::NAME_SIZE,
-    );
-    check(
-        is_wrong_password("attendeePW") || is_wrong_password("moderatorPW"),
-        errors::PASSWORD_SIZE,
-    );
-    check(
-        params
-            .text("voiceBridge")
-            .is_some_and(|value| !is_integral(value)),
-        errors::VOICE_BRIDGE,
-    );
-    check(
-        params
-            .first("record")
-            .is_some_and(|value| !is_boolean(value)),
-        errors::RECORD,
-    );
-    check(
-        params
-            .first("isBreakout")
-            .is_some_and(|value| !is_boolean(value)),
-        errors::BREAKOUT,
-    );
+    check(params.text("name").is_some_and(|name| !(2..=256).contains(&name.chars().count())), errors::NAME_SIZE);
+    check(is_wrong_password("attendeePW") || is_wrong_password("moderatorPW"), errors::PASSWORD_SIZE);
+    check(params.text("voiceBridge").is_some_and(|value| !is_integral(value)), errors::VOICE_BRIDGE);
+    check(params.first("record").is_some_and(|value| !is_boolean(value)), errors::RECORD);
+    check(params.first("isBreakout").is_some_and(|value| !is_boolean(value)), errors::BREAKOUT);
     violations
 }
 
@@ -96,10 +63,7 @@ fn created(meeting: &Meeting, key: &str, message: &str) -> Response {
     let mut xml = Xml::success();
     xml.leaf("meetingID", &meeting.ext_id);
     xml.leaf("internalMeetingID", &meeting.int_id);
-    xml.leaf(
-        "parentMeetingID",
-        meeting.parent.as_deref().unwrap_or("bbb-none"),
-    );
+    xml.leaf("parentMeetingID", meeting.parent.as_deref().unwrap_or("bbb-none"));
     xml.leaf("attendeePW", &meeting.attendee_pw);
     xml.leaf("moderatorPW", &meeting.moderator_pw);
     xml.leaf("createTime", meeting.create_time_ms);

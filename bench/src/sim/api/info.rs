@@ -16,10 +16,7 @@ pub(super) fn is_meeting_running(call: &Call, shared: &Shared) -> Response {
         return answer::exception();
     };
     let mut xml = Xml::success();
-    xml.leaf(
-        "running",
-        shared.world().find(id).is_some_and(Meeting::is_running),
-    );
+    xml.leaf("running", shared.world().find(id).is_some_and(Meeting::is_running));
     xml.into_response()
 }
 
@@ -31,11 +28,7 @@ pub(super) fn meeting_info(call: &Call, shared: &Shared) -> Response {
     let Some(meeting) = world.find(call.meeting_id()) else {
         return answer::failed(&errors::NOT_FOUND);
     };
-    let breakouts: Vec<&str> = world
-        .meetings()
-        .filter(|other| is_breakout_of(other, meeting))
-        .map(int_id)
-        .collect();
+    let breakouts: Vec<&str> = world.meetings().filter(|other| is_breakout_of(other, meeting)).map(int_id).collect();
     let mut xml = Xml::success();
     describe(&mut xml, meeting, true, &breakouts);
     xml.into_response()
@@ -48,20 +41,11 @@ pub(super) fn meetings(call: &Call, shared: &Shared) -> Response {
     }
     let world = shared.world();
     let mut xml = Xml::success();
-    let breakouts: Vec<&Meeting> = world
-        .meetings()
-        .filter(|meeting| meeting.is_breakout)
-        .collect();
+    let breakouts: Vec<&Meeting> = world.meetings().filter(|meeting| meeting.is_breakout).collect();
     xml.nest("meetings", |xml| {
         for meeting in world.meetings() {
-            let own = breakouts
-                .iter()
-                .copied()
-                .filter(|other| is_breakout_of(other, meeting))
-                .map(int_id);
-            xml.nest("meeting", |xml| {
-                describe(xml, meeting, false, &own.collect::<Vec<_>>())
-            });
+            let own = breakouts.iter().copied().filter(|other| is_breakout_of(other, meeting)).map(int_id);
+            xml.nest("meeting", |xml| describe(xml, meeting, false, &own.collect::<Vec<_>>()));
         }
     });
     if world.meetings().next().is_none() {
@@ -97,19 +81,12 @@ fn int_id(meeting: &Meeting) -> &str {
 }
 
 fn is_breakout_of(other: &Meeting, parent: &Meeting) -> bool {
-    other
-        .parent
-        .as_ref()
-        .is_some_and(|id| *id == parent.ext_id || *id == parent.int_id)
+    other.parent.as_ref().is_some_and(|id| *id == parent.ext_id || *id == parent.int_id)
 }
 
 fn describe(xml: &mut Xml, meeting: &Meeting, online_only: bool, breakouts: &[&str]) {
     let is_listed = |user: &&User| {
-        if online_only {
-            user.is_online()
-        } else {
-            user.is_joined()
-        }
+        if online_only { user.is_online() } else { user.is_joined() }
     };
     let users: Vec<&User> = meeting.users.values().filter(is_listed).collect();
     xml.leaf("meetingName", &meeting.name);
@@ -133,22 +110,9 @@ fn describe(xml: &mut Xml, meeting: &Meeting, online_only: bool, breakouts: &[&s
         xml.leaf(count, 0);
     }
     xml.leaf("maxUsers", meeting.max_users);
-    xml.leaf(
-        "moderatorCount",
-        users
-            .iter()
-            .filter(|user| user.role == Role::Moderator)
-            .count(),
-    );
-    xml.nest("attendees", |xml| {
-        users.iter().for_each(|user| attendee(xml, user))
-    });
-    xml.nest("metadata", |xml| {
-        meeting
-            .metadata
-            .iter()
-            .for_each(|(key, value)| xml.leaf(key, value))
-    });
+    xml.leaf("moderatorCount", users.iter().filter(|user| user.role == Role::Moderator).count());
+    xml.nest("attendees", |xml| users.iter().for_each(|user| attendee(xml, user)));
+    xml.nest("metadata", |xml| meeting.metadata.iter().for_each(|(key, value)| xml.leaf(key, value)));
     xml.leaf("isBreakout", meeting.is_breakout);
     if let Some(parent) = &meeting.parent {
         xml.leaf("parentMeetingID", parent);
@@ -156,18 +120,14 @@ fn describe(xml: &mut Xml, meeting: &Meeting, online_only: bool, breakouts: &[&s
         xml.leaf("freeJoin", meeting.params.is_true("freeJoin"));
     }
     if !breakouts.is_empty() {
-        xml.nest("breakoutRooms", |xml| {
-            breakouts.iter().for_each(|id| xml.leaf("breakout", id))
-        });
+        xml.nest("breakoutRooms", |xml| breakouts.iter().for_each(|id| xml.leaf("breakout", id)));
     }
 }
 
 fn attendee(xml: &mut Xml, user: &User) {
     let is_name = |name: &str| {
         name.starts_with(|first: char| first.is_ascii_alphabetic())
-            && name
-                .chars()
-                .all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char))
+            && name.chars().all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char))
     };
     xml.nest("attendee", |xml| {
         xml.leaf("userID", &user.ext_id);

@@ -26,17 +26,10 @@ pub(super) fn join(call: &Call, shared: &Shared) -> Response {
         }
         return enter(call, shared, &mut world, &meeting, &user);
     }
-    let (Some(meeting), Some(full_name)) = (
-        world.find_mut(call.meeting_id()),
-        call.params.first("fullName"),
-    ) else {
+    let (Some(meeting), Some(full_name)) = (world.find_mut(call.meeting_id()), call.params.first("fullName")) else {
         return answer::exception();
     };
-    if call
-        .params
-        .text("createTime")
-        .is_some_and(|time| time != meeting.create_time_ms.to_string())
-    {
+    if call.params.text("createTime").is_some_and(|time| time != meeting.create_time_ms.to_string()) {
         return refuse(call, shared, &errors::CREATE_TIME);
     }
     let role = match role(&call.params, meeting) {
@@ -49,11 +42,7 @@ pub(super) fn join(call: &Call, shared: &Shared) -> Response {
     if meeting.is_full_for(&ext_id, bot) {
         return refuse(call, shared, &errors::FULL);
     }
-    let guest_status = meeting.guest_status(
-        role,
-        call.params.is_true("guest"),
-        call.params.is_true("auth"),
-    );
+    let guest_status = meeting.guest_status(role, call.params.is_true("guest"), call.params.is_true("auth"));
     let user = User {
         int_id: int_id.clone(),
         ext_id,
@@ -81,28 +70,12 @@ fn rules(params: &Params, world: &World) -> Vec<Violation> {
     check(meeting.is_none(), errors::JOIN_UNKNOWN);
     check(meeting.is_none(), errors::JOIN_ENDED);
     check(params.first("fullName") == Some(""), errors::FULL_NAME);
-    check(
-        params
-            .first("guest")
-            .is_some_and(|value| !is_boolean(value)),
-        errors::GUEST,
-    );
-    check(
-        params.first("auth").is_some_and(|value| !is_boolean(value)),
-        errors::AUTH,
-    );
-    check(
-        params
-            .text("createTime")
-            .is_some_and(|value| !is_integral(value)),
-        errors::INTEGRAL,
-    );
+    check(params.first("guest").is_some_and(|value| !is_boolean(value)), errors::GUEST);
+    check(params.first("auth").is_some_and(|value| !is_boolean(value)), errors::AUTH);
+    check(params.text("createTime").is_some_and(|value| !is_integral(value)), errors::INTEGRAL);
     let role_given = params.text("role").and_then(Role::parse).is_some();
     if let (Some(meeting), Some(password), false) = (meeting, params.text("password"), role_given) {
-        check(
-            password != meeting.moderator_pw && password != meeting.attendee_pw,
-            errors::PASSWORD_WRONG,
-        );
+        check(password != meeting.moderator_pw && password != meeting.attendee_pw, errors::PASSWORD_WRONG);
     }
     violations
 }
@@ -128,12 +101,8 @@ fn existing_user(params: &Params, world: &World) -> Option<(String, User)> {
 
 /// Opens a session for a registered user. One whom the guest policy denies is turned away only after that.
 fn enter(call: &Call, shared: &Shared, world: &mut World, meeting: &str, user: &User) -> Response {
-    let (token, http_session, is_new) =
-        world.open_session(meeting, &user.int_id, &call.http_sessions);
-    let url = format!(
-        "{}/html5client/?sessionToken={token}",
-        shared.config.server_url
-    );
+    let (token, http_session, is_new) = world.open_session(meeting, &user.int_id, &call.http_sessions);
+    let url = format!("{}/html5client/?sessionToken={token}", shared.config.server_url);
     let mut response = if user.guest_status == GuestStatus::Deny {
         refuse(call, shared, &errors::GUEST_DENIED)
     } else if wants_redirect(call) {
@@ -159,11 +128,7 @@ fn enter(call: &Call, shared: &Shared, world: &mut World, meeting: &str, user: &
 
 /// A refusal after validation, which honours `redirect=false`.
 fn refuse(call: &Call, shared: &Shared, violation: &Violation) -> Response {
-    if wants_redirect(call) {
-        redirect_with_errors(call, shared, violation)
-    } else {
-        answer::failed(violation)
-    }
+    if wants_redirect(call) { redirect_with_errors(call, shared, violation) } else { answer::failed(violation) }
 }
 
 fn wants_redirect(call: &Call) -> bool {
@@ -171,15 +136,9 @@ fn wants_redirect(call: &Call) -> bool {
 }
 
 fn redirect_with_errors(call: &Call, shared: &Shared, violation: &Violation) -> Response {
-    let target = call
-        .params
-        .text("errorRedirectUrl")
-        .or_else(|| call.params.text("logoutURL"));
+    let target = call.params.text("errorRedirectUrl").or_else(|| call.params.text("logoutURL"));
     let target = target.unwrap_or(&shared.config.server_url);
     let separator = if target.contains('?') { '&' } else { '?' };
     let errors = json!([{ "key": violation.key, "message": violation.message }]).to_string();
-    answer::redirect(
-        StatusCode::FOUND,
-        &format!("{target}{separator}errors={}", encode_value(&errors)),
-    )
+    answer::redirect(StatusCode::FOUND, &format!("{target}{separator}errors={}", encode_value(&errors)))
 }

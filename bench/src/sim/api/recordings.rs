@@ -14,10 +14,7 @@ pub(super) fn list(call: &Call, shared: &Shared) -> Response {
     }
     let mut xml = Xml::success();
     xml.nest("recordings", |_| {});
-    xml.message(
-        "noRecordings",
-        "There are no recordings for the meeting(s).",
-    );
+    xml.message("noRecordings", "There are no recordings for the meeting(s).");
     xml.into_response()
 }
 
@@ -37,17 +34,12 @@ pub(super) fn change(call: &Call, shared: &Shared) -> Response {
 
 pub(super) fn text_tracks(call: &Call, shared: &Shared) -> Response {
     let record_id = call.params.text("recordID");
-    let checked = given(call)
-        .and_then(|()| record_id.ok_or(errors::RECORD_ID))
-        .and_then(|record_id| {
-            fits(call, shared)?;
-            Ok(record_id)
-        });
+    let checked = given(call).and_then(|()| record_id.ok_or(errors::RECORD_ID)).and_then(|record_id| {
+        fits(call, shared)?;
+        Ok(record_id)
+    });
     let (key, message) = match checked {
-        Ok(record_id) => (
-            "noRecordings",
-            format!("No recording found for {record_id}"),
-        ),
+        Ok(record_id) => ("noRecordings", format!("No recording found for {record_id}")),
         Err(violation) => (violation.key, violation.message.to_owned()),
     };
     let response = json!({ "returncode": "FAILED", "messageKey": key, "message": message });
@@ -55,14 +47,10 @@ pub(super) fn text_tracks(call: &Call, shared: &Shared) -> Response {
 }
 
 fn given(call: &Call) -> Result<(), Violation> {
-    call.params
-        .text("checksum")
-        .map(|_| ())
-        .ok_or(errors::RECORDINGS_CHECKSUM)
+    call.params.text("checksum").map(|_| ()).ok_or(errors::RECORDINGS_CHECKSUM)
 }
 
 fn fits(call: &Call, shared: &Shared) -> Result<(), Violation> {
     let given = call.params.first("checksum");
-    checksum::check(&call.name, &call.query, given, &shared.config.secret)
-        .map_err(|_| errors::RECORDINGS_CHECKSUM)
+    checksum::check(&call.name, &call.query, given, &shared.config.secret).map_err(|_| errors::RECORDINGS_CHECKSUM)
 }

@@ -23,12 +23,7 @@ pub(super) fn stuns(call: &Call, shared: &Shared) -> Response {
         }));
     };
     let server = &shared.config.server_url;
-    let host = server
-        .split_once("://")
-        .map_or(server.as_str(), |(_, host)| host)
-        .split(':')
-        .next()
-        .unwrap_or_default();
+    let host = server.split_once("://").map_or(server.as_str(), |(_, host)| host).split(':').next().unwrap_or_default();
     let username = format!("{}:{}", wall_ms() / 1000 + TURN_TTL_SECONDS, user.int_id);
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, b"turn secret");
     let turn = json!({
@@ -83,17 +78,12 @@ fn signed_join(call: &Call, meeting: &Meeting, user: &User, shared: &Shared) -> 
     ] {
         query.push_str(&format!("&{name}={}", encode_value(value)));
     }
-    let passed_on = |name: &str| {
-        matches!(name, "sessionName" | "enforceLayout") || name.starts_with("userdata-")
-    };
+    let passed_on = |name: &str| matches!(name, "sessionName" | "enforceLayout") || name.starts_with("userdata-");
     for (name, value) in call.params.iter().filter(|(name, _)| passed_on(name)) {
         query.push_str(&format!("&{}={}", encode_value(name), encode_value(value)));
     }
     let checksum = sign::checksum("join", &query, &shared.config.secret, Algorithm::Sha1);
-    format!(
-        "{}/bigbluebutton/api/join?{query}&checksum={checksum}",
-        shared.config.server_url
-    )
+    format!("{}/bigbluebutton/api/join?{query}&checksum={checksum}", shared.config.server_url)
 }
 
 fn token(call: &Call) -> &str {

@@ -16,10 +16,7 @@ pub(super) fn end(call: &Call, shared: &Shared) -> Response {
         return answer::failed(&violation);
     }
     let mut world = shared.world();
-    let Some(int_id) = world
-        .find(call.meeting_id())
-        .map(|meeting| meeting.int_id.clone())
-    else {
+    let Some(int_id) = world.find(call.meeting_id()).map(|meeting| meeting.int_id.clone()) else {
         return answer::failed(&errors::NOT_FOUND);
     };
     world.end(&int_id);
@@ -47,10 +44,7 @@ pub(super) fn insert_document(call: &Call, shared: &Shared) -> Response {
         xml.leaf("message", format!("Meeting with id [{id}] not found."));
         return xml.into_response();
     };
-    meeting
-        .modules
-        .documents
-        .extend(Modules::parse(&call.body).documents);
+    meeting.modules.documents.extend(Modules::parse(&call.body).documents);
     let mut xml = Xml::success();
     xml.leaf("message", "Presentation is being uploaded");
     xml.into_response()
@@ -59,10 +53,7 @@ pub(super) fn insert_document(call: &Call, shared: &Shared) -> Response {
 pub(super) fn send_chat_message(call: &Call, shared: &Shared) -> Response {
     let rules = |params: &Params| {
         let mut violations = id_rules(params);
-        match params
-            .first("message")
-            .map(|message| message.chars().count())
-        {
+        match params.first("message").map(|message| message.chars().count()) {
             None => violations.push(errors::MESSAGE_MISSING),
             Some(1..=500) => {}
             Some(_) => violations.push(errors::MESSAGE_SIZE),

@@ -16,19 +16,8 @@ pub(super) fn version(call: &Call, shared: &Shared) -> Response {
     let fields = [
         ("version", "2.0".to_owned()),
         ("apiVersion", "2.0".to_owned()),
-        (
-            "bbbVersion",
-            if shared.config.reveals_version {
-                BBB_VERSION
-            } else {
-                ""
-            }
-            .to_owned(),
-        ),
-        (
-            "graphqlWebsocketUrl",
-            format!("{}/graphql", rest::websocket_base(server)),
-        ),
+        ("bbbVersion", if shared.config.reveals_version { BBB_VERSION } else { "" }.to_owned()),
+        ("graphqlWebsocketUrl", format!("{}/graphql", rest::websocket_base(server))),
         ("graphqlApiUrl", format!("{server}/api/rest")),
         ("html5PluginSdkVersion", PLUGIN_SDK_VERSION.to_owned()),
     ];

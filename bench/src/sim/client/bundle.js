@@ -90,7 +90,7 @@
 
   function showEcho(id, seen) {
     const rows = [
-      ['server', seen.server], ['path', seen.path], ['host', seen.host], ['origin', seen.origin],
+      ['server', (seen.server || '').replace(/^https?:\/\//, '')], ['path', seen.path], ['host', seen.host], ['origin', seen.origin],
       ['forwarded for', seen.xForwardedFor], ['cookies', (seen.cookies || []).join(', ')],
       ['meeting', seen.meetingID], ['user', seen.user],
     ];

@@ -11,16 +11,9 @@ use tokio::time::Instant;
 use super::close;
 
 /// Serves until either side closes or the meeting ends.
-pub(super) async fn run(
-    mut socket: WebSocket,
-    seen: Value,
-    ping: Option<Duration>,
-    mut ended: watch::Receiver<()>,
-) {
+pub(super) async fn run(mut socket: WebSocket, seen: Value, ping: Option<Duration>, mut ended: watch::Receiver<()>) {
     // Without pings, a period that no socket lives to see.
-    let period = ping
-        .unwrap_or(Duration::from_secs(365 * 86_400))
-        .max(Duration::from_millis(1));
+    let period = ping.unwrap_or(Duration::from_secs(365 * 86_400)).max(Duration::from_millis(1));
     let mut pings = tokio::time::interval_at(Instant::now() + period, period);
     loop {
         let answer = tokio::select! {

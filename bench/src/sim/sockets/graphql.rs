@@ -22,19 +22,8 @@ const NOT_INITIALISED: Closing = (4401, "Unauthorized");
 const INITIALISED_TWICE: Closing = (4429, "Too many initialisation requests");
 
 /// Serves until either side closes or the meeting ends.
-pub(super) async fn run(
-    mut socket: WebSocket,
-    shared: Arc<Shared>,
-    seen: Value,
-    http_sessions: Vec<String>,
-) {
-    let mut link = Link {
-        shared,
-        seen,
-        http_sessions,
-        member: None,
-        meeting_subscription: None,
-    };
+pub(super) async fn run(mut socket: WebSocket, shared: Arc<Shared>, seen: Value, http_sessions: Vec<String>) {
+    let mut link = Link { shared, seen, http_sessions, member: None, meeting_subscription: None };
     loop {
         let received = tokio::select! {
             () = ended(&mut link.member) => return say_ended(socket, link).await,
@@ -50,11 +39,7 @@ pub(super) async fn run(
         match answers {
             Ok(answers) => {
                 for answer in answers {
-                    if socket
-                        .send(Message::text(answer.to_string()))
-                        .await
-                        .is_err()
-                    {
+                    if socket.send(Message::text(answer.to_string())).await.is_err() {
                         return;
                     }
                 }
@@ -141,15 +126,10 @@ impl Link {
         let token = init_header(headers, "x-session-token").unwrap_or_default();
         let shared = Arc::clone(&self.shared);
         let mut world = shared.world();
-        let (meeting, user) = world
-            .authorize(token, &self.http_sessions)
-            .ok_or(FORBIDDEN)?;
+        let (meeting, user) = world.authorize(token, &self.http_sessions).ok_or(FORBIDDEN)?;
         let is_waiting = user.guest_status == GuestStatus::Wait;
         let is_new = !user.is_joined();
-        if shared.config.checks_limit_on_socket
-            && is_new
-            && meeting.is_full_for(&user.ext_id, user.bot)
-        {
+        if shared.config.checks_limit_on_socket && is_new && meeting.is_full_for(&user.ext_id, user.bot) {
             return Err(FULL);
         }
         self.seen["sessionToken"] = token.into();
@@ -161,13 +141,7 @@ impl Link {
         if let Some(meeting) = world.meeting_mut(&meeting).filter(|_| !is_waiting) {
             meeting.enter(&user, wall_ms());
         }
-        self.member = Some(Member {
-            shared: Arc::clone(&shared),
-            meeting,
-            user,
-            ended,
-            is_waiting,
-        });
+        self.member = Some(Member { shared: Arc::clone(&shared), meeting, user, ended, is_waiting });
         Ok(vec![json!({ "type": "connection_ack" })])
     }
 
@@ -176,9 +150,8 @@ impl Link {
         let query = payload["query"].as_str().ok_or(BAD_MESSAGE)?;
         let world = self.shared.world();
         let found = world.by_int_id(&member.meeting);
-        let (meeting, user) = found
-            .and_then(|meeting| Some((meeting, meeting.users.get(&member.user)?)))
-            .ok_or(FORBIDDEN)?;
+        let (meeting, user) =
+            found.and_then(|meeting| Some((meeting, meeting.users.get(&member.user)?))).ok_or(FORBIDDEN)?;
         let data = if query.contains("pres_page_curr") {
             page_data(meeting, &self.shared)
         } else if query.contains("user_current") {
@@ -205,20 +178,13 @@ fn next(id: &Value, data: Value) -> Value {
 
 /// A header of the first frame; names in any case.
 fn init_header<'a>(headers: &'a Value, name: &str) -> Option<&'a str> {
-    let mut found = headers
-        .as_object()?
-        .iter()
-        .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    let mut found = headers.as_object()?.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
     found.next()?.1.as_str()
 }
 
 fn page_data(meeting: &Meeting, shared: &Shared) -> Value {
     let url = |kind| presentation::page_url(meeting, kind, 1, shared);
-    let name = meeting
-        .modules
-        .documents
-        .first()
-        .map_or("default.pdf", String::as_str);
+    let name = meeting.modules.documents.first().map_or("default.pdf", String::as_str);
     json!({ "pres_page_curr": [{
         "pageId": format!("{}/1", meeting.presentation_id),
         "presentationId": meeting.presentation_id,
