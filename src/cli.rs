@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::{
+    io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -110,7 +111,11 @@ async fn told_to_stop() {
 fn start_log(form: LogForm) -> WorkerGuard {
     let (writer, guard) = tracing_appender::non_blocking(std::io::stdout());
     let filter = EnvFilter::try_from_env("ANTEROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // Colours are for terminals only.
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(std::io::stdout().is_terminal());
     match form {
         LogForm::Json => log.json().flatten_event(true).init(),
         LogForm::Text => log.compact().init(),
