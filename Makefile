@@ -1,0 +1,50 @@
+# `make` lists what can be made.
+
+BROWSER_PACKAGES = tests/browser/node_modules/.package-lock.json
+CLIENT_PACKAGES = tests/clients/node_modules/.package-lock.json
+VENV = var/venv/requirements.txt
+
+.PHONY: help demo test check build bench fmt build-deps test-deps
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Build and start the demo: two simulated BBB servers, six tenants, links to click
+	@scripts/demo
+
+test: build-deps test-deps ## Everything that proves the project, browser and client libraries too
+	cargo build --workspace --bins
+	cargo test --workspace --no-fail-fast
+
+check: build-deps ## Formatting, lints and documentation, with warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+build: build-deps ## The programs as they are shipped, in target/dist
+	cargo build --workspace --profile dist
+
+bench: build-deps ## A first load run: requests per second, latency, CPU time, direct and through the gateway
+	cargo build --release --package anteroom --bin anteroom
+	cargo run --release --package anteroom-bench --bin anteroom-bench -- quick
+
+fmt: ## Format the sources
+	cargo fmt --all
+
+build-deps:
+	@scripts/deps build
+
+test-deps: system-test-deps $(BROWSER_PACKAGES) $(CLIENT_PACKAGES) $(VENV) ## What the tests need: browser, node, python and their packages
+
+.PHONY: system-test-deps
+system-test-deps:
+	@scripts/deps test
+
+%/node_modules/.package-lock.json: %/package-lock.json | system-test-deps
+	cd $* && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(VENV): tests/clients/requirements.txt | system-test-deps
+	python3 -m venv var/venv
+	var/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@cp $< $@
