@@ -1,0 +1,201 @@
+//! People in a real browser: they follow a link into a meeting on the tenant's own host, and nothing they see or send
+//! tells of anything else. What the browser does and sees is in `browser/meeting.mjs`, and for the demo in `demo.mjs`.
+//!
+//! Needs chromium, certutil, node, and the packages of `tests/browser`: `make test-deps`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+mod support;
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use anteroom_bench::sign;
+use serde_json::{Value, json};
+use support::{DEADLINE, Plan, Stage, host, secret};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::Command,
+    time::timeout,
+};
+
+/// All of it takes some ten seconds; a slow machine may need more.
+const BROWSER_TIMEOUT: Duration = Duration::from_secs(240);
+const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+/// Places on the level of the tenant `sparrow`.
+const FREE_PLACES: usize = 5;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_in_their_meetings_on_the_tenants_hosts() {
+    let stage = Plan::new()
+        .server("members")
+        .server("members")
+        .tenant("wagtail", "multi-account")
+        .tenant("heron", "level-1")
+        .tenant("sparrow", "free")
+        .start()
+        .await;
+    create(&stage, "wagtail", "hall").await;
+    create(&stage, "heron", "reading").await;
+    // The server with the least load gets the next meeting: of three, one is on another server than the hall.
+    let attic = room_elsewhere(&stage, "wagtail", "hall").await;
+    let mut rooms = vec![
+        room(&stage, "wagtail", "hall", "Ada Lovelace"),
+        room(&stage, "heron", "reading", "Grace Hopper"),
+        room(&stage, "wagtail", &attic, "Ada Lovelace"),
+    ];
+    for (n, label) in ["wagtail-hall", "heron-reading", "wagtail-attic"].into_iter().enumerate() {
+        rooms[n]["label"] = label.into();
+    }
+    create(&stage, "sparrow", "nest").await;
+    for n in 0..FREE_PLACES {
+        stage.joined("sparrow", "nest", &format!("Guest {n}")).await;
+    }
+
+    let home = tempfile::tempdir().unwrap();
+    let plan = json!({
+        "chromium": browser(),
+        "home": home.path(),
+        "ca": stage.path("dev-ca/ca.pem"),
+        "port": stage.address.port(),
+        "screenshots": screenshots(),
+        "rooms": rooms,
+        "full": { "label": "meeting-full", "host": host("sparrow"), "join": join_link("sparrow", "nest", "Too Late") },
+        "landing": { "label": "landing", "host": host("wagtail") },
+        "forbidden": ["internal.test", "bbb-01", "bbb-02", "127.0.0.1"],
+    });
+    run("meeting.mjs", &plan).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_links_of_the_demo_lead_into_meetings() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("demo");
+    let gateway = Path::new(env!("CARGO_BIN_EXE_anteroom"));
+    let program = gateway.with_file_name("anteroom-demo");
+    let mut demo = Command::new(&program)
+        .args(["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/config/demo"), "--dir"])
+        .arg(&dir)
+        .arg("--anteroom")
+        .arg(gateway)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}: run `cargo build --workspace`", program.display()));
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let mut links = Vec::new();
+    timeout(DEADLINE, async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            links.extend(line.split(' ').find(|word| word.contains("/api/join?")).map(str::to_owned));
+            if line.starts_with("stop") {
+                return;
+            }
+        }
+        panic!("the demo has stopped: {:?}", demo.wait().await);
+    })
+    .await
+    .expect("the demo takes too long to start");
+    assert_eq!(links.len(), 12, "two per tenant, one tenant per level: {links:?}");
+    let plan = json!({
+        "chromium": browser(),
+        "home": home.path(),
+        "ca": dir.join("dev-ca/ca.pem"),
+        "screenshots": screenshots(),
+        "links": links,
+    });
+    run("demo.mjs", &plan).await;
+
+    let told = Command::new("kill").args(["-INT", &demo.id().unwrap().to_string()]).status().await.unwrap();
+    assert!(told.success());
+    let stopped = timeout(DEADLINE, demo.wait()).await.expect("the demo does not stop").unwrap();
+    assert!(stopped.success(), "{stopped}");
+}
+
+async fn create(stage: &Stage, tenant: &str, meeting: &str) {
+    let name = match meeting {
+        "hall" => "Members' assembly",
+        "reading" => "Reading circle",
+        _ => "Board meeting",
+    };
+    let created = stage.api(tenant, "create", &[("name", name), ("meetingID", meeting)]).await;
+    assert_eq!(created.xml("returncode"), "SUCCESS", "{}", created.body);
+}
+
+/// Creates rooms until one is on another server than the room `than`.
+async fn room_elsewhere(stage: &Stage, tenant: &str, than: &str) -> String {
+    for n in 1..=3 {
+        let meeting = format!("attic-{n}");
+        create(stage, tenant, &meeting).await;
+        if server_of(stage, tenant, &meeting) != server_of(stage, tenant, than) {
+            return meeting;
+        }
+    }
+    panic!("three rooms are on one of two servers");
+}
+
+fn server_of(stage: &Stage, tenant: &str, meeting: &str) -> usize {
+    let id = format!("t.{tenant}.{meeting}");
+    stage.sims.iter().position(|sim| sim.meeting(&id).is_some()).unwrap()
+}
+
+/// A room as the browser is to find it.
+fn room(stage: &Stage, tenant: &str, meeting: &str, user: &str) -> Value {
+    let server = server_of(stage, tenant, meeting);
+    json!({
+        "host": host(tenant),
+        "join": join_link(tenant, meeting, user),
+        "meeting": format!("t.{tenant}.{meeting}"),
+        "user": user,
+        "server": {
+            "name": format!("https://bbb-0{}.internal.test", server + 1),
+            "authority": stage.sims[server].addr().to_string(),
+        },
+    })
+}
+
+fn join_link(tenant: &str, meeting: &str, user: &str) -> String {
+    let params = [("meetingID", meeting), ("fullName", user), ("role", "MODERATOR")];
+    sign::join_url(&format!("https://{}", host(tenant)), &params, &secret(tenant))
+}
+
+/// Runs a script of `tests/browser`.
+async fn run(script: &str, plan: &Value) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
+    assert!(dir.join("node_modules").exists(), "the packages of tests/browser are missing: run `make test-deps`");
+    let mut node = Command::new("node")
+        .arg(script)
+        .current_dir(&dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("node is missing: run `make test-deps`");
+    node.stdin.take().unwrap().write_all(plan.to_string().as_bytes()).await.unwrap();
+    let done = timeout(BROWSER_TIMEOUT, node.wait_with_output()).await.expect("the browser takes too long").unwrap();
+    let said = [done.stdout, done.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(done.status.success(), "the browser found a fault; its pages are in {}\n{said}", screenshots().display());
+}
+
+/// `CHROMIUM`, or the first browser of `PATH`.
+fn browser() -> PathBuf {
+    if let Some(path) = std::env::var_os("CHROMIUM") {
+        return path.into();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .flat_map(|dir| BROWSERS.map(|name| dir.join(name)))
+        .find(|program| program.is_file())
+        .expect("no chromium in PATH: run `make test-deps`, or set CHROMIUM")
+}
+
+/// `target/browser`, wherever the target directory is.
+fn screenshots() -> PathBuf {
+    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    tmp.parent().unwrap_or(tmp).join("browser")
+}
