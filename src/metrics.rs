@@ -45,6 +45,10 @@ closed_set! {
         GetMeetingInfo = "getMeetingInfo",
         /// `getMeetings`.
         GetMeetings = "getMeetings",
+        /// `sendChatMessage`.
+        SendChatMessage = "sendChatMessage",
+        /// `insertDocument`.
+        InsertDocument = "insertDocument",
         /// The version call.
         Version = "version",
         /// An API call that is not built.

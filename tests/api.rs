@@ -301,3 +301,36 @@ async fn a_post_without_a_body_is_a_call_like_another() {
     let reply = stage.client().send(&host("wagtail"), Request::post(path)).await;
     assert_eq!(reply.xml("running"), "false", "{}", reply.body);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_meeting_is_given_a_message_and_a_document() {
+    let stage = stage().await;
+    stage.create("wagtail", "room").await;
+    let say = async |tenant: &str, message: &str| {
+        let params = [("meetingID", "room"), ("message", message), ("userName", "Ada & Bo")];
+        stage.api(tenant, "sendChatMessage", &params).await
+    };
+    assert_eq!(say("wagtail", "hello + welcome").await.xml("returncode"), "SUCCESS");
+    let log = stage.sims[0].log();
+    let seen = log.iter().rfind(|seen| seen.call() == Some("sendChatMessage")).unwrap();
+    assert_eq!(seen.param("message").as_deref(), Some("hello + welcome"));
+    assert_eq!(seen.param("userName").as_deref(), Some("Ada & Bo"));
+    assert_eq!(say("heron", "hello").await.xml("messageKey"), "meetingNotFound", "another tenant's room");
+    assert_eq!(say("wagtail", &"x".repeat(501)).await.xml("messageKey"), "sizeError");
+    assert_eq!(say("wagtail", "").await.xml("messageKey"), "sizeError");
+
+    let insert = async |tenant: &str, meeting: &str, content_type: &str| {
+        let path = sign::path("insertDocument", &[("meetingID", meeting)], &secret(tenant));
+        let body = "<modules><module name=\"presentation\"><document url=\"https://school.example/b.pdf\"/></module></modules>";
+        stage.client().post(&host(tenant), &path, content_type, body).await
+    };
+    let inserted = insert("wagtail", "room", "application/xml;charset=UTF-8").await;
+    assert_eq!(inserted.xml("message"), "Presentation is being uploaded", "{}", inserted.body);
+    assert_eq!(stage.on_server("wagtail", "room").unwrap().documents.len(), 1);
+    let other = insert("heron", "room", "application/xml").await;
+    assert_eq!(other.xml("message"), "Meeting with id [room] not found.", "{}", other.body);
+    assert_eq!(insert("wagtail", "room", FORM).await.xml("messageKey"), "unsupportedContentType");
+    let unsigned = "/bigbluebutton/api/insertDocument?meetingID=room";
+    let refused = stage.client().post(&host("wagtail"), unsigned, "text/xml", "<modules/>").await;
+    assert_eq!(refused.xml("messageKey"), "checksumError");
+}

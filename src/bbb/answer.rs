@@ -43,6 +43,12 @@ failures! {
     MODULES = "validationError", "The body is no XML document of modules";
     /// No meeting has this id.
     NOT_FOUND = "notFound", "A meeting with that ID does not exist";
+    /// A chat message for a meeting that is not there.
+    MEETING_NOT_FOUND = "meetingNotFound", "Meeting not found";
+    /// A chat message without text.
+    MESSAGE_MISSING = "nullError", "You must provide the param message";
+    /// A chat message of more than 500 characters, or of none.
+    MESSAGE_SIZE = "sizeError", "Param message must be between 1 and 500 characters";
     /// A join to a meeting that is not there: what BBB reports of the two violations (bbb.md 2.5).
     ENDED = "meetingForciblyEnded", "You can not join a meeting that has already been forcibly ended";
     /// A join without `fullName`.
@@ -59,6 +65,12 @@ pub fn failed(key: &str, message: &str) -> String {
         escape(key),
         escape(message)
     )
+}
+
+/// A `FAILED` answer without a key, as `insertDocument` has it.
+#[must_use]
+pub fn failed_plainly(message: &str) -> String {
+    format!("<response><returncode>FAILED</returncode><message>{}</message></response>", escape(message))
 }
 
 /// The answer of `isMeetingRunning`.

@@ -58,6 +58,19 @@ impl fmt::Display for CallError {
     }
 }
 
+/// The address of a call on a server, signed. `None` for a query that makes no address.
+#[must_use]
+pub fn signed_address(server: &Server, name: &str, query: &str) -> Option<Uri> {
+    let checksum = sign(name, query, &server.secret);
+    let joint = if query.is_empty() { "" } else { "&" };
+    Uri::builder()
+        .scheme(server.upstream.scheme.clone())
+        .authority(server.upstream.authority.clone())
+        .path_and_query(format!("/bigbluebutton/api/{name}?{query}{joint}checksum={checksum}"))
+        .build()
+        .ok()
+}
+
 /// One call, ready to be sent.
 #[derive(Debug)]
 pub struct Call<'a> {
@@ -106,14 +119,7 @@ impl<'a> Call<'a> {
 
     fn request(self, server: &Server) -> Option<Request<Body>> {
         let (query, form) = self.split();
-        let checksum = sign(self.name, &query, &server.secret);
-        let joint = if query.is_empty() { "" } else { "&" };
-        let uri = Uri::builder()
-            .scheme(server.upstream.scheme.clone())
-            .authority(server.upstream.authority.clone())
-            .path_and_query(format!("/bigbluebutton/api/{}?{query}{joint}checksum={checksum}", self.name))
-            .build()
-            .ok()?;
+        let uri = signed_address(server, self.name, &query)?;
         let (content_type, body) = match (self.xml, form) {
             (Some(xml), _) => (Some("application/xml"), xml),
             (None, Some(form)) => (Some("application/x-www-form-urlencoded"), form),

@@ -5,6 +5,7 @@
 mod ask;
 mod create;
 mod join;
+mod message;
 
 use std::{sync::Arc, time::Duration};
 
@@ -68,6 +69,9 @@ impl Gateway {
         let Some((call, name)) = named(name) else {
             return Answer::failure(Call::Unsupported, Failure::UNSUPPORTED);
         };
+        if call == Call::InsertDocument {
+            return self.insert_document(&asked, body).await;
+        }
         let html = wants_page(&asked.head.headers);
         let verified = match verify(&asked, call, name, body).await {
             Ok((credential, params, modules)) => {
@@ -80,6 +84,7 @@ impl Gateway {
             Call::Join => self.join(verified).await,
             Call::GetMeetings => self.list(&verified).await,
             Call::End | Call::IsMeetingRunning | Call::GetMeetingInfo => self.ask(call, &verified).await,
+            Call::SendChatMessage => self.send_chat_message(&verified).await,
             _ => Answer::failure(Call::Unsupported, Failure::UNSUPPORTED),
         }
     }
@@ -99,10 +104,19 @@ impl Gateway {
 
 /// The calls that are built, with their names as a static text.
 fn named(name: &str) -> Option<(Call, &'static str)> {
-    [Call::Create, Call::Join, Call::End, Call::IsMeetingRunning, Call::GetMeetingInfo, Call::GetMeetings]
-        .into_iter()
-        .find(|call| call.as_str() == name)
-        .map(|call| (call, call.as_str()))
+    [
+        Call::Create,
+        Call::Join,
+        Call::End,
+        Call::IsMeetingRunning,
+        Call::GetMeetingInfo,
+        Call::GetMeetings,
+        Call::SendChatMessage,
+        Call::InsertDocument,
+    ]
+    .into_iter()
+    .find(|call| call.as_str() == name)
+    .map(|call| (call, call.as_str()))
 }
 
 /// A body as far as a call has one.
