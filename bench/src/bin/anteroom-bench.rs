@@ -1,0 +1,269 @@
+//! Puts load on a gateway and tells what it cost.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anteroom_bench::load::{
+    process::raise_open_files,
+    quick::{self, Scope},
+    report::Report,
+    script::{Scenario, Sizes},
+    stage::{Cores, Setup, beside, can_pin, pin_self},
+    tally::Watched,
+    target::{Target, roots_of, system_roots},
+};
+use clap::{Args, Parser, Subcommand};
+use http::Uri;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::LocalSet,
+};
+
+/// Puts load on a gateway and tells what it cost
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a gateway and simulated servers on loopback, and compare calls through it with calls to the server
+    Quick(Quick),
+    /// Measure a gateway or BBB server that runs already
+    Run(Run),
+}
+
+#[derive(Args)]
+struct Quick {
+    /// The gateway's program [default: `anteroom` beside this one]
+    #[arg(long, value_name = "PATH")]
+    gateway: Option<PathBuf>,
+    /// The simulator's program [default: `bbb-sim` beside this one]
+    #[arg(long, value_name = "PATH")]
+    simulator: Option<PathBuf>,
+    /// Simulated servers
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    servers: u8,
+    /// Processors of the gateway, as `taskset -c` takes them
+    #[arg(long, default_value = "0")]
+    gateway_cores: String,
+    /// Processors of the generator and the simulated servers
+    #[arg(long, default_value = "1")]
+    other_cores: String,
+    /// Leave it to the system who runs where
+    #[arg(long)]
+    no_pin: bool,
+    /// WebSockets to hold open; 0 for none
+    #[arg(long, default_value_t = 500)]
+    sockets: usize,
+    #[command(flatten)]
+    load: Load,
+}
+
+#[derive(Args)]
+struct Run {
+    /// Scheme, host and port, such as https://meet.example
+    #[arg(long, value_name = "URL")]
+    target: Uri,
+    /// The address to connect to [default: what the host resolves to]
+    #[arg(long, value_name = "ADDR:PORT")]
+    connect: Option<SocketAddr>,
+    /// The shared secret of the API
+    #[arg(long, env = "BENCH_SECRET", hide_env_values = true)]
+    secret: String,
+    /// A PEM file with the trust roots [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The gateway's process on this machine, to count its processor time
+    #[arg(long)]
+    pid: Option<u32>,
+    #[command(flatten)]
+    load: Load,
+}
+
+#[derive(Args)]
+struct Load {
+    /// What to call; may be repeated [default: all]
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<Scenario>,
+    /// Requests per second of a scenario, such as create=100; may be repeated
+    #[arg(long, value_name = "NAME=RATE", value_parser = parse_rate)]
+    rate: Vec<(Scenario, f64)>,
+    /// Connections at most
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    connections: u16,
+    /// Seconds counted at a fixed rate, per scenario and way
+    #[arg(long, default_value_t = 5.0, value_parser = parse_seconds)]
+    seconds: f64,
+    /// Seconds counted as fast as answers come
+    #[arg(long, default_value_t = 3.0, value_parser = parse_seconds)]
+    closed_seconds: f64,
+    /// Seconds at the start of each load that are not counted
+    #[arg(long, default_value_t = 0.5, value_parser = parse_seconds)]
+    warm_up: f64,
+    /// Meetings that run when getMeetings is called
+    #[arg(long, default_value_t = 200)]
+    meetings: u64,
+    /// The file that static asks for, below html5client/
+    #[arg(long, default_value = "styles.css")]
+    asset: String,
+    /// Also write the figures to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// More than an hour is no quick look, and less than a tenth of a second no load.
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "a number from 0.1 to 3600 is wanted".into())
+}
+
+fn parse_rate(text: &str) -> Result<(Scenario, f64), String> {
+    let (name, rate) = text.split_once('=').ok_or("NAME=RATE is wanted")?;
+    let rate = rate.parse().ok().filter(|rate| (0.1..=1e6).contains(rate));
+    Ok((name.parse()?, rate.ok_or("a rate from 0.1 to 1000000 is wanted")?))
+}
+
+impl Load {
+    fn scope(&self, sockets: usize) -> Scope {
+        let scenarios = if self.scenario.is_empty() { Scenario::ALL.to_vec() } else { self.scenario.clone() };
+        Scope {
+            scenarios,
+            rates: self.rate.iter().copied().collect::<BTreeMap<_, _>>(),
+            connections: usize::from(self.connections),
+            warm_up: Duration::from_secs_f64(self.warm_up),
+            open: Duration::from_secs_f64(self.seconds),
+            closed: Duration::from_secs_f64(self.closed_seconds),
+            sizes: Sizes { meetings: self.meetings, asset: self.asset.clone() },
+            sockets,
+        }
+    }
+}
+
+impl Quick {
+    fn setup(&self) -> io::Result<Setup> {
+        let enough = 1 < std::thread::available_parallelism().map_or(1, usize::from);
+        let pins = !self.no_pin && enough && can_pin();
+        let program = |named: &Option<PathBuf>, name| named.clone().map_or_else(|| beside(name), Ok);
+        Ok(Setup {
+            gateway: program(&self.gateway, "anteroom")?,
+            simulator: program(&self.simulator, "bbb-sim")?,
+            servers: usize::from(self.servers),
+            cores: pins.then(|| Cores { gateway: self.gateway_cores.clone(), others: self.other_cores.clone() }),
+        })
+    }
+}
+
+impl Run {
+    fn target(&self) -> io::Result<Target> {
+        let wrong = || io::Error::other("--target: https://HOST[:PORT] or http://HOST[:PORT] is wanted");
+        let host = self.target.host().ok_or_else(wrong)?;
+        let (tls, port) = match self.target.scheme_str() {
+            Some("https") => (true, 443),
+            Some("http") => (false, 80),
+            _ => return Err(wrong()),
+        };
+        let resolve = || {
+            let mut found = (host, self.target.port_u16().unwrap_or(port)).to_socket_addrs()?;
+            found.next().ok_or_else(|| io::Error::other(format!("{host} has no address")))
+        };
+        let roots = match &self.ca {
+            _ if !tls => None,
+            Some(file) => Some(roots_of(file)?),
+            None => Some(system_roots()),
+        };
+        let address = self.connect.map_or_else(resolve, Ok)?;
+        Ok(Target { host: host.to_owned(), address, roots, secret: self.secret.clone() })
+    }
+}
+
+fn main() -> ExitCode {
+    match start(&Options::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("anteroom-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: &Command) -> io::Result<ExitCode> {
+    let (Command::Quick(Quick { load, .. }) | Command::Run(Run { load, .. })) = command;
+    let setup = if let Command::Quick(quick) = command { Some(quick.setup()?) } else { None };
+    if let Some(cores) = setup.as_ref().and_then(|setup| setup.cores.as_ref()) {
+        pin_self(&cores.others)?;
+    }
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let loading = async {
+        match (command, &setup) {
+            (Command::Quick(quick), Some(setup)) => quick::compare(setup, &load.scope(quick.sockets)).await,
+            (Command::Run(run), _) => {
+                let watched = Watched { gateway: run.pid, origins: Vec::new() };
+                quick::measure(&run.target()?, &watched, &load.scope(0)).await
+            }
+            (Command::Quick(_), None) => unreachable!("a quick run has been set up"),
+        }
+    };
+    let report = runtime.block_on(LocalSet::new().run_until(async {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        // What was started ends with the future that is dropped.
+        tokio::select! {
+            report = loading => report.map(Some),
+            _ = interrupt.recv() => Ok(None),
+            _ = terminate.recv() => Ok(None),
+        }
+    }))?;
+    match report {
+        Some(report) => tell(&report, load),
+        None => {
+            eprintln!("anteroom-bench: interrupted, all that was started has been stopped");
+            Ok(ExitCode::from(130))
+        }
+    }
+}
+
+fn tell(report: &Report, load: &Load) -> io::Result<ExitCode> {
+    println!("{}", report.table());
+    if let Some(file) = &load.json {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+        fs::write(file, report.json_lines()).map_err(named)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_has_a_known_name_and_a_number() {
+        assert_eq!(parse_rate("create=100"), Ok((Scenario::Create, 100.0)));
+        assert_eq!(parse_rate("getMeetingInfo=2.5"), Ok((Scenario::GetMeetingInfo, 2.5)));
+        for wrong in ["create", "create=", "create=0", "create=-1", "create=inf", "create=NaN", "creat=1", "=1"] {
+            assert!(parse_rate(wrong).is_err(), "{wrong}");
+        }
+        assert!(parse_seconds("0").is_err() && parse_seconds("NaN").is_err() && parse_seconds("3600").is_ok());
+    }
+
+    #[test]
+    fn a_target_is_scheme_host_and_address() {
+        let target = |url: &str| {
+            let args = ["x", "run", "--target", url, "--connect", "127.0.0.1:1", "--secret", "s"];
+            let Ok(Options { command: Command::Run(run) }) = Options::try_parse_from(args) else { return None };
+            run.target().ok().map(|target| (target.host, target.roots.is_some()))
+        };
+        assert_eq!(target("https://meet.example"), Some(("meet.example".into(), true)));
+        assert_eq!(target("http://bbb.example:8090"), Some(("bbb.example".into(), false)));
+        assert_eq!(target("ftp://meet.example"), None);
+        assert_eq!(target("meet.example"), None);
+    }
+}

@@ -1,0 +1,377 @@
+//! What is called: each scenario's requests, and what an answer must be to count.
+
+use std::{fmt, io, io::Write, str::FromStr, time::Duration};
+
+use serde::Serialize;
+
+use super::{
+    tally::Fault,
+    target::Target,
+    wire::{Reply, Wire},
+};
+use crate::sign;
+
+/// Meetings that `join` spreads its participants over.
+const JOIN_MEETINGS: u64 = 20;
+/// A server that has just started is not chosen before the gateway has asked it once.
+const SETUP_TRIES: u32 = 50;
+
+/// What a load does, again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Scenario {
+    /// The version call, which the gateway answers itself.
+    Version,
+    /// A file of a meeting's client.
+    Static,
+    /// `getMeetingInfo` of one meeting.
+    GetMeetingInfo,
+    /// `create`, each of another meeting.
+    Create,
+    /// `join`, each of another person.
+    Join,
+    /// `getMeetings` with many meetings running.
+    GetMeetings,
+    /// A new TLS connection for each version call, without resumption.
+    HandshakeFull,
+    /// The same, resumed.
+    HandshakeResumed,
+}
+
+impl Scenario {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [Self; 8] = [
+        Self::Version,
+        Self::Static,
+        Self::GetMeetingInfo,
+        Self::Create,
+        Self::Join,
+        Self::GetMeetings,
+        Self::HandshakeFull,
+        Self::HandshakeResumed,
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::Static => "static",
+            Self::GetMeetingInfo => "getMeetingInfo",
+            Self::Create => "create",
+            Self::Join => "join",
+            Self::GetMeetings => "getMeetings",
+            Self::HandshakeFull => "handshake-full",
+            Self::HandshakeResumed => "handshake-resumed",
+        }
+    }
+
+    /// Requests per second when none are asked for: some tenths of what one core carries, so that latency is that of a
+    /// machine that keeps up.
+    #[must_use]
+    pub fn rate(self) -> f64 {
+        match self {
+            Self::Version | Self::Static => 2000.0,
+            Self::GetMeetingInfo => 1000.0,
+            Self::Create | Self::Join => 200.0,
+            Self::GetMeetings => 50.0,
+            Self::HandshakeFull | Self::HandshakeResumed => 200.0,
+        }
+    }
+
+    /// How many requests a closed loop makes at most: what stays behind after each of them must not become the load.
+    #[must_use]
+    pub fn requests_max(self) -> u64 {
+        match self {
+            Self::Create => 3_000,
+            Self::Join => 10_000,
+            _ => 1_000_000,
+        }
+    }
+
+    /// Whether each request has a connection of its own.
+    #[must_use]
+    pub fn is_handshake(self) -> bool {
+        matches!(self, Self::HandshakeFull | Self::HandshakeResumed)
+    }
+
+    /// Whether connections resume sessions.
+    #[must_use]
+    pub fn resumes(self) -> bool {
+        self != Self::HandshakeFull
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Scenario {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|scenario| scenario.name().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|scenario| scenario.name()).collect();
+            format!("no such scenario; there are {}", names.join(", "))
+        })
+    }
+}
+
+/// Sizes of what scenarios call.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sizes {
+    /// Meetings that run when `getMeetings` is called.
+    pub meetings: u64,
+    /// The file that `static` asks for, below `html5client/`.
+    pub asset: String,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { meetings: 200, asset: "styles.css".into() }
+    }
+}
+
+/// A scenario at a target, with all that it needs there.
+pub struct Script {
+    scenario: Scenario,
+    host: String,
+    secret: String,
+    /// Distinct for each run, so that two runs against one target do not meet.
+    run: String,
+    /// The request, where all are the same.
+    fixed: Option<Vec<u8>>,
+}
+
+/// Where somebody who has joined finds the meeting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// What stands before the client's paths: `/s/<slug>` at a gateway, nothing at a server.
+    pub prefix: String,
+    /// The session's token.
+    pub token: String,
+    /// Its cookies.
+    pub cookies: String,
+}
+
+impl Script {
+    /// Makes what the scenario needs at the target: the meetings that are asked about or joined.
+    ///
+    /// # Errors
+    /// When the target does not answer as it should.
+    pub async fn prepare(scenario: Scenario, target: &Target, sizes: &Sizes) -> io::Result<Self> {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let run = format!("bench-{:x}", since.as_millis());
+        let (host, secret) = (target.host.clone(), target.secret.clone());
+        let mut script = Self { scenario, host, secret, run, fixed: None };
+        let mut wire = target.dialer(true)?.dial().await?;
+        let path = match scenario {
+            Scenario::Version | Scenario::HandshakeFull | Scenario::HandshakeResumed => {
+                Some("/bigbluebutton/api".to_owned())
+            }
+            Scenario::Static => {
+                let Joined { prefix, .. } = script.joined(&mut wire).await?;
+                Some(format!("{prefix}/html5client/{}", sizes.asset))
+            }
+            Scenario::GetMeetingInfo => {
+                script.create(&mut wire, 0).await?;
+                Some(script.call("getMeetingInfo", &[("meetingID", &script.meeting(0))]))
+            }
+            Scenario::GetMeetings => {
+                for n in 0..sizes.meetings {
+                    script.create(&mut wire, n).await?;
+                }
+                Some(script.call("getMeetings", &[]))
+            }
+            Scenario::Join => {
+                for n in 0..JOIN_MEETINGS {
+                    script.create(&mut wire, n).await?;
+                }
+                None
+            }
+            Scenario::Create => None,
+        };
+        script.fixed = path.map(|path| script.get(&path, ""));
+        let mut first = Vec::new();
+        script.write(0, &mut first);
+        let reply = wire.exchange(&first).await?;
+        script.check(&reply).map_err(|fault| unexpected(scenario.name(), &reply, &format!("{fault:?}")))?;
+        Ok(script)
+    }
+
+    /// The scenario.
+    #[must_use]
+    pub fn scenario(&self) -> Scenario {
+        self.scenario
+    }
+
+    /// Writes the request of this number, which no other request has.
+    pub fn write(&self, number: u64, into: &mut Vec<u8>) {
+        into.clear();
+        if let Some(fixed) = &self.fixed {
+            into.extend_from_slice(fixed);
+            return;
+        }
+        let path = if self.scenario == Scenario::Join {
+            self.join_path(number % JOIN_MEETINGS, number)
+        } else {
+            self.create_path(&format!("{}-{number}", self.run))
+        };
+        into.extend_from_slice(&self.get(&path, ""));
+    }
+
+    /// Whether an answer is the one to be expected.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, reply: &Reply<'_>) -> Result<(), Fault> {
+        let status = if self.scenario == Scenario::Join { 302 } else { 200 };
+        if reply.status != status {
+            return Err(Fault::Status);
+        }
+        let fits = match self.scenario {
+            Scenario::Static => !reply.body.is_empty(),
+            Scenario::Join => reply.header("location").is_some_and(|location| location.contains("sessionToken=")),
+            // The outcome stands at the start, in XML as in JSON.
+            _ => find(&reply.body[..reply.body.len().min(200)], b"SUCCESS"),
+        };
+        if fits { Ok(()) } else { Err(Fault::Refused) }
+    }
+
+    /// Creates a meeting and joins it.
+    ///
+    /// # Errors
+    /// When the target does not answer as it should.
+    pub async fn joined(&self, wire: &mut Wire) -> io::Result<Joined> {
+        self.create(wire, 0).await?;
+        let reply = wire.exchange(&self.get(&self.join_path(0, 0), "")).await?;
+        let found = reply.header("location").and_then(|location| joined(location, reply.cookies()));
+        found.ok_or_else(|| unexpected("join", &reply, "no session"))
+    }
+
+    /// A request for a path, with more header fields, each with its line end.
+    #[must_use]
+    pub fn get(&self, path: &str, fields: &str) -> Vec<u8> {
+        let mut request = Vec::with_capacity(512);
+        let host = &self.host;
+        write!(request, "GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: anteroom-bench\r\n{fields}\r\n")
+            .expect("memory takes all bytes");
+        request
+    }
+
+    async fn create(&self, wire: &mut Wire, n: u64) -> io::Result<()> {
+        let request = self.get(&self.create_path(&self.meeting(n)), "");
+        for tries_left in (0..SETUP_TRIES).rev() {
+            let reply = wire.exchange(&request).await?;
+            if reply.status == 200 && find(reply.body, b"SUCCESS") {
+                return Ok(());
+            }
+            if tries_left == 0 {
+                return Err(unexpected("create", &reply, "refused"));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        unreachable!("the last try returns")
+    }
+
+    fn create_path(&self, meeting: &str) -> String {
+        self.call("create", &[("name", "A load test"), ("meetingID", meeting), ("record", "false")])
+    }
+
+    fn join_path(&self, meeting: u64, person: u64) -> String {
+        let (meeting, name, id) = (self.meeting(meeting), format!("Person {person}"), format!("p{person}"));
+        self.call("join", &[("meetingID", &meeting), ("fullName", &name), ("userID", &id), ("role", "VIEWER")])
+    }
+
+    fn call(&self, name: &str, params: &[(&str, &str)]) -> String {
+        sign::path(name, params, &self.secret)
+    }
+
+    /// The id of a meeting that was made beforehand.
+    fn meeting(&self, n: u64) -> String {
+        format!("{}-made-{n}", self.run)
+    }
+}
+
+/// Reads where a join leads to.
+fn joined(location: &str, cookies: String) -> Option<Joined> {
+    let (before, query) = location.split_once("/html5client/")?;
+    let path = before.split_once("://").map_or(before, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
+    let (_, token) = query.split_once("sessionToken=")?;
+    let token = token.split('&').next().filter(|token| !token.is_empty())?;
+    Some(Joined { prefix: path.to_owned(), token: token.to_owned(), cookies })
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> bool {
+    bytes.windows(what.len()).any(|window| window == what)
+}
+
+fn unexpected(what: &str, reply: &Reply<'_>, why: &str) -> io::Error {
+    let body = String::from_utf8_lossy(&reply.body[..reply.body.len().min(300)]);
+    let location = reply.header("location").map(|location| format!(", location {location}")).unwrap_or_default();
+    io::Error::other(format!("{what}: {why}: status {}{location}: {body}", reply.status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(scenario: Scenario) -> Script {
+        Script { scenario, host: "a.localhost".into(), secret: "s".into(), run: "r".into(), fixed: None }
+    }
+
+    #[test]
+    fn each_scenario_is_found_by_its_name() {
+        for scenario in Scenario::ALL {
+            assert_eq!(scenario.name().parse(), Ok(scenario));
+        }
+        assert!("creat".parse::<Scenario>().is_err());
+    }
+
+    #[test]
+    fn an_answer_counts_only_if_it_is_the_one_expected() {
+        let ok = "<response><returncode>SUCCESS</returncode></response>";
+        let failed = "<response><returncode>FAILED</returncode></response>";
+        let to = |location: &str| format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\n\r\n");
+        for (name, scenario, status, head, body, expected) in [
+            ("created", Scenario::Create, 200, String::new(), ok, Ok(())),
+            ("refused with 200", Scenario::Create, 200, String::new(), failed, Err(Fault::Refused)),
+            ("too many", Scenario::Create, 429, String::new(), ok, Err(Fault::Status)),
+            ("joined", Scenario::Join, 302, to("/html5client/?sessionToken=x"), "", Ok(())),
+            ("sent away", Scenario::Join, 302, to("/?errors=x"), "", Err(Fault::Refused)),
+            ("a page of refusal", Scenario::Join, 200, String::new(), ok, Err(Fault::Status)),
+            ("an empty file", Scenario::Static, 200, String::new(), "", Err(Fault::Refused)),
+        ] {
+            let reply = Reply { status, head: head.as_bytes(), body: body.as_bytes() };
+            assert_eq!(script(scenario).check(&reply), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_two_creates_have_the_same_meeting() {
+        let script = script(Scenario::Create);
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        script.write(1, &mut one);
+        script.write(2, &mut two);
+        assert!(find(&one, b"meetingID=r-1&") && find(&two, b"meetingID=r-2&"));
+        assert!(one.starts_with(b"GET /bigbluebutton/api/create?") && one.ends_with(b"\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_join_tells_prefix_and_token() {
+        let of = |location: &str| joined(location, String::new()).map(|joined| (joined.prefix, joined.token));
+        let some = |prefix: &str, token: &str| Some((prefix.to_owned(), token.to_owned()));
+        for (location, expected) in [
+            ("https://a.localhost:8443/s/x1/html5client/?sessionToken=abc", some("/s/x1", "abc")),
+            ("https://bbb-01.internal.test/html5client/?sessionToken=abc&x=1", some("", "abc")),
+            ("/s/x1/html5client/?sessionToken=abc", some("/s/x1", "abc")),
+            ("https://a.localhost/html5client/?sessionToken=", None),
+            ("https://a.localhost/?errors=x", None),
+        ] {
+            assert_eq!(of(location), expected, "{location}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What is measured, started for the purpose: simulated BBB servers and a gateway, each a process of its own on
+//! loopback, with a configuration in a temporary directory. Whatever ends the stage ends them all.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs::{self, File},
+    io::{self, BufRead, BufReader},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use super::{
+    tally::Watched,
+    target::{Target, roots_of},
+    wire::{Stream, Wire},
+};
+
+/// The level of the tenant: nothing of it is limited.
+const POLICY: &str = include_str!("../../../policies/custom.toml");
+const HOST: &str = "load.localhost";
+const TENANT_SECRET: &str = "load-secret";
+const SERVER_SECRET: &str = "server-secret";
+/// A gateway that is not ready by then has a fault.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What is started, and where it runs.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The gateway's program.
+    pub gateway: PathBuf,
+    /// The simulator's.
+    pub simulator: PathBuf,
+    /// How many simulated servers.
+    pub servers: usize,
+    /// Which processors each has; `None` leaves it to the system.
+    pub cores: Option<Cores>,
+}
+
+/// Which processor each of them has, as `taskset` takes it.
+#[derive(Debug, Clone)]
+pub struct Cores {
+    /// The gateway's.
+    pub gateway: String,
+    /// The generator's and the simulated servers'.
+    pub others: String,
+}
+
+/// Simulated servers, and the gateway if there is one.
+pub struct Stage {
+    servers: Vec<(Process, SocketAddr)>,
+    gateway: Option<(Process, Target)>,
+    // Behind the processes, so that it goes after them.
+    _dir: TempDir,
+}
+
+impl Stage {
+    /// Starts simulated servers alone.
+    ///
+    /// # Errors
+    /// When they do not start.
+    pub fn direct(setup: &Setup) -> io::Result<Self> {
+        let servers = (0..setup.servers).map(|_| simulator(setup)).collect::<io::Result<_>>()?;
+        Ok(Self { servers, gateway: None, _dir: tempfile::tempdir()? })
+    }
+
+    /// Starts simulated servers and a gateway in front of them.
+    ///
+    /// # Errors
+    /// When they do not start.
+    pub async fn through(setup: &Setup) -> io::Result<Self> {
+        let mut stage = Self::direct(setup)?;
+        let dir = stage._dir.path().to_owned();
+        let [https, http, admin] = free_ports()?;
+        write_config(&dir, [https, http, admin], stage.servers.iter().map(|(_, address)| *address))?;
+        let made = Command::new(&setup.gateway).args(["dev-ca", "--config"]).arg(&dir).output();
+        let made = made.map_err(|error| named(&setup.gateway, &error))?;
+        if !made.status.success() {
+            return Err(named(&setup.gateway, &String::from_utf8_lossy(&made.stderr)));
+        }
+        let log = dir.join("gateway.err");
+        let mut command = pinned(setup.cores.as_ref().map(|cores| &*cores.gateway), &setup.gateway);
+        // The access log is written, and goes nowhere.
+        command.args(["serve", "--config"]).arg(&dir).stdout(Stdio::null()).stderr(File::create(&log)?);
+        let mut process = Process::start(command, &setup.gateway)?;
+        wait_ready(&mut process, admin, &log).await?;
+        let target = Target {
+            host: HOST.into(),
+            address: https,
+            roots: Some(roots_of(&dir.join("dev-ca/ca.pem"))?),
+            secret: TENANT_SECRET.into(),
+        };
+        stage.gateway = Some((process, target));
+        Ok(stage)
+    }
+
+    /// What is to be called: the gateway, or the first server where there is none.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        match &self.gateway {
+            Some((_, target)) => target.clone(),
+            None => Target {
+                host: "bbb-01.internal.test".into(),
+                address: self.servers[0].1,
+                roots: None,
+                secret: SERVER_SECRET.into(),
+            },
+        }
+    }
+
+    /// The processes.
+    #[must_use]
+    pub fn watched(&self) -> Watched {
+        Watched {
+            gateway: self.gateway.as_ref().map(|(process, _)| process.id()),
+            origins: self.servers.iter().map(|(process, _)| process.id()).collect(),
+        }
+    }
+}
+
+/// A process that ends when this is dropped.
+struct Process(Child);
+
+impl Process {
+    fn start(mut command: Command, program: &Path) -> io::Result<Self> {
+        command.stdin(Stdio::null()).spawn().map(Self).map_err(|error| named(program, &error))
+    }
+
+    fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself. Nothing of what it holds is to be kept, so it is not asked first.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn simulator(setup: &Setup) -> io::Result<(Process, SocketAddr)> {
+    let mut command = pinned(setup.cores.as_ref().map(|cores| &*cores.others), &setup.simulator);
+    command.args(["--listen", "127.0.0.1:0", "--secret", SERVER_SECRET]).stdout(Stdio::piped());
+    let mut process = Process::start(command, &setup.simulator)?;
+    let mut line = String::new();
+    if let Some(output) = process.0.stdout.take() {
+        BufReader::new(output).read_line(&mut line)?;
+    }
+    let address = line.trim().rsplit_once("http://").and_then(|(_, address)| address.parse().ok());
+    let address = address.ok_or_else(|| named(&setup.simulator, &format!("did not say where it listens: {line:?}")))?;
+    Ok((process, address))
+}
+
+fn write_config(dir: &Path, ports: [SocketAddr; 3], servers: impl Iterator<Item = SocketAddr>) -> io::Result<()> {
+    let [https, http, admin] = ports;
+    let mut gateway = format!(
+        "base_domains = [\"localhost\"]\n\n[listen]\n\
+         https = [\"{https}\"]\nhttp = [\"{http}\"]\nadmin = \"{admin}\"\n\n\
+         [store]\nurl = \"sqlite:var/anteroom.db\"\n"
+    );
+    for (n, address) in servers.enumerate() {
+        gateway.push_str(&format!(
+            "\n[servers.bbb-{n}]\nurl = \"http://{address}\"\npublic_url = \"https://bbb-01.internal.test\"\n\
+             secret = \"{SERVER_SECRET}\"\npool = \"custom\"\n"
+        ));
+    }
+    let tenant = format!(
+        "name = \"A load test\"\npolicy = \"custom\"\nhosts = [\"{HOST}\"]\n\n[secrets]\nmain = \"{TENANT_SECRET}\"\n"
+    );
+    for (path, text) in [("anteroom.toml", &*gateway), ("tenants/load.toml", &tenant), ("policies/custom.toml", POLICY)]
+    {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(dir))?;
+        fs::write(path, text)?;
+    }
+    fs::create_dir_all(dir.join("certs"))
+}
+
+/// Ports that were free a moment ago. All are held until the last is found, so that they differ.
+fn free_ports() -> io::Result<[SocketAddr; 3]> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let held = [bind()?, bind()?, bind()?];
+    Ok([held[0].local_addr()?, held[1].local_addr()?, held[2].local_addr()?])
+}
+
+async fn wait_ready(process: &mut Process, admin: SocketAddr, log: &Path) -> io::Result<()> {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = process.0.try_wait()? {
+            let said = fs::read_to_string(log).unwrap_or_default();
+            return Err(io::Error::other(format!("the gateway has ended with {status}: {said}")));
+        }
+        if is_ready(admin).await.unwrap_or(false) {
+            return Ok(());
+        }
+        if START_TIMEOUT < started.elapsed() {
+            return Err(io::Error::other("the gateway does not become ready"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn is_ready(admin: SocketAddr) -> io::Result<bool> {
+    let mut wire = Wire::new(Stream::Plain(tokio::net::TcpStream::connect(admin).await?));
+    let request = b"GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    Ok(wire.exchange(request).await?.status == 200)
+}
+
+/// A program on these processors, as the same process: `taskset` becomes what it starts.
+fn pinned(cores: Option<&str>, program: &Path) -> Command {
+    let Some(cores) = cores else { return Command::new(program) };
+    let mut command = Command::new("taskset");
+    command.args(["-c", cores]).arg(program);
+    command
+}
+
+/// Keeps this process on these processors. Threads that are started later stay there too.
+///
+/// # Errors
+/// When `taskset` refuses.
+pub fn pin_self(cores: &str) -> io::Result<()> {
+    let pid = std::process::id().to_string();
+    let set = Command::new("taskset").args(["-a", "-c", "-p", cores, &pid]).output()?;
+    if set.status.success() { Ok(()) } else { Err(io::Error::other(String::from_utf8_lossy(&set.stderr).into_owned())) }
+}
+
+/// Whether `taskset` is there.
+#[must_use]
+pub fn can_pin() -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|dir| dir.join("taskset").is_file())
+}
+
+/// A program of this workspace, beside the one that runs.
+///
+/// # Errors
+/// When it is not there.
+pub fn beside(name: impl AsRef<OsStr>) -> io::Result<PathBuf> {
+    let program = env::current_exe()?.with_file_name(name.as_ref());
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(named(&program, &"is not there; build it, or name another"))
+}
+
+fn named(program: &Path, error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{}: {error}", program.display()))
+}

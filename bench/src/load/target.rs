@@ -1,0 +1,94 @@
+//! What is called: a host at an address, with or without TLS, and the secret of its API.
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::Resumption,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::wire::{Stream, Wire};
+
+/// A gateway or a BBB server.
+#[derive(Clone)]
+pub struct Target {
+    /// The `Host` of requests, and the SNI.
+    pub host: String,
+    /// Where it is found.
+    pub address: SocketAddr,
+    /// Whom its certificate may come from; `None` is plain HTTP.
+    pub roots: Option<Arc<RootCertStore>>,
+    /// The shared secret of its API.
+    pub secret: String,
+}
+
+/// Opens connections to a target. One that resumes keeps the session tickets it has got.
+#[derive(Clone)]
+pub struct Dialer {
+    address: SocketAddr,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl Target {
+    /// A dialer of TLS 1.3 and HTTP/1.1.
+    ///
+    /// # Errors
+    /// When the host is no name that TLS takes.
+    ///
+    /// # Panics
+    /// Never: the provider's defaults are consistent.
+    pub fn dialer(&self, resumes: bool) -> io::Result<Dialer> {
+        let Some(roots) = &self.roots else { return Ok(Dialer { address: self.address, tls: None }) };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("the provider has suites for TLS 1.3")
+            .with_root_certificates(Arc::clone(roots))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.resumption = if resumes { Resumption::in_memory_sessions(8) } else { Resumption::disabled() };
+        let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
+        Ok(Dialer { address: self.address, tls: Some((TlsConnector::from(Arc::new(config)), name)) })
+    }
+}
+
+impl Dialer {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// The system's, and TLS's.
+    pub async fn dial(&self) -> io::Result<Wire> {
+        let tcp = TcpStream::connect(self.address).await?;
+        tcp.set_nodelay(true)?;
+        let stream = match &self.tls {
+            None => Stream::Plain(tcp),
+            Some((connector, name)) => Stream::Tls(Box::new(connector.connect(name.clone(), tcp).await?)),
+        };
+        Ok(Wire::new(stream))
+    }
+}
+
+/// The trust roots in a PEM file.
+///
+/// # Errors
+/// When the file cannot be read, or holds no certificate.
+pub fn roots_of(file: &Path) -> io::Result<Arc<RootCertStore>> {
+    let named = |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", file.display()));
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_file_iter(file).map_err(|error| named(&error))? {
+        roots.add(root.map_err(|error| named(&error))?).map_err(|error| named(&error))?;
+    }
+    if roots.is_empty() { Err(named(&"holds no certificate")) } else { Ok(Arc::new(roots)) }
+}
+
+/// The trust roots of this system.
+#[must_use]
+pub fn system_roots() -> Arc<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    // A root that rustls does not read is no reason to refuse the others.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Arc::new(roots)
+}
