@@ -18,6 +18,7 @@ use crate::domain::{
     admission::RoomUsage,
     denial::Denial,
     ids::{ServerId, TenantId},
+    limits::Limit,
 };
 
 /// The seat of somebody who is present: it does not lapse.
@@ -187,6 +188,7 @@ impl Store {
     }
 
     /// Promises a room: counts what the tenant has and, where `decide` agrees, writes the new row, in one transaction.
+    /// Where there is nothing to decide, nothing is counted, and the transaction is one statement.
     ///
     /// Returns the number of the new row, or the meeting that has this id already.
     ///
@@ -195,20 +197,21 @@ impl Store {
     pub async fn admit_meeting(
         &self,
         new: &NewMeeting<'_>,
-        decide: impl FnOnce(RoomUsage) -> Result<(), Denial>,
+        decide: Option<impl FnOnce(RoomUsage) -> Result<(), Denial>>,
     ) -> Result<Admitted, Refusal> {
+        let Some(decide) = decide else {
+            let mut connection = self.pool.acquire().await?;
+            return match insert_meeting(&mut connection, new).await? {
+                Some(id) => Ok(Admitted::New(id)),
+                None => existing(&mut connection, new).await,
+            };
+        };
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        if let Some(row) = sqlx::query("SELECT * FROM meetings WHERE tenant = $1 AND ext_id = $2 AND ended_at IS NULL")
-            .bind(new.tenant.as_str())
-            .bind(new.ext_id)
-            .fetch_optional(&mut *tx)
-            .await?
-        {
-            return Ok(Admitted::Existing(meeting_row(&row)?));
-        }
-        let usage = room_usage(&mut tx, new).await?;
-        decide(usage).map_err(Refusal::Denied)?;
-        let id = insert_meeting(&mut tx, new).await?;
+        // A room that is open is no new one: first the row, which its id forbids or allows, then the count of the others.
+        let Some(id) = insert_meeting(&mut tx, new).await? else {
+            return existing(&mut tx, new).await;
+        };
+        decide(room_usage(&mut tx, new).await?).map_err(Refusal::Denied)?;
         tx.commit().await?;
         Ok(Admitted::New(id))
     }
@@ -221,7 +224,7 @@ impl Store {
     pub async fn rerun_meeting(&self, old: i64, new: &NewMeeting<'_>) -> Result<i64, Error> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         end(&mut tx, old, new.now).await?;
-        let id = insert_meeting(&mut tx, new).await?;
+        let id = insert_meeting(&mut tx, new).await?.ok_or(sqlx::Error::RowNotFound)?;
         tx.commit().await?;
         Ok(id)
     }
@@ -259,50 +262,45 @@ impl Store {
         Ok(())
     }
 
-    /// Promises a seat: counts the seats of the meeting that are taken and, where `decide` agrees, writes a session whose
-    /// seat is held until `until`, in one transaction. Returns the session's number.
+    /// Promises a seat: where fewer than `seats` of the meeting are taken, writes a session whose seat is held until
+    /// `until`. One statement, and so one transaction. Returns the session's number.
     ///
     /// # Errors
-    /// What `decide` said, or the store's failure.
-    pub async fn admit_session(
-        &self,
-        meeting: i64,
-        now: i64,
-        until: i64,
-        decide: impl FnOnce(u32) -> Result<(), Denial>,
-    ) -> Result<i64, Refusal> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        decide(seats_taken(&mut tx, meeting, NOBODY, now).await?).map_err(Refusal::Denied)?;
-        let id = sqlx::query("INSERT INTO sessions (meeting, seat_until) VALUES ($1, $2)")
-            .bind(meeting)
-            .bind(until)
-            .execute(&mut *tx)
-            .await?
-            .last_insert_rowid();
-        tx.commit().await?;
-        Ok(id)
+    /// [`Denial::MaxParticipantsReached`], or the store's failure.
+    pub async fn admit_session(&self, meeting: i64, now: i64, until: i64, seats: Limit<u32>) -> Result<i64, Refusal> {
+        let row = sqlx::query(
+            "INSERT INTO sessions (meeting, seat_until) SELECT $1, $2 WHERE $4 < 0 OR $4 >
+                 (SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $3)
+             RETURNING id",
+        )
+        .bind(meeting)
+        .bind(until)
+        .bind(now)
+        .bind(bound(seats))
+        .fetch_optional(&self.pool)
+        .await?;
+        match row {
+            Some(row) => Ok(row.try_get(0)?),
+            None => Err(Refusal::Denied(Denial::MaxParticipantsReached)),
+        }
     }
 
-    /// Promises a seat to a session whose seat has lapsed or is about to, in one transaction. Its own is not counted.
+    /// Promises a seat to a session whose seat has lapsed or is about to, in one statement. Its own is not counted.
     ///
     /// # Errors
-    /// What `decide` said, or the store's failure.
-    pub async fn readmit_session(
-        &self,
-        session: i64,
-        meeting: i64,
-        now: i64,
-        decide: impl FnOnce(u32) -> Result<(), Denial>,
-    ) -> Result<(), Refusal> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        decide(seats_taken(&mut tx, meeting, session, now).await?).map_err(Refusal::Denied)?;
-        sqlx::query("UPDATE sessions SET seat_until = $2 WHERE id = $1")
-            .bind(session)
-            .bind(PRESENT)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(())
+    /// [`Denial::MaxParticipantsReached`], or the store's failure.
+    pub async fn readmit_session(&self, session: i64, now: i64, seats: Limit<u32>) -> Result<(), Refusal> {
+        let done = sqlx::query(
+            "UPDATE sessions AS own SET seat_until = $2 WHERE id = $1 AND ($4 < 0 OR $4 >
+                 (SELECT COUNT(*) FROM sessions WHERE meeting = own.meeting AND seat_until > $3 AND id <> $1))",
+        )
+        .bind(session)
+        .bind(PRESENT)
+        .bind(now)
+        .bind(bound(seats))
+        .execute(&self.pool)
+        .await?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(Refusal::Denied(Denial::MaxParticipantsReached)) }
     }
 
     /// All that runs: the meetings that have not ended, and their sessions.
@@ -364,10 +362,11 @@ async fn end(tx: &mut SqliteConnection, meeting: i64, now: i64) -> Result<(), Er
     Ok(())
 }
 
-async fn insert_meeting(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Result<i64, Error> {
-    let done = sqlx::query(
+/// Writes a new row; `None` where the tenant has a running meeting with this id.
+async fn insert_meeting(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
+    let row = sqlx::query(
         "INSERT INTO meetings (tenant, account, ext_id, server, participants, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING id",
     )
     .bind(new.tenant.as_str())
     .bind(new.account)
@@ -375,16 +374,28 @@ async fn insert_meeting(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Resu
     .bind(new.server.as_str())
     .bind(new.participants)
     .bind(new.now)
-    .execute(tx)
+    .fetch_optional(tx)
     .await?;
-    Ok(done.last_insert_rowid())
+    row.map(|row| Ok(row.try_get(0)?)).transpose()
 }
 
+/// The running meeting that has the id already.
+async fn existing(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Result<Admitted, Refusal> {
+    let row = sqlx::query("SELECT * FROM meetings WHERE tenant = $1 AND ext_id = $2 AND ended_at IS NULL")
+        .bind(new.tenant.as_str())
+        .bind(new.ext_id)
+        .fetch_one(tx)
+        .await?;
+    Ok(Admitted::Existing(meeting_row(&row)?))
+}
+
+/// What a tenant has beside the asking room.
 async fn room_usage(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Result<RoomUsage, Error> {
     let row = sqlx::query(
-        "SELECT COUNT(DISTINCT CASE WHEN account = $2 AND ext_id <> $4 THEN ext_id END),
-                COUNT(DISTINCT CASE WHEN account <> $2 THEN account END)
-         FROM meetings WHERE tenant = $1 AND (ended_at IS NULL OR ended_at > $3)",
+        "SELECT (SELECT COUNT(DISTINCT ext_id) FROM meetings
+                 WHERE tenant = $1 AND account = $2 AND ext_id <> $4 AND (ended_at IS NULL OR ended_at > $3)),
+                (SELECT COUNT(DISTINCT account) FROM meetings
+                 WHERE tenant = $1 AND account <> $2 AND (ended_at IS NULL OR ended_at > $3))",
     )
     .bind(new.tenant.as_str())
     .bind(new.account)
@@ -395,18 +406,12 @@ async fn room_usage(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Result<R
     Ok(RoomUsage { rooms: row.try_get(0)?, other_accounts: row.try_get(1)? })
 }
 
-/// The number of no session.
-const NOBODY: i64 = 0;
-
-/// The seats of a meeting that are taken by others than `except`.
-async fn seats_taken(tx: &mut SqliteConnection, meeting: i64, except: i64, now: i64) -> Result<u32, Error> {
-    let row = sqlx::query("SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $2 AND id <> $3")
-        .bind(meeting)
-        .bind(now)
-        .bind(except)
-        .fetch_one(tx)
-        .await?;
-    Ok(row.try_get(0)?)
+/// A bound as the statements take it: less than 0 for none.
+fn bound(limit: Limit<u32>) -> i64 {
+    match limit {
+        Limit::AtMost(n) => i64::from(n),
+        Limit::Unlimited => -1,
+    }
 }
 
 fn meeting_row(row: &sqlx::sqlite::SqliteRow) -> Result<MeetingRow, Error> {

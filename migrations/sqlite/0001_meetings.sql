@@ -19,7 +19,7 @@ CREATE TABLE meetings (
 ) STRICT;
 
 CREATE UNIQUE INDEX meetings_running ON meetings (tenant, ext_id) WHERE ended_at IS NULL;
-CREATE INDEX meetings_of_tenant ON meetings (tenant, ended_at);
+CREATE INDEX meetings_of_account ON meetings (tenant, account, ended_at);
 CREATE INDEX meetings_ended ON meetings (ended_at) WHERE ended_at IS NOT NULL;
 
 -- One row per join. Its seat counts while seat_until lies ahead: a lease while nobody has come yet, for ever while a

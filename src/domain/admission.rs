@@ -3,7 +3,11 @@
 //! Plain computation over counts that the store reads in the transaction that also writes the answer down, so that two
 //! calls cannot both get the last place.
 
-use super::{denial::Denial, limits::Limits, tenant::Tenant};
+use super::{
+    denial::Denial,
+    limits::{Limit, Limits},
+    tenant::Tenant,
+};
 
 /// What a tenant has in use at the moment of a `create`, the asking room not among it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,14 +35,17 @@ pub fn admit_room(tenant: &Tenant, usage: RoomUsage) -> Result<(), Denial> {
     Ok(())
 }
 
-/// Decides whether a meeting that holds `seats` taken seats may give out one more.
-///
-/// `asked` is the `maxParticipants` that the meeting was created with, if its creator gave one.
-///
-/// # Errors
-/// [`Denial::MaxParticipantsReached`].
-pub fn admit_participant(limits: &Limits, asked: Option<u32>, seats: u32) -> Result<(), Denial> {
-    if limits.participants.clamp(asked).has_room(seats) { Ok(()) } else { Err(Denial::MaxParticipantsReached) }
+/// Whether a tenant's rooms have to be counted at all.
+#[must_use]
+pub fn counts_rooms(limits: &Limits) -> bool {
+    limits.rooms != Limit::Unlimited || limits.accounts != Limit::Unlimited
+}
+
+/// How many seats a meeting has: the minimum of what its level allows and what its creator asked for. One more is given
+/// out while fewer than that are taken ([`Limit::has_room`]), else it is [`Denial::MaxParticipantsReached`].
+#[must_use]
+pub fn seats(limits: &Limits, asked: Option<u32>) -> Limit<u32> {
+    limits.participants.clamp(asked)
 }
 
 /// Decides whether a tenant is served at all.
@@ -76,7 +83,7 @@ mod tests {
             (Some(9), 3, true),
             (Some(9), 4, false),
         ] {
-            assert_eq!(admit_participant(&limits, asked, seats).is_ok(), admitted, "{asked:?}, {seats}");
+            assert_eq!(super::seats(&limits, asked).has_room(seats), admitted, "{asked:?}, {seats}");
         }
     }
 }

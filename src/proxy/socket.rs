@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     domain::{
-        admission::admit_participant,
+        admission::seats,
         denial::Denial,
         tenant::{Server, Tenant, Upstream},
     },
@@ -331,8 +331,8 @@ impl Gateway {
         let now = now_ms();
         if !session.has_seat(now + SEAT_MARGIN_MS) {
             let meeting = &session.meeting;
-            let decide = |seats| admit_participant(&tenant.limits, meeting.participants, seats);
-            self.store.readmit_session(session.id, meeting.id, now, decide).await.map_err(|refusal| match refusal {
+            let seats = seats(&tenant.limits, meeting.participants);
+            self.store.readmit_session(session.id, now, seats).await.map_err(|refusal| match refusal {
                 Refusal::Denied(denial) => denial,
                 Refusal::Failed(_) => Denial::StoreUnavailable,
             })?;

@@ -41,7 +41,7 @@ async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Resul
             Ok(())
         }
     };
-    match store.admit_meeting(&new, decide).await {
+    match store.admit_meeting(&new, Some(decide)).await {
         Ok(Admitted::New(id)) => Ok(id),
         Ok(Admitted::Existing(row)) => Ok(-row.id),
         Err(Refusal::Denied(denial)) => Err(denial),
@@ -50,8 +50,7 @@ async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Resul
 }
 
 async fn join(store: &Store, meeting: i64, now: i64, until: i64, seats: u32) -> Result<i64, Denial> {
-    let decide = |taken| if taken < seats { Ok(()) } else { Err(Denial::MaxParticipantsReached) };
-    match store.admit_session(meeting, now, until, decide).await {
+    match store.admit_session(meeting, now, until, Limit::AtMost(seats)).await {
         Ok(id) => Ok(id),
         Err(Refusal::Denied(denial)) => Err(denial),
         Err(Refusal::Failed(error)) => panic!("{error}"),
@@ -147,10 +146,7 @@ async fn a_session_that_comes_back_does_not_stand_in_its_own_way() {
     let store = &fixture.store;
     let meeting = create(store, "a", "one", 1).await.expect("a room");
     let session = join(store, meeting, 0, 60, 1).await.expect("seat 1 of 1");
-    let readmit = async |session: i64, now: i64| {
-        let decide = |taken| if taken < 1 { Ok(()) } else { Err(Denial::MaxParticipantsReached) };
-        store.readmit_session(session, meeting, now, decide).await.is_ok()
-    };
+    let readmit = async |session: i64, now: i64| store.readmit_session(session, now, Limit::AtMost(1)).await.is_ok();
     assert!(readmit(session, 59).await, "its own seat is not another's");
     assert!(readmit(session, 61).await);
     assert_eq!(join(store, meeting, 1_000, 2_000, 1).await, Err(Denial::MaxParticipantsReached), "it is present");
@@ -193,4 +189,26 @@ async fn a_note_that_cannot_be_written_does_not_stop_the_others() {
     let (_, sessions) = store.load(0).await.expect("loaded");
     assert_eq!(sessions.iter().map(|session| session.id).collect::<Vec<_>>(), [first]);
     join(&store, meeting, 1, 60, 2).await.expect("the last note was written");
+}
+
+#[tokio::test]
+async fn where_nothing_is_bounded_an_id_is_still_one_meeting() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let (tenant, server) = ("wagtail".parse().expect("an id"), "bbb-01".parse().expect("an id"));
+    let new = NewMeeting {
+        tenant: &tenant,
+        account: "a",
+        ext_id: "one",
+        server: &server,
+        participants: None,
+        now: 1_000,
+        retained_since: 1_000,
+    };
+    let nothing = None::<fn(RoomUsage) -> Result<(), Denial>>;
+    let Ok(Admitted::New(id)) = store.admit_meeting(&new, nothing).await else { panic!("a new room") };
+    assert!(matches!(store.admit_meeting(&new, nothing).await, Ok(Admitted::Existing(row)) if row.id == id));
+    for _ in 0..50 {
+        store.admit_session(id, 0, 60, Limit::Unlimited).await.map_err(|_| "refused").expect("a seat");
+    }
 }

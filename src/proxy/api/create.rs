@@ -12,7 +12,7 @@ use crate::{
         xml,
     },
     domain::{
-        admission::{admit_room, admit_tenant},
+        admission::{admit_room, admit_tenant, counts_rooms},
         denial::Denial,
         ids::ServerId,
         limits::Limit,
@@ -57,6 +57,9 @@ impl Gateway {
 
     /// One at a time per meeting: the first makes it, the others find it made and get the server's own answer to that.
     async fn make(&self, order: &Order) -> Answer {
+        if let Err(denial) = admit_tenant(&order.call.asked.tenant) {
+            return Answer::denied_xml(Call::Create, denial);
+        }
         let _turn = self.creating.hold(&order.server_id).await;
         if let Some(meeting) = self.live.meeting_on_server(&order.server_id) {
             return self.make_again(order, &meeting).await;
@@ -131,7 +134,8 @@ impl Gateway {
             now: asked.now,
             retained_since: asked.now.saturating_sub(retention),
         };
-        match self.store.admit_meeting(&new, |usage| admit_room(tenant, usage)).await {
+        let decide = counts_rooms(&tenant.limits).then_some(|usage| admit_room(tenant, usage));
+        match self.store.admit_meeting(&new, decide).await {
             Ok(Admitted::New(id)) => Ok(Promised::New(self.live.add_meeting(order.meeting(id, &server.id)))),
             Ok(Admitted::Existing(row)) => Ok(Promised::Existing(self.live.add_meeting(Meeting::from_row(row)))),
             Err(Refusal::Denied(denial)) => Err(denial),
@@ -142,9 +146,6 @@ impl Gateway {
     /// A `create` of a meeting that is there: its own server answers, as BBB does (bbb.md 6.2).
     async fn make_again(&self, order: &Order, meeting: &Arc<Meeting>) -> Answer {
         let asked = &order.call.asked;
-        if let Err(denial) = admit_tenant(&asked.tenant) {
-            return Answer::denied_xml(Call::Create, denial);
-        }
         let Some(server) = asked.directory.server(meeting.server.as_str()) else {
             return Answer::denied_xml(Call::Create, Denial::ServerUnavailable);
         };

@@ -21,7 +21,7 @@ use crate::{
         xml,
     },
     domain::{
-        admission::{admit_participant, admit_tenant},
+        admission::{admit_tenant, seats},
         denial::Denial,
         tenant::Server,
     },
@@ -91,8 +91,8 @@ impl Gateway {
         params.set("errorRedirectUrl", REFUSED);
 
         let until = asked.now + LEASE_MS;
-        let decide = |seats| admit_participant(&tenant.limits, meeting.participants, seats);
-        let id = match self.store.admit_session(meeting.id, asked.now, until, decide).await {
+        let seats = seats(&tenant.limits, meeting.participants);
+        let id = match self.store.admit_session(meeting.id, asked.now, until, seats).await {
             Ok(id) => id,
             Err(Refusal::Denied(denial)) => return Err(denial.into()),
             Err(Refusal::Failed(_)) => return Err(Denial::StoreUnavailable.into()),
