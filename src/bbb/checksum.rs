@@ -55,6 +55,64 @@ pub fn verify_digest<'a>(
         .ok_or(ChecksumError::Mismatch)
 }
 
+/// What an operator is told of a call whose checksum does not fit, so that the integration can be mended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The algorithm that the digest's length stands for, or what is wrong with it.
+    pub algorithm: &'static str,
+    /// What was hashed between the call's name and the secret.
+    pub hashed: String,
+    /// The mistake with which the digest would have fitted one of the secrets, or `none known`.
+    pub would_fit: &'static str,
+}
+
+/// Finds out why a checksum does not fit: tries the mistakes that integrations are known to make (bbb.md 2.2, 12).
+///
+/// Costs some digests per secret: for calls that have been refused.
+#[must_use]
+pub fn diagnose(call: &str, raw_query: &str, credentials: &[Credential]) -> Diagnosis {
+    let (hashed, checksum) = match split_checksum(raw_query) {
+        Ok((rest, checksum)) => (rest, checksum),
+        Err(ChecksumPosition::Missing) => return Diagnosis::unfit("missing", raw_query),
+        Err(ChecksumPosition::Doubled) => return Diagnosis::unfit("given twice", raw_query),
+    };
+    let algorithm = match HEXLOWER_PERMISSIVE.decode(checksum.as_bytes()).map(|digest| digest.len()) {
+        Ok(20) => "SHA-1",
+        Ok(32) => "SHA-256",
+        Ok(48) => "SHA-384",
+        Ok(64) => "SHA-512",
+        Ok(_) | Err(_) => return Diagnosis::unfit("no digest of a known length", &hashed),
+    };
+    let decoded = percent_encoding::percent_decode_str(&hashed.replace('+', " ")).decode_utf8_lossy().into_owned();
+    let mut sorted: Vec<&str> = hashed.split('&').collect();
+    sorted.sort_unstable();
+    let mistakes = [
+        ("spaces hashed as %20, sent as +", call, hashed.replace('+', "%20")),
+        ("spaces hashed as +, sent as %20", call, hashed.replace("%20", "+")),
+        ("the query hashed before it was encoded", call, decoded),
+        ("the parameters hashed in the order of their names", call, sorted.join("&")),
+        ("the query hashed with a question mark", call, format!("?{hashed}")),
+        ("the call's name left out", "", hashed.clone()),
+        ("the query left out", call, String::new()),
+    ];
+    let other_calls = OTHER_CALLS.map(|other| ("another call's name hashed", other, hashed.clone()));
+    let would_fit = mistakes
+        .iter()
+        .chain(&other_calls)
+        .find(|(_, call, query)| verify_digest(call, query, checksum, credentials).is_ok())
+        .map_or("none known: the secret may be another", |(mistake, ..)| mistake);
+    Diagnosis { algorithm, hashed, would_fit }
+}
+
+impl Diagnosis {
+    fn unfit(algorithm: &'static str, hashed: &str) -> Self {
+        Self { algorithm, hashed: hashed.to_owned(), would_fit: "none known" }
+    }
+}
+
+/// Names that are hashed by mistake: of other calls, and of the same in another case.
+const OTHER_CALLS: [&str; 6] = ["create", "join", "getMeetings", "getmeetings", "getmeetinginfo", "ismeetingrunning"];
+
 /// Signs one call with SHA-256.
 ///
 /// `query` is the encoded query without `checksum`. Returns 64 lower-case hex digits.
@@ -128,6 +186,31 @@ mod tests {
             assert!(verdict(&format!("{QUERY}&checksum={sum}")).is_ok(), "{digits} digits");
         }
         assert_eq!(sign("create", QUERY, &Secret::new(SECRET)).len(), 64);
+    }
+
+    #[test]
+    fn a_mistake_that_is_known_is_named() {
+        let secret = Secret::new(SECRET);
+        let signed = |call: &str, hashed: &str, sent: &str| {
+            let sum = HEXLOWER.encode(hash(&digest::SHA256, call, hashed, &secret).as_ref());
+            format!("{sent}&checksum={sum}")
+        };
+        let sent = "name=a+b&meetingID=x%2Fy";
+        for (query, would_fit) in [
+            (signed("create", "name=a%20b&meetingID=x%2Fy", sent), "spaces hashed as %20, sent as +"),
+            (signed("create", "name=a b&meetingID=x/y", sent), "the query hashed before it was encoded"),
+            (signed("create", "meetingID=x%2Fy&name=a+b", sent), "the parameters hashed in the order of their names"),
+            (signed("create", "", sent), "the query left out"),
+            (signed("", sent, sent), "the call's name left out"),
+            (signed("join", sent, sent), "another call's name hashed"),
+            (signed("nonsense", sent, sent), "none known: the secret may be another"),
+        ] {
+            let found = diagnose("create", &query, &credentials());
+            assert_eq!((found.would_fit, found.algorithm, &*found.hashed), (would_fit, "SHA-256", sent), "{query}");
+            assert!(!format!("{found:?}").contains(SECRET));
+        }
+        assert_eq!(diagnose("create", sent, &credentials()).algorithm, "missing");
+        assert_eq!(diagnose("create", "checksum=xyz", &credentials()).algorithm, "no digest of a known length");
     }
 
     #[test]

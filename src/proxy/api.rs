@@ -77,7 +77,12 @@ impl Gateway {
             Ok((credential, params, modules)) => {
                 Verified { credential: Arc::clone(&credential.name), params, modules, asked }
             }
-            Err(unfit) => return self.unfit(call, html, asked, unfit),
+            Err(unfit) => {
+                if matches!(&unfit, Unfit::Failure(failure) if failure.key == Failure::CHECKSUM.key) {
+                    explain(&asked, name);
+                }
+                return self.unfit(call, html, asked, unfit);
+            }
         };
         match call {
             Call::Create => self.create(verified).await,
@@ -100,6 +105,15 @@ impl Gateway {
             Unfit::Denial(denial) => Answer::denied_xml(call, denial),
         }
     }
+}
+
+/// Tells the operator what is wrong with a checksum. What was hashed may hold names and passwords of a meeting: it is
+/// told only to who asks for it (`ANTEROOM_LOG=checksum=debug`).
+fn explain(asked: &Asked, name: &str) {
+    let found = checksum::diagnose(name, asked.query(), &asked.tenant.credentials);
+    let (tenant, algorithm, would_fit) = (&asked.tenant.id, found.algorithm, found.would_fit);
+    tracing::warn!(target: "checksum", %tenant, call = name, algorithm, would_fit, "a checksum does not fit");
+    tracing::debug!(target: "checksum", %tenant, call = name, hashed = found.hashed, "what was hashed");
 }
 
 /// The calls that are built, with their names as a static text.

@@ -187,15 +187,14 @@ impl Gateway {
         }
         let socket = Socket::new(self, asked);
         tokio::spawn(async move {
-            let Some(mut browser) = browser.await.ok().and_then(taken::<TokioIo<Downstream>>) else { return };
+            let Some(mut browser) = browser.await.ok().and_then(taken::<Downstream>) else { return };
             // Boxed: what the opening needs is given back before the socket is carried.
             match Box::pin(socket.open(&mut browser, &server, to, headers)).await {
                 Ok((end, present)) => socket.carry(browser, end, Some(present)).await,
                 Err(Closed(code, reason)) => {
                     tracing::debug!(tenant = %socket.tenant.id, reason, "a GraphQL socket is refused");
-                    let mut browser = browser.io.into_inner();
-                    let _ = browser.write_all(&close(code, reason)).await;
-                    let _ = browser.shutdown().await;
+                    let _ = browser.io.write_all(&close(code, reason)).await;
+                    let _ = browser.io.shutdown().await;
                 }
             }
         });
@@ -239,15 +238,19 @@ fn accept_of(key: &HeaderValue) -> HeaderValue {
     HeaderValue::from_str(&accept).expect("base64 is a legal header")
 }
 
-/// One end, taken out of HTTP, with what had been read of it already.
+/// One end, taken out of HTTP, with what had been read of it already. Boxed: a connection is some KB, and each future that
+/// it is handed on to would keep a place of that size.
 struct End<T> {
-    io: T,
+    io: Box<T>,
     read: Bytes,
 }
 
-fn taken<T: hyper::rt::Read + hyper::rt::Write + Unpin + 'static>(upgraded: Upgraded) -> Option<End<T>> {
-    let parts = upgraded.downcast::<T>().ok()?;
-    Some(End { io: parts.io, read: parts.read_buf })
+fn taken<T>(upgraded: Upgraded) -> Option<End<T>>
+where
+    TokioIo<T>: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+{
+    let parts = upgraded.downcast::<TokioIo<T>>().ok()?;
+    Some(End { io: Box::new(parts.io.into_inner()), read: parts.read_buf })
 }
 
 /// A socket that is open.
@@ -272,10 +275,10 @@ impl Socket {
     }
 
     /// Joins both ends for as long as they stay.
-    async fn carry(self, browser: End<TokioIo<Downstream>>, server: End<TokioIo<Stream>>, present: Option<Present>) {
+    async fn carry(self, browser: End<Downstream>, server: End<Stream>, present: Option<Present>) {
         let Self { gateway, tenant, metrics, open, alive } = self;
         drop((gateway, tenant));
-        let carried = tunnel::run(browser.io.into_inner(), server.io.into_inner(), browser.read, server.read).await;
+        let carried = tunnel::run(browser.io, server.io, browser.read, server.read).await;
         metrics.count_bytes(carried.up, carried.down);
         drop((present, open, alive));
     }
@@ -283,14 +286,14 @@ impl Socket {
     /// Reads the first frame of a GraphQL socket, takes the seat of the session that it names, and asks the server.
     async fn open(
         &self,
-        browser: &mut End<TokioIo<Downstream>>,
+        browser: &mut End<Downstream>,
         server: &Server,
         to: Uri,
         headers: HeaderMap,
-    ) -> Result<(End<TokioIo<Stream>>, Present), Closed> {
+    ) -> Result<(End<Stream>, Present), Closed> {
         let gateway = &self.gateway;
         let read = std::mem::take(&mut browser.read);
-        let first = timeout(FIRST_FRAME_TIMEOUT, read_first(browser.io.inner_mut(), read))
+        let first = timeout(FIRST_FRAME_TIMEOUT, read_first(&mut browser.io, read))
             .await
             .map_err(|_| Closed(CLOSE_TRY_AGAIN, "timeout"))?
             .map_err(|_| Closed(CLOSE_FORBIDDEN, "malformed"))?;

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{BODY_BYTES_MAX, Unfit, Verified, meeting_id};
+use super::{BODY_BYTES_MAX, Unfit, Verified, explain, meeting_id};
 use crate::{
     bbb::{
         answer::{Failure, failed_plainly},
@@ -65,7 +65,12 @@ impl Gateway {
         let name = Call::InsertDocument;
         match self.pass_document(asked, body).await {
             Ok(answer) => answer,
-            Err(Unfit::Failure(failure)) => Answer::failure(name, failure),
+            Err(Unfit::Failure(failure)) => {
+                if failure.key == Failure::CHECKSUM.key {
+                    explain(asked, name.as_str());
+                }
+                Answer::failure(name, failure)
+            }
             Err(Unfit::Denial(denial)) => Answer::denied_xml(name, denial),
         }
     }
