@@ -35,7 +35,7 @@ pub struct Sockets {
     pub bytes_per_socket: f64,
     /// Processor time of the gateway for one socket: handshake, opening, echo.
     pub open_cpu_us: f64,
-    /// The same time, for sockets that are idle, over [`SETTLE`]: share of one core.
+    /// The same time, for sockets that are idle, over `SETTLE`: share of one core.
     pub idle_cpu_share: f64,
 }
 
