@@ -284,7 +284,10 @@ async fn reload(
             let found = loader.reload(&shared_key);
             (loader, found)
         });
-        let Ok((back, found)) = read.await else { return };
+        let Ok((back, found)) = read.await else {
+            tracing::error!("reading the configuration has failed: changes need a restart");
+            return;
+        };
         loader = back;
         for fault in found.faults.iter().filter(|fault| !known.contains(*fault)) {
             tracing::error!(%fault, "configuration: the last good version stays in service");

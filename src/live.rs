@@ -187,6 +187,8 @@ impl Live {
 
     /// Notes the internal id that the server has given to a meeting.
     pub fn name_meeting(&self, meeting: &Arc<Meeting>, internal_id: &str) {
+        // What was asked before it had a name does not count: it may have been too early for an answer.
+        meeting.touch();
         if meeting.internal_id.set(internal_id.into()).is_ok() {
             self.internal.insert(internal_id.into(), Arc::clone(meeting));
         }
@@ -320,6 +322,16 @@ mod tests {
         assert!(live.meeting_of_internal("int-1").is_some());
         live.forget_ended(1_000 + AFTERGLOW_MS);
         assert!(live.meeting_of_internal("int-1").is_none());
+    }
+
+    #[test]
+    fn what_was_asked_before_a_meeting_had_a_name_does_not_count() {
+        let live = Live::default();
+        let meeting = live.add_meeting(Meeting::from_row(MeetingRow { internal_id: None, ..row("w", "room", "b", 1) }));
+        let before = Moment::now();
+        live.name_meeting(&meeting, "int-1");
+        assert!(meeting.touched() >= before);
+        assert!(live.servers_of(&meeting.tenant).iter().all(|(_, touched)| *touched >= before));
     }
 
     #[test]

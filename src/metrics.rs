@@ -135,6 +135,8 @@ pub struct Metrics {
     /// Handshakes that were refused or failed.
     pub handshakes_failed: AtomicU64,
     connections: Arc<AtomicI64>,
+    /// Connections on which something came that is no HTTP, or has too large a head.
+    pub malformed: AtomicU64,
     /// Reloads that took something over.
     pub reloads: AtomicU64,
     /// Faults of the configuration files as of the last reload.

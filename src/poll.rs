@@ -156,8 +156,11 @@ async fn plugin_sdk(gateway: &Gateway, server: &Server) -> Option<String> {
         .ok()?;
     let request =
         http::Request::get(uri).header(http::header::CONTENT_TYPE, "application/json").body(Body::empty()).ok()?;
-    let response = tokio::time::timeout(TIMEOUT, gateway.pool.send(request)).await.ok()?.ok()?;
-    let body = Limited::new(response.into_body(), 64 * 1024).collect().await.ok()?.to_bytes();
+    let answered = async {
+        let response = gateway.pool.send(request).await.ok()?;
+        Some(Limited::new(response.into_body(), 64 * 1024).collect().await.ok()?.to_bytes())
+    };
+    let body = tokio::time::timeout(TIMEOUT, answered).await.ok()??;
     let json: serde_json::Value = serde_json::from_slice(&body).ok()?;
     json["response"]["html5PluginSdkVersion"].as_str().map(str::to_owned)
 }

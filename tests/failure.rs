@@ -15,6 +15,17 @@ async fn stage() -> Stage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_new_meetings_is_spread_over_the_servers() {
+    let stage = stage().await;
+    stage.create("wagtail", "first").await;
+    let names: Vec<_> = (0..39).map(|n| format!("room {n}")).collect();
+    futures_util::future::join_all(names.iter().map(|name| stage.create("wagtail", name))).await;
+    let on_each: Vec<_> = stage.sims.iter().map(|sim| sim.meetings().len()).collect();
+    assert_eq!(on_each.iter().sum::<usize>(), 40);
+    assert!(on_each.iter().all(|n| (14..=26).contains(n)), "{on_each:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_does_not_answer_is_not_chosen() {
     let mut stage = stage().await;
     let gone = stage.sims.remove(0);
@@ -233,6 +244,12 @@ async fn what_is_no_http_ends_its_own_connection_only() {
             assert_eq!(status[0], b'4', "{:?}", &bytes[..bytes.len().min(60)]);
         }
     }
+    eventually("they are counted", async || {
+        let metrics = stage.metrics().await;
+        metrics.contains("anteroom_malformed_requests_total")
+            && !metrics.contains("anteroom_malformed_requests_total 0")
+    })
+    .await;
     for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", b"", &[0x80; 200]] {
         let mut stream = tokio::net::TcpStream::connect(stage.address).await.unwrap();
         stream.write_all(bytes).await.unwrap();

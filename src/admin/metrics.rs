@@ -82,6 +82,11 @@ impl Collector for Now {
             plain(signed(metrics.handshakes_failed.load(Relaxed))),
         )?;
         counter(
+            "malformed_requests",
+            "Connections on which something came that is no HTTP request, or has too large a head",
+            plain(signed(metrics.malformed.load(Relaxed))),
+        )?;
+        counter(
             "config_reloads",
             "Reloads of the configuration that took something over",
             plain(signed(metrics.reloads.load(Relaxed))),

@@ -15,6 +15,8 @@ macro_rules! failures {
     ($($(#[$doc:meta])* $name:ident = $key:literal, $message:literal;)*) => {
         impl Failure {
             $($(#[$doc])* pub const $name: Self = Self { key: $key, message: $message };)*
+
+            const ALL: &[Self] = &[$(Self::$name,)*];
         }
     };
 }
@@ -41,6 +43,8 @@ failures! {
     QUERY = "validationError", "A parameter is given twice or cannot be read";
     /// The body of a `create` is no XML of modules: not BBB's text, its key.
     MODULES = "validationError", "The body is no XML document of modules";
+    /// A body that broke off, took too long, or has no length: not BBB's text, its key.
+    BODY = "validationError", "The body of the request could not be read";
     /// No meeting has this id.
     NOT_FOUND = "notFound", "A meeting with that ID does not exist";
     /// A chat message for a meeting that is not there.
@@ -55,6 +59,14 @@ failures! {
     FULL_NAME_MISSING = "missingParamFullName", "You must provide your name";
     /// A call that is not built.
     UNSUPPORTED = "unsupportedRequest", "This request is not supported.";
+}
+
+impl Failure {
+    /// A key that a server has sent, as a word for the log: one that is known here, or `other`.
+    #[must_use]
+    pub fn known_key(key: &str) -> &'static str {
+        Self::ALL.iter().find(|failure| failure.key == key).map_or("other", |failure| failure.key)
+    }
 }
 
 /// A `FAILED` answer.

@@ -30,6 +30,8 @@ pub struct Servers(DashMap<ServerId, Arc<ServerState>>);
 pub struct ServerState {
     up: AtomicBool,
     meetings: AtomicU32,
+    /// Meetings that are about to be promised to it.
+    placing: AtomicU32,
     seats: AtomicU32,
     plugin_sdk: ArcSwapOption<String>,
     /// Its list of meetings, for a moment.
@@ -44,10 +46,21 @@ impl Default for ServerState {
         Self {
             up: AtomicBool::new(true),
             meetings: AtomicU32::new(0),
+            placing: AtomicU32::new(0),
             seats: AtomicU32::new(0),
             plugin_sdk: ArcSwapOption::empty(),
             list: Fresh::default(),
         }
+    }
+}
+
+/// A meeting that is about to be promised to a server.
+#[derive(Debug)]
+pub struct Placing(Arc<ServerState>);
+
+impl Drop for Placing {
+    fn drop(&mut self) {
+        self.0.placing.fetch_sub(1, Relaxed);
     }
 }
 
@@ -85,7 +98,14 @@ impl ServerState {
 
     /// What it carries: people, and meetings with the weight of people to come.
     pub fn load(&self) -> u32 {
-        self.meetings() * MEETING_WEIGHT + self.seats()
+        (self.meetings() + self.placing.load(Relaxed)) * MEETING_WEIGHT + self.seats()
+    }
+
+    /// A meeting is about to be promised to it: it weighs from now on, until the guard is dropped.
+    #[must_use]
+    pub fn place(self: Arc<Self>) -> Placing {
+        self.placing.fetch_add(1, Relaxed);
+        Placing(self)
     }
 
     /// Meetings on it.

@@ -17,7 +17,6 @@ use std::{
 use http::{HeaderValue, Request, StatusCode, header::HOST};
 use hyper::{body::Incoming, server::conn, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -31,7 +30,11 @@ use super::{
     answer::{redirect, text},
     asked::Connection,
 };
-use crate::{domain::host::Host, tls::Tls, upstream::Body};
+use crate::{
+    domain::host::Host,
+    tls::Tls,
+    upstream::{Body, tune},
+};
 
 /// A browser's connection.
 pub(crate) type Downstream = TlsStream<TcpStream>;
@@ -75,6 +78,7 @@ pub async fn serve_https(listener: TcpListener, gateway: Arc<Gateway>, tls: Arc<
             let _open = gateway.metrics.open_connection();
             if secured(stream, peer, &gateway, &tls, stop).await.is_none() {
                 gateway.metrics.handshakes_failed.fetch_add(1, Relaxed);
+                tracing::info!(target: "access", peer = %peer.ip(), reason = "handshake", "a handshake was refused or failed");
             }
         }
     })
@@ -122,14 +126,6 @@ where
     }
 }
 
-/// Small frames go out at once, and a peer that has vanished is noticed within two minutes.
-fn tune(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let keepalive =
-        TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
-}
-
 /// Makes the handshake and serves the connection. `None` where the handshake came to nothing.
 async fn secured(stream: TcpStream, peer: SocketAddr, gateway: &Arc<Gateway>, tls: &Tls, stop: Stop) -> Option<()> {
     let (stream, sni) = timeout(HANDSHAKE_TIMEOUT, handshake(stream, tls)).await.ok()??;
@@ -159,6 +155,7 @@ async fn handshake(stream: TcpStream, tls: &Tls) -> Option<(Downstream, Host)> {
 
 async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gateway>, http2: bool, mut stop: Stop) {
     let silent = silent(Arc::clone(&connection));
+    let log = EndLog { gateway: Arc::clone(&gateway), peer: connection.peer };
     let service = service_fn(move |request| {
         let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
         async move { Ok::<_, Infallible>(gateway.serve(connection, request).await) }
@@ -174,18 +171,34 @@ async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gat
                 .serve_connection(TokioIo::new(stream), service),
         );
         tokio::select! {
-            _ = &mut served => return,
+            ended = &mut served => return log.ended(ended),
             () = silent => return,
             () = stop.told() => served.as_mut().graceful_shutdown(),
         }
-        let _ = served.await;
+        log.ended(served.await);
     } else {
         let mut served = Box::pin(http1().serve_connection(TokioIo::new(stream), service).with_upgrades());
         tokio::select! {
-            _ = &mut served => return,
+            ended = &mut served => return log.ended(ended),
             () = stop.told() => served.as_mut().graceful_shutdown(),
         }
-        let _ = served.await;
+        log.ended(served.await);
+    }
+}
+
+/// Notes how connections end.
+struct EndLog {
+    gateway: Arc<Gateway>,
+    peer: SocketAddr,
+}
+
+impl EndLog {
+    /// What is no HTTP, or has too large a head, has been answered by hyper: here it is counted.
+    fn ended(&self, ended: hyper::Result<()>) {
+        if ended.is_err_and(|error| error.is_parse()) {
+            self.gateway.metrics.malformed.fetch_add(1, Relaxed);
+            tracing::info!(target: "access", peer = %self.peer.ip(), reason = "malformed", "what came was no request");
+        }
     }
 }
 
@@ -213,6 +226,7 @@ fn to_https(gateway: &Gateway, request: &Request<Incoming>, port: u16) -> http::
     let directory = gateway.directory.load();
     let Some(host) = host.filter(|host| directory.tenant_of_host(host.as_str()).is_some()) else {
         gateway.metrics.unknown_hosts.fetch_add(1, Relaxed);
+        tracing::info!(target: "access", reason = "unknownHost", "plain HTTP for a host that nobody has");
         return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", "This host is not served here.\n");
     };
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, header::CONTENT_TYPE, request::Parts};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
@@ -145,7 +145,11 @@ async fn read_body(head: &Parts, call: Call, body: Incoming) -> Result<Sent, Unf
         return Ok(Sent::Nothing);
     }
     let read = timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect());
-    let body = read.await.ok().and_then(Result::ok).ok_or(Denial::TooLarge)?.to_bytes();
+    let body = match read.await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Denial::TooLarge.into()),
+        Ok(Err(_)) | Err(_) => return Err(Failure::BODY.into()),
+    };
     if body.is_empty() {
         return Ok(Sent::Nothing);
     }

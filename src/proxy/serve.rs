@@ -36,11 +36,14 @@ impl Gateway {
     ) -> Response<Body> {
         let started = Instant::now();
         connection.used.store(true, Relaxed);
+        let peer = connection.peer.ip();
         let (head, body) = request.into_parts();
         let asked = match self.find_tenant(connection, head) {
             Ok(asked) => asked,
             Err(refused) => {
                 self.metrics.unknown_hosts.fetch_add(1, Relaxed);
+                let status = refused.status().as_u16();
+                tracing::info!(target: "access", %peer, status, reason = Denial::UnknownHost.key(), "no tenant");
                 return refused;
             }
         };

@@ -156,7 +156,8 @@ impl Gateway {
         let mut response = downstream(response);
         rewrite(response.headers_mut());
         if !switched {
-            return Answer::new(Call::Socket, Outcome::Failed, response);
+            let outcome = if response.status().is_server_error() { Outcome::Failed } else { Outcome::Refused };
+            return Answer::new(Call::Socket, outcome, response);
         }
         let Some(browser) = asked.head.extensions.remove::<OnUpgrade>() else { return no_upgrade() };
         *response.body_mut() = Body::empty();

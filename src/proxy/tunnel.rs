@@ -150,9 +150,10 @@ impl Half {
     {
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
-            ready!(Pin::new(source).poll_read(cx, &mut read))?;
+            // A source that breaks has ended: what came before that still goes out.
+            let broken = ready!(Pin::new(source).poll_read(cx, &mut read)).is_err();
             let mut bytes = read.filled();
-            if bytes.is_empty() {
+            if broken || bytes.is_empty() {
                 self.state = State::Ending;
                 return Poll::Ready(Ok(()));
             }

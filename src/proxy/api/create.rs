@@ -19,7 +19,7 @@ use crate::{
         placement::choose,
         tenant::Server,
     },
-    live::{Meeting, clock::now_ms},
+    live::{Meeting, clock::now_ms, servers::Placing},
     metrics::{Call, Outcome},
     proxy::{Gateway, answer::Answer},
     store::{Admitted, MeetingRow, NewMeeting, Refusal, writer::Note},
@@ -67,12 +67,13 @@ impl Gateway {
         let mut tried: Vec<ServerId> = Vec::new();
         let mut promised: Option<Arc<Meeting>> = None;
         while tried.len() < TRIES_MAX {
-            let Some(server) = self.place(order, &tried) else { break };
+            let Some((server, placing)) = self.place(order, &tried) else { break };
             let meeting = match self.promise(order, &server, promised.take()).await {
                 Ok(Promised::New(meeting)) => meeting,
                 Ok(Promised::Existing(meeting)) => return self.make_again(order, &meeting).await,
                 Err(denial) => return Answer::denied_xml(Call::Create, denial),
             };
+            drop(placing);
             match self.order_from(order, &server).await {
                 Ok(answer) if answer.success => {
                     self.settle(&meeting, &answer);
@@ -101,10 +102,13 @@ impl Gateway {
         Answer::denied_xml(Call::Create, Denial::NoServerAvailable)
     }
 
-    fn place(&self, order: &Order, tried: &[ServerId]) -> Option<Arc<Server>> {
+    /// The server for a meeting, which weighs there from now on: many may be looking for a place at once.
+    fn place(&self, order: &Order, tried: &[ServerId]) -> Option<(Arc<Server>, Placing)> {
         let asked = &order.call.asked;
         let pool = asked.directory.pool(&asked.tenant.pool);
-        choose(&self.live.servers.candidates(pool), tried, chance()).map(Arc::clone)
+        let candidates = self.live.servers.candidates(pool);
+        let server = choose(&candidates, tried, chance())?;
+        Some((Arc::clone(server), self.live.servers.of(&server.id).place()))
     }
 
     /// Writes the promise down, or moves the one that a server could not be reached for.
@@ -153,6 +157,9 @@ impl Gateway {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(server = %server.id, %error, "create of a known meeting came to nothing");
+                if error == CallError::Connect {
+                    self.unreachable(server);
+                }
                 return Answer::denied_xml(Call::Create, Denial::ServerUnavailable).by(&server.id);
             }
         };

@@ -100,6 +100,10 @@ impl Gateway {
         let reserved = Reserved { id, notes: &self.notes, kept: false };
         let joined = self.join_at(server, &params, asked, ext_id).await?;
 
+        // The room may have begun anew meanwhile, and the session be one of the new run.
+        if self.live.meeting_on_server(&meeting.server_id).is_none_or(|now| now.id != meeting.id) {
+            return Err(Denial::ServerUnavailable.into());
+        }
         let token = hash(&joined.session_token);
         let state = self.live.servers.of(&server.id);
         let session = Session::new(id, Arc::clone(&meeting), until, state);
@@ -155,7 +159,10 @@ impl Gateway {
         let response =
             response.unwrap_or_else(|| text(StatusCode::OK, "text/xml;charset=utf-8", failed(&no.key, &no.message)));
         let outcome = no.denial.map_or(Outcome::Refused, outcome_of);
-        let answer = Answer::new(Call::Join, outcome, response);
+        let mut answer = Answer::new(Call::Join, outcome, response);
+        answer.reason = Failure::known_key(&no.key);
+        let meeting = call.params.get("meetingID").and_then(|id| self.live.meeting(&asked.tenant.id, id));
+        answer.server = meeting.map(|meeting| meeting.server.clone());
         match no.denial {
             Some(denial) => answer.because(denial),
             None => answer,
@@ -305,8 +312,8 @@ fn errors_of(query: &str) -> Option<No> {
 
 fn with_errors(address: &str, key: &str, message: &str) -> String {
     let errors = serde_json::json!([{ "key": key, "message": message }]).to_string();
-    let joint = if address.contains('?') { '&' } else { '?' };
     let (address, fragment) = address.split_once('#').map_or((address, None), |(a, f)| (a, Some(f)));
+    let joint = if address.contains('?') { '&' } else { '?' };
     let mut out = format!("{address}{joint}errors=");
     out.extend(byte_serialize(errors.as_bytes()));
     if let Some(fragment) = fragment {
@@ -339,6 +346,8 @@ mod tests {
             assert_eq!((&*no.key, &*no.message), ("someKey", "Some \"message\" & more"));
         }
         assert!(with_errors("https://a.b/#top", "k", "m").ends_with("#top"));
+        let with = with_errors("https://a.b/#/rooms?x=1", "k", "m");
+        assert!(with.starts_with("https://a.b/?errors=") && with.ends_with("#/rooms?x=1"), "{with}");
         assert!(errors_of("errors=nonsense").is_some_and(|no| no.denial == Some(Denial::ServerUnavailable)));
         let own = errors_of("errors=x&errors=%5B%7B%22key%22%3A%22own%22%7D%5D").expect("errors");
         assert_eq!(own.key, "own", "what a caller put there does not count");

@@ -86,8 +86,10 @@ impl Gateway {
         if asked.head.method != Method::POST || !is_xml {
             return Err(Failure::CONTENT_TYPE.into());
         }
-        let length = body.size_hint().exact().filter(|length| *length <= BODY_BYTES_MAX as u64);
-        let length = length.ok_or(Denial::TooLarge)?;
+        let length = body.size_hint().exact().ok_or(Failure::BODY)?;
+        if length > BODY_BYTES_MAX as u64 {
+            return Err(Denial::TooLarge.into());
+        }
         let query = Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?;
         let ext_id = meeting_id(&query, Failure::NOT_FOUND)?;
         let Some(meeting) = self.live.meeting(&asked.tenant.id, ext_id) else {
