@@ -9,13 +9,18 @@ mod message;
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Method, header::CONTENT_TYPE, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{Gateway, answer::Answer, asked::Asked, pages::wants_page};
+use super::{
+    Gateway,
+    answer::Answer,
+    asked::{Asked, linger},
+    pages::wants_page,
+};
 use crate::{
     bbb::{
         answer::Failure,
@@ -67,6 +72,7 @@ impl Gateway {
     /// Answers an API call by its name.
     pub(crate) async fn api(self: &Arc<Self>, asked: Asked, name: &str, body: Incoming) -> Answer {
         let Some((call, name)) = named(name) else {
+            linger(body);
             return Answer::failure(Call::Unsupported, Failure::UNSUPPORTED);
         };
         if call == Call::InsertDocument {
@@ -144,11 +150,9 @@ async fn read_body(head: &Parts, call: Call, body: Incoming) -> Result<Sent, Unf
     if head.method != Method::POST || http_body::Body::is_end_stream(&body) {
         return Ok(Sent::Nothing);
     }
-    let read = timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect());
-    let body = match read.await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Denial::TooLarge.into()),
-        Ok(Err(_)) | Err(_) => return Err(Failure::BODY.into()),
+    let body = match timeout(BODY_TIMEOUT, collect(body)).await {
+        Ok(body) => body?,
+        Err(_) => return Err(Failure::BODY.into()),
     };
     if body.is_empty() {
         return Ok(Sent::Nothing);
@@ -164,6 +168,21 @@ async fn read_body(head: &Parts, call: Call, body: Incoming) -> Result<Sent, Unf
     }
 }
 
+/// Reads a body whole; what is too large is not kept.
+async fn collect(mut body: Incoming) -> Result<Bytes, Unfit> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Failure::BODY)?;
+        let Some(data) = frame.data_ref() else { continue };
+        if whole.len() + data.len() > BODY_BYTES_MAX {
+            linger(body);
+            return Err(Denial::TooLarge.into());
+        }
+        whole.extend_from_slice(data);
+    }
+    Ok(whole.freeze())
+}
+
 /// Verifies a call and reads all of it. A body is read for a caller who has shown the secret, or whose checksum can only
 /// be there: some clients put all parameters into the form (bbb.md 2.3).
 async fn verify<'a>(
@@ -175,6 +194,7 @@ async fn verify<'a>(
     let credentials = &asked.tenant.credentials;
     let in_query = checksum::verify(name, asked.query(), credentials);
     if let Err(ChecksumError::Malformed | ChecksumError::Mismatch) = in_query {
+        linger(body);
         return Err(Failure::CHECKSUM.into());
     }
     let sent = read_body(&asked.head, call, body).await?;

@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 use super::{
     Gateway,
     answer::{Answer, text},
-    asked::{Asked, address, downstream, is_websocket},
+    asked::{Asked, address, downstream, is_websocket, linger},
     headers::{remove_hop_by_hop, session_slugs, set_forwarded, to_browser, to_server},
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
     settings,
@@ -113,12 +113,14 @@ impl Gateway {
         kind: Kind,
     ) -> Answer {
         if matches!(kind, Kind::Token | Kind::Settings) && target.session.is_none() {
+            linger(body);
             return self.refuse(&asked, call_of(kind), Denial::UnknownSession).by(&target.server.id);
         }
         if is_websocket(&asked.head) {
             return self.socket(asked, target, path, kind).await;
         }
         if let Err(refused) = self.check_body(&asked, &body, kind) {
+            linger(body);
             return refused.by(&target.server.id);
         }
         let server = &target.server;

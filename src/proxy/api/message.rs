@@ -20,7 +20,11 @@ use crate::{
     },
     domain::denial::Denial,
     metrics::{Call, Outcome},
-    proxy::{Gateway, answer::Answer, asked::Asked},
+    proxy::{
+        Gateway,
+        answer::Answer,
+        asked::{Asked, linger},
+    },
     upstream::Body,
 };
 
@@ -76,23 +80,16 @@ impl Gateway {
     }
 
     async fn pass_document(&self, asked: &Asked, body: Incoming) -> Result<Answer, Unfit> {
-        checksum::verify("insertDocument", asked.query(), &asked.tenant.credentials).map_err(|error| match error {
-            ChecksumError::Missing => Failure::CHECKSUM_MISSING,
-            ChecksumError::Malformed | ChecksumError::Mismatch => Failure::CHECKSUM,
-        })?;
-        let content_type = asked.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let mime = content_type.split(';').next().unwrap_or("").trim();
-        let is_xml = ["application/xml", "text/xml"].iter().any(|xml| mime.eq_ignore_ascii_case(xml));
-        if asked.head.method != Method::POST || !is_xml {
-            return Err(Failure::CONTENT_TYPE.into());
-        }
-        let length = body.size_hint().exact().ok_or(Failure::BODY)?;
-        if length > BODY_BYTES_MAX as u64 {
-            return Err(Denial::TooLarge.into());
-        }
-        let query = Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?;
+        let (length, query) = match check_document(asked, &body) {
+            Ok(checked) => checked,
+            Err(unfit) => {
+                linger(body);
+                return Err(unfit);
+            }
+        };
         let ext_id = meeting_id(&query, Failure::NOT_FOUND)?;
         let Some(meeting) = self.live.meeting(&asked.tenant.id, ext_id) else {
+            linger(body);
             let message = format!("Meeting with id [{ext_id}] not found.");
             return Ok(Answer::xml(Call::InsertDocument, Outcome::Refused, failed_plainly(&message)));
         };
@@ -113,6 +110,25 @@ impl Gateway {
         let answer = timeout(CALL_TIMEOUT, answered).await.ok().flatten();
         Ok(said(Call::InsertDocument, answer).by(&server.id))
     }
+}
+
+/// What can be said of an `insertDocument` before its meeting is looked for: the length of its body, and its parameters.
+fn check_document(asked: &Asked, body: &Incoming) -> Result<(u64, Params), Unfit> {
+    checksum::verify("insertDocument", asked.query(), &asked.tenant.credentials).map_err(|error| match error {
+        ChecksumError::Missing => Failure::CHECKSUM_MISSING,
+        ChecksumError::Malformed | ChecksumError::Mismatch => Failure::CHECKSUM,
+    })?;
+    let content_type = asked.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let mime = content_type.split(';').next().unwrap_or("").trim();
+    let is_xml = ["application/xml", "text/xml"].iter().any(|xml| mime.eq_ignore_ascii_case(xml));
+    if asked.head.method != Method::POST || !is_xml {
+        return Err(Failure::CONTENT_TYPE.into());
+    }
+    let length = body.size_hint().exact().ok_or(Failure::BODY)?;
+    if length > BODY_BYTES_MAX as u64 {
+        return Err(Denial::TooLarge.into());
+    }
+    Ok((length, Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?))
 }
 
 /// What the server said, or that it did not.
