@@ -183,8 +183,6 @@ pub struct Listed {
     pub internal_id: String,
     /// `createTime`, ms since the epoch, or 0.
     pub create_time: i64,
-    /// People in it.
-    pub participants: u32,
     /// It has been ended and is only still held.
     pub ended: bool,
     /// The whole `<meeting>` element, for the tenant that `list` was asked for: with the tenant's own id.
@@ -213,11 +211,8 @@ pub fn list(body: &[u8], mut own_id: impl FnMut(&str) -> Option<String>) -> Resu
                     id_at = Some(element.inner);
                 }
                 "internalMeetingID" => current.internal_id = text(raw).into_owned(),
-                "createTime" => current.create_time = text(raw).replace(',', "").parse().unwrap_or(0),
                 // BBB formats numbers by its locale: thousands may come as `1,234` (bbb.md 3.7).
-                "participantCount" => {
-                    current.participants = text(raw).replace(',', "").parse().unwrap_or(0);
-                }
+                "createTime" => current.create_time = text(raw).replace(',', "").parse().unwrap_or(0),
                 "hasBeenForciblyEnded" => current.ended = raw == "true",
                 _ => {}
             }
@@ -246,7 +241,6 @@ impl Listed {
             server_id: String::new(),
             internal_id: String::new(),
             create_time: 0,
-            participants: 0,
             ended: false,
             element: String::new(),
         }
@@ -360,7 +354,7 @@ mod tests {
     fn a_list_has_the_tenants_own_meetings_only() {
         let body = b"<response><returncode>SUCCESS</returncode><meetings>\
             <meeting><meetingName>One</meetingName><meetingID><![CDATA[t.wagtail.one]]></meetingID>\
-            <internalMeetingID>i1</internalMeetingID><participantCount>1,234</participantCount>\
+            <internalMeetingID>i1</internalMeetingID><createTime>1,234</createTime>\
             <hasBeenForciblyEnded>false</hasBeenForciblyEnded>\
             <attendees><attendee><userID>u</userID></attendee></attendees></meeting>\
             <meeting><meetingID>t.heron.two</meetingID><internalMeetingID>i2</internalMeetingID></meeting>\
@@ -370,7 +364,7 @@ mod tests {
         let own = |id: &str| meeting_id::from_server(&tenant, id).map(str::to_owned);
         let list = list(body, own).expect("a list");
         assert_eq!(list.len(), 1);
-        assert_eq!(list[0].participants, 1234);
+        assert_eq!(list[0].create_time, 1234);
         assert!(list[0].element.contains("<meetingID>one</meetingID>"), "{}", list[0].element);
         assert!(!list[0].element.contains("t.wagtail"));
     }

@@ -28,15 +28,9 @@ impl Keyed {
         Held { keyed: self, key, guard: Some(lock.lock_owned().await) }
     }
 
-    /// How many keys are held.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.locks.len()
-    }
-
     /// Whether no key is held.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.locks.is_empty()
     }
 }

@@ -21,17 +21,17 @@ async fn open(dir: &tempfile::TempDir) -> Store {
     Store::open(&url).await.expect("a store")
 }
 
+fn ids() -> (TenantId, ServerId) {
+    ("wagtail".parse().expect("an id"), "bbb-01".parse().expect("an id"))
+}
+
+fn room<'a>(tenant: &'a TenantId, server: &'a ServerId, account: &'a str, ext_id: &'a str) -> NewMeeting<'a> {
+    NewMeeting { tenant, account, ext_id, server, participants: Some(3), now: 1_000, retained_since: 500 }
+}
+
 async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Result<i64, Denial> {
-    let (tenant, server) = ("wagtail".parse().expect("an id"), "bbb-01".parse().expect("an id"));
-    let new = NewMeeting {
-        tenant: &tenant,
-        account,
-        ext_id,
-        server: &server,
-        participants: Some(3),
-        now: 1_000,
-        retained_since: 500,
-    };
+    let (tenant, server) = ids();
+    let new = room(&tenant, &server, account, ext_id);
     let decide = |usage: RoomUsage| {
         if usage.other_accounts >= 3 {
             Err(Denial::AccountLimitReached)
@@ -157,16 +157,8 @@ async fn a_room_that_runs_anew_keeps_its_place() {
     let fixture = Fixture::new().await;
     let store = &fixture.store;
     let old = create(store, "a", "one", 1).await.expect("room 1 of 1");
-    let (tenant, server) = ("wagtail".parse().expect("an id"), "bbb-01".parse().expect("an id"));
-    let new = NewMeeting {
-        tenant: &tenant,
-        account: "a",
-        ext_id: "one",
-        server: &server,
-        participants: None,
-        now: 2_000,
-        retained_since: 2_000,
-    };
+    let (tenant, server) = ids();
+    let new = NewMeeting { now: 2_000, ..room(&tenant, &server, "a", "one") };
     let id = store.rerun_meeting(old, &new).await.expect("a new run");
     assert_ne!(id, old);
     assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached));
@@ -195,16 +187,8 @@ async fn a_note_that_cannot_be_written_does_not_stop_the_others() {
 async fn where_nothing_is_bounded_an_id_is_still_one_meeting() {
     let fixture = Fixture::new().await;
     let store = &fixture.store;
-    let (tenant, server) = ("wagtail".parse().expect("an id"), "bbb-01".parse().expect("an id"));
-    let new = NewMeeting {
-        tenant: &tenant,
-        account: "a",
-        ext_id: "one",
-        server: &server,
-        participants: None,
-        now: 1_000,
-        retained_since: 1_000,
-    };
+    let (tenant, server) = ids();
+    let new = NewMeeting { now: 1_000, ..room(&tenant, &server, "a", "one") };
     let nothing = None::<fn(RoomUsage) -> Result<(), Denial>>;
     let Ok(Admitted::New(id)) = store.admit_meeting(&new, nothing).await else { panic!("a new room") };
     assert!(matches!(store.admit_meeting(&new, nothing).await, Ok(Admitted::Existing(row)) if row.id == id));
