@@ -7,6 +7,7 @@ mod support;
 use std::time::Duration;
 
 use anteroom_bench::sim::CannedAnswer;
+use sqlx::Connection;
 use support::{Plan, Stage, eventually, host};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -18,8 +19,17 @@ async fn stage() -> Stage {
 async fn a_burst_of_new_meetings_is_spread_over_the_servers() {
     let stage = stage().await;
     stage.create("wagtail", "first").await;
+    // While the store is held, all of them look for a place and none is promised yet.
+    let url = format!("sqlite:{}", stage.path("var/anteroom.db").display());
+    let mut store = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut store).await.unwrap();
     let names: Vec<_> = (0..39).map(|n| format!("room {n}")).collect();
-    futures_util::future::join_all(names.iter().map(|name| stage.create("wagtail", name))).await;
+    let creates = futures_util::future::join_all(names.iter().map(|name| stage.create("wagtail", name)));
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        sqlx::query("ROLLBACK").execute(&mut store).await.unwrap();
+    };
+    tokio::join!(creates, release);
     let on_each: Vec<_> = stage.sims.iter().map(|sim| sim.meetings().len()).collect();
     assert_eq!(on_each.iter().sum::<usize>(), 40);
     assert!(on_each.iter().all(|n| (14..=26).contains(n)), "{on_each:?}");

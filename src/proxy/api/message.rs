@@ -80,15 +80,14 @@ impl Gateway {
     }
 
     async fn pass_document(&self, asked: &Asked, body: Incoming) -> Result<Answer, Unfit> {
-        let (length, query) = match check_document(asked, &body) {
+        let (length, ext_id) = match check_document(asked, &body) {
             Ok(checked) => checked,
             Err(unfit) => {
                 linger(body);
                 return Err(unfit);
             }
         };
-        let ext_id = meeting_id(&query, Failure::NOT_FOUND)?;
-        let Some(meeting) = self.live.meeting(&asked.tenant.id, ext_id) else {
+        let Some(meeting) = self.live.meeting(&asked.tenant.id, &ext_id) else {
             linger(body);
             let message = format!("Meeting with id [{ext_id}] not found.");
             return Ok(Answer::xml(Call::InsertDocument, Outcome::Refused, failed_plainly(&message)));
@@ -105,15 +104,15 @@ impl Gateway {
         let answered = async {
             let response = self.pool.send(request).await.ok()?;
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.ok()?.to_bytes();
-            xml::answer(&body, &asked.tenant.id, Some(ext_id)).ok()
+            xml::answer(&body, &asked.tenant.id, Some(&ext_id)).ok()
         };
         let answer = timeout(CALL_TIMEOUT, answered).await.ok().flatten();
         Ok(said(Call::InsertDocument, answer).by(&server.id))
     }
 }
 
-/// What can be said of an `insertDocument` before its meeting is looked for: the length of its body, and its parameters.
-fn check_document(asked: &Asked, body: &Incoming) -> Result<(u64, Params), Unfit> {
+/// What can be said of an `insertDocument` before its meeting is looked for: the length of its body, and the meeting's id.
+fn check_document(asked: &Asked, body: &Incoming) -> Result<(u64, String), Unfit> {
     checksum::verify("insertDocument", asked.query(), &asked.tenant.credentials).map_err(|error| match error {
         ChecksumError::Missing => Failure::CHECKSUM_MISSING,
         ChecksumError::Malformed | ChecksumError::Mismatch => Failure::CHECKSUM,
@@ -128,7 +127,8 @@ fn check_document(asked: &Asked, body: &Incoming) -> Result<(u64, Params), Unfit
     if length > BODY_BYTES_MAX as u64 {
         return Err(Denial::TooLarge.into());
     }
-    Ok((length, Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?))
+    let query = Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?;
+    Ok((length, meeting_id(&query, Failure::NOT_FOUND)?.to_owned()))
 }
 
 /// What the server said, or that it did not.
