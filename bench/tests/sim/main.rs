@@ -1,0 +1,7 @@
+//! The simulator over real sockets, against what the notes on BigBlueButton say.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod api;
+mod helpers;
+mod server;
+mod sockets;
