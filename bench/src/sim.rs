@@ -25,7 +25,9 @@ mod log;
 mod meeting;
 mod modules;
 mod params;
+mod playback;
 mod presentation;
+mod recording;
 mod rest;
 mod server;
 mod session;
@@ -34,6 +36,7 @@ mod world;
 
 pub use faults::{CannedAnswer, Faults};
 pub use log::Received;
+pub use recording::{RecordingFormat, RecordingSeed, RecordingState, RecordingView, TextTrack};
 
 use meeting::{Meeting, Pace};
 use world::World;
@@ -57,6 +60,8 @@ pub struct Config {
     pub client_uses_port: bool,
     /// `allowRevealOfBBBVersion`: whether `bbbVersion` is filled in.
     pub reveals_version: bool,
+    /// `allowFetchAllRecordings`: whether `getRecordings` without any id or limit tells of all recordings.
+    pub fetches_all_recordings: bool,
     /// Whether the second check of `maxParticipants` is made, when a user's GraphQL socket comes.
     pub checks_limit_on_socket: bool,
     /// How many received requests are kept for [`Sim::log`]; 0 keeps none.
@@ -73,6 +78,7 @@ impl Default for Config {
             speed: 1.0,
             client_uses_port: false,
             reveals_version: false,
+            fetches_all_recordings: true,
             checks_limit_on_socket: true,
             // A long test run fits, and a load run cannot fill the memory.
             log_entries_max: 10_000,
@@ -217,6 +223,24 @@ impl Sim {
         self.shared.world().meetings().find(|meeting| meeting.ext_id == ext_id).map(MeetingView::new)
     }
 
+    /// A moderator of the meeting of this external id presses the record button. Returns whether there is such a meeting,
+    /// and one that may be recorded (`record=true`, and `allowStartStopRecording` not `false`).
+    pub fn press_record(&self, ext_id: &str) -> bool {
+        let mut world = self.shared.world();
+        let meeting = world.meetings().find(|meeting| meeting.ext_id == ext_id).map(|meeting| meeting.int_id.clone());
+        meeting.and_then(|meeting| world.meeting_mut(&meeting)).is_some_and(Meeting::press_record)
+    }
+
+    /// Puts a recording on the server, as if its meeting had been held, and returns its record id.
+    pub fn add_recording(&self, seed: RecordingSeed) -> String {
+        self.shared.world().recordings.seed(seed, wall_ms())
+    }
+
+    /// All recordings of now, whatever their state, by record id.
+    pub fn recordings(&self) -> Vec<RecordingView> {
+        self.shared.world().recordings.iter().map(RecordingView::new).collect()
+    }
+
     /// The run-time switches.
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
@@ -248,7 +272,7 @@ async fn tick(world: Arc<Mutex<World>>, pace: Pace, mut stop: watch::Receiver<bo
     loop {
         tokio::select! {
             () = stopped(&mut stop) => return,
-            _ = ticks.tick() => world.lock().unwrap_or_else(PoisonError::into_inner).tick(Instant::now(), pace),
+            _ = ticks.tick() => world.lock().unwrap_or_else(PoisonError::into_inner).tick(Instant::now(), wall_ms(), pace),
         }
     }
 }

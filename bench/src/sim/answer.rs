@@ -41,9 +41,16 @@ impl Xml {
     }
 
     pub(crate) fn leaf(&mut self, name: &str, value: impl Display) {
-        let text = value.to_string();
-        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        write!(self.0, "<{name}>{text}</{name}>").expect("a string takes all text");
+        self.leaf_with(name, &[], value);
+    }
+
+    /// A leaf with attributes.
+    pub(crate) fn leaf_with(&mut self, name: &str, attributes: &[(&str, &str)], value: impl Display) {
+        write!(self.0, "<{name}").expect("a string takes all text");
+        for (key, value) in attributes {
+            write!(self.0, " {key}=\"{}\"", escape(value)).expect("a string takes all text");
+        }
+        write!(self.0, ">{}</{name}>", escape(&value.to_string())).expect("a string takes all text");
     }
 
     /// An element with others inside.
@@ -59,6 +66,11 @@ impl Xml {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         response
     }
+}
+
+/// Text as it stands in XML, in attributes too.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// The envelope of a refusal, with status 200.

@@ -19,6 +19,7 @@ mod join;
 mod recordings;
 mod session_calls;
 mod small;
+mod text_tracks;
 mod version;
 
 /// nginx's default limit of a body.
@@ -34,6 +35,8 @@ struct Call {
     query: String,
     params: Params,
     is_post: bool,
+    /// The `Content-Type` as it was sent, or nothing.
+    content_type: String,
     /// The mime type of the body, in lower case; empty when none was sent.
     mime: String,
     body: Bytes,
@@ -77,8 +80,11 @@ fn dispatch(call: &Call, shared: &Shared) -> Response {
         "insertDocument" => small::insert_document(call, shared),
         "sendChatMessage" => small::send_chat_message(call, shared),
         "getRecordings" => recordings::list(call, shared),
-        "publishRecordings" | "deleteRecordings" | "updateRecordings" => recordings::change(call, shared),
-        "getRecordingTextTracks" => recordings::text_tracks(call, shared),
+        "publishRecordings" => recordings::publish(call, shared),
+        "deleteRecordings" => recordings::delete(call, shared),
+        "updateRecordings" => recordings::update(call, shared),
+        "getRecordingTextTracks" => text_tracks::list(call, shared),
+        "putRecordingTextTrack" => text_tracks::put(call, shared),
         "stuns" => session_calls::stuns(call, shared),
         "signOut" => session_calls::sign_out(call, shared),
         "getJoinUrl" => session_calls::join_url(call, shared),
@@ -89,7 +95,7 @@ fn dispatch(call: &Call, shared: &Shared) -> Response {
 fn methods(name: &str) -> &'static [Method] {
     match name {
         "join" | "sendChatMessage" | "publishRecordings" | "deleteRecordings" => &[Method::GET, Method::HEAD],
-        "insertDocument" => &[Method::POST],
+        "insertDocument" | "putRecordingTextTrack" => &[Method::POST],
         _ => &[Method::GET, Method::HEAD, Method::POST],
     }
 }
@@ -130,6 +136,7 @@ impl Call {
             query: query.to_owned(),
             params,
             is_post: parts.method == Method::POST,
+            content_type: content_type.to_owned(),
             mime,
             body,
             http_sessions: session::http_sessions(&parts.headers),
@@ -151,11 +158,14 @@ impl Call {
         }
         checksum::check(&self.name, &self.query, self.params.first("checksum"), &shared.config.secret)?;
         let mut violations = rules(&self.params);
-        let fits = mimes.iter().any(|mimes| mimes.contains(&self.mime.as_str()));
-        if self.is_post && !self.body.is_empty() && !fits {
-            violations.push(errors::CONTENT_TYPE);
-        }
+        violations.extend(self.content_type(mimes).err());
         errors::first(violations)
+    }
+
+    /// Whether the body, if there is one, is of a kind that is read.
+    fn content_type(&self, mimes: &[&[&str]]) -> Result<(), Violation> {
+        let fits = mimes.iter().any(|mimes| mimes.contains(&self.mime.as_str()));
+        if self.is_post && !self.body.is_empty() && !fits { Err(errors::CONTENT_TYPE) } else { Ok(()) }
     }
 
     fn meeting_id(&self) -> &str {

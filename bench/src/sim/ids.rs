@@ -28,6 +28,11 @@ pub(crate) fn password() -> String {
     random(MIXED, 8)
 }
 
+/// What opens a text track once.
+pub(crate) fn track_token() -> String {
+    random(LOWER, 32)
+}
+
 /// Five digits, the first of them not 0.
 pub(crate) fn voice_bridge() -> String {
     format!("{}{}", random(b"123456789", 1), random(b"0123456789", 4))

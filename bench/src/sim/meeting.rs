@@ -134,6 +134,10 @@ pub(crate) struct Meeting {
     pub(crate) presentation_id: String,
     /// By internal user id.
     pub(crate) users: BTreeMap<String, User>,
+    /// Internal ids of all who were ever in the meeting.
+    pub(crate) participants: HashSet<String>,
+    /// Whether recording was running at some time.
+    pub(crate) is_recorded: bool,
     /// Session tokens that were ever given out for this meeting.
     pub(crate) tokens: Vec<String>,
     created: Instant,
@@ -170,11 +174,13 @@ impl Meeting {
             logout_url: params.text("logoutURL").map(str::to_owned),
             guest_policy: params.text("guestPolicy").unwrap_or("ALWAYS_ACCEPT").to_owned(),
             needs_http_session: !params.is_true("allowRequestsWithoutSession"),
-            metadata: metadata(params),
+            metadata: params.metadata(),
             params: params.clone(),
             modules,
             presentation_id: format!("{}-{create_time_ms}", ids::meeting_hash("default.pdf")),
             users: BTreeMap::new(),
+            participants: HashSet::new(),
+            is_recorded: params.is_true("record") && params.is_true("autoStartRecording"),
             tokens: Vec::new(),
             created: now,
             empty_since: None,
@@ -189,9 +195,20 @@ impl Meeting {
         self.alive.subscribe()
     }
 
+    /// A moderator presses the record button. Tells whether there is one: not in a meeting that must not be recorded.
+    pub(crate) fn press_record(&mut self) -> bool {
+        let has_button = self.record && self.params.is_true_or("allowStartStopRecording", true);
+        self.is_recorded |= has_button;
+        has_button
+    }
+
     /// Whether anybody is in the user map.
     pub(crate) fn is_running(&self) -> bool {
         self.users.values().any(User::is_joined)
+    }
+
+    pub(crate) fn is_breakout_of(&self, parent: &Self) -> bool {
+        self.parent.as_ref().is_some_and(|id| *id == parent.ext_id || *id == parent.int_id)
     }
 
     pub(crate) fn has_user_joined(&self) -> bool {
@@ -216,6 +233,7 @@ impl Meeting {
             Presence::Online(sockets) => Presence::Online(sockets + 1),
             Presence::Registered | Presence::Left(_) => Presence::Online(1),
         };
+        self.participants.insert(user.int_id.clone());
         self.empty_since = None;
         if self.start_time_ms == 0 {
             self.start_time_ms = wall_ms;
@@ -267,16 +285,6 @@ impl Meeting {
             _ => GuestStatus::Allow,
         }
     }
-}
-
-/// The `meta_` parameters with a valid key; the others are dropped silently.
-fn metadata(params: &Params) -> BTreeMap<String, String> {
-    let valid = |key: &str| {
-        key.starts_with(|first: char| first.is_ascii_alphabetic())
-            && key.chars().all(|char| char.is_ascii_alphanumeric() || char == '-')
-    };
-    let keys = params.iter().filter_map(|(name, value)| Some((name.strip_prefix("meta_")?, value)));
-    keys.filter(|(key, _)| valid(key)).map(|(key, value)| (key.to_ascii_lowercase(), value.to_owned())).collect()
 }
 
 #[cfg(test)]

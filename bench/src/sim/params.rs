@@ -1,6 +1,8 @@
 //! Request parameters as bbb-web reads them: names and values without control characters and trimmed, the first of a
 //! repeated name wins, and Java's idea of booleans and integers.
 
+use std::collections::BTreeMap;
+
 /// Parameters in the order they came: those of the URL first, then those of the body.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Params(Vec<(String, String)>);
@@ -17,22 +19,8 @@ impl Params {
 
     /// Parses the text fields of a `multipart/form-data` body; parts with a file name are passed over.
     pub(crate) fn parse_multipart(body: &[u8], content_type: &str) -> Self {
-        let Some(boundary) = parameter(content_type, "boundary") else {
-            return Self::default();
-        };
-        let body = String::from_utf8_lossy(body);
-        let delimiter = format!("--{boundary}");
-        let fields = body.split(delimiter.as_str()).skip(1).filter_map(|part| {
-            let (head, value) = part.split_once("\r\n\r\n")?;
-            let disposition =
-                head.lines().find(|line| line.to_ascii_lowercase().starts_with("content-disposition:"))?;
-            if parameter(disposition, "filename").is_some() {
-                return None;
-            }
-            let value = value.strip_suffix("\r\n").unwrap_or(value);
-            Some((clean(&parameter(disposition, "name")?), clean(value)))
-        });
-        Self(fields.collect())
+        let fields = multipart(body, content_type).into_iter().filter(|part| part.file_name.is_none());
+        Self(fields.map(|part| (clean(&part.name), clean(&part.value))).collect())
     }
 
     pub(crate) fn extend(&mut self, more: Self) {
@@ -64,9 +52,63 @@ impl Params {
         self.text(name).and_then(|value| value.parse().ok()).unwrap_or(default)
     }
 
+    /// The `meta_` parameters with a valid key, in lower case and without `meta_`; the others are dropped silently. The first
+    /// of a repeated key wins.
+    pub(crate) fn metadata(&self) -> BTreeMap<String, String> {
+        let valid = |key: &str| {
+            key.starts_with(|first: char| first.is_ascii_alphabetic())
+                && key.chars().all(|char| char.is_ascii_alphanumeric() || char == '-')
+        };
+        let mut metadata = BTreeMap::new();
+        for (name, value) in self.iter() {
+            if let Some(key) = name.strip_prefix("meta_").filter(|key| valid(key)) {
+                metadata.entry(key.to_ascii_lowercase()).or_insert_with(|| value.to_owned());
+            }
+        }
+        metadata
+    }
+
+    /// The entries of a comma-separated list; none if it is absent.
+    pub(crate) fn list(&self, name: &str) -> Vec<String> {
+        let entries = self.first(name).unwrap_or_default().split(',').map(str::trim);
+        entries.filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
+}
+
+/// The file of that name in a `multipart/form-data` body; what is not UTF-8 in it is replaced.
+pub(crate) fn multipart_file(body: &[u8], content_type: &str, name: &str) -> Option<Vec<u8>> {
+    let mut parts = multipart(body, content_type).into_iter();
+    parts.find(|part| part.name == name).map(|part| part.value.into_bytes())
+}
+
+/// One part of a form.
+struct Part {
+    name: String,
+    file_name: Option<String>,
+    value: String,
+}
+
+fn multipart(body: &[u8], content_type: &str) -> Vec<Part> {
+    let Some(boundary) = parameter(content_type, "boundary") else {
+        return Vec::new();
+    };
+    let body = String::from_utf8_lossy(body);
+    let delimiter = format!("--{boundary}");
+    let parts = body.split(delimiter.as_str()).skip(1).filter_map(|part| {
+        let (head, value) = part.split_once("\r\n\r\n")?;
+        let disposition = head.lines().find(|line| line.to_ascii_lowercase().starts_with("content-disposition:"))?;
+        let value = value.strip_suffix("\r\n").unwrap_or(value);
+        Some(Part {
+            name: parameter(disposition, "name")?,
+            file_name: parameter(disposition, "filename"),
+            value: value.to_owned(),
+        })
+    });
+    parts.collect()
 }
 
 /// Whether bbb-web's validation takes this for a boolean.

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::{Shared, answer, api, client, presentation, rest, sockets, stopped};
+use super::{Shared, answer, api, client, playback, presentation, rest, sockets, stopped};
 
 /// Accepts until the server is stopped; then all connections are dropped.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
@@ -98,6 +98,9 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
     }
     if path.starts_with("/pad/") {
         return sockets::pad(&mut parts, shared).await;
+    }
+    if let Some(response) = playback::serve(path, &parts, &shared) {
+        return response;
     }
     answer::page(StatusCode::NOT_FOUND)
 }

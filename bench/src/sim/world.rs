@@ -1,4 +1,4 @@
-//! All that the server remembers: meetings by internal id, session tokens, and HTTP sessions.
+//! All that the server remembers: meetings by internal id, session tokens, HTTP sessions, and recordings.
 //!
 //! Plain data behind one mutex; nothing in here waits or does I/O.
 
@@ -9,6 +9,7 @@ use super::ids;
 use super::meeting::{Meeting, Pace, User};
 use super::modules::Modules;
 use super::params::Params;
+use super::recording::{Recording, Recordings};
 
 /// What a session token stands for.
 #[derive(Clone, Debug)]
@@ -36,11 +37,12 @@ pub(crate) struct World {
     /// `JSESSIONID` to the session tokens it carries.
     http_sessions: HashMap<String, HashSet<String>>,
     voice_bridges: HashSet<String>,
+    pub(crate) recordings: Recordings,
     last_create_ms: u64,
 }
 
 impl World {
-    /// Forgets everything, as a restart does. Times of creation go on, so that internal ids stay unique.
+    /// Forgets all but the recordings, as a restart does. Times of creation go on, so that internal ids stay unique.
     pub(crate) fn clear(&mut self) {
         self.meetings.clear();
         self.sessions.clear();
@@ -125,11 +127,16 @@ impl World {
         bridge
     }
 
-    /// Ends a meeting: it and its sessions are gone at once.
-    pub(crate) fn end(&mut self, int_id: &str) {
+    /// Ends a meeting: it and its sessions are gone at once. If it was recorded, its recording begins to be processed.
+    pub(crate) fn end(&mut self, int_id: &str, now: Instant, wall_ms: u64) {
         let Some(meeting) = self.meetings.remove(int_id) else {
             return;
         };
+        if meeting.is_recorded {
+            let breakouts = self.meetings().filter(|other| other.is_breakout_of(&meeting));
+            let breakouts = breakouts.map(|other| other.int_id.clone()).collect();
+            self.recordings.add(Recording::of(&meeting, breakouts, now, wall_ms));
+        }
         self.voice_bridges.remove(&meeting.voice_bridge);
         for token in &meeting.tokens {
             self.close_session(token);
@@ -137,7 +144,8 @@ impl World {
     }
 
     /// Runs the timers.
-    pub(crate) fn tick(&mut self, now: Instant, pace: Pace) {
+    pub(crate) fn tick(&mut self, now: Instant, wall_ms: u64, pace: Pace) {
+        self.recordings.tick(now, pace);
         let mut over = Vec::new();
         for meeting in self.meetings.values_mut() {
             meeting.forget_left(now, pace);
@@ -146,7 +154,7 @@ impl World {
             }
         }
         for int_id in over {
-            self.end(&int_id);
+            self.end(&int_id, now, wall_ms);
         }
     }
 

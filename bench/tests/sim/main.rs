@@ -3,5 +3,6 @@
 
 mod api;
 mod helpers;
+mod recordings;
 mod server;
 mod sockets;

@@ -28,7 +28,7 @@ pub(super) fn meeting_info(call: &Call, shared: &Shared) -> Response {
     let Some(meeting) = world.find(call.meeting_id()) else {
         return answer::failed(&errors::NOT_FOUND);
     };
-    let breakouts: Vec<&str> = world.meetings().filter(|other| is_breakout_of(other, meeting)).map(int_id).collect();
+    let breakouts: Vec<&str> = world.meetings().filter(|other| other.is_breakout_of(meeting)).map(int_id).collect();
     let mut xml = Xml::success();
     describe(&mut xml, meeting, true, &breakouts);
     xml.into_response()
@@ -44,7 +44,7 @@ pub(super) fn meetings(call: &Call, shared: &Shared) -> Response {
     let breakouts: Vec<&Meeting> = world.meetings().filter(|meeting| meeting.is_breakout).collect();
     xml.nest("meetings", |xml| {
         for meeting in world.meetings() {
-            let own = breakouts.iter().copied().filter(|other| is_breakout_of(other, meeting)).map(int_id);
+            let own = breakouts.iter().copied().filter(|other| other.is_breakout_of(meeting)).map(int_id);
             xml.nest("meeting", |xml| describe(xml, meeting, false, &own.collect::<Vec<_>>()));
         }
     });
@@ -78,10 +78,6 @@ pub(super) fn sessions(call: &Call, shared: &Shared) -> Response {
 
 fn int_id(meeting: &Meeting) -> &str {
     &meeting.int_id
-}
-
-fn is_breakout_of(other: &Meeting, parent: &Meeting) -> bool {
-    other.parent.as_ref().is_some_and(|id| *id == parent.ext_id || *id == parent.int_id)
 }
 
 fn describe(xml: &mut Xml, meeting: &Meeting, online_only: bool, breakouts: &[&str]) {

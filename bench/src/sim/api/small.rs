@@ -1,5 +1,7 @@
 //! Calls that do one thing to a meeting: `end`, `insertDocument` and `sendChatMessage`.
 
+use std::time::Instant;
+
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -7,7 +9,7 @@ use axum::response::Response;
 use super::super::answer::{self, Xml};
 use super::super::errors;
 use super::super::modules::Modules;
-use super::super::{Shared, params::Params};
+use super::super::{Shared, params::Params, wall_ms};
 use super::{Call, FORMS, XML, id_rules};
 
 /// Ends a meeting. Its password is not asked for.
@@ -19,7 +21,7 @@ pub(super) fn end(call: &Call, shared: &Shared) -> Response {
     let Some(int_id) = world.find(call.meeting_id()).map(|meeting| meeting.int_id.clone()) else {
         return answer::failed(&errors::NOT_FOUND);
     };
-    world.end(&int_id);
+    world.end(&int_id, Instant::now(), wall_ms());
     let mut xml = Xml::success();
     xml.message(
         "sentEndMeetingRequest",
