@@ -66,13 +66,15 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Response {
     let entry = shared.log.add(&parts);
     let body = Body::new(body);
     let path = parts.uri.path().to_owned();
+    let is_meteor = shared.config.version.is_meteor();
     match path.as_str() {
         "/bigbluebutton" | "/bigbluebutton/" | "/bigbluebutton/api" | "/bigbluebutton/api/" => {
             api::call("", parts, body, entry, &shared).await
         }
-        "/bigbluebutton/rtt-check" => answer::text(StatusCode::OK, "text/plain", Body::empty()),
+        "/bigbluebutton/ping" if is_meteor => answer::text(StatusCode::OK, "text/plain", Body::empty()),
+        "/bigbluebutton/rtt-check" if !is_meteor => answer::text(StatusCode::OK, "text/plain", Body::empty()),
         "/default.pdf" => answer::text(StatusCode::OK, "application/pdf", presentation::DEFAULT_PDF),
-        "/graphql" => sockets::graphql(&mut parts, shared).await,
+        "/graphql" if !is_meteor => sockets::graphql(&mut parts, shared).await,
         "/bbb-webrtc-sfu" => sockets::sfu(&mut parts, shared).await,
         "/ws" => sockets::sip(&mut parts, shared).await,
         "/html5client" => answer::redirect(StatusCode::MOVED_PERMANENTLY, "/html5client/"),
@@ -84,10 +86,14 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
     if let Some(call) = path.strip_prefix("/bigbluebutton/api/") {
         return api::call(call, parts, body, entry, &shared).await;
     }
+    let is_meteor = shared.config.version.is_meteor();
+    if let Some(path) = path.strip_prefix("/html5client/sockjs/").filter(|_| is_meteor) {
+        return sockets::sockjs(path, &mut parts, shared).await;
+    }
     if let Some(file) = path.strip_prefix("/html5client/") {
         return client::file(file, &shared.client);
     }
-    if let Some(name) = path.strip_prefix("/api/rest/") {
+    if let Some(name) = path.strip_prefix("/api/rest/").filter(|_| !is_meteor) {
         return rest::query(name, &parts, &shared);
     }
     if let Some(rest) = path.strip_prefix("/bigbluebutton/presentation/") {

@@ -5,4 +5,6 @@ mod api;
 mod helpers;
 mod recordings;
 mod server;
+mod sessions;
 mod sockets;
+mod versions;
