@@ -16,6 +16,7 @@ use tokio::time::MissedTickBehavior;
 
 mod answer;
 mod api;
+mod broken;
 mod checksum;
 mod client;
 mod errors;
@@ -35,6 +36,7 @@ mod sockets;
 mod version;
 mod world;
 
+pub use broken::Breakage;
 pub use faults::{CannedAnswer, Faults};
 pub use log::Received;
 pub use recording::{RecordingFormat, RecordingSeed, RecordingState, RecordingView, TextTrack};
@@ -70,6 +72,8 @@ pub struct Config {
     pub join_url_userdata_blocklist: Vec<String>,
     /// Whether the second check of `maxParticipants` is made, when a user's GraphQL socket comes.
     pub checks_limit_on_socket: bool,
+    /// Whether that second check lets in one less than the limit, as issue 19426 tells of an alpha of 3.0.
+    pub socket_limit_is_one_less: bool,
     /// How many received requests are kept for [`Sim::log`]; 0 keeps none.
     pub log_entries_max: usize,
 }
@@ -88,6 +92,7 @@ impl Default for Config {
             fetches_all_recordings: true,
             join_url_userdata_blocklist: Vec::new(),
             checks_limit_on_socket: true,
+            socket_limit_is_one_less: false,
             // A long test run fits, and a load run cannot fill the memory.
             log_entries_max: 10_000,
         }
@@ -229,6 +234,13 @@ impl Sim {
     /// The meeting of an external id.
     pub fn meeting(&self, ext_id: &str) -> Option<MeetingView> {
         self.shared.world().meetings().find(|meeting| meeting.ext_id == ext_id).map(MeetingView::new)
+    }
+
+    /// A moderator ends the meeting of this external id in the client. Returns whether there is such a meeting.
+    pub fn end_meeting(&self, ext_id: &str) -> bool {
+        let mut world = self.shared.world();
+        let found = world.meetings().find(|meeting| meeting.ext_id == ext_id).map(|meeting| meeting.int_id.clone());
+        found.map(|int_id| world.run_out(&int_id, Instant::now(), wall_ms())).is_some()
     }
 
     /// A moderator of the meeting of this external id presses the record button. Returns whether there is such a meeting,

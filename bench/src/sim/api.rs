@@ -12,7 +12,7 @@ use super::faults::CannedAnswer;
 use super::log::BODY_KEPT_BYTES_MAX;
 use super::params::Params;
 use super::version::Version;
-use super::{Shared, answer, checksum, session};
+use super::{Shared, answer, broken, checksum, session};
 
 mod create;
 mod info;
@@ -55,10 +55,18 @@ pub(crate) async fn call(name: &str, parts: Parts, body: Body, entry: u64, share
         received.body_bytes = body.len() as u64;
         received.body = body[..body.len().min(BODY_KEPT_BYTES_MAX)].to_vec();
     });
-    let delay = shared.faults.api_delay();
+    let delay = shared.faults.api_delay(name);
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
+    let response = answer(name, &parts, body, shared);
+    match shared.faults.api_breakage(name) {
+        Some(breakage) => broken::broken(breakage, response).await,
+        None => response,
+    }
+}
+
+fn answer(name: &str, parts: &Parts, body: Bytes, shared: &Shared) -> Response {
     if let Some(canned) = shared.faults.api_answer(name) {
         return canned_answer(canned);
     }
@@ -67,7 +75,7 @@ pub(crate) async fn call(name: &str, parts: Parts, body: Body, entry: u64, share
     if version.knows(name) && !allowed.contains(&parts.method) {
         return wrong_method(allowed);
     }
-    dispatch(&Call::new(name, &parts, body), shared)
+    dispatch(&Call::new(name, parts, body), shared)
 }
 
 fn dispatch(call: &Call, shared: &Shared) -> Response {

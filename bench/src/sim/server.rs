@@ -1,6 +1,5 @@
 //! Connections, and which part of the server answers a path.
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::broken::Unsent;
 use super::{Shared, answer, api, client, playback, presentation, rest, sockets, stopped};
 
 /// Accepts until the server is stopped; then all connections are dropped.
@@ -51,7 +51,11 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let mut cuts = shared.faults.connection_cuts();
     let service = service_fn(|request| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(handle(request, shared).await) }
+        async move {
+            let response = handle(request, shared).await;
+            // An error closes the connection.
+            if response.extensions().get::<Unsent>().is_some() { Err(io::Error::other("unsent")) } else { Ok(response) }
+        }
     });
     let mut serving = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades());
     tokio::select! {

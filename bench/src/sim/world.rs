@@ -54,6 +54,10 @@ pub(crate) struct World {
     pub(crate) recordings: Recordings,
     /// Tokens of meetings that have ended, with the role they had, for a while.
     ended_sessions: HashMap<String, (Role, Instant)>,
+    /// Whether ids of meetings that end without a call of `end` stay taken.
+    pub(crate) ids_stick: bool,
+    /// First parts of internal ids that are stuck.
+    stuck: HashSet<String>,
     last_create_ms: u64,
 }
 
@@ -65,6 +69,7 @@ impl World {
         self.http_sessions.clear();
         self.voice_bridges.clear();
         self.ended_sessions.clear();
+        self.stuck.clear();
     }
 
     pub(crate) fn meetings(&self) -> impl Iterator<Item = &Meeting> {
@@ -107,6 +112,9 @@ impl World {
         wall_ms: u64,
     ) -> Created<'_> {
         let hash = ids::meeting_hash(ext_id);
+        if self.stuck.contains(&hash) {
+            return Created::IdNotUnique;
+        }
         let prefix = if params.is_true("isBreakout") { ext_id } else { &hash };
         if let Some(existing) = self.with_prefix(prefix).map(str::to_owned) {
             let existing = &self.meetings[&existing];
@@ -144,6 +152,19 @@ impl World {
         bridge
     }
 
+    /// What the timers and moderators do: ends a meeting, whose id may stick.
+    pub(crate) fn run_out(&mut self, int_id: &str, now: Instant, wall_ms: u64) {
+        if let Some(meeting) = self.meetings.get(int_id).filter(|_| self.ids_stick) {
+            self.stuck.insert(ids::meeting_hash(&meeting.ext_id));
+        }
+        self.end(int_id, now, wall_ms);
+    }
+
+    /// Frees an external id that was stuck. Tells whether it was.
+    pub(crate) fn unstick(&mut self, ext_id: &str) -> bool {
+        self.stuck.remove(&ids::meeting_hash(ext_id))
+    }
+
     /// Ends a meeting: it and its sessions are gone at once. If it was recorded, its recording begins to be processed.
     pub(crate) fn end(&mut self, int_id: &str, now: Instant, wall_ms: u64) {
         let Some(meeting) = self.meetings.remove(int_id) else {
@@ -177,7 +198,7 @@ impl World {
             }
         }
         for int_id in over {
-            self.end(&int_id, now, wall_ms);
+            self.run_out(&int_id, now, wall_ms);
         }
     }
 

@@ -27,8 +27,12 @@ impl Member {
         let meeting = world.meeting_mut(meeting_id)?;
         let user = meeting.users.get(user_id)?;
         let is_waiting = user.guest_status == GuestStatus::Wait;
-        let is_new = !user.is_joined();
-        if shared.config.checks_limit_on_socket && is_new && meeting.is_full_for(&user.ext_id, user.bot) {
+        let is_full = match (shared.config.checks_limit_on_socket, shared.config.socket_limit_is_one_less) {
+            (false, _) => false,
+            (true, false) => meeting.is_full_for(&user.ext_id, user.bot),
+            (true, true) => meeting.is_nearly_full_for(&user.ext_id, user.bot),
+        };
+        if is_full && !user.is_joined() {
             return None;
         }
         if !is_waiting {
