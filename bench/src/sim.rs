@@ -37,6 +37,7 @@ mod version;
 mod world;
 
 pub use broken::Breakage;
+pub use checksum::accepts_checksum;
 pub use faults::{CannedAnswer, Faults};
 pub use log::Received;
 pub use recording::{RecordingFormat, RecordingSeed, RecordingState, RecordingView, TextTrack};
