@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod api;
+mod checksums;
+mod faults;
 mod helpers;
 mod recordings;
 mod server;
+mod sessions;
 mod sockets;
+mod versions;

@@ -1,9 +1,7 @@
 //! Pages, uploads, faults, and the server itself.
 
-use std::time::{Duration, Instant};
-
 use anteroom_bench::sign::Algorithm;
-use anteroom_bench::sim::{CannedAnswer, Config};
+use anteroom_bench::sim::Config;
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -70,45 +68,6 @@ async fn the_page_addresses_its_files_relative_to_itself() {
 }
 
 #[tokio::test]
-async fn faults_can_be_switched_on_and_off() {
-    let sim = start(Config::default()).await;
-    create(&sim, "room", &[]).await;
-    let seat = join(&sim, "room", &[]).await;
-    let html = CannedAnswer { status: 500, content_type: "text/html".into(), body: "<html>oops".into() };
-    sim.faults().set_call_answer("create", Some(html.clone()));
-    assert_eq!(create(&sim, "other", &[]).await.status, 500);
-    assert_eq!(call(&sim, "getMeetings", &[]).await.status, 200);
-    sim.faults().set_call_answer("create", None);
-    sim.faults().set_api_answer(Some(html));
-    assert_eq!(call(&sim, "getMeetings", &[]).await.body, "<html>oops");
-    assert_eq!(get(&sim, "/bigbluebutton/api").await.status, 500);
-    sim.faults().set_api_answer(None);
-
-    sim.faults().set_api_delay(Duration::from_millis(50));
-    let start = Instant::now();
-    call(&sim, "getMeetings", &[]).await;
-    assert!(Duration::from_millis(50) <= start.elapsed());
-    sim.faults().set_api_delay(Duration::ZERO);
-
-    let mut socket = enter(&sim, &seat).await.unwrap();
-    sim.faults().cut_sockets();
-    assert_eq!(hear(&mut socket).await, Err(1006));
-    let mut socket = enter(&sim, &seat).await.unwrap();
-    sim.faults().set_down(true);
-    assert_eq!(hear(&mut socket).await, Err(1006));
-    let mut stream = TcpStream::connect(sim.addr()).await.unwrap();
-    assert!(matches!(stream.read(&mut [0; 8]).await, Ok(0) | Err(_)), "closed at once");
-    sim.faults().set_down(false);
-    let mut socket = enter(&sim, &seat).await.expect("meetings outlive the outage");
-
-    sim.faults().restart();
-    assert_eq!(hear(&mut socket).await, Err(1006));
-    assert_eq!(call(&sim, "getMeetings", &[]).await.tag("messageKey"), Some("noMeetings"));
-    assert_eq!(enter(&sim, &seat).await.err(), Some(4403));
-    sim.stop().await;
-}
-
-#[tokio::test]
 async fn stopping_frees_the_port_and_closes_what_is_open() {
     let sim = start(Config::default()).await;
     create(&sim, "room", &[]).await;
@@ -122,4 +81,23 @@ async fn stopping_frees_the_port_and_closes_what_is_open() {
     let again = start(Config { listen: addr, ..Config::default() }).await;
     assert!(again.meetings().is_empty());
     again.stop().await;
+}
+
+#[tokio::test]
+async fn meetings_can_be_filled_without_sockets() {
+    let sim = start(Config { attendees: 20, ..Config::default() }).await;
+    for id in ["room-1", "room-2"] {
+        create(&sim, id, &[("maxParticipants", "20")]).await;
+        let meeting = sim.meeting(id).unwrap();
+        assert_eq!((meeting.users_joined, meeting.users_online), (20, 20));
+    }
+    let list = call(&sim, "getMeetings", &[]).await;
+    assert_eq!(list.body.matches("<attendee>").count(), 40);
+    assert_eq!(
+        (list.tag("participantCount"), list.tag("moderatorCount"), list.tag("running")),
+        (Some("20"), Some("1"), Some("true"))
+    );
+    let late = [("fullName", "Late"), ("meetingID", "room-1"), ("role", "VIEWER"), ("redirect", "false")];
+    assert_eq!(call(&sim, "join", &late).await.tag("messageKey"), Some("maxParticipantsReached"));
+    sim.stop().await;
 }
