@@ -28,10 +28,9 @@ use crate::{
         recordings::Recording,
         sessions::{LEASE_MS, Session},
     },
-    metrics::Metrics,
     poll,
     proxy::{
-        Gateway,
+        Gateway, Parts,
         accept::{Stop, serve_http, serve_https},
         grant::Grants,
     },
@@ -130,9 +129,16 @@ impl App {
         let live = refill(&store).await?;
         let (notes, writer) = Notes::start(store.clone());
         let pool = Pool::new(Connector::new(trust_roots(settings.server_ca.as_deref())?));
-        let metrics = Arc::new(Metrics::default());
-        let (directory, max_age) = (Arc::new(directory), settings.answers_max_age);
-        let gateway = Arc::new(Gateway::new(directory, live, store, notes, pool, metrics, max_age, grants));
+        let gateway = Arc::new(Gateway::new(Parts {
+            directory: Arc::new(directory),
+            live,
+            store,
+            notes,
+            pool,
+            metrics: Arc::default(),
+            answers_max_age: settings.answers_max_age,
+            grants,
+        }));
         let tls = Arc::new(Tls::new(certs, settings.listen.http2).map_err(io::Error::other)?);
 
         let (stop, stop_signal) = watch::channel(false);

@@ -56,19 +56,32 @@ pub struct Gateway {
     pages: Pages,
 }
 
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The configuration to begin with.
+    pub directory: Arc<Directory>,
+    /// What is true, refilled from the store.
+    pub live: Live,
+    /// The durable promises.
+    pub store: Store,
+    /// What follows from them.
+    pub notes: Notes,
+    /// The way to the servers.
+    pub pool: Pool,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How old an answer about meetings may be.
+    pub answers_max_age: Duration,
+    /// For addresses that the gateway makes itself.
+    pub grants: Grants,
+}
+
 impl Gateway {
-    /// Joins the parts; `live` has been refilled from the store.
+    /// Joins the parts.
     #[must_use]
-    pub fn new(
-        directory: Arc<Directory>,
-        live: Live,
-        store: Store,
-        notes: Notes,
-        pool: Pool,
-        metrics: Arc<Metrics>,
-        answers_max_age: Duration,
-        grants: Grants,
-    ) -> Self {
+    pub fn new(parts: Parts) -> Self {
+        let Parts { directory, live, store, notes, pool, metrics, answers_max_age, grants } = parts;
         Self {
             directory: ArcSwap::new(directory),
             live,

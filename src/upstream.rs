@@ -60,7 +60,9 @@ pub enum Body {
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Looks at each piece of a body; an error ends it there.
-pub struct Watch(pub Box<dyn FnMut(&[u8]) -> Result<(), BodyError> + Send + Sync>);
+pub struct Watch(pub Box<Look>);
+
+type Look = dyn FnMut(&[u8]) -> Result<(), BodyError> + Send + Sync;
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

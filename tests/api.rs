@@ -329,3 +329,80 @@ async fn a_running_meeting_is_given_a_message_and_a_document() {
     let refused = stage.client().post(&host("wagtail"), unsigned, "text/xml", "<modules/>").await;
     assert_eq!(refused.xml("messageKey"), "checksumError");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn levels_and_tenants_set_rules_of_their_own() {
+    let level = std::fs::read_to_string("policies/custom.toml").unwrap().replace("\"custom\"", "\"members\"");
+    let rules = "[create]\nwelcome = { default = \"Hello\" }\nmuteOnStart = { force = true }\nuserCameraCap = { at_most = 2 }\n\
+                 disabledFeatures = { append = [\"polls\"] }\nguestPolicy = { one_of = [\"ASK_MODERATOR\"] }\n\
+                 [join]\nuserdata-bbb_skip_check_audio = { force = true }\n";
+    let stage = Plan::new()
+        .server("members")
+        .file("policies/ruled.toml", &format!("{level}\n{rules}"))
+        .tenant("wagtail", "ruled")
+        .tenant_with(
+            "heron",
+            "ruled",
+            "---[create]\nwelcome = { force = \"Quack\" }\nsomethingNew = \"pass\"\nbannerText = \"drop\"",
+        )
+        .start()
+        .await;
+    let told = async |tenant: &str, more: &[(&str, &str)]| {
+        let params = [&[("name", "room"), ("meetingID", "room")], more].concat();
+        let created = stage.api(tenant, "create", &params).await;
+        let params = stage.on_server(tenant, "room").map(|meeting| meeting.params);
+        stage.api(tenant, "end", &[("meetingID", "room")]).await;
+        params.ok_or(created.xml("message").to_owned())
+    };
+    let params =
+        told("wagtail", &[("welcome", "Hi"), ("muteOnStart", "false"), ("somethingNew", "1"), ("bannerText", "b")])
+            .await
+            .unwrap();
+    assert_eq!((&*params["welcome"], &*params["muteOnStart"], &*params["userCameraCap"]), ("Hi", "true", "2"));
+    assert_eq!((&*params["disabledFeatures"], &*params["bannerText"]), ("breakoutRooms,polls", "b"));
+    assert!(!params.contains_key("somethingNew"));
+    let params = told("heron", &[("welcome", "Hi"), ("somethingNew", "1"), ("bannerText", "b")]).await.unwrap();
+    assert_eq!((&*params["welcome"], &*params["somethingNew"], &*params["muteOnStart"]), ("Quack", "1", "true"));
+    assert!(!params.contains_key("bannerText"));
+    let refused = told("wagtail", &[("guestPolicy", "ALWAYS_ACCEPT")]).await.unwrap_err();
+    assert_eq!(refused, "Param &apos;guestPolicy&apos; has a value that is not allowed");
+    stage.create("wagtail", "room").await;
+    stage.joined("wagtail", "room", "Ada").await;
+    assert_eq!(stage.on_server("wagtail", "room").unwrap().joins[0]["userdata-bbb_skip_check_audio"], "true");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_good_until_its_end_and_its_last_use_is_known() {
+    let more = "---moodle = [\"moodle-new\", { secret = \"moodle-old\", name = \"old\", not_after = \"2099-12-31\" }, \
+                { secret = \"moodle-gone\", name = \"gone\", not_after = \"2020-01-01\" }]";
+    let stage = Plan::new().server("members").tenant_with("heron", "multi-account", more).start().await;
+    for (secret, good) in [("moodle-new", true), ("moodle-old", true), ("moodle-gone", false)] {
+        let path = sign::path("getMeetings", &[], secret);
+        let reply = stage.client().get(&host("heron"), &path).await;
+        assert_eq!(reply.xml("returncode") == "SUCCESS", good, "{secret}: {}", reply.body);
+    }
+    let metrics = stage.metrics().await;
+    let used = |label: &str| {
+        metrics.contains(&format!("anteroom_secret_last_used_timestamp_seconds{{tenant=\"heron\",{label}}} 1"))
+    };
+    assert!(used("account=\"moodle\",secret=\"1\"") && used("account=\"moodle\",secret=\"old\""), "{metrics}");
+    assert!(
+        !metrics.contains("gone") && !metrics.contains("moodle-"),
+        "neither what was not used nor a secret: {metrics}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_too_long_for_a_server_is_told_so() {
+    let stage = stage().await;
+    let body = "<modules><module name=\"presentation\"/></modules>";
+    let long = "w".repeat(20_000);
+    let path = sign::path("create", &[("name", "room"), ("meetingID", "room"), ("welcome", &long)], &secret("wagtail"));
+    let reply = stage.client().post(&host("wagtail"), &path, "application/xml", body).await;
+    assert_eq!(reply.xml("messageKey"), "requestTooLarge", "{}", reply.body);
+    assert_eq!(stage.create("wagtail", "room").await.xml("messageKey"), "", "and the room is free");
+    let name = "n".repeat(9_000);
+    let params = [("meetingID", "room"), ("fullName", &*name), ("role", "VIEWER"), ("redirect", "false")];
+    let reply = stage.api("wagtail", "join", &params).await;
+    assert_eq!(reply.xml("messageKey"), "requestTooLarge", "{}", reply.body);
+}

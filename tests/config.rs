@@ -290,6 +290,95 @@ room_retention = "unlimited"
         ],
     },
     Broken {
+        name: "bad rules of parameters",
+        file: "policies/small.toml",
+        text: r#"title = "Small"
+pool = "members"
+[limits]
+accounts = 2
+rooms = 3
+participants = 4
+duration = "1h"
+recording = "never"
+own_domains = 1
+branding = false
+[create]
+duration = { force = 600 }
+isBreakout = "pass"
+"meta_*" = "drop"
+meta_endcallbackurl = "pass"
+disabledFeatures = "drop"
+welcome = "maybe"
+copyright = { default = "a", force = "b" }
+muteOnStart = {}
+userCameraCap = { at_most = 0 }
+guestPolicy = { one_of = ["a,b"] }
+logoutTimer = { check = "number" }
+logo = { from = "x" }
+[join]
+existingUserID = "pass"
+"#,
+        faults: &[
+            "policies/small.toml:12: create.duration: is set in [limits]",
+            "policies/small.toml:13: create.isBreakout: is held by the gateway: it could reach round a limit",
+            r#"policies/small.toml:14: create."meta_*": a rule is for one parameter, by its whole name"#,
+            "policies/small.toml:15: create.meta_endcallbackurl: is held by the gateway: it could reach round a limit",
+            "policies/small.toml:16: create.disabledFeatures: can only be appended to",
+            r#"policies/small.toml:17: create.welcome: must be "pass", "drop" or a table"#,
+            "policies/small.toml:18: create.copyright: must have exactly one of default, force, at_most, append, check and one_of",
+            "policies/small.toml:19: create.muteOnStart: must have exactly one of default, force, at_most, append, check and one_of",
+            "policies/small.toml:20: create.userCameraCap.at_most: must be from 1 to 4294967295",
+            "policies/small.toml:21: create.guestPolicy.one_of: must be a list of words without commas, not empty",
+            r#"policies/small.toml:22: create.logoutTimer.check: must be "boolean", "integer" or "public-url""#,
+            "policies/small.toml:23: create.logo.from: this key is not known; there are append, at_most, check, default, force and one_of",
+            "policies/small.toml:25: join.existingUserID: is held by the gateway: it could reach round a limit",
+        ],
+    },
+    Broken {
+        name: "bad ends of secrets",
+        file: "tenants/wagtail.toml",
+        text: r#"name = "W"
+policy = "small"
+hosts = ["wagtail.meet.example"]
+[secrets]
+a = { secret = "hunter2", not_after = "soon" }
+b = [{ secret = "s1", name = "old one" }, { not_after = "2099-01-01" }, { secret = "s2", not_after = "2099-13-01" }]
+"#,
+        faults: &[
+            r#"tenants/wagtail.toml:5: secrets.a.not_after: must be a day such as "2026-12-31", or a moment such as "2026-12-31T18:00:00Z""#,
+            "tenants/wagtail.toml:6: secrets.b[0].name: the name of a secret has 1 to 64 letters, digits, dots, hyphens or underscores",
+            "tenants/wagtail.toml:6: secrets.b[1].secret: is missing",
+            r#"tenants/wagtail.toml:6: secrets.b[2].not_after: must be a day such as "2026-12-31", or a moment such as "2026-12-31T18:00:00Z""#,
+        ],
+    },
+    Broken {
+        name: "bad branding",
+        file: "tenants/wagtail.toml",
+        text: r##"name = "W"
+policy = "small"
+hosts = ["wagtail.meet.example"]
+[secrets]
+a = "s"
+[branding]
+logo = "logo.exe"
+dark_logo = "nowhere.png"
+banner_color = "blue"
+logout_url = "javascript:x"
+style = "ftp://example.org/x.css"
+slides = "my slides.pdf"
+welcome = ""
+"##,
+        faults: &[
+            "tenants/wagtail.toml:7: branding.logo: must be a file whose name is of letters, digits, dots, hyphens and underscores and ends in svg, png, jpg, jpeg, webp, gif",
+            r#"tenants/wagtail.toml:8: branding.dark_logo: the file "nowhere.png" does not exist"#,
+            r##"tenants/wagtail.toml:9: branding.banner_color: must be a colour such as "#0a4b78""##,
+            "tenants/wagtail.toml:10: branding.logout_url: must be an https:// or http:// address",
+            "tenants/wagtail.toml:11: branding.style: must be a file, or an https:// address",
+            "tenants/wagtail.toml:12: branding.slides: must be a file whose name is of letters, digits, dots, hyphens and underscores and ends in pdf, odp, pptx, png, jpg, jpeg",
+            "tenants/wagtail.toml:13: branding.welcome: must not be empty",
+        ],
+    },
+    Broken {
         name: "bad lengths of time",
         file: "tenants/wagtail.toml",
         text: r#"name = "W"

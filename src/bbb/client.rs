@@ -15,7 +15,7 @@ use super::{
     query::{Params, append_pair},
 };
 use crate::{
-    domain::tenant::Server,
+    domain::{denial::Denial, tenant::Server},
     upstream::{Body, Pool, SendError},
 };
 
@@ -44,6 +44,8 @@ pub enum CallError {
     Connect,
     /// The server did not answer in time; it may have acted.
     Timeout,
+    /// The server takes no address of this length: it did not act.
+    TooLong,
     /// The connection broke, or the answer was too large or no answer of BBB.
     Broken,
 }
@@ -53,6 +55,7 @@ impl fmt::Display for CallError {
         f.write_str(match self {
             Self::Connect => "no connection",
             Self::Timeout => "no answer in time",
+            Self::TooLong => "an address that is too long for the server",
             Self::Broken => "a broken answer",
         })
     }
@@ -69,6 +72,17 @@ pub fn signed_address(server: &Server, name: &str, query: &str) -> Option<Uri> {
         .path_and_query(format!("/bigbluebutton/api/{name}?{query}{joint}checksum={checksum}"))
         .build()
         .ok()
+}
+
+impl CallError {
+    /// What a caller is told of it.
+    #[must_use]
+    pub fn denial(self) -> Denial {
+        match self {
+            Self::TooLong => Denial::TooLarge,
+            Self::Connect | Self::Timeout | Self::Broken => Denial::ServerUnavailable,
+        }
+    }
 }
 
 /// One call, ready to be sent.
@@ -111,6 +125,9 @@ impl<'a> Call<'a> {
                     SendError::Broken => CallError::Broken,
                 })?
                 .into_parts();
+            if matches!(head.status, StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) {
+                return Err(CallError::TooLong);
+            }
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|_| CallError::Broken)?.to_bytes();
             Ok(Reply { status: head.status, headers: head.headers, body })
         };

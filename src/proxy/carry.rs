@@ -19,7 +19,7 @@ use super::{
     asked::{Asked, address, downstream, is_websocket, linger},
     headers::{remove_hop_by_hop, session_slugs, set_forwarded, to_browser, to_server},
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
-    settings,
+    settings::Rewrite,
 };
 use crate::{
     bbb::meeting_id::is_internal,
@@ -171,7 +171,11 @@ impl Gateway {
         if is_rewritten && asked.head.method == Method::HEAD {
             response.headers_mut().remove(CONTENT_LENGTH);
         } else if is_rewritten && response.status().is_success() {
-            return self.with_settings(&asked, server, call, response).await;
+            // Nothing is rewritten without a session: it was asked for above, or by whoever sent this here.
+            let Some(session) = &target.session else {
+                return self.refuse(&asked, call, Denial::UnknownSession).by(&server.id);
+            };
+            return self.with_settings(&asked, server, call, &session.meeting, response).await;
         }
         Answer::new(call, outcome(&response), response).by(&server.id)
     }
@@ -220,15 +224,24 @@ impl Gateway {
     }
 
     /// The client's settings with the tenant's host in place of the server's.
-    async fn with_settings(&self, asked: &Asked, server: &Server, call: Call, response: Response<Body>) -> Answer {
+    async fn with_settings(
+        &self,
+        asked: &Asked,
+        server: &Server,
+        call: Call,
+        meeting: &Meeting,
+        response: Response<Body>,
+    ) -> Answer {
         let (mut head, body) = response.into_parts();
         let prefix = prefix(server);
+        let meeting = (&*meeting.server_id, &*meeting.ext_id);
+        let rewrite = Rewrite { names: &server.names, authority: &asked.authority, prefix: &prefix, meeting };
         let read = tokio::time::timeout(ANSWER_TIMEOUT, Limited::new(body, SETTINGS_BYTES_MAX).collect()).await;
         let json = read
             .ok()
             .and_then(Result::ok)
             .filter(|_| !head.headers.contains_key(CONTENT_ENCODING))
-            .and_then(|body| settings::rewrite(&body.to_bytes(), &server.names, &asked.authority, &prefix));
+            .and_then(|body| rewrite.apply(&body.to_bytes()));
         let Some(json) = json else {
             tracing::warn!(server = %server.id, "the server's settings cannot be read");
             return self.refuse(asked, call, Denial::ServerUnavailable).by(&server.id);

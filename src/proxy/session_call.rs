@@ -32,11 +32,11 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 impl SessionCall {
-    /// Whether its answer has addresses of the server in it.
+    /// Whether its answer has addresses of the server, or its id of the meeting, in it.
     pub(crate) fn names_the_server(self) -> bool {
         match self {
-            Self::Stuns | Self::Enter | Self::GuestWait => true,
-            Self::GetJoinUrl | Self::LearningDashboard | Self::SignOut | Self::Feedback => false,
+            Self::Stuns | Self::LearningDashboard | Self::Enter | Self::GuestWait => true,
+            Self::GetJoinUrl | Self::SignOut | Self::Feedback => false,
         }
     }
 
@@ -130,11 +130,10 @@ fn no_session(asked: &Asked, call: SessionCall) -> Answer {
     let home = format!("https://{}/", asked.authority);
     let json = match call {
         SessionCall::SignOut => return Answer::xml(Call::Session, Outcome::Ok, success()),
-        SessionCall::Feedback => return Answer::failure(Call::Session, failure),
         SessionCall::Stuns => {
             json!({ "returncode": "FAILED", "message": "Could not find conference.", "logoutURL": home })
         }
-        SessionCall::GetJoinUrl | SessionCall::LearningDashboard => {
+        SessionCall::GetJoinUrl | SessionCall::LearningDashboard | SessionCall::Feedback => {
             json!({ "response": { "returncode": "FAILED", "message": failure.message, "sessionToken": token } })
         }
         SessionCall::Enter | SessionCall::GuestWait => json!({ "response": {

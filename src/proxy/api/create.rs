@@ -97,9 +97,11 @@ impl Gateway {
                 }
                 Err(error) => {
                     tracing::warn!(server = %server.id, %error, "create came to nothing");
-                    self.call_off(order, &server).await;
+                    if error != CallError::TooLong {
+                        self.call_off(order, &server).await;
+                    }
                     self.give_back(&meeting).await;
-                    return Answer::denied(Call::Create, Denial::ServerUnavailable).by(&server.id);
+                    return Answer::denied(Call::Create, error.denial()).by(&server.id);
                 }
             }
         }
@@ -175,7 +177,7 @@ impl Gateway {
                 if error == CallError::Connect {
                     self.unreachable(server);
                 }
-                return Answer::denied(Call::Create, Denial::ServerUnavailable).by(&server.id);
+                return Answer::denied(Call::Create, error.denial()).by(&server.id);
             }
         };
         if !answer.success {

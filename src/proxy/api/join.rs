@@ -141,7 +141,7 @@ impl Gateway {
             if error == CallError::Connect {
                 self.unreachable(server);
             }
-            Denial::ServerUnavailable
+            error.denial()
         })?;
         let joined = if reply.status.is_redirection() {
             redirected(server, &reply, asked)

@@ -4,7 +4,7 @@ use super::Verified;
 use crate::{
     bbb::{
         answer::Failure,
-        client::Call as ServerCall,
+        client::{Call as ServerCall, CallError},
         query::Params,
         validate::{about_a_meeting, chat_message},
         xml,
@@ -38,11 +38,12 @@ impl Gateway {
             }
         }
         let reply = ServerCall::new("sendChatMessage", &params).send(&self.pool, server).await;
-        let answer = reply.ok().and_then(|reply| xml::answer(&reply.body, &tenant.id, Some(ext_id)).ok());
+        let answer =
+            reply.and_then(|reply| xml::answer(&reply.body, &tenant.id, Some(ext_id)).map_err(|_| CallError::Broken));
         let answer = match answer {
-            Some(answer) if answer.success => Answer::xml(name, Outcome::Ok, answer.body),
-            Some(answer) => Answer::xml(name, Outcome::Refused, answer.body),
-            None => Answer::denied(name, Denial::ServerUnavailable),
+            Ok(answer) if answer.success => Answer::xml(name, Outcome::Ok, answer.body),
+            Ok(answer) => Answer::xml(name, Outcome::Refused, answer.body),
+            Err(error) => Answer::denied(name, error.denial()),
         };
         answer.by(&server.id)
     }
