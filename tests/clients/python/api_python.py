@@ -1,18 +1,10 @@
 """One call through bigbluebutton-api-python: see tests/clients.rs for the steps."""
 
 import json
-import socket
 import sys
 
 from bigbluebutton_api_python import BigBlueButton
 from bigbluebutton_api_python.exception import BBBException
-
-system = socket.getaddrinfo
-
-
-def getaddrinfo(host, *args, **kwargs):
-    """Names below `localhost` are this machine, as RFC 6761 has it and not every system resolver."""
-    return system("127.0.0.1" if host.endswith(".localhost") else host, *args, **kwargs)
 
 
 def main():
@@ -33,7 +25,6 @@ def main():
     return answer
 
 
-socket.getaddrinfo = getaddrinfo
 try:
     print(json.dumps(main()))
 except BBBException as refusal:
