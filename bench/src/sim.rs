@@ -1,4 +1,4 @@
-//! A BigBlueButton server as its callers and browsers see it, version 3.0.30 unless said otherwise: the API with its
+//! A BigBlueButton server as its callers and browsers see it, version 3.0.30 unless another is chosen: the API with its
 //! checksums, errors and quirks, the life of meetings, sessions and cookies, a small client page, and the sockets.
 //!
 //! It carries no media and converts no documents. Plain HTTP/1.1: TLS is for whoever stands in front.
@@ -16,6 +16,7 @@ use tokio::time::MissedTickBehavior;
 
 mod answer;
 mod api;
+mod broken;
 mod checksum;
 mod client;
 mod errors;
@@ -32,11 +33,14 @@ mod rest;
 mod server;
 mod session;
 mod sockets;
+mod version;
 mod world;
 
+pub use broken::Breakage;
 pub use faults::{CannedAnswer, Faults};
 pub use log::Received;
 pub use recording::{RecordingFormat, RecordingSeed, RecordingState, RecordingView, TextTrack};
+pub use version::Version;
 
 use meeting::{Meeting, Pace};
 use world::World;
@@ -51,6 +55,8 @@ pub struct Config {
     /// `bigbluebutton.web.serverURL`: scheme and host that the server believes to be its own, and puts into redirects, the
     /// version and settings JSON and slide URLs. No final slash.
     pub server_url: String,
+    /// Which BigBlueButton this is.
+    pub version: Version,
     /// `presentationBaseURL`, the start of slide URLs; `None` is the stock value, a path on `server_url`.
     pub presentation_base_url: Option<String>,
     /// Timers of BBB run this many times faster.
@@ -62,8 +68,12 @@ pub struct Config {
     pub reveals_version: bool,
     /// `allowFetchAllRecordings`: whether `getRecordings` without any id or limit tells of all recordings.
     pub fetches_all_recordings: bool,
+    /// `getJoinUrlUserdataBlocklist`: the `userdata-` parameters that viewers may not put into a join URL.
+    pub join_url_userdata_blocklist: Vec<String>,
     /// Whether the second check of `maxParticipants` is made, when a user's GraphQL socket comes.
     pub checks_limit_on_socket: bool,
+    /// Whether that second check lets in one less than the limit, as issue 19426 tells of an alpha of 3.0.
+    pub socket_limit_is_one_less: bool,
     /// How many received requests are kept for [`Sim::log`]; 0 keeps none.
     pub log_entries_max: usize,
 }
@@ -74,12 +84,15 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             secret: "sim-secret".to_owned(),
             server_url: "https://bbb-01.internal.test".to_owned(),
+            version: Version::default(),
             presentation_base_url: None,
             speed: 1.0,
             client_uses_port: false,
             reveals_version: false,
             fetches_all_recordings: true,
+            join_url_userdata_blocklist: Vec::new(),
             checks_limit_on_socket: true,
+            socket_limit_is_one_less: false,
             // A long test run fits, and a load run cannot fill the memory.
             log_entries_max: 10_000,
         }
@@ -223,12 +236,26 @@ impl Sim {
         self.shared.world().meetings().find(|meeting| meeting.ext_id == ext_id).map(MeetingView::new)
     }
 
+    /// A moderator ends the meeting of this external id in the client. Returns whether there is such a meeting.
+    pub fn end_meeting(&self, ext_id: &str) -> bool {
+        let mut world = self.shared.world();
+        let found = world.meetings().find(|meeting| meeting.ext_id == ext_id).map(|meeting| meeting.int_id.clone());
+        found.map(|int_id| world.run_out(&int_id, Instant::now(), wall_ms())).is_some()
+    }
+
     /// A moderator of the meeting of this external id presses the record button. Returns whether there is such a meeting,
     /// and one that may be recorded (`record=true`, and `allowStartStopRecording` not `false`).
     pub fn press_record(&self, ext_id: &str) -> bool {
         let mut world = self.shared.world();
         let meeting = world.meetings().find(|meeting| meeting.ext_id == ext_id).map(|meeting| meeting.int_id.clone());
         meeting.and_then(|meeting| world.meeting_mut(&meeting)).is_some_and(Meeting::press_record)
+    }
+
+    /// A moderator lets the user of a session in, or turns them away. Returns whether there is such a session. A socket that
+    /// is open while its user waits stays one of somebody who waits; the next one enters.
+    pub fn judge_guest(&self, session_token: &str, allow: bool) -> bool {
+        let status = if allow { meeting::GuestStatus::Allow } else { meeting::GuestStatus::Deny };
+        self.shared.world().judge_guest(session_token, status)
     }
 
     /// Puts a recording on the server, as if its meeting had been held, and returns its record id.

@@ -11,16 +11,18 @@ use super::errors::{self, Violation};
 use super::faults::CannedAnswer;
 use super::log::BODY_KEPT_BYTES_MAX;
 use super::params::Params;
-use super::{Shared, answer, checksum, session};
+use super::version::Version;
+use super::{Shared, answer, broken, checksum, session};
 
 mod create;
 mod info;
 mod join;
+mod lobby;
 mod recordings;
+mod root;
 mod session_calls;
 mod small;
 mod text_tracks;
-mod version;
 
 /// nginx's default limit of a body.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -53,23 +55,33 @@ pub(crate) async fn call(name: &str, parts: Parts, body: Body, entry: u64, share
         received.body_bytes = body.len() as u64;
         received.body = body[..body.len().min(BODY_KEPT_BYTES_MAX)].to_vec();
     });
-    let delay = shared.faults.api_delay();
+    let delay = shared.faults.api_delay(name);
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
+    let response = answer(name, &parts, body, shared);
+    match shared.faults.api_breakage(name) {
+        Some(breakage) => broken::broken(breakage, response).await,
+        None => response,
+    }
+}
+
+fn answer(name: &str, parts: &Parts, body: Bytes, shared: &Shared) -> Response {
     if let Some(canned) = shared.faults.api_answer(name) {
         return canned_answer(canned);
     }
-    let allowed = methods(name);
-    if !allowed.contains(&parts.method) {
+    let version = shared.config.version;
+    let allowed = methods(name, version);
+    if version.knows(name) && !allowed.contains(&parts.method) {
         return wrong_method(allowed);
     }
-    dispatch(&Call::new(name, &parts, body), shared)
+    dispatch(&Call::new(name, parts, body), shared)
 }
 
 fn dispatch(call: &Call, shared: &Shared) -> Response {
     match call.name.as_str() {
-        "" => version::version(call, shared),
+        "" => root::version(call, shared),
+        name if !shared.config.version.knows(name) => answer::failed(&errors::UNKNOWN_CALL),
         "create" => create::create(call, shared),
         "join" => join::join(call, shared),
         "isMeetingRunning" => info::is_meeting_running(call, shared),
@@ -88,14 +100,21 @@ fn dispatch(call: &Call, shared: &Shared) -> Response {
         "stuns" => session_calls::stuns(call, shared),
         "signOut" => session_calls::sign_out(call, shared),
         "getJoinUrl" => session_calls::join_url(call, shared),
+        "learningDashboard" => session_calls::learning_dashboard(call, shared),
+        "feedback" => session_calls::feedback(call, shared),
+        "guestWait" => lobby::guest_wait(call, shared),
+        "enter" => lobby::enter(call, shared),
         _ => answer::failed(&errors::UNKNOWN_CALL),
     }
 }
 
-fn methods(name: &str) -> &'static [Method] {
+fn methods(name: &str, version: Version) -> &'static [Method] {
     match name {
-        "join" | "sendChatMessage" | "publishRecordings" | "deleteRecordings" => &[Method::GET, Method::HEAD],
-        "insertDocument" | "putRecordingTextTrack" => &[Method::POST],
+        "join" if version.is_meteor() => &[Method::GET, Method::HEAD, Method::POST],
+        "join" | "sendChatMessage" | "publishRecordings" | "deleteRecordings" | "guestWait" | "enter" => {
+            &[Method::GET, Method::HEAD]
+        }
+        "insertDocument" | "putRecordingTextTrack" | "feedback" => &[Method::POST],
         _ => &[Method::GET, Method::HEAD, Method::POST],
     }
 }

@@ -66,6 +66,10 @@ pub(crate) const FULL: Violation =
 pub(crate) const GUEST_DENIED: Violation =
     violation("guestDeniedAccess", "You have been denied access to this meeting based on the meeting's guest policy");
 
+pub(crate) const SESSION_MISSING: Violation = violation("missingToken", "You must provide a session token");
+pub(crate) const SESSION_UNKNOWN: Violation = violation("missingSession", "Invalid session token");
+pub(crate) const SESSION_DENIED: Violation = violation("guestDeny", "User denied access for this session");
+
 pub(crate) const MESSAGE_MISSING: Violation = violation("nullError", "You must provide the param message");
 pub(crate) const MESSAGE_SIZE: Violation = violation("sizeError", "Param message must be between 1 and 500 characters");
 pub(crate) const MEETING_NOT_FOUND: Violation = violation("meetingNotFound", "Meeting not found");

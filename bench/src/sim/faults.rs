@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::broken::Breakage;
 use super::world::World;
 
 /// An answer given instead of the real one, whatever was asked.
@@ -33,7 +34,24 @@ pub struct Faults {
 struct ApiFaults {
     delay: Duration,
     every_call: Option<CannedAnswer>,
-    by_call: HashMap<String, CannedAnswer>,
+    by_call: HashMap<String, CallFaults>,
+}
+
+/// What is wrong with the calls of one name.
+#[derive(Default)]
+struct CallFaults {
+    delay: Duration,
+    answer: Option<CannedAnswer>,
+    breakage: Option<Breakage>,
+}
+
+impl CannedAnswer {
+    /// A page in HTML, as nginx or Grails show it when something is wrong.
+    #[must_use]
+    pub fn page(status: u16) -> Self {
+        let body = format!("<!doctype html><html><body><h1>Error {status}</h1></body></html>").into_bytes();
+        Self { status, content_type: "text/html;charset=utf-8".to_owned(), body }
+    }
 }
 
 impl Faults {
@@ -65,13 +83,25 @@ impl Faults {
         self.api().every_call = answer;
     }
 
+    /// Waits this long before each answer to a call of this name, besides what is set for all.
+    pub fn set_call_delay(&self, call: &str, delay: Duration) {
+        self.api().by_call.entry(call.to_owned()).or_default().delay = delay;
+    }
+
     /// Answers calls of this name with this; `None` ends it. Goes before what is set for every call.
     pub fn set_call_answer(&self, call: &str, answer: Option<CannedAnswer>) {
-        let mut api = self.api();
-        match answer {
-            Some(answer) => api.by_call.insert(call.to_owned(), answer),
-            None => api.by_call.remove(call),
-        };
+        self.api().by_call.entry(call.to_owned()).or_default().answer = answer;
+    }
+
+    /// Does calls of this name, and then breaks their answers; `None` ends it. The empty name is the version call.
+    pub fn set_call_breakage(&self, call: &str, breakage: Option<Breakage>) {
+        self.api().by_call.entry(call.to_owned()).or_default().breakage = breakage;
+    }
+
+    /// While on, the id of a meeting that ends by itself or by its moderators stays taken (`idNotUnique`) until `end` is
+    /// called for it, as issue 18913 tells of 2.6. Ids that are stuck remain so when it is switched off.
+    pub fn set_ids_stick(&self, stick: bool) {
+        lock(&self.world).ids_stick = stick;
     }
 
     /// The server starts anew: all meetings and sessions are gone, what was open is cut, the port stays.
@@ -95,13 +125,19 @@ impl Faults {
         self.down.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn api_delay(&self) -> Duration {
-        self.api().delay
+    pub(crate) fn api_delay(&self, call: &str) -> Duration {
+        let api = self.api();
+        api.delay + api.by_call.get(call).map_or(Duration::ZERO, |faults| faults.delay)
     }
 
     pub(crate) fn api_answer(&self, call: &str) -> Option<CannedAnswer> {
         let api = self.api();
-        api.by_call.get(call).or(api.every_call.as_ref()).cloned()
+        let own = api.by_call.get(call).and_then(|faults| faults.answer.as_ref());
+        own.or(api.every_call.as_ref()).cloned()
+    }
+
+    pub(crate) fn api_breakage(&self, call: &str) -> Option<Breakage> {
+        self.api().by_call.get(call)?.breakage
     }
 
     /// Changes when open connections are to be dropped.

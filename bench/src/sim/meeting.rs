@@ -218,10 +218,19 @@ impl Meeting {
     /// Whether one more user of this external id is too many. Only those who have joined count, each external id once, so
     /// that many who join at the same time all pass.
     pub(crate) fn is_full_for(&self, ext_user_id: &str, bot: bool) -> bool {
+        self.has_no_place(self.max_users, ext_user_id, bot)
+    }
+
+    /// The same, rejecting one too early: a fault that the second check once had.
+    pub(crate) fn is_nearly_full_for(&self, ext_user_id: &str, bot: bool) -> bool {
+        self.has_no_place(self.max_users.saturating_sub(1), ext_user_id, bot)
+    }
+
+    fn has_no_place(&self, places: u32, ext_user_id: &str, bot: bool) -> bool {
         let joined: HashSet<&str> =
             self.users.values().filter(|user| user.is_joined() && !user.bot).map(|user| user.ext_id.as_str()).collect();
-        let places = usize::try_from(self.max_users).unwrap_or(usize::MAX);
-        0 < places && !bot && places <= joined.len() && !joined.contains(ext_user_id)
+        let places = usize::try_from(places).unwrap_or(usize::MAX);
+        0 < self.max_users && !bot && places <= joined.len() && !joined.contains(ext_user_id)
     }
 
     /// A GraphQL socket of a user opened.

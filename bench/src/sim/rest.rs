@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::meeting::{Meeting, User};
+use super::version::Version;
 use super::{Config, Shared, answer, session};
 
 pub(crate) fn query(name: &str, parts: &Parts, shared: &Shared) -> Response {
@@ -15,7 +16,9 @@ pub(crate) fn query(name: &str, parts: &Parts, shared: &Shared) -> Response {
         return answer::page(StatusCode::UNAUTHORIZED);
     };
     match name {
-        "meetingStaticData" => answer::json(&static_data(meeting, user, &shared.config)),
+        "meetingStaticData" if shared.config.version == Version::V3_0_30 => {
+            answer::json(&static_data(meeting, user, &shared.config))
+        }
         "clientSettings" => answer::json(&json!({
             "meeting_clientSettings": [{ "clientSettingsJson": settings(&shared.config) }],
         })),
@@ -47,7 +50,7 @@ fn static_data(meeting: &Meeting, user: &User, config: &Config) -> Value {
 }
 
 /// The settings with every key that holds an address. A stock install makes two of them absolute.
-fn settings(config: &Config) -> Value {
+pub(crate) fn settings(config: &Config) -> Value {
     let server = &config.server_url;
     json!({ "public": {
         "app": {

@@ -1,6 +1,5 @@
 //! Connections, and which part of the server answers a path.
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::broken::Unsent;
 use super::{Shared, answer, api, client, playback, presentation, rest, sockets, stopped};
 
 /// Accepts until the server is stopped; then all connections are dropped.
@@ -51,7 +51,11 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let mut cuts = shared.faults.connection_cuts();
     let service = service_fn(|request| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(handle(request, shared).await) }
+        async move {
+            let response = handle(request, shared).await;
+            // An error closes the connection.
+            if response.extensions().get::<Unsent>().is_some() { Err(io::Error::other("unsent")) } else { Ok(response) }
+        }
     });
     let mut serving = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades());
     tokio::select! {
@@ -66,13 +70,15 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Response {
     let entry = shared.log.add(&parts);
     let body = Body::new(body);
     let path = parts.uri.path().to_owned();
+    let is_meteor = shared.config.version.is_meteor();
     match path.as_str() {
         "/bigbluebutton" | "/bigbluebutton/" | "/bigbluebutton/api" | "/bigbluebutton/api/" => {
             api::call("", parts, body, entry, &shared).await
         }
-        "/bigbluebutton/rtt-check" => answer::text(StatusCode::OK, "text/plain", Body::empty()),
+        "/bigbluebutton/ping" if is_meteor => answer::text(StatusCode::OK, "text/plain", Body::empty()),
+        "/bigbluebutton/rtt-check" if !is_meteor => answer::text(StatusCode::OK, "text/plain", Body::empty()),
         "/default.pdf" => answer::text(StatusCode::OK, "application/pdf", presentation::DEFAULT_PDF),
-        "/graphql" => sockets::graphql(&mut parts, shared).await,
+        "/graphql" if !is_meteor => sockets::graphql(&mut parts, shared).await,
         "/bbb-webrtc-sfu" => sockets::sfu(&mut parts, shared).await,
         "/ws" => sockets::sip(&mut parts, shared).await,
         "/html5client" => answer::redirect(StatusCode::MOVED_PERMANENTLY, "/html5client/"),
@@ -84,10 +90,14 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
     if let Some(call) = path.strip_prefix("/bigbluebutton/api/") {
         return api::call(call, parts, body, entry, &shared).await;
     }
+    let is_meteor = shared.config.version.is_meteor();
+    if let Some(path) = path.strip_prefix("/html5client/sockjs/").filter(|_| is_meteor) {
+        return sockets::sockjs(path, &mut parts, shared).await;
+    }
     if let Some(file) = path.strip_prefix("/html5client/") {
         return client::file(file, &shared.client);
     }
-    if let Some(name) = path.strip_prefix("/api/rest/") {
+    if let Some(name) = path.strip_prefix("/api/rest/").filter(|_| !is_meteor) {
         return rest::query(name, &parts, &shared);
     }
     if let Some(rest) = path.strip_prefix("/bigbluebutton/presentation/") {

@@ -13,10 +13,12 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Shared, answer, session, stopped};
+use super::{Shared, answer, session, stopped, wall_ms};
 
 mod echo;
 mod graphql;
+mod member;
+mod sockjs;
 
 /// Read limit of graphql-middleware.
 const GRAPHQL_MESSAGE_BYTES_MAX: usize = 10 << 20;
@@ -48,6 +50,32 @@ pub(crate) async fn graphql(parts: &mut Parts, shared: Arc<Shared>) -> Response 
             biased;
             () = lifeline.cut() => {}
             () = graphql::run(socket, shared, seen, http_sessions) => {}
+        }
+    })
+}
+
+/// `/html5client/sockjs/*` of 2.7: what comes in says nothing of the session, so nothing is checked here.
+pub(crate) async fn sockjs(path: &str, parts: &mut Parts, shared: Arc<Shared>) -> Response {
+    let segments: Vec<&str> = path.split('/').collect();
+    match segments[..] {
+        ["info"] => {
+            let info = json!({ "websocket": true, "origins": ["*:*"], "cookie_needed": false, "entropy": wall_ms() });
+            return answer::json(&info);
+        }
+        [server, _, "websocket"] if server.len() == 3 && server.bytes().all(|byte| byte.is_ascii_digit()) => {}
+        _ => return answer::page(StatusCode::NOT_FOUND),
+    }
+    let upgrade = match upgrade(parts).await {
+        Ok(upgrade) => upgrade,
+        Err(refusal) => return refusal,
+    };
+    let seen = seen(parts, &shared);
+    let mut lifeline = Lifeline::new(&shared);
+    upgrade.on_upgrade(async move |socket| {
+        tokio::select! {
+            biased;
+            () = lifeline.cut() => {}
+            () = sockjs::run(socket, shared, seen) => {}
         }
     })
 }

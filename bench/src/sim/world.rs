@@ -3,13 +3,16 @@
 //! Plain data behind one mutex; nothing in here waits or does I/O.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ids;
-use super::meeting::{Meeting, Pace, User};
+use super::meeting::{GuestStatus, Meeting, Pace, Role, User};
 use super::modules::Modules;
 use super::params::Params;
 use super::recording::{Recording, Recordings};
+
+/// How long a session is remembered after its meeting.
+const SESSIONS_CLEANUP_DELAY: Duration = Duration::from_secs(60 * 60);
 
 /// What a session token stands for.
 #[derive(Clone, Debug)]
@@ -18,8 +21,19 @@ pub(crate) struct Session {
     pub(crate) meeting: String,
     /// Internal user id.
     pub(crate) user: String,
+    /// What a 2.7 client proves itself with on its socket.
+    pub(crate) auth_token: String,
     /// The HTTP session that carries the token.
     http_session: String,
+}
+
+/// A session that has just been opened.
+pub(crate) struct Opened {
+    pub(crate) token: String,
+    pub(crate) auth_token: String,
+    pub(crate) http_session: String,
+    /// Whether the HTTP session was made for it.
+    pub(crate) is_new: bool,
 }
 
 /// What became of a `create`.
@@ -38,6 +52,12 @@ pub(crate) struct World {
     http_sessions: HashMap<String, HashSet<String>>,
     voice_bridges: HashSet<String>,
     pub(crate) recordings: Recordings,
+    /// Tokens of meetings that have ended, with the role they had, for a while.
+    ended_sessions: HashMap<String, (Role, Instant)>,
+    /// Whether ids of meetings that end without a call of `end` stay taken.
+    pub(crate) ids_stick: bool,
+    /// First parts of internal ids that are stuck.
+    stuck: HashSet<String>,
     last_create_ms: u64,
 }
 
@@ -48,6 +68,8 @@ impl World {
         self.sessions.clear();
         self.http_sessions.clear();
         self.voice_bridges.clear();
+        self.ended_sessions.clear();
+        self.stuck.clear();
     }
 
     pub(crate) fn meetings(&self) -> impl Iterator<Item = &Meeting> {
@@ -90,6 +112,9 @@ impl World {
         wall_ms: u64,
     ) -> Created<'_> {
         let hash = ids::meeting_hash(ext_id);
+        if self.stuck.contains(&hash) {
+            return Created::IdNotUnique;
+        }
         let prefix = if params.is_true("isBreakout") { ext_id } else { &hash };
         if let Some(existing) = self.with_prefix(prefix).map(str::to_owned) {
             let existing = &self.meetings[&existing];
@@ -127,6 +152,19 @@ impl World {
         bridge
     }
 
+    /// What the timers and moderators do: ends a meeting, whose id may stick.
+    pub(crate) fn run_out(&mut self, int_id: &str, now: Instant, wall_ms: u64) {
+        if let Some(meeting) = self.meetings.get(int_id).filter(|_| self.ids_stick) {
+            self.stuck.insert(ids::meeting_hash(&meeting.ext_id));
+        }
+        self.end(int_id, now, wall_ms);
+    }
+
+    /// Frees an external id that was stuck. Tells whether it was.
+    pub(crate) fn unstick(&mut self, ext_id: &str) -> bool {
+        self.stuck.remove(&ids::meeting_hash(ext_id))
+    }
+
     /// Ends a meeting: it and its sessions are gone at once. If it was recorded, its recording begins to be processed.
     pub(crate) fn end(&mut self, int_id: &str, now: Instant, wall_ms: u64) {
         let Some(meeting) = self.meetings.remove(int_id) else {
@@ -139,6 +177,10 @@ impl World {
         }
         self.voice_bridges.remove(&meeting.voice_bridge);
         for token in &meeting.tokens {
+            let user = self.sessions.get(token).and_then(|session| meeting.users.get(&session.user));
+            if let Some(user) = user {
+                self.ended_sessions.insert(token.clone(), (user.role, now));
+            }
             self.close_session(token);
         }
     }
@@ -146,6 +188,8 @@ impl World {
     /// Runs the timers.
     pub(crate) fn tick(&mut self, now: Instant, wall_ms: u64, pace: Pace) {
         self.recordings.tick(now, pace);
+        let delay = pace.scale(SESSIONS_CLEANUP_DELAY);
+        self.ended_sessions.retain(|_, (_, ended)| now.duration_since(*ended) < delay);
         let mut over = Vec::new();
         for meeting in self.meetings.values_mut() {
             meeting.forget_left(now, pace);
@@ -154,25 +198,29 @@ impl World {
             }
         }
         for int_id in over {
-            self.end(&int_id, now, wall_ms);
+            self.run_out(&int_id, now, wall_ms);
         }
     }
 
     /// Gives a user of a meeting one more session. The HTTP session is one of `known`, if the server knows any of them, else
-    /// a new one. Returns session token, HTTP session and whether that is new.
-    pub(crate) fn open_session(&mut self, meeting: &str, user: &str, known: &[String]) -> (String, String, bool) {
-        let token = ids::session_token();
+    /// a new one.
+    pub(crate) fn open_session(&mut self, meeting: &str, user: &str, known: &[String]) -> Opened {
+        let (token, auth_token) = (ids::session_token(), ids::auth_token());
         let found = known.iter().find(|id| self.http_sessions.contains_key(*id)).cloned();
         let is_new = found.is_none();
         let http_session = found.unwrap_or_else(ids::http_session);
         self.http_sessions.entry(http_session.clone()).or_default().insert(token.clone());
-        let session =
-            Session { meeting: meeting.to_owned(), user: user.to_owned(), http_session: http_session.clone() };
+        let session = Session {
+            meeting: meeting.to_owned(),
+            user: user.to_owned(),
+            auth_token: auth_token.clone(),
+            http_session: http_session.clone(),
+        };
         self.sessions.insert(token.clone(), session);
         if let Some(meeting) = self.meetings.get_mut(meeting) {
             meeting.tokens.push(token.clone());
         }
-        (token, http_session, is_new)
+        Opened { token, auth_token, http_session, is_new }
     }
 
     /// Forgets a token, and its HTTP session once that carries no other.
@@ -204,9 +252,41 @@ impl World {
 
     /// The meeting and user of a token, if one of these HTTP sessions carries it, or the meeting does not ask for that.
     pub(crate) fn authorize(&self, token: &str, http_sessions: &[String]) -> Option<(&Meeting, &User)> {
+        self.authorized_session(token, http_sessions).map(|(_, meeting, user)| (meeting, user))
+    }
+
+    /// The same, with the session.
+    pub(crate) fn authorized_session(
+        &self,
+        token: &str,
+        http_sessions: &[String],
+    ) -> Option<(&Session, &Meeting, &User)> {
         let (meeting, user) = self.session(token)?;
         let carries = |id: &String| self.http_sessions.get(id).is_some_and(|tokens| tokens.contains(token));
-        (!meeting.needs_http_session || http_sessions.iter().any(carries)).then_some((meeting, user))
+        let is_allowed = !meeting.needs_http_session || http_sessions.iter().any(carries);
+        is_allowed.then(|| (&self.sessions[token], meeting, user))
+    }
+
+    /// The role that a session had in a meeting that has ended not long ago.
+    pub(crate) fn ended_session(&self, token: &str) -> Option<Role> {
+        self.ended_sessions.get(token).map(|(role, _)| *role)
+    }
+
+    /// Lets the user of a session in, or not. Tells whether there is one.
+    pub(crate) fn judge_guest(&mut self, token: &str, status: GuestStatus) -> bool {
+        let Some(session) = self.sessions.get(token) else {
+            return false;
+        };
+        let meeting = self.meetings.get_mut(&session.meeting);
+        let user = meeting.and_then(|meeting| meeting.users.get_mut(&session.user));
+        user.map(|user| user.guest_status = status).is_some()
+    }
+
+    /// Whether a session of this user in this meeting has that auth token.
+    pub(crate) fn knows_auth_token(&self, meeting: &str, user: &str, auth_token: &str) -> bool {
+        let tokens = self.meetings.get(meeting).into_iter().flat_map(|meeting| &meeting.tokens);
+        let mut sessions = tokens.filter_map(|token| self.sessions.get(token));
+        sessions.any(|session| session.user == user && session.auth_token == auth_token)
     }
 
     /// Whoever has this internal user id, in whichever meeting.

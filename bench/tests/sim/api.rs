@@ -344,19 +344,3 @@ async fn a_known_http_session_gets_one_more_token_and_no_new_cookie() {
     assert!(cookie.ends_with("; Path=/; Secure; HttpOnly") && !cookie.contains("00000000000"), "{cookie}");
     sim.stop().await;
 }
-
-#[tokio::test]
-async fn a_join_url_for_a_second_session_works() {
-    let sim = start(Config::default()).await;
-    create(&sim, "room", &[]).await;
-    let seat = join(&sim, "room", &[("fullName", "Zoë")]).await;
-    let head = format!("GET /bigbluebutton/api/getJoinUrl?sessionToken={}&enforceLayout=X", seat.token);
-    let answer = http(&sim, &head, &[("Cookie", &seat.cookie)], b"").await.json();
-    let url = answer["response"]["url"].as_str().unwrap();
-    let path = url.strip_prefix(SERVER).unwrap();
-    assert!(path.starts_with("/bigbluebutton/api/join?&fullName=Ana&meetingID=room&"), "{path}");
-    let location = get(&sim, path).await.header("location").unwrap().to_owned();
-    assert!(location.contains("/html5client/?sessionToken="), "{location}");
-    assert_eq!(only(&sim).joins.len(), 1, "the same user");
-    sim.stop().await;
-}

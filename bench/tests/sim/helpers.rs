@@ -87,11 +87,23 @@ pub(crate) struct Seat {
 
 pub(crate) async fn join(sim: &Sim, id: &str, more: Params<'_>) -> Seat {
     let params = [&[("fullName", "Ana"), ("meetingID", id), ("role", "VIEWER")], more].concat();
-    let answer = call(sim, "join", &params).await;
+    seat(&call(sim, "join", &params).await)
+}
+
+/// The seat that the answer to a `join` gives.
+pub(crate) fn seat(answer: &Answer) -> Seat {
     let location = answer.header("location").unwrap();
-    let token = location.strip_prefix(&format!("{SERVER}/html5client/?sessionToken=")).expect(location).to_owned();
+    let (page, token) = location.split_once("?sessionToken=").expect(location);
+    assert!(page.starts_with(&format!("{SERVER}/html5client/")), "{page}");
+    let token = token.split('&').next().unwrap().to_owned();
     let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
     Seat { token, cookie }
+}
+
+/// A call of the client, by `GET`.
+pub(crate) async fn session_call(sim: &Sim, seat: &Seat, name: &str, more: Params<'_>) -> Answer {
+    let query = sign::encode(&[&[("sessionToken", seat.token.as_str())], more].concat());
+    http(sim, &format!("GET /bigbluebutton/api/{name}?{query}"), &[("Cookie", &seat.cookie)], b"").await
 }
 
 pub(crate) async fn open(sim: &Sim, path: &str, headers: &[(&'static str, &str)]) -> Result<Socket, u16> {

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod api;
+mod faults;
 mod helpers;
 mod recordings;
 mod server;
+mod sessions;
 mod sockets;
+mod versions;

@@ -9,16 +9,16 @@ use super::super::answer::{self, Xml};
 use super::super::errors::{self, Violation};
 use super::super::meeting::{GuestStatus, Meeting, Presence, Role, User};
 use super::super::params::{Params, is_boolean, is_integral};
+use super::super::version::Version;
 use super::super::world::World;
 use super::super::{Shared, ids};
-use super::{Call, id_rules};
+use super::{Call, FORMS, id_rules};
 use crate::sign::encode_value;
 
 pub(super) fn join(call: &Call, shared: &Shared) -> Response {
     let mut world = shared.world();
-    // Breaches of the rules are told by redirect, whatever `redirect` says.
-    if let Err(violation) = call.validate(shared, &[], |params| rules(params, &world)) {
-        return redirect_with_errors(call, shared, &violation);
+    if let Err(violation) = call.validate(shared, &[FORMS], |params| rules(params, &world)) {
+        return refuse_early(call, shared, &violation);
     }
     if let Some((meeting, user)) = existing_user(&call.params, &world) {
         if let Some(replaced) = call.params.text("replaceSessionToken") {
@@ -101,8 +101,11 @@ fn existing_user(params: &Params, world: &World) -> Option<(String, User)> {
 
 /// Opens a session for a registered user. One whom the guest policy denies is turned away only after that.
 fn enter(call: &Call, shared: &Shared, world: &mut World, meeting: &str, user: &User) -> Response {
-    let (token, http_session, is_new) = world.open_session(meeting, &user.int_id, &call.http_sessions);
-    let url = format!("{}/html5client/?sessionToken={token}", shared.config.server_url);
+    let session = world.open_session(meeting, &user.int_id, &call.http_sessions);
+    let version = shared.config.version;
+    let waits_in_lobby = version.is_meteor() && user.guest_status == GuestStatus::Wait;
+    let path = if waits_in_lobby { "/html5client/guestWait" } else { version.client_path() };
+    let url = format!("{}{path}?sessionToken={}", shared.config.server_url, session.token);
     let mut response = if user.guest_status == GuestStatus::Deny {
         refuse(call, shared, &errors::GUEST_DENIED)
     } else if wants_redirect(call) {
@@ -112,32 +115,46 @@ fn enter(call: &Call, shared: &Shared, world: &mut World, meeting: &str, user: &
         xml.message("successfullyJoined", "You have joined successfully.");
         xml.leaf("meeting_id", meeting);
         xml.leaf("user_id", &user.int_id);
-        xml.leaf("auth_token", ids::auth_token());
-        xml.leaf("session_token", token);
+        xml.leaf("auth_token", session.auth_token);
+        xml.leaf("session_token", session.token);
         xml.leaf("guestStatus", user.guest_status.name());
         xml.leaf("url", url);
         xml.into_response()
     };
-    if is_new {
-        let cookie = format!("JSESSIONID={http_session}; Path=/; Secure; HttpOnly");
+    if session.is_new {
+        let cookie = format!("JSESSIONID={}; Path=/; Secure; HttpOnly", session.http_session);
         let cookie = HeaderValue::from_str(&cookie).expect("hex digits are fit for a header");
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
     response
 }
 
-/// A refusal after validation, which honours `redirect=false`.
+/// A breach of the rules. Only betas of 3.0 honour `redirect=false` here, and they do not know `errorRedirectUrl` yet.
+fn refuse_early(call: &Call, shared: &Shared, violation: &Violation) -> Response {
+    match shared.config.version {
+        Version::V2_7 => redirect_with_errors(call, shared, violation, &["logoutURL"]),
+        Version::V3_0_0 if !wants_redirect(call) => answer::failed(violation),
+        Version::V3_0_0 => redirect_with_errors(call, shared, violation, &["logoutURL"]),
+        Version::V3_0_30 => redirect_with_errors(call, shared, violation, &["errorRedirectUrl", "logoutURL"]),
+    }
+}
+
+/// A refusal after validation. From 3.0 on it honours `redirect=false`.
 fn refuse(call: &Call, shared: &Shared, violation: &Violation) -> Response {
-    if wants_redirect(call) { redirect_with_errors(call, shared, violation) } else { answer::failed(violation) }
+    match shared.config.version {
+        Version::V2_7 => redirect_with_errors(call, shared, violation, &["logoutURL"]),
+        _ if !wants_redirect(call) => answer::failed(violation),
+        _ => redirect_with_errors(call, shared, violation, &["errorRedirectUrl", "logoutURL"]),
+    }
 }
 
 fn wants_redirect(call: &Call) -> bool {
     call.params.is_true_or("redirect", true)
 }
 
-fn redirect_with_errors(call: &Call, shared: &Shared, violation: &Violation) -> Response {
-    let target = call.params.text("errorRedirectUrl").or_else(|| call.params.text("logoutURL"));
-    let target = target.unwrap_or(&shared.config.server_url);
+/// Sends the browser to the first of these parameters that is given, else to the server's own page.
+fn redirect_with_errors(call: &Call, shared: &Shared, violation: &Violation, targets: &[&str]) -> Response {
+    let target = targets.iter().find_map(|name| call.params.text(name)).unwrap_or(&shared.config.server_url);
     let separator = if target.contains('?') { '&' } else { '?' };
     let errors = json!([{ "key": violation.key, "message": violation.message }]).to_string();
     answer::redirect(StatusCode::FOUND, &format!("{target}{separator}errors={}", encode_value(&errors)))

@@ -18,10 +18,11 @@ pub(super) fn end(call: &Call, shared: &Shared) -> Response {
         return answer::failed(&violation);
     }
     let mut world = shared.world();
-    let Some(int_id) = world.find(call.meeting_id()).map(|meeting| meeting.int_id.clone()) else {
-        return answer::failed(&errors::NOT_FOUND);
-    };
-    world.end(&int_id, Instant::now(), wall_ms());
+    match world.find(call.meeting_id()).map(|meeting| meeting.int_id.clone()) {
+        Some(int_id) => world.end(&int_id, Instant::now(), wall_ms()),
+        None if world.unstick(call.meeting_id()) => {}
+        None => return answer::failed(&errors::NOT_FOUND),
+    }
     let mut xml = Xml::success();
     xml.message(
         "sentEndMeetingRequest",

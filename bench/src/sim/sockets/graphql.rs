@@ -2,15 +2,14 @@
 //! is in the meeting. A few subscriptions get data, all others an echo.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::ws::{Message, WebSocket, close_code};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
-use super::super::meeting::{GuestStatus, Meeting, User};
-use super::super::{Shared, presentation, wall_ms};
+use super::super::meeting::{Meeting, User};
+use super::super::{Shared, presentation};
 use super::close;
+use super::member::{Member, ended};
 
 /// A close from the server: code and reason.
 type Closing = (u16, &'static str);
@@ -62,35 +61,6 @@ struct Link {
     meeting_subscription: Option<Value>,
 }
 
-/// What a socket holds once its session is known. Dropping it lets the user leave.
-struct Member {
-    shared: Arc<Shared>,
-    meeting: String,
-    user: String,
-    ended: watch::Receiver<()>,
-    /// A guest who waits is not in the meeting.
-    is_waiting: bool,
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        if self.is_waiting {
-            return;
-        }
-        if let Some(meeting) = self.shared.world().meeting_mut(&self.meeting) {
-            meeting.leave(&self.user, Instant::now());
-        }
-    }
-}
-
-async fn ended(member: &mut Option<Member>) {
-    match member {
-        // Nothing is ever sent: this returns when the meeting is dropped.
-        Some(member) => drop(member.ended.changed().await),
-        None => std::future::pending().await,
-    }
-}
-
 async fn say_ended(mut socket: WebSocket, link: Link) {
     if let Some(id) = &link.meeting_subscription {
         let ended = next(id, json!({ "meeting": [{ "ended": true }] })).to_string();
@@ -127,21 +97,14 @@ impl Link {
         let shared = Arc::clone(&self.shared);
         let mut world = shared.world();
         let (meeting, user) = world.authorize(token, &self.http_sessions).ok_or(FORBIDDEN)?;
-        let is_waiting = user.guest_status == GuestStatus::Wait;
-        let is_new = !user.is_joined();
-        if shared.config.checks_limit_on_socket && is_new && meeting.is_full_for(&user.ext_id, user.bot) {
-            return Err(FULL);
-        }
+        let told = (meeting.ext_id.clone(), user.full_name.clone());
+        let (meeting, user) = (meeting.int_id.clone(), user.int_id.clone());
+        self.member = Some(Member::enter(&shared, &mut world, &meeting, &user).ok_or(FULL)?);
         self.seen["sessionToken"] = token.into();
         self.seen["clientSessionUuid"] = init_header(headers, "x-clientsessionuuid").into();
         self.seen["clientType"] = init_header(headers, "x-clienttype").into();
-        self.seen["meetingID"] = meeting.ext_id.clone().into();
-        self.seen["user"] = user.full_name.clone().into();
-        let (meeting, user, ended) = (meeting.int_id.clone(), user.int_id.clone(), meeting.watch());
-        if let Some(meeting) = world.meeting_mut(&meeting).filter(|_| !is_waiting) {
-            meeting.enter(&user, wall_ms());
-        }
-        self.member = Some(Member { shared: Arc::clone(&shared), meeting, user, ended, is_waiting });
+        self.seen["meetingID"] = told.0.into();
+        self.seen["user"] = told.1.into();
         Ok(vec![json!({ "type": "connection_ack" })])
     }
 

@@ -7,20 +7,23 @@ use super::super::answer::{self, Xml};
 use super::super::{Shared, rest};
 use super::Call;
 
-const BBB_VERSION: &str = "3.0.30";
 const PLUGIN_SDK_VERSION: &str = "0.0.93";
 
 /// XML, or JSON when the request says `Content-Type: application/json`, as the client's GET does.
 pub(super) fn version(call: &Call, shared: &Shared) -> Response {
-    let server = &shared.config.server_url;
-    let fields = [
+    let (server, version) = (&shared.config.server_url, shared.config.version);
+    let mut fields = vec![
         ("version", "2.0".to_owned()),
         ("apiVersion", "2.0".to_owned()),
-        ("bbbVersion", if shared.config.reveals_version { BBB_VERSION } else { "" }.to_owned()),
-        ("graphqlWebsocketUrl", format!("{}/graphql", rest::websocket_base(server))),
-        ("graphqlApiUrl", format!("{server}/api/rest")),
-        ("html5PluginSdkVersion", PLUGIN_SDK_VERSION.to_owned()),
+        ("bbbVersion", if shared.config.reveals_version { version.number() } else { "" }.to_owned()),
     ];
+    if !version.is_meteor() {
+        fields.extend([
+            ("graphqlWebsocketUrl", format!("{}/graphql", rest::websocket_base(server))),
+            ("graphqlApiUrl", format!("{server}/api/rest")),
+            ("html5PluginSdkVersion", PLUGIN_SDK_VERSION.to_owned()),
+        ]);
+    }
     if call.mime == "application/json" {
         let mut response = json!({ "returncode": "SUCCESS" });
         for (name, value) in fields {

@@ -1,0 +1,69 @@
+//! Somebody in a meeting by an open socket.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::super::meeting::GuestStatus;
+use super::super::world::World;
+use super::super::{Shared, wall_ms};
+
+/// What a socket holds once its user is known. Dropping it lets the user leave.
+pub(super) struct Member {
+    shared: Arc<Shared>,
+    /// Internal meeting id.
+    pub(super) meeting: String,
+    /// Internal user id.
+    pub(super) user: String,
+    ended: watch::Receiver<()>,
+    /// A guest who waits is not in the meeting.
+    is_waiting: bool,
+}
+
+impl Member {
+    /// Lets a user in, unless the second check of the limit finds the meeting full; `None` as well if there is no such user.
+    pub(super) fn enter(shared: &Arc<Shared>, world: &mut World, meeting_id: &str, user_id: &str) -> Option<Self> {
+        let meeting = world.meeting_mut(meeting_id)?;
+        let user = meeting.users.get(user_id)?;
+        let is_waiting = user.guest_status == GuestStatus::Wait;
+        let is_full = match (shared.config.checks_limit_on_socket, shared.config.socket_limit_is_one_less) {
+            (false, _) => false,
+            (true, false) => meeting.is_full_for(&user.ext_id, user.bot),
+            (true, true) => meeting.is_nearly_full_for(&user.ext_id, user.bot),
+        };
+        if is_full && !user.is_joined() {
+            return None;
+        }
+        if !is_waiting {
+            meeting.enter(user_id, wall_ms());
+        }
+        Some(Self {
+            shared: Arc::clone(shared),
+            meeting: meeting_id.to_owned(),
+            user: user_id.to_owned(),
+            ended: meeting.watch(),
+            is_waiting,
+        })
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if self.is_waiting {
+            return;
+        }
+        if let Some(meeting) = self.shared.world().meeting_mut(&self.meeting) {
+            meeting.leave(&self.user, Instant::now());
+        }
+    }
+}
+
+/// Returns when the meeting has ended, if there is one.
+pub(super) async fn ended(member: &mut Option<Member>) {
+    match member {
+        // Nothing is ever sent: this returns when the meeting is dropped.
+        Some(member) => drop(member.ended.changed().await),
+        None => std::future::pending().await,
+    }
+}
