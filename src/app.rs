@@ -25,6 +25,7 @@ use crate::{
     live::{
         Live, Meeting,
         clock::now_ms,
+        recordings::Recording,
         sessions::{LEASE_MS, Session},
     },
     metrics::Metrics,
@@ -254,6 +255,10 @@ async fn refill(store: &Store) -> Result<Live, StartError> {
             let session = Session::new(row.id, Arc::clone(meeting), row.seat_until, state);
             live.add_session(row.token, Arc::new(session));
         }
+    }
+    for row in store.recordings().await? {
+        let recording = Recording { id: row.id.into(), ext_id: row.ext_id.into(), server: row.server };
+        live.recordings.add(&row.tenant, recording);
     }
     Ok(live)
 }

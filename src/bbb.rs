@@ -1,9 +1,14 @@
 //! BBB's protocol: read, checked, signed, rewritten. Pure functions, but for [`client`].
 
+pub mod addresses;
 pub mod answer;
 pub mod checksum;
 pub mod client;
+pub mod documents;
+pub mod fetched;
 pub mod meeting_id;
 pub mod params;
 pub mod query;
+pub mod recordings;
+pub mod validate;
 pub mod xml;

@@ -19,6 +19,7 @@ use crate::{
     tls::certs::Certs,
 };
 
+mod branding;
 mod certs;
 mod convert;
 mod document;
@@ -28,6 +29,7 @@ mod gateway;
 mod join;
 mod keypath;
 mod loader;
+mod params;
 mod policy;
 mod raw;
 mod scan;

@@ -1,12 +1,14 @@
 //! Tenants, policies, admission and placement: values in, a verdict out. No I/O, no clock, no runtime.
 
 pub mod admission;
+pub mod branding;
 pub mod denial;
 pub mod directory;
 pub mod host;
 pub mod ids;
 pub mod limits;
 pub mod placement;
+pub mod rules;
 pub mod secret;
 pub mod tenant;
 

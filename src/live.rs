@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod fresh;
 pub mod keyed;
+pub mod recordings;
 pub mod servers;
 pub mod sessions;
 
@@ -23,6 +24,7 @@ use crate::{
     store::{MeetingRow, TokenHash},
 };
 use fresh::{Fresh, Moment, Touched};
+use recordings::{Recording, Recordings};
 use servers::Servers;
 use sessions::Session;
 
@@ -49,6 +51,10 @@ pub struct Meeting {
     pub participants: Option<u32>,
     /// When it was promised, ms since the epoch.
     pub created_at: i64,
+    /// Whether it may leave a recording.
+    pub records: bool,
+    /// Documents that were given to it while it ran.
+    pub documents: AtomicU32,
     /// The server's internal id, once it has answered.
     internal_id: OnceLock<Box<str>>,
     /// What the server says of it, for a moment.
@@ -79,6 +85,8 @@ impl Meeting {
             server: row.server,
             participants: row.participants,
             created_at: row.created_at,
+            records: row.records,
+            documents: AtomicU32::new(0),
             internal_id,
             info: Fresh::default(),
             touched: Touched::default(),
@@ -130,6 +138,8 @@ pub struct Live {
     ended: Mutex<VecDeque<(i64, Arc<Meeting>)>>,
     /// The servers, their health and their load.
     pub servers: Servers,
+    /// Whose recordings are whose.
+    pub recordings: Recordings,
 }
 
 impl Live {
@@ -191,6 +201,10 @@ impl Live {
         meeting.touch();
         if meeting.internal_id.set(internal_id.into()).is_ok() {
             self.internal.insert(internal_id.into(), Arc::clone(meeting));
+            if meeting.records {
+                let (ext_id, server) = (meeting.ext_id.clone(), meeting.server.clone());
+                self.recordings.add(&meeting.tenant, Recording { id: internal_id.into(), ext_id, server });
+            }
         }
     }
 
@@ -291,6 +305,7 @@ mod tests {
             internal_id: Some(format!("int-{id}")),
             create_time: None,
             created_at: 0,
+            records: false,
         }
     }
 

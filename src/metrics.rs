@@ -49,10 +49,28 @@ closed_set! {
         SendChatMessage = "sendChatMessage",
         /// `insertDocument`.
         InsertDocument = "insertDocument",
+        /// `getSessions`.
+        GetSessions = "getSessions",
+        /// `getRecordings`.
+        GetRecordings = "getRecordings",
+        /// `publishRecordings`.
+        PublishRecordings = "publishRecordings",
+        /// `deleteRecordings`.
+        DeleteRecordings = "deleteRecordings",
+        /// `updateRecordings`.
+        UpdateRecordings = "updateRecordings",
+        /// `getRecordingTextTracks`.
+        GetRecordingTextTracks = "getRecordingTextTracks",
+        /// `putRecordingTextTrack`.
+        PutRecordingTextTrack = "putRecordingTextTrack",
+        /// A call of the client, with a session: `stuns`, `getJoinUrl`, ...
+        Session = "session",
         /// The version call.
         Version = "version",
         /// An API call that is not built.
         Unsupported = "unsupported",
+        /// A recording that is watched.
+        Playback = "playback",
         /// A meeting's traffic.
         Meeting = "meeting",
         /// A WebSocket that was asked for.
@@ -85,6 +103,8 @@ pub struct TenantMetrics {
     sockets: AtomicI64,
     bytes_up: AtomicU64,
     bytes_down: AtomicU64,
+    /// When each secret was last used, ms since the epoch, by its label.
+    secrets: DashMap<Arc<str>, AtomicI64>,
 }
 
 impl TenantMetrics {
@@ -101,6 +121,23 @@ impl TenantMetrics {
     /// Counts a call whose checksum does not fit.
     pub fn count_checksum_error(&self) {
         self.checksum_errors.fetch_add(1, Relaxed);
+    }
+
+    /// Notes that a secret has signed a call.
+    pub fn use_secret(&self, label: &Arc<str>, now: i64) {
+        if let Some(used) = self.secrets.get(label) {
+            used.store(now, Relaxed);
+        } else {
+            self.secrets.entry(Arc::clone(label)).or_default().store(now, Relaxed);
+        }
+    }
+
+    /// When each secret was last used, ms since the epoch, by its label; only those that were.
+    pub fn secrets(&self) -> Vec<(Arc<str>, i64)> {
+        let mut all: Vec<_> =
+            self.secrets.iter().map(|entry| (Arc::clone(entry.key()), entry.value().load(Relaxed))).collect();
+        all.sort_unstable();
+        all
     }
 
     /// Counts a socket while the guard lives.

@@ -2,19 +2,15 @@
 //!
 //! One bad poll ends nothing: a meeting is ended when its server has answered twice in a row without listing it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
 use crate::{
-    bbb::{
-        client::Call,
-        query::Params,
-        xml::{self, Listed},
-    },
+    bbb::xml::Listed,
     domain::{limits::Limit, tenant::Server},
-    live::{Meeting, clock::now_ms},
+    live::{Meeting, clock::now_ms, fresh::Moment},
     proxy::Gateway,
     store::writer::Note,
     upstream::Body,
@@ -22,7 +18,7 @@ use crate::{
 
 /// Between two rounds. A meeting that has ended by itself frees its room after two of them.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// A server that takes longer than this for its list is taken as away.
+/// A server that takes longer than this to tell its version tells it later.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Servers that are asked at a time.
 const CONCURRENCY: usize = 16;
@@ -69,9 +65,9 @@ async fn poll_all(gateway: &Gateway) {
 async fn poll(gateway: &Gateway, server: &Server) {
     let begun = now_ms();
     let state = gateway.live.servers.of(&server.id);
-    let listed = list(gateway, server).await;
-    let news = state.set_up(listed.is_some());
-    let Some(listed) = listed else {
+    let held = state.list.get(Moment::now(), Duration::ZERO, gateway.meetings_of(server)).await;
+    let news = state.set_up(held.answer.is_ok());
+    let Ok(listed) = &held.answer else {
         if news {
             tracing::warn!(server = %server.id, "the server does not answer");
         }
@@ -81,10 +77,11 @@ async fn poll(gateway: &Gateway, server: &Server) {
         tracing::info!(server = %server.id, "the server answers again");
     }
     if news || state.plugin_sdk().is_none() {
-        state.set_plugin_sdk(plugin_sdk(gateway, server).await.unwrap_or_default());
+        let (plugin_sdk, before_3) = version(gateway, server).await.unwrap_or_default();
+        state.set_version(plugin_sdk, before_3);
     }
     for meeting in gateway.live.meetings().into_iter().filter(|meeting| meeting.server == server.id) {
-        let found = listed.get(&*meeting.server_id);
+        let found = listed.meetings.get(&*meeting.server_id).filter(|found| !found.ended);
         if let Some(found) = found
             && meeting.internal_id().is_none()
         {
@@ -134,19 +131,9 @@ async fn end(gateway: &Gateway, meeting: &Arc<Meeting>, reason: &'static str) {
     }
 }
 
-/// All meetings that run on a server, by the server's id; `None` when it gives no answer.
-async fn list(gateway: &Gateway, server: &Server) -> Option<HashMap<String, Listed>> {
-    let params = Params::default();
-    let mut call = Call::new("getMeetings", &params);
-    call.timeout = TIMEOUT;
-    let reply = call.send(&gateway.pool, server).await.ok()?;
-    let meetings = xml::list(&reply.body, |id| Some(id.to_owned())).ok()?;
-    let running = meetings.into_iter().filter(|meeting| !meeting.ended);
-    Some(running.map(|meeting| (meeting.server_id.clone(), meeting)).collect())
-}
-
-/// `html5PluginSdkVersion` of a server's version call, which clients are told.
-async fn plugin_sdk(gateway: &Gateway, server: &Server) -> Option<String> {
+/// What a server's version call tells: `html5PluginSdkVersion`, which clients are told, and whether it is older than 3.0,
+/// which has no GraphQL (bbb.md 3.1).
+async fn version(gateway: &Gateway, server: &Server) -> Option<(String, bool)> {
     use http_body_util::{BodyExt, Limited};
     let uri = http::Uri::builder()
         .scheme(server.upstream.scheme.clone())
@@ -161,6 +148,13 @@ async fn plugin_sdk(gateway: &Gateway, server: &Server) -> Option<String> {
         Some(Limited::new(response.into_body(), 64 * 1024).collect().await.ok()?.to_bytes())
     };
     let body = tokio::time::timeout(TIMEOUT, answered).await.ok()??;
-    let json: serde_json::Value = serde_json::from_slice(&body).ok()?;
-    json["response"]["html5PluginSdkVersion"].as_str().map(str::to_owned)
+    let Ok(json) = serde_json::from_slice::<serde_json::Value>(&body) else {
+        // What knows no JSON here is old, if it is a BBB server at all.
+        let text = String::from_utf8_lossy(&body);
+        return text.contains("<returncode>SUCCESS</returncode>").then(|| (String::new(), !text.contains("<graphql")));
+    };
+    let answer = &json["response"];
+    answer["returncode"].as_str()?;
+    let plugin_sdk = answer["html5PluginSdkVersion"].as_str().unwrap_or_default();
+    Some((plugin_sdk.to_owned(), answer["graphqlWebsocketUrl"].as_str().is_none()))
 }

@@ -8,6 +8,7 @@ mod carry;
 mod frame;
 mod frontend;
 mod headers;
+mod lists;
 mod pages;
 pub mod route;
 mod serve;

@@ -87,10 +87,14 @@ pub struct NewMeeting<'a> {
     pub server: &'a ServerId,
     /// `maxParticipants` as asked for.
     pub participants: Option<u32>,
+    /// Whether it may leave a recording.
+    pub records: bool,
     /// Now, in ms since the epoch.
     pub now: i64,
     /// Rooms that ended after this still count.
     pub retained_since: i64,
+    /// Runs of the same room that ended after this count towards its duration.
+    pub runs_since: i64,
 }
 
 /// A meeting as it is kept.
@@ -114,6 +118,21 @@ pub struct MeetingRow {
     pub create_time: Option<i64>,
     /// When it was promised.
     pub created_at: i64,
+    /// Whether it may leave a recording.
+    pub records: bool,
+}
+
+/// A recording, or the meeting that may leave one, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingRow {
+    /// Its `recordID`.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The tenant's `meetingID`.
+    pub ext_id: String,
+    /// The server it was made on.
+    pub server: ServerId,
 }
 
 /// A session as it is kept.
@@ -202,7 +221,7 @@ impl Store {
         let Some(decide) = decide else {
             let mut connection = self.pool.acquire().await?;
             return match insert_meeting(&mut connection, new).await? {
-                Some(id) => Ok(Admitted::New(id)),
+                Some(id) => Ok(Admitted::New { id, used: Duration::ZERO }),
                 None => existing(&mut connection, new).await,
             };
         };
@@ -211,9 +230,10 @@ impl Store {
         let Some(id) = insert_meeting(&mut tx, new).await? else {
             return existing(&mut tx, new).await;
         };
-        decide(room_usage(&mut tx, new).await?).map_err(Refusal::Denied)?;
+        let usage = room_usage(&mut tx, new).await?;
+        decide(usage).map_err(Refusal::Denied)?;
         tx.commit().await?;
-        Ok(Admitted::New(id))
+        Ok(Admitted::New { id, used: usage.used })
     }
 
     /// Ends the record of a run and begins that of the next one of the same room, which keeps its place: in one
@@ -333,6 +353,14 @@ impl Store {
         Ok((meetings, sessions))
     }
 
+    /// Whose recordings are whose.
+    ///
+    /// # Errors
+    /// When the store fails or a row is impossible.
+    pub async fn recordings(&self) -> Result<Vec<RecordingRow>, Error> {
+        sqlx::query("SELECT * FROM recordings").fetch_all(&self.pool).await?.iter().map(recording_row).collect()
+    }
+
     /// Forgets meetings that ended before `before`. Returns how many.
     ///
     /// # Errors
@@ -346,8 +374,13 @@ impl Store {
 /// What became of a `create`.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admitted {
-    /// The room is promised; its number.
-    New(i64),
+    /// The room is promised.
+    New {
+        /// Its number.
+        id: i64,
+        /// How long earlier runs of it have lasted that still count.
+        used: Duration,
+    },
     /// The tenant has a meeting with this id.
     Existing(MeetingRow),
 }
@@ -365,8 +398,8 @@ async fn end(tx: &mut SqliteConnection, meeting: i64, now: i64) -> Result<(), Er
 /// Writes a new row; `None` where the tenant has a running meeting with this id.
 async fn insert_meeting(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
     let row = sqlx::query(
-        "INSERT INTO meetings (tenant, account, ext_id, server, participants, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING id",
+        "INSERT INTO meetings (tenant, account, ext_id, server, participants, created_at, records)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id",
     )
     .bind(new.tenant.as_str())
     .bind(new.account)
@@ -374,6 +407,7 @@ async fn insert_meeting(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Resu
     .bind(new.server.as_str())
     .bind(new.participants)
     .bind(new.now)
+    .bind(new.records)
     .fetch_optional(tx)
     .await?;
     row.map(|row| Ok(row.try_get(0)?)).transpose()
@@ -395,15 +429,19 @@ async fn room_usage(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Result<R
         "SELECT (SELECT COUNT(DISTINCT ext_id) FROM meetings
                  WHERE tenant = $1 AND account = $2 AND ext_id <> $4 AND (ended_at IS NULL OR ended_at > $3)),
                 (SELECT COUNT(DISTINCT account) FROM meetings
-                 WHERE tenant = $1 AND account <> $2 AND (ended_at IS NULL OR ended_at > $3))",
+                 WHERE tenant = $1 AND account <> $2 AND (ended_at IS NULL OR ended_at > $3)),
+                (SELECT COALESCE(SUM(ended_at - created_at), 0) FROM meetings
+                 WHERE tenant = $1 AND ext_id = $4 AND ended_at > $5)",
     )
     .bind(new.tenant.as_str())
     .bind(new.account)
     .bind(new.retained_since)
     .bind(new.ext_id)
+    .bind(new.runs_since)
     .fetch_one(tx)
     .await?;
-    Ok(RoomUsage { rooms: row.try_get(0)?, other_accounts: row.try_get(1)? })
+    let used = u64::try_from(row.try_get::<i64, _>(2)?).unwrap_or(0);
+    Ok(RoomUsage { rooms: row.try_get(0)?, other_accounts: row.try_get(1)?, used: Duration::from_millis(used) })
 }
 
 /// A bound as the statements take it: less than 0 for none.
@@ -425,6 +463,16 @@ fn meeting_row(row: &sqlx::sqlite::SqliteRow) -> Result<MeetingRow, Error> {
         internal_id: row.try_get("internal_id")?,
         create_time: row.try_get("create_time")?,
         created_at: row.try_get("created_at")?,
+        records: row.try_get("records")?,
+    })
+}
+
+fn recording_row(row: &sqlx::sqlite::SqliteRow) -> Result<RecordingRow, Error> {
+    Ok(RecordingRow {
+        id: row.try_get("record_id")?,
+        tenant: parsed(row, "tenant")?,
+        ext_id: row.try_get("ext_id")?,
+        server: parsed(row, "server")?,
     })
 }
 

@@ -4,12 +4,13 @@
 //! anyway. The way to a server is the same for both.
 
 use std::{
+    collections::VecDeque,
     fmt,
     future::Future,
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -47,8 +48,24 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 pub enum Body {
     /// Held in memory; taken as it is sent.
     Held(Bytes),
+    /// Held in memory in several pieces, none of them empty; each is taken as it is sent.
+    Pieces(VecDeque<Bytes>),
     /// Streamed from the other side, with its length where that was told.
     Streamed(Incoming),
+    /// The same, looked at as it passes.
+    Watched(Incoming, Watch),
+}
+
+/// Why a body broke off.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Looks at each piece of a body; an error ends it there.
+pub struct Watch(pub Box<dyn FnMut(&[u8]) -> Result<(), BodyError> + Send + Sync>);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
 }
 
 impl Body {
@@ -67,27 +84,40 @@ impl<T: Into<Bytes>> From<T> for Body {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
+            Self::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
+            Self::Watched(body, watch) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                if let Some(Ok(frame)) = &frame
+                    && let Some(data) = frame.data_ref()
+                    && let Err(error) = watch.0(data)
+                {
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
             Self::Held(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Held(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Streamed(body) => Pin::new(body).poll_frame(cx),
+            Self::Streamed(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Held(bytes) => bytes.is_empty(),
-            Self::Streamed(body) => body.is_end_stream(),
+            Self::Pieces(pieces) => pieces.is_empty(),
+            Self::Streamed(body) | Self::Watched(body, _) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Held(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Streamed(body) => body.size_hint(),
+            Self::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum()),
+            Self::Streamed(body) | Self::Watched(body, _) => body.size_hint(),
         }
     }
 }

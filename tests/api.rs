@@ -210,13 +210,8 @@ async fn what_is_wrong_with_a_call_is_said_as_bbb_says_it() {
             "missingParamFullName",
             "You must provide your name",
         ),
-        (
-            "a call that is not built",
-            signed("getRecordings", ""),
-            "unsupportedRequest",
-            "This request is not supported.",
-        ),
-        ("a call that never was", signed("nonsense", ""), "unsupportedRequest", "This request is not supported."),
+        ("a call that is not built", signed("hooks/list", ""), "unsupportedRequest", "This request is not supported."),
+        ("a call that never was", signed("nonsense", ""), "validationError", "Request not recognized"),
     ] {
         let reply = stage.client().get(&host("wagtail"), &path).await;
         assert_eq!(reply.status, 200, "{what}");

@@ -3,8 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 use anteroom::{
-    bbb::{checksum, meeting_id, query::Params, query::split_checksum, xml},
-    domain::{host::Host, ids::TenantId, secret::Secret, tenant::Credential},
+    bbb::{checksum, documents, fetched::is_public, meeting_id, query::Params, query::split_checksum, xml},
+    domain::{
+        host::Host,
+        ids::TenantId,
+        secret::Secret,
+        tenant::{ApiSecret, Credential},
+    },
     proxy::route::{Route, route},
 };
 use proptest::prelude::*;
@@ -77,18 +82,21 @@ proptest! {
 
     #[test]
     fn only_the_right_checksum_is_accepted(query in "[a-z]{1,8}=[a-zA-Z0-9%+.]{0,20}", wrong in "[0-9a-f]{64}") {
-        let credentials = [Credential { name: "main".into(), secrets: vec![Secret::new("hush")] }];
-        let right = checksum::sign("create", &query, &credentials[0].secrets[0]);
+        let secret = ApiSecret { secret: Secret::new("hush"), label: "main/1".into(), not_after: None };
+        let credentials = [Credential { name: "main".into(), secrets: vec![secret] }];
+        let right = checksum::sign("create", &query, &credentials[0].secrets[0].secret);
         let query_with = |sum: &str| format!("{query}&checksum={sum}");
-        prop_assert!(checksum::verify("create", &query_with(&right), &credentials).is_ok());
-        prop_assert!(wrong == right || checksum::verify("create", &query_with(&wrong), &credentials).is_err());
+        prop_assert!(checksum::verify("create", &query_with(&right), &credentials, 0).is_ok());
+        prop_assert!(wrong == right || checksum::verify("create", &query_with(&wrong), &credentials, 0).is_err());
     }
 
     #[test]
     fn any_bytes_are_an_answer_or_garbage(body in nearly_xml()) {
         let _ = xml::answer(&body, &tenant(), Some("own"));
         let _ = xml::list(&body, |id| Some(id.to_owned()));
-        let _ = xml::clean_modules(&body);
+        let _ = documents::clean(&body, is_public);
+        let _ = documents::Watch::default().pass(&body, &is_public);
+        let _ = xml::sessions(&body);
     }
 
     #[test]

@@ -228,7 +228,7 @@ a = "s"
 "#,
         faults: &[
             r#"tenants/wagtail.toml:1: nmae: this key is not known; did you mean "name"?"#,
-            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, frontend, hosts, limits, name, policy, pool, secrets and suspended",
+            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, frontend, hosts, join, limits, name, policy, pool, secrets and suspended",
             r#"tenants/wagtail.toml:7: limits.participant: this key is not known; did you mean "participants"?"#,
         ],
     },
@@ -256,10 +256,11 @@ c = { hunter2 = 1 }
             "tenants/wagtail.toml:5: limits.duration: must be a text, not a number",
             r#"tenants/wagtail.toml:5: limits.recording: must be "never", "per-room" or "always-allowed""#,
             r#"tenants/wagtail.toml:5: limits.rooms: must be a whole number or "unlimited", not a number with a fraction"#,
-            "tenants/wagtail.toml:7: secrets.a: must be a text or a list, not a number",
-            "tenants/wagtail.toml:8: secrets.b[0]: must be a text, not a number",
+            "tenants/wagtail.toml:7: secrets.a: must be a text, a table or a list, not a number",
+            "tenants/wagtail.toml:8: secrets.b[0]: must be a text or a table, not a number",
             "tenants/wagtail.toml:8: secrets.b[1]: must not be empty",
-            "tenants/wagtail.toml:9: secrets.c: must be a text or a list, not a table",
+            "tenants/wagtail.toml:9: secrets.c: a key in it is not known; there are name, not_after and secret",
+            "tenants/wagtail.toml:9: secrets.c.secret: is missing",
         ],
     },
     Broken {
@@ -655,7 +656,7 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     assert_eq!(tenant.limits.duration, Limit::AtMost(Duration::from_secs(5400)));
     assert_eq!(tenant.limits.room_retention, Duration::from_secs(90));
     assert_eq!(tenant.account_param.as_deref(), Some("meta_owner"));
-    let secrets: Vec<&str> = tenant.credentials[0].secrets.iter().map(|secret| secret.reveal()).collect();
+    let secrets: Vec<&str> = tenant.credentials[0].secrets.iter().map(|secret| secret.secret.reveal()).collect();
     assert_eq!(secrets, ["the new one", "the old one"]);
 
     let server = loaded.directory.server("bbb-02").expect("it is there");
@@ -995,7 +996,11 @@ fn a_secret_file_counts_as_part_of_the_tenant() {
     config.write("secrets/w", "one\n").tenant("wagtail", "[secrets]\nmain = \"file:secrets/w\"\n");
     let mut loader = config.started();
     let secret = |loaded: Loaded| {
-        loaded.directory.tenant("wagtail").map(|w| w.credentials[0].secrets[0].reveal().to_owned()).unwrap_or_default()
+        loaded
+            .directory
+            .tenant("wagtail")
+            .map(|w| w.credentials[0].secrets[0].secret.reveal().to_owned())
+            .unwrap_or_default()
     };
     config.write("secrets/w", "two\n");
     assert_eq!(secret(took_over(loader.reload(&KEY))), "two");

@@ -154,7 +154,7 @@ fn the_last_account_of_a_level_has_a_room_and_the_next_one_has_none() {
     for level in LEVELS {
         let tenant = tenant(&directory, level.id);
         let (last, over) = border(level.accounts);
-        let admit = |other_accounts| admit_room(&tenant, RoomUsage { other_accounts, rooms: 0 });
+        let admit = |other_accounts| admit_room(&tenant, RoomUsage { other_accounts, ..RoomUsage::default() });
         assert_eq!(admit(last), Ok(()), "{}", level.id);
         if let Some(over) = over {
             assert_eq!(admit(over), Err(Denial::AccountLimitReached), "{}", level.id);
@@ -168,7 +168,7 @@ fn the_last_room_of_an_account_is_made_and_the_next_one_is_not() {
     for level in LEVELS {
         let tenant = tenant(&directory, level.id);
         let (last, over) = border(level.rooms);
-        let admit = |rooms| admit_room(&tenant, RoomUsage { other_accounts: 0, rooms });
+        let admit = |rooms| admit_room(&tenant, RoomUsage { rooms, ..RoomUsage::default() });
         assert_eq!(admit(last), Ok(()), "{}", level.id);
         if let Some(over) = over {
             assert_eq!(admit(over), Err(Denial::RoomLimitReached), "{}", level.id);
@@ -180,7 +180,7 @@ fn the_last_room_of_an_account_is_made_and_the_next_one_is_not() {
 fn an_account_too_many_is_told_of_that_before_its_rooms() {
     let directory = shipped();
     for level in LEVELS {
-        let usage = RoomUsage { other_accounts: MANY, rooms: MANY };
+        let usage = RoomUsage { other_accounts: MANY, rooms: MANY, ..RoomUsage::default() };
         let expected = if level.accounts == Unlimited { Ok(()) } else { Err(Denial::AccountLimitReached) };
         assert_eq!(admit_room(&tenant(&directory, level.id), usage), expected, "{}", level.id);
     }

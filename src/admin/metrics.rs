@@ -98,6 +98,20 @@ impl Collector for Now {
             "WebSockets that are open, by tenant",
             tenants.iter().map(|(id, t)| (vec![("tenant", id.as_str())], t.sockets())).collect(),
         )?;
+        let secrets: Vec<_> = tenants.iter().map(|(id, t)| (id, t.secrets())).collect();
+        gauge(
+            "secret_last_used_timestamp_seconds",
+            "When an API secret has last signed a call, seconds since the epoch",
+            secrets
+                .iter()
+                .flat_map(|(id, labels)| {
+                    labels.iter().map(move |(label, at)| {
+                        let (account, name) = label.split_once('/').unwrap_or((label, ""));
+                        (vec![("tenant", id.as_str()), ("account", account), ("secret", name)], at / 1000)
+                    })
+                })
+                .collect(),
+        )?;
         gauge("open_connections", "Connections that are open", plain(metrics.connections()))?;
         gauge(
             "config_faults",

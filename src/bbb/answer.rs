@@ -1,5 +1,6 @@
 //! Answers in BBB's own form: the refusals that BBB makes, and the few answers that the gateway gives itself.
 
+use bytes::Bytes;
 use quick_xml::escape::escape;
 
 /// A refusal in BBB's words: `messageKey` and `message` of a `FAILED` answer.
@@ -37,12 +38,34 @@ failures! {
     MEETING_ID_INVALID = "validationError", "Invalid meeting ID";
     /// A call without the `meetingID` that it needs.
     MEETING_ID_MISSING = "missingParamMeetingID", "You must provide a meeting ID";
+    /// `create` without `name`.
+    NAME_MISSING = "nullError", "You must provide a meeting name";
+    /// `create` with an empty `name`.
+    NAME_EMPTY = "emptyError", "You must provide a meeting name";
+    /// `name` is shorter than 2 or longer than 256.
+    NAME_SIZE = "sizeError", "Meeting name must be between 2 and 256 characters";
+    /// A password of `create` that is shorter than 2 or longer than 64.
+    PASSWORD_SIZE = "invalidPassword", "Invalid password";
+    /// `voiceBridge` is no number.
+    VOICE_BRIDGE = "validationError", "Voice bridge must be an integral value";
+    /// `record` is no boolean.
+    RECORD = "validationError", "Record must be a boolean value (true or false)";
+    /// `isBreakout` is no boolean.
+    BREAKOUT_FLAG = "validationError", "You must provide a boolean value (true or false) for the breakout room";
+    /// `guest` is no boolean.
+    GUEST = "validationError", "Guest must be a boolean value (true or false)";
+    /// `auth` is no boolean.
+    AUTH = "validationError", "Auth must be a boolean value (true or false)";
+    /// A number that is none.
+    INTEGRAL = "validationError", "Value must be an integral number";
     /// A meeting made by `create` must not call itself a breakout room: not BBB's text, its key.
     BREAKOUT = "validationError", "Breakout rooms cannot be created through the API";
     /// A parameter that is given twice, or a query that is no UTF-8: not BBB's text, its key.
     QUERY = "validationError", "A parameter is given twice or cannot be read";
     /// The body of a `create` is no XML of modules: not BBB's text, its key.
     MODULES = "validationError", "The body is no XML document of modules";
+    /// A document that a server must not fetch: not BBB's text, its key.
+    DOCUMENT_ADDRESS = "validationError", "A document is at an address that must not be fetched";
     /// A body that broke off, took too long, or has no length: not BBB's text, its key.
     BODY = "validationError", "The body of the request could not be read";
     /// No meeting has this id.
@@ -57,8 +80,18 @@ failures! {
     ENDED = "meetingForciblyEnded", "You can not join a meeting that has already been forcibly ended";
     /// A join without `fullName`.
     FULL_NAME_MISSING = "missingParamFullName", "You must provide your name";
-    /// A call that is not built.
+    /// A call that BBB does not know.
+    UNKNOWN_CALL = "validationError", "Request not recognized";
+    /// A call that is not built: `hooks/*`.
     UNSUPPORTED = "unsupportedRequest", "This request is not supported.";
+    /// A recordings call without a checksum, or with one that does not fit.
+    RECORDINGS_CHECKSUM = "checksumError", "You did not pass the checksum security check";
+    /// A recordings call without `recordID`.
+    RECORD_ID_MISSING = "missingParamRecordID", "You must specify a recordID.";
+    /// `publishRecordings` without `publish`.
+    PUBLISH_MISSING = "missingParamPublish", "You must specify a publish value true or false.";
+    /// None of the recordings is there.
+    RECORDINGS_NOT_FOUND = "notFound", "We could not find recordings";
 }
 
 impl Failure {
@@ -91,19 +124,34 @@ pub fn running(running: bool) -> String {
     format!("<response><returncode>SUCCESS</returncode><running>{running}</running></response>")
 }
 
-/// The answer of `getMeetings`, from whole `<meeting>` elements.
+/// The answer of `getMeetings`, in pieces, from whole `<meeting>` elements.
 #[must_use]
-pub fn meetings<'a>(elements: impl Iterator<Item = &'a String>) -> String {
-    let mut xml = String::from("<response><returncode>SUCCESS</returncode><meetings>");
-    let start = xml.len();
-    elements.for_each(|element| xml.push_str(element));
-    let empty = xml.len() == start;
-    xml.push_str("</meetings>");
-    if empty {
-        xml.push_str("<messageKey>noMeetings</messageKey><message>no meetings were found on this server</message>");
-    }
-    xml.push_str("</response>");
-    xml
+pub fn meetings(elements: Vec<Bytes>) -> Vec<Bytes> {
+    framed(
+        elements,
+        "<response><returncode>SUCCESS</returncode><meetings>",
+        "</meetings></response>",
+        "</meetings><messageKey>noMeetings</messageKey><message>no meetings were found on this server</message></response>",
+    )
+}
+
+/// The answer of `getSessions`, in pieces, from whole `<meeting>` elements.
+#[must_use]
+pub fn sessions(elements: Vec<Bytes>) -> Vec<Bytes> {
+    framed(
+        elements,
+        "<response><returncode>SUCCESS</returncode><sessions>",
+        "</sessions></response>",
+        "</sessions><messageKey>noSessions</messageKey><message>no sessions were found on this serverr</message></response>",
+    )
+}
+
+/// A list as it is sent: nothing of it is copied.
+fn framed(mut elements: Vec<Bytes>, head: &'static str, tail: &'static str, empty: &'static str) -> Vec<Bytes> {
+    let tail = if elements.is_empty() { empty } else { tail };
+    elements.insert(0, Bytes::from_static(head.as_bytes()));
+    elements.push(Bytes::from_static(tail.as_bytes()));
+    elements
 }
 
 /// What the version call tells: where the client finds its GraphQL, on the tenant's own host.

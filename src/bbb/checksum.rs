@@ -1,10 +1,15 @@
 //! The checksum of an API call: verified against a tenant's secrets, made with a server's.
 
+use std::sync::Arc;
+
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 
 use super::query::{ChecksumPosition, split_checksum};
-use crate::domain::{secret::Secret, tenant::Credential};
+use crate::domain::{
+    secret::Secret,
+    tenant::{ApiSecret, Credential},
+};
 
 /// Why a call is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,19 +22,33 @@ pub enum ChecksumError {
     Mismatch,
 }
 
-/// Verifies a call against all secrets of a tenant.
+/// Who has signed a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Signer<'a> {
+    /// The credential: the account of the call.
+    pub credential: &'a Credential,
+    /// The one of its secrets that fits.
+    pub secret: &'a ApiSecret,
+}
+
+/// Verifies a call against all secrets of a tenant that are good `now` (ms since the epoch).
 ///
 /// `call` is the call's name as in its path, `raw_query` the query exactly as received. The algorithm is told by the
 /// digest's length (SHA-1, SHA-256, SHA-384, SHA-512). All comparisons take constant time.
 ///
 /// # Errors
 /// See [`ChecksumError`].
-pub fn verify<'a>(call: &str, raw_query: &str, credentials: &'a [Credential]) -> Result<&'a Credential, ChecksumError> {
+pub fn verify<'a>(
+    call: &str,
+    raw_query: &str,
+    credentials: &'a [Credential],
+    now: i64,
+) -> Result<Signer<'a>, ChecksumError> {
     let (rest, checksum) = split_checksum(raw_query).map_err(|position| match position {
         ChecksumPosition::Missing => ChecksumError::Missing,
         ChecksumPosition::Doubled => ChecksumError::Malformed,
     })?;
-    verify_digest(call, &rest, checksum, credentials)
+    verify_digest(call, &rest, checksum, credentials, now)
 }
 
 /// Verifies a call whose digest came apart from its query.
@@ -41,16 +60,32 @@ pub fn verify_digest<'a>(
     query: &str,
     checksum: &str,
     credentials: &'a [Credential],
-) -> Result<&'a Credential, ChecksumError> {
+    now: i64,
+) -> Result<Signer<'a>, ChecksumError> {
+    signer(call, query, checksum, credentials, |secret| secret.is_good(now))
+}
+
+/// Finds the secret that a digest was made with, among those that may be taken.
+fn signer<'a>(
+    call: &str,
+    query: &str,
+    checksum: &str,
+    credentials: &'a [Credential],
+    may: impl Fn(&ApiSecret) -> bool,
+) -> Result<Signer<'a>, ChecksumError> {
     let given = HEXLOWER_PERMISSIVE.decode(checksum.as_bytes()).map_err(|_| ChecksumError::Malformed)?;
     let algorithm = algorithm_of(given.len()).ok_or(ChecksumError::Malformed)?;
+    let fits = |secret: &ApiSecret| {
+        may(secret) && {
+            let digest = hash(algorithm, call, query, &secret.secret);
+            verify_slices_are_equal(digest.as_ref(), &given).is_ok()
+        }
+    };
     credentials
         .iter()
-        .find(|credential| {
-            credential.secrets.iter().any(|secret| {
-                let digest = hash(algorithm, call, query, secret);
-                verify_slices_are_equal(digest.as_ref(), &given).is_ok()
-            })
+        .find_map(|credential| {
+            let secret = credential.secrets.iter().find(|secret| fits(secret))?;
+            Some(Signer { credential, secret })
         })
         .ok_or(ChecksumError::Mismatch)
 }
@@ -64,6 +99,8 @@ pub struct Diagnosis {
     pub hashed: String,
     /// The mistake with which the digest would have fitted one of the secrets, or `none known`.
     pub would_fit: &'static str,
+    /// The label of that secret; empty where there is none.
+    pub secret: Arc<str>,
 }
 
 /// Finds out why a checksum does not fit: tries the mistakes that integrations are known to make (bbb.md 2.2, 12).
@@ -87,6 +124,7 @@ pub fn diagnose(call: &str, raw_query: &str, credentials: &[Credential]) -> Diag
     let mut sorted: Vec<&str> = hashed.split('&').collect();
     sorted.sort_unstable();
     let mistakes = [
+        ("all of it, but the secret is good no longer", call, hashed.clone()),
         ("spaces hashed as %20, sent as +", call, hashed.replace('+', "%20")),
         ("spaces hashed as +, sent as %20", call, hashed.replace("%20", "+")),
         ("the query hashed before it was encoded", call, decoded),
@@ -96,17 +134,19 @@ pub fn diagnose(call: &str, raw_query: &str, credentials: &[Credential]) -> Diag
         ("the query left out", call, String::new()),
     ];
     let other_calls = OTHER_CALLS.map(|other| ("another call's name hashed", other, hashed.clone()));
-    let would_fit = mistakes
-        .iter()
-        .chain(&other_calls)
-        .find(|(_, call, query)| verify_digest(call, query, checksum, credentials).is_ok())
-        .map_or("none known: the secret may be another", |(mistake, ..)| mistake);
-    Diagnosis { algorithm, hashed, would_fit }
+    let found = mistakes.iter().chain(&other_calls).find_map(|(mistake, call, query)| {
+        Some((*mistake, signer(call, query, checksum, credentials, |_| true).ok()?))
+    });
+    let (would_fit, secret) = match found {
+        Some((mistake, signer)) => (mistake, Arc::clone(&signer.secret.label)),
+        None => ("none known: the secret may be another", "".into()),
+    };
+    Diagnosis { algorithm, hashed, would_fit, secret }
 }
 
 impl Diagnosis {
     fn unfit(algorithm: &'static str, hashed: &str) -> Self {
-        Self { algorithm, hashed: hashed.to_owned(), would_fit: "none known" }
+        Self { algorithm, hashed: hashed.to_owned(), would_fit: "none known", secret: "".into() }
     }
 }
 
@@ -143,21 +183,21 @@ fn algorithm_of(bytes: usize) -> Option<&'static digest::Algorithm> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::fixtures::credential;
 
     // The vector of BBB's API reference.
     const SECRET: &str = "639259d4-9dd8-4b25-bf01-95f9567eaf4b";
     const QUERY: &str = "name=Test+Meeting&meetingID=abc123&attendeePW=111222&moderatorPW=333444";
     const SHA1: &str = "1fcbb0c4fc1f039f73aa6d697d2db9ba7f803f17";
 
+    const NOW: i64 = 1_800_000_000_000;
+
     fn credentials() -> Vec<Credential> {
-        vec![
-            Credential { name: "old".into(), secrets: vec![Secret::new("another")] },
-            Credential { name: "new".into(), secrets: vec![Secret::new("a-third"), Secret::new(SECRET)] },
-        ]
+        vec![credential("old", &["another"]), credential("new", &["a-third", SECRET])]
     }
 
     fn verdict(query: &str) -> Result<String, ChecksumError> {
-        verify("create", query, &credentials()).map(|credential| credential.name.to_string())
+        verify("create", query, &credentials(), NOW).map(|signer| signer.secret.label.to_string())
     }
 
     #[test]
@@ -169,7 +209,7 @@ mod tests {
             QUERY.replace("&attendeePW", &format!("&checksum={SHA1}&attendeePW")),
             format!("{QUERY}&checksum={upper}"),
         ] {
-            assert_eq!(verdict(&query).as_deref(), Ok("new"), "{query}");
+            assert_eq!(verdict(&query).as_deref(), Ok("new/2"), "{query}");
         }
     }
 
@@ -214,6 +254,18 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_good_to_its_last_moment() {
+        let query = format!("{QUERY}&checksum={SHA1}");
+        let mut credentials = credentials();
+        credentials[1].secrets[1].not_after = Some(NOW);
+        for (now, good) in [(NOW - 1, true), (NOW, true), (NOW + 1, false)] {
+            assert_eq!(verify("create", &query, &credentials, now).is_ok(), good, "{now}");
+        }
+        let found = diagnose("create", &query, &credentials);
+        assert_eq!((found.would_fit, &*found.secret), ("all of it, but the secret is good no longer", "new/2"));
+    }
+
+    #[test]
     fn what_bbb_would_not_accept_is_not_accepted() {
         for (query, error) in [
             (QUERY.to_owned(), ChecksumError::Missing),
@@ -228,8 +280,8 @@ mod tests {
             assert_eq!(verdict(&query), Err(error), "{query}");
         }
         assert_eq!(
-            verify("join", &format!("{QUERY}&checksum={SHA1}"), &credentials()),
-            Err(ChecksumError::Mismatch),
+            verify("join", &format!("{QUERY}&checksum={SHA1}"), &credentials(), NOW).err(),
+            Some(ChecksumError::Mismatch),
             "the call's name is part of what is hashed"
         );
     }

@@ -151,7 +151,8 @@ impl<'a> Call<'a> {
     /// (bbb.md 2.3). With an XML body everything stays in the query, and so it does for the calls that are GET only.
     fn split(&self) -> (String, Option<String>) {
         let whole = self.params.encode();
-        if whole.len() <= QUERY_BYTES_MAX || self.xml.is_some() || self.name != "create" {
+        let takes_form = matches!(self.name, "create" | "getRecordings" | "updateRecordings");
+        if whole.len() <= QUERY_BYTES_MAX || self.xml.is_some() || !takes_form {
             return (whole, None);
         }
         let mut by_size: Vec<_> = self.params.iter().collect();

@@ -3,7 +3,7 @@
 //! Towards BBB an id is `t.<tenant>.<meetingID>`. BBB tries an id as a prefix of its internal ids first, which are hex:
 //! `t.` is never valid hex, and a tenant's name has no dot, so that an id reaches no other tenant's meeting.
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use data_encoding::HEXLOWER;
 
 use crate::domain::ids::TenantId;
@@ -45,6 +45,14 @@ pub fn from_server<'a>(tenant: &TenantId, server_id: &'a str) -> Option<&'a str>
 #[must_use]
 pub fn split(server_id: &str) -> Option<(&str, &str)> {
     server_id.strip_prefix("t.")?.split_once('.')
+}
+
+/// What the internal ids of a meeting begin with: the SHA-1 of the server's id and a hyphen (bbb.md 6.1).
+#[must_use]
+pub fn internal_start(server_id: &str) -> String {
+    let mut start = HEXLOWER.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, server_id.as_bytes()).as_ref());
+    start.push('-');
+    start
 }
 
 /// Whether a text has the form of an internal id: 40 hex digits, a hyphen, 13 digits (bbb.md 6.1).

@@ -1,139 +1,28 @@
-//! What becomes of each parameter of `create` and `join` on its way to a server: one table, one rule each.
-//!
-//! What is not in a table is dropped: each release of BBB adds parameters with reach (bbb.md 4).
+//! The parameters of `create` and `join` for a server: what the rules of a tenant make of those that were asked for.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use super::{answer::Failure, query::Params};
-use crate::domain::limits::{Limit, Limits, Recording};
+use super::{
+    fetched::is_public,
+    query::Params,
+    validate::{is_boolean, is_integral},
+};
+use crate::domain::{
+    limits::{Limit, Limits, Recording},
+    rules::{Check, Rule, Rules, Table, recording_flags},
+};
 
-/// What becomes of one parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rule {
-    /// It goes on as it is.
-    Pass,
-    /// It does not go on.
-    Drop,
-    /// A number that the level bounds; BBB takes 0, less and nothing as "no bound", the level does not.
-    Participants,
-    /// Minutes that the level bounds, likewise.
-    DurationMinutes,
-    /// `true` only where the level allows recording.
-    RecordingFlag,
-    /// Minutes from 1 to this many; BBB takes 0 as "never".
-    MinutesAtMost(u32),
-    /// A list (`a,b`) to which this is added.
-    Append(&'static str),
-    /// It is refused.
-    Refuse(Failure),
+/// A parameter has a value that its rule does not admit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected(pub String);
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Param '{}' has a value that is not allowed", self.0)
+    }
 }
 
-use Rule::{Append, Drop, DurationMinutes, MinutesAtMost, Participants, Pass, RecordingFlag, Refuse};
-
-/// Rules of `create` (bbb.md 4). A name that ends in `*` stands for all that begin with it.
-const CREATE: &[(&str, Rule)] = &[
-    ("name", Pass),
-    ("meetingID", Pass),
-    ("attendeePW", Pass),
-    ("moderatorPW", Pass),
-    ("welcome", Pass),
-    ("moderatorOnlyMessage", Pass),
-    ("dialNumber", Pass),
-    ("voiceBridge", Drop), // must be unique on the server, and a dial-in PIN must not be guessable
-    ("webVoice", Drop),
-    ("maxParticipants", Participants),
-    ("duration", DurationMinutes),
-    ("record", RecordingFlag),
-    ("autoStartRecording", RecordingFlag),
-    ("allowStartStopRecording", RecordingFlag),
-    ("recordFullDurationMedia", RecordingFlag),
-    ("meetingKeepEvents", RecordingFlag), // keeps the events of meetings that are not recorded
-    ("breakoutRoomsRecord", RecordingFlag),
-    ("notifyRecordingIsOn", Pass),
-    ("isBreakout", Refuse(Failure::BREAKOUT)), // would choose its own internal id
-    ("parentMeetingID", Drop),
-    ("sequence", Drop),
-    ("freeJoin", Drop),
-    ("breakoutRoomsEnabled", Drop),
-    ("breakoutRoomsPrivateChatEnabled", Pass),
-    // Breakout rooms have no limit of their own and their links name the server.
-    ("disabledFeatures", Append("breakoutRooms")),
-    ("disabledFeaturesExclude", Drop), // would enable again what is disabled
-    ("guestPolicy", Pass),
-    ("allowPromoteGuestToModerator", Pass),
-    // Called by the server, with its own ids and signed with its own secret: until the gateway stands in between.
-    ("meta_endCallbackUrl", Drop),
-    ("meta_bbb-recording-ready-url", Drop),
-    ("meta_bn-recording-ready-url", Drop),
-    ("meta_canvas-recording-ready-url", Drop),
-    ("meta_analytics-callback-url", Drop),
-    ("meta_*", Pass),
-    ("logoutURL", Pass),
-    ("loginURL", Pass),
-    ("bannerText", Pass),
-    ("bannerColor", Pass),
-    ("logo", Pass),
-    ("darklogo", Pass),
-    ("copyright", Pass),
-    ("muteOnStart", Pass),
-    ("webcamsOnlyForModerator", Pass),
-    ("allowModsToUnmuteUsers", Pass),
-    ("allowModsToEjectCameras", Pass),
-    ("lockSettings*", Pass),
-    ("userCameraCap", Pass),
-    ("meetingCameraCap", Pass),
-    ("maxPinnedCameras", Pass),
-    ("meetingLayout", Pass),
-    ("endWhenNoModerator", Pass),
-    ("endWhenNoModeratorDelayInMinutes", Pass),
-    // An empty room holds a place: as long as BBB's own defaults allow, and some patience.
-    ("meetingExpireIfNoUserJoinedInMinutes", MinutesAtMost(60)),
-    ("meetingExpireWhenLastUserLeftInMinutes", MinutesAtMost(30)),
-    ("learningDashboardCleanupDelayInMinutes", MinutesAtMost(60)),
-    ("learningDashboardEnabled", Pass),
-    ("virtualBackgroundsDisabled", Pass),
-    ("logoutTimer", Pass),
-    ("groups", Pass),
-    ("preUploadedPresentation", Pass),
-    ("preUploadedPresentationName", Pass),
-    ("preUploadedPresentationOverrideDefault", Pass),
-    ("presentationUploadExternalUrl", Drop), // skips every check of the server (bbb.md 1, row 2)
-    ("presentationUploadExternalDescription", Drop),
-    ("allowRequestsWithoutSession", Drop),
-    ("pluginManifests", Drop), // code of others in the tenant's origin
-    ("pluginManifestsFetchUrl", Drop),
-    ("clientSettingsOverrideJsonUrl", Drop), // can point the client to another host
-    ("cameraBridge", Drop),
-    ("screenShareBridge", Drop),
-    ("audioBridge", Drop),
-];
-
-/// Rules of `join` (bbb.md 5).
-const JOIN: &[(&str, Rule)] = &[
-    ("fullName", Pass),
-    ("meetingID", Pass),
-    ("role", Pass),
-    ("password", Pass),
-    ("createTime", Pass),
-    ("userID", Pass),
-    ("firstName", Pass),
-    ("lastName", Pass),
-    ("avatarURL", Pass),
-    ("webcamBackgroundURL", Pass),
-    ("redirect", Pass),
-    ("errorRedirectUrl", Pass),
-    ("logoutURL", Pass),
-    ("guest", Pass),
-    ("auth", Pass),
-    ("bot", Drop), // would not be counted
-    ("excludeFromDashboard", Pass),
-    ("enforceLayout", Pass),
-    ("defaultLayout", Pass),
-    ("userdata-*", Pass),
-    ("existingUserID", Drop), // takes over a session, of any meeting, without a check
-    ("replaceSessionToken", Drop),
-    ("sessionName", Drop),
-];
+impl std::error::Error for Rejected {}
 
 /// The parameters of a `create` for the server.
 #[derive(Debug, PartialEq, Eq)]
@@ -142,80 +31,123 @@ pub struct Create {
     pub params: Params,
     /// The participants that the meeting may have: the minimum of what was asked and what is allowed.
     pub participants: Limit<u32>,
+    /// Whether it may leave a recording.
+    pub records: bool,
 }
 
-/// Applies the rules of `create`. `home` is where people go who leave the meeting, unless the caller says otherwise:
-/// BBB's own default is the server.
+/// Applies the rules of `create`. `defaults` are what the tenant has for parameters that the caller leaves to it.
 ///
 /// # Errors
-/// The refusal in BBB's words.
-pub fn create(asked: &Params, limits: &Limits, home: &str) -> Result<Create, Failure> {
-    let mut params = apply(CREATE, asked, limits)?;
+/// [`Rejected`] for a value that its rule does not admit.
+pub fn create(
+    asked: &Params,
+    limits: &Limits,
+    rules: &Rules,
+    defaults: &[(&'static str, String)],
+) -> Result<Create, Rejected> {
+    let mut params = apply(&rules.create, asked, limits)?;
     let participants = limits.participants.clamp(positive(asked, "maxParticipants"));
     params.set("maxParticipants", number(participants));
-    let duration = match limits.duration {
+    params.set("duration", duration(asked, limits.duration));
+    if limits.recording == Recording::Never {
+        // Whatever another rule has made of them.
+        recording_flags().for_each(|name| params.set(name, "false"));
+    }
+    set_missing(&mut params, defaults);
+    let records = params.get("record").is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
+    Ok(Create { params, participants, records })
+}
+
+/// The `duration` of a meeting that may last for `most`, in BBB's minutes: the minimum of what was asked and that.
+#[must_use]
+pub fn duration(asked: &Params, most: Limit<Duration>) -> String {
+    let most = match most {
         Limit::AtMost(duration) => Limit::AtMost(minutes(duration)),
         Limit::Unlimited => Limit::Unlimited,
     };
-    params.set("duration", number(duration.clamp(positive(asked, "duration"))));
-    if limits.recording == Recording::Never {
-        for (name, rule) in CREATE {
-            if *rule == RecordingFlag {
-                params.set(name, "false");
-            }
-        }
-    }
-    for (name, rule) in CREATE {
-        if let Append(feature) = rule
-            && params.get(name).is_none()
-        {
-            params.set(name, *feature);
-        }
-    }
-    if params.get("logoutURL").is_none_or(str::is_empty) {
-        params.set("logoutURL", home);
-    }
-    Ok(Create { params, participants })
+    number(most.clamp(positive(asked, "duration")))
 }
 
 /// Applies the rules of `join`.
 ///
 /// # Errors
-/// The refusal in BBB's words.
-pub fn join(asked: &Params, limits: &Limits) -> Result<Params, Failure> {
-    apply(JOIN, asked, limits)
+/// [`Rejected`] for a value that its rule does not admit.
+pub fn join(
+    asked: &Params,
+    limits: &Limits,
+    rules: &Rules,
+    defaults: &[(&'static str, String)],
+) -> Result<Params, Rejected> {
+    let mut params = apply(&rules.join, asked, limits)?;
+    set_missing(&mut params, defaults);
+    Ok(params)
 }
 
-fn apply(table: &[(&str, Rule)], asked: &Params, limits: &Limits) -> Result<Params, Failure> {
+/// Whether a server may fetch what a tenant tells it to: a document of a `create` or an `insertDocument`.
+#[must_use]
+pub fn may_fetch(rules: &Rules, url: &str) -> bool {
+    match rules.create.rule("preUploadedPresentation") {
+        Some(Rule::Check(check)) => admits(check, url),
+        Some(Rule::Drop) | None => false,
+        Some(_) => true,
+    }
+}
+
+/// Whether a key of a recording's metadata may be set, `meta_` included.
+#[must_use]
+pub fn may_set(rules: &Rules, meta: &str) -> bool {
+    rules.create.rule(meta).is_some_and(|rule| *rule != Rule::Drop)
+}
+
+/// The parameters that go on.
+fn apply(table: &Table, asked: &Params, limits: &Limits) -> Result<Params, Rejected> {
     let mut params = Params::default();
     for (name, value) in asked.iter() {
-        let Some(rule) = rule_of(table, name) else { continue };
-        let value = match rule {
-            Pass => value.to_owned(),
-            // Set by the caller from the limits, asked for or not.
-            Drop | Participants | DurationMinutes => continue,
-            RecordingFlag if limits.recording == Recording::Never => continue,
-            RecordingFlag => value.to_owned(),
-            MinutesAtMost(most) => positive(asked, name).unwrap_or(most).min(most).to_string(),
-            Append(feature) => append(value, feature),
-            Refuse(_) if value.is_empty() || value.eq_ignore_ascii_case("false") => continue,
-            Refuse(failure) => return Err(failure),
-        };
-        params.set(name, value);
+        let Some(rule) = table.rule(name) else { continue };
+        match rule {
+            Rule::Pass => params.set(name, value),
+            Rule::RecordingFlag if limits.recording == Recording::Never => params.set(name, "false"),
+            Rule::RecordingFlag => params.set(name, value),
+            Rule::Default(default) => params.set(name, if value.is_empty() { default } else { value }),
+            Rule::AtMost { most, .. } => {
+                params.set(name, positive(asked, name).unwrap_or(*most).min(*most).to_string());
+            }
+            Rule::Append(items) => params.set(name, appended(value, items)),
+            Rule::Check(check) if admits(check, value) => params.set(name, value),
+            Rule::Check(_) => return Err(Rejected(name.to_owned())),
+            // Set below, or by the caller.
+            Rule::Force(_) | Rule::Drop | Rule::Limit => {}
+        }
+    }
+    for (name, rule) in table.unasked() {
+        let missing = params.get(name).is_none();
+        match rule {
+            Rule::Force(value) => params.set(name, &**value),
+            Rule::Default(value) if missing => params.set(name, &**value),
+            Rule::AtMost { unasked, .. } if missing => params.set(name, unasked.to_string()),
+            Rule::Append(items) if missing => params.set(name, appended("", items)),
+            _ => {}
+        }
     }
     Ok(params)
 }
 
-fn rule_of(table: &[(&str, Rule)], name: &str) -> Option<Rule> {
-    table
-        .iter()
-        .find(|(pattern, _)| match pattern.strip_suffix('*') {
-            Some(start) => name.len() > start.len() && name.starts_with(start),
-            // BBB reads the names of metadata without their case.
-            None if pattern.starts_with("meta_") => pattern.eq_ignore_ascii_case(name),
-            None => *pattern == name,
-        })
-        .map(|(_, rule)| *rule)
+fn admits(check: &Check, value: &str) -> bool {
+    value.is_empty()
+        || match check {
+            Check::Boolean => is_boolean(value),
+            Check::Integer => is_integral(value),
+            Check::PublicUrl => is_public(value),
+            Check::OneOf(words) => words.iter().any(|word| word.eq_ignore_ascii_case(value)),
+        }
+}
+
+fn set_missing(params: &mut Params, defaults: &[(&'static str, String)]) {
+    for (name, value) in defaults {
+        if params.get(name).is_none_or(str::is_empty) {
+            params.set(name, value.as_str());
+        }
+    }
 }
 
 /// A parameter that counts: `None` where it is missing, no number, zero or negative, all of which BBB takes as "no
@@ -238,33 +170,38 @@ fn minutes(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs() / 60).unwrap_or(u32::MAX).max(1)
 }
 
-fn append(list: &str, item: &str) -> String {
-    if list.is_empty() {
-        item.to_owned()
-    } else if list.split(',').any(|have| have.trim() == item) {
-        list.to_owned()
-    } else {
-        format!("{list},{item}")
+fn appended(list: &str, items: &[Box<str>]) -> String {
+    let mut list = list.to_owned();
+    for item in items {
+        if !list.split(',').any(|have| have.trim() == &**item) {
+            if !list.is_empty() {
+                list.push(',');
+            }
+            list.push_str(item);
+        }
     }
+    list
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
     use super::*;
-    use crate::domain::fixtures::limits;
+    use crate::domain::{fixtures::limits, rules::Changes};
 
-    const HOME: &str = "https://meet.wagtail.example/";
+    fn changes(create: &[(&str, Rule)]) -> Arc<Rules> {
+        let create = create.iter().map(|(name, rule)| ((*name).into(), rule.clone())).collect();
+        Rules::shipped().with(&Changes { create, join: BTreeMap::new() })
+    }
 
-    fn sent(query: &str, limits: &Limits) -> Result<String, Failure> {
-        let asked = Params::parse(query.as_bytes()).expect("a query");
-        create(&asked, limits, HOME).map(|create| create.params.encode())
+    fn sent(query: &str, limits: &Limits, rules: &Rules) -> Result<Create, Rejected> {
+        create(&Params::parse(query.as_bytes()).expect("a query"), limits, rules, &[])
     }
 
     /// The value that the server gets for one parameter.
     fn value(query: &str, name: &str, limits: &Limits) -> Option<String> {
-        let asked = Params::parse(query.as_bytes()).expect("a query");
-        let create = create(&asked, limits, HOME).expect("accepted");
-        create.params.get(name).map(str::to_owned)
+        sent(query, limits, &Rules::shipped()).expect("accepted").params.get(name).map(str::to_owned)
     }
 
     #[test]
@@ -285,8 +222,7 @@ mod tests {
             ("duration=abc", "duration", "60"),
             ("maxParticipants=1.5", "maxParticipants", "4"),
             ("meetingExpireWhenLastUserLeftInMinutes=100000", "meetingExpireWhenLastUserLeftInMinutes", "30"),
-            ("", "logoutURL", HOME),
-            ("logoutURL=https://a.b/", "logoutURL", "https://a.b/"),
+            ("", "meetingExpireWhenLastUserLeftInMinutes", "1"),
             ("meetingExpireIfNoUserJoinedInMinutes=0", "meetingExpireIfNoUserJoinedInMinutes", "60"),
         ] {
             assert_eq!(value(query, name, &small).as_deref(), Some(expected), "{query}");
@@ -302,9 +238,12 @@ mod tests {
             assert_eq!(value(query, name, &level).as_deref(), Some("false"), "{name}");
         }
         assert_eq!(value("", "record", &level).as_deref(), Some("false"), "asked for or not");
+        let forced = changes(&[("record", Rule::Force("true".into()))]);
+        assert!(!sent("", &level, &forced).expect("accepted").records, "not by a rule either");
         level.recording = Recording::PerRoom;
         assert_eq!(value(query, "record", &level).as_deref(), Some("true"));
         assert_eq!(value("", "record", &level), None);
+        assert!(sent("record=TRUE", &level, &Rules::shipped()).expect("accepted").records);
     }
 
     #[test]
@@ -317,6 +256,7 @@ mod tests {
             ("clientSettingsOverrideJsonUrl=https://a.b", "clientSettingsOverrideJsonUrl"),
             ("pluginManifests=[]", "pluginManifests"),
             ("voiceBridge=12345", "voiceBridge"),
+            ("dialNumber=1", "dialNumber"),
             ("meta_endCallbackUrl=https://a.b", "meta_endCallbackUrl"),
             ("meta_endcallbackurl=https://a.b", "meta_endcallbackurl"),
             ("somethingNew=1", "somethingNew"),
@@ -324,7 +264,6 @@ mod tests {
         ] {
             assert_eq!(value(query, name, &small), None, "{query}");
         }
-        assert_eq!(sent("isBreakout=true", &small), Err(Failure::BREAKOUT));
         for (query, expected) in [
             ("", "breakoutRooms"),
             ("disabledFeatures=chat", "chat,breakoutRooms"),
@@ -332,6 +271,8 @@ mod tests {
         ] {
             assert_eq!(value(query, "disabledFeatures", &small).as_deref(), Some(expected));
         }
+        let inside = sent("preUploadedPresentation=https://127.0.0.1/a.pdf", &small, &Rules::shipped());
+        assert_eq!(inside, Err(Rejected("preUploadedPresentation".into())));
     }
 
     #[test]
@@ -340,7 +281,47 @@ mod tests {
             b"fullName=Ada&meetingID=room&bot=true&existingUserID=w_1&replaceSessionToken=x&userdata-bbb_x=1",
         )
         .expect("a query");
-        let params = join(&asked, &limits()).expect("accepted");
+        let params = join(&asked, &limits(), &Rules::shipped(), &[]).expect("accepted");
         assert_eq!(params.encode(), "fullName=Ada&meetingID=room&userdata-bbb_x=1");
+    }
+
+    #[test]
+    fn each_rule_that_a_level_sets_does_what_it_says() {
+        let rules = changes(&[
+            ("welcome", Rule::Default("Hello".into())),
+            ("muteOnStart", Rule::Force("true".into())),
+            ("userCameraCap", Rule::AtMost { most: 2, unasked: 2 }),
+            ("meetingExpireIfNoUserJoinedInMinutes", Rule::AtMost { most: 3, unasked: 3 }),
+            ("disabledFeatures", Rule::Append(vec!["polls".into()])),
+            ("guestPolicy", Rule::Check(Check::OneOf(vec!["ASK_MODERATOR".into()]))),
+            ("logoutTimer", Rule::Check(Check::Integer)),
+            ("bannerText", Rule::Drop),
+            ("somethingNew", Rule::Pass),
+            ("meta_Owner", Rule::Force("me".into())),
+        ]);
+        for (query, name, expected) in [
+            ("", "welcome", Some("Hello")),
+            ("welcome=", "welcome", Some("Hello")),
+            ("welcome=Hi", "welcome", Some("Hi")),
+            ("", "muteOnStart", Some("true")),
+            ("muteOnStart=false", "muteOnStart", Some("true")),
+            ("", "userCameraCap", Some("2")),
+            ("userCameraCap=1", "userCameraCap", Some("1")),
+            ("userCameraCap=0", "userCameraCap", Some("2")),
+            ("userCameraCap=9", "userCameraCap", Some("2")),
+            ("", "meetingExpireIfNoUserJoinedInMinutes", Some("3")),
+            ("", "disabledFeatures", Some("breakoutRooms,polls")),
+            ("disabledFeatures=chat,polls", "disabledFeatures", Some("chat,polls,breakoutRooms")),
+            ("guestPolicy=ask_moderator", "guestPolicy", Some("ask_moderator")),
+            ("bannerText=x", "bannerText", None),
+            ("somethingNew=1", "somethingNew", Some("1")),
+            ("meta_OWNER=you", "meta_owner", Some("me")),
+        ] {
+            let create = sent(query, &limits(), &rules).expect("accepted");
+            assert_eq!(create.params.get(name), expected, "{query}");
+        }
+        for (query, name) in [("guestPolicy=ALWAYS_ACCEPT", "guestPolicy"), ("logoutTimer=x", "logoutTimer")] {
+            assert_eq!(sent(query, &limits(), &rules), Err(Rejected(name.into())));
+        }
     }
 }

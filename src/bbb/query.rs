@@ -131,7 +131,7 @@ fn decode(raw: &[u8]) -> Result<String, QueryError> {
 }
 
 /// What BBB does to each name and value: control characters (`\p{Cc}`) out, then trimmed.
-fn sanitise(text: &str) -> String {
+pub(crate) fn sanitise(text: &str) -> String {
     let text = text.trim_matches(|c: char| c <= ' ' || c.is_control());
     if text.contains(char::is_control) { text.chars().filter(|c| !c.is_control()).collect() } else { text.to_owned() }
 }

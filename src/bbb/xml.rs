@@ -28,17 +28,17 @@ impl std::error::Error for Garbage {}
 const DEPTH_MAX: usize = 16;
 
 /// One closed element: where it stands and what surrounds it.
-struct Element<'p, 'x> {
+pub(super) struct Element<'p, 'x> {
     /// Names from the root to the element itself.
-    path: &'p [&'x str],
+    pub(super) path: &'p [&'x str],
     /// From `<` of its start to `>` of its end.
-    outer: Range<usize>,
+    pub(super) outer: Range<usize>,
     /// What is between its tags.
-    inner: Range<usize>,
+    pub(super) inner: Range<usize>,
 }
 
 /// Calls `visit` for each element as it closes, children before parents.
-fn elements<'x>(xml: &'x str, mut visit: impl FnMut(Element<'_, 'x>)) -> Result<(), Garbage> {
+pub(super) fn elements<'x>(xml: &'x str, mut visit: impl FnMut(Element<'_, 'x>)) -> Result<(), Garbage> {
     let mut reader = Reader::from_str(xml);
     reader.config_mut().check_end_names = true;
     let mut path: Vec<&'x str> = Vec::new();
@@ -81,7 +81,7 @@ fn elements<'x>(xml: &'x str, mut visit: impl FnMut(Element<'_, 'x>)) -> Result<
     if rooted && open.is_empty() { Ok(()) } else { Err(Garbage) }
 }
 
-fn position(reader: &Reader<&[u8]>) -> usize {
+pub(super) fn position(reader: &Reader<&[u8]>) -> usize {
     usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
 }
 
@@ -93,7 +93,7 @@ fn name_at(xml: &str, at: usize) -> Option<&str> {
 }
 
 /// The text of an element without children.
-fn text(raw: &str) -> Cow<'_, str> {
+pub(super) fn text(raw: &str) -> Cow<'_, str> {
     let raw = raw.trim();
     match raw.strip_prefix("<![CDATA[").and_then(|rest| rest.strip_suffix("]]>")) {
         Some(text) => text.into(),
@@ -185,13 +185,11 @@ pub struct Listed {
     pub create_time: i64,
     /// It has been ended and is only still held.
     pub ended: bool,
-    /// The whole `<meeting>` element, for the tenant that `list` was asked for: with the tenant's own id.
+    /// The whole `<meeting>` element, with the tenant's own id.
     pub element: String,
 }
 
-/// Reads a `getMeetings` answer: all meetings where `tenant` is `None`, else the tenant's own, with its own ids.
-///
-/// `own_id` says the tenant's id for a server's id.
+/// Reads a `getMeetings` answer: the meetings for which `own_id` says their tenant's own id, with that.
 ///
 /// # Errors
 /// [`Garbage`] for what is no XML answer of BBB, and for one that is not `SUCCESS`.
@@ -235,6 +233,24 @@ pub fn list(body: &[u8], mut own_id: impl FnMut(&str) -> Option<String>) -> Resu
     if success { Ok(meetings) } else { Err(Garbage) }
 }
 
+/// Reads a `getSessions` answer: the internal id of the meeting of each session, and its whole element.
+///
+/// # Errors
+/// [`Garbage`] for what is no XML answer of BBB, and for one that is not `SUCCESS`.
+pub fn sessions(body: &[u8]) -> Result<Vec<(String, &str)>, Garbage> {
+    let xml = std::str::from_utf8(body).map_err(|_| Garbage)?;
+    let mut success = false;
+    let mut sessions = Vec::new();
+    let mut internal_id = String::new();
+    elements(xml, |element| match element.path {
+        ["response", "returncode"] => success = &xml[element.inner] == "SUCCESS",
+        ["response", "sessions", "meeting", "meetingID"] => internal_id = text(&xml[element.inner]).into_owned(),
+        ["response", "sessions", "meeting"] => sessions.push((std::mem::take(&mut internal_id), &xml[element.outer])),
+        _ => {}
+    })?;
+    if success { Ok(sessions) } else { Err(Garbage) }
+}
+
 impl Listed {
     fn empty() -> Self {
         Self {
@@ -247,83 +263,25 @@ impl Listed {
     }
 }
 
-/// Takes the modules out of a `create` body that a tenant must not send: `clientSettingsOverride` can point the client
-/// to another host (bbb.md 7).
-///
-/// # Errors
-/// [`Garbage`] for what is no XML, or has another root than `modules`.
-pub fn clean_modules(body: &[u8]) -> Result<String, Garbage> {
-    let xml = std::str::from_utf8(body).map_err(|_| Garbage)?;
-    let mut reader = Reader::from_str(xml);
-    let mut splice = Splice::new(xml);
-    let mut depth = 0_usize;
-    let mut dropped_from = None;
-    let mut rooted = false;
-    loop {
-        let before = position(&reader);
-        let event = reader.read_event().map_err(|_| Garbage)?;
-        let after = position(&reader);
-        match &event {
-            Event::Start(tag) | Event::Empty(tag) => {
-                let name = tag.name();
-                if depth == 0 {
-                    if rooted || name.as_ref() != "modules" {
-                        return Err(Garbage);
-                    }
-                    rooted = true;
-                }
-                let allowed = depth != 1 || is_presentation(tag);
-                if matches!(event, Event::Empty(_)) {
-                    if !allowed {
-                        splice.replace(before..after, "");
-                    }
-                    continue;
-                }
-                if !allowed {
-                    dropped_from = Some(before);
-                }
-                depth += 1;
-            }
-            Event::End(_) => {
-                depth = depth.checked_sub(1).ok_or(Garbage)?;
-                if depth == 1
-                    && let Some(from) = dropped_from.take()
-                {
-                    splice.replace(from..after, "");
-                }
-            }
-            Event::DocType(_) => return Err(Garbage),
-            Event::Eof => break,
-            _ => {}
-        }
-    }
-    if rooted && depth == 0 { Ok(splice.finish()) } else { Err(Garbage) }
-}
-
-fn is_presentation(tag: &quick_xml::events::BytesStart<'_>) -> bool {
-    tag.name().as_ref() == "module"
-        && tag.try_get_attribute("name").ok().flatten().is_some_and(|name| name.value.as_ref() == "presentation")
-}
-
 /// A copy of a text with some ranges replaced, given in order.
-struct Splice<'x> {
+pub(super) struct Splice<'x> {
     from: &'x str,
     done: usize,
     out: String,
 }
 
 impl<'x> Splice<'x> {
-    fn new(from: &'x str) -> Self {
+    pub(super) fn new(from: &'x str) -> Self {
         Self { from, done: 0, out: String::with_capacity(from.len()) }
     }
 
-    fn replace(&mut self, range: Range<usize>, with: &str) {
+    pub(super) fn replace(&mut self, range: Range<usize>, with: &str) {
         self.out.push_str(&self.from[self.done..range.start]);
         self.out.push_str(with);
         self.done = range.end;
     }
 
-    fn finish(mut self) -> String {
+    pub(super) fn finish(mut self) -> String {
         self.out.push_str(&self.from[self.done..]);
         self.out
     }
@@ -385,17 +343,5 @@ mod tests {
         }
         let deep = format!("<response>{}{}</response>", "<a>".repeat(100), "</a>".repeat(100));
         assert_eq!(answer(deep.as_bytes(), &wagtail(), None), Err(Garbage));
-    }
-
-    #[test]
-    fn only_presentations_pass_of_a_create_body() {
-        let body = "<modules><module name=\"presentation\"><document url=\"https://a/b.pdf\"/></module>\
-            <module name=\"clientSettingsOverride\"><![CDATA[{\"public\":{}}]]></module><module name=\"x\"/></modules>";
-        assert_eq!(
-            clean_modules(body.as_bytes()).expect("modules"),
-            "<modules><module name=\"presentation\"><document url=\"https://a/b.pdf\"/></module></modules>"
-        );
-        assert_eq!(clean_modules(b"<other/>"), Err(Garbage));
-        assert_eq!(clean_modules(b"<modules>"), Err(Garbage));
     }
 }

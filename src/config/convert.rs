@@ -223,6 +223,12 @@ impl Convert<'_> {
         self.keep(path, bytes).map(|bytes| (file, bytes))
     }
 
+    /// The content of a file of this configuration that must be there, up to a size.
+    pub(super) fn file_up_to(&mut self, path: &KeyPath, name: &str, most: u64) -> Option<Vec<u8>> {
+        let bytes = self.reading.bytes_up_to(&self.dir.join(name), most);
+        self.keep(path, bytes.map_err(|why| format!("the file {name:?} {why}")))
+    }
+
     /// The address of an HTTP server.
     pub(super) fn upstream(&mut self, path: &KeyPath, text: &str) -> Option<Upstream> {
         self.keep(path, upstream(text))
@@ -262,7 +268,7 @@ impl Convert<'_> {
         self.keep(path, length)
     }
 
-    /// How long a room keeps its place: no longer than the store keeps its record.
+    /// How long something of a room counts: no longer than the store keeps its record.
     fn retention(&mut self, path: &KeyPath, text: &str) -> Option<Duration> {
         let length = self.length(path, text)?;
         let kept = if length > RETENTION_MAX { Err("must be at most \"7d\"") } else { Ok(length) };
@@ -285,6 +291,11 @@ impl Convert<'_> {
             own_domains: limits.own_domains.and_then(|n| self.count(&path("own_domains"), n, 0)),
             branding: limits.branding,
             room_retention: limits.room_retention.as_deref().and_then(|t| self.retention(&path("room_retention"), t)),
+            duration_window: limits
+                .duration_window
+                .as_deref()
+                .and_then(|t| self.retention(&path("duration_window"), t)),
+            documents: limits.documents.and_then(|n| self.count(&path("documents"), n, 0)),
         }
     }
 }
@@ -300,6 +311,8 @@ pub(super) struct Exceptions {
     pub own_domains: Option<Limit<u32>>,
     pub branding: Option<bool>,
     pub room_retention: Option<Duration>,
+    pub duration_window: Option<Duration>,
+    pub documents: Option<Limit<u32>>,
 }
 
 /// Reads the address of an HTTP server: scheme, host and perhaps a port, nothing else.

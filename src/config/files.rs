@@ -53,6 +53,11 @@ pub(super) struct Reading(Vec<Seen>);
 impl Reading {
     /// Reads a file as bytes. The error is in words that follow the file's name.
     pub(super) fn bytes(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+        self.bytes_up_to(path, FILE_BYTES_MAX)
+    }
+
+    /// The same with another bound.
+    pub(super) fn bytes_up_to(&mut self, path: &Path, most: u64) -> Result<Vec<u8>, String> {
         let metadata = fs::metadata(path);
         self.0.push(Seen {
             path: path.to_owned(),
@@ -65,9 +70,9 @@ impl Reading {
             return Err("is not a regular file".into());
         }
         let mut bytes = Vec::new();
-        File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(in_words)?;
-        if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(format!("is larger than {FILE_BYTES_MAX} bytes"));
+        File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)).map_err(in_words)?;
+        if bytes.len() as u64 > most {
+            return Err(format!("is larger than {most} bytes"));
         }
         Ok(bytes)
     }

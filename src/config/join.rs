@@ -9,6 +9,7 @@ use std::{
 use super::{Fault, convert::At, document::Line, gateway::Gateway, shape::unknown, tenant::Draft};
 use crate::{
     domain::{
+        branding::Branding,
         ids::{PolicyId, TenantId},
         limits::Limit,
         tenant::{Policy, Tenant},
@@ -117,7 +118,7 @@ impl<'a> Place<'a> {
 fn claims(draft: &Draft) -> impl Iterator<Item = (Claim<'_>, Place<'_>)> {
     let hosts = draft.hosts.iter().map(|host| (Claim::Host(host.value.as_str()), Place::of(host)));
     let secrets = draft.credentials.iter().flat_map(|credential| &credential.secrets);
-    hosts.chain(secrets.map(|secret| (Claim::Secret(secret.value.reveal()), Place::of(secret))))
+    hosts.chain(secrets.map(|secret| (Claim::Secret(secret.value.secret.reveal()), Place::of(secret))))
 }
 
 /// Whether a tenant claims this.
@@ -173,6 +174,10 @@ pub(super) fn warnings(file: &Path, draft: &Draft, tenant: &Tenant, tls: Option<
             let reason = format!("not served over TLS until certs/{}/ has one or a wildcard does", host.value);
             warnings.push(host.fault(file, format!("{:?} has no certificate: {reason}", host.value)));
         }
+    }
+    if *draft.branding != Branding::default() && !tenant.limits.branding {
+        let reason = "has no effect: the level has no branding";
+        warnings.push(Fault { file: file.to_owned(), line: None, key: "branding".into(), reason: reason.into() });
     }
     let named = draft.credentials.len();
     if let (Limit::AtMost(accounts), None) = (tenant.limits.accounts, &tenant.account_param)

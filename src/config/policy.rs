@@ -4,12 +4,13 @@ use std::{path::Path, time::Duration};
 
 use super::{
     convert::{self, Convert, Outcome},
-    raw,
+    params, raw,
     shape::POLICY,
 };
 use crate::domain::{
     ids::{PolicyId, PoolId},
-    limits::Limits,
+    limits::{DOCUMENTS, Limits},
+    rules::Rules,
     tenant::Policy,
 };
 
@@ -22,11 +23,13 @@ fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Poli
     let title = cx.title(&"title".into(), raw.title);
     let pool = raw.pool.and_then(|text| cx.parse::<PoolId>(&"pool".into(), &text));
     let limits = cx.limits(&raw.limits.unwrap_or_default());
+    let changes = params::changes(raw.create, raw.join, cx);
     // What is missing here has been reported by the shape.
     Some(Policy {
         id: id.clone(),
         title,
         pool: pool?,
+        rules: Rules::shipped().with(&changes),
         limits: Limits {
             accounts: limits.accounts?,
             rooms: limits.rooms?,
@@ -36,6 +39,8 @@ fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Poli
             own_domains: limits.own_domains?,
             branding: limits.branding?,
             room_retention: limits.room_retention.unwrap_or(Duration::ZERO),
+            duration_window: limits.duration_window.unwrap_or(Duration::ZERO),
+            documents: limits.documents.unwrap_or(DOCUMENTS),
         },
     })
 }

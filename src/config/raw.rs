@@ -108,11 +108,17 @@ pub(super) struct Tenant {
     #[schemars(required)]
     pub hosts: Option<Vec<String>>,
     /// Its API secrets by name. A name is an account, or a client of the API; a value is one secret or a list, newest
-    /// first, each a literal, `"file:PATH"` or `"env:NAME"`.
+    /// first, each a literal, `"file:PATH"` or `"env:NAME"`, or a table with more about it.
     #[schemars(required)]
-    pub secrets: Option<BTreeMap<String, OneOrMany>>,
+    pub secrets: Option<BTreeMap<String, Secrets>>,
     /// Exceptions to the limits of the policy.
     pub limits: Option<Limits>,
+    /// Rules of parameters of `create`, beside the policy's.
+    pub create: Option<BTreeMap<String, ParamRule>>,
+    /// Rules of parameters of `join`, beside the policy's.
+    pub join: Option<BTreeMap<String, ParamRule>>,
+    /// What its meetings look like, where the level allows branding.
+    pub branding: Option<Branding>,
     /// The pool its meetings run in, instead of the policy's.
     pub pool: Option<String>,
     /// The create parameter whose values are the accounts, such as `"meta_owner"`. Default: each secret is an account.
@@ -133,9 +139,105 @@ pub(super) struct Policy {
     /// The pool its meetings run in.
     #[schemars(required)]
     pub pool: Option<String>,
-    /// What it allows. All of them but `room_retention` must be there.
+    /// What it allows. All of them but `room_retention`, `duration_window` and `documents` must be there.
     #[schemars(required, extend("required" = ["accounts", "rooms", "participants", "duration", "recording", "own_domains", "branding"]))]
     pub limits: Option<Limits>,
+    /// Rules of parameters of `create`.
+    pub create: Option<BTreeMap<String, ParamRule>>,
+    /// Rules of parameters of `join`.
+    pub join: Option<BTreeMap<String, ParamRule>>,
+}
+
+/// What becomes of a parameter on its way to a server.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum ParamRule {
+    /// It goes on as it is, or not at all.
+    Word(ParamWord),
+    /// Something is made of it: exactly one of the keys.
+    Table(ParamTable),
+}
+
+/// Whether a parameter goes on.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum ParamWord {
+    /// It goes on as it is.
+    Pass,
+    /// It does not go on.
+    Drop,
+}
+
+/// What is made of a parameter: exactly one of these.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ParamTable {
+    /// What is sent where it is missing or empty.
+    pub default: Option<ParamValue>,
+    /// What is sent, whatever was asked.
+    pub force: Option<ParamValue>,
+    /// The most that is sent of a number; also where it is missing, or is no number from 1.
+    pub at_most: Option<i64>,
+    /// What is added to a list, such as `disabledFeatures`.
+    pub append: Option<Vec<String>>,
+    /// What kind of value it must have: else the call is refused.
+    pub check: Option<ParamCheck>,
+    /// The values it may have: else the call is refused.
+    pub one_of: Option<Vec<String>>,
+}
+
+/// The value of a parameter.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum ParamValue {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(i64),
+    /// A boolean.
+    Flag(bool),
+}
+
+/// A kind of values.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(super) enum ParamCheck {
+    /// `true` or `false`, as BBB reads them.
+    Boolean,
+    /// A whole number.
+    Integer,
+    /// An address on a public host, for servers fetch it.
+    PublicUrl,
+}
+
+/// What a tenant's meetings look like. Files are relative to this directory, and served from the tenant's own host.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Branding {
+    /// A picture for the client: a file (svg, png, jpg, webp, gif) or an `https://` address.
+    pub logo: Option<String>,
+    /// The same for dark backgrounds.
+    pub dark_logo: Option<String>,
+    /// A line above the meeting.
+    pub banner_text: Option<String>,
+    /// Its background, such as `"#0a4b78"`.
+    pub banner_color: Option<String>,
+    /// The message at the top of the chat; BBB's placeholders and simple HTML.
+    pub welcome: Option<String>,
+    /// Where people go who leave. Default: the tenant's host.
+    pub logout_url: Option<String>,
+    /// The title of the browser's tab.
+    pub client_title: Option<String>,
+    /// A style sheet for the client: a file (css) or an `https://` address.
+    pub style: Option<String>,
+    /// The slides of meetings that bring none: a file (pdf, odp, pptx, png, jpg) or an `https://` address.
+    pub slides: Option<String>,
+    /// The line below the client's settings.
+    pub copyright: Option<String>,
 }
 
 /// What a service level allows.
@@ -158,6 +260,11 @@ pub(super) struct Limits {
     pub branding: Option<bool>,
     /// How long a room keeps its place after its meeting has ended. Default: `"0s"`.
     pub room_retention: Option<String>,
+    /// How long ago runs of a room may have ended that still count towards its `duration`, so that nobody gets a longer
+    /// meeting by making it again. Default: `"0s"`, each run has the whole duration.
+    pub duration_window: Option<String>,
+    /// Documents that may be given to one meeting while it runs (`insertDocument`). Default: 100.
+    pub documents: Option<Count>,
 }
 
 /// A number of at least 1, or `"unlimited"`.
@@ -192,13 +299,41 @@ pub(super) enum Recording {
     AlwaysAllowed,
 }
 
-/// One text or a list of texts.
+/// One secret, or several of the same name.
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline)]
-pub(super) enum OneOrMany {
-    /// One.
-    One(String),
-    /// Several, in order.
-    Many(Vec<String>),
+pub(super) enum Secrets {
+    /// One: a literal, `"file:PATH"` or `"env:NAME"`.
+    Plain(String),
+    /// One, with more about it.
+    Named(NamedSecret),
+    /// Several, newest first.
+    Many(Vec<Secret>),
+}
+
+/// One of several secrets.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum Secret {
+    /// A literal, `"file:PATH"` or `"env:NAME"`.
+    Plain(String),
+    /// The same with more about it.
+    Named(NamedSecret),
+}
+
+/// A secret with a name of its own and an end.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-hide-keys" = true))]
+pub(super) struct NamedSecret {
+    /// A literal, `"file:PATH"` or `"env:NAME"`.
+    #[schemars(required)]
+    pub secret: Option<String>,
+    /// What it is called in metrics and in the log. Default: the name of its file or variable, else that of the account and
+    /// its place.
+    pub name: Option<String>,
+    /// The last moment at which it is good: `"2026-12-31"` (the whole day, UTC) or `"2026-12-31T18:00:00Z"`.
+    pub not_after: Option<String>,
 }

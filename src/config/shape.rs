@@ -82,8 +82,11 @@ impl Shape {
     fn fit_table(&self, layers: &[&Value], table: &mut DeTable<'_>, path: &KeyPath, misfits: &mut Misfits) {
         let properties = layers.iter().find_map(|layer| layer.get("properties")?.as_object());
         let additional = layers.iter().find_map(|layer| layer.get("additionalProperties").filter(|v| v.is_object()));
+        // Where secrets stand, one may have been written in the place of a key.
+        let hidden = layers.iter().any(|layer| layer.get("x-hide-keys").is_some());
         let before = std::mem::replace(table, DeTable::new());
         for (key, mut value) in before {
+            let outer = path;
             let path = path.key(key.get_ref());
             if let Some(schema) = properties.and_then(|p| p.get(&**key.get_ref())).or(additional) {
                 if self.fit_value(schema, value.get_mut(), &path, misfits) {
@@ -91,7 +94,11 @@ impl Shape {
                 }
             } else {
                 let known: Vec<&str> = properties.into_iter().flat_map(|p| p.keys().map(String::as_str)).collect();
-                misfits.flaws.push((path, unknown("this key", key.get_ref(), &known)));
+                misfits.flaws.push(if hidden {
+                    (outer.clone(), unknown("a key in it", "", &known))
+                } else {
+                    (path, unknown("this key", key.get_ref(), &known))
+                });
             }
         }
         for required in layers.iter().filter_map(|layer| layer.get("required")?.as_array()).flatten() {

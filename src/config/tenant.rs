@@ -6,18 +6,29 @@ use std::{
     sync::Arc,
 };
 
+use time::{
+    Date, OffsetDateTime,
+    format_description::well_known::Rfc3339,
+    macros::{format_description, time},
+};
+
 use super::{
+    branding,
     convert::{self, At, Convert, Exceptions, Outcome},
     keypath::KeyPath,
-    raw::{self, OneOrMany},
+    params, raw,
     shape::TENANT,
 };
-use crate::domain::{
-    host::Host,
-    ids::{PolicyId, PoolId, TenantId},
-    limits::Limits,
-    secret::Secret,
-    tenant::{Credential, Policy, Tenant, Upstream},
+use crate::{
+    domain::{
+        branding::Branding,
+        host::Host,
+        ids::{PolicyId, PoolId, TenantId},
+        limits::Limits,
+        rules::Changes,
+        tenant::{ApiSecret, Credential, Policy, Tenant, Upstream},
+    },
+    live::clock::now_ms,
 };
 
 /// A tenant that has not met its policy yet.
@@ -31,6 +42,8 @@ pub(super) struct Draft {
     /// In the order of their names.
     pub credentials: Vec<DraftCredential>,
     pub exceptions: Exceptions,
+    pub changes: Changes,
+    pub branding: Arc<Branding>,
     pub account_param: Option<String>,
     pub frontend: Option<Upstream>,
     pub suspended: bool,
@@ -40,7 +53,7 @@ pub(super) struct Draft {
 #[derive(Debug, PartialEq)]
 pub(super) struct DraftCredential {
     pub name: Arc<str>,
-    pub secrets: Vec<At<Secret>>,
+    pub secrets: Vec<At<ApiSecret>>,
 }
 
 /// Reads a tenant.
@@ -59,6 +72,8 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
     let hosts = cx.list(&hosts_key, &raw.hosts.unwrap_or_default());
     let credentials = credentials(raw.secrets, cx);
     let exceptions = cx.limits(&raw.limits.unwrap_or_default());
+    let changes = params::changes(raw.create, raw.join, cx);
+    let branding = Arc::new(branding::read(raw.branding.unwrap_or_default(), cx));
     if let Some(param) = &raw.account_param
         && !is_parameter(param)
     {
@@ -72,6 +87,8 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
         hosts,
         credentials,
         exceptions,
+        changes,
+        branding,
         account_param: raw.account_param,
         frontend,
         suspended: raw.suspended.unwrap_or(false),
@@ -84,7 +101,7 @@ fn placed<T: std::str::FromStr<Err: std::fmt::Display>>(cx: &mut Convert<'_>, ke
     Some(cx.at_path(&path, value))
 }
 
-fn credentials(raw: Option<BTreeMap<String, OneOrMany>>, cx: &mut Convert<'_>) -> Vec<DraftCredential> {
+fn credentials(raw: Option<BTreeMap<String, raw::Secrets>>, cx: &mut Convert<'_>) -> Vec<DraftCredential> {
     let all = KeyPath::from("secrets");
     if raw.as_ref().is_some_and(|named| named.is_empty()) && !cx.is_faulty(&all) {
         cx.fault(&all, "must name at least one secret");
@@ -95,7 +112,7 @@ fn credentials(raw: Option<BTreeMap<String, OneOrMany>>, cx: &mut Convert<'_>) -
         if !is_account(&name) {
             cx.fault(&path, "the name of a secret has 1 to 64 letters, digits, dots, hyphens or underscores");
         }
-        let secrets = secrets(&path, value, cx);
+        let secrets = secrets(&name, &path, value, cx);
         credentials.push(DraftCredential { name: name.into(), secrets });
     }
     for (shared, other) in shared_secrets(&credentials) {
@@ -105,35 +122,77 @@ fn credentials(raw: Option<BTreeMap<String, OneOrMany>>, cx: &mut Convert<'_>) -
 }
 
 /// Secrets that another credential has as well, each with that of the other.
-fn shared_secrets(credentials: &[DraftCredential]) -> Vec<(&At<Secret>, &At<Secret>)> {
+fn shared_secrets(credentials: &[DraftCredential]) -> Vec<(&At<ApiSecret>, &At<ApiSecret>)> {
     let mut owners = HashMap::new();
     let all =
         credentials.iter().flat_map(|credential| credential.secrets.iter().map(|secret| (&credential.name, secret)));
     let shared = all.filter_map(|(name, secret)| {
-        let (owner, first) = *owners.entry(secret.value.reveal()).or_insert((name, secret));
+        let (owner, first) = *owners.entry(secret.value.secret.reveal()).or_insert((name, secret));
         (owner != name).then_some((secret, first))
     });
     shared.collect()
 }
 
-fn secrets(path: &KeyPath, value: OneOrMany, cx: &mut Convert<'_>) -> Vec<At<Secret>> {
-    let texts = match value {
-        OneOrMany::One(text) => {
-            return cx.secret(path, &text).map(|secret| cx.at_path(path, secret)).into_iter().collect();
+fn secrets(account: &str, path: &KeyPath, value: raw::Secrets, cx: &mut Convert<'_>) -> Vec<At<ApiSecret>> {
+    let entries = match value {
+        raw::Secrets::Plain(text) => vec![raw::Secret::Plain(text)],
+        raw::Secrets::Named(named) => vec![raw::Secret::Named(named)],
+        raw::Secrets::Many(entries) => {
+            if entries.is_empty() && !cx.is_faulty(path) {
+                cx.fault(path, "must not be an empty list");
+            }
+            let many = entries.into_iter().enumerate();
+            return many.filter_map(|(n, entry)| secret(account, n, &cx.entry(path, n), entry, cx)).collect();
         }
-        OneOrMany::Many(texts) => texts,
     };
-    if texts.is_empty() && !cx.is_faulty(path) {
-        cx.fault(path, "must not be an empty list");
+    entries.into_iter().filter_map(|entry| secret(account, 0, path, entry, cx)).collect()
+}
+
+/// The `nth` secret of an account, counted from 0.
+fn secret(
+    account: &str,
+    nth: usize,
+    path: &KeyPath,
+    entry: raw::Secret,
+    cx: &mut Convert<'_>,
+) -> Option<At<ApiSecret>> {
+    let (place, named) = match entry {
+        raw::Secret::Plain(text) => (path.clone(), raw::NamedSecret { secret: Some(text), ..Default::default() }),
+        raw::Secret::Named(named) => (path.key("secret"), named),
+    };
+    let not_after = named.not_after.and_then(|text| last_moment(&path.key("not_after"), &text, cx));
+    if let Some(name) = &named.name
+        && !is_account(name)
+    {
+        cx.fault(&path.key("name"), "the name of a secret has 1 to 64 letters, digits, dots, hyphens or underscores");
     }
-    let mut secrets = Vec::with_capacity(texts.len());
-    for (index, text) in texts.iter().enumerate() {
-        let entry = cx.entry(path, index);
-        if let Some(secret) = cx.secret(&entry, text) {
-            secrets.push(cx.at_path(&entry, secret));
-        }
+    let text = named.secret?;
+    let secret = cx.secret(&place, &text)?;
+    let name = named.name.or_else(|| source_name(&text)).unwrap_or_else(|| (nth + 1).to_string());
+    Some(cx.at_path(&place, ApiSecret { secret, label: format!("{account}/{name}").into(), not_after }))
+}
+
+/// What a secret is called after the place it comes from.
+fn source_name(text: &str) -> Option<String> {
+    let name = match text.strip_prefix("file:") {
+        Some(path) => Path::new(path).file_name()?.to_str()?,
+        None => text.strip_prefix("env:")?,
+    };
+    is_account(name).then(|| name.to_owned())
+}
+
+/// The last ms of a day, or a moment with its time.
+fn last_moment(path: &KeyPath, text: &str, cx: &mut Convert<'_>) -> Option<i64> {
+    let day = Date::parse(text, format_description!("[year]-[month]-[day]"))
+        .map(|day| day.with_time(time!(23:59:59.999)).assume_utc());
+    let moment = day.or_else(|_| OffsetDateTime::parse(text, &Rfc3339));
+    let moment =
+        moment.map_err(|_| "must be a day such as \"2026-12-31\", or a moment such as \"2026-12-31T18:00:00Z\"");
+    let last = i64::try_from(cx.keep(path, moment)?.unix_timestamp_nanos() / 1_000_000).ok()?;
+    if last < now_ms() {
+        cx.warn(path, "is over: this secret is good no longer");
     }
-    secrets
+    Some(last)
 }
 
 fn is_account(name: &str) -> bool {
@@ -163,6 +222,8 @@ impl Draft {
             own_domains: own.own_domains.unwrap_or(level.own_domains),
             branding: own.branding.unwrap_or(level.branding),
             room_retention: own.room_retention.unwrap_or(level.room_retention),
+            duration_window: own.duration_window.unwrap_or(level.duration_window),
+            documents: own.documents.unwrap_or(level.documents),
         }
     }
 
@@ -178,6 +239,8 @@ impl Draft {
             name: self.name.clone(),
             policy: Arc::clone(policy),
             limits: self.limits(policy),
+            rules: policy.rules.with(&self.changes),
+            branding: Arc::clone(&self.branding),
             pool: self.pool(policy).clone(),
             hosts: self.hosts.iter().map(|host| host.value.clone()).collect(),
             credentials: self

@@ -3,6 +3,8 @@
 //! Plain computation over counts that the store reads in the transaction that also writes the answer down, so that two
 //! calls cannot both get the last place.
 
+use std::time::Duration;
+
 use super::{
     denial::Denial,
     limits::{Limit, Limits},
@@ -16,14 +18,20 @@ pub struct RoomUsage {
     pub other_accounts: u32,
     /// Rooms of the asking account.
     pub rooms: u32,
+    /// How long runs of the asking room have lasted that still count towards its duration.
+    pub used: Duration,
 }
+
+/// The shortest meeting: BBB counts whole minutes.
+const RUN_MIN: Duration = Duration::from_secs(60);
 
 /// Decides whether an account may have one more room.
 ///
 /// The account comes before its rooms: whoever may have no room at all is told so.
 ///
 /// # Errors
-/// [`Denial::TenantSuspended`], [`Denial::AccountLimitReached`] or [`Denial::RoomLimitReached`].
+/// [`Denial::TenantSuspended`], [`Denial::AccountLimitReached`], [`Denial::RoomLimitReached`] or
+/// [`Denial::DurationUsedUp`].
 pub fn admit_room(tenant: &Tenant, usage: RoomUsage) -> Result<(), Denial> {
     admit_tenant(tenant)?;
     if !tenant.limits.accounts.has_room(usage.other_accounts) {
@@ -32,13 +40,25 @@ pub fn admit_room(tenant: &Tenant, usage: RoomUsage) -> Result<(), Denial> {
     if !tenant.limits.rooms.has_room(usage.rooms) {
         return Err(Denial::RoomLimitReached);
     }
+    if duration_left(&tenant.limits, usage.used).is_none() {
+        return Err(Denial::DurationUsedUp);
+    }
     Ok(())
+}
+
+/// How long a room may run that has run for `used` already; `None` for not at all.
+#[must_use]
+pub fn duration_left(limits: &Limits, used: Duration) -> Option<Limit<Duration>> {
+    match limits.duration {
+        Limit::AtMost(most) => most.checked_sub(used).filter(|left| *left >= RUN_MIN.min(most)).map(Limit::AtMost),
+        Limit::Unlimited => Some(Limit::Unlimited),
+    }
 }
 
 /// Whether a tenant's rooms have to be counted at all.
 #[must_use]
 pub fn counts_rooms(limits: &Limits) -> bool {
-    limits.rooms != Limit::Unlimited || limits.accounts != Limit::Unlimited
+    limits.rooms != Limit::Unlimited || limits.accounts != Limit::Unlimited || !limits.duration_window.is_zero()
 }
 
 /// How many seats a meeting has: the minimum of what its level allows and what its creator asked for. One more is given
@@ -64,10 +84,13 @@ mod tests {
     #[test]
     fn the_first_reason_is_the_one_that_is_told() {
         let mut tenant = tenant("wagtail"); // 2 accounts, 3 rooms
-        let full = RoomUsage { other_accounts: 2, rooms: 3 };
+        let full = RoomUsage { other_accounts: 2, rooms: 3, used: Duration::ZERO };
         assert_eq!(admit_room(&tenant, full), Err(Denial::AccountLimitReached));
         assert_eq!(admit_room(&tenant, RoomUsage { other_accounts: 1, ..full }), Err(Denial::RoomLimitReached));
-        assert_eq!(admit_room(&tenant, RoomUsage { other_accounts: 1, rooms: 2 }), Ok(()));
+        assert_eq!(admit_room(&tenant, RoomUsage { other_accounts: 1, rooms: 2, ..full }), Ok(()));
+        let used = |minutes: u64| RoomUsage { used: Duration::from_secs(60 * minutes), ..RoomUsage::default() };
+        assert_eq!(admit_room(&tenant, used(59)), Ok(()), "a minute of the hour is left");
+        assert_eq!(admit_room(&tenant, used(60)), Err(Denial::DurationUsedUp));
         tenant.suspended = true;
         assert_eq!(admit_room(&tenant, RoomUsage::default()), Err(Denial::TenantSuspended));
     }

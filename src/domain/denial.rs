@@ -13,6 +13,10 @@ pub enum Denial {
     AccountLimitReached,
     /// The account has as many rooms as the level allows.
     RoomLimitReached,
+    /// Earlier runs of the room have used up the duration that the level allows.
+    DurationUsedUp,
+    /// The meeting has been given as many documents as the level allows.
+    DocumentLimitReached,
     /// The meeting has as many participants as the level, or its creator, allows.
     MaxParticipantsReached,
     /// No BBB server of the pool takes a meeting now.
@@ -31,11 +35,13 @@ pub enum Denial {
 
 impl Denial {
     /// All of them, for metrics and tests.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::UnknownHost,
         Self::TenantSuspended,
         Self::AccountLimitReached,
         Self::RoomLimitReached,
+        Self::DurationUsedUp,
+        Self::DocumentLimitReached,
         Self::MaxParticipantsReached,
         Self::NoServerAvailable,
         Self::ServerUnavailable,
@@ -53,6 +59,8 @@ impl Denial {
             Self::TenantSuspended => "tenantSuspended",
             Self::AccountLimitReached => "accountLimitReached",
             Self::RoomLimitReached => "roomLimitReached",
+            Self::DurationUsedUp => "durationUsedUp",
+            Self::DocumentLimitReached => "documentLimitReached",
             Self::MaxParticipantsReached => "maxParticipantsReached",
             Self::NoServerAvailable => "noServerAvailable",
             Self::ServerUnavailable => "serverUnavailable",
@@ -71,6 +79,8 @@ impl Denial {
             Self::TenantSuspended => "This organisation's meetings are suspended at the moment.",
             Self::AccountLimitReached => "All accounts of this service level have rooms open already.",
             Self::RoomLimitReached => "This account has as many rooms open as its service level allows.",
+            Self::DurationUsedUp => "This room has used up the time that its service level allows for now.",
+            Self::DocumentLimitReached => "This meeting has been given as many documents as its service level allows.",
             // BBB's own sentence: clients know it (bbb.md 2.6).
             Self::MaxParticipantsReached => "The number of participants allowed for this meeting has been reached.",
             Self::NoServerAvailable => "No meeting server is free at the moment.",
@@ -90,6 +100,8 @@ impl Denial {
             Self::TenantSuspended
             | Self::AccountLimitReached
             | Self::RoomLimitReached
+            | Self::DurationUsedUp
+            | Self::DocumentLimitReached
             | Self::MaxParticipantsReached => StatusCode::FORBIDDEN,
             Self::NoServerAvailable | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::ServerUnavailable => StatusCode::BAD_GATEWAY,

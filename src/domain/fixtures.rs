@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     ids::PolicyId,
-    limits::{Limit, Limits, Recording},
+    limits::{DOCUMENTS, Limit, Limits, Recording},
+    rules::Rules,
     secret::Secret,
-    tenant::{Credential, Policy, Server, Tenant, Upstream},
+    tenant::{ApiSecret, Credential, Policy, Server, Tenant, Upstream},
 };
 
 /// Limits of a small level: 2 accounts, 3 rooms, 4 participants, an hour.
@@ -20,6 +21,8 @@ pub(crate) fn limits() -> Limits {
         own_domains: Limit::AtMost(0),
         branding: false,
         room_retention: Duration::ZERO,
+        duration_window: Duration::ZERO,
+        documents: DOCUMENTS,
     }
 }
 
@@ -30,19 +33,32 @@ pub(crate) fn tenant(id: &str) -> Tenant {
         title: "Small".into(),
         pool: "members".parse().expect("an id"),
         limits: limits(),
+        rules: Rules::shipped(),
     };
     Tenant {
         id: id.parse().expect("an id"),
         name: id.to_owned(),
         limits: policy.limits.clone(),
+        rules: Rules::shipped(),
+        branding: Arc::default(),
         pool: policy.pool.clone(),
         policy: Arc::new(policy),
         hosts: vec![format!("{id}.meet.example").parse().expect("a host")],
-        credentials: vec![Credential { name: "main".into(), secrets: vec![Secret::new("tenant-secret")] }],
+        credentials: vec![credential("main", &["tenant-secret"])],
         account_param: None,
         frontend: None,
         suspended: false,
     }
+}
+
+/// A credential with these secrets, all of them good for ever.
+pub(crate) fn credential(name: &str, secrets: &[&str]) -> Credential {
+    let secret = |(n, text): (usize, &&str)| ApiSecret {
+        secret: Secret::new(*text),
+        label: format!("{name}/{}", n + 1).into(),
+        not_after: None,
+    };
+    Credential { name: name.into(), secrets: secrets.iter().enumerate().map(secret).collect() }
 }
 
 /// A server of a pool, at `<id>.internal.test`.

@@ -61,7 +61,14 @@ pub struct Limits {
     pub branding: bool,
     /// How long a room keeps its place after its meeting has ended.
     pub room_retention: Duration,
+    /// How long ago runs of a room may have ended that still count towards its duration; zero for none.
+    pub duration_window: Duration,
+    /// Documents that may be given to one meeting while it runs.
+    pub documents: Limit<u32>,
 }
+
+/// What a level allows of [`Limits::documents`] that does not say so: more than a day of slides, and an end to a flood.
+pub const DOCUMENTS: Limit<u32> = Limit::AtMost(100);
 
 #[cfg(test)]
 mod tests {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use http::uri::{Authority, Scheme};
 
 use super::{
+    branding::Branding,
     host::Host,
     ids::{PolicyId, PoolId, ServerId, Slug, TenantId},
     limits::Limits,
+    rules::Rules,
     secret::Secret,
 };
 
@@ -22,6 +24,8 @@ pub struct Policy {
     pub pool: PoolId,
     /// What it allows.
     pub limits: Limits,
+    /// What becomes of the parameters of `create` and `join`.
+    pub rules: Arc<Rules>,
 }
 
 /// One named API credential of a tenant.
@@ -30,7 +34,26 @@ pub struct Credential {
     /// Its name, which is the account of the calls it signs.
     pub name: Arc<str>,
     /// The secrets that are good for it, newest first.
-    pub secrets: Vec<Secret>,
+    pub secrets: Vec<ApiSecret>,
+}
+
+/// One of the secrets of a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiSecret {
+    /// The secret itself.
+    pub secret: Secret,
+    /// What it is called in metrics and in the log: `<credential>/<name>`.
+    pub label: Arc<str>,
+    /// The last moment at which it is good, ms since the epoch.
+    pub not_after: Option<i64>,
+}
+
+impl ApiSecret {
+    /// Whether it is good at a moment.
+    #[must_use]
+    pub fn is_good(&self, now: i64) -> bool {
+        self.not_after.is_none_or(|last| now <= last)
+    }
 }
 
 /// A customer of the operator.
@@ -44,6 +67,10 @@ pub struct Tenant {
     pub policy: Arc<Policy>,
     /// The level's limits with the tenant's exceptions.
     pub limits: Limits,
+    /// The level's rules of parameters with the tenant's own.
+    pub rules: Arc<Rules>,
+    /// What its meetings look like, where its level allows that.
+    pub branding: Arc<Branding>,
     /// Where its meetings run.
     pub pool: PoolId,
     /// Where people find it; the first is its main address.

@@ -9,11 +9,12 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use dashmap::DashMap;
 
 use super::fresh::Fresh;
 use crate::{
-    bbb::client::CallError,
+    bbb::{client::CallError, xml::Listed},
     domain::{
         ids::ServerId,
         placement::{Candidate, MEETING_WEIGHT},
@@ -34,12 +35,25 @@ pub struct ServerState {
     placing: AtomicU32,
     seats: AtomicU32,
     plugin_sdk: ArcSwapOption<String>,
+    /// Whether it is older than 3.0, as far as its version call has told.
+    before_3: AtomicBool,
     /// Its list of meetings, for a moment.
-    pub list: Fresh<Lists, CallError>,
+    pub list: Fresh<ServerList, CallError>,
+    /// Its list of sessions, for a moment.
+    pub sessions: Fresh<Elements, CallError>,
 }
 
-/// The meetings that a server lists: whole `<meeting>` elements with the tenants' own ids, by tenant.
-pub type Lists = HashMap<Box<str>, Vec<String>>;
+/// Whole elements of a list, one behind the other, by tenant.
+pub type Elements = HashMap<Box<str>, Bytes>;
+
+/// The meetings that a server lists.
+#[derive(Debug)]
+pub struct ServerList {
+    /// Whole `<meeting>` elements with the tenants' own ids.
+    pub by_tenant: Elements,
+    /// The meetings of all tenants, by the id under which the server knows them.
+    pub meetings: HashMap<Box<str>, Listed>,
+}
 
 impl Default for ServerState {
     fn default() -> Self {
@@ -49,7 +63,9 @@ impl Default for ServerState {
             placing: AtomicU32::new(0),
             seats: AtomicU32::new(0),
             plugin_sdk: ArcSwapOption::empty(),
+            before_3: AtomicBool::new(false),
             list: Fresh::default(),
+            sessions: Fresh::default(),
         }
     }
 }
@@ -139,8 +155,14 @@ impl ServerState {
         self.plugin_sdk.load_full()
     }
 
-    /// Notes what the server reports.
-    pub fn set_plugin_sdk(&self, version: String) {
-        self.plugin_sdk.store(Some(Arc::new(version)));
+    /// Whether it is older than 3.0: it has no GraphQL, and takes some calls in other ways.
+    pub fn is_before_3(&self) -> bool {
+        self.before_3.load(Relaxed)
+    }
+
+    /// Notes what the server reports of itself.
+    pub fn set_version(&self, plugin_sdk: String, before_3: bool) {
+        self.plugin_sdk.store(Some(Arc::new(plugin_sdk)));
+        self.before_3.store(before_3, Relaxed);
     }
 }

@@ -5,6 +5,8 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION},
 };
 
+use serde_json::{Value, json};
+
 use super::{Gateway, asked::Asked, pages::wants_page};
 use crate::{
     bbb::answer::{Failure, failed},
@@ -35,16 +37,31 @@ impl Answer {
         Self::new(call, outcome, text(StatusCode::OK, "text/xml;charset=utf-8", xml))
     }
 
-    /// A refusal in BBB's words.
+    /// An answer of the API that is JSON: 200.
+    pub(crate) fn json(call: Call, outcome: Outcome, json: &Value) -> Self {
+        Self::new(call, outcome, text(StatusCode::OK, "application/json;charset=utf-8", json.to_string()))
+    }
+
+    /// A refusal in BBB's words, in the form of the call.
     pub(crate) fn failure(call: Call, failure: Failure) -> Self {
-        let mut answer = Self::xml(call, Outcome::Refused, failed(failure.key, failure.message));
+        let mut answer = Self::failed(call, Outcome::Refused, failure.key, failure.message);
         answer.reason = failure.key;
         answer
     }
 
-    /// A refusal of ours, in XML.
-    pub(crate) fn denied_xml(call: Call, denial: Denial) -> Self {
-        Self::xml(call, outcome_of(denial), failed(denial.key(), denial.message())).because(denial)
+    /// A `FAILED` in the form of the call: JSON for text tracks, XML for all others.
+    pub(crate) fn failed(call: Call, outcome: Outcome, key: &str, message: &str) -> Self {
+        if matches!(call, Call::GetRecordingTextTracks | Call::PutRecordingTextTrack) {
+            let failed = json!({ "returncode": "FAILED", "messageKey": key, "message": message });
+            Self::json(call, outcome, &json!({ "response": failed }))
+        } else {
+            Self::xml(call, outcome, failed(key, message))
+        }
+    }
+
+    /// A refusal of ours, in the form of the call.
+    pub(crate) fn denied(call: Call, denial: Denial) -> Self {
+        Self::failed(call, outcome_of(denial), denial.key(), denial.message()).because(denial)
     }
 
     pub(crate) fn because(mut self, denial: Denial) -> Self {
@@ -83,6 +100,10 @@ pub(crate) fn advice(denial: Denial) -> &'static str {
         Denial::TenantSuspended => "Please ask your organisation.",
         Denial::AccountLimitReached | Denial::RoomLimitReached => {
             "Please end a meeting that is no longer needed, or ask your organisation for a higher service level."
+        }
+        Denial::DurationUsedUp => "Please try again later, or ask your organisation for a higher service level.",
+        Denial::DocumentLimitReached => {
+            "Please begin a new meeting, or ask your organisation for a higher service level."
         }
         Denial::MaxParticipantsReached => "Please try again when somebody has left, or ask the person who invited you.",
         Denial::NoServerAvailable | Denial::ServerUnavailable | Denial::StoreUnavailable => {

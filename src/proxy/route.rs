@@ -115,7 +115,7 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
             _ => match rest.strip_prefix("/api/") {
                 Some("stuns") => Meeting(Kind::Settings),
                 Some("signOut" | "feedback" | "learningDashboard") => Meeting(Kind::Session),
-                Some(call) if !call.contains('/') => Api(call),
+                Some(call) if !call.contains('/') || call.starts_with("hooks/") => Api(call),
                 Some(_) => Refused,
                 None if rest.starts_with("/presentation/") && rest.ends_with("/upload") => Meeting(Kind::Upload),
                 None if ["/presentation/", "/textTrack/", "/fileUpload/"]
@@ -195,7 +195,7 @@ mod tests {
             ("/bigbluebutton/api/", Version { slug: None }),
             ("/bigbluebutton/api/create", Api("create")),
             ("/bigbluebutton/api/join", Api("join")),
-            ("/bigbluebutton/api/hooks/list", Refused),
+            ("/bigbluebutton/api/hooks/list", Api("hooks/list")),
             ("/bigbluebutton/connection/checkAuthorization", Refused),
             ("/bigbluebutton/presentationUpload", Refused),
             // What the client of a meeting asks for.

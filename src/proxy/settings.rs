@@ -4,6 +4,7 @@ use http::uri::Authority;
 use serde_json::Value;
 
 use super::route::{Route, route};
+use crate::bbb::addresses;
 
 /// Rewrites settings, walked whole: their nesting differs by version (bbb.md 3.17).
 ///
@@ -35,37 +36,7 @@ fn rewrite_text(text: &str, names: &[Authority], authority: &str, prefix: &str) 
     if text.starts_with('/') {
         return is_servers(text).then(|| format!("{prefix}{text}"));
     }
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let scheme = rest[..at].rsplit(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("");
-        let scheme_at = at - scheme.len();
-        let after = &rest[at + 3..];
-        let end = after.find(|c: char| "/?#\"'<>) \t\n".contains(c)).unwrap_or(after.len());
-        let is_server = after[..end]
-            .parse::<Authority>()
-            .is_ok_and(|at| names.iter().any(|name| name.host().eq_ignore_ascii_case(at.host())));
-        let secure = match scheme {
-            "ws" | "wss" => "wss",
-            "http" | "https" => "https",
-            _ => "",
-        };
-        if is_server && !secure.is_empty() {
-            out.push_str(&rest[..scheme_at]);
-            out.push_str(secure);
-            out.push_str("://");
-            out.push_str(authority);
-            out.push_str(prefix);
-        } else {
-            out.push_str(&rest[..at + 3 + end]);
-        }
-        rest = &after[end..];
-    }
-    if out.is_empty() {
-        return None;
-    }
-    out.push_str(rest);
-    Some(out)
+    addresses::rewritten(text, names, authority, prefix)
 }
 
 /// Whether a path is one of a meeting: it, or what lies below it.

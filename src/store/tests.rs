@@ -26,7 +26,17 @@ fn ids() -> (TenantId, ServerId) {
 }
 
 fn room<'a>(tenant: &'a TenantId, server: &'a ServerId, account: &'a str, ext_id: &'a str) -> NewMeeting<'a> {
-    NewMeeting { tenant, account, ext_id, server, participants: Some(3), now: 1_000, retained_since: 500 }
+    NewMeeting {
+        tenant,
+        account,
+        ext_id,
+        server,
+        participants: Some(3),
+        records: true,
+        now: 1_000,
+        retained_since: 500,
+        runs_since: 500,
+    }
 }
 
 async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Result<i64, Denial> {
@@ -42,7 +52,7 @@ async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Resul
         }
     };
     match store.admit_meeting(&new, Some(decide)).await {
-        Ok(Admitted::New(id)) => Ok(id),
+        Ok(Admitted::New { id, .. }) => Ok(id),
         Ok(Admitted::Existing(row)) => Ok(-row.id),
         Err(Refusal::Denied(denial)) => Err(denial),
         Err(Refusal::Failed(error)) => panic!("{error}"),
@@ -190,7 +200,7 @@ async fn where_nothing_is_bounded_an_id_is_still_one_meeting() {
     let (tenant, server) = ids();
     let new = NewMeeting { now: 1_000, ..room(&tenant, &server, "a", "one") };
     let nothing = None::<fn(RoomUsage) -> Result<(), Denial>>;
-    let Ok(Admitted::New(id)) = store.admit_meeting(&new, nothing).await else { panic!("a new room") };
+    let Ok(Admitted::New { id, .. }) = store.admit_meeting(&new, nothing).await else { panic!("a new room") };
     assert!(matches!(store.admit_meeting(&new, nothing).await, Ok(Admitted::Existing(row)) if row.id == id));
     for _ in 0..50 {
         store.admit_session(id, 0, 60, Limit::Unlimited).await.map_err(|_| "refused").expect("a seat");

@@ -20,7 +20,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Something that has happened.
 #[derive(Debug, Clone)]
 pub enum Note {
-    /// A server has made the meeting.
+    /// A server has made the meeting; if it may leave a recording, that will be the tenant's.
     Created {
         /// The meeting's number.
         meeting: i64,
@@ -149,6 +149,14 @@ async fn write_batch(store: &Store, batch: &[Message]) -> Result<(), Error> {
                     .bind(meeting)
                     .bind(&**internal_id)
                     .bind(create_time)
+                    .execute(&mut *tx)
+                    .await?;
+                sqlx::query(
+                    "INSERT INTO recordings (record_id, tenant, ext_id, server)
+                     SELECT $2, tenant, ext_id, server FROM meetings WHERE id = $1 AND records ON CONFLICT DO NOTHING",
+                )
+                .bind(meeting)
+                .bind(&**internal_id)
             }
             Note::Bound { session, token } => {
                 sqlx::query("UPDATE sessions SET token = $2 WHERE id = $1").bind(session).bind(&token[..])

@@ -1,37 +1,39 @@
-//! The calls that ask about meetings: `end`, `isMeetingRunning`, `getMeetingInfo`, and `getMeetings`.
+//! The calls that ask about meetings: `end`, `isMeetingRunning`, `getMeetingInfo`, `getMeetings` and `getSessions`.
 //!
 //! All but `end` are answered from what a server said a moment ago, if nothing has been done through the gateway since:
 //! however many ask, a server is asked once. How old an answer is stands in the header `Age`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{HeaderValue, header::AGE};
+use http::{HeaderValue, StatusCode, header::AGE};
 
-use super::{Verified, meeting_id};
+use super::Verified;
 use crate::{
     bbb::{
         answer::{self, Failure},
         client::{Call as ServerCall, CallError},
-        meeting_id as ids,
         query::Params,
+        validate::about_a_meeting,
         xml,
     },
-    domain::{denial::Denial, tenant::Server},
-    live::{Meeting, fresh::Moment, servers::Lists},
+    domain::{denial::Denial, ids::TenantId, tenant::Server},
+    live::{Meeting, fresh::Moment},
     metrics::{Call, Outcome},
-    proxy::{Gateway, answer::Answer},
+    proxy::{
+        Gateway,
+        answer::{Answer, text},
+    },
+    upstream::Body,
 };
-
-/// A list waits for the slowest server no longer than this: the others' meetings are shown.
-const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Gateway {
     /// Answers for one meeting, and for one that is not there as BBB does.
     pub(super) async fn ask(&self, call: Call, asked: &Verified) -> Answer {
         let (tenant, directory) = (&asked.asked.tenant, &asked.asked.directory);
         let missing = if call == Call::IsMeetingRunning { Failure::MEETING_ID_MISSING } else { Failure::NOT_FOUND };
-        let ext_id = match meeting_id(&asked.params, missing) {
+        let ext_id = match about_a_meeting(&asked.params, missing) {
             Ok(id) => id,
             Err(failure) => return Answer::failure(call, failure),
         };
@@ -39,13 +41,13 @@ impl Gateway {
             return not_there(call);
         };
         let Some(server) = directory.server(meeting.server.as_str()) else {
-            return Answer::denied_xml(call, Denial::ServerUnavailable);
+            return Answer::denied(call, Denial::ServerUnavailable);
         };
         let answered = match call {
             Call::End => self.end(&meeting, server).await,
             _ => self.info(call, &meeting, server).await,
         };
-        let mut answer = answered.unwrap_or_else(|denial| Answer::denied_xml(call, denial));
+        let mut answer = answered.unwrap_or_else(|denial| Answer::denied(call, denial));
         answer.server = Some(server.id.clone());
         answer
     }
@@ -103,45 +105,42 @@ impl Gateway {
         })
     }
 
-    /// Shows the tenant's meetings on all its servers. A server that does not answer makes the list shorter, never an
-    /// error.
-    pub(super) async fn list(&self, asked: &Verified) -> Answer {
+    /// Shows the tenant's meetings, or its sessions, on all its servers. A server that does not answer makes the list
+    /// shorter, never an error.
+    pub(super) async fn list(&self, call: Call, asked: &Verified) -> Answer {
         let (tenant, directory) = (&asked.asked.tenant, &asked.asked.directory);
         let servers = self.live.servers_of(&tenant.id);
-        let lists = servers.iter().filter_map(|(id, touched)| Some((directory.server(id.as_str())?, *touched)));
-        let held = join_all(lists.map(async |(server, touched): (&Arc<Server>, Moment)| {
-            let state = self.live.servers.of(&server.id);
-            state.list.get(touched, self.answers_max_age, self.list_of(server)).await
-        }))
-        .await;
-        let answered = held.iter().filter_map(|held| Some((held.asked, held.answer.as_ref().ok()?)));
-        let oldest = answered.clone().map(|(asked, _)| asked).min();
-        let own = answered.filter_map(|(_, lists)| lists.get(tenant.id.as_str()));
-        let mut answer = Answer::xml(Call::GetMeetings, Outcome::Ok, answer::meetings(own.flatten()));
+        let known = servers.iter().filter_map(|(id, touched)| Some((directory.server(id.as_str())?, *touched)));
+        let known = known.map(|(server, touched)| self.own_of(call, server, touched, &tenant.id));
+        let answered = join_all(known).await;
+        let oldest = answered.iter().flatten().map(|(asked, _)| *asked).min();
+        let own: Vec<Bytes> = answered.into_iter().flatten().filter_map(|(_, own)| own).collect();
+        let pieces = if call == Call::GetSessions { answer::sessions(own) } else { answer::meetings(own) };
+        let response = text(StatusCode::OK, "text/xml;charset=utf-8", Body::Pieces(pieces.into()));
+        let mut answer = Answer::new(call, Outcome::Ok, response);
         if let Some(oldest) = oldest {
             state_age(&mut answer, oldest);
         }
         answer
     }
 
-    /// Asks a server for all its meetings, and sorts them by tenant: one parse serves all tenants.
-    async fn list_of(&self, server: &Server) -> Result<Lists, CallError> {
-        let params = Params::default();
-        let mut call = ServerCall::new("getMeetings", &params);
-        call.timeout = LIST_TIMEOUT;
-        let reply = call.send(&self.pool, server).await?;
-        let own = |id: &str| {
-            let (_, own) = ids::split(id)?;
-            let known = self.live.meeting_on_server(id).map(|meeting| meeting.ext_id.to_string());
-            Some(known.unwrap_or_else(|| own.to_owned()))
-        };
-        let mut lists = Lists::new();
-        for meeting in xml::list(&reply.body, own).map_err(|_| CallError::Broken)? {
-            if let Some((tenant, _)) = ids::split(&meeting.server_id) {
-                lists.entry(tenant.into()).or_default().push(meeting.element);
-            }
+    /// What one server lists of a tenant, and when it was asked; `None` for a server that does not answer.
+    async fn own_of(
+        &self,
+        call: Call,
+        server: &Server,
+        touched: Moment,
+        tenant: &TenantId,
+    ) -> Option<(Moment, Option<Bytes>)> {
+        let state = self.live.servers.of(&server.id);
+        if call == Call::GetSessions {
+            let held = state.sessions.get(touched, self.answers_max_age, self.sessions_of(server)).await;
+            let list = held.answer.as_ref().ok()?;
+            return Some((held.asked, list.get(tenant.as_str()).cloned()));
         }
-        Ok(lists)
+        let held = state.list.get(touched, self.answers_max_age, self.meetings_of(server)).await;
+        let list = held.answer.as_ref().ok()?;
+        Some((held.asked, list.by_tenant.get(tenant.as_str()).cloned()))
     }
 
     /// Notes that a server could not be reached: it is not chosen until it has answered a poll.

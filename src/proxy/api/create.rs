@@ -1,18 +1,18 @@
 //! `create`: a room is promised first, then a server is asked to make the meeting.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use super::{Verified, meeting_id};
+use super::{Unfit, Verified, rejected_answer};
 use crate::{
     bbb::{
         answer::Failure,
         client::{Call as ServerCall, CallError, Reply},
         meeting_id as ids, params,
         query::Params,
-        xml,
+        validate, xml,
     },
     domain::{
-        admission::{admit_room, admit_tenant, counts_rooms},
+        admission::{admit_room, admit_tenant, counts_rooms, duration_left},
         denial::Denial,
         ids::ServerId,
         limits::Limit,
@@ -40,6 +40,7 @@ struct Order {
     account: String,
     params: Params,
     participants: Option<u32>,
+    records: bool,
 }
 
 impl Gateway {
@@ -47,18 +48,20 @@ impl Gateway {
     pub(super) async fn create(self: &Arc<Self>, call: Verified) -> Answer {
         let order = match Order::new(call) {
             Ok(order) => order,
-            Err(failure) => return Answer::failure(Call::Create, failure),
+            Err(Unfit::Failure(failure)) => return Answer::failure(Call::Create, failure),
+            Err(Unfit::Denial(denial)) => return Answer::denied(Call::Create, denial),
+            Err(Unfit::Rejected(rejected)) => return rejected_answer(Call::Create, &rejected),
         };
         // On its own, so that a caller who goes away leaves no promise half kept.
         let gateway = Arc::clone(self);
         let made = tokio::spawn(async move { gateway.make(&order).await }).await;
-        made.unwrap_or_else(|_| Answer::denied_xml(Call::Create, Denial::StoreUnavailable))
+        made.unwrap_or_else(|_| Answer::denied(Call::Create, Denial::StoreUnavailable))
     }
 
     /// One at a time per meeting: the first makes it, the others find it made and get the server's own answer to that.
     async fn make(&self, order: &Order) -> Answer {
         if let Err(denial) = admit_tenant(&order.call.asked.tenant) {
-            return Answer::denied_xml(Call::Create, denial);
+            return Answer::denied(Call::Create, denial);
         }
         let _turn = self.creating.hold(&order.server_id).await;
         if let Some(meeting) = self.live.meeting_on_server(&order.server_id) {
@@ -66,15 +69,19 @@ impl Gateway {
         }
         let mut tried: Vec<ServerId> = Vec::new();
         let mut promised: Option<Arc<Meeting>> = None;
+        let mut used = Duration::ZERO;
         while tried.len() < TRIES_MAX {
             let Some((server, placing)) = self.place(order, &tried) else { break };
             let meeting = match self.promise(order, &server, promised.take()).await {
-                Ok(Promised::New(meeting)) => meeting,
+                Ok(Promised::New(meeting, rest)) => {
+                    used = used.max(rest);
+                    meeting
+                }
                 Ok(Promised::Existing(meeting)) => return self.make_again(order, &meeting).await,
-                Err(denial) => return Answer::denied_xml(Call::Create, denial),
+                Err(denial) => return Answer::denied(Call::Create, denial),
             };
             drop(placing);
-            match self.order_from(order, &server).await {
+            match self.order_from(order, &server, used).await {
                 Ok(answer) if answer.success => {
                     self.settle(&meeting, &answer);
                     return Answer::xml(Call::Create, Outcome::Ok, answer.body).by(&server.id);
@@ -92,14 +99,14 @@ impl Gateway {
                     tracing::warn!(server = %server.id, %error, "create came to nothing");
                     self.call_off(order, &server).await;
                     self.give_back(&meeting).await;
-                    return Answer::denied_xml(Call::Create, Denial::ServerUnavailable).by(&server.id);
+                    return Answer::denied(Call::Create, Denial::ServerUnavailable).by(&server.id);
                 }
             }
         }
         if let Some(meeting) = promised {
             self.give_back(&meeting).await;
         }
-        Answer::denied_xml(Call::Create, Denial::NoServerAvailable)
+        Answer::denied(Call::Create, Denial::NoServerAvailable)
     }
 
     /// The server for a meeting, which weighs there from now on: many may be looking for a place at once.
@@ -126,21 +133,25 @@ impl Gateway {
                 return Err(Denial::StoreUnavailable);
             }
             self.live.remove_meeting(&meeting, 0);
-            return Ok(Promised::New(self.live.add_meeting(order.meeting(meeting.id, &server.id))));
+            return Ok(Promised::New(self.live.add_meeting(order.meeting(meeting.id, &server.id)), Duration::ZERO));
         }
-        let retention = i64::try_from(tenant.limits.room_retention.as_millis()).unwrap_or(i64::MAX);
+        let ago = |span: Duration| asked.now.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
         let new = NewMeeting {
             tenant: &tenant.id,
             account: &order.account,
             ext_id: &order.ext_id,
             server: &server.id,
             participants: order.participants,
+            records: order.records,
             now: asked.now,
-            retained_since: asked.now.saturating_sub(retention),
+            retained_since: ago(tenant.limits.room_retention),
+            runs_since: ago(tenant.limits.duration_window),
         };
         let decide = counts_rooms(&tenant.limits).then_some(|usage| admit_room(tenant, usage));
         match self.store.admit_meeting(&new, decide).await {
-            Ok(Admitted::New(id)) => Ok(Promised::New(self.live.add_meeting(order.meeting(id, &server.id)))),
+            Ok(Admitted::New { id, used }) => {
+                Ok(Promised::New(self.live.add_meeting(order.meeting(id, &server.id)), used))
+            }
             Ok(Admitted::Existing(row)) => Ok(Promised::Existing(self.live.add_meeting(Meeting::from_row(row)))),
             Err(Refusal::Denied(denial)) => Err(denial),
             Err(Refusal::Failed(_)) => Err(Denial::StoreUnavailable),
@@ -151,16 +162,20 @@ impl Gateway {
     async fn make_again(&self, order: &Order, meeting: &Arc<Meeting>) -> Answer {
         let asked = &order.call.asked;
         let Some(server) = asked.directory.server(meeting.server.as_str()) else {
-            return Answer::denied_xml(Call::Create, Denial::ServerUnavailable);
+            return Answer::denied(Call::Create, Denial::ServerUnavailable);
         };
-        let answer = match self.order_from(order, server).await {
+        let window = asked.tenant.limits.duration_window;
+        let run = u64::try_from(asked.now.saturating_sub(meeting.created_at)).unwrap_or(0);
+        // Should it have ended, and this make it anew, the run that we know of counts.
+        let used = if window.is_zero() { Duration::ZERO } else { Duration::from_millis(run) };
+        let answer = match self.order_from(order, server, used).await {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(server = %server.id, %error, "create of a known meeting came to nothing");
                 if error == CallError::Connect {
                     self.unreachable(server);
                 }
-                return Answer::denied_xml(Call::Create, Denial::ServerUnavailable).by(&server.id);
+                return Answer::denied(Call::Create, Denial::ServerUnavailable).by(&server.id);
             }
         };
         if !answer.success {
@@ -169,7 +184,7 @@ impl Gateway {
         if meeting.internal_id().is_some_and(|known| known != answer.internal_id) {
             // It had ended without our noticing, and this is a new run of the same room.
             if let Err(denial) = self.run_anew(order, meeting, &server.id, &answer).await {
-                return Answer::denied_xml(Call::Create, denial).by(&server.id);
+                return Answer::denied(Call::Create, denial).by(&server.id);
             }
         } else {
             self.settle(meeting, &answer);
@@ -192,8 +207,10 @@ impl Gateway {
             ext_id: &order.ext_id,
             server,
             participants: order.participants,
+            records: order.records,
             now,
             retained_since: now,
+            runs_since: now,
         };
         let id = self.store.rerun_meeting(old.id, &new).await.map_err(|_| Denial::StoreUnavailable)?;
         self.live.remove_meeting(old, now);
@@ -202,9 +219,16 @@ impl Gateway {
         Ok(())
     }
 
-    async fn order_from(&self, order: &Order, server: &Server) -> Result<xml::Answer, CallError> {
+    /// Asks a server for the meeting, which may last as long as its room has left after running for `used`.
+    async fn order_from(&self, order: &Order, server: &Server, used: Duration) -> Result<xml::Answer, CallError> {
         let asked = &order.call.asked;
-        let mut call = ServerCall::new("create", &order.params);
+        let mut params = Cow::Borrowed(&order.params);
+        if !used.is_zero() {
+            // A minute of a meeting that is over already harms nobody.
+            let left = duration_left(&asked.tenant.limits, used).unwrap_or(Limit::AtMost(Duration::ZERO));
+            params.to_mut().set("duration", params::duration(&order.call.params, left));
+        }
+        let mut call = ServerCall::new("create", &params);
         call.xml.clone_from(&order.call.modules);
         call.forwarded_for = Some(asked.connection.peer.ip());
         let Reply { body, .. } = call.send(&self.pool, server).await?;
@@ -245,16 +269,26 @@ impl Gateway {
 }
 
 enum Promised {
-    New(Arc<Meeting>),
+    /// With how long earlier runs of the room have lasted.
+    New(Arc<Meeting>, Duration),
     Existing(Arc<Meeting>),
 }
 
 impl Order {
-    fn new(call: Verified) -> Result<Self, Failure> {
+    fn new(call: Verified) -> Result<Self, Unfit> {
         let asked = &call.asked;
-        let ext_id = meeting_id(&call.params, Failure::MEETING_ID_INVALID)?.to_owned();
-        let home = format!("https://{}/", asked.authority);
-        let params::Create { mut params, participants } = params::create(&call.params, &asked.tenant.limits, &home)?;
+        let tenant = &asked.tenant;
+        validate::create(&call.params)?;
+        let ext_id = call.params.get("meetingID").ok_or(Failure::MEETING_ID_INVALID)?.to_owned();
+        let mut defaults = Vec::new();
+        if tenant.limits.branding {
+            let brings_slides = call.modules.is_some() || call.params.get("preUploadedPresentation").is_some();
+            defaults = tenant.branding.of_create(&asked.authority, brings_slides);
+        }
+        // BBB's own default is the server.
+        defaults.push(("logoutURL", format!("https://{}/", asked.authority)));
+        let params::Create { mut params, participants, records } =
+            params::create(&call.params, &tenant.limits, &tenant.rules, &defaults)?;
         let server_id = ids::to_server(&asked.tenant.id, &ext_id);
         params.set("meetingID", &*server_id);
         let account = match &asked.tenant.account_param {
@@ -265,7 +299,7 @@ impl Order {
             Limit::AtMost(n) => Some(n),
             Limit::Unlimited => None,
         };
-        Ok(Self { ext_id, server_id, account, params, participants, call })
+        Ok(Self { ext_id, server_id, account, params, participants, records, call })
     }
 
     fn meeting(&self, id: i64, server: &ServerId) -> Meeting {
@@ -280,6 +314,7 @@ impl Order {
             internal_id: None,
             create_time: None,
             created_at: asked.now,
+            records: self.records,
         })
     }
 }

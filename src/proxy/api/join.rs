@@ -11,14 +11,14 @@ use http::{
 };
 use serde::Deserialize;
 
-use super::{Verified, meeting_id};
+use super::Verified;
 use crate::{
     bbb::{
         answer::{Failure, failed},
         client::{Call as ServerCall, CallError, Reply},
         params,
         query::Params,
-        xml,
+        validate, xml,
     },
     domain::{
         admission::{admit_tenant, seats},
@@ -59,6 +59,12 @@ impl From<Failure> for No {
     }
 }
 
+impl From<params::Rejected> for No {
+    fn from(rejected: params::Rejected) -> Self {
+        Self { key: "validationError".into(), message: rejected.to_string(), denial: None }
+    }
+}
+
 impl From<Denial> for No {
     fn from(denial: Denial) -> Self {
         Self { key: denial.key().into(), message: denial.message().into(), denial: Some(denial) }
@@ -78,13 +84,13 @@ impl Gateway {
         let asked = &call.asked;
         let tenant = &asked.tenant;
         admit_tenant(tenant)?;
-        let ext_id = meeting_id(&call.params, Failure::MEETING_ID_MISSING)?;
-        if call.params.get("fullName").is_none_or(str::is_empty) {
-            return Err(Failure::FULL_NAME_MISSING.into());
-        }
-        let meeting = self.live.meeting(&tenant.id, ext_id).ok_or(Failure::ENDED)?;
+        let ext_id = call.params.get("meetingID").unwrap_or_default();
+        let meeting = self.live.meeting(&tenant.id, ext_id);
+        validate::join(&call.params, meeting.is_some())?;
+        let meeting = meeting.ok_or(Failure::ENDED)?;
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let mut params = params::join(&call.params, &tenant.limits)?;
+        let branding = if tenant.limits.branding { tenant.branding.of_join(&asked.authority) } else { Vec::new() };
+        let mut params = params::join(&call.params, &tenant.limits, &tenant.rules, &branding)?;
         params.set("meetingID", &*meeting.server_id);
         // A refusal is to be told from a success by where it leads, and the caller's own address is nobody's to go to
         // before the gateway has seen what is said.

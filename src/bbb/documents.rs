@@ -1,0 +1,315 @@
+//! The XML of documents: the body of `create` and of `insertDocument`, which no checksum covers.
+//!
+//! What a tenant must not send is taken out or refused: modules other than presentations (`clientSettingsOverride` can
+//! point the client to another host, bbb.md 7), document types with entities, and documents that a server is not to fetch.
+
+use std::fmt;
+
+use quick_xml::{
+    Reader,
+    events::{BytesStart, Event},
+};
+
+use super::xml::{Splice, position};
+
+/// Why a body is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It is no XML of modules.
+    Malformed,
+    /// A document is to be fetched from where a server must not.
+    Address,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "the body is no XML document of modules",
+            Self::Address => "a document is at an address that a server must not fetch",
+        })
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The body of a `create` without the modules that a tenant must not send. `may_fetch` decides on each address.
+///
+/// # Errors
+/// See [`Refused`].
+pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool) -> Result<String, Refused> {
+    let xml = std::str::from_utf8(body).map_err(|_| Refused::Malformed)?;
+    let mut reader = Reader::from_str(xml);
+    let mut splice = Splice::new(xml);
+    let mut depth = 0_usize;
+    let mut dropped_from = None;
+    let mut rooted = false;
+    loop {
+        let before = position(&reader);
+        let event = reader.read_event().map_err(|_| Refused::Malformed)?;
+        let after = position(&reader);
+        match &event {
+            Event::Start(tag) | Event::Empty(tag) => {
+                let name = tag.name();
+                if depth == 0 {
+                    if rooted || name.as_ref() != "modules" {
+                        return Err(Refused::Malformed);
+                    }
+                    rooted = true;
+                }
+                let allowed = depth != 1 || is_presentation(tag);
+                if allowed && dropped_from.is_none() {
+                    check(tag, &may_fetch)?;
+                }
+                if matches!(event, Event::Empty(_)) {
+                    if !allowed {
+                        splice.replace(before..after, "");
+                    }
+                    continue;
+                }
+                if !allowed {
+                    dropped_from = Some(before);
+                }
+                depth += 1;
+            }
+            Event::End(_) => {
+                depth = depth.checked_sub(1).ok_or(Refused::Malformed)?;
+                if depth == 1
+                    && let Some(from) = dropped_from.take()
+                {
+                    splice.replace(from..after, "");
+                }
+            }
+            Event::DocType(_) => return Err(Refused::Malformed),
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    if rooted && depth == 0 { Ok(splice.finish()) } else { Err(Refused::Malformed) }
+}
+
+fn is_presentation(tag: &BytesStart<'_>) -> bool {
+    tag.name().as_ref() == "module"
+        && tag.try_get_attribute("name").ok().flatten().is_some_and(|name| name.value.as_ref() == "presentation")
+}
+
+/// Checks the addresses of one tag: whatever its name, for a server may read names with less care.
+fn check(tag: &BytesStart<'_>, may_fetch: &impl Fn(&str) -> bool) -> Result<(), Refused> {
+    for attribute in tag.attributes() {
+        let attribute = attribute.map_err(|_| Refused::Malformed)?;
+        if attribute.key.as_ref() == "url" {
+            let url = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0);
+            let url = url.map_err(|_| Refused::Malformed)?;
+            if !may_fetch(&url) {
+                return Err(Refused::Address);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A tag is longer than any address may be: it is none.
+const TAG_BYTES_MAX: usize = 16 * 1024;
+/// What a server must read as we do (a document in another encoding could hide its tags).
+const ENCODINGS: [&str; 4] = ["utf-8", "us-ascii", "iso-8859-1", "windows-1252"];
+
+/// Looks through the body of an `insertDocument` as it passes, without keeping it: only one tag at a time is held.
+#[derive(Debug, Default)]
+pub struct Watch {
+    state: State,
+    tag: Vec<u8>,
+    begun: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Between tags.
+    #[default]
+    Text,
+    /// In `<...`, which ends with `>` outside of quotes.
+    Tag { quote: Option<u8> },
+    /// In `<!--...-->`.
+    Comment,
+    /// In `<![CDATA[...]]>`.
+    CData,
+    /// In `<?...?>`.
+    Instruction,
+}
+
+impl Watch {
+    /// Looks at the next bytes.
+    ///
+    /// # Errors
+    /// See [`Refused`]: then these bytes, and all that follow, must not go on.
+    pub fn pass(&mut self, bytes: &[u8], may_fetch: &impl Fn(&str) -> bool) -> Result<(), Refused> {
+        for &byte in bytes {
+            if byte == 0 {
+                return Err(Refused::Malformed);
+            }
+            match self.state {
+                State::Text => self.text(byte)?,
+                State::Tag { quote } => self.in_tag(byte, quote, may_fetch)?,
+                State::Comment => self.until(byte, b"-->")?,
+                State::CData => self.until(byte, b"]]>")?,
+                State::Instruction => self.until(byte, b"?>")?,
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, byte: u8) -> Result<(), Refused> {
+        if byte == b'<' {
+            self.begun = true;
+            self.state = State::Tag { quote: None };
+            self.tag.clear();
+            self.tag.push(byte);
+        } else if !self.begun && !byte.is_ascii_whitespace() && !b"\xef\xbb\xbf".contains(&byte) {
+            // Not even a tag to begin with: it is written in an encoding of its own.
+            return Err(Refused::Malformed);
+        }
+        Ok(())
+    }
+
+    fn in_tag(&mut self, byte: u8, quote: Option<u8>, may_fetch: &impl Fn(&str) -> bool) -> Result<(), Refused> {
+        self.keep(byte)?;
+        match self.tag.as_slice() {
+            b"<!--" => self.state = State::Comment,
+            b"<![CDATA[" => self.state = State::CData,
+            b"<?" => self.state = State::Instruction,
+            [b'<', b'!', rest @ ..] => {
+                if !b"--".starts_with(rest) && !b"[CDATA[".starts_with(rest) {
+                    return Err(Refused::Malformed);
+                }
+            }
+            _ => match quote {
+                Some(open) if open == byte => self.state = State::Tag { quote: None },
+                Some(_) => {}
+                None if byte == b'"' || byte == b'\'' => self.state = State::Tag { quote: Some(byte) },
+                None if byte == b'>' => return self.close(may_fetch),
+                None => {}
+            },
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, may_fetch: &impl Fn(&str) -> bool) -> Result<(), Refused> {
+        self.state = State::Text;
+        let tag = std::str::from_utf8(&self.tag).map_err(|_| Refused::Malformed)?;
+        match Reader::from_str(tag).read_event() {
+            Ok(Event::Start(tag) | Event::Empty(tag)) => check(&tag, may_fetch),
+            // Alone it closes nothing.
+            _ if tag.starts_with("</") => Ok(()),
+            _ => Err(Refused::Malformed),
+        }
+    }
+
+    /// Passes over what ends with `end`; of it, only a declaration is read.
+    fn until(&mut self, byte: u8, end: &[u8]) -> Result<(), Refused> {
+        if self.state == State::Instruction {
+            self.keep(byte)?;
+        } else {
+            self.tag.push(byte);
+            if self.tag.len() > 64 {
+                self.tag.drain(..32);
+            }
+        }
+        // `<!-->` is no comment yet: what opened it does not count as its end.
+        if self.tag.ends_with(end)
+            && !(self.state == State::Comment && self.tag.len() < 7 && self.tag.starts_with(b"<!--"))
+        {
+            if self.state == State::Instruction {
+                self.declaration()?;
+            }
+            self.state = State::Text;
+        }
+        Ok(())
+    }
+
+    fn declaration(&self) -> Result<(), Refused> {
+        let Ok(Event::Decl(declaration)) =
+            Reader::from_str(std::str::from_utf8(&self.tag).map_err(|_| Refused::Malformed)?).read_event()
+        else {
+            return Ok(());
+        };
+        match declaration.encoding() {
+            None => Ok(()),
+            Some(Ok(named)) if ENCODINGS.iter().any(|known| known.eq_ignore_ascii_case(named.as_ref())) => Ok(()),
+            Some(_) => Err(Refused::Malformed),
+        }
+    }
+
+    fn keep(&mut self, byte: u8) -> Result<(), Refused> {
+        if self.tag.len() == TAG_BYTES_MAX {
+            return Err(Refused::Malformed);
+        }
+        self.tag.push(byte);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bbb::fetched::is_public;
+
+    fn watched(body: &[u8], step: usize) -> Result<(), Refused> {
+        let mut watch = Watch::default();
+        body.chunks(step).try_for_each(|chunk| watch.pass(chunk, &is_public))
+    }
+
+    #[test]
+    fn only_presentations_pass_of_a_create_body() {
+        let body = "<modules><module name=\"presentation\"><document url=\"https://a.example/b.pdf\"/></module>\
+            <module name=\"clientSettingsOverride\"><![CDATA[{\"public\":{}}]]></module><module name=\"x\"/></modules>";
+        assert_eq!(
+            clean(body.as_bytes(), is_public).expect("modules"),
+            "<modules><module name=\"presentation\"><document url=\"https://a.example/b.pdf\"/></module></modules>"
+        );
+        for body in ["<other/>", "<modules>", "<!DOCTYPE modules><modules/>", "<modules/><modules/>", "", "x"] {
+            assert_eq!(clean(body.as_bytes(), is_public), Err(Refused::Malformed), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_document_inside_the_servers_network_is_refused_in_either_body() {
+        let document = |document: &str| format!("<modules><module name=\"presentation\">{document}</module></modules>");
+        for (inner, expected) in [
+            ("<document url=\"https://a.example/b.pdf\" filename=\"b.pdf\"/>", Ok(())),
+            ("<document url='https://a.example/b.pdf?x=1&amp;y=2' filename=\"a > b\"></document>", Ok(())),
+            ("<document name=\"b.pdf\">QUJD</document>", Ok(())),
+            ("<!-- <document url=\"https://localhost/\"/> --><document name=\"x\"/>", Ok(())),
+            ("<![CDATA[<document url=\"https://localhost/\"/>]]>", Ok(())),
+            ("<document url=\"https://localhost/b.pdf\"/>", Err(Refused::Address)),
+            ("<document\n  filename='x'\n  url = 'http://10.0.0.1/b.pdf' />", Err(Refused::Address)),
+            ("<document url=\"http://&#49;0.0.0.1/b.pdf\"/>", Err(Refused::Address)),
+            ("<!----><document url=\"file:///etc/passwd\"/>", Err(Refused::Address)),
+            ("<![CDATA[]]><document url=\"ftp://a.example/b\"/>", Err(Refused::Address)),
+            ("<!ENTITY x SYSTEM \"file:///etc/passwd\">", Err(Refused::Malformed)),
+        ] {
+            let body = document(inner);
+            for step in [1, 7, 4096] {
+                assert_eq!(watched(body.as_bytes(), step), expected, "{inner}, {step} bytes at a time");
+            }
+            if !inner.contains("ENTITY") {
+                assert_eq!(clean(body.as_bytes(), is_public).map(|_| ()), expected, "{inner}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_that_could_hide_its_tags_is_refused() {
+        let utf16: Vec<u8> = "<modules/>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (body, expected) in [
+            (&b"\xef\xbb\xbf<?xml version=\"1.0\" encoding=\"UTF-8\"?><modules/>"[..], Ok(())),
+            (b"<?xml version=\"1.0\"?>\n<?note x?><modules/>", Ok(())),
+            (b"<?xml version=\"1.0\" encoding=\"UTF-7\"?><modules/>", Err(Refused::Malformed)),
+            (b"<?xml version=\"1.0\" encoding=\"IBM037\"?><modules/>", Err(Refused::Malformed)),
+            (b"\x4c\x94\x96\x84", Err(Refused::Malformed)),
+            (&utf16, Err(Refused::Malformed)),
+            (b"<!DOCTYPE modules [<!ENTITY a SYSTEM \"file:///\">]><modules/>", Err(Refused::Malformed)),
+        ] {
+            assert_eq!(watched(body, 3), expected, "{body:?}");
+        }
+        let long = format!("<document url=\"{}\"/>", "x".repeat(TAG_BYTES_MAX));
+        assert_eq!(watched(long.as_bytes(), 100), Err(Refused::Malformed));
+    }
+}

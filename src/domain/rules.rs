@@ -1,0 +1,398 @@
+//! The rules of the parameters of `create` and `join`: one table, one rule each.
+//!
+//! What is not in a table does not go on to a server: each release of BBB adds parameters with reach (bbb.md 4). A service
+//! level and a tenant's own file may set other rules ([`Changes`]), but for the rows that are held: through those a limit
+//! could be gone round, or another tenant be reached. What a rule does to a call is in `bbb::params`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, LazyLock},
+};
+
+/// What becomes of one parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// It goes on as it is.
+    Pass,
+    /// It does not go on.
+    Drop,
+    /// It goes on, and this does where it is missing or empty.
+    Default(Box<str>),
+    /// This goes on, whatever was asked.
+    Force(Box<str>),
+    /// A number from 1 to `most`; `most` for what is no such number, `unasked` where it is missing.
+    AtMost {
+        /// The ceiling.
+        most: u32,
+        /// What is sent where nothing was asked: servers differ in their defaults.
+        unasked: u32,
+    },
+    /// A list (`a,b`) to which these are added.
+    Append(Vec<Box<str>>),
+    /// It goes on if its value is of this kind; else the call is refused.
+    Check(Check),
+    /// Set from the limits of the level, asked for or not.
+    Limit,
+    /// `true` only where the level allows recording.
+    RecordingFlag,
+}
+
+/// A kind of values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// What BBB takes for a boolean.
+    Boolean,
+    /// A whole number.
+    Integer,
+    /// The address of something on a public host, which a server may fetch.
+    PublicUrl,
+    /// One of these, in any case.
+    OneOf(Vec<Box<str>>),
+}
+
+/// A row of the tables: a parameter, or all that begin with a name that ends in `*`.
+struct Row {
+    name: &'static str,
+    rule: Shipped,
+    held: bool,
+}
+
+/// The rules of the tables.
+#[derive(Clone, Copy)]
+enum Shipped {
+    Pass,
+    Drop,
+    Limit,
+    RecordingFlag,
+    AtMost { most: u32, unasked: u32 },
+    Append(&'static [&'static str]),
+    PublicUrl,
+}
+
+use Shipped::{Append, AtMost, Drop, Limit as FromLimits, Pass, PublicUrl, RecordingFlag};
+
+/// A rule that levels and tenants may change.
+const fn free(name: &'static str, rule: Shipped) -> Row {
+    Row { name, rule, held: false }
+}
+
+/// A rule that they may not.
+const fn held(name: &'static str, rule: Shipped) -> Row {
+    Row { name, rule, held: true }
+}
+
+/// Rules of `create` (bbb.md 4). A name that ends in `*` stands for all that begin with it.
+const CREATE: &[Row] = &[
+    free("name", Pass),
+    held("meetingID", Pass),
+    free("attendeePW", Pass),
+    free("moderatorPW", Pass),
+    free("welcome", Pass),
+    free("moderatorOnlyMessage", Pass),
+    free("dialNumber", Drop),  // people who dial in are counted by nobody
+    free("voiceBridge", Drop), // must be unique on the server, and a dial-in PIN must not be guessable
+    free("webVoice", Drop),
+    held("maxParticipants", FromLimits),
+    held("duration", FromLimits),
+    free("record", RecordingFlag),
+    free("autoStartRecording", RecordingFlag),
+    free("allowStartStopRecording", RecordingFlag),
+    free("recordFullDurationMedia", RecordingFlag),
+    free("meetingKeepEvents", RecordingFlag), // keeps the events of meetings that are not recorded
+    free("breakoutRoomsRecord", RecordingFlag),
+    free("notifyRecordingIsOn", Pass),
+    held("isBreakout", Drop), // would choose its own internal id
+    held("parentMeetingID", Drop),
+    held("sequence", Drop),
+    held("freeJoin", Drop),
+    held("breakoutRoomsEnabled", Drop),
+    free("breakoutRoomsPrivateChatEnabled", Pass),
+    // Breakout rooms have no limit of their own and their links name the server.
+    free("disabledFeatures", Append(&["breakoutRooms"])),
+    held("disabledFeaturesExclude", Drop), // would enable again what is disabled
+    free("guestPolicy", Pass),
+    free("allowPromoteGuestToModerator", Pass),
+    // Called by the server, with its own ids and signed with its own secret: until the gateway stands in between.
+    held("meta_endCallbackUrl", Drop),
+    held("meta_bbb-recording-ready-url", Drop),
+    held("meta_bn-recording-ready-url", Drop),
+    held("meta_canvas-recording-ready-url", Drop),
+    held("meta_analytics-callback-url", Drop),
+    free("meta_*", Pass),
+    free("logoutURL", Pass),
+    free("loginURL", Pass),
+    free("bannerText", Pass),
+    free("bannerColor", Pass),
+    free("logo", Pass),
+    free("darklogo", Pass),
+    free("copyright", Pass),
+    free("muteOnStart", Pass),
+    free("webcamsOnlyForModerator", Pass),
+    free("allowModsToUnmuteUsers", Pass),
+    free("allowModsToEjectCameras", Pass),
+    free("lockSettings*", Pass),
+    free("userCameraCap", Pass),
+    free("meetingCameraCap", Pass),
+    free("maxPinnedCameras", Pass),
+    free("meetingLayout", Pass),
+    free("endWhenNoModerator", Pass),
+    free("endWhenNoModeratorDelayInMinutes", Pass),
+    // An empty room holds a place: as long as BBB's own defaults allow, and some patience.
+    free("meetingExpireIfNoUserJoinedInMinutes", AtMost { most: 60, unasked: 5 }),
+    free("meetingExpireWhenLastUserLeftInMinutes", AtMost { most: 30, unasked: 1 }),
+    free("learningDashboardCleanupDelayInMinutes", AtMost { most: 60, unasked: 2 }),
+    free("learningDashboardEnabled", Pass),
+    free("virtualBackgroundsDisabled", Pass),
+    free("logoutTimer", Pass),
+    free("groups", Pass),
+    free("preUploadedPresentation", PublicUrl), // fetched by the server
+    free("preUploadedPresentationName", Pass),
+    free("preUploadedPresentationOverrideDefault", Pass),
+    held("presentationUploadExternalUrl", Drop), // skips every check of the server (bbb.md 1, row 2)
+    held("presentationUploadExternalDescription", Drop),
+    held("allowRequestsWithoutSession", Drop),
+    free("pluginManifests", Drop), // code of others in the tenant's origin
+    free("pluginManifestsFetchUrl", Drop),
+    held("clientSettingsOverrideJsonUrl", Drop), // can point the client to another host
+    free("cameraBridge", Drop),
+    free("screenShareBridge", Drop),
+    free("audioBridge", Drop),
+];
+
+/// Rules of `join` (bbb.md 5).
+const JOIN: &[Row] = &[
+    free("fullName", Pass),
+    held("meetingID", Pass),
+    free("role", Pass),
+    free("password", Pass),
+    free("createTime", Pass),
+    free("userID", Pass),
+    free("firstName", Pass),
+    free("lastName", Pass),
+    free("avatarURL", Pass),
+    free("webcamBackgroundURL", Pass),
+    free("redirect", Pass),
+    free("errorRedirectUrl", Pass),
+    free("logoutURL", Pass),
+    free("guest", Pass),
+    free("auth", Pass),
+    free("bot", Drop), // would not be counted
+    free("excludeFromDashboard", Pass),
+    free("enforceLayout", Pass),
+    free("defaultLayout", Pass),
+    free("userdata-*", Pass),
+    held("existingUserID", Drop), // takes over a session, of any meeting, without a check
+    held("replaceSessionToken", Drop),
+    held("sessionName", Drop),
+];
+
+impl Shipped {
+    fn rule(self) -> Rule {
+        match self {
+            Self::Pass => Rule::Pass,
+            Self::Drop => Rule::Drop,
+            Self::Limit => Rule::Limit,
+            Self::RecordingFlag => Rule::RecordingFlag,
+            Self::AtMost { most, unasked } => Rule::AtMost { most, unasked },
+            Self::Append(items) => Rule::Append(items.iter().map(|item| (*item).into()).collect()),
+            Self::PublicUrl => Rule::Check(Check::PublicUrl),
+        }
+    }
+}
+
+/// Which of the two calls a rule is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// `create`.
+    Create,
+    /// `join`.
+    Join,
+}
+
+/// Rules that a level or a tenant sets, by parameter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Of `create`.
+    pub create: BTreeMap<Box<str>, Rule>,
+    /// Of `join`.
+    pub join: BTreeMap<Box<str>, Rule>,
+}
+
+impl Changes {
+    /// Whether they change nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.create.is_empty() && self.join.is_empty()
+    }
+}
+
+/// Why a level or a tenant may not set a rule; `None` where it may.
+#[must_use]
+pub fn held_by(of: Of, name: &str, rule: &Rule) -> Option<&'static str> {
+    if name.contains('*') {
+        return Some("a rule is for one parameter, by its whole name");
+    }
+    let table = match of {
+        Of::Create => CREATE,
+        Of::Join => JOIN,
+    };
+    let row = table.iter().find(|row| key_of(row.name) == key_of(name))?;
+    match row.rule {
+        FromLimits => Some("is set in [limits]"),
+        Append(_) if !matches!(rule, Rule::Append(_)) => Some("can only be appended to"),
+        _ if row.held => Some("is held by the gateway: it could reach round a limit"),
+        _ => None,
+    }
+}
+
+/// The rules of one tenant.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Of `create`.
+    pub create: Table,
+    /// Of `join`.
+    pub join: Table,
+}
+
+static SHIPPED: LazyLock<Arc<Rules>> =
+    LazyLock::new(|| Arc::new(Rules { create: Table::shipped(CREATE), join: Table::shipped(JOIN) }));
+
+impl Rules {
+    /// The rules that ship.
+    #[must_use]
+    pub fn shipped() -> Arc<Self> {
+        Arc::clone(&SHIPPED)
+    }
+
+    /// These rules with changes. What is held stays as it is.
+    #[must_use]
+    pub fn with(self: &Arc<Self>, changes: &Changes) -> Arc<Self> {
+        if changes.is_empty() {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            create: self.create.with(Of::Create, &changes.create),
+            join: self.join.with(Of::Join, &changes.join),
+        })
+    }
+}
+
+/// The rules of one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    named: HashMap<Box<str>, Rule>,
+    /// Beginnings of names.
+    starts: Vec<(Box<str>, Rule)>,
+    /// Names whose rules say something where nothing was asked, in order.
+    unasked: Vec<Box<str>>,
+}
+
+impl Table {
+    fn shipped(rows: &[Row]) -> Self {
+        let mut table = Self { named: HashMap::new(), starts: Vec::new(), unasked: Vec::new() };
+        for row in rows {
+            match row.name.strip_suffix('*') {
+                Some(start) => table.starts.push((start.into(), row.rule.rule())),
+                None => drop(table.named.insert(key_of(row.name), row.rule.rule())),
+            }
+        }
+        table.note_unasked();
+        table
+    }
+
+    fn with(&self, of: Of, changes: &BTreeMap<Box<str>, Rule>) -> Self {
+        let mut table = self.clone();
+        for (name, rule) in changes.iter().filter(|(name, rule)| held_by(of, name, rule).is_none()) {
+            let key = key_of(name);
+            let rule = match (rule, table.named.get(&key)) {
+                // What has to be in a list stays there, and a default stays below the ceiling.
+                (Rule::Append(more), Some(Rule::Append(have))) => {
+                    let new = more.iter().filter(|item| !have.contains(item));
+                    Rule::Append(have.iter().chain(new).cloned().collect())
+                }
+                (Rule::AtMost { most, .. }, Some(Rule::AtMost { unasked, .. })) => {
+                    Rule::AtMost { most: *most, unasked: (*unasked).min(*most) }
+                }
+                (rule, _) => rule.clone(),
+            };
+            table.named.insert(key, rule);
+        }
+        table.note_unasked();
+        table
+    }
+
+    fn note_unasked(&mut self) {
+        let says =
+            |rule: &Rule| matches!(rule, Rule::Default(_) | Rule::Force(_) | Rule::AtMost { .. } | Rule::Append(_));
+        self.unasked = self.named.iter().filter(|(_, rule)| says(rule)).map(|(name, _)| name.clone()).collect();
+        self.unasked.sort_unstable();
+    }
+
+    /// The rule of a parameter; `None` for one that nothing is known of, which does not go on.
+    #[must_use]
+    pub fn rule(&self, name: &str) -> Option<&Rule> {
+        let named = match name.strip_prefix("meta_") {
+            Some(_) => self.named.get(&key_of(name)),
+            None => self.named.get(name),
+        };
+        named.or_else(|| {
+            let starts = self.starts.iter();
+            starts
+                .filter(|(start, _)| name.len() > start.len() && name.starts_with(&**start))
+                .map(|(_, rule)| rule)
+                .next()
+        })
+    }
+
+    /// The rules that say something where nothing was asked, in the order of their names.
+    pub fn unasked(&self) -> impl Iterator<Item = (&str, &Rule)> {
+        self.unasked.iter().map(|name| (&**name, &self.named[name]))
+    }
+}
+
+/// The parameters of `create` that have to do with recording.
+pub fn recording_flags() -> impl Iterator<Item = &'static str> {
+    CREATE.iter().filter(|row| matches!(row.rule, RecordingFlag)).map(|row| row.name)
+}
+
+/// The name under which a rule is found: BBB reads the names of metadata without their case.
+fn key_of(name: &str) -> Box<str> {
+    if name.starts_with("meta_") { name.to_ascii_lowercase().into() } else { name.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_stays_as_it_is() {
+        for name in [
+            "maxParticipants",
+            "duration",
+            "isBreakout",
+            "presentationUploadExternalUrl",
+            "meta_ENDCALLBACKURL",
+            "disabledFeatures",
+            "meta_*",
+        ] {
+            assert!(held_by(Of::Create, name, &Rule::Pass).is_some(), "{name}");
+            let create = [(name.into(), Rule::Pass)].into();
+            let rules = Rules::shipped().with(&Changes { create, join: BTreeMap::new() });
+            assert_eq!(rules.create.rule(name), Rules::shipped().create.rule(name), "{name}");
+        }
+        assert!(held_by(Of::Join, "existingUserID", &Rule::Pass).is_some());
+        assert!(held_by(Of::Create, "welcome", &Rule::Pass).is_none());
+        assert!(held_by(Of::Join, "somethingNew", &Rule::Pass).is_none());
+    }
+
+    #[test]
+    fn no_parameter_is_in_a_table_twice() {
+        for table in [CREATE, JOIN] {
+            let mut names: Vec<_> = table.iter().map(|row| key_of(row.name)).collect();
+            names.sort_unstable();
+            let before = names.len();
+            names.dedup();
+            assert_eq!(names.len(), before);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A call's way in: its checksum verified on the raw bytes, its body read, query and form put together.
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use http::{Method, header::CONTENT_TYPE};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::{Unfit, spec::Spec};
+use crate::{
+    bbb::{
+        answer::Failure,
+        checksum::{self, ChecksumError, Signer},
+        documents,
+        params::may_fetch,
+        query::{Params, sanitise},
+    },
+    domain::denial::Denial,
+    metrics::Call,
+    proxy::asked::{Asked, linger},
+};
+
+/// The body of a call: what BBB's nginx takes is 1 MB, its documentation speaks of 2.
+pub(super) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Who takes longer than that for a body of this size holds a place for nothing.
+const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// A call whose checksum fits.
+pub(super) struct Read<'a> {
+    pub(super) signer: Signer<'a>,
+    /// Query and form together, without the checksum.
+    pub(super) params: Params,
+    /// The XML body of a `create`, cleaned.
+    pub(super) modules: Option<String>,
+}
+
+/// A body as far as a call has one.
+enum Sent {
+    Nothing,
+    Form(Bytes),
+    Multipart(Bytes, String),
+    Modules(Bytes),
+    /// Of a type that the call does not take.
+    Other,
+}
+
+/// Verifies a call and reads all of it. A body is read for a caller who has shown the secret, or whose checksum can only
+/// be there: some clients put all parameters into the form (bbb.md 2.3).
+pub(super) async fn verify<'a>(asked: &'a Asked, spec: &Spec, body: Incoming) -> Result<Read<'a>, Unfit> {
+    let (name, credentials) = (spec.name(), &asked.tenant.credentials);
+    let in_query = checksum::verify(name, asked.query(), credentials, asked.now);
+    if let Err(ChecksumError::Malformed | ChecksumError::Mismatch) = in_query {
+        linger(body);
+        if spec.of_recordings {
+            present(spec.call, &Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?)?;
+        }
+        return Err(mismatch(spec).into());
+    }
+    let sent = sent(asked, spec, body).await?;
+    let mut params = Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?;
+    params.remove("checksum");
+    let merged = match &sent {
+        Sent::Form(form) => params.extend(form).map_err(|_| Failure::QUERY),
+        Sent::Multipart(form, boundary) => extend_multipart(&mut params, form.clone(), boundary).await,
+        Sent::Nothing | Sent::Modules(_) | Sent::Other => Ok(()),
+    };
+    let signer = match (in_query, params.remove("checksum")) {
+        (Ok(signer), _) => signer,
+        (Err(_), None) => return Err(missing(spec).into()),
+        (Err(_), Some(sum)) => {
+            if spec.of_recordings {
+                present(spec.call, &params)?;
+            }
+            checksum::verify_digest(name, asked.query(), &sum, credentials, asked.now).map_err(|_| mismatch(spec))?
+        }
+    };
+    // In BBB's order: the type of the body comes before what is in it.
+    if matches!(sent, Sent::Other) {
+        return Err(Failure::CONTENT_TYPE.into());
+    }
+    merged?;
+    if spec.of_recordings {
+        present(spec.call, &params)?;
+    }
+    let modules = match sent {
+        Sent::Modules(body) => Some(documents::clean(&body, |url| may_fetch(&asked.tenant.rules, url))?),
+        _ => None,
+    };
+    Ok(Read { signer, params, modules })
+}
+
+fn missing(spec: &Spec) -> Failure {
+    if spec.of_recordings { Failure::RECORDINGS_CHECKSUM } else { Failure::CHECKSUM_MISSING }
+}
+
+fn mismatch(spec: &Spec) -> Failure {
+    if spec.of_recordings { Failure::RECORDINGS_CHECKSUM } else { Failure::CHECKSUM }
+}
+
+/// What the recordings calls look for before they look at the checksum's value (bbb.md 2.6).
+fn present(call: Call, params: &Params) -> Result<(), Failure> {
+    let has = |name| params.get(name).is_some_and(|value| !value.is_empty());
+    match call {
+        Call::PublishRecordings | Call::DeleteRecordings | Call::UpdateRecordings | Call::GetRecordingTextTracks
+            if !has("recordID") =>
+        {
+            Err(Failure::RECORD_ID_MISSING)
+        }
+        Call::PublishRecordings if !has("publish") => Err(Failure::PUBLISH_MISSING),
+        _ => Ok(()),
+    }
+}
+
+/// The type of a body, in lower case, and the whole header.
+pub(super) fn mime_of(asked: &Asked) -> (String, &str) {
+    let header = asked.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    (header.split(';').next().unwrap_or("").trim().to_ascii_lowercase(), header)
+}
+
+async fn sent(asked: &Asked, spec: &Spec, body: Incoming) -> Result<Sent, Unfit> {
+    if asked.head.method != Method::POST || http_body::Body::is_end_stream(&body) {
+        return Ok(Sent::Nothing);
+    }
+    let body = match timeout(BODY_TIMEOUT, collect(body)).await {
+        Ok(body) => body?,
+        Err(_) => return Err(Failure::BODY.into()),
+    };
+    let (mime, header) = mime_of(asked);
+    Ok(match &*mime {
+        _ if body.is_empty() => Sent::Nothing,
+        "application/x-www-form-urlencoded" => Sent::Form(body),
+        "multipart/form-data" => match multer::parse_boundary(header) {
+            Ok(boundary) => Sent::Multipart(body, boundary),
+            Err(_) => Sent::Other,
+        },
+        "application/xml" | "text/xml" if spec.takes_xml => Sent::Modules(body),
+        _ => Sent::Other,
+    })
+}
+
+/// Reads a body whole; what is too large is not kept.
+async fn collect(mut body: Incoming) -> Result<Bytes, Unfit> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Failure::BODY)?;
+        let Some(data) = frame.data_ref() else { continue };
+        if whole.len() + data.len() > BODY_BYTES_MAX {
+            linger(body);
+            return Err(Denial::TooLarge.into());
+        }
+        whole.extend_from_slice(data);
+    }
+    Ok(whole.freeze())
+}
+
+/// Adds the text fields of a `multipart/form-data`; files have no meaning in these calls.
+async fn extend_multipart(params: &mut Params, body: Bytes, boundary: &str) -> Result<(), Failure> {
+    let whole = stream::iter([Ok::<_, std::convert::Infallible>(body)]);
+    let mut parts = multer::Multipart::new(whole, boundary);
+    while let Some(part) = parts.next_field().await.map_err(|_| Failure::QUERY)? {
+        let (Some(name), None) = (part.name().map(sanitise), part.file_name()) else { continue };
+        let value = part.bytes().await.map_err(|_| Failure::QUERY)?;
+        let value = std::str::from_utf8(&value).map_err(|_| Failure::QUERY)?;
+        params.push(name, sanitise(value)).map_err(|_| Failure::QUERY)?;
+    }
+    Ok(())
+}
