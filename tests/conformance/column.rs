@@ -70,9 +70,13 @@ impl Column {
             Err(fault) => return (Seen::nothing(), Err(fault)),
         };
         let reply = self.send(&request(row, &values, self.secret(), &present)).await;
-        let seen = Seen::new(&reply);
+        let mut seen = Seen::new(&reply);
         let told = check(&reply, &seen, expect, &values).map_err(|fault| format!("{fault}\n    {}", brief(&reply)));
         drop(present.sockets);
+        // Ids differ between the columns.
+        for (name, value) in values.iter().filter(|(_, value)| value.len() >= 12) {
+            seen.message = seen.message.replace(value, &format!("{{{name}}}"));
+        }
         (seen, told)
     }
 
@@ -126,7 +130,7 @@ impl Column {
             };
             self.call_at(OTHER_TENANT, &format!("create?name=Theirs&meetingID=theirs-{number}"), &theirs).await?;
         }
-        self.seed(number, row, uses(&["theirRecording"]), &mut values);
+        self.seed(number, row, uses(&["theirRecording", "theirRecordingStart"]), &mut values).await?;
         for call in &row.before {
             self.call(&fill(call, &values), &self.secret()).await?;
         }
@@ -147,39 +151,61 @@ impl Column {
         Ok((values, present))
     }
 
-    /// Puts the recordings on the server that a row is about.
-    fn seed(&self, number: usize, row: &Row, has_theirs: bool, values: &mut Values) {
-        let id_of = |tenant: &str, id: &str| match self {
-            Self::Direct(_) => id.to_owned(),
-            Self::Gateway(_) => format!("t.{tenant}.{id}"),
+    /// Puts the recordings on the server that a row is about: each of a meeting that was made and ended before.
+    async fn seed(&self, number: usize, row: &Row, has_theirs: bool, values: &mut Values) -> Result<(), String> {
+        let captions = TextTrack {
+            kind: "captions".into(),
+            lang: "en".into(),
+            label: "English".into(),
+            source: "upload".into(),
+            content: b"WEBVTT".into(),
         };
         let recorded = format!("recorded-{number}");
-        for ((name, state), minute) in ["recording", "recording2"].into_iter().zip(&row.recordings).zip(0..) {
-            let captions = TextTrack {
-                kind: "captions".into(),
-                lang: "en".into(),
-                label: "English".into(),
-                source: "upload".into(),
-                content: b"WEBVTT".into(),
-            };
-            let id = self.sim().add_recording(RecordingSeed {
-                ext_id: id_of(TENANT, &recorded),
-                name: "A room".into(),
-                state: state_of(state),
-                start_time_ms: Some(1_700_000_000_000 + minute * 60_000),
-                metadata: BTreeMap::from([("course".to_owned(), "Bio & more".to_owned())]),
-                text_tracks: if row.captions && minute == 0 { vec![captions] } else { Vec::new() },
-                ..RecordingSeed::default()
-            });
+        for ((name, start), state) in [("recording", "startTime"), ("recording2", "")].into_iter().zip(&row.recordings)
+        {
+            let text_tracks = if row.captions { vec![captions.clone()] } else { Vec::new() };
+            let seed = RecordingSeed { state: state_of(state), text_tracks, ..RecordingSeed::default() };
+            let (id, start_time) = self.recording(TENANT, &recorded, seed).await?;
+            if name == "recording" {
+                values.insert("recordingStart", id.chars().take(20).collect());
+            }
             values.insert(name, id);
+            values.insert(start, start_time);
         }
         if has_theirs {
-            let ext_id = id_of(OTHER_TENANT, &format!("their-recorded-{number}"));
-            let seed = RecordingSeed { ext_id, start_time_ms: Some(1_700_000_000_000), ..RecordingSeed::default() };
-            values.insert("theirRecording", self.sim().add_recording(seed));
+            let theirs = format!("their-recorded-{number}");
+            let (id, _) = self.recording(OTHER_TENANT, &theirs, RecordingSeed::default()).await?;
+            values.insert("theirRecordingStart", id.chars().take(20).collect());
+            values.insert("theirRecording", id);
         }
         values.insert("recorded", recorded);
-        values.insert("unrecorded", format!("{:040x}-1700000000000", number));
+        values.insert("unrecorded", format!("{number:040x}-1700000000000"));
+        Ok(())
+    }
+
+    /// Makes a meeting, ends it, and has it recorded. The recording's id, which is the meeting's, and when it began.
+    async fn recording(&self, tenant: &str, meeting: &str, seed: RecordingSeed) -> Result<(String, String), String> {
+        let (secret, ext_id) = match self {
+            Self::Direct(_) => (self.secret(), meeting.to_owned()),
+            Self::Gateway(_) => (secret(tenant), format!("t.{tenant}.{meeting}")),
+        };
+        let known = |id: &str| self.sim().recordings().iter().any(|recording| recording.record_id == id);
+        // Two runs in one millisecond would be one recording.
+        loop {
+            let query = format!("name=A+room&meetingID={meeting}&record=true");
+            let created = self.call_at(tenant, &format!("create?{query}"), &secret).await?;
+            self.call_at(tenant, &format!("end?meetingID={meeting}"), &secret).await?;
+            let start_time = created.xml("createTime").to_owned();
+            if known(created.xml("internalMeetingID")) {
+                continue;
+            }
+            let metadata = BTreeMap::from([("course".to_owned(), "Bio & more".to_owned())]);
+            let start_time_ms = Some(start_time.parse().unwrap());
+            let seed = RecordingSeed { ext_id, start_time_ms, metadata, ..seed };
+            let id = self.sim().add_recording(seed);
+            assert_eq!(id, created.xml("internalMeetingID"), "a recording bears the id of its meeting");
+            return Ok((id, start_time));
+        }
     }
 
     async fn join(&self, number: usize, who: &str, present: &mut Present) -> Result<Joined, String> {
