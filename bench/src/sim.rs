@@ -37,6 +37,7 @@ mod version;
 mod world;
 
 pub use broken::Breakage;
+pub use checksum::accepts_checksum;
 pub use faults::{CannedAnswer, Faults};
 pub use log::Received;
 pub use recording::{RecordingFormat, RecordingSeed, RecordingState, RecordingView, TextTrack};
@@ -70,6 +71,8 @@ pub struct Config {
     pub fetches_all_recordings: bool,
     /// `getJoinUrlUserdataBlocklist`: the `userdata-` parameters that viewers may not put into a join URL.
     pub join_url_userdata_blocklist: Vec<String>,
+    /// How many people a new meeting has at once: they count as joined and online, stay for ever and have no sockets.
+    pub attendees: u32,
     /// Whether the second check of `maxParticipants` is made, when a user's GraphQL socket comes.
     pub checks_limit_on_socket: bool,
     /// Whether that second check lets in one less than the limit, as issue 19426 tells of an alpha of 3.0.
@@ -91,6 +94,7 @@ impl Default for Config {
             reveals_version: false,
             fetches_all_recordings: true,
             join_url_userdata_blocklist: Vec::new(),
+            attendees: 0,
             checks_limit_on_socket: true,
             socket_limit_is_one_less: false,
             // A long test run fits, and a load run cannot fill the memory.
@@ -146,7 +150,7 @@ impl MeetingView {
             recording: meeting.record,
             users_joined: meeting.users.values().filter(|user| user.is_joined()).count(),
             users_online: meeting.users.values().filter(|user| user.is_online()).count(),
-            joins: meeting.users.values().map(|user| decoded(&user.params)).collect(),
+            joins: meeting.users.values().map(|user| decoded(&user.params)).filter(|join| !join.is_empty()).collect(),
             create_time_ms: meeting.create_time_ms,
             documents: meeting.modules.documents.clone(),
             settings_override_ignored: meeting.modules.settings_override.clone(),
@@ -189,7 +193,7 @@ impl Sim {
     pub async fn start(config: Config) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
         let addr = listener.local_addr()?;
-        let world = Arc::new(Mutex::new(World::default()));
+        let world = Arc::new(Mutex::new(World::new(config.attendees)));
         let pace = Pace::new(config.speed);
         let shared = Arc::new(Shared {
             pace,

@@ -64,6 +64,9 @@ struct Quick {
     /// WebSockets to hold open; 0 for none
     #[arg(long, default_value_t = 500)]
     sockets: usize,
+    /// People in each meeting when getMeetings is called
+    #[arg(long, default_value_t = 20)]
+    attendees: u32,
     #[command(flatten)]
     load: Load,
 }
@@ -133,7 +136,7 @@ fn parse_rate(text: &str) -> Result<(Scenario, f64), String> {
 }
 
 impl Load {
-    fn scope(&self, sockets: usize) -> Scope {
+    fn scope(&self, sockets: usize, attendees: u32) -> Scope {
         let scenarios = if self.scenario.is_empty() { Scenario::ALL.to_vec() } else { self.scenario.clone() };
         Scope {
             scenarios,
@@ -142,7 +145,7 @@ impl Load {
             warm_up: Duration::from_secs_f64(self.warm_up),
             open: Duration::from_secs_f64(self.seconds),
             closed: Duration::from_secs_f64(self.closed_seconds),
-            sizes: Sizes { meetings: self.meetings, asset: self.asset.clone() },
+            sizes: Sizes { meetings: self.meetings, attendees, asset: self.asset.clone() },
             sockets,
         }
     }
@@ -157,6 +160,7 @@ impl Quick {
             gateway: program(&self.gateway, "anteroom")?,
             simulator: program(&self.simulator, "bbb-sim")?,
             servers: usize::from(self.servers),
+            attendees: 0,
             cores: pins.then(|| Cores { gateway: self.gateway_cores.clone(), others: self.other_cores.clone() }),
         })
     }
@@ -205,10 +209,12 @@ fn start(command: &Command) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let loading = async {
         match (command, &setup) {
-            (Command::Quick(quick), Some(setup)) => quick::compare(setup, &load.scope(quick.sockets)).await,
+            (Command::Quick(quick), Some(setup)) => {
+                quick::compare(setup, &load.scope(quick.sockets, quick.attendees)).await
+            }
             (Command::Run(run), _) => {
                 let watched = Watched { gateway: run.pid, origins: Vec::new() };
-                quick::measure(&run.target()?, &watched, &load.scope(0)).await
+                quick::measure(&run.target()?, &watched, &load.scope(0, 0)).await
             }
             (Command::Quick(_), None) => unreachable!("a quick run has been set up"),
         }

@@ -23,6 +23,9 @@ struct Options {
     /// Timers run this many times faster
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
+    /// People in each new meeting, who stay there without sockets
+    #[arg(long, default_value_t = 0)]
+    attendees: u32,
     /// The client page keeps scheme and port of its own address, for a demo on another port than 443
     #[arg(long)]
     client_uses_port: bool,
@@ -50,6 +53,7 @@ async fn run(options: Options) -> std::io::Result<()> {
         secret: options.secret,
         server_url: options.server_url.trim_end_matches('/').to_owned(),
         speed: options.speed,
+        attendees: options.attendees,
         client_uses_port: options.client_uses_port,
         log_entries_max: options.log_entries_max,
         ..Config::default()

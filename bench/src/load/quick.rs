@@ -55,6 +55,8 @@ impl Scope {
 pub async fn compare(setup: &Setup, scope: &Scope) -> io::Result<Report> {
     let mut rows = Vec::new();
     for scenario in &scope.scenarios {
+        let attendees = if *scenario == Scenario::GetMeetings { scope.sizes.attendees } else { 0 };
+        let setup = &Setup { attendees, ..setup.clone() };
         // A handshake directly is none: the simulated server has no TLS.
         if !scenario.is_handshake() {
             let stage = Stage::direct(setup)?;

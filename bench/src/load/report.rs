@@ -234,7 +234,12 @@ impl Report {
             }
             None => write!(to, "no core of its own for anybody; ")?,
         }
-        writeln!(to, "{connections} connections; {} meetings in getMeetings; static: {}", sizes.meetings, sizes.asset)
+        let people = if sizes.attendees == 0 { String::new() } else { format!(" of {} people", sizes.attendees) };
+        writeln!(
+            to,
+            "{connections} connections; {} meetings{people} in getMeetings; static: {}",
+            sizes.meetings, sizes.asset
+        )
     }
 
     fn open(&self, to: &mut String) -> std::fmt::Result {

@@ -125,13 +125,15 @@ impl FromStr for Scenario {
 pub struct Sizes {
     /// Meetings that run when `getMeetings` is called.
     pub meetings: u64,
+    /// People in each of them, as far as the server is one that was started for it.
+    pub attendees: u32,
     /// The file that `static` asks for, below `html5client/`.
     pub asset: String,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { meetings: 200, asset: "styles.css".into() }
+        Self { meetings: 200, attendees: 20, asset: "styles.css".into() }
     }
 }
 
@@ -199,6 +201,9 @@ impl Script {
         script.write(0, &mut first);
         let reply = wire.exchange(&first).await?;
         script.check(&reply).map_err(|fault| unexpected(scenario.name(), &reply, &format!("{fault:?}")))?;
+        if scenario == Scenario::GetMeetings && 0 < sizes.attendees && !find(reply.body, b"<attendee>") {
+            return Err(unexpected(scenario.name(), &reply, "nobody is in the meetings"));
+        }
         Ok(script)
     }
 

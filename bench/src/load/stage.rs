@@ -37,6 +37,8 @@ pub struct Setup {
     pub simulator: PathBuf,
     /// How many simulated servers.
     pub servers: usize,
+    /// People that each simulated meeting has at once.
+    pub attendees: u32,
     /// Which processors each has; `None` leaves it to the system.
     pub cores: Option<Cores>,
 }
@@ -145,7 +147,8 @@ impl Drop for Process {
 
 fn simulator(setup: &Setup) -> io::Result<(Process, SocketAddr)> {
     let mut command = pinned(setup.cores.as_ref().map(|cores| &*cores.others), &setup.simulator);
-    command.args(["--listen", "127.0.0.1:0", "--secret", SERVER_SECRET]).stdout(Stdio::piped());
+    command.args(["--listen", "127.0.0.1:0", "--secret", SERVER_SECRET]);
+    command.args(["--attendees", &setup.attendees.to_string()]).stdout(Stdio::piped());
     let mut process = Process::start(command, &setup.simulator)?;
     let mut line = String::new();
     if let Some(output) = process.0.stdout.take() {

@@ -1,7 +1,7 @@
 //! The check that bbb-web makes of a call's checksum, quirks included.
 
 use super::errors::{self, Violation};
-use super::params::clean;
+use super::params::{Params, clean};
 use crate::sign::{self, Algorithm};
 
 /// Checks a call. `given` is the first decoded `checksum` parameter of the URL or, failing that, of the body; only the
@@ -14,6 +14,12 @@ pub(crate) fn check(call: &str, query: &str, given: Option<&str>, secret: &str) 
     let algorithm = Algorithm::with_digits(given.len()).ok_or(errors::CHECKSUM_WRONG)?;
     let expected = sign::checksum(call, &signed_part(query, given), secret, algorithm);
     if expected.eq_ignore_ascii_case(given) { Ok(()) } else { Err(errors::CHECKSUM_WRONG) }
+}
+
+/// Whether the server takes the checksum in a query of a `GET`, as it came and without `?`, for the right one. For tests that
+/// compare another implementation of the rule with this one.
+pub fn accepts_checksum(call: &str, raw_query: &str, secret: &str) -> bool {
+    check(call, raw_query, Params::parse(raw_query).first("checksum"), secret).is_ok()
 }
 
 /// The query without the checksum: three literal replacements of all that looks like it, as BBB does it.

@@ -190,6 +190,25 @@ impl Meeting {
         }
     }
 
+    /// Lets this many people in who stay without a socket, the first of them as moderator: a full meeting for little.
+    pub(crate) fn fill(&mut self, attendees: u32, wall_ms: u64) {
+        for number in 1..=attendees {
+            let user = User {
+                int_id: ids::user_id(),
+                ext_id: format!("attendee-{number}"),
+                full_name: format!("Attendee {number}"),
+                role: if number == 1 { Role::Moderator } else { Role::Viewer },
+                bot: false,
+                guest_status: GuestStatus::Allow,
+                presence: Presence::Registered,
+                params: Params::default(),
+            };
+            let int_id = user.int_id.clone();
+            self.users.insert(int_id.clone(), user);
+            self.enter(&int_id, wall_ms);
+        }
+    }
+
     /// Fails its `changed` when the meeting has ended.
     pub(crate) fn watch(&self) -> watch::Receiver<()> {
         self.alive.subscribe()

@@ -122,10 +122,10 @@ pub(crate) fn is_integral(value: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Without control characters, and trimmed.
+/// Without control characters, and trimmed as Java does it: of those below a space, and of spaces.
 pub(crate) fn clean(text: &str) -> String {
     let visible: String = text.chars().filter(|char| !char.is_control()).collect();
-    visible.trim().to_owned()
+    visible.trim_matches(' ').to_owned()
 }
 
 fn decode(text: &str) -> String {

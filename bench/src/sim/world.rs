@@ -46,6 +46,8 @@ pub(crate) enum Created<'a> {
 
 #[derive(Default)]
 pub(crate) struct World {
+    /// With how many people without sockets a new meeting is filled.
+    attendees: u32,
     meetings: BTreeMap<String, Meeting>,
     sessions: HashMap<String, Session>,
     /// `JSESSIONID` to the session tokens it carries.
@@ -62,6 +64,10 @@ pub(crate) struct World {
 }
 
 impl World {
+    pub(crate) fn new(attendees: u32) -> Self {
+        Self { attendees, ..Self::default() }
+    }
+
     /// Forgets all but the recordings, as a restart does. Times of creation go on, so that internal ids stay unique.
     pub(crate) fn clear(&mut self) {
         self.meetings.clear();
@@ -137,6 +143,7 @@ impl World {
         self.last_create_ms = wall_ms.max(self.last_create_ms + 1);
         let mut meeting = Meeting::new(ext_id, params, modules, now, self.last_create_ms);
         meeting.voice_bridge = voice_bridge;
+        meeting.fill(self.attendees, wall_ms);
         Created::New(self.meetings.entry(meeting.int_id.clone()).or_insert(meeting))
     }
 

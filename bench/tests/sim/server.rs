@@ -82,3 +82,22 @@ async fn stopping_frees_the_port_and_closes_what_is_open() {
     assert!(again.meetings().is_empty());
     again.stop().await;
 }
+
+#[tokio::test]
+async fn meetings_can_be_filled_without_sockets() {
+    let sim = start(Config { attendees: 20, ..Config::default() }).await;
+    for id in ["room-1", "room-2"] {
+        create(&sim, id, &[("maxParticipants", "20")]).await;
+        let meeting = sim.meeting(id).unwrap();
+        assert_eq!((meeting.users_joined, meeting.users_online), (20, 20));
+    }
+    let list = call(&sim, "getMeetings", &[]).await;
+    assert_eq!(list.body.matches("<attendee>").count(), 40);
+    assert_eq!(
+        (list.tag("participantCount"), list.tag("moderatorCount"), list.tag("running")),
+        (Some("20"), Some("1"), Some("true"))
+    );
+    let late = [("fullName", "Late"), ("meetingID", "room-1"), ("role", "VIEWER"), ("redirect", "false")];
+    assert_eq!(call(&sim, "join", &late).await.tag("messageKey"), Some("maxParticipantsReached"));
+    sim.stop().await;
+}
