@@ -33,6 +33,7 @@ use crate::{
     proxy::{
         Gateway,
         accept::{Stop, serve_http, serve_https},
+        grant::Grants,
     },
     store::{self, Store, writer::Notes},
     tls::Tls,
@@ -120,6 +121,7 @@ impl App {
         let http = bind_all("listen.http", &settings.listen.http).await?;
         let store = open_store(&settings).await?;
         let key = SlugKey(store.shared_key("slug", random_key()?).await?);
+        let grants = Grants::new(store.shared_key("grant", random_key()?).await?);
         let Loaded { directory, certs, warnings, .. } = loader.load(&key).map_err(StartError::Config)?;
         for warning in warnings {
             tracing::warn!(%warning, "configuration");
@@ -129,8 +131,8 @@ impl App {
         let (notes, writer) = Notes::start(store.clone());
         let pool = Pool::new(Connector::new(trust_roots(settings.server_ca.as_deref())?));
         let metrics = Arc::new(Metrics::default());
-        let gateway =
-            Arc::new(Gateway::new(Arc::new(directory), live, store, notes, pool, metrics, settings.answers_max_age));
+        let (directory, max_age) = (Arc::new(directory), settings.answers_max_age);
+        let gateway = Arc::new(Gateway::new(directory, live, store, notes, pool, metrics, max_age, grants));
         let tls = Arc::new(Tls::new(certs, settings.listen.http2).map_err(io::Error::other)?);
 
         let (stop, stop_signal) = watch::channel(false);

@@ -4,14 +4,17 @@ pub mod accept;
 mod answer;
 mod api;
 mod asked;
+mod asset;
 mod carry;
 mod frame;
 mod frontend;
+pub mod grant;
 mod headers;
 mod lists;
 mod pages;
 pub mod route;
 mod serve;
+mod session_call;
 mod settings;
 mod socket;
 mod tunnel;
@@ -27,6 +30,7 @@ use crate::{
     store::{self, Store, writer::Notes},
     upstream::Pool,
 };
+use grant::Grants;
 use pages::Pages;
 
 /// Everything that requests share.
@@ -46,6 +50,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// How old an answer about meetings may be.
     answers_max_age: Duration,
+    /// For addresses that the gateway makes itself.
+    grants: Grants,
     creating: Keyed,
     pages: Pages,
 }
@@ -61,6 +67,7 @@ impl Gateway {
         pool: Pool,
         metrics: Arc<Metrics>,
         answers_max_age: Duration,
+        grants: Grants,
     ) -> Self {
         Self {
             directory: ArcSwap::new(directory),
@@ -70,6 +77,7 @@ impl Gateway {
             pool,
             metrics,
             answers_max_age,
+            grants,
             creating: Keyed::default(),
             pages: Pages::new(),
         }

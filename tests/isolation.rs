@@ -74,7 +74,7 @@ async fn a_session_is_good_on_its_own_host_only() {
         assert_eq!(client.get_with(&host("heron"), &path, &headers).await.status, 401, "{path}");
         assert_eq!(client.get_with(&host("wagtail"), &path, &headers).await.status, 200, "{path}");
     }
-    for path in ["html5client/", "bigbluebutton/api/stuns", "bbb-webrtc-sfu", "ws"] {
+    for path in ["html5client/", "bbb-webrtc-sfu", "ws"] {
         let path = format!("{}/{path}?sessionToken={}", ours.prefix, ours.token);
         let reply = client.get_with(&host("heron"), &path, &[("cookie", &ours.cookies)]).await;
         assert_eq!(reply.status, 401, "{path}");
@@ -87,7 +87,7 @@ async fn a_session_is_good_on_its_own_host_only() {
         (None, format!("sessionToken={own}&x=%26sessionToken%3D{other}")),
         (None, format!("session%54oken={other}")),
     ] {
-        let path = format!("{}/bigbluebutton/api/stuns?{query}", ours.prefix);
+        let path = format!("{}/html5client/?{query}", ours.prefix);
         let mut headers = vec![("cookie", &*ours.cookies)];
         headers.extend(header.map(|token| ("x-session-token", &**token)));
         assert_eq!(client.get_with(&host("heron"), &path, &headers).await.status, 401, "{header:?} {query}");
@@ -100,6 +100,69 @@ async fn a_session_is_good_on_its_own_host_only() {
     let refused = client.graphql(&host("heron"), &ours).await;
     assert!(refused.as_ref().is_err_and(|error| error.contains("unknownSession")), "{:?}", refused.err());
     client.graphql(&host("wagtail"), &ours).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_the_client_knows_its_own_tenants_sessions_only() {
+    let (stage, ours, _) = stage().await;
+    let client = stage.client();
+    for call in ["stuns", "getJoinUrl", "learningDashboard", "signOut", "enter", "guestWait"] {
+        for prefix in [&*ours.prefix, ""] {
+            let ask = async |host: &str, token: &str| {
+                let path = format!("{prefix}/bigbluebutton/api/{call}?sessionToken={token}");
+                let reply = client.get_with(host, &path, &[("cookie", &*ours.cookies)]).await;
+                (reply.status, reply.body.replace(token, "TOKEN").replace("heron", "wagtail"))
+            };
+            let (theirs, nobodys) = (ask(&host("heron"), &ours.token).await, ask(&host("wagtail"), "unknown").await);
+            assert_eq!(theirs, nobodys, "{prefix} {call}: as one that there is not");
+        }
+    }
+    let path = format!("{}/bigbluebutton/api/getJoinUrl?sessionToken={}", ours.prefix, ours.token);
+    let reply = client.get_with(&host("wagtail"), &path, &[("cookie", &*ours.cookies)]).await;
+    assert!(reply.body.contains("SUCCESS"), "{}", reply.body);
+    let url = reply.body.split("wagtail.localhost").nth(1).unwrap().split('"').next().unwrap();
+    let foreign = client.get(&host("heron"), url).await;
+    assert_eq!(foreign.xml("messageKey"), "checksumError", "a link is good on its own host only: {}", foreign.body);
+    let path = path.replace("getJoinUrl", "signOut");
+    let signed_out = client.get_with(&host("heron"), &path, &[("cookie", &*ours.cookies)]).await;
+    assert_eq!(signed_out.xml("returncode"), "SUCCESS");
+    stage.graphql("wagtail", &ours).await.expect("and yet nobody was signed out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_listed_for_their_own_tenant_only() {
+    let (stage, ..) = stage().await;
+    for (tenant, own, other) in [("wagtail", "Ada", "Mallory"), ("heron", "Mallory", "Ada")] {
+        let list = stage.api(tenant, "getSessions", &[]).await;
+        assert!(list.body.contains(own) && !list.body.contains(other), "{tenant}: {}", list.body);
+        assert_eq!(list.body.matches("<meeting>").count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_and_messages_reach_ones_own_meetings_only() {
+    let (stage, ..) = stage().await;
+    stage.create("wagtail", "private").await;
+    let int_id = stage.on_server("wagtail", "private").unwrap().int_id;
+    let body = "<modules><module name=\"presentation\"><document name=\"a.pdf\">QUJD</document></module></modules>";
+    for id in ["private", "t.wagtail.private", &int_id, &int_id[..2]] {
+        let path = sign::path("insertDocument", &[("meetingID", id)], &secret("heron"));
+        let reply = stage.client().post(&host("heron"), &path, "application/xml", body).await;
+        assert_eq!(reply.xml("message"), format!("Meeting with id [{id}] not found."), "{}", reply.body);
+        let reply = stage.api("heron", "sendChatMessage", &[("meetingID", id), ("message", "hello")]).await;
+        assert_eq!(reply.xml("messageKey"), "meetingNotFound", "{id}: {}", reply.body);
+    }
+    assert!(stage.on_server("wagtail", "private").unwrap().documents.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hooks_are_nobodys() {
+    let (stage, ..) = stage().await;
+    for call in ["hooks/create", "hooks/list", "hooks/destroy", "hooks/ping"] {
+        let reply = stage.api("wagtail", call, &[("callbackURL", "https://school.example/"), ("hookID", "1")]).await;
+        assert_eq!(reply.xml("messageKey"), "unsupportedRequest", "{call}: {}", reply.body);
+    }
+    assert!(stage.sims[0].log().iter().all(|seen| !seen.path.contains("hooks")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -80,6 +80,10 @@ failures! {
     ENDED = "meetingForciblyEnded", "You can not join a meeting that has already been forcibly ended";
     /// A join without `fullName`.
     FULL_NAME_MISSING = "missingParamFullName", "You must provide your name";
+    /// A call of the client without a session token.
+    TOKEN_MISSING = "missingToken", "You must provide a session token";
+    /// A call of the client with a session token that is none.
+    SESSION_INVALID = "missingSession", "Invalid session token";
     /// A call that BBB does not know.
     UNKNOWN_CALL = "validationError", "Request not recognized";
     /// A call that is not built: `hooks/*`.
@@ -110,6 +114,12 @@ pub fn failed(key: &str, message: &str) -> String {
         escape(key),
         escape(message)
     )
+}
+
+/// A `SUCCESS` that says nothing else, as `signOut` has it.
+#[must_use]
+pub fn success() -> String {
+    "<response><returncode>SUCCESS</returncode></response>".to_owned()
 }
 
 /// A `FAILED` answer without a key, as `insertDocument` has it.

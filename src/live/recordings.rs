@@ -33,6 +33,12 @@ impl Recordings {
         self.0.get(tenant)?.get(id).map(Arc::clone)
     }
 
+    /// Any recording of a tenant.
+    #[must_use]
+    pub fn first(&self, tenant: &TenantId) -> Option<Arc<Recording>> {
+        self.0.get(tenant)?.values().next().map(Arc::clone)
+    }
+
     /// The recordings of a tenant whose ids begin with `start`, in the order of their ids; all of them for none.
     #[must_use]
     pub fn beginning_with(&self, tenant: &TenantId, start: &str) -> Vec<Arc<Recording>> {

@@ -15,6 +15,7 @@ use percent_encoding::percent_decode_str;
 use super::{
     Gateway,
     answer::{Answer, text},
+    api::spec::wrong_method,
     asked::{Asked, address, downstream, is_websocket, linger},
     headers::{remove_hop_by_hop, session_slugs, set_forwarded, to_browser, to_server},
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
@@ -103,6 +104,36 @@ impl Gateway {
             .ok_or(Denial::NotFound)
     }
 
+    /// The server of a recording, if that is this tenant's; of the player's own files, one that has any of the tenant.
+    pub(crate) fn server_of_recording(&self, asked: &Asked, path: &str) -> Result<Target, Denial> {
+        let in_query = parse(asked.query().as_bytes()).find(|(name, _)| name == "meetingId").map(|(_, id)| id);
+        let named = path.split('/').find(|segment| is_internal(segment)).or(in_query.as_deref());
+        let (tenant, all) = (&asked.tenant.id, &self.live.recordings);
+        let recording = match named {
+            Some(id) => all.get(tenant, id),
+            None => all.first(tenant),
+        };
+        let recording = recording.ok_or(Denial::NotFound)?;
+        let server = asked.directory.server(recording.server.as_str()).ok_or(Denial::ServerUnavailable)?;
+        Ok(Target { server: Arc::clone(server), session: None })
+    }
+
+    /// Carries a request of a recording there and back.
+    pub(crate) async fn playback(&self, asked: Asked, body: Incoming, target: Target, path: &str) -> Answer {
+        let call = Call::Playback;
+        if !matches!(asked.head.method, Method::GET | Method::HEAD) {
+            linger(body);
+            return wrong_method(call, "GET, HEAD").by(&target.server.id);
+        }
+        match self.forward(&asked, body, &target.server, path, ANSWER_TIMEOUT, |_| {}).await {
+            Some(mut response) => {
+                to_browser(response.headers_mut(), &target.server, &asked.authority, "");
+                Answer::new(call, outcome(&response), response).by(&target.server.id)
+            }
+            None => self.refuse(&asked, call, Denial::ServerUnavailable).by(&target.server.id),
+        }
+    }
+
     /// Carries one request of a meeting to its server and the answer back.
     pub(crate) async fn carry(
         self: &Arc<Self>,
@@ -112,9 +143,10 @@ impl Gateway {
         path: &str,
         kind: Kind,
     ) -> Answer {
+        let call = call_of(kind);
         if matches!(kind, Kind::Token | Kind::Settings) && target.session.is_none() {
             linger(body);
-            return self.refuse(&asked, call_of(kind), Denial::UnknownSession).by(&target.server.id);
+            return self.refuse(&asked, call, Denial::UnknownSession).by(&target.server.id);
         }
         if is_websocket(&asked.head) {
             return self.socket(asked, target, path, kind).await;
@@ -124,36 +156,53 @@ impl Gateway {
             return refused.by(&target.server.id);
         }
         let server = &target.server;
+        let limit = if kind == Kind::Upload { UPLOAD_TIMEOUT } else { ANSWER_TIMEOUT };
+        let is_rewritten = kind == Kind::Settings || matches!(kind, Kind::Call(call) if call.names_the_server());
+        let prepare = |headers: &mut HeaderMap| {
+            if is_rewritten {
+                // The server is to send them as they are.
+                headers.remove(ACCEPT_ENCODING);
+            }
+        };
+        let Some(mut response) = self.forward(&asked, body, server, path, limit, prepare).await else {
+            return self.refuse(&asked, call, Denial::ServerUnavailable).by(&server.id);
+        };
+        to_browser(response.headers_mut(), server, &asked.authority, &prefix(server));
+        if is_rewritten && asked.head.method == Method::HEAD {
+            response.headers_mut().remove(CONTENT_LENGTH);
+        } else if is_rewritten && response.status().is_success() {
+            return self.with_settings(&asked, server, call, response).await;
+        }
+        Answer::new(call, outcome(&response), response).by(&server.id)
+    }
+
+    /// Sends a request on to a server; `None` where there is no answer. What names the server is still in it.
+    pub(crate) async fn forward(
+        &self,
+        asked: &Asked,
+        body: Incoming,
+        server: &Server,
+        path: &str,
+        limit: Duration,
+        prepare: impl FnOnce(&mut HeaderMap),
+    ) -> Option<Response<Body>> {
         let mut headers = asked.head.headers.clone();
         remove_hop_by_hop(&mut headers);
         set_forwarded(&mut headers, &asked.connection.peer_value, "https");
         to_server(&mut headers, server);
-        if kind == Kind::Settings {
-            // They are rewritten: the server is to send them as they are.
-            headers.remove(ACCEPT_ENCODING);
-        }
+        prepare(&mut headers);
         let mut request = Request::new(Body::Streamed(body));
         *request.method_mut() = asked.head.method.clone();
         *request.uri_mut() = address(&server.upstream, path, asked.head.uri.query());
         *request.headers_mut() = headers;
-
-        let limit = if kind == Kind::Upload { UPLOAD_TIMEOUT } else { ANSWER_TIMEOUT };
-        let sent = tokio::time::timeout(limit, self.pool.send(request)).await;
-        let Ok(Ok(response)) = sent else {
-            if matches!(sent, Ok(Err(SendError::Connect))) {
+        match tokio::time::timeout(limit, self.pool.send(request)).await {
+            Ok(Ok(response)) => Some(downstream(response)),
+            Ok(Err(SendError::Connect)) => {
                 self.unreachable(server);
+                None
             }
-            return self.refuse(&asked, Call::Meeting, Denial::ServerUnavailable).by(&server.id);
-        };
-        let mut response = downstream(response);
-        to_browser(response.headers_mut(), server, &asked.authority);
-        if kind == Kind::Settings && asked.head.method == Method::HEAD {
-            response.headers_mut().remove(CONTENT_LENGTH);
-        } else if kind == Kind::Settings && response.status().is_success() {
-            return self.with_settings(&asked, server, response).await;
+            Ok(Err(SendError::Broken)) | Err(_) => None,
         }
-        let outcome = if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok };
-        Answer::new(Call::Meeting, outcome, response).by(&server.id)
     }
 
     /// A body is bounded by its length, which a server must be told: BBB refuses an upload without one, with a status
@@ -171,9 +220,9 @@ impl Gateway {
     }
 
     /// The client's settings with the tenant's host in place of the server's.
-    async fn with_settings(&self, asked: &Asked, server: &Server, response: Response<Body>) -> Answer {
+    async fn with_settings(&self, asked: &Asked, server: &Server, call: Call, response: Response<Body>) -> Answer {
         let (mut head, body) = response.into_parts();
-        let prefix = format!("/s/{}", server.slug);
+        let prefix = prefix(server);
         let read = tokio::time::timeout(ANSWER_TIMEOUT, Limited::new(body, SETTINGS_BYTES_MAX).collect()).await;
         let json = read
             .ok()
@@ -182,12 +231,21 @@ impl Gateway {
             .and_then(|body| settings::rewrite(&body.to_bytes(), &server.names, &asked.authority, &prefix));
         let Some(json) = json else {
             tracing::warn!(server = %server.id, "the server's settings cannot be read");
-            return self.refuse(asked, Call::Meeting, Denial::ServerUnavailable).by(&server.id);
+            return self.refuse(asked, call, Denial::ServerUnavailable).by(&server.id);
         };
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
         head.headers.remove(ETAG);
-        Answer::new(Call::Meeting, Outcome::Ok, Response::from_parts(head, Body::from(json))).by(&server.id)
+        Answer::new(call, Outcome::Ok, Response::from_parts(head, Body::from(json))).by(&server.id)
     }
+}
+
+/// Where a server is found on a tenant's host.
+pub(crate) fn prefix(server: &Server) -> String {
+    format!("/s/{}", server.slug)
+}
+
+fn outcome(response: &Response<Body>) -> Outcome {
+    if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok }
 }
 
 /// The session token of a request. BBB reads the header or the query, and of the query, decoded once more, the last that

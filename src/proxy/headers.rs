@@ -145,15 +145,14 @@ fn cookie_header<'a>(pairs: impl Iterator<Item = (&'a str, &'a [u8])>) -> Option
 /// Prepares the headers of a server's answer for the browser.
 ///
 /// `authority` is the tenant's host as the browser wrote it; the path of an answer that leads elsewhere on the server
-/// gets the server's prefix.
-pub(crate) fn to_browser(headers: &mut HeaderMap, server: &Server, authority: &str) {
+/// gets the prefix under which it is found there.
+pub(crate) fn to_browser(headers: &mut HeaderMap, server: &Server, authority: &str, prefix: &str) {
     remove_hop_by_hop(headers);
     headers.remove(SERVER);
     headers.remove("x-powered-by");
     rename_cookies(headers, &server.slug);
     if let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) {
-        let prefix = format!("/s/{}", server.slug);
-        let value = relocate(location, &server.names, authority, &prefix)
+        let value = relocate(location, &server.names, authority, prefix)
             .and_then(|location| HeaderValue::from_str(&location).ok());
         match value {
             Some(value) => headers.insert(LOCATION, value),

@@ -4,7 +4,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::metrics::Call;
+use crate::{domain::branding::ASSETS, metrics::Call};
 
 /// What happens with a request, by its path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,18 @@ pub enum Route<'a> {
         /// What it is.
         kind: Kind,
     },
+    /// A recording, or a part of the player of recordings.
+    Recording {
+        /// The path on the server, which is the whole path.
+        path: &'a str,
+    },
+    /// A file of the tenant's branding, by its digest and name.
+    Asset {
+        /// Its digest.
+        digest: &'a str,
+        /// Its name.
+        name: &'a str,
+    },
     /// BBB's, and not for a browser.
     Refused,
     /// Not BBB's.
@@ -53,6 +65,42 @@ pub enum Kind {
     Token,
     /// The GraphQL socket, which names its session in its first frame.
     GraphQl,
+    /// A call of the client, which names its session in the query.
+    Call(SessionCall),
+}
+
+/// A call of the client: no secret signs it, a session admits it (bbb.md 2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionCall {
+    /// `stuns`.
+    Stuns,
+    /// `getJoinUrl`.
+    GetJoinUrl,
+    /// `learningDashboard`.
+    LearningDashboard,
+    /// `signOut`.
+    SignOut,
+    /// `feedback`.
+    Feedback,
+    /// `enter`, of 2.7.
+    Enter,
+    /// `guestWait`, of 2.7.
+    GuestWait,
+}
+
+impl SessionCall {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "stuns" => Self::Stuns,
+            "getJoinUrl" => Self::GetJoinUrl,
+            "learningDashboard" => Self::LearningDashboard,
+            "signOut" => Self::SignOut,
+            "feedback" => Self::Feedback,
+            "enter" => Self::Enter,
+            "guestWait" => Self::GuestWait,
+            _ => return None,
+        })
+    }
 }
 
 /// The cap of BBB's nginx for uploads (bbb.md 8.3).
@@ -73,13 +121,20 @@ pub fn route(path: &str) -> Route<'_> {
         return match bbb_path(path) {
             Some(BbbPath::Version) => Route::Version { slug: Some(slug) },
             Some(BbbPath::Meeting(kind)) => Route::Meeting { slug, path, kind },
-            Some(BbbPath::Api(_) | BbbPath::Refused) | None => Route::Refused,
+            Some(BbbPath::Api(_) | BbbPath::Recording | BbbPath::Refused) | None => Route::Refused,
+        };
+    }
+    if let Some(rest) = path.strip_prefix(ASSETS) {
+        return match rest.split_once('/') {
+            Some((digest, name)) => Route::Asset { digest, name },
+            None => Route::Refused,
         };
     }
     match bbb_path(path) {
         Some(BbbPath::Version) => Route::Version { slug: None },
         Some(BbbPath::Api(call)) => Route::Api(call),
         Some(BbbPath::Meeting(kind)) => Route::RootMeeting { path, kind },
+        Some(BbbPath::Recording) => Route::Recording { path },
         Some(BbbPath::Refused) => Route::Refused,
         None if is_disguised(path) => Route::Refused,
         None => Route::Other,
@@ -91,6 +146,7 @@ pub(crate) fn call_of(kind: Kind) -> Call {
     match kind {
         Kind::GraphQl | Kind::Token => Call::Socket,
         Kind::Static | Kind::Session | Kind::Settings | Kind::Upload => Call::Meeting,
+        Kind::Call(_) => Call::Session,
     }
 }
 
@@ -98,12 +154,13 @@ enum BbbPath<'a> {
     Version,
     Api(&'a str),
     Meeting(Kind),
+    Recording,
     Refused,
 }
 
 /// What a path is on a BBB server, or `None` where it is none of BBB's (bbb.md 8.3).
 fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
-    use BbbPath::{Api, Meeting, Refused, Version};
+    use BbbPath::{Api, Meeting, Recording, Refused, Version};
     let (first, rest) = match path[1..].find('/') {
         Some(at) => (&path[1..=at], &path[at + 1..]),
         None => (&path[1..], ""),
@@ -113,17 +170,16 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
             "" | "/" | "/api" | "/api/" => Version,
             "/rtt-check" | "/ping" => Meeting(Kind::Static),
             _ => match rest.strip_prefix("/api/") {
-                Some("stuns") => Meeting(Kind::Settings),
-                Some("signOut" | "feedback" | "learningDashboard") => Meeting(Kind::Session),
-                Some(call) if !call.contains('/') || call.starts_with("hooks/") => Api(call),
-                Some(_) => Refused,
+                Some(call) => match SessionCall::named(call) {
+                    Some(call) => Meeting(Kind::Call(call)),
+                    None if !call.contains('/') || call.starts_with("hooks/") => Api(call),
+                    None => Refused,
+                },
                 None if rest.starts_with("/presentation/") && rest.ends_with("/upload") => Meeting(Kind::Upload),
-                None if ["/presentation/", "/textTrack/", "/fileUpload/"]
-                    .iter()
-                    .any(|start| rest.starts_with(start)) =>
-                {
+                None if rest.starts_with("/presentation/") || rest.starts_with("/fileUpload/") => {
                     Meeting(Kind::Session)
                 }
+                None if rest.starts_with("/textTrack/") => Recording,
                 None => Refused,
             },
         },
@@ -139,8 +195,7 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
         "bbb-webrtc-sfu" | "ws" if rest.is_empty() => Meeting(Kind::Token),
         "pad" | "hocuspocus" | "livekit" if !rest.is_empty() => Meeting(Kind::Session),
         "learning-analytics-dashboard" if !rest.is_empty() => Meeting(Kind::Session),
-        // Recordings: their own routes come with playback; until then nobody's are shown to anybody.
-        "playback" | "presentation" | "podcast" | "notes" | "recording" => Refused,
+        "playback" | "presentation" | "podcast" | "notes" | "recording" if !rest.is_empty() => Recording,
         _ => return None,
     };
     // A path that can be read in two ways is read in none: Tomcat takes `;`, nginx resolves dots.
@@ -183,8 +238,8 @@ mod tests {
 
     #[test]
     fn each_path_has_its_route() {
-        use Kind::{GraphQl, Session, Settings, Static, Token, Upload};
-        use Route::{Api, Other, Refused, RootMeeting, Version};
+        use Kind::{Call, GraphQl, Session, Settings, Static, Token, Upload};
+        use Route::{Api, Asset, Other, Recording, Refused, RootMeeting, Version};
         let meeting = |path, kind| Route::Meeting { slug: "x1", path, kind };
         let root = |path, kind| RootMeeting { path, kind };
         for (path, expected) in [
@@ -210,7 +265,11 @@ mod tests {
             ("/s/x1/ws", meeting("/ws", Token)),
             ("/s/x1/livekit/rtc", meeting("/livekit/rtc", Session)),
             ("/s/x1/pad/p/1", meeting("/pad/p/1", Session)),
-            ("/s/x1/bigbluebutton/api/stuns", meeting("/bigbluebutton/api/stuns", Settings)),
+            ("/s/x1/bigbluebutton/api/stuns", meeting("/bigbluebutton/api/stuns", Call(SessionCall::Stuns))),
+            (
+                "/s/x1/bigbluebutton/api/getJoinUrl",
+                meeting("/bigbluebutton/api/getJoinUrl", Call(SessionCall::GetJoinUrl)),
+            ),
             ("/s/x1/bigbluebutton/rtt-check", meeting("/bigbluebutton/rtt-check", Static)),
             ("/s/x1/bigbluebutton/presentation/tok/upload", meeting("/bigbluebutton/presentation/tok/upload", Upload)),
             (
@@ -226,7 +285,10 @@ mod tests {
             ("/s/x1/b/room", Refused),
             // What the client builds from the root.
             ("/graphql", root("/graphql", GraphQl)),
-            ("/bigbluebutton/api/learningDashboard", root("/bigbluebutton/api/learningDashboard", Session)),
+            (
+                "/bigbluebutton/api/learningDashboard",
+                root("/bigbluebutton/api/learningDashboard", Call(SessionCall::LearningDashboard)),
+            ),
             ("/bigbluebutton/presentation/i/i/p/svg/1", root("/bigbluebutton/presentation/i/i/p/svg/1", Session)),
             // Two ways to read it.
             ("/s/x1/html5client/../bigbluebutton/api/create", Refused),
@@ -247,8 +309,16 @@ mod tests {
             ("/b/%2e%2e/bigbluebutton/api/create", Refused),
             ("/.\\bigbluebutton/api", Refused),
             ("/b/room%20one", Other),
-            // Recordings, for now.
-            ("/playback/presentation/2.3/x", Refused),
+            // Recordings: on the root only.
+            ("/playback/presentation/2.3/x", Recording { path: "/playback/presentation/2.3/x" }),
+            ("/presentation/x/metadata.xml", Recording { path: "/presentation/x/metadata.xml" }),
+            ("/bigbluebutton/textTrack/t/x/1", Recording { path: "/bigbluebutton/textTrack/t/x/1" }),
+            ("/playback/../bigbluebutton/api/create", Refused),
+            ("/s/x1/playback/presentation/2.3/x", Refused),
+            ("/notes", Other),
+            // A tenant's own files.
+            ("/.anteroom/0a/logo.svg", Asset { digest: "0a", name: "logo.svg" }),
+            ("/.anteroom/logo.svg", Refused),
             // No path at all.
             ("", Refused),
             ("*", Refused),

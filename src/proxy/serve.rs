@@ -17,7 +17,7 @@ use super::{
     Gateway,
     answer::{Answer, text},
     asked::{Asked, Connection},
-    route::{Route, call_of, route},
+    route::{Kind, Route, call_of, route},
 };
 use crate::{
     bbb::answer::Version,
@@ -88,6 +88,19 @@ impl Gateway {
         match route(&path) {
             Route::Version { slug } => self.version(&asked, slug),
             Route::Api(call) => self.api(asked, call, body).await,
+            Route::Meeting { slug, path, kind: Kind::Call(call) } => {
+                let target = self.server_of_slug(&asked, slug, path);
+                self.session_call(asked, body, target, path, call).await
+            }
+            Route::RootMeeting { path, kind: Kind::Call(call) } => {
+                let target = self.server_of_root(&asked, path);
+                self.session_call(asked, body, target, path, call).await
+            }
+            Route::Recording { path } => match self.server_of_recording(&asked, path) {
+                Ok(target) => self.playback(asked, body, target, path).await,
+                Err(denial) => self.refuse(&asked, Call::Playback, denial),
+            },
+            Route::Asset { digest, name } => self.asset(&asked, digest, name),
             Route::Meeting { slug, path, kind } => match self.server_of_slug(&asked, slug, path) {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),

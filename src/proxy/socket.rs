@@ -29,7 +29,7 @@ use super::{
     accept::Downstream,
     answer::{Answer, text},
     asked::{Asked, address, downstream},
-    carry::Target,
+    carry::{Target, prefix},
     frame::{FIRST_FRAME_TIMEOUT, close, read_first},
     headers::{remove_hop_by_hop, set_forwarded, to_browser, to_server},
     route::Kind,
@@ -91,7 +91,7 @@ impl Gateway {
             Ok((response, upgraded)) => {
                 let authority = asked.authority.clone();
                 let of = Arc::clone(&server);
-                let rewrite = move |headers: &mut HeaderMap| to_browser(headers, &of, &authority);
+                let rewrite = move |headers: &mut HeaderMap| to_browser(headers, &of, &authority, &prefix(&of));
                 self.join_ends(asked, response, upgraded, rewrite).by(&server.id)
             }
             Err(error) => {

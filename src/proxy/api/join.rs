@@ -43,6 +43,9 @@ use crate::{
 
 /// Where a server is told to lead a join that it refuses: nowhere (RFC 2606).
 const REFUSED: &str = "https://anteroom.invalid/";
+/// What only an address may have that the gateway has made from a server's own: one more session of somebody who is in the
+/// meeting.
+const OF_A_GRANT: [&str; 3] = ["existingUserID", "replaceSessionToken", "sessionName"];
 /// Where the client lives on a server, in all versions.
 const CLIENT: &str = "/html5client/";
 
@@ -92,6 +95,11 @@ impl Gateway {
         let branding = if tenant.limits.branding { tenant.branding.of_join(&asked.authority) } else { Vec::new() };
         let mut params = params::join(&call.params, &tenant.limits, &tenant.rules, &branding)?;
         params.set("meetingID", &*meeting.server_id);
+        for name in OF_A_GRANT.iter().filter(|_| call.granted) {
+            if let Some(value) = call.params.get(name) {
+                params.set(name, value);
+            }
+        }
         // A refusal is to be told from a success by where it leads, and the caller's own address is nobody's to go to
         // before the gateway has seen what is said.
         params.set("errorRedirectUrl", REFUSED);

@@ -1,0 +1,147 @@
+//! The calls of the client, which a session admits: carried to its server, or refused as BBB refuses a session that is none.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, Method, header::ACCEPT_ENCODING};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::{
+    Gateway,
+    answer::Answer,
+    api::spec::wrong_method,
+    asked::{Asked, linger},
+    carry::Target,
+    grant::GRANT,
+    route::{Kind, SessionCall},
+};
+use crate::{
+    bbb::{
+        answer::{Failure, success},
+        query::Params,
+    },
+    domain::{denial::Denial, tenant::Server},
+    live::{Meeting, sessions::Session},
+    metrics::{Call, Outcome},
+};
+
+/// As BBB's nginx waits for bbb-web.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// An address with some parameters.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+impl SessionCall {
+    /// Whether its answer has addresses of the server in it.
+    pub(crate) fn names_the_server(self) -> bool {
+        match self {
+            Self::Stuns | Self::Enter | Self::GuestWait => true,
+            Self::GetJoinUrl | Self::LearningDashboard | Self::SignOut | Self::Feedback => false,
+        }
+    }
+
+    fn allowed(self) -> &'static str {
+        match self {
+            Self::Feedback => "POST",
+            Self::Enter | Self::GuestWait => "GET, HEAD",
+            Self::Stuns | Self::GetJoinUrl | Self::LearningDashboard | Self::SignOut => "GET, HEAD, POST",
+        }
+    }
+}
+
+impl Gateway {
+    /// Answers a call of the client; `target` is where its session is, if it has one of this tenant.
+    pub(crate) async fn session_call(
+        self: &Arc<Self>,
+        asked: Asked,
+        body: Incoming,
+        target: Result<Target, Denial>,
+        path: &str,
+        call: SessionCall,
+    ) -> Answer {
+        let allowed = call.allowed();
+        let fits = match asked.head.method {
+            Method::GET | Method::HEAD => allowed.starts_with("GET"),
+            Method::POST => allowed.ends_with("POST"),
+            _ => false,
+        };
+        if !fits {
+            linger(body);
+            return wrong_method(Call::Session, allowed);
+        }
+        let session = target.as_ref().ok().and_then(|target| target.session.clone());
+        match (target, session) {
+            (Ok(target), Some(session)) if call == SessionCall::GetJoinUrl => {
+                self.join_url(&asked, body, &target.server, &session, path).await.by(&target.server.id)
+            }
+            (Ok(target), Some(_)) => self.carry(asked, body, target, path, Kind::Call(call)).await,
+            _ => {
+                linger(body);
+                no_session(&asked, call)
+            }
+        }
+    }
+
+    /// `getJoinUrl`: what the server has signed for itself becomes an address of the tenant's host that the gateway grants.
+    async fn join_url(&self, asked: &Asked, body: Incoming, server: &Server, session: &Session, path: &str) -> Answer {
+        let plain = |headers: &mut HeaderMap| drop(headers.remove(ACCEPT_ENCODING));
+        let answered = async {
+            let response = self.forward(asked, body, server, path, TIMEOUT, plain).await?;
+            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.ok()?.to_bytes();
+            serde_json::from_slice::<Value>(&body).ok()
+        };
+        let json = tokio::time::timeout(TIMEOUT, answered).await.ok().flatten();
+        let Some(mut json) = json.filter(|json| json["response"]["returncode"].is_string()) else {
+            return self.refuse(asked, Call::Session, Denial::ServerUnavailable);
+        };
+        let answer = &mut json["response"];
+        if answer["returncode"] != json!("SUCCESS") {
+            return Answer::json(Call::Session, Outcome::Refused, &json);
+        }
+        match answer["url"].as_str().and_then(|url| self.granted_url(asked, &session.meeting, url)) {
+            Some(url) => answer["url"] = url.into(),
+            None => return self.refuse(asked, Call::Session, Denial::ServerUnavailable),
+        }
+        Answer::json(Call::Session, Outcome::Ok, &json)
+    }
+
+    /// The address on the tenant's host that does what a server's own would; `None` for one that leads to another meeting.
+    fn granted_url(&self, asked: &Asked, meeting: &Meeting, url: &str) -> Option<String> {
+        let (_, query) = url.split_once("/bigbluebutton/api/join?")?;
+        let mut params = Params::parse(query.as_bytes()).ok()?;
+        params.remove("checksum")?;
+        if params.get("meetingID")? != &*meeting.server_id {
+            return None;
+        }
+        params.set("meetingID", &*meeting.ext_id);
+        let query = params.encode();
+        let grant = self.grants.sign(&meeting.tenant, meeting.internal_id()?, &query);
+        Some(format!("https://{}/bigbluebutton/api/join?{query}&{GRANT}={grant}", asked.authority))
+    }
+}
+
+/// What BBB says to a session that is none (bbb.md 3.12 to 3.15).
+fn no_session(asked: &Asked, call: SessionCall) -> Answer {
+    let token = Params::parse(asked.query().as_bytes())
+        .ok()
+        .and_then(|params| params.get("sessionToken").map(str::to_owned))
+        .unwrap_or_default();
+    let failure = if token.is_empty() { Failure::TOKEN_MISSING } else { Failure::SESSION_INVALID };
+    let home = format!("https://{}/", asked.authority);
+    let json = match call {
+        SessionCall::SignOut => return Answer::xml(Call::Session, Outcome::Ok, success()),
+        SessionCall::Feedback => return Answer::failure(Call::Session, failure),
+        SessionCall::Stuns => {
+            json!({ "returncode": "FAILED", "message": "Could not find conference.", "logoutURL": home })
+        }
+        SessionCall::GetJoinUrl | SessionCall::LearningDashboard => {
+            json!({ "response": { "returncode": "FAILED", "message": failure.message, "sessionToken": token } })
+        }
+        SessionCall::Enter | SessionCall::GuestWait => json!({ "response": {
+            "returncode": "FAILED", "message": failure.message, "sessionToken": token, "logoutURL": home,
+        } }),
+    };
+    let mut answer = Answer::json(Call::Session, Outcome::Refused, &json);
+    answer.reason = failure.key;
+    answer
+}
