@@ -3,9 +3,9 @@
 //!
 //! | library | language | signs with | besides |
 //! |---|---|---|---|
-//! | bigbluebutton-js, bbb-promise | JavaScript | SHA-1 | |
-//! | bigbluebutton-api-python | Python | SHA-1 | |
-//! | bbbctl | Python | SHA-1 | messages, recordings |
+//! | bigbluebutton-js, bbb-promise | JavaScript | SHA-1 | recordings |
+//! | bigbluebutton-api-python | Python | SHA-1 | recordings |
+//! | bbbctl | Python | SHA-1 | recordings, messages |
 //! | python-sage-bbb | Python | what its caller chooses: all four | forms, documents |
 //! | bigbluebutton | Python | SHA-1 | slides with the `create` |
 //! | bigbluebutton | Rust | SHA-256 | |
@@ -23,6 +23,7 @@ use std::{
     time::Duration,
 };
 
+use anteroom_bench::sim::{RecordingSeed, RecordingState};
 use serde_json::{Value, json};
 use support::{Joined, Plan, Stage, eventually, host, secret};
 use tokio::{
@@ -64,26 +65,30 @@ impl Library {
     }
 }
 
+const BIGBLUEBUTTON_JS: Library = Library { escaped: true, ..Library::new("bigbluebutton-js.cjs", "/bigbluebutton/") };
+const BBB_PROMISE: Library = Library::new("bbb-promise.cjs", "/bigbluebutton");
+const API_PYTHON: Library = Library::new("python/api_python.py", "/bigbluebutton/");
+const BBBCTL: Library = Library::new("python/ctl.py", "/bigbluebutton/api");
 const SAGE: Library = Library::new("python/sage.py", "/bigbluebutton/api/");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_meeting_lives_through_bigbluebutton_js() {
-    live(Library { escaped: true, ..Library::new("bigbluebutton-js.cjs", "/bigbluebutton/") }).await;
+    live(BIGBLUEBUTTON_JS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_meeting_lives_through_bbb_promise() {
-    live(Library::new("bbb-promise.cjs", "/bigbluebutton")).await;
+    live(BBB_PROMISE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_meeting_lives_through_bigbluebutton_api_python() {
-    live(Library::new("python/api_python.py", "/bigbluebutton/")).await;
+    live(API_PYTHON).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_meeting_lives_through_bbbctl() {
-    live(Library::new("python/ctl.py", "/bigbluebutton/api")).await;
+    live(BBBCTL).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,9 +143,8 @@ async fn a_running_meeting_is_given_a_document_and_a_message_by_libraries() {
     assert_eq!(of(&inserted, "message"), "Presentation is being uploaded", "{inserted}");
     assert_eq!(stage.on_server(TENANT, MEETING).unwrap().documents, ["Folien & mehr ä.pdf"]);
 
-    let library = Library::new("python/ctl.py", "/bigbluebutton/api");
-    plan["url"] = library.plan(&stage)["url"].clone();
-    let sent = library.call(&stage, "sendChatMessage", &plan).await;
+    plan["url"] = BBBCTL.plan(&stage)["url"].clone();
+    let sent = BBBCTL.call(&stage, "sendChatMessage", &plan).await;
     assert_eq!(of(&sent, "returncode"), "SUCCESS", "{sent}");
     let log = stage.sims[0].log();
     let seen = log.iter().rfind(|seen| seen.call() == Some("sendChatMessage")).unwrap();
@@ -148,11 +152,40 @@ async fn a_running_meeting_is_given_a_document_and_a_message_by_libraries() {
     assert_eq!(seen.param("userName").as_deref(), Some(USER));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn recordings_are_listed_taken_back_and_deleted_by_libraries() {
+    for library in [BIGBLUEBUTTON_JS, BBB_PROMISE, API_PYTHON, BBBCTL] {
+        let of = |answer: &Value, name| library.of(answer, name);
+        let stage = Plan::new().server("members").tenant(TENANT, "multi-account").start().await;
+        let mut plan = library.plan(&stage);
+        let made = stage.api(TENANT, "create", &[("name", NAME), ("meetingID", MEETING), ("record", "true")]).await;
+        stage.api(TENANT, "end", &[("meetingID", MEETING)]).await;
+        let record = stage.sims[0].add_recording(RecordingSeed {
+            ext_id: format!("t.{TENANT}.{MEETING}"),
+            name: NAME.into(),
+            start_time_ms: made.xml("createTime").parse().ok(),
+            ..RecordingSeed::default()
+        });
+        let state = || stage.sims[0].recordings()[0].state;
+        assert_eq!((&*record, state()), (made.xml("internalMeetingID"), RecordingState::Published));
+        plan["record"] = record.as_str().into();
+
+        let listed = library.call(&stage, "getRecordings", &plan).await;
+        assert_eq!(of(&listed, "recordID"), record, "{listed}");
+        assert_eq!((of(&listed, "meetingID"), of(&listed, "name")), (MEETING.to_owned(), NAME.to_owned()), "{listed}");
+        let player = format!("https://{}/playback/presentation/2.3/{record}", authority(&stage));
+        assert!(listed.to_string().contains(&format!("\"{player}\"")), "{listed}");
+        let taken_back = library.call(&stage, "publishRecordings", &plan).await;
+        assert_eq!((of(&taken_back, "published"), state()), ("false".into(), RecordingState::Unpublished));
+        let deleted = library.call(&stage, "deleteRecordings", &plan).await;
+        assert_eq!((of(&deleted, "deleted"), state()), ("true".into(), RecordingState::Deleted), "{deleted}");
+        let none = library.call(&stage, "getRecordings", &plan).await;
+        assert_eq!(of(&none, "recordID"), "", "{none}");
+    }
+}
+
 async fn live(library: Library) {
-    let of = |answer: &Value, name: &str| {
-        let text = of(answer, name);
-        if library.escaped { unescape(&text) } else { text }
-    };
+    let of = |answer: &Value, name| library.of(answer, name);
     let stage = Plan::new().server("members").server("members").tenant(TENANT, "multi-account").start().await;
     let mut plan = library.plan(&stage);
 
@@ -252,6 +285,12 @@ impl Library {
             done.unwrap_or_else(|error| panic!("{:?}: {error}: run `make test-deps`", program.as_std().get_program()));
         let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         serde_json::from_str(&out).unwrap_or_else(|_| panic!("{step} by {}: {out}{err}", self.script))
+    }
+
+    /// The text of the first value with this name.
+    fn of(&self, answer: &Value, name: &str) -> String {
+        let text = of(answer, name);
+        if self.escaped { unescape(&text) } else { text }
     }
 
     fn is_node(&self) -> bool {

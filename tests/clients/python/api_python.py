@@ -20,6 +20,12 @@ def main():
         answer = bbb.get_meeting_info(meeting).rawXml
     elif step == "join":
         answer = {"url": bbb.get_join_meeting_url(plan["user"], meeting, plan["password"])}
+    elif step == "getRecordings":
+        answer = bbb.get_recordings(meeting).rawXml
+    elif step == "publishRecordings":
+        answer = bbb.publish_recordings(plan["record"], False).rawXml
+    elif step == "deleteRecordings":
+        answer = bbb.delete_recordings(plan["record"]).rawXml
     else:
         answer = bbb.end_meeting(meeting, plan["password"]).rawXml
     return answer

@@ -23,11 +23,11 @@ def main():
     elif step == "sendChatMessage":
         answer = bbb.sendChatMessage(meeting, plan["message"], plan["user"])
     elif step == "getRecordings":
-        return [json.loads(format_json(found)) for found in bbb.getRecordings(meetingID=meeting)]
+        return {"recordings": [json.loads(format_json(found)) for found in bbb.getRecordings(meetingID=meeting)]}
     elif step == "publishRecordings":
-        answer = bbb.publishRecordings(plan["recording"], "false")
+        answer = bbb.publishRecordings(plan["record"], "false")
     elif step == "deleteRecordings":
-        answer = bbb.deleteRecordings(plan["recording"])
+        answer = bbb.deleteRecordings(plan["record"])
     else:
         answer = bbb.end(meeting)
     return json.loads(format_json(answer))
