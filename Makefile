@@ -3,6 +3,7 @@
 BROWSER_PACKAGES = tests/browser/node_modules/.package-lock.json
 CLIENT_PACKAGES = tests/clients/node_modules/.package-lock.json
 VENV = var/venv/requirements.txt
+CLIENT_CRATE = var/client-rust/debug/anteroom-client-rust
 
 .PHONY: help demo test check build bench fmt build-deps test-deps
 
@@ -34,7 +35,7 @@ fmt: ## Format the sources
 build-deps:
 	@scripts/deps build
 
-test-deps: system-test-deps $(BROWSER_PACKAGES) $(CLIENT_PACKAGES) $(VENV) ## What the tests need: browser, node, python and their packages
+test-deps: system-test-deps $(BROWSER_PACKAGES) $(CLIENT_PACKAGES) $(VENV) $(CLIENT_CRATE) ## What the tests need: browser, node, python and their packages
 
 .PHONY: system-test-deps
 system-test-deps:
@@ -42,6 +43,11 @@ system-test-deps:
 
 %/node_modules/.package-lock.json: %/package-lock.json | system-test-deps
 	cd $* && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# A crate of its own: it brings OpenSSL, which the gateway must not have.
+$(CLIENT_CRATE): tests/clients/rust/Cargo.toml tests/clients/rust/Cargo.lock tests/clients/rust/src/main.rs | system-test-deps
+	cargo build --locked --manifest-path $< --target-dir var/client-rust
 	@touch $@
 
 $(VENV): tests/clients/requirements.txt | system-test-deps

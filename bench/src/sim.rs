@@ -69,6 +69,8 @@ pub struct Config {
     pub reveals_version: bool,
     /// `allowFetchAllRecordings`: whether `getRecordings` without any id or limit tells of all recordings.
     pub fetches_all_recordings: bool,
+    /// Whether `getMeetings` writes numbers with separators, `1,440`, as a server with another locale may.
+    pub groups_digits: bool,
     /// `getJoinUrlUserdataBlocklist`: the `userdata-` parameters that viewers may not put into a join URL.
     pub join_url_userdata_blocklist: Vec<String>,
     /// How many people a new meeting has at once: they count as joined and online, stay for ever and have no sockets.
@@ -93,6 +95,7 @@ impl Default for Config {
             client_uses_port: false,
             reveals_version: false,
             fetches_all_recordings: true,
+            groups_digits: false,
             join_url_userdata_blocklist: Vec::new(),
             attendees: 0,
             checks_limit_on_socket: true,

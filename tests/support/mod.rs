@@ -282,7 +282,8 @@ pub async fn plain_get(address: SocketAddr, host: &str, path: &str) -> Reply {
     exchange(stream, request).await
 }
 
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Reply
+/// Sends one request on a connection of its own.
+pub async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Reply
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -361,23 +362,31 @@ impl Client {
 
     /// Opens the GraphQL socket of somebody who has joined, up to `connection_ack`.
     pub async fn graphql(&self, host: &str, joined: &Joined) -> Result<Socket, String> {
-        use futures_util::{SinkExt, StreamExt};
         let origin = format!("https://{host}");
         let headers =
             [("cookie", &*joined.cookies), ("origin", &*origin), ("sec-websocket-protocol", "graphql-transport-ws")];
         let path = format!("{}/graphql", joined.prefix);
         let mut socket = self.socket(host, &path, &headers).await.map_err(|error| error.to_string())?;
-        let init = format!(
-            r#"{{"type":"connection_init","payload":{{"headers":{{"X-Session-Token":"{}","X-ClientSessionUUID":"u","X-ClientType":"HTML5","X-ClientIsMobile":"false"}}}}}}"#,
-            joined.token
-        );
-        socket.send(tungstenite::Message::text(init)).await.map_err(|error| error.to_string())?;
-        match tokio::time::timeout(DEADLINE, socket.next()).await.unwrap() {
-            Some(Ok(tungstenite::Message::Text(text))) if text.contains("connection_ack") => Ok(socket),
-            Some(Ok(other)) => Err(format!("{other:?}")),
-            Some(Err(error)) => Err(error.to_string()),
-            None => Err("closed".into()),
-        }
+        greet(&mut socket, &joined.token).await?;
+        Ok(socket)
+    }
+}
+
+/// Says hello on a GraphQL socket, up to `connection_ack`.
+pub async fn greet<S>(socket: &mut WebSocketStream<S>, token: &str) -> Result<(), String>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    use futures_util::{SinkExt, StreamExt};
+    let init = format!(
+        r#"{{"type":"connection_init","payload":{{"headers":{{"X-Session-Token":"{token}","X-ClientSessionUUID":"u","X-ClientType":"HTML5","X-ClientIsMobile":"false"}}}}}}"#
+    );
+    socket.send(tungstenite::Message::text(init)).await.map_err(|error| error.to_string())?;
+    match tokio::time::timeout(DEADLINE, socket.next()).await.unwrap() {
+        Some(Ok(tungstenite::Message::Text(text))) if text.contains("connection_ack") => Ok(()),
+        Some(Ok(other)) => Err(format!("{other:?}")),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err("closed".into()),
     }
 }
 

@@ -24,6 +24,12 @@ mod session_calls;
 mod small;
 mod text_tracks;
 
+/// The longest request line that nginx takes, by default.
+const LINE_BYTES_MAX: usize = 8 * 1024;
+
+/// The longest head that Tomcat takes, by default.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+
 /// nginx's default limit of a body.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
@@ -48,6 +54,9 @@ struct Call {
 
 /// Answers a call; the empty name is the version call.
 pub(crate) async fn call(name: &str, parts: Parts, body: Body, entry: u64, shared: &Shared) -> Response {
+    if let Err(refusal) = head_fits(&parts) {
+        return refusal;
+    }
     let Ok(body) = body::to_bytes(body, BODY_BYTES_MAX).await else {
         return answer::page(StatusCode::PAYLOAD_TOO_LARGE);
     };
@@ -64,6 +73,17 @@ pub(crate) async fn call(name: &str, parts: Parts, body: Body, entry: u64, share
         Some(breakage) => broken::broken(breakage, response).await,
         None => response,
     }
+}
+
+/// Whether the head is short enough for the servers on the way to bbb-web.
+fn head_fits(parts: &Parts) -> Result<(), Response> {
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let line = parts.method.as_str().len() + target + " HTTP/1.1\r\n".len() + 1;
+    if LINE_BYTES_MAX < line {
+        return Err(answer::page(StatusCode::URI_TOO_LONG));
+    }
+    let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    if HEAD_BYTES_MAX < line + fields.sum::<usize>() { Err(answer::page(StatusCode::BAD_REQUEST)) } else { Ok(()) }
 }
 
 fn answer(name: &str, parts: &Parts, body: Bytes, shared: &Shared) -> Response {
@@ -177,13 +197,15 @@ impl Call {
         }
         checksum::check(&self.name, &self.query, self.params.first("checksum"), &shared.config.secret)?;
         let mut violations = rules(&self.params);
-        violations.extend(self.content_type(mimes).err());
+        violations.extend(self.content_type(mimes, shared.config.version).err());
         errors::first(violations)
     }
 
-    /// Whether the body, if there is one, is of a kind that is read.
-    fn content_type(&self, mimes: &[&[&str]]) -> Result<(), Violation> {
-        let fits = mimes.iter().any(|mimes| mimes.contains(&self.mime.as_str()));
+    /// Whether the body, if there is one, is of a kind that is read. The first of 3.0 take a type with `;charset=` for another
+    /// one.
+    fn content_type(&self, mimes: &[&[&str]], version: Version) -> Result<(), Violation> {
+        let is_whole = version != Version::V3_0_0 || !self.content_type.contains("charset");
+        let fits = is_whole && mimes.iter().any(|mimes| mimes.contains(&self.mime.as_str()));
         if self.is_post && !self.body.is_empty() && !fits { Err(errors::CONTENT_TYPE) } else { Ok(()) }
     }
 

@@ -3,10 +3,12 @@
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 
+use super::params::Params;
+
 /// What such a body holds, as far as the simulator has a use for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Modules {
-    /// Names of the documents in order: `filename`, else `name`, else the last part of `url`.
+    /// Names of the documents, the current one first: `filename`, else `name`, else the last part of `url`.
     pub(crate) documents: Vec<String>,
     /// The text of a `clientSettingsOverride` module. A stock server ignores it.
     pub(crate) settings_override: Option<String>,
@@ -23,7 +25,11 @@ impl Modules {
             match reader.read_event() {
                 Ok(Event::Start(element) | Event::Empty(element)) => match element.name().as_ref() {
                     "module" => in_override = attribute(&element, "name").as_deref() == Some("clientSettingsOverride"),
-                    "document" => modules.documents.extend(document_name(&element)),
+                    "document" => {
+                        let is_current = attribute(&element, "current").is_some_and(|value| value == "true");
+                        let place = if is_current { 0 } else { modules.documents.len() };
+                        modules.documents.splice(place..place, document_name(&element));
+                    }
                     _ => {}
                 },
                 Ok(Event::CData(text)) if in_override => {
@@ -34,6 +40,12 @@ impl Modules {
             }
         }
     }
+}
+
+/// The document of `preUploadedPresentation`, by its name or the last part of its URL.
+pub(crate) fn pre_uploaded(params: &Params) -> Option<String> {
+    let url = params.text("preUploadedPresentation")?;
+    params.text("preUploadedPresentationName").or(url.rsplit('/').next()).map(str::to_owned)
 }
 
 fn document_name(element: &BytesStart<'_>) -> Option<String> {
@@ -55,11 +67,11 @@ mod tests {
     #[test]
     fn documents_are_named_and_settings_kept_apart() {
         let body = r#"<modules><module name="presentation">
-            <document url="https://x.test/a.pdf" filename="A &amp; B.pdf" current="true"/>
-            <document name="b.pdf">QkJC</document><document url="https://x.test/c.pdf"/></module>
+            <document url="https://x.test/a.pdf" filename="A &amp; B.pdf"/>
+            <document name="b.pdf" current="true">QkJC</document><document url="https://x.test/c.pdf"/></module>
             <module name="clientSettingsOverride"><![CDATA[{"public":{}}]]></module></modules>"#;
         let expected = Modules {
-            documents: vec!["A & B.pdf".into(), "b.pdf".into(), "c.pdf".into()],
+            documents: vec!["b.pdf".into(), "A & B.pdf".into(), "c.pdf".into()],
             settings_override: Some(r#"{"public":{}}"#.into()),
         };
         assert_eq!(Modules::parse(body.as_bytes()), expected);

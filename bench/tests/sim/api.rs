@@ -333,7 +333,10 @@ async fn a_known_http_session_gets_one_more_token_and_no_new_cookie() {
     let again = http(&sim, &head, &[("Cookie", &first.cookie)], b"").await;
     assert_eq!((again.tag("messageKey"), again.header("set-cookie")), (Some("successfullyJoined"), None));
     let token = again.tag("session_token").unwrap();
-    assert_eq!(again.tag("url"), Some(format!("{SERVER}/html5client/?sessionToken={token}").as_str()));
+    assert_eq!(
+        again.tag("url"),
+        Some(format!("{SERVER}/html5client/?sessionToken={token}&amp;shouldWaitForLayout=false").as_str())
+    );
     assert_eq!(again.tag("meeting_id"), Some(only(&sim).int_id.as_str()));
     for token in [token, &first.token] {
         let headers = [("X-Session-Token", token), ("Cookie", &first.cookie)];
@@ -342,5 +345,106 @@ async fn a_known_http_session_gets_one_more_token_and_no_new_cookie() {
     let foreign = http(&sim, &head, &[("Cookie", "JSESSIONID=00000000000000000000000000000000")], b"").await;
     let cookie = foreign.header("set-cookie").unwrap();
     assert!(cookie.ends_with("; Path=/; Secure; HttpOnly") && !cookie.contains("00000000000"), "{cookie}");
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_does_not_reach_bbb_web() {
+    let sim = start(Config::default()).await;
+    // "GET " and " HTTP/1.1" with its line end stand around the target.
+    let line = "GET  HTTP/1.1\r\n".len();
+    let empty = sign::path("create", &[("name", "Room"), ("meetingID", "room"), ("welcome", "")], SECRET).len();
+    for (bytes, field, status) in [(7000, 0, 200), (8192, 0, 400), (8193, 0, 414), (7000, 2000, 400)] {
+        let welcome = "x".repeat(bytes - line - empty);
+        let path = sign::path("create", &[("name", "Room"), ("meetingID", "room"), ("welcome", &welcome)], SECRET);
+        assert_eq!(path.len() + line, bytes);
+        let answer = http(&sim, &format!("GET {path}"), &[("X-Field", &"y".repeat(field))], b"").await;
+        assert_eq!(answer.status, status, "{bytes} and {field}");
+    }
+    let path = format!("POST {}", sign::path("create", &[("name", "Room"), ("meetingID", "room-2")], SECRET));
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    http(&sim, &path, &form, format!("welcome={}", "x".repeat(100_000)).as_bytes()).await;
+    assert_eq!(sim.meeting("room-2").unwrap().params["welcome"].len(), 100_000);
+    assert_eq!(http(&sim, &path, &form, &vec![b'x'; (1 << 20) + 1]).await.status, 413);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn documents_are_inserted_where_they_may_be() {
+    let sim = start(Config::default()).await;
+    create(&sim, "room", &[("preUploadedPresentation", "https://x.test/d/a.pdf")]).await;
+    create(&sim, "named", &[("preUploadedPresentation", "https://x.test/d"), ("preUploadedPresentationName", "b.pdf")])
+        .await;
+    create(&sim, "none", &[("disabledFeatures", "polls,presentation")]).await;
+    assert_eq!(sim.meeting("named").unwrap().documents, ["b.pdf"]);
+    let body = r#"<modules><module name="presentation"><document url="https://x.test/c.pdf"/></module></modules>"#;
+    let insert = async |id: &str, content_type: &str, body: &str| {
+        let head = format!("POST {}", sign::path("insertDocument", &[("meetingID", id)], SECRET));
+        http(&sim, &head, &[("Content-Type", content_type)], body.as_bytes()).await
+    };
+    for (id, code, message) in [
+        ("room", "SUCCESS", "Presentation is being uploaded"),
+        ("none", "FAILED", "Presentation feature is disabled, ignoring."),
+        ("gone", "FAILED", "Meeting with id [gone] not found."),
+    ] {
+        let answer = insert(id, "application/xml", body).await;
+        assert_eq!((answer.tag("returncode"), answer.tag("message")), (Some(code), Some(message)));
+        assert_eq!(answer.tag("messageKey"), None);
+    }
+    assert_eq!(sim.meeting("room").unwrap().documents, ["a.pdf", "c.pdf"]);
+    let empty = insert("room", "application/xml", "").await;
+    assert_eq!((empty.status, empty.body.as_str()), (200, ""));
+    assert_eq!(insert("room", "text/plain", body).await.tag("messageKey"), Some("unsupportedContentType"));
+    let path = sign::path("insertDocument", &[("meetingID", "room")], SECRET);
+    assert_eq!(get(&sim, &path).await.status, 405);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_may_write_numbers_with_separators() {
+    for (groups_digits, told) in [(false, ["1440", "2000000"]), (true, ["1,440", "2,000,000"])] {
+        let sim = start(Config { groups_digits, ..Config::default() }).await;
+        create(&sim, "room", &[("duration", "1440"), ("maxParticipants", "2000000")]).await;
+        let list = call(&sim, "getMeetings", &[]).await;
+        assert_eq!([list.tag("duration").unwrap(), list.tag("maxUsers").unwrap()], told);
+        assert_eq!(list.tag("participantCount"), Some("0"));
+        let info = call(&sim, "getMeetingInfo", &[("meetingID", "room")]).await;
+        assert_eq!(info.tag("duration"), Some("1440"));
+        sim.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn meetings_are_told_with_all_elements_in_order() {
+    let sim = start(Config::default()).await;
+    let names = |xml: &str| -> Vec<String> {
+        let starts = xml.split('<').skip(1).filter(|part| !part.starts_with('/'));
+        starts.filter_map(|part| part.split('>').next()).map(str::to_owned).collect()
+    };
+    let empty = call(&sim, "getMeetings", &[]).await;
+    assert_eq!(names(&empty.body), ["response", "returncode", "meetings", "messageKey", "message"]);
+    let created = create(&sim, "room", &[("meta_a", "1")]).await;
+    let expected = "response returncode meetingID internalMeetingID parentMeetingID attendeePW moderatorPW createTime \
+        voiceBridge dialNumber createDate hasUserJoined duration hasBeenForciblyEnded messageKey message";
+    assert_eq!(names(&created.body), expected.split(' ').collect::<Vec<_>>());
+    create(&sim, "child", &[("isBreakout", "true"), ("parentMeetingID", "room"), ("sequence", "3")]).await;
+    let seat = join(&sim, "room", &[("userdata-x", "y")]).await;
+    let _socket = enter(&sim, &seat).await.unwrap();
+    const COMMON: &str = "meetingName meetingID internalMeetingID createTime createDate voiceBridge dialNumber attendeePW \
+        moderatorPW running duration hasUserJoined recording hasBeenForciblyEnded startTime endTime participantCount \
+        listenerCount voiceParticipantCount videoCount maxUsers moderatorCount attendees";
+    const ATTENDEE: &str = "attendee userID fullName role isPresenter isListeningOnly hasJoinedVoice hasVideo clientType \
+        customdata x";
+    let room = format!("{COMMON} {ATTENDEE} metadata a isBreakout breakoutRooms breakout");
+    let child = format!("{COMMON} metadata isBreakout parentMeetingID sequence freeJoin");
+    for (name, params, expected) in [
+        ("getMeetingInfo", &[("meetingID", "room")][..], format!("response returncode {room}")),
+        ("getMeetingInfo", &[("meetingID", "child")], format!("response returncode {child}")),
+        ("getMeetings", &[], format!("response returncode meetings meeting {room} meeting {child}")),
+        ("getSessions", &[], "response returncode sessions meeting meetingID meetingName userName".to_owned()),
+    ] {
+        let answer = call(&sim, name, params).await;
+        assert_eq!(names(&answer.body).join(" "), expected, "{name}");
+    }
     sim.stop().await;
 }

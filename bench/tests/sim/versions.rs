@@ -70,6 +70,20 @@ async fn a_version_knows_its_own_calls() {
 }
 
 #[tokio::test]
+async fn only_early_servers_mind_the_charset_of_a_form() {
+    for version in ALL {
+        let sim = start_as(version).await;
+        let head = format!("POST {}", sign::path("create", &[("name", "Room"), ("meetingID", "room")], SECRET));
+        for (parameter, is_minded) in [("", false), ("; charset=utf-8", version == Version::V3_0_0)] {
+            let content_type = format!("application/x-www-form-urlencoded{parameter}");
+            let answer = http(&sim, &head, &[("Content-Type", &content_type)], b"welcome=x").await;
+            assert_eq!(answer.tag("messageKey") == Some("unsupportedContentType"), is_minded, "{version:?}{parameter}");
+        }
+        sim.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_refused_join_is_told_as_the_version_does_it() {
     const ERROR: &str = "https://x.test/error";
     const BYE: &str = "https://x.test/bye";

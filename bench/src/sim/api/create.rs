@@ -7,7 +7,7 @@ use axum::response::Response;
 use super::super::answer::{self, Xml};
 use super::super::errors::{self, Violation};
 use super::super::meeting::Meeting;
-use super::super::modules::Modules;
+use super::super::modules::{Modules, pre_uploaded};
 use super::super::params::{Params, is_boolean, is_integral};
 use super::super::world::Created;
 use super::super::{Shared, ids, wall_ms};
@@ -21,7 +21,8 @@ pub(super) fn create(call: &Call, shared: &Shared) -> Response {
     let Some(ext_id) = call.params.text("meetingID") else {
         return answer::exception();
     };
-    let modules = if XML.contains(&call.mime.as_str()) { Modules::parse(&call.body) } else { Modules::default() };
+    let mut modules = if XML.contains(&call.mime.as_str()) { Modules::parse(&call.body) } else { Modules::default() };
+    modules.documents.extend(pre_uploaded(&call.params));
     let mut world = shared.world();
     if call.params.is_true("isBreakout") {
         match call.params.text("parentMeetingID") {

@@ -30,7 +30,7 @@ pub(super) fn meeting_info(call: &Call, shared: &Shared) -> Response {
     };
     let breakouts: Vec<&str> = world.meetings().filter(|other| other.is_breakout_of(meeting)).map(int_id).collect();
     let mut xml = Xml::success();
-    describe(&mut xml, meeting, true, &breakouts);
+    describe(&mut xml, meeting, Style { online_only: true, groups_digits: false }, &breakouts);
     xml.into_response()
 }
 
@@ -45,7 +45,8 @@ pub(super) fn meetings(call: &Call, shared: &Shared) -> Response {
     xml.nest("meetings", |xml| {
         for meeting in world.meetings() {
             let own = breakouts.iter().copied().filter(|other| other.is_breakout_of(meeting)).map(int_id);
-            xml.nest("meeting", |xml| describe(xml, meeting, false, &own.collect::<Vec<_>>()));
+            let style = Style { online_only: false, groups_digits: shared.config.groups_digits };
+            xml.nest("meeting", |xml| describe(xml, meeting, style, &own.collect::<Vec<_>>()));
         }
     });
     if world.meetings().next().is_none() {
@@ -80,9 +81,30 @@ fn int_id(meeting: &Meeting) -> &str {
     &meeting.int_id
 }
 
-fn describe(xml: &mut Xml, meeting: &Meeting, online_only: bool, breakouts: &[&str]) {
+/// How the answers of the two calls that describe meetings differ.
+#[derive(Clone, Copy)]
+struct Style {
+    online_only: bool,
+    groups_digits: bool,
+}
+
+impl Style {
+    fn number(self, number: usize) -> String {
+        let digits = number.to_string();
+        if !self.groups_digits {
+            return digits;
+        }
+        let comma = |(index, digit): (usize, char)| {
+            let is_group = 0 < index && (digits.len() - index).is_multiple_of(3);
+            is_group.then_some(',').into_iter().chain([digit])
+        };
+        digits.chars().enumerate().flat_map(comma).collect()
+    }
+}
+
+fn describe(xml: &mut Xml, meeting: &Meeting, style: Style, breakouts: &[&str]) {
     let is_listed = |user: &&User| {
-        if online_only { user.is_online() } else { user.is_joined() }
+        if style.online_only { user.is_online() } else { user.is_joined() }
     };
     let users: Vec<&User> = meeting.users.values().filter(is_listed).collect();
     xml.leaf("meetingName", &meeting.name);
@@ -95,18 +117,18 @@ fn describe(xml: &mut Xml, meeting: &Meeting, online_only: bool, breakouts: &[&s
     xml.leaf("attendeePW", &meeting.attendee_pw);
     xml.leaf("moderatorPW", &meeting.moderator_pw);
     xml.leaf("running", meeting.is_running());
-    xml.leaf("duration", meeting.duration_min);
+    xml.leaf("duration", style.number(meeting.duration_min as usize));
     xml.leaf("hasUserJoined", meeting.has_user_joined());
     xml.leaf("recording", meeting.record);
     xml.leaf("hasBeenForciblyEnded", false);
     xml.leaf("startTime", meeting.start_time_ms);
     xml.leaf("endTime", 0);
-    xml.leaf("participantCount", users.len());
+    xml.leaf("participantCount", style.number(users.len()));
     for count in ["listenerCount", "voiceParticipantCount", "videoCount"] {
         xml.leaf(count, 0);
     }
-    xml.leaf("maxUsers", meeting.max_users);
-    xml.leaf("moderatorCount", users.iter().filter(|user| user.role == Role::Moderator).count());
+    xml.leaf("maxUsers", style.number(meeting.max_users as usize));
+    xml.leaf("moderatorCount", style.number(users.iter().filter(|user| user.role == Role::Moderator).count()));
     xml.nest("attendees", |xml| users.iter().for_each(|user| attendee(xml, user)));
     xml.nest("metadata", |xml| meeting.metadata.iter().for_each(|(key, value)| xml.leaf(key, value)));
     xml.leaf("isBreakout", meeting.is_breakout);

@@ -105,7 +105,10 @@ fn enter(call: &Call, shared: &Shared, world: &mut World, meeting: &str, user: &
     let version = shared.config.version;
     let waits_in_lobby = version.is_meteor() && user.guest_status == GuestStatus::Wait;
     let path = if waits_in_lobby { "/html5client/guestWait" } else { version.client_path() };
-    let url = format!("{}{path}?sessionToken={}", shared.config.server_url, session.token);
+    let mut url = format!("{}{path}?sessionToken={}", shared.config.server_url, session.token);
+    if version == Version::V3_0_30 {
+        url.push_str(&format!("&shouldWaitForLayout={}", call.params.text("enforceLayout").is_some()));
+    }
     let mut response = if user.guest_status == GuestStatus::Deny {
         refuse(call, shared, &errors::GUEST_DENIED)
     } else if wants_redirect(call) {

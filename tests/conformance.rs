@@ -1,0 +1,130 @@
+//! The API call by call, as data: each row of `tests/conformance/*.toml` is made to a BBB server directly and through the
+//! gateway, and both answers are compared with what BBB's own documentation and source say. Where the gateway answers
+//! otherwise, the row says what and why.
+//!
+//! `cargo test --test conformance -- --nocapture` prints the table.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+mod support;
+
+#[path = "conformance/column.rs"]
+mod column;
+#[path = "conformance/row.rs"]
+mod row;
+
+use std::path::Path;
+
+use column::{Column, Seen};
+use row::Row;
+
+/// Fewer rows than this is a suite that has lost some.
+const ROWS_MIN: usize = 150;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_answers_as_bbb_does_or_says_why_not() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+    let rows = row::read(&dir).unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
+    assert!(rows.len() >= ROWS_MIN, "{} rows, where there are to be {ROWS_MIN}", rows.len());
+    let shared = (Column::direct().await, Column::gateway().await);
+    let (mut faults, mut pending, mut reasons) = (Vec::new(), 0, 0);
+    for (number, (theme, row)) in rows.iter().enumerate() {
+        let own = if row.alone { Some((Column::direct().await, Column::gateway().await)) } else { None };
+        let (direct, gateway) = own.as_ref().unwrap_or(&shared);
+        let line = Line {
+            direct: Cell::new(row, "direct", direct.run(number, row, &row.expect).await),
+            gateway: Cell::new(row, "gateway", gateway.run(number, row, row.expect_of_gateway()).await),
+            row,
+        };
+        println!("{theme}: {}", line.text());
+        pending += usize::from(row.pending.is_any());
+        reasons += usize::from(row.gateway.is_some());
+        faults.extend(line.faults().into_iter().map(|fault| format!("{theme}: {}: {fault}", row.name)));
+    }
+    println!("{} rows, {reasons} with a reason, {pending} pending", rows.len());
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn a_row_that_says_too_little_or_too_much_is_refused() {
+    const ROW: &str = "[[case]]\nname = \"a\"\ncall = \"end\"\nexpect = { messageKey = \"notFound\" }\n";
+    for (what, text, fault) in [
+        ("a good row", ROW.to_owned(), None),
+        ("another answer", format!("{ROW}gateway = {{ reason = \"x\", status = 404 }}"), None),
+        ("no reason", format!("{ROW}gateway = {{ status = 404 }}"), Some("differ without a reason")),
+        (
+            "a blank reason",
+            format!("{ROW}gateway = {{ reason = \" \", status = 404 }}"),
+            Some("differ without a reason"),
+        ),
+        (
+            "a reason for nothing",
+            format!("{ROW}gateway = {{ reason = \"x\", messageKey = \"notFound\" }}"),
+            Some("columns that are equal"),
+        ),
+        ("the same name", ROW.repeat(2), Some("two of this name")),
+        ("an unknown field", format!("{ROW}querry = \"\""), Some("querry")),
+        ("an unknown field of an answer", format!("{ROW}gateway = {{ reason = \"x\", key = \"y\" }}"), Some("key")),
+        ("an unknown column", format!("{ROW}pending = {{ both = \"x\" }}"), Some("no column `both`")),
+        ("call and path", format!("{ROW}path = \"/\""), Some("either a call or a path")),
+    ] {
+        let told = row::parse([("theme".to_owned(), text)].into_iter()).map_err(|faults| faults.join("\n"));
+        match fault {
+            None => assert_eq!(told.map(|rows| rows.len()), Ok(1), "{what}"),
+            Some(fault) => assert!(told.as_ref().is_err_and(|faults| faults.contains(fault)), "{what}: {told:?}"),
+        }
+    }
+    let values = row::Values::from([("room", "r1".to_owned())]);
+    assert_eq!(row::fill("{room}{room}={%C3*2}{x*0}{unknown}{", &values), "r1r1=%C3%C3{unknown}{");
+}
+
+/// What a column said to a row.
+struct Cell<'a> {
+    seen: Seen,
+    fault: Option<String>,
+    pending: Option<&'a str>,
+}
+
+impl<'a> Cell<'a> {
+    fn new(row: &'a Row, column: &str, (seen, told): (Seen, Result<(), String>)) -> Self {
+        Self { seen, fault: told.err(), pending: row.pending.of(column) }
+    }
+
+    fn text(&self) -> String {
+        match (self.pending, &self.fault) {
+            (None, None) => self.seen.to_string(),
+            (None, Some(_)) => format!("{} (WRONG)", self.seen),
+            (Some(why), Some(_)) => format!("{} (pending: {why})", self.seen),
+            (Some(why), None) => format!("{} (no longer pending: {why})", self.seen),
+        }
+    }
+}
+
+/// A line of the table.
+struct Line<'a> {
+    row: &'a Row,
+    direct: Cell<'a>,
+    gateway: Cell<'a>,
+}
+
+impl Line<'_> {
+    fn text(&self) -> String {
+        let verdict = self.row.gateway.as_ref().map_or("=", |instead| &instead.reason);
+        format!("{} | {} | {} | {verdict}", self.row.name, self.direct.text(), self.gateway.text())
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (column, cell) in [("direct", &self.direct), ("gateway", &self.gateway)] {
+            if let (None, Some(fault)) = (cell.pending, &cell.fault) {
+                faults.push(format!("{column}: {fault}"));
+            }
+        }
+        // What a row does not name may differ as well.
+        let is_compared = !self.row.pending.is_any() && self.row.gateway.is_none() && faults.is_empty();
+        if is_compared && self.direct.seen != self.gateway.seen {
+            faults.push(format!("differ without a reason: {:?}, {:?}", self.direct.seen, self.gateway.seen));
+        }
+        faults
+    }
+}
