@@ -14,7 +14,7 @@ use crate::domain::{
 /// Why a call is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChecksumError {
-    /// The query has no checksum.
+    /// The query has no checksum, or an empty one.
     Missing,
     /// The query has two, or its value is no digest of a known length.
     Malformed,
@@ -48,6 +48,9 @@ pub fn verify<'a>(
         ChecksumPosition::Missing => ChecksumError::Missing,
         ChecksumPosition::Doubled => ChecksumError::Malformed,
     })?;
+    if checksum.is_empty() {
+        return Err(ChecksumError::Missing);
+    }
     verify_digest(call, &rest, checksum, credentials, now)
 }
 
@@ -270,7 +273,7 @@ mod tests {
         for (query, error) in [
             (QUERY.to_owned(), ChecksumError::Missing),
             (format!("{QUERY}&Checksum={SHA1}"), ChecksumError::Missing),
-            (format!("{QUERY}&checksum="), ChecksumError::Malformed),
+            (format!("{QUERY}&checksum="), ChecksumError::Missing),
             (format!("{QUERY}&checksum=%31{}", &SHA1[1..]), ChecksumError::Malformed),
             (format!("{QUERY}&checksum={SHA1}&checksum={SHA1}"), ChecksumError::Malformed),
             (format!("{QUERY}&checksum={}", &SHA1[2..]), ChecksumError::Malformed),

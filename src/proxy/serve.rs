@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use super::{
     Gateway,
     answer::{Answer, text},
+    api::spec::wrong_method,
     asked::{Asked, Connection},
     route::{Kind, Route, call_of, route},
 };
@@ -117,7 +118,7 @@ impl Gateway {
     /// The version call: answered here, so that the client finds GraphQL and all else on this host.
     fn version(&self, asked: &Asked, slug: Option<&str>) -> Answer {
         if !matches!(asked.head.method, Method::GET | Method::HEAD | Method::POST) {
-            return self.refuse(asked, Call::Version, Denial::NotFound);
+            return wrong_method(Call::Version, "GET, HEAD, POST");
         }
         let server = match slug {
             Some(slug) => match self.server_of_slug(asked, slug, "") {

@@ -341,8 +341,9 @@ fn is_web_address(address: &str) -> bool {
     ["https://", "http://"].iter().any(|scheme| address.starts_with(scheme))
 }
 
+/// Whether `redirect` asks for none: as Java reads it, all that is not `true` (bbb.md 2.4).
 fn is_false(value: Option<&str>) -> bool {
-    value.is_some_and(|value| value.eq_ignore_ascii_case("false"))
+    value.is_some_and(|value| !value.is_empty() && !value.eq_ignore_ascii_case("true"))
 }
 
 #[cfg(test)]
