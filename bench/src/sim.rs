@@ -75,6 +75,8 @@ pub struct Config {
     pub join_url_userdata_blocklist: Vec<String>,
     /// How many people a new meeting has at once: they count as joined and online, stay for ever and have no sockets.
     pub attendees: u32,
+    /// `maxUserConcurrentAccesses`: how many users of one `userID` a meeting has; one more ejects the oldest. 0 is no limit.
+    pub user_accesses_max: usize,
     /// Whether the second check of `maxParticipants` is made, when a user's GraphQL socket comes.
     pub checks_limit_on_socket: bool,
     /// Whether that second check lets in one less than the limit, as issue 19426 tells of an alpha of 3.0.
@@ -98,6 +100,7 @@ impl Default for Config {
             groups_digits: false,
             join_url_userdata_blocklist: Vec::new(),
             attendees: 0,
+            user_accesses_max: 3,
             checks_limit_on_socket: true,
             socket_limit_is_one_less: false,
             // A long test run fits, and a load run cannot fill the memory.

@@ -1,6 +1,6 @@
 //! One meeting: what was asked for at its creation, who is in it, and when it ends by itself.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -93,11 +93,18 @@ pub(crate) struct User {
     pub(crate) presence: Presence,
     /// The decoded parameters of the `join`.
     pub(crate) params: Params,
+    /// Dropped with the user, which tells the sockets that the meeting or the stay has ended.
+    pub(crate) alive: watch::Sender<()>,
 }
 
 impl User {
     pub(crate) fn is_online(&self) -> bool {
         matches!(self.presence, Presence::Online(_))
+    }
+
+    /// Fails its `changed` when the meeting has ended, or the user was ejected.
+    pub(crate) fn watch(&self) -> watch::Receiver<()> {
+        self.alive.subscribe()
     }
 
     /// In bbb-web's user map: online, or gone for less than the users' timeout.
@@ -144,8 +151,8 @@ pub(crate) struct Meeting {
     empty_since: Option<Instant>,
     expire_unjoined_min: u32,
     expire_empty_min: u32,
-    /// Dropped with the meeting, which tells the sockets that it has ended.
-    alive: watch::Sender<()>,
+    /// Internal ids of the users of an external id that was given, oldest first.
+    accesses: HashMap<String, VecDeque<String>>,
 }
 
 impl Meeting {
@@ -186,7 +193,7 @@ impl Meeting {
             empty_since: None,
             expire_unjoined_min: positive("meetingExpireIfNoUserJoinedInMinutes", 5),
             expire_empty_min: positive("meetingExpireWhenLastUserLeftInMinutes", 1),
-            alive: watch::Sender::new(()),
+            accesses: HashMap::new(),
         }
     }
 
@@ -202,6 +209,7 @@ impl Meeting {
                 guest_status: GuestStatus::Allow,
                 presence: Presence::Registered,
                 params: Params::default(),
+                alive: watch::Sender::new(()),
             };
             let int_id = user.int_id.clone();
             self.users.insert(int_id.clone(), user);
@@ -209,9 +217,26 @@ impl Meeting {
         }
     }
 
-    /// Fails its `changed` when the meeting has ended.
-    pub(crate) fn watch(&self) -> watch::Receiver<()> {
-        self.alive.subscribe()
+    /// Takes in a user who joins. Returns the internal id of one who has to go for it: the oldest of the same external id,
+    /// if there are more than `accesses_max` of them now. 0 is no limit.
+    pub(crate) fn register(&mut self, user: User, accesses_max: usize) -> Option<String> {
+        let is_named = user.params.text("userID").is_some();
+        let (int_id, ext_id) = (user.int_id.clone(), user.ext_id.clone());
+        self.users.insert(int_id.clone(), user);
+        if !is_named || accesses_max == 0 {
+            return None;
+        }
+        let accesses = self.accesses.entry(ext_id).or_default();
+        accesses.push_back(int_id);
+        if accesses_max < accesses.len() { accesses.pop_front() } else { None }
+    }
+
+    /// Ejects a user.
+    pub(crate) fn eject(&mut self, user: &str, now: Instant) {
+        let was_online = self.users.remove(user).is_some_and(|user| user.is_online());
+        if was_online && !self.users.values().any(User::is_online) {
+            self.empty_since = Some(now);
+        }
     }
 
     /// A moderator presses the record button. Tells whether there is one: not in a meeting that must not be recorded.
@@ -333,6 +358,7 @@ mod tests {
             guest_status: GuestStatus::Allow,
             presence: Presence::Registered,
             params: Params::default(),
+            alive: watch::Sender::new(()),
         };
         meeting.users.insert(ext_id.into(), user);
         meeting

@@ -193,3 +193,25 @@ async fn simultaneous_joins_pass_a_limit_that_later_ones_do_not() {
     assert_eq!(bot.tag("messageKey"), Some("successfullyJoined"));
     sim.stop().await;
 }
+
+#[tokio::test]
+async fn a_fourth_user_of_one_id_ejects_the_first() {
+    let sim = start(Config::default()).await;
+    create(&sim, "room", &[("maxParticipants", "1")]).await;
+    let mut sockets = Vec::new();
+    let mut seats = Vec::new();
+    for _ in 0..4 {
+        let seat = join(&sim, "room", &[("userID", "everybody")]).await;
+        sockets.push(enter(&sim, &seat).await.expect("one id counts as one participant"));
+        seats.push(seat);
+    }
+    assert_eq!(hear(&mut sockets[0]).await, Err(4403));
+    assert_eq!(enter(&sim, &seats[0]).await.err(), Some(4403), "the session is gone too");
+    assert_eq!(only(&sim).users_online, 3);
+    for _ in 0..4 {
+        create(&sim, "other", &[]).await;
+        join(&sim, "other", &[]).await;
+    }
+    assert_eq!(sim.meeting("other").unwrap().joins.len(), 4, "without an id everybody is another");
+    sim.stop().await;
+}
