@@ -60,6 +60,9 @@ pub struct Config {
     pub version: Version,
     /// `presentationBaseURL`, the start of slide URLs; `None` is the stock value, a path on `server_url`.
     pub presentation_base_url: Option<String>,
+    /// Whether slides ask for `sessionToken`, cookie and a token of the page, as they do from 3.0.27 on. Off by default,
+    /// because the names of all that are not known, and the client page here does not send them.
+    pub slides_need_session: bool,
     /// Timers of BBB run this many times faster.
     pub speed: f64,
     /// How the client page finds its server: `false` as the real client does, `https` on port 443 of the page's host name;
@@ -93,6 +96,7 @@ impl Default for Config {
             server_url: "https://bbb-01.internal.test".to_owned(),
             version: Version::default(),
             presentation_base_url: None,
+            slides_need_session: false,
             speed: 1.0,
             client_uses_port: false,
             reveals_version: false,
