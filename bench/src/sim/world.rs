@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::ids;
-use super::meeting::{GuestStatus, Meeting, Pace, Role, User};
+use super::meeting::{Meeting, Pace};
 use super::modules::Modules;
 use super::params::Params;
-use super::recording::{Recording, Recordings};
+use super::recording::Recording;
+use super::recordings::Recordings;
+use super::user::{GuestStatus, Role, User};
 
 /// How long a session is remembered after its meeting.
 const SESSIONS_CLEANUP_DELAY: Duration = Duration::from_secs(60 * 60);

@@ -10,8 +10,9 @@ use tokio::sync::watch;
 
 use super::super::answer::{self, Xml};
 use super::super::errors::{self, Violation};
-use super::super::meeting::{GuestStatus, Meeting, Presence, Role, User};
+use super::super::meeting::Meeting;
 use super::super::params::{Params, is_boolean, is_integral};
+use super::super::user::{GuestStatus, Presence, Role, User};
 use super::super::version::Version;
 use super::super::world::World;
 use super::super::{Shared, ids};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use axum::extract::ws::{Message, WebSocket, close_code};
 use serde_json::{Value, json};
 
-use super::super::meeting::{Meeting, User};
+use super::super::meeting::Meeting;
+use super::super::user::User;
 use super::super::{Shared, presentation};
 use super::close;
 use super::member::{Member, ended};

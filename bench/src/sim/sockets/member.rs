@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use super::super::meeting::GuestStatus;
+use super::super::user::GuestStatus;
 use super::super::world::World;
 use super::super::{Shared, wall_ms};
 
