@@ -3,9 +3,8 @@
 //!
 //! It carries no media and converts no documents. Plain HTTP/1.1: TLS is for whoever stands in front.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +18,7 @@ mod api;
 mod broken;
 mod checksum;
 mod client;
+mod config;
 mod errors;
 mod faults;
 mod ids;
@@ -29,137 +29,27 @@ mod params;
 mod playback;
 mod presentation;
 mod recording;
+mod recordings;
 mod rest;
 mod server;
 mod session;
 mod sockets;
+mod user;
 mod version;
+mod view;
 mod world;
 
 pub use broken::Breakage;
 pub use checksum::accepts_checksum;
+pub use config::Config;
 pub use faults::{CannedAnswer, Faults};
 pub use log::Received;
-pub use recording::{RecordingFormat, RecordingSeed, RecordingState, RecordingView, TextTrack};
+pub use recording::{RecordingFormat, RecordingSeed, RecordingState, TextTrack};
 pub use version::Version;
+pub use view::{MeetingView, RecordingView};
 
 use meeting::{Meeting, Pace};
 use world::World;
-
-/// How a simulated server is set up.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where to listen; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// The shared secret (`securitySalt`); empty switches the checksum check off.
-    pub secret: String,
-    /// `bigbluebutton.web.serverURL`: scheme and host that the server believes to be its own, and puts into redirects, the
-    /// version and settings JSON and slide URLs. No final slash.
-    pub server_url: String,
-    /// Which BigBlueButton this is.
-    pub version: Version,
-    /// `presentationBaseURL`, the start of slide URLs; `None` is the stock value, a path on `server_url`.
-    pub presentation_base_url: Option<String>,
-    /// Timers of BBB run this many times faster.
-    pub speed: f64,
-    /// How the client page finds its server: `false` as the real client does, `https` on port 443 of the page's host name;
-    /// `true` with scheme and port of the page, for a demo on another port.
-    pub client_uses_port: bool,
-    /// `allowRevealOfBBBVersion`: whether `bbbVersion` is filled in.
-    pub reveals_version: bool,
-    /// `allowFetchAllRecordings`: whether `getRecordings` without any id or limit tells of all recordings.
-    pub fetches_all_recordings: bool,
-    /// Whether `getMeetings` writes numbers with separators, `1,440`, as a server with another locale may.
-    pub groups_digits: bool,
-    /// `getJoinUrlUserdataBlocklist`: the `userdata-` parameters that viewers may not put into a join URL.
-    pub join_url_userdata_blocklist: Vec<String>,
-    /// How many people a new meeting has at once: they count as joined and online, stay for ever and have no sockets.
-    pub attendees: u32,
-    /// Whether the second check of `maxParticipants` is made, when a user's GraphQL socket comes.
-    pub checks_limit_on_socket: bool,
-    /// Whether that second check lets in one less than the limit, as issue 19426 tells of an alpha of 3.0.
-    pub socket_limit_is_one_less: bool,
-    /// How many received requests are kept for [`Sim::log`]; 0 keeps none.
-    pub log_entries_max: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            secret: "sim-secret".to_owned(),
-            server_url: "https://bbb-01.internal.test".to_owned(),
-            version: Version::default(),
-            presentation_base_url: None,
-            speed: 1.0,
-            client_uses_port: false,
-            reveals_version: false,
-            fetches_all_recordings: true,
-            groups_digits: false,
-            join_url_userdata_blocklist: Vec::new(),
-            attendees: 0,
-            checks_limit_on_socket: true,
-            socket_limit_is_one_less: false,
-            // A long test run fits, and a load run cannot fill the memory.
-            log_entries_max: 10_000,
-        }
-    }
-}
-
-/// A meeting that the server has now.
-#[derive(Clone, Debug)]
-pub struct MeetingView {
-    /// The `meetingID` of the `create`.
-    pub ext_id: String,
-    /// `internalMeetingID`.
-    pub int_id: String,
-    /// All decoded parameters of the `create`, without the checksum; the first of a repeated name.
-    pub params: BTreeMap<String, String>,
-    /// The limit of participants; 0 is none.
-    pub max_users: u32,
-    /// Minutes from creation; 0 is no limit.
-    pub duration_min: u32,
-    /// The `record` flag.
-    pub recording: bool,
-    /// Users in the meeting: with a GraphQL socket, or with none for less than a minute.
-    pub users_joined: usize,
-    /// Users with a GraphQL socket now.
-    pub users_online: usize,
-    /// The decoded parameters of each `join` that was let in, in no certain order.
-    pub joins: Vec<BTreeMap<String, String>>,
-    /// Time of creation, in milliseconds since 1970.
-    pub create_time_ms: u64,
-    /// Names of the documents in the body of the `create`.
-    pub documents: Vec<String>,
-    /// The settings override in the body of the `create`, which a stock server ignores.
-    pub settings_override_ignored: Option<String>,
-}
-
-impl MeetingView {
-    fn new(meeting: &Meeting) -> Self {
-        let decoded = |params: &params::Params| {
-            let mut decoded = BTreeMap::new();
-            for (name, value) in params.iter().filter(|(name, _)| *name != "checksum") {
-                decoded.entry(name.to_owned()).or_insert_with(|| value.to_owned());
-            }
-            decoded
-        };
-        Self {
-            ext_id: meeting.ext_id.clone(),
-            int_id: meeting.int_id.clone(),
-            params: decoded(&meeting.params),
-            max_users: meeting.max_users,
-            duration_min: meeting.duration_min,
-            recording: meeting.record,
-            users_joined: meeting.users.values().filter(|user| user.is_joined()).count(),
-            users_online: meeting.users.values().filter(|user| user.is_online()).count(),
-            joins: meeting.users.values().map(|user| decoded(&user.params)).filter(|join| !join.is_empty()).collect(),
-            create_time_ms: meeting.create_time_ms,
-            documents: meeting.modules.documents.clone(),
-            settings_override_ignored: meeting.modules.settings_override.clone(),
-        }
-    }
-}
 
 /// What all parts of one server share.
 struct Shared {
@@ -261,7 +151,7 @@ impl Sim {
     /// A moderator lets the user of a session in, or turns them away. Returns whether there is such a session. A socket that
     /// is open while its user waits stays one of somebody who waits; the next one enters.
     pub fn judge_guest(&self, session_token: &str, allow: bool) -> bool {
-        let status = if allow { meeting::GuestStatus::Allow } else { meeting::GuestStatus::Deny };
+        let status = if allow { user::GuestStatus::Allow } else { user::GuestStatus::Deny };
         self.shared.world().judge_guest(session_token, status)
     }
 

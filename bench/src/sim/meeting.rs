@@ -1,6 +1,6 @@
 //! One meeting: what was asked for at its creation, who is in it, and when it ends by itself.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::ids;
 use super::modules::Modules;
 use super::params::Params;
+use super::user::{GuestStatus, Presence, Role, User};
 
 /// How long somebody without a socket still counts as joined.
 const USERS_TIMEOUT: Duration = Duration::from_secs(60);
@@ -28,81 +29,6 @@ impl Pace {
 
     fn minutes(self, minutes: u32) -> Duration {
         self.scale(Duration::from_secs(60 * u64::from(minutes)))
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Moderator,
-    Viewer,
-}
-
-impl Role {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        match text.to_ascii_uppercase().as_str() {
-            "MODERATOR" => Some(Self::Moderator),
-            "VIEWER" => Some(Self::Viewer),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Moderator => "MODERATOR",
-            Self::Viewer => "VIEWER",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum GuestStatus {
-    Allow,
-    Wait,
-    Deny,
-}
-
-impl GuestStatus {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "ALLOW",
-            Self::Wait => "WAIT",
-            Self::Deny => "DENY",
-        }
-    }
-}
-
-/// Whether a registered user is in the meeting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Presence {
-    /// Called `join`, but never opened a GraphQL socket, or left long ago.
-    Registered,
-    /// Has this many GraphQL sockets.
-    Online(usize),
-    /// Closed the last socket then.
-    Left(Instant),
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct User {
-    pub(crate) int_id: String,
-    pub(crate) ext_id: String,
-    pub(crate) full_name: String,
-    pub(crate) role: Role,
-    pub(crate) bot: bool,
-    pub(crate) guest_status: GuestStatus,
-    pub(crate) presence: Presence,
-    /// The decoded parameters of the `join`.
-    pub(crate) params: Params,
-}
-
-impl User {
-    pub(crate) fn is_online(&self) -> bool {
-        matches!(self.presence, Presence::Online(_))
-    }
-
-    /// In bbb-web's user map: online, or gone for less than the users' timeout.
-    pub(crate) fn is_joined(&self) -> bool {
-        self.presence != Presence::Registered
     }
 }
 
@@ -144,8 +70,8 @@ pub(crate) struct Meeting {
     empty_since: Option<Instant>,
     expire_unjoined_min: u32,
     expire_empty_min: u32,
-    /// Dropped with the meeting, which tells the sockets that it has ended.
-    alive: watch::Sender<()>,
+    /// Internal ids of the users of an external id that was given, oldest first.
+    accesses: HashMap<String, VecDeque<String>>,
 }
 
 impl Meeting {
@@ -186,7 +112,7 @@ impl Meeting {
             empty_since: None,
             expire_unjoined_min: positive("meetingExpireIfNoUserJoinedInMinutes", 5),
             expire_empty_min: positive("meetingExpireWhenLastUserLeftInMinutes", 1),
-            alive: watch::Sender::new(()),
+            accesses: HashMap::new(),
         }
     }
 
@@ -202,6 +128,7 @@ impl Meeting {
                 guest_status: GuestStatus::Allow,
                 presence: Presence::Registered,
                 params: Params::default(),
+                alive: watch::Sender::new(()),
             };
             let int_id = user.int_id.clone();
             self.users.insert(int_id.clone(), user);
@@ -209,9 +136,26 @@ impl Meeting {
         }
     }
 
-    /// Fails its `changed` when the meeting has ended.
-    pub(crate) fn watch(&self) -> watch::Receiver<()> {
-        self.alive.subscribe()
+    /// Takes in a user who joins. Returns the internal id of one who has to go for it: the oldest of the same external id,
+    /// if there are more than `accesses_max` of them now. 0 is no limit.
+    pub(crate) fn register(&mut self, user: User, accesses_max: usize) -> Option<String> {
+        let is_named = user.params.text("userID").is_some();
+        let (int_id, ext_id) = (user.int_id.clone(), user.ext_id.clone());
+        self.users.insert(int_id.clone(), user);
+        if !is_named || accesses_max == 0 {
+            return None;
+        }
+        let accesses = self.accesses.entry(ext_id).or_default();
+        accesses.push_back(int_id);
+        if accesses_max < accesses.len() { accesses.pop_front() } else { None }
+    }
+
+    /// Ejects a user.
+    pub(crate) fn eject(&mut self, user: &str, now: Instant) {
+        let was_online = self.users.remove(user).is_some_and(|user| user.is_online());
+        if was_online && !self.users.values().any(User::is_online) {
+            self.empty_since = Some(now);
+        }
     }
 
     /// A moderator presses the record button. Tells whether there is one: not in a meeting that must not be recorded.
@@ -333,6 +277,7 @@ mod tests {
             guest_status: GuestStatus::Allow,
             presence: Presence::Registered,
             params: Params::default(),
+            alive: watch::Sender::new(()),
         };
         meeting.users.insert(ext_id.into(), user);
         meeting

@@ -1,16 +1,17 @@
 //! Documents: uploads, and the pages made from them.
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{digest, hmac};
 use axum::body::Body;
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_DISPOSITION, CONTENT_LENGTH};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use http_body_util::BodyExt;
 
 use super::meeting::Meeting;
-use super::{Shared, answer};
-use crate::sign::to_hex;
+use super::params::Params;
+use super::{Shared, answer, session};
+use crate::sign::{encode_value, to_hex};
 
 /// bbb-web's `maxFileSizeUpload`.
 const UPLOAD_BYTES_MAX: u64 = 30_000_000;
@@ -51,14 +52,27 @@ pub(crate) async fn upload(parts: &Parts, mut body: Body, entry: u64, shared: &S
     answer::text(StatusCode::OK, "text/html;charset=utf-8", "upload-success")
 }
 
-/// A page of a document: `<int id>/<int id>/<presentation id>/svg|thumbnail|textfiles/<number>`. Like BBB before 3.0.27 it
-/// asks for no session.
-pub(crate) fn page(path: &str, shared: &Shared) -> Response {
-    let parts: Vec<&str> = path.split('/').collect();
-    let [int_id, again, presentation, kind, number] = parts[..] else {
-        return answer::page(StatusCode::NOT_FOUND);
+/// A page of a document: `<int id>/<int id>/<presentation id>/svg|thumbnail|textfiles/<number>`, or the document itself:
+/// `download/<int id>/<presentation id>?presFilename=<name>`.
+pub(crate) fn page(path: &str, parts: &Parts, shared: &Shared) -> Response {
+    let segments: Vec<&str> = path.split('/').collect();
+    let [int_id, again, presentation, kind, number] = segments[..] else {
+        return match segments[..] {
+            ["download", int_id, presentation] => download(int_id, presentation, parts, shared),
+            _ => answer::page(StatusCode::NOT_FOUND),
+        };
     };
     let world = shared.world();
+    if shared.config.slides_need_session {
+        let query = Params::parse(parts.uri.query().unwrap_or_default());
+        let token = query.first("sessionToken").unwrap_or_default();
+        if world.authorize(token, &session::http_sessions(&parts.headers)).is_none() {
+            return answer::page(StatusCode::UNAUTHORIZED);
+        }
+        if query.first("pageToken") != Some(&page_token(path, shared)) {
+            return answer::page(StatusCode::FORBIDDEN);
+        }
+    }
     let meeting = world.by_int_id(int_id).filter(|meeting| int_id == again && meeting.presentation_id == presentation);
     let (Some(meeting), Ok(number)) = (meeting, number.parse::<u32>()) else {
         return answer::page(StatusCode::NOT_FOUND);
@@ -72,11 +86,39 @@ pub(crate) fn page(path: &str, shared: &Shared) -> Response {
     response
 }
 
+/// The document as it was uploaded. Whoever knows its name may have it.
+fn download(int_id: &str, presentation: &str, parts: &Parts, shared: &Shared) -> Response {
+    let query = Params::parse(parts.uri.query().unwrap_or_default());
+    let world = shared.world();
+    let meeting = world.by_int_id(int_id).filter(|meeting| meeting.presentation_id == presentation);
+    let is_named = query.first("presFilename") == Some(&format!("{presentation}.pdf"));
+    if meeting.is_none() || !is_named {
+        return answer::page(StatusCode::NOT_FOUND);
+    }
+    let mut response = answer::text(StatusCode::OK, "application/pdf", DEFAULT_PDF);
+    let name = encode_value(query.text("filename").unwrap_or("default.pdf"));
+    let disposition = format!("attachment; filename=\"{name}\"");
+    let disposition = HeaderValue::from_str(&disposition).expect("what is encoded is fit for a header");
+    response.headers_mut().insert(CONTENT_DISPOSITION, disposition);
+    response
+}
+
 /// The absolute URL of a page, as it is told in GraphQL data.
 pub(crate) fn page_url(meeting: &Meeting, kind: &str, number: u32, shared: &Shared) -> String {
     let stock = || format!("{}/bigbluebutton/presentation", shared.config.server_url);
     let base = shared.config.presentation_base_url.clone().unwrap_or_else(stock);
-    format!("{base}/{0}/{0}/{1}/{kind}/{number}", meeting.int_id, meeting.presentation_id)
+    let path = format!("{0}/{0}/{1}/{kind}/{number}", meeting.int_id, meeting.presentation_id);
+    if shared.config.slides_need_session {
+        let token = page_token(&path, shared);
+        return format!("{base}/{path}?pageToken={token}");
+    }
+    format!("{base}/{path}")
+}
+
+/// What proves that the server has told somebody of a page.
+fn page_token(path: &str, shared: &Shared) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, shared.config.secret.as_bytes());
+    to_hex(hmac::sign(&key, path.as_bytes()).as_ref())
 }
 
 fn drawing(meeting: &Meeting, number: u32) -> String {

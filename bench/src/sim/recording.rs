@@ -1,18 +1,12 @@
-//! Recordings: what is left of meetings that were recorded. They lie on the server's disk, so a restart keeps them.
+//! One recording: what is left of a meeting that was recorded.
 //!
-//! Plain data; the calls on them are in `api`, the files of their playback in `playback`.
+//! Plain data; the calls on it are in `api`, the files of its playback in `playback`.
 
-use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Instant;
 
 use super::ids;
-use super::meeting::{Meeting, Pace};
-
-/// How long after its meeting a recording is published: the work of archiving and processing.
-const PROCESSING_TIME: Duration = Duration::from_secs(3 * 60);
-
-/// How long a link to a text track is good for, if nobody uses it before.
-const TRACK_LINK_TTL: Duration = Duration::from_secs(60 * 60);
+use super::meeting::Meeting;
 
 /// Where a recording is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,48 +146,6 @@ impl Default for RecordingSeed {
     }
 }
 
-/// A recording that the server has now.
-#[derive(Clone, Debug)]
-pub struct RecordingView {
-    /// The internal id of its meeting.
-    pub record_id: String,
-    /// The `meetingID` of its meeting.
-    pub ext_id: String,
-    /// The name of its meeting.
-    pub name: String,
-    /// Where it is in its life.
-    pub state: RecordingState,
-    /// In milliseconds since 1970.
-    pub start_time_ms: u64,
-    /// In milliseconds since 1970.
-    pub end_time_ms: u64,
-    /// How many were in the meeting.
-    pub participants: usize,
-    /// All metadata, with what BBB puts there itself.
-    pub metadata: BTreeMap<String, String>,
-    /// The ways to play it.
-    pub formats: Vec<RecordingFormat>,
-    /// Its subtitles and captions.
-    pub text_tracks: Vec<TextTrack>,
-}
-
-impl RecordingView {
-    pub(crate) fn new(recording: &Recording) -> Self {
-        Self {
-            record_id: recording.id.clone(),
-            ext_id: recording.ext_id.clone(),
-            name: recording.name.clone(),
-            state: recording.state,
-            start_time_ms: recording.start_time_ms,
-            end_time_ms: recording.end_time_ms,
-            participants: recording.participants,
-            metadata: recording.metadata.clone(),
-            formats: recording.formats.clone(),
-            text_tracks: recording.text_tracks.clone(),
-        }
-    }
-}
-
 /// What is told of a recording that was a breakout room.
 #[derive(Clone, Debug)]
 pub(crate) struct Breakout {
@@ -217,7 +169,7 @@ pub(crate) struct Recording {
     pub(crate) breakout_rooms: Vec<String>,
     pub(crate) text_tracks: Vec<TextTrack>,
     /// When its meeting ended, while it is being processed.
-    processing_since: Option<Instant>,
+    pub(crate) processing_since: Option<Instant>,
 }
 
 impl Recording {
@@ -245,7 +197,7 @@ impl Recording {
         }
     }
 
-    fn seeded(seed: RecordingSeed, id: String, start_time_ms: u64) -> Self {
+    pub(crate) fn seeded(seed: RecordingSeed, id: String, start_time_ms: u64) -> Self {
         let breakout = seed.parent.map(|parent| Breakout { parent, sequence: 1, free_join: false });
         Self {
             metadata: metadata(&seed.ext_id, &seed.name, breakout.is_some(), &seed.metadata),
@@ -296,7 +248,8 @@ impl Recording {
         format!("{}-{}", ids::meeting_hash("default.pdf"), self.start_time_ms)
     }
 
-    fn is_settled(&self) -> bool {
+    /// Published or unpublished: the states that calls can change.
+    pub(crate) fn is_settled(&self) -> bool {
         matches!(self.state, RecordingState::Published | RecordingState::Unpublished)
     }
 }
@@ -306,107 +259,4 @@ fn metadata(ext_id: &str, name: &str, is_breakout: bool, more: &BTreeMap<String,
     let own = [("isBreakout", is_breakout.to_string()), ("meetingId", ext_id.into()), ("meetingName", name.into())];
     let own = own.into_iter().map(|(key, value)| (key.to_owned(), value));
     own.chain(more.clone()).collect()
-}
-
-/// All recordings of a server by id, which is the order of their directories too.
-#[derive(Default)]
-pub(crate) struct Recordings {
-    by_id: BTreeMap<String, Recording>,
-    /// Tokens of links to text tracks.
-    track_links: HashMap<String, TrackLink>,
-}
-
-struct TrackLink {
-    record_id: String,
-    file: String,
-    made: Instant,
-}
-
-impl Recordings {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Recording> {
-        self.by_id.values()
-    }
-
-    pub(crate) fn get(&self, id: &str) -> Option<&Recording> {
-        self.by_id.get(id)
-    }
-
-    pub(crate) fn get_mut(&mut self, id: &str) -> Option<&mut Recording> {
-        self.by_id.get_mut(id)
-    }
-
-    pub(crate) fn add(&mut self, recording: Recording) {
-        self.by_id.insert(recording.id.clone(), recording);
-    }
-
-    /// Puts a recording there and returns its id. A start that another of the same meeting has is moved on.
-    pub(crate) fn seed(&mut self, seed: RecordingSeed, wall_ms: u64) -> String {
-        let mut start_time_ms = seed.start_time_ms.unwrap_or(wall_ms);
-        let id_at = |start: u64| format!("{}-{start}", ids::meeting_hash(&seed.ext_id));
-        while self.by_id.contains_key(&id_at(start_time_ms)) {
-            start_time_ms += 1;
-        }
-        let id = id_at(start_time_ms);
-        self.add(Recording::seeded(seed, id.clone(), start_time_ms));
-        id
-    }
-
-    /// Publishes what has been processed by now.
-    pub(crate) fn tick(&mut self, now: Instant, pace: Pace) {
-        let time = pace.scale(PROCESSING_TIME);
-        for recording in self.by_id.values_mut() {
-            if recording.processing_since.is_some_and(|since| time <= now.duration_since(since)) {
-                recording.processing_since = None;
-                recording.state = RecordingState::Published;
-            }
-        }
-        let ttl = pace.scale(TRACK_LINK_TTL);
-        self.track_links.retain(|_, link| now.duration_since(link.made) < ttl);
-    }
-
-    /// Moves those of these whole ids that are published or unpublished. Tells whether there was any.
-    pub(crate) fn set_state(&mut self, ids: &[String], state: RecordingState) -> bool {
-        let mut found = false;
-        for id in ids {
-            if let Some(recording) = self.by_id.get_mut(id).filter(|recording| recording.is_settled()) {
-                recording.state = state;
-                found = true;
-            }
-        }
-        found
-    }
-
-    /// Changes the metadata of all whose ids **begin** with one of these and that are published or unpublished; an empty
-    /// value deletes its key. Tells whether there was any.
-    pub(crate) fn update(&mut self, ids: &[String], changes: &BTreeMap<String, String>) -> bool {
-        let is_meant = |recording: &&mut Recording| {
-            recording.is_settled() && ids.iter().any(|id| recording.id.starts_with(id.as_str()))
-        };
-        let mut found = false;
-        for recording in self.by_id.values_mut().filter(is_meant) {
-            found = true;
-            for (key, value) in changes {
-                if value.is_empty() {
-                    recording.metadata.remove(key);
-                } else {
-                    recording.metadata.insert(key.clone(), value.clone());
-                }
-            }
-        }
-        found
-    }
-
-    /// A token that opens a text track once.
-    pub(crate) fn link_track(&mut self, record_id: &str, file: String, now: Instant) -> String {
-        let token = ids::track_token();
-        self.track_links.insert(token.clone(), TrackLink { record_id: record_id.to_owned(), file, made: now });
-        token
-    }
-
-    /// The text track that a token was made for. The token is used up, whichever file it was shown for.
-    pub(crate) fn open_track(&mut self, token: &str, record_id: &str, file: &str) -> Option<&TextTrack> {
-        let link = self.track_links.remove(token)?;
-        let recording = self.by_id.get(record_id).filter(|_| link.record_id == record_id && link.file == file)?;
-        recording.text_tracks.iter().find(|track| track.file() == file)
-    }
 }

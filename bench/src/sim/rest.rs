@@ -5,7 +5,8 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::meeting::{Meeting, User};
+use super::meeting::Meeting;
+use super::user::User;
 use super::version::Version;
 use super::{Config, Shared, answer, session};
 

@@ -109,7 +109,7 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
     if let Some(rest) = path.strip_prefix("/bigbluebutton/presentation/") {
         return match (&parts.method, rest.strip_suffix("/upload")) {
             (&Method::POST, Some(_)) => presentation::upload(&parts, body, entry, &shared).await,
-            _ => presentation::page(rest, &shared),
+            _ => presentation::page(rest, &parts, &shared),
         };
     }
     if path.starts_with("/pad/") {

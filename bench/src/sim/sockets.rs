@@ -137,7 +137,7 @@ fn authorize(parts: &Parts, shared: &Shared) -> Option<(watch::Receiver<()>, Val
     seen["sessionToken"] = token.into();
     seen["meetingID"] = meeting.ext_id.clone().into();
     seen["user"] = user.full_name.clone().into();
-    Some((meeting.watch(), seen))
+    Some((user.watch(), seen))
 }
 
 /// What the request looked like, without the values of cookies.

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::ids;
-use super::meeting::{GuestStatus, Meeting, Pace, Role, User};
+use super::meeting::{Meeting, Pace};
 use super::modules::Modules;
 use super::params::Params;
-use super::recording::{Recording, Recordings};
+use super::recording::Recording;
+use super::recordings::Recordings;
+use super::user::{GuestStatus, Role, User};
 
 /// How long a session is remembered after its meeting.
 const SESSIONS_CLEANUP_DELAY: Duration = Duration::from_secs(60 * 60);
@@ -228,6 +230,22 @@ impl World {
             meeting.tokens.push(token.clone());
         }
         Opened { token, auth_token, http_session, is_new }
+    }
+
+    /// Takes a user into a meeting, for which another one of the same external id may have to go.
+    pub(crate) fn register(&mut self, meeting: &str, user: User, accesses_max: usize, now: Instant) {
+        let Some(meeting) = self.meetings.get_mut(meeting) else {
+            return;
+        };
+        let Some(ejected) = meeting.register(user, accesses_max) else {
+            return;
+        };
+        meeting.eject(&ejected, now);
+        let is_theirs = |token: &&String| self.sessions.get(*token).is_some_and(|session| session.user == ejected);
+        let tokens: Vec<String> = meeting.tokens.iter().filter(is_theirs).cloned().collect();
+        for token in tokens {
+            self.close_session(&token);
+        }
     }
 
     /// Forgets a token, and its HTTP session once that carries no other.

@@ -193,3 +193,56 @@ async fn simultaneous_joins_pass_a_limit_that_later_ones_do_not() {
     assert_eq!(bot.tag("messageKey"), Some("successfullyJoined"));
     sim.stop().await;
 }
+
+#[tokio::test]
+async fn a_fourth_user_of_one_id_ejects_the_first() {
+    let sim = start(Config::default()).await;
+    create(&sim, "room", &[("maxParticipants", "1")]).await;
+    let mut sockets = Vec::new();
+    let mut seats = Vec::new();
+    for _ in 0..4 {
+        let seat = join(&sim, "room", &[("userID", "everybody")]).await;
+        sockets.push(enter(&sim, &seat).await.expect("one id counts as one participant"));
+        seats.push(seat);
+    }
+    assert_eq!(hear(&mut sockets[0]).await, Err(4403));
+    assert_eq!(enter(&sim, &seats[0]).await.err(), Some(4403), "the session is gone too");
+    assert_eq!(only(&sim).users_online, 3);
+    for _ in 0..4 {
+        create(&sim, "other", &[]).await;
+        join(&sim, "other", &[]).await;
+    }
+    assert_eq!(sim.meeting("other").unwrap().joins.len(), 4, "without an id everybody is another");
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn slides_may_ask_for_a_session_and_a_token_of_the_page() {
+    let sim = start(Config { slides_need_session: true, ..Config::default() }).await;
+    create(&sim, "room", &[]).await;
+    let seat = join(&sim, "room", &[]).await;
+    let mut socket = enter(&sim, &seat).await.unwrap();
+    let query = json!({ "query": "subscription { pres_page_curr { urlsJson } }" });
+    say(&mut socket, json!({ "type": "subscribe", "id": "1", "payload": query })).await;
+    let page = hear(&mut socket).await.unwrap()["payload"]["data"]["pres_page_curr"][0].clone();
+    let url = page["urlsJson"]["svg"].as_str().unwrap();
+    let path = url.strip_prefix(SERVER).unwrap();
+    let (bare, _) = path.split_once("?pageToken=").unwrap();
+    let token = &seat.token;
+    for (name, path, cookie, status) in [
+        ("as it was told", format!("{path}&sessionToken={token}"), seat.cookie.as_str(), 200),
+        ("without a cookie", format!("{path}&sessionToken={token}"), "", 401),
+        ("without a session", path.to_owned(), &seat.cookie, 401),
+        ("without the page's token", format!("{bare}?sessionToken={token}"), &seat.cookie, 403),
+        ("another page", format!("{}&sessionToken={token}", path.replace("/svg/1", "/svg/2")), &seat.cookie, 403),
+    ] {
+        assert_eq!(http(&sim, &format!("GET {path}"), &[("Cookie", cookie)], b"").await.status, status, "{name}");
+    }
+    let id = page["presentationId"].as_str().unwrap();
+    let download = format!("/bigbluebutton/presentation/download/{}/{id}", only(&sim).int_id);
+    let found = get(&sim, &format!("{download}?presFilename={id}.pdf&filename=a+b.pdf")).await;
+    assert_eq!((found.status, found.header("content-disposition")), (200, Some("attachment; filename=\"a+b.pdf\"")));
+    assert!(found.body.starts_with("%PDF-"));
+    assert_eq!(get(&sim, &format!("{download}?presFilename=other.pdf")).await.status, 404);
+    sim.stop().await;
+}

@@ -4,7 +4,8 @@ use axum::response::Response;
 
 use super::super::answer::{self, Xml};
 use super::super::errors;
-use super::super::meeting::{Meeting, Role, User};
+use super::super::meeting::Meeting;
+use super::super::user::{Role, User};
 use super::super::{Shared, ids};
 use super::{Call, FORMS, id_rules};
 

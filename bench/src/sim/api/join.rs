@@ -1,14 +1,18 @@
 //! `join`: who may come in, as whom, and where the browser goes.
 
+use std::time::Instant;
+
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::super::answer::{self, Xml};
 use super::super::errors::{self, Violation};
-use super::super::meeting::{GuestStatus, Meeting, Presence, Role, User};
+use super::super::meeting::Meeting;
 use super::super::params::{Params, is_boolean, is_integral};
+use super::super::user::{GuestStatus, Presence, Role, User};
 use super::super::version::Version;
 use super::super::world::World;
 use super::super::{Shared, ids};
@@ -44,7 +48,7 @@ pub(super) fn join(call: &Call, shared: &Shared) -> Response {
     }
     let guest_status = meeting.guest_status(role, call.params.is_true("guest"), call.params.is_true("auth"));
     let user = User {
-        int_id: int_id.clone(),
+        int_id,
         ext_id,
         full_name: full_name.to_owned(),
         role,
@@ -52,9 +56,10 @@ pub(super) fn join(call: &Call, shared: &Shared) -> Response {
         guest_status,
         presence: Presence::Registered,
         params: call.params.clone(),
+        alive: watch::Sender::new(()),
     };
-    meeting.users.insert(int_id, user.clone());
     let meeting = meeting.int_id.clone();
+    world.register(&meeting, user.clone(), shared.config.user_accesses_max, Instant::now());
     enter(call, shared, &mut world, &meeting, &user)
 }
 

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::super::answer::{self, Xml};
 use super::super::errors::{self, Violation};
-use super::super::meeting::{Meeting, Role, User};
+use super::super::meeting::Meeting;
+use super::super::user::{Role, User};
 use super::super::version::Version;
 use super::super::world::{Session, World};
 use super::super::{Shared, wall_ms};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use axum::extract::ws::{Message, WebSocket, close_code};
 use serde_json::{Value, json};
 
-use super::super::meeting::{Meeting, User};
+use super::super::meeting::Meeting;
+use super::super::user::User;
 use super::super::{Shared, presentation};
 use super::close;
 use super::member::{Member, ended};
@@ -16,6 +17,7 @@ type Closing = (u16, &'static str);
 
 const FORBIDDEN: Closing = (4403, "Forbidden");
 const FULL: Closing = (4403, "max_participants_reason");
+const EJECTED: Closing = (4403, "duplicate_user_in_meeting_eject_reason");
 const BAD_MESSAGE: Closing = (4400, "Invalid message received");
 const NOT_INITIALISED: Closing = (4401, "Unauthorized");
 const INITIALISED_TWICE: Closing = (4429, "Too many initialisation requests");
@@ -62,6 +64,10 @@ struct Link {
 }
 
 async fn say_ended(mut socket: WebSocket, link: Link) {
+    if link.member.as_ref().is_some_and(Member::is_ejected) {
+        drop(link);
+        return close(socket, EJECTED.0, EJECTED.1).await;
+    }
     if let Some(id) = &link.meeting_subscription {
         let ended = next(id, json!({ "meeting": [{ "ended": true }] })).to_string();
         // Whoever is gone needs not be told.

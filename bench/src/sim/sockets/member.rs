@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use super::super::meeting::GuestStatus;
+use super::super::user::GuestStatus;
 use super::super::world::World;
 use super::super::{Shared, wall_ms};
 
@@ -26,6 +26,7 @@ impl Member {
     pub(super) fn enter(shared: &Arc<Shared>, world: &mut World, meeting_id: &str, user_id: &str) -> Option<Self> {
         let meeting = world.meeting_mut(meeting_id)?;
         let user = meeting.users.get(user_id)?;
+        let ended = user.watch();
         let is_waiting = user.guest_status == GuestStatus::Wait;
         let is_full = match (shared.config.checks_limit_on_socket, shared.config.socket_limit_is_one_less) {
             (false, _) => false,
@@ -42,9 +43,14 @@ impl Member {
             shared: Arc::clone(shared),
             meeting: meeting_id.to_owned(),
             user: user_id.to_owned(),
-            ended: meeting.watch(),
+            ended,
             is_waiting,
         })
+    }
+
+    /// Whether the meeting goes on, so that it is this user who was sent away.
+    pub(super) fn is_ejected(&self) -> bool {
+        self.shared.world().by_int_id(&self.meeting).is_some()
     }
 }
 
@@ -59,10 +65,10 @@ impl Drop for Member {
     }
 }
 
-/// Returns when the meeting has ended, if there is one.
+/// Returns when the meeting has ended or its user was ejected, if there is one.
 pub(super) async fn ended(member: &mut Option<Member>) {
     match member {
-        // Nothing is ever sent: this returns when the meeting is dropped.
+        // Nothing is ever sent: this returns when the user is dropped.
         Some(member) => drop(member.ended.changed().await),
         None => std::future::pending().await,
     }
