@@ -27,21 +27,20 @@ async fn the_gateway_answers_as_bbb_does_or_says_why_not() {
     let rows = row::read(&dir).unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
     assert!(rows.len() >= ROWS_MIN, "{} rows, where there are to be {ROWS_MIN}", rows.len());
     let shared = (Column::direct().await, Column::gateway().await);
-    let (mut faults, mut pending, mut reasons) = (Vec::new(), 0, 0);
+    let (mut faults, mut reasons) = (Vec::new(), 0);
     for (number, (theme, row)) in rows.iter().enumerate() {
         let own = if row.alone { Some((Column::direct().await, Column::gateway().await)) } else { None };
         let (direct, gateway) = own.as_ref().unwrap_or(&shared);
         let line = Line {
-            direct: Cell::new(row, "direct", direct.run(number, row, &row.expect).await),
-            gateway: Cell::new(row, "gateway", gateway.run(number, row, row.expect_of_gateway()).await),
+            direct: Cell::new(direct.run(number, row, &row.expect).await),
+            gateway: Cell::new(gateway.run(number, row, row.expect_of_gateway()).await),
             row,
         };
         println!("{theme}: {}", line.text());
-        pending += usize::from(row.pending.is_any());
         reasons += usize::from(row.gateway.is_some());
         faults.extend(line.faults().into_iter().map(|fault| format!("{theme}: {}: {fault}", row.name)));
     }
-    println!("{} rows, {reasons} with a reason, {pending} pending", rows.len());
+    println!("{} rows, {reasons} with a reason", rows.len());
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
@@ -65,7 +64,6 @@ fn a_row_that_says_too_little_or_too_much_is_refused() {
         ("the same name", ROW.repeat(2), Some("two of this name")),
         ("an unknown field", format!("{ROW}querry = \"\""), Some("querry")),
         ("an unknown field of an answer", format!("{ROW}gateway = {{ reason = \"x\", key = \"y\" }}"), Some("key")),
-        ("an unknown column", format!("{ROW}pending = {{ both = \"x\" }}"), Some("no column `both`")),
         ("call and path", format!("{ROW}path = \"/\""), Some("either a call or a path")),
     ] {
         let told = row::parse([("theme".to_owned(), text)].into_iter()).map_err(|faults| faults.join("\n"));
@@ -79,32 +77,26 @@ fn a_row_that_says_too_little_or_too_much_is_refused() {
 }
 
 /// What a column said to a row.
-struct Cell<'a> {
+struct Cell {
     seen: Seen,
     fault: Option<String>,
-    pending: Option<&'a str>,
 }
 
-impl<'a> Cell<'a> {
-    fn new(row: &'a Row, column: &str, (seen, told): (Seen, Result<(), String>)) -> Self {
-        Self { seen, fault: told.err(), pending: row.pending.of(column) }
+impl Cell {
+    fn new((seen, told): (Seen, Result<(), String>)) -> Self {
+        Self { seen, fault: told.err() }
     }
 
     fn text(&self) -> String {
-        match (self.pending, &self.fault) {
-            (None, None) => self.seen.to_string(),
-            (None, Some(_)) => format!("{} (WRONG)", self.seen),
-            (Some(why), Some(_)) => format!("{} (pending: {why})", self.seen),
-            (Some(why), None) => format!("{} (no longer pending: {why})", self.seen),
-        }
+        format!("{}{}", self.seen, if self.fault.is_some() { " (WRONG)" } else { "" })
     }
 }
 
 /// A line of the table.
 struct Line<'a> {
     row: &'a Row,
-    direct: Cell<'a>,
-    gateway: Cell<'a>,
+    direct: Cell,
+    gateway: Cell,
 }
 
 impl Line<'_> {
@@ -114,14 +106,11 @@ impl Line<'_> {
     }
 
     fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        for (column, cell) in [("direct", &self.direct), ("gateway", &self.gateway)] {
-            if let (None, Some(fault)) = (cell.pending, &cell.fault) {
-                faults.push(format!("{column}: {fault}"));
-            }
-        }
+        let cells = [("direct", &self.direct), ("gateway", &self.gateway)];
+        let told = cells.iter().filter_map(|(column, cell)| Some(format!("{column}: {}", cell.fault.as_ref()?)));
+        let mut faults: Vec<String> = told.collect();
         // What a row does not name may differ as well.
-        let is_compared = !self.row.pending.is_any() && self.row.gateway.is_none() && faults.is_empty();
+        let is_compared = self.row.gateway.is_none() && faults.is_empty();
         if is_compared && self.direct.seen != self.gateway.seen {
             faults.push(format!("differ without a reason: {:?}, {:?}", self.direct.seen, self.gateway.seen));
         }

@@ -1,10 +1,6 @@
 //! The rows: what a file of `tests/conformance` may hold, and the placeholders in it.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::Deserialize;
 
@@ -67,9 +63,6 @@ pub(crate) struct Row {
     /// The row is about all that a server has: it gets servers of its own.
     #[serde(default)]
     pub(crate) alone: bool,
-    /// Why the row cannot hold yet.
-    #[serde(default)]
-    pub(crate) pending: Pending,
     pub(crate) expect: Expected,
     /// What the gateway answers instead, and why.
     pub(crate) gateway: Option<Instead>,
@@ -132,37 +125,6 @@ pub(crate) enum Algorithm {
     Sha256,
     Sha384,
     Sha512,
-}
-
-/// Why a row waits: one reason for both columns, or one for each that waits.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Pending {
-    #[default]
-    No,
-    Both(String),
-    Columns(HashMap<String, String>),
-}
-
-impl Pending {
-    /// Why a column waits.
-    pub(crate) fn of(&self, column: &str) -> Option<&str> {
-        match self {
-            Self::No => None,
-            Self::Both(why) => Some(why),
-            Self::Columns(columns) => columns.get(column).map(String::as_str),
-        }
-    }
-
-    pub(crate) fn is_any(&self) -> bool {
-        !matches!(self, Self::No)
-    }
-
-    fn fault(&self) -> Option<String> {
-        let Self::Columns(columns) = self else { return None };
-        let unknown = columns.keys().find(|column| !["direct", "gateway"].contains(&column.as_str()));
-        unknown.map(|column| format!("pending: no column `{column}`"))
-    }
 }
 
 /// What an answer is to be. What is not named is not looked at, but for the status and the form.
@@ -245,7 +207,7 @@ impl Row {
         if instead.is_some_and(|instead| instead.expect == self.expect) {
             return Some("has a reason for columns that are equal".into());
         }
-        self.pending.fault()
+        None
     }
 }
 

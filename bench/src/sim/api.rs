@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::errors::{self, Violation};
 use super::faults::CannedAnswer;
 use super::log::BODY_KEPT_BYTES_MAX;
-use super::params::Params;
+use super::params::{self, Params};
 use super::version::Version;
 use super::{Shared, answer, broken, checksum, session};
 
@@ -225,7 +225,7 @@ fn id_rules(params: &Params) -> Vec<Violation> {
         return Vec::new();
     };
     let mut violations = Vec::new();
-    if !(2..=256).contains(&id.chars().count()) {
+    if !(2..=256).contains(&params::length(id)) {
         violations.push(errors::ID_SIZE);
     }
     if id.contains(',') {

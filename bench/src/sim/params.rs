@@ -122,6 +122,11 @@ pub(crate) fn is_integral(value: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// The length of a text as Java counts it: in UTF-16 units.
+pub(crate) fn length(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
 /// Without control characters, and trimmed as Java does it: of those below a space, and of spaces.
 pub(crate) fn clean(text: &str) -> String {
     let visible: String = text.chars().filter(|char| !char.is_control()).collect();

@@ -19,9 +19,6 @@ use tokio::task::JoinSet;
 use super::broken::Unsent;
 use super::{Shared, answer, api, client, playback, presentation, rest, sockets, stopped};
 
-/// What nginx takes of a request's first line by default, less its method and version.
-const LINE_BYTES_MAX: usize = 8 * 1024 - 16;
-
 /// Accepts until the server is stopped; then all connections are dropped.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut stop = shared.stop.subscribe();
@@ -72,9 +69,6 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Response {
     let (mut parts, body) = request.into_parts();
     let entry = shared.log.add(&parts);
     let body = Body::new(body);
-    if LINE_BYTES_MAX < parts.uri.path_and_query().map_or(0, |target| target.as_str().len()) {
-        return answer::page(StatusCode::URI_TOO_LONG);
-    }
     let path = parts.uri.path().to_owned();
     let is_meteor = shared.config.version.is_meteor();
     match path.as_str() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::ids;
 use super::meeting::{Meeting, Pace};
 use super::modules::Modules;
-use super::params::Params;
+use super::params::{self, Params};
 use super::recording::Recording;
 use super::recordings::Recordings;
 use super::user::{GuestStatus, Role, User};
@@ -96,7 +96,7 @@ impl World {
     }
 
     fn find_id(&self, given: &str) -> Option<String> {
-        if given.chars().count() < 2 {
+        if params::length(given) < 2 {
             return None;
         }
         self.with_prefix(given).or_else(|| self.with_prefix(&ids::meeting_hash(given))).map(str::to_owned)

@@ -142,7 +142,7 @@ async fn a_refused_join_goes_to_the_url_that_the_caller_chose() {
             "meetingForciblyEnded",
         ),
         (&[("fullName", ""), room, viewer], Ok(&own), "missingParamFullName"),
-        (&[name, room, ("password", "guess")], Ok(&own), "invalidPassword"),
+        (&[name, room, ("password", "guess")], Err(()), "Params required"),
         (&[name, room], Err(()), "Params required"),
         (&[name, room, viewer, ("createTime", "12")], Ok(&own), "mismatchCreateTimeParam"),
         (&[name, room, viewer, ("createTime", "12"), xml], Err(()), "mismatchCreateTimeParam"),

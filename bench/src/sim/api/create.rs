@@ -8,7 +8,7 @@ use super::super::answer::{self, Xml};
 use super::super::errors::{self, Violation};
 use super::super::meeting::Meeting;
 use super::super::modules::{Modules, pre_uploaded};
-use super::super::params::{Params, is_boolean, is_integral};
+use super::super::params::{Params, is_boolean, is_integral, length};
 use super::super::world::Created;
 use super::super::{Shared, ids, wall_ms};
 use super::{Call, FORMS, XML, id_rules};
@@ -48,11 +48,11 @@ fn rules(params: &Params) -> Vec<Violation> {
             violations.push(violation);
         }
     };
-    let is_wrong_password = |name| params.text(name).is_some_and(|value| !(2..=64).contains(&value.chars().count()));
+    let is_wrong_password = |name| params.text(name).is_some_and(|value| !(2..=64).contains(&length(value)));
     check(params.first("meetingID").is_none(), errors::ID_MISSING);
     check(params.first("name").is_none(), errors::NAME_MISSING);
     check(params.first("name") == Some(""), errors::NAME_EMPTY);
-    check(params.text("name").is_some_and(|name| !(2..=256).contains(&name.chars().count())), errors::NAME_SIZE);
+    check(params.text("name").is_some_and(|name| !(2..=256).contains(&length(name))), errors::NAME_SIZE);
     check(is_wrong_password("attendeePW") || is_wrong_password("moderatorPW"), errors::PASSWORD_SIZE);
     check(params.text("voiceBridge").is_some_and(|value| !is_integral(value)), errors::VOICE_BRIDGE);
     check(params.first("record").is_some_and(|value| !is_boolean(value)), errors::RECORD);

@@ -21,7 +21,7 @@ use crate::sign::encode_value;
 
 pub(super) fn join(call: &Call, shared: &Shared) -> Response {
     let mut world = shared.world();
-    if let Err(violation) = call.validate(shared, &[FORMS], |params| rules(params, &world)) {
+    if let Err(violation) = call.validate(shared, &[FORMS], |params| rules(params, &world, shared.config.version)) {
         return refuse_early(call, shared, &violation);
     }
     if let Some((meeting, user)) = existing_user(&call.params, &world) {
@@ -63,7 +63,7 @@ pub(super) fn join(call: &Call, shared: &Shared) -> Response {
     enter(call, shared, &mut world, &meeting, &user)
 }
 
-fn rules(params: &Params, world: &World) -> Vec<Violation> {
+fn rules(params: &Params, world: &World, version: Version) -> Vec<Violation> {
     let mut violations = id_rules(params);
     let mut check = |broken: bool, violation| {
         if broken {
@@ -79,7 +79,9 @@ fn rules(params: &Params, world: &World) -> Vec<Violation> {
     check(params.first("auth").is_some_and(|value| !is_boolean(value)), errors::AUTH);
     check(params.text("createTime").is_some_and(|value| !is_integral(value)), errors::INTEGRAL);
     let role_given = params.text("role").and_then(Role::parse).is_some();
-    if let (Some(meeting), Some(password), false) = (meeting, params.text("password"), role_given) {
+    // Later releases leave the password to the choice of the role.
+    let compared = params.text("password").filter(|_| version != Version::V3_0_30 && !role_given);
+    if let (Some(meeting), Some(password)) = (meeting, compared) {
         check(password != meeting.moderator_pw && password != meeting.attendee_pw, errors::PASSWORD_WRONG);
     }
     violations
@@ -93,8 +95,8 @@ fn role(params: &Params, meeting: &Meeting) -> Result<Role, Violation> {
     match params.text("password") {
         Some(password) if password == meeting.moderator_pw => Ok(Role::Moderator),
         Some(password) if password == meeting.attendee_pw => Ok(Role::Viewer),
-        None if params.text("role").is_some() => Err(errors::ROLE_OR_PASSWORD),
-        _ => Err(errors::PASSWORD_NEEDED),
+        None => Err(errors::ROLE_OR_PASSWORD),
+        Some(_) => Err(errors::PASSWORD_NEEDED),
     }
 }
 

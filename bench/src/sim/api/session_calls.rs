@@ -56,7 +56,9 @@ pub(super) fn sign_out(call: &Call, shared: &Shared) -> Response {
 pub(super) fn feedback(call: &Call, shared: &Shared) -> Response {
     let world = shared.world();
     let is_known = world.session(token(call)).is_some() || world.ended_session(token(call)).is_some();
-    let refusal = if !is_known {
+    let refusal = if token(call).is_empty() {
+        Some(errors::SESSION_MISSING.message)
+    } else if !is_known {
         Some(errors::SESSION_UNKNOWN.message)
     } else if serde_json::from_slice::<Value>(&call.body).is_ok_and(|body| body.is_object()) {
         None
@@ -131,6 +133,7 @@ pub(super) fn join_url(call: &Call, shared: &Shared) -> Response {
             "message": "Join URL provided successfully.",
             "url": signed_join(call, meeting, user, shared),
         } })),
+        None if token(call).is_empty() => failed(call, errors::SESSION_MISSING.message),
         None => failed(call, errors::SESSION_UNKNOWN.message),
     }
 }

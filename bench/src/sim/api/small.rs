@@ -9,7 +9,8 @@ use axum::response::Response;
 use super::super::answer::{self, Xml};
 use super::super::errors;
 use super::super::modules::Modules;
-use super::super::{Shared, params::Params, wall_ms};
+use super::super::params::{self, Params};
+use super::super::{Shared, wall_ms};
 use super::{Call, FORMS, XML, id_rules};
 
 /// Ends a meeting. Its password is not asked for.
@@ -61,7 +62,7 @@ pub(super) fn insert_document(call: &Call, shared: &Shared) -> Response {
 pub(super) fn send_chat_message(call: &Call, shared: &Shared) -> Response {
     let rules = |params: &Params| {
         let mut violations = id_rules(params);
-        match params.first("message").map(|message| message.chars().count()) {
+        match params.first("message").map(params::length) {
             None => violations.push(errors::MESSAGE_MISSING),
             Some(1..=500) => {}
             Some(_) => violations.push(errors::MESSAGE_SIZE),
