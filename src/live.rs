@@ -102,6 +102,12 @@ impl Meeting {
         self.internal_id.get().map(|id| &**id)
     }
 
+    /// Whether an internal id can be one of this meeting: a server, which may be a tenant's own, must not claim another's.
+    #[must_use]
+    pub fn may_be_called(&self, internal_id: &str) -> bool {
+        meeting_id::is_internal(internal_id) && internal_id.starts_with(&meeting_id::internal_start(&self.server_id))
+    }
+
     /// Something is done to it: what was asked before that is out of date.
     pub fn touch(&self) {
         self.touched.touch();
@@ -188,7 +194,9 @@ impl Live {
         presence.meetings += 1;
         let _ = meeting.touched_on_server.set(Arc::clone(&presence.touched));
         drop(of_tenant);
-        if let Some(internal_id) = meeting.internal_id() {
+        if let Some(internal_id) = meeting.internal_id()
+            && meeting.may_be_called(internal_id)
+        {
             self.internal.insert(internal_id.into(), Arc::clone(&meeting));
         }
         self.meetings.insert(meeting.server_id.clone(), Arc::clone(&meeting));
@@ -199,12 +207,17 @@ impl Live {
     pub fn name_meeting(&self, meeting: &Arc<Meeting>, internal_id: &str) {
         // What was asked before it had a name does not count: it may have been too early for an answer.
         meeting.touch();
-        if meeting.internal_id.set(internal_id.into()).is_ok() {
-            self.internal.insert(internal_id.into(), Arc::clone(meeting));
-            if meeting.records {
-                let (ext_id, server) = (meeting.ext_id.clone(), meeting.server.clone());
-                self.recordings.add(&meeting.tenant, Recording { id: internal_id.into(), ext_id, server });
-            }
+        if meeting.internal_id.set(internal_id.into()).is_err() {
+            return;
+        }
+        if !meeting.may_be_called(internal_id) {
+            tracing::warn!(server = %meeting.server, "the server gives a meeting an internal id that is not its own");
+            return;
+        }
+        self.internal.entry(internal_id.into()).or_insert_with(|| Arc::clone(meeting));
+        if meeting.records {
+            let (ext_id, server) = (meeting.ext_id.clone(), meeting.server.clone());
+            self.recordings.add(&meeting.tenant, Recording { id: internal_id.into(), ext_id, server });
         }
     }
 
@@ -294,6 +307,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    /// The internal id of the nth run of a meeting.
+    fn int(tenant: &str, ext_id: &str, id: i64) -> String {
+        let on_server = meeting_id::to_server(&tenant.parse().expect("an id"), ext_id);
+        format!("{}{:013}", meeting_id::internal_start(&on_server), id)
+    }
+
     fn row(tenant: &str, ext_id: &str, server: &str, id: i64) -> MeetingRow {
         MeetingRow {
             id,
@@ -302,7 +321,7 @@ mod tests {
             ext_id: ext_id.into(),
             server: server.parse().expect("an id"),
             participants: None,
-            internal_id: Some(format!("int-{id}")),
+            internal_id: Some(int(tenant, ext_id, id)),
             create_time: None,
             created_at: 0,
             records: false,
@@ -334,9 +353,9 @@ mod tests {
         assert!(live.reaches(&meeting.tenant, &meeting.server, 1_000 + AFTERGLOW_MS - 1));
         assert!(!live.reaches(&meeting.tenant, &meeting.server, 1_000 + AFTERGLOW_MS));
         live.forget_ended(1_000 + AFTERGLOW_MS - 1);
-        assert!(live.meeting_of_internal("int-1").is_some());
+        assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_some());
         live.forget_ended(1_000 + AFTERGLOW_MS);
-        assert!(live.meeting_of_internal("int-1").is_none());
+        assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_none());
     }
 
     #[test]
@@ -344,7 +363,7 @@ mod tests {
         let live = Live::default();
         let meeting = live.add_meeting(Meeting::from_row(MeetingRow { internal_id: None, ..row("w", "room", "b", 1) }));
         let before = Moment::now();
-        live.name_meeting(&meeting, "int-1");
+        live.name_meeting(&meeting, &int("w", "room", 1));
         assert!(meeting.touched() >= before);
         assert!(live.servers_of(&meeting.tenant).iter().all(|(_, touched)| *touched >= before));
     }
@@ -357,5 +376,18 @@ mod tests {
         let new = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 2)));
         assert!(!live.remove_meeting(&old, 0));
         assert_eq!(live.meeting(&new.tenant, "room").map(|m| m.id), Some(2));
+    }
+
+    #[test]
+    fn a_server_gives_a_meeting_no_other_ones_name() {
+        let live = Live::default();
+        let theirs = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
+        let unnamed = MeetingRow { internal_id: None, records: true, ..row("heron", "room", "bbb-02", 2) };
+        let ours = live.add_meeting(Meeting::from_row(unnamed));
+        let claimed = int("wagtail", "room", 1);
+        live.name_meeting(&ours, &claimed);
+        assert_eq!(live.meeting_of_internal(&claimed).map(|meeting| meeting.id), Some(theirs.id));
+        assert!(live.recordings.get(&ours.tenant, &claimed).is_none());
+        assert!(!ours.may_be_called("nonsense") && ours.may_be_called(&int("heron", "room", 9)));
     }
 }

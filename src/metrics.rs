@@ -105,6 +105,8 @@ pub struct TenantMetrics {
     bytes_down: AtomicU64,
     /// When each secret was last used, ms since the epoch, by its label.
     secrets: DashMap<Arc<str>, AtomicI64>,
+    /// When a checksum that does not fit was last explained, ms since the epoch.
+    explained: AtomicI64,
 }
 
 impl TenantMetrics {
@@ -121,6 +123,12 @@ impl TenantMetrics {
     /// Counts a call whose checksum does not fit.
     pub fn count_checksum_error(&self) {
         self.checksum_errors.fetch_add(1, Relaxed);
+    }
+
+    /// Whether a checksum that does not fit may be explained: once a second.
+    pub fn may_explain(&self, now: i64) -> bool {
+        let next = |last: i64| (last + 1000 <= now).then_some(now);
+        self.explained.fetch_update(Relaxed, Relaxed, next).is_ok()
     }
 
     /// Notes that a secret has signed a call.

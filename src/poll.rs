@@ -101,6 +101,7 @@ fn learn(gateway: &Gateway, meeting: &Arc<Meeting>, found: &Listed) {
         meeting: meeting.id,
         internal_id: found.internal_id.as_str().into(),
         create_time: found.create_time,
+        is_own: meeting.may_be_called(&found.internal_id),
     });
 }
 

@@ -12,6 +12,7 @@ pub mod grant;
 mod headers;
 mod lists;
 mod pages;
+mod playback;
 pub mod route;
 mod serve;
 mod session_call;
@@ -22,6 +23,7 @@ mod tunnel;
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 
 use crate::{
     domain::directory::Directory,
@@ -32,6 +34,9 @@ use crate::{
 };
 use grant::Grants;
 use pages::Pages;
+
+/// 2 MB each at the most: what strangers can have held is bounded, however many they are.
+const UNSIGNED_MAX: usize = 32;
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -52,6 +57,8 @@ pub struct Gateway {
     answers_max_age: Duration,
     /// For addresses that the gateway makes itself.
     grants: Grants,
+    /// Bodies of callers who have shown no secret yet, that are held at a time.
+    unsigned: Semaphore,
     creating: Keyed,
     pages: Pages,
 }
@@ -91,6 +98,7 @@ impl Gateway {
             metrics,
             answers_max_age,
             grants,
+            unsigned: Semaphore::new(UNSIGNED_MAX),
             creating: Keyed::default(),
             pages: Pages::new(),
         }

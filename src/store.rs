@@ -249,6 +249,23 @@ impl Store {
         Ok(id)
     }
 
+    /// How long runs of a tenant's room have lasted that ended after `since`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn used(&self, tenant: &TenantId, ext_id: &str, since: i64) -> Result<Duration, Error> {
+        let row = sqlx::query(
+            "SELECT COALESCE(SUM(ended_at - created_at), 0) FROM meetings
+             WHERE tenant = $1 AND ext_id = $2 AND ended_at > $3",
+        )
+        .bind(tenant.as_str())
+        .bind(ext_id)
+        .bind(since)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Duration::from_millis(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0)))
+    }
+
     /// Moves a meeting that no server has made yet to another server.
     ///
     /// # Errors

@@ -196,6 +196,14 @@ async fn text_tracks_are_read_and_written() {
     let json: Value = serde_json::from_str(&reply.body).unwrap();
     assert_eq!(json["response"]["messageKey"], "upload_text_track_success", "{json}");
     assert_eq!(json["response"]["recordId"], *id);
+    assert_eq!(on_server(&stage, &id).text_tracks.len(), 2);
+
+    // Of the body only the file goes on: a server might read what else is in it.
+    let smuggled =
+        body.replacen("--x\r\n", "--x\r\nContent-Disposition: form-data; name=\"recordID\"\r\n\r\nother\r\n--x\r\n", 1);
+    let reply = stage.client().post(&host("wagtail"), &path, "multipart/form-data; boundary=x", smuggled).await;
+    assert!(reply.body.contains("FAILED") && reply.body.contains("validationError"), "{}", reply.body);
+    assert_eq!(on_server(&stage, &id).text_tracks.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,8 +215,12 @@ async fn a_recording_is_watched_on_the_tenants_host() {
     assert_eq!(page.status, 200, "{}", page.body);
     let data = client.get(&host("wagtail"), &format!("/presentation/{id}/metadata.xml")).await;
     assert_eq!(data.status, 200, "{}", data.body);
-    let range =
-        client.get_with(&host("wagtail"), &format!("/presentation/{id}/metadata.xml"), &[("range", "bytes=0-9")]).await;
+    for name in ["internal.test", "t.wagtail"] {
+        assert!(!data.body.contains(name), "{name} in {}", data.body);
+    }
+    assert!(data.body.contains("wagtail.localhost") && data.body.contains("room"), "{}", data.body);
+    let film = format!("/presentation/{id}/video/webcams.webm");
+    let range = client.get_with(&host("wagtail"), &film, &[("range", "bytes=0-9")]).await;
     assert_eq!((range.status.as_u16(), range.body.len()), (206, 10));
     let old = client.get(&host("wagtail"), &format!("/playback/presentation/2.0/playback.html?meetingId={id}")).await;
     assert_eq!(old.status, 301);
@@ -296,6 +308,61 @@ async fn whose_a_recording_is_outlives_a_restart() {
     stage.app = Some(app);
     assert_eq!(ids(&stage.api("wagtail", "getRecordings", &[]).await), [&*id]);
     assert!(ids(&stage.api("heron", "getRecordings", &[]).await).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_beginnings_is_no_more_than_the_recordings_there_are() {
+    let stage = stage().await;
+    for n in 0..20 {
+        record(&stage, "wagtail", &format!("room {n}"), &[]).await;
+    }
+    let path = sign::path("getRecordings", &[], &secret("wagtail"));
+    let digits = "0,1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,".repeat(30_000);
+    let list = stage.client().post(&host("wagtail"), &path, FORM, format!("recordID={digits}")).await;
+    assert_eq!(ids(&list).len(), 20, "{}", &list.body[..200]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_not_all_servers_have_heard_of_is_no_success() {
+    let stage = stage().await;
+    for n in 0..4 {
+        record(&stage, "wagtail", &format!("room {n}"), &[]).await;
+    }
+    let all = ids(&stage.api("wagtail", "getRecordings", &[]).await).join(",");
+    stage.sims[0].faults().set_down(true);
+    for (call, more) in [("deleteRecordings", ("x", "y")), ("publishRecordings", ("publish", "false"))] {
+        let reply = stage.api("wagtail", call, &[("recordID", &all), more]).await;
+        assert_eq!(key(&reply), "serverUnavailable", "{call}: {}", reply.body);
+    }
+    stage.sims[0].faults().set_down(false);
+    let deleted = stage.api("wagtail", "deleteRecordings", &[("recordID", &all)]).await;
+    assert_eq!(deleted.xml("deleted"), "true", "said again, it is done: {}", deleted.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_gone_takes_the_player_of_the_others_with_it_not() {
+    let stage = stage().await;
+    for n in 0..4 {
+        record(&stage, "wagtail", &format!("room {n}"), &[]).await;
+    }
+    let player = async || {
+        let page = stage.client().get(&host("wagtail"), "/playback/presentation/2.3/static/js/main.js").await;
+        page.status.as_u16()
+    };
+    let here = player().await;
+    for gone in [0, 1] {
+        stage.sims[gone].faults().set_down(true);
+        eventually("the server is known to be away", async || {
+            stage.metrics().await.contains(&format!("anteroom_server_up{{server=\"bbb-0{}\"}} 0", gone + 1))
+        })
+        .await;
+        assert_eq!(player().await, here, "without server {gone}");
+        stage.sims[gone].faults().set_down(false);
+        eventually("the server is back", async || {
+            stage.metrics().await.contains(&format!("anteroom_server_up{{server=\"bbb-0{}\"}} 1", gone + 1))
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,6 +67,26 @@ async fn making_a_meeting_again_after_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn making_a_meeting_again_after_its_end_in_the_client() {
+    let stage = with("duration = \"3m\"\nduration_window = \"1h\"").await;
+    create(&stage, &[]).await;
+    stage.api("small", "end", &[("meetingID", "room")]).await;
+    create(&stage, &[]).await;
+    use sqlx::Connection;
+    let url = format!("sqlite:{}", stage.path("var/anteroom.db").display());
+    let mut store = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query("UPDATE meetings SET created_at = ended_at - 100000 WHERE ended_at IS NOT NULL")
+        .execute(&mut store)
+        .await
+        .unwrap();
+    // A moderator ends it, and before the gateway has seen that, it is made again.
+    assert!(stage.sims[0].end_meeting("t.small.room"));
+    let made = create(&stage, &[]).await;
+    assert_eq!(made.xml("returncode"), "SUCCESS", "{}", made.body);
+    assert_eq!(stage.on_server("small", "room").unwrap().params["duration"], "1", "earlier runs count");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn making_a_meeting_early_and_leaving_it_empty() {
     let stage = stage().await;
     let name = "meetingExpireIfNoUserJoinedInMinutes";
@@ -198,6 +218,20 @@ async fn documents_without_end() {
     assert_eq!(insert("<document name=\"b.pdf\">QUJD</document>").await.xml("returncode"), "SUCCESS");
     assert_eq!(key(&insert(document).await), "documentLimitReached");
     assert_eq!(stage.on_server("small", "room").unwrap().documents.len(), 2);
+    stage.api("small", "end", &[("meetingID", "room")]).await;
+
+    create(&stage, &[]).await;
+    assert_eq!(key(&insert(&document.repeat(3)).await), "documentLimitReached", "each document counts");
+    assert_eq!(key(&insert("<document url=\"https://127.0.0.1/\"/>").await), "validationError");
+    assert_eq!(insert(&document.repeat(2)).await.xml("returncode"), "SUCCESS", "and what was refused does not");
+    stage.api("small", "end", &[("meetingID", "room")]).await;
+
+    let body = |n| format!("<modules><module name=\"presentation\">{}</module></modules>", document.repeat(n));
+    let path = sign::path("create", &[("name", "room"), ("meetingID", "room")], &secret("small"));
+    let made = async |n| stage.client().post(&host("small"), &path, "application/xml", body(n)).await;
+    assert_eq!(key(&made(3).await), "documentLimitReached", "those of the create as well");
+    assert_eq!(made(2).await.xml("returncode"), "SUCCESS");
+    assert_eq!(key(&insert(document).await), "documentLimitReached");
     let large = insert(&"x".repeat(3_000_000)).await;
     assert_eq!(key(&large), "requestTooLarge", "{}", large.body);
 }
@@ -302,6 +336,20 @@ async fn everybody_a_moderator() {
     let moderator = [("meetingID", "room"), ("fullName", "A"), ("role", "MODERATOR")];
     let replies = join_all((0..8).map(|_| stage.api("small", "join", &moderator))).await;
     assert_eq!(replies.iter().filter(|reply| reply.status == 302).count(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_beside_a_join_address() {
+    let old = sim::Config { version: sim::Version::V2_7, ..sim::Config::default() };
+    let stage = Plan::new().server_with("members", old).tenant("small", "free").start().await;
+    create(&stage, &[("attendeePW", "apw"), ("moderatorPW", "mpw")]).await;
+    let params = [("meetingID", "room"), ("fullName", "A"), ("password", "apw")];
+    let path = sign::path("join", &params, &secret("small"));
+    let body = "role=MODERATOR&userID=headmaster";
+    let reply = stage.client().post(&host("small"), &path, "application/x-www-form-urlencoded", body).await;
+    assert_eq!(reply.status, 302, "servers before 3.0 take a POST: {}", reply.body);
+    let join = &stage.on_server("small", "room").unwrap().joins[0];
+    assert!(!join.contains_key("role") && !join.contains_key("userID"), "{join:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

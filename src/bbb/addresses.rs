@@ -14,7 +14,10 @@ pub fn rewritten(text: &str, names: &[Authority], authority: &str, prefix: &str)
         let scheme = rest[..at].rsplit(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("");
         let scheme_at = at - scheme.len();
         let after = &rest[at + 3..];
-        let end = after.find(|c: char| "/?#\"'<>) \t\n".contains(c)).unwrap_or(after.len());
+        // An address of the newer kind stands in brackets.
+        let from = if after.starts_with('[') { after.find(']').map_or(0, |at| at + 1) } else { 0 };
+        let end =
+            after[from..].find(|c: char| "/?#\"'<>()[]{},;|\\ \t\r\n".contains(c)).map_or(after.len(), |at| from + at);
         let secure = match scheme {
             "ws" | "wss" => "wss",
             "http" | "https" => "https",
@@ -59,6 +62,8 @@ mod tests {
                 "https://elsewhere.example/?u=https://bbb-01.internal.test",
                 Some("https://elsewhere.example/?u=https://meet.w/p"),
             ),
+            ("https://bbb-01.internal.test, and so on", Some("https://meet.w/p, and so on")),
+            ("[https://bbb-01.internal.test:80]", Some("[https://meet.w/p]")),
             ("no address", None),
         ] {
             assert_eq!(rewritten(text, &names, "meet.w", "/p").as_deref(), expected, "{text}");

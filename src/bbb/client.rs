@@ -92,8 +92,10 @@ pub struct Call<'a> {
     pub name: &'static str,
     /// Its parameters.
     pub params: &'a Params,
-    /// An XML body (`create` with modules), which no checksum covers.
-    pub xml: Option<String>,
+    /// GET, unless it has a body.
+    pub method: Method,
+    /// A body that no checksum covers, with its type: the modules of a `create`, a text track.
+    pub body: Option<(HeaderValue, Bytes)>,
     /// The caller's address, for the server's log.
     pub forwarded_for: Option<IpAddr>,
     /// The caller's cookies at this server: a browser that joins a second meeting keeps its first one.
@@ -106,7 +108,7 @@ impl<'a> Call<'a> {
     /// A call with the usual time-out and no body.
     #[must_use]
     pub fn new(name: &'static str, params: &'a Params) -> Self {
-        Self { name, params, xml: None, forwarded_for: None, cookie: None, timeout: CALL_TIMEOUT }
+        Self { name, params, method: Method::GET, body: None, forwarded_for: None, cookie: None, timeout: CALL_TIMEOUT }
     }
 
     /// Signs and sends the call, and reads its answer whole.
@@ -137,17 +139,14 @@ impl<'a> Call<'a> {
     fn request(self, server: &Server) -> Option<Request<Body>> {
         let (query, form) = self.split();
         let uri = signed_address(server, self.name, &query)?;
-        let (content_type, body) = match (self.xml, form) {
-            (Some(xml), _) => (Some("application/xml"), xml),
-            (None, Some(form)) => (Some("application/x-www-form-urlencoded"), form),
-            (None, None) => (None, String::new()),
-        };
+        let form = form.map(|form| (HeaderValue::from_static("application/x-www-form-urlencoded"), form.into()));
         let mut request = Request::new(Body::empty());
+        *request.method_mut() = self.method;
         *request.uri_mut() = uri;
-        if let Some(content_type) = content_type {
+        if let Some((content_type, body)) = self.body.or(form) {
             *request.method_mut() = Method::POST;
             let headers = request.headers_mut();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            headers.insert(CONTENT_TYPE, content_type);
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
             *request.body_mut() = Body::from(body);
         }
@@ -165,11 +164,11 @@ impl<'a> Call<'a> {
     /// The signed query, and what is too long for it as a form.
     ///
     /// A body is not covered by the checksum, but a query that is not empty is all that is hashed, in 2.7 as in 3.0
-    /// (bbb.md 2.3). With an XML body everything stays in the query, and so it does for the calls that are GET only.
+    /// (bbb.md 2.3). With another body everything stays in the query, and so it does for the calls that are GET only.
     fn split(&self) -> (String, Option<String>) {
         let whole = self.params.encode();
         let takes_form = matches!(self.name, "create" | "getRecordings" | "updateRecordings");
-        if whole.len() <= QUERY_BYTES_MAX || self.xml.is_some() || !takes_form {
+        if whole.len() <= QUERY_BYTES_MAX || self.body.is_some() || !takes_form {
             return (whole, None);
         }
         let mut by_size: Vec<_> = self.params.iter().collect();

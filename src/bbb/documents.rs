@@ -7,7 +7,7 @@ use std::fmt;
 
 use quick_xml::{
     Reader,
-    events::{BytesStart, Event},
+    events::{BytesDecl, BytesStart, Event},
 };
 
 use super::xml::{Splice, position};
@@ -19,6 +19,8 @@ pub enum Refused {
     Malformed,
     /// A document is to be fetched from where a server must not.
     Address,
+    /// There are more documents than may be.
+    TooMany,
 }
 
 impl fmt::Display for Refused {
@@ -26,23 +28,26 @@ impl fmt::Display for Refused {
         f.write_str(match self {
             Self::Malformed => "the body is no XML document of modules",
             Self::Address => "a document is at an address that a server must not fetch",
+            Self::TooMany => "there are more documents than may be",
         })
     }
 }
 
 impl std::error::Error for Refused {}
 
-/// The body of a `create` without the modules that a tenant must not send. `may_fetch` decides on each address.
+/// The body of a `create` without the modules that a tenant must not send, and how many documents are in it. `may_fetch`
+/// decides on each address.
 ///
 /// # Errors
 /// See [`Refused`].
-pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool) -> Result<String, Refused> {
+pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool) -> Result<(String, u32), Refused> {
     let xml = std::str::from_utf8(body).map_err(|_| Refused::Malformed)?;
     let mut reader = Reader::from_str(xml);
     let mut splice = Splice::new(xml);
     let mut depth = 0_usize;
     let mut dropped_from = None;
     let mut rooted = false;
+    let mut documents = 0_u32;
     loop {
         let before = position(&reader);
         let event = reader.read_event().map_err(|_| Refused::Malformed)?;
@@ -57,8 +62,8 @@ pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool) -> Result<String, Re
                     rooted = true;
                 }
                 let allowed = depth != 1 || is_presentation(tag);
-                if allowed && dropped_from.is_none() {
-                    check(tag, &may_fetch)?;
+                if allowed && dropped_from.is_none() && check(tag, &may_fetch)? {
+                    documents = documents.saturating_add(1);
                 }
                 if matches!(event, Event::Empty(_)) {
                     if !allowed {
@@ -80,11 +85,12 @@ pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool) -> Result<String, Re
                 }
             }
             Event::DocType(_) => return Err(Refused::Malformed),
+            Event::Decl(declaration) => declared(declaration)?,
             Event::Eof => break,
             _ => {}
         }
     }
-    if rooted && depth == 0 { Ok(splice.finish()) } else { Err(Refused::Malformed) }
+    if rooted && depth == 0 { Ok((splice.finish(), documents)) } else { Err(Refused::Malformed) }
 }
 
 fn is_presentation(tag: &BytesStart<'_>) -> bool {
@@ -92,10 +98,19 @@ fn is_presentation(tag: &BytesStart<'_>) -> bool {
         && tag.try_get_attribute("name").ok().flatten().is_some_and(|name| name.value.as_ref() == "presentation")
 }
 
-/// Checks the addresses of one tag: whatever its name, for a server may read names with less care.
-fn check(tag: &BytesStart<'_>, may_fetch: &impl Fn(&str) -> bool) -> Result<(), Refused> {
+/// Checks the addresses of one tag, whatever its name: BBB takes all that is in a module for documents. Returns whether it
+/// is one.
+fn check(tag: &BytesStart<'_>, may_fetch: &impl Fn(&str) -> bool) -> Result<bool, Refused> {
+    // What is a space to one reader and a letter to another could hide an attribute.
+    let is_plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b":_.-".contains(&b));
+    if !is_plain(tag.name().as_ref()) {
+        return Err(Refused::Malformed);
+    }
     for attribute in tag.attributes() {
         let attribute = attribute.map_err(|_| Refused::Malformed)?;
+        if !is_plain(attribute.key.as_ref()) {
+            return Err(Refused::Malformed);
+        }
         if attribute.key.as_ref() == "url" {
             let url = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0);
             let url = url.map_err(|_| Refused::Malformed)?;
@@ -104,7 +119,19 @@ fn check(tag: &BytesStart<'_>, may_fetch: &impl Fn(&str) -> bool) -> Result<(), 
             }
         }
     }
-    Ok(())
+    Ok(!matches!(tag.name().as_ref(), "modules" | "module"))
+}
+
+/// Checks a declaration: XML 1.0, in an encoding that is read here as there.
+fn declared(declaration: &BytesDecl<'_>) -> Result<(), Refused> {
+    if declaration.version().map_err(|_| Refused::Malformed)?.as_ref() != "1.0" {
+        return Err(Refused::Malformed);
+    }
+    match declaration.encoding() {
+        None => Ok(()),
+        Some(Ok(named)) if ENCODINGS.iter().any(|known| known.eq_ignore_ascii_case(named.as_ref())) => Ok(()),
+        Some(_) => Err(Refused::Malformed),
+    }
 }
 
 /// A tag is longer than any address may be: it is none.
@@ -118,6 +145,7 @@ pub struct Watch {
     state: State,
     tag: Vec<u8>,
     begun: bool,
+    documents: u32,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +164,12 @@ enum State {
 }
 
 impl Watch {
+    /// How many documents have passed.
+    #[must_use]
+    pub fn documents(&self) -> u32 {
+        self.documents
+    }
+
     /// Looks at the next bytes.
     ///
     /// # Errors
@@ -195,7 +229,10 @@ impl Watch {
         self.state = State::Text;
         let tag = std::str::from_utf8(&self.tag).map_err(|_| Refused::Malformed)?;
         match Reader::from_str(tag).read_event() {
-            Ok(Event::Start(tag) | Event::Empty(tag)) => check(&tag, may_fetch),
+            Ok(Event::Start(tag) | Event::Empty(tag)) => {
+                self.documents = self.documents.saturating_add(u32::from(check(&tag, may_fetch)?));
+                Ok(())
+            }
             // Alone it closes nothing.
             _ if tag.starts_with("</") => Ok(()),
             _ => Err(Refused::Malformed),
@@ -225,15 +262,11 @@ impl Watch {
     }
 
     fn declaration(&self) -> Result<(), Refused> {
-        let Ok(Event::Decl(declaration)) =
-            Reader::from_str(std::str::from_utf8(&self.tag).map_err(|_| Refused::Malformed)?).read_event()
-        else {
-            return Ok(());
-        };
-        match declaration.encoding() {
-            None => Ok(()),
-            Some(Ok(named)) if ENCODINGS.iter().any(|known| known.eq_ignore_ascii_case(named.as_ref())) => Ok(()),
-            Some(_) => Err(Refused::Malformed),
+        let text = std::str::from_utf8(&self.tag).map_err(|_| Refused::Malformed)?;
+        match Reader::from_str(text).read_event() {
+            Ok(Event::Decl(declaration)) => declared(&declaration),
+            Ok(Event::PI(_)) => Ok(()),
+            _ => Err(Refused::Malformed),
         }
     }
 
@@ -262,7 +295,11 @@ mod tests {
             <module name=\"clientSettingsOverride\"><![CDATA[{\"public\":{}}]]></module><module name=\"x\"/></modules>";
         assert_eq!(
             clean(body.as_bytes(), is_public).expect("modules"),
-            "<modules><module name=\"presentation\"><document url=\"https://a.example/b.pdf\"/></module></modules>"
+            (
+                "<modules><module name=\"presentation\"><document url=\"https://a.example/b.pdf\"/></module></modules>"
+                    .to_owned(),
+                1
+            )
         );
         for body in ["<other/>", "<modules>", "<!DOCTYPE modules><modules/>", "<modules/><modules/>", "", "x"] {
             assert_eq!(clean(body.as_bytes(), is_public), Err(Refused::Malformed), "{body}");
@@ -297,17 +334,24 @@ mod tests {
 
     #[test]
     fn a_body_that_could_hide_its_tags_is_refused() {
+        let hidden = "<modules><module name=\"presentation\"><a\u{2028}url=\"http://10.0.0.1/\"/></module></modules>";
         let utf16: Vec<u8> = "<modules/>".encode_utf16().flat_map(u16::to_le_bytes).collect();
         for (body, expected) in [
             (&b"\xef\xbb\xbf<?xml version=\"1.0\" encoding=\"UTF-8\"?><modules/>"[..], Ok(())),
             (b"<?xml version=\"1.0\"?>\n<?note x?><modules/>", Ok(())),
             (b"<?xml version=\"1.0\" encoding=\"UTF-7\"?><modules/>", Err(Refused::Malformed)),
             (b"<?xml version=\"1.0\" encoding=\"IBM037\"?><modules/>", Err(Refused::Malformed)),
+            (b"<?xml version=\"1.1\"?><modules/>", Err(Refused::Malformed)),
+            ("<modules><module\u{85}name=\"presentation\"/></modules>".as_bytes(), Err(Refused::Malformed)),
+            (hidden.as_bytes(), Err(Refused::Malformed)),
             (b"\x4c\x94\x96\x84", Err(Refused::Malformed)),
             (&utf16, Err(Refused::Malformed)),
             (b"<!DOCTYPE modules [<!ENTITY a SYSTEM \"file:///\">]><modules/>", Err(Refused::Malformed)),
         ] {
             assert_eq!(watched(body, 3), expected, "{body:?}");
+            // Read whole, a module of a doubtful name is none that passes.
+            let clean = clean(body, is_public).map(|(xml, documents)| (xml.contains("10.0.0.1"), documents));
+            assert!(expected.is_ok() || clean.is_err() || clean == Ok((false, 0)), "{body:?}");
         }
         let long = format!("<document url=\"{}\"/>", "x".repeat(TAG_BYTES_MAX));
         assert_eq!(watched(long.as_bytes(), 100), Err(Refused::Malformed));

@@ -24,6 +24,9 @@ impl fmt::Display for Rejected {
 
 impl std::error::Error for Rejected {}
 
+/// A document that the server fetches.
+const PRESENTATION: &str = "preUploadedPresentation";
+
 /// The parameters of a `create` for the server.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Create {
@@ -46,6 +49,12 @@ pub fn create(
     defaults: &[(&'static str, String)],
 ) -> Result<Create, Rejected> {
     let mut params = apply(&rules.create, asked, limits)?;
+    if let Some(address) = asked.get(PRESENTATION).filter(|address| !address.is_empty())
+        && params.get(PRESENTATION) == Some(address)
+        && !may_fetch(rules, address)
+    {
+        return Err(Rejected(PRESENTATION.into()));
+    }
     let participants = limits.participants.clamp(positive(asked, "maxParticipants"));
     params.set("maxParticipants", number(participants));
     params.set("duration", duration(asked, limits.duration));
@@ -86,17 +95,23 @@ pub fn join(
 /// Whether a server may fetch what a tenant tells it to: a document of a `create` or an `insertDocument`.
 #[must_use]
 pub fn may_fetch(rules: &Rules, url: &str) -> bool {
-    match rules.create.rule("preUploadedPresentation") {
-        Some(Rule::Check(check)) => admits(check, url),
+    match rules.create.rule(PRESENTATION) {
+        Some(Rule::Pass) => true,
         Some(Rule::Drop) | None => false,
-        Some(_) => true,
+        // A default or another check says nothing of what is fetched.
+        Some(_) => is_public(url),
     }
 }
 
-/// Whether a key of a recording's metadata may be set, `meta_` included.
+/// Whether a key of a recording's metadata, `meta_` included, may be set to a value.
 #[must_use]
-pub fn may_set(rules: &Rules, meta: &str) -> bool {
-    rules.create.rule(meta).is_some_and(|rule| *rule != Rule::Drop)
+pub fn may_set(rules: &Rules, meta: &str, value: &str) -> bool {
+    match rules.create.rule(meta) {
+        Some(Rule::Pass | Rule::Default(_)) => true,
+        Some(Rule::Check(check)) => admits(check, value),
+        // What is made of a value when a meeting is created is not undone afterwards.
+        _ => false,
+    }
 }
 
 /// The parameters that go on.
@@ -273,6 +288,43 @@ mod tests {
         }
         let inside = sent("preUploadedPresentation=https://127.0.0.1/a.pdf", &small, &Rules::shipped());
         assert_eq!(inside, Err(Rejected("preUploadedPresentation".into())));
+    }
+
+    #[test]
+    fn a_rule_of_slides_opens_no_network() {
+        let inside = "preUploadedPresentation=https://127.0.0.1/a.pdf";
+        let default = Rule::Default("https://127.0.0.1/own.pdf".into());
+        for (rule, accepted, fetched) in [
+            (default.clone(), false, false),
+            (Rule::Check(Check::Boolean), false, false),
+            (Rule::Force("https://127.0.0.1/own.pdf".into()), true, false),
+            (Rule::Drop, true, false),
+            (Rule::Pass, true, true),
+        ] {
+            let rules = changes(&[("preUploadedPresentation", rule.clone())]);
+            assert_eq!(sent(inside, &limits(), &rules).is_ok(), accepted, "{rule:?}");
+            assert_eq!(may_fetch(&rules, "https://127.0.0.1/a.pdf"), fetched, "{rule:?}");
+        }
+        let own = sent("", &limits(), &changes(&[("preUploadedPresentation", default)])).expect("the operator's own");
+        assert_eq!(own.params.get("preUploadedPresentation"), Some("https://127.0.0.1/own.pdf"));
+    }
+
+    #[test]
+    fn metadata_of_a_recording_keep_to_the_rules() {
+        let rules = changes(&[
+            ("meta_owner", Rule::Force("me".into())),
+            ("meta_kind", Rule::Check(Check::OneOf(vec!["a".into()]))),
+        ]);
+        for (name, value, may) in [
+            ("meta_title", "x", true),
+            ("meta_OWNER", "you", false),
+            ("meta_kind", "a", true),
+            ("meta_kind", "b", false),
+            ("meta_endCallbackUrl", "x", false),
+            ("name", "x", true),
+        ] {
+            assert_eq!(may_set(&rules, name, value), may, "{name}={value}");
+        }
     }
 
     #[test]

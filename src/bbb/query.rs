@@ -143,7 +143,7 @@ pub(crate) fn sanitise(text: &str) -> String {
 /// (bbb.md 2.2).
 pub fn split_checksum(raw: &str) -> Result<(String, &str), ChecksumPosition> {
     let mut rest = String::with_capacity(raw.len());
-    let mut checksum = None;
+    let (mut checksum, mut disguised) = (None, false);
     let mut first = true;
     for pair in raw.split('&') {
         match pair.strip_prefix("checksum=") {
@@ -153,6 +153,7 @@ pub fn split_checksum(raw: &str) -> Result<(String, &str), ChecksumPosition> {
                 }
             }
             None => {
+                disguised |= is_checksum(pair);
                 if !first {
                     rest.push('&');
                 }
@@ -161,7 +162,19 @@ pub fn split_checksum(raw: &str) -> Result<(String, &str), ChecksumPosition> {
             }
         }
     }
-    checksum.map(|checksum| (rest, checksum)).ok_or(ChecksumPosition::Missing)
+    match checksum {
+        Some(_) if disguised => Err(ChecksumPosition::Doubled),
+        Some(checksum) => Ok((rest, checksum)),
+        None => Err(ChecksumPosition::Missing),
+    }
+}
+
+/// Whether BBB reads a pair as a checksum, though its name is written in another way.
+fn is_checksum(pair: &str) -> bool {
+    let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+    // Most names have nothing that could hide one.
+    let plain = name.bytes().all(|b| b.is_ascii_graphic() && b != b'%' && b != b'+');
+    if plain { name == "checksum" } else { decode(name.as_bytes()).is_ok_and(|name| sanitise(&name) == "checksum") }
 }
 
 /// Why no checksum could be taken from a query.
@@ -217,6 +230,10 @@ mod tests {
             ("Checksum=C", Err(ChecksumPosition::Missing)),
             ("", Err(ChecksumPosition::Missing)),
             ("checksum=C&a=1&checksum=C", Err(ChecksumPosition::Doubled)),
+            ("checksum&checksum=C", Err(ChecksumPosition::Doubled)),
+            ("checksum=C&%63hecksum=D", Err(ChecksumPosition::Doubled)),
+            ("+checksum%0a=D&checksum=C", Err(ChecksumPosition::Doubled)),
+            ("%20checksum=C", Err(ChecksumPosition::Missing)),
         ] {
             let got = split_checksum(raw);
             let got = got.as_ref().map(|(rest, sum)| (&**rest, *sum)).map_err(|e| *e);

@@ -62,7 +62,7 @@ impl Reader<'_> {
             }
             ["response", "recordings", "recording", below @ ..] => {
                 let raw = &xml[element.inner.clone()];
-                if raw.contains('<') && !raw.trim_start().starts_with("<![CDATA[") {
+                if !is_text(raw) {
                     return;
                 }
                 match below {
@@ -109,6 +109,12 @@ impl Reader<'_> {
         }
         Some(json)
     }
+}
+
+/// Whether what is in an element is a text: plain, or one CDATA section.
+fn is_text(raw: &str) -> bool {
+    let section = raw.trim().strip_prefix("<![CDATA[").and_then(|rest| rest.strip_suffix("]]>"));
+    section.map_or(!raw.contains('<'), |inside| !inside.contains("]]>"))
 }
 
 /// A page of a list, as a caller asked for it.
@@ -200,6 +206,12 @@ mod tests {
             element.starts_with("<recording>") && element.ends_with("</recording>") && element.contains("A &amp; B")
         );
         assert_eq!(reader.list(b"<html/>", |_| None), Err(Garbage));
+        let strange = body().replace(
+            "<x></x>",
+            "<a><![CDATA[https://bbb-01.internal.test/x]]><b>https://bbb-01.internal.test/y</b></a>",
+        );
+        let list = reader.list(strange.as_bytes(), |_| Some("room".to_owned())).expect("a list");
+        assert!(list[0].element.contains("<b>https://meet.w/y</b>"), "{}", list[0].element);
     }
 
     #[test]

@@ -276,6 +276,10 @@ impl<'x> Splice<'x> {
     }
 
     pub(super) fn replace(&mut self, range: Range<usize>, with: &str) {
+        // What lies in something that is replaced is gone with it.
+        if range.start < self.done {
+            return;
+        }
         self.out.push_str(&self.from[self.done..range.start]);
         self.out.push_str(with);
         self.done = range.end;

@@ -1,6 +1,9 @@
 //! Whose recordings are whose, and which server has them. What a recording says of itself does not count.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dashmap::DashMap;
 
@@ -33,10 +36,11 @@ impl Recordings {
         self.0.get(tenant)?.get(id).map(Arc::clone)
     }
 
-    /// Any recording of a tenant.
+    /// The servers that have recordings of a tenant.
     #[must_use]
-    pub fn first(&self, tenant: &TenantId) -> Option<Arc<Recording>> {
-        self.0.get(tenant)?.values().next().map(Arc::clone)
+    pub fn servers(&self, tenant: &TenantId) -> BTreeSet<ServerId> {
+        let own = self.0.get(tenant);
+        own.map_or_else(BTreeSet::new, |own| own.values().map(|recording| recording.server.clone()).collect())
     }
 
     /// The recordings of a tenant whose ids begin with `start`, in the order of their ids; all of them for none.

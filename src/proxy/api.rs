@@ -4,15 +4,17 @@
 
 mod ask;
 mod create;
+mod documents;
 mod join;
 mod message;
 mod read;
 mod recordings;
 pub(crate) mod spec;
-mod streamed;
+mod text_tracks;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 
 use super::{
@@ -23,7 +25,7 @@ use super::{
     pages::wants_page,
 };
 use crate::{
-    bbb::{answer::Failure, checksum, documents, params::Rejected, query::Params},
+    bbb::{answer::Failure, checksum, documents::Refused, params::Rejected, query::Params},
     domain::denial::Denial,
     metrics::{Call, Outcome},
 };
@@ -37,8 +39,8 @@ pub(crate) struct Verified {
     pub(crate) credential: Arc<str>,
     /// Query and form together.
     pub(crate) params: Params,
-    /// The XML body of a `create`.
-    pub(crate) modules: Option<String>,
+    /// The XML body of a `create`, and how many documents are in it.
+    pub(crate) modules: Option<(Bytes, u32)>,
     /// It is a join that the gateway itself has made the address of: nobody's secret has signed it.
     pub(crate) granted: bool,
 }
@@ -68,12 +70,13 @@ impl From<Rejected> for Unfit {
     }
 }
 
-impl From<documents::Refused> for Unfit {
-    fn from(refused: documents::Refused) -> Self {
-        Self::Failure(match refused {
-            documents::Refused::Malformed => Failure::MODULES,
-            documents::Refused::Address => Failure::DOCUMENT_ADDRESS,
-        })
+impl From<Refused> for Unfit {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Malformed => Failure::MODULES.into(),
+            Refused::Address => Failure::DOCUMENT_ADDRESS.into(),
+            Refused::TooMany => Denial::DocumentLimitReached.into(),
+        }
     }
 }
 
@@ -87,12 +90,13 @@ impl Gateway {
             return Answer::failure(Call::Unsupported, failure);
         };
         let call = spec.call;
-        if !spec.allows(&asked.head.method, self.speaks_2(&asked)) {
+        let before_3 = self.has_before_3(&asked);
+        if !spec.allows(&asked.head.method, before_3) {
             linger(body);
-            return spec.wrong_method();
+            return spec.wrong_method(before_3);
         }
         if matches!(call, Call::InsertDocument | Call::PutRecordingTextTrack) {
-            return self.streamed(&asked, spec, body).await;
+            return self.with_body(&asked, spec, body).await;
         }
         if call == Call::Join
             && let Some(params) = self.granted(&asked)
@@ -100,7 +104,7 @@ impl Gateway {
             linger(body);
             return self.join(Verified { credential: "".into(), params, modules: None, granted: true, asked }).await;
         }
-        let read = match read::verify(&asked, spec, body).await {
+        let read = match read::verify(&asked, spec, body, &self.unsigned).await {
             Ok(read) => read,
             Err(unfit) => return self.unfit(spec, &asked, unfit),
         };
@@ -132,14 +136,17 @@ impl Gateway {
     }
 
     /// Whether a server that this tenant's meetings run on is older than 3.0.
-    fn speaks_2(&self, asked: &Asked) -> bool {
+    fn has_before_3(&self, asked: &Asked) -> bool {
         asked.directory.pool(&asked.tenant.pool).iter().any(|server| self.live.servers.of(&server.id).is_before_3())
     }
 
     /// A call that is not acted on. A person who follows a join link gets a page; no address of the query is gone to,
     /// since nobody vouches for it.
     fn unfit(&self, spec: &Spec, asked: &Asked, unfit: Unfit) -> Answer {
-        if matches!(&unfit, Unfit::Failure(failure) if failure.key == Failure::CHECKSUM.key) {
+        if matches!(&unfit, Unfit::Failure(failure) if failure.key == Failure::CHECKSUM.key)
+            && asked.query().len() <= EXPLAINED_BYTES_MAX
+            && self.metrics.tenant(&asked.tenant.id).may_explain(asked.now)
+        {
             explain(asked, spec.name());
         }
         match unfit {
@@ -153,6 +160,9 @@ impl Gateway {
     }
 }
 
+/// A longer query is no integration's that has to be mended.
+const EXPLAINED_BYTES_MAX: usize = 8 * 1024;
+
 /// The refusal of a parameter whose rule does not admit its value.
 fn rejected_answer(call: Call, rejected: &Rejected) -> Answer {
     let mut answer = Answer::failed(call, Outcome::Refused, "validationError", &rejected.to_string());
@@ -160,7 +170,8 @@ fn rejected_answer(call: Call, rejected: &Rejected) -> Answer {
     answer
 }
 
-/// Tells the operator what is wrong with a checksum. What was hashed may hold names and passwords of a meeting: it is
+/// Tells the operator what is wrong with a checksum, at most once a second and tenant: it costs some digests, and whoever
+/// has no secret can ask for it. What was hashed may hold names and passwords of a meeting: it is
 /// told only to who asks for it (`ANTEROOM_LOG=checksum=debug`).
 fn explain(asked: &Asked, name: &str) {
     let found = checksum::diagnose(name, asked.query(), &asked.tenant.credentials);

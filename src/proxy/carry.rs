@@ -15,7 +15,6 @@ use percent_encoding::percent_decode_str;
 use super::{
     Gateway,
     answer::{Answer, text},
-    api::spec::wrong_method,
     asked::{Asked, address, downstream, is_websocket, linger},
     headers::{remove_hop_by_hop, session_slugs, set_forwarded, to_browser, to_server},
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
@@ -104,36 +103,6 @@ impl Gateway {
             .ok_or(Denial::NotFound)
     }
 
-    /// The server of a recording, if that is this tenant's; of the player's own files, one that has any of the tenant.
-    pub(crate) fn server_of_recording(&self, asked: &Asked, path: &str) -> Result<Target, Denial> {
-        let in_query = parse(asked.query().as_bytes()).find(|(name, _)| name == "meetingId").map(|(_, id)| id);
-        let named = path.split('/').find(|segment| is_internal(segment)).or(in_query.as_deref());
-        let (tenant, all) = (&asked.tenant.id, &self.live.recordings);
-        let recording = match named {
-            Some(id) => all.get(tenant, id),
-            None => all.first(tenant),
-        };
-        let recording = recording.ok_or(Denial::NotFound)?;
-        let server = asked.directory.server(recording.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        Ok(Target { server: Arc::clone(server), session: None })
-    }
-
-    /// Carries a request of a recording there and back.
-    pub(crate) async fn playback(&self, asked: Asked, body: Incoming, target: Target, path: &str) -> Answer {
-        let call = Call::Playback;
-        if !matches!(asked.head.method, Method::GET | Method::HEAD) {
-            linger(body);
-            return wrong_method(call, "GET, HEAD").by(&target.server.id);
-        }
-        match self.forward(&asked, body, &target.server, path, ANSWER_TIMEOUT, |_| {}).await {
-            Some(mut response) => {
-                to_browser(response.headers_mut(), &target.server, &asked.authority, "");
-                Answer::new(call, outcome(&response), response).by(&target.server.id)
-            }
-            None => self.refuse(&asked, call, Denial::ServerUnavailable).by(&target.server.id),
-        }
-    }
-
     /// Carries one request of a meeting to its server and the answer back.
     pub(crate) async fn carry(
         self: &Arc<Self>,
@@ -148,7 +117,8 @@ impl Gateway {
             linger(body);
             return self.refuse(&asked, call, Denial::UnknownSession).by(&target.server.id);
         }
-        if is_websocket(&asked.head) {
+        // Where there is no socket, one that is asked for is nothing: what is carried as it is would not be rewritten.
+        if matches!(kind, Kind::GraphQl | Kind::Token | Kind::Session) && is_websocket(&asked.head) {
             return self.socket(asked, target, path, kind).await;
         }
         if let Err(refused) = self.check_body(&asked, &body, kind) {
@@ -211,7 +181,7 @@ impl Gateway {
 
     /// A body is bounded by its length, which a server must be told: BBB refuses an upload without one, with a status
     /// that misleads (bbb.md 8.3).
-    fn check_body(&self, asked: &Asked, body: &Incoming, kind: Kind) -> Result<(), Answer> {
+    pub(crate) fn check_body(&self, asked: &Asked, body: &Incoming, kind: Kind) -> Result<(), Answer> {
         if body.is_end_stream() {
             return Ok(());
         }
@@ -257,7 +227,7 @@ pub(crate) fn prefix(server: &Server) -> String {
     format!("/s/{}", server.slug)
 }
 
-fn outcome(response: &Response<Body>) -> Outcome {
+pub(crate) fn outcome(response: &Response<Body>) -> Outcome {
     if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok }
 }
 

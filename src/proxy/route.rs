@@ -119,6 +119,7 @@ pub fn route(path: &str) -> Route<'_> {
         let Some(at) = rest.find('/') else { return Route::Refused };
         let (slug, path) = rest.split_at(at);
         return match bbb_path(path) {
+            _ if slug.is_empty() => Route::Refused,
             Some(BbbPath::Version) => Route::Version { slug: Some(slug) },
             Some(BbbPath::Meeting(kind)) => Route::Meeting { slug, path, kind },
             Some(BbbPath::Api(_) | BbbPath::Recording | BbbPath::Refused) | None => Route::Refused,
@@ -283,6 +284,7 @@ mod tests {
             ("/s/x1/", Refused),
             ("/s/x1", Refused),
             ("/s/x1/b/room", Refused),
+            ("/s//html5client/", Refused),
             // What the client builds from the root.
             ("/graphql", root("/graphql", GraphQl)),
             (

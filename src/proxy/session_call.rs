@@ -69,6 +69,10 @@ impl Gateway {
             linger(body);
             return wrong_method(Call::Session, allowed);
         }
+        if let Err(refused) = self.check_body(&asked, &body, Kind::Call(call)) {
+            linger(body);
+            return refused;
+        }
         let session = target.as_ref().ok().and_then(|target| target.session.clone());
         match (target, session) {
             (Ok(target), Some(session)) if call == SessionCall::GetJoinUrl => {

@@ -156,8 +156,11 @@ impl Gateway {
         let mut response = downstream(response);
         rewrite(response.headers_mut());
         if !switched {
-            let outcome = if response.status().is_server_error() { Outcome::Failed } else { Outcome::Refused };
-            return Answer::new(Call::Socket, outcome, response);
+            // Its body is not looked at, and may name the server.
+            let status = response.status();
+            let outcome = if status.is_server_error() { Outcome::Failed } else { Outcome::Refused };
+            let status = if status.is_success() { StatusCode::BAD_REQUEST } else { status };
+            return Answer::new(Call::Socket, outcome, text(status, "text/plain", "There is no WebSocket.\n"));
         }
         let Some(browser) = asked.head.extensions.remove::<OnUpgrade>() else { return no_upgrade() };
         *response.body_mut() = Body::empty();

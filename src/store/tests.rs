@@ -130,7 +130,7 @@ async fn what_was_promised_is_known_after_a_restart() {
     let ended = create(&store, "a", "two", 5).await.expect("a room");
     let session = join(&store, meeting, 0, 60, 9).await.expect("a seat");
     let (notes, writer) = Notes::start(store.clone());
-    notes.leave(Note::Created { meeting, internal_id: "int".into(), create_time: 1_234 });
+    notes.leave(Note::Created { meeting, internal_id: "int".into(), create_time: 1_234, is_own: true });
     notes.leave(Note::Bound { session, token: [7; 32] });
     notes.leave(Note::Seat { session, until: PRESENT });
     drop(notes);

@@ -28,6 +28,8 @@ pub enum Note {
         internal_id: Box<str>,
         /// Its `createTime`, ms since the epoch.
         create_time: i64,
+        /// Whether that id is one that recordings of this meeting may have.
+        is_own: bool,
     },
     /// A server has made the session.
     Bound {
@@ -144,7 +146,7 @@ async fn write_batch(store: &Store, batch: &[Message]) -> Result<(), Error> {
     for message in batch {
         let Message::Note(note) = message else { continue };
         let query = match note {
-            Note::Created { meeting, internal_id, create_time } => {
+            Note::Created { meeting, internal_id, create_time, is_own } => {
                 sqlx::query("UPDATE meetings SET internal_id = $2, create_time = $3 WHERE id = $1")
                     .bind(meeting)
                     .bind(&**internal_id)
@@ -153,10 +155,11 @@ async fn write_batch(store: &Store, batch: &[Message]) -> Result<(), Error> {
                     .await?;
                 sqlx::query(
                     "INSERT INTO recordings (record_id, tenant, ext_id, server)
-                     SELECT $2, tenant, ext_id, server FROM meetings WHERE id = $1 AND records ON CONFLICT DO NOTHING",
+                     SELECT $2, tenant, ext_id, server FROM meetings WHERE id = $1 AND records AND $3 ON CONFLICT DO NOTHING",
                 )
                 .bind(meeting)
                 .bind(&**internal_id)
+                .bind(is_own)
             }
             Note::Bound { session, token } => {
                 sqlx::query("UPDATE sessions SET token = $2 WHERE id = $1").bind(session).bind(&token[..])

@@ -1,6 +1,12 @@
 //! `create`: a room is promised first, then a server is asked to make the meeting.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use http::HeaderValue;
 
 use super::{Unfit, Verified, rejected_answer};
 use crate::{
@@ -137,7 +143,7 @@ impl Gateway {
             self.live.remove_meeting(&meeting, 0);
             return Ok(Promised::New(self.live.add_meeting(order.meeting(meeting.id, &server.id)), Duration::ZERO));
         }
-        let ago = |span: Duration| asked.now.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
+        let now = now_ms();
         let new = NewMeeting {
             tenant: &tenant.id,
             account: &order.account,
@@ -145,9 +151,9 @@ impl Gateway {
             server: &server.id,
             participants: order.participants,
             records: order.records,
-            now: asked.now,
-            retained_since: ago(tenant.limits.room_retention),
-            runs_since: ago(tenant.limits.duration_window),
+            now,
+            retained_since: since(now, tenant.limits.room_retention),
+            runs_since: since(now, tenant.limits.duration_window),
         };
         let decide = counts_rooms(&tenant.limits).then_some(|usage| admit_room(tenant, usage));
         match self.store.admit_meeting(&new, decide).await {
@@ -166,10 +172,10 @@ impl Gateway {
         let Some(server) = asked.directory.server(meeting.server.as_str()) else {
             return Answer::denied(Call::Create, Denial::ServerUnavailable);
         };
-        let window = asked.tenant.limits.duration_window;
-        let run = u64::try_from(asked.now.saturating_sub(meeting.created_at)).unwrap_or(0);
-        // Should it have ended, and this make it anew, the run that we know of counts.
-        let used = if window.is_zero() { Duration::ZERO } else { Duration::from_millis(run) };
+        let used = match self.used(order, meeting).await {
+            Ok(used) => used,
+            Err(denial) => return Answer::denied(Call::Create, denial),
+        };
         let answer = match self.order_from(order, server, used).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -185,6 +191,12 @@ impl Gateway {
         }
         if meeting.internal_id().is_some_and(|known| known != answer.internal_id) {
             // It had ended without our noticing, and this is a new run of the same room.
+            if duration_left(&asked.tenant.limits, used).is_none() {
+                self.call_off(order, server).await;
+                let ended = self.end_record(meeting).await;
+                let denial = if ended.is_ok() { Denial::DurationUsedUp } else { Denial::StoreUnavailable };
+                return Answer::denied(Call::Create, denial).by(&server.id);
+            }
             if let Err(denial) = self.run_anew(order, meeting, &server.id, &answer).await {
                 return Answer::denied(Call::Create, denial).by(&server.id);
             }
@@ -192,6 +204,18 @@ impl Gateway {
             self.settle(meeting, &answer);
         }
         Answer::xml(Call::Create, Outcome::Ok, answer.body).by(&server.id)
+    }
+
+    /// How long a room has run, should the run that we know of be over already, and a `create` make it anew.
+    async fn used(&self, order: &Order, meeting: &Meeting) -> Result<Duration, Denial> {
+        let window = order.call.asked.tenant.limits.duration_window;
+        if window.is_zero() {
+            return Ok(Duration::ZERO);
+        }
+        let now = now_ms();
+        let run = u64::try_from(now.saturating_sub(meeting.created_at)).unwrap_or(0);
+        let before = self.store.used(&meeting.tenant, &order.ext_id, since(now, window)).await;
+        Ok(before.map_err(|_| Denial::StoreUnavailable)? + Duration::from_millis(run))
     }
 
     async fn run_anew(
@@ -211,8 +235,8 @@ impl Gateway {
             participants: order.participants,
             records: order.records,
             now,
-            retained_since: now,
-            runs_since: now,
+            retained_since: i64::MAX,
+            runs_since: i64::MAX,
         };
         let id = self.store.rerun_meeting(old.id, &new).await.map_err(|_| Denial::StoreUnavailable)?;
         self.live.remove_meeting(old, now);
@@ -231,7 +255,7 @@ impl Gateway {
             params.to_mut().set("duration", params::duration(&order.call.params, left));
         }
         let mut call = ServerCall::new("create", &params);
-        call.xml.clone_from(&order.call.modules);
+        call.body = order.call.modules.clone().map(|(xml, _)| (HeaderValue::from_static("application/xml"), xml));
         call.forwarded_for = Some(asked.connection.peer.ip());
         let Reply { body, .. } = call.send(&self.pool, server).await?;
         xml::answer(&body, &asked.tenant.id, Some(&order.ext_id)).map_err(|_| CallError::Broken)
@@ -246,6 +270,7 @@ impl Gateway {
                 meeting: meeting.id,
                 internal_id: answer.internal_id.as_str().into(),
                 create_time: i64::try_from(answer.create_time).unwrap_or(0),
+                is_own: meeting.may_be_called(&answer.internal_id),
             });
         }
     }
@@ -284,7 +309,8 @@ impl Order {
         let ext_id = call.params.get("meetingID").ok_or(Failure::MEETING_ID_INVALID)?.to_owned();
         let mut defaults = Vec::new();
         if tenant.limits.branding {
-            let brings_slides = call.modules.is_some() || call.params.get("preUploadedPresentation").is_some();
+            let brings_slides = call.modules.as_ref().is_some_and(|(_, documents)| *documents > 0)
+                || call.params.get("preUploadedPresentation").is_some();
             defaults = tenant.branding.of_create(&asked.authority, brings_slides);
         }
         // BBB's own default is the server.
@@ -306,7 +332,7 @@ impl Order {
 
     fn meeting(&self, id: i64, server: &ServerId) -> Meeting {
         let asked = &self.call.asked;
-        Meeting::from_row(MeetingRow {
+        let meeting = Meeting::from_row(MeetingRow {
             id,
             tenant: asked.tenant.id.clone(),
             account: self.account.clone(),
@@ -317,8 +343,19 @@ impl Order {
             create_time: None,
             created_at: asked.now,
             records: self.records,
-        })
+        });
+        let documents = self.call.modules.as_ref().map_or(0, |(_, documents)| *documents);
+        meeting.documents.store(documents, Relaxed);
+        meeting
     }
+}
+
+/// From when on what has ended still counts; for no time at all, never.
+fn since(now: i64, span: Duration) -> i64 {
+    if span.is_zero() {
+        return i64::MAX;
+    }
+    now.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A number that nobody can foresee, to break ties with.

@@ -1,18 +1,20 @@
 //! A call's way in: its checksum verified on the raw bytes, its body read, query and form put together.
 
+use std::{collections::HashMap, convert::Infallible, time::Duration};
+
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{Method, header::CONTENT_TYPE};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{Unfit, spec::Spec};
 use crate::{
     bbb::{
         answer::Failure,
         checksum::{self, ChecksumError, Signer},
-        documents,
+        documents::{self, Refused},
         params::may_fetch,
         query::{Params, sanitise},
     },
@@ -24,15 +26,15 @@ use crate::{
 /// The body of a call: what BBB's nginx takes is 1 MB, its documentation speaks of 2.
 pub(super) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Who takes longer than that for a body of this size holds a place for nothing.
-const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A call whose checksum fits.
 pub(super) struct Read<'a> {
     pub(super) signer: Signer<'a>,
     /// Query and form together, without the checksum.
     pub(super) params: Params,
-    /// The XML body of a `create`, cleaned.
-    pub(super) modules: Option<String>,
+    /// The XML body of a `create`, cleaned, and how many documents are in it.
+    pub(super) modules: Option<(Bytes, u32)>,
 }
 
 /// A body as far as a call has one.
@@ -47,7 +49,14 @@ enum Sent {
 
 /// Verifies a call and reads all of it. A body is read for a caller who has shown the secret, or whose checksum can only
 /// be there: some clients put all parameters into the form (bbb.md 2.3).
-pub(super) async fn verify<'a>(asked: &'a Asked, spec: &Spec, body: Incoming) -> Result<Read<'a>, Unfit> {
+///
+/// `unsigned` bounds how many bodies of the latter are held at a time.
+pub(super) async fn verify<'a>(
+    asked: &'a Asked,
+    spec: &Spec,
+    body: Incoming,
+    unsigned: &Semaphore,
+) -> Result<Read<'a>, Unfit> {
     let (name, credentials) = (spec.name(), &asked.tenant.credentials);
     let in_query = checksum::verify(name, asked.query(), credentials, asked.now);
     if let Err(ChecksumError::Malformed | ChecksumError::Mismatch) = in_query {
@@ -57,7 +66,8 @@ pub(super) async fn verify<'a>(asked: &'a Asked, spec: &Spec, body: Incoming) ->
         }
         return Err(mismatch(spec).into());
     }
-    let sent = sent(asked, spec, body).await?;
+    let held = if in_query.is_err() { unsigned.acquire().await.ok() } else { None };
+    let sent = sent(asked, spec, body, in_query.is_ok()).await?;
     let mut params = Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?;
     params.remove("checksum");
     let merged = match &sent {
@@ -75,6 +85,7 @@ pub(super) async fn verify<'a>(asked: &'a Asked, spec: &Spec, body: Incoming) ->
             checksum::verify_digest(name, asked.query(), &sum, credentials, asked.now).map_err(|_| mismatch(spec))?
         }
     };
+    drop(held);
     // In BBB's order: the type of the body comes before what is in it.
     if matches!(sent, Sent::Other) {
         return Err(Failure::CONTENT_TYPE.into());
@@ -84,7 +95,13 @@ pub(super) async fn verify<'a>(asked: &'a Asked, spec: &Spec, body: Incoming) ->
         present(spec.call, &params)?;
     }
     let modules = match sent {
-        Sent::Modules(body) => Some(documents::clean(&body, |url| may_fetch(&asked.tenant.rules, url))?),
+        Sent::Modules(body) => {
+            let (xml, documents) = documents::clean(&body, |url| may_fetch(&asked.tenant.rules, url))?;
+            if documents > 0 && !asked.tenant.limits.documents.has_room(documents - 1) {
+                return Err(Refused::TooMany.into());
+            }
+            Some((xml.into(), documents))
+        }
         _ => None,
     };
     Ok(Read { signer, params, modules })
@@ -118,15 +135,19 @@ pub(super) fn mime_of(asked: &Asked) -> (String, &str) {
     (header.split(';').next().unwrap_or("").trim().to_ascii_lowercase(), header)
 }
 
-async fn sent(asked: &Asked, spec: &Spec, body: Incoming) -> Result<Sent, Unfit> {
+/// The body of a call. Of a caller who has shown no secret yet only a form is read, for the checksum may be in it.
+async fn sent(asked: &Asked, spec: &Spec, body: Incoming, signed: bool) -> Result<Sent, Unfit> {
     if asked.head.method != Method::POST || http_body::Body::is_end_stream(&body) {
         return Ok(Sent::Nothing);
     }
-    let body = match timeout(BODY_TIMEOUT, collect(body)).await {
-        Ok(body) => body?,
-        Err(_) => return Err(Failure::BODY.into()),
-    };
     let (mime, header) = mime_of(asked);
+    let is_form = matches!(&*mime, "application/x-www-form-urlencoded" | "multipart/form-data");
+    // The address of a join is in many hands: what is beside it nobody has signed.
+    if (signed && spec.call == Call::Join) || (!signed && !is_form) {
+        linger(body);
+        return Ok(if signed { Sent::Nothing } else { Sent::Other });
+    }
+    let body = body_of(body).await?;
     Ok(match &*mime {
         _ if body.is_empty() => Sent::Nothing,
         "application/x-www-form-urlencoded" => Sent::Form(body),
@@ -137,6 +158,28 @@ async fn sent(asked: &Asked, spec: &Spec, body: Incoming) -> Result<Sent, Unfit>
         "application/xml" | "text/xml" if spec.takes_xml => Sent::Modules(body),
         _ => Sent::Other,
     })
+}
+
+/// A body, whole.
+pub(super) async fn body_of(body: Incoming) -> Result<Bytes, Unfit> {
+    timeout(BODY_TIMEOUT, collect(body)).await.unwrap_or(Err(Failure::BODY.into()))
+}
+
+/// The files of a form, by their names; a form with anything else in it is refused.
+pub(super) async fn files_of(asked: &Asked, body: Bytes) -> Result<HashMap<String, Bytes>, Unfit> {
+    let (_, header) = mime_of(asked);
+    let boundary = multer::parse_boundary(header).map_err(|_| Failure::CONTENT_TYPE)?;
+    let mut parts = multer::Multipart::new(stream::iter([Ok::<_, Infallible>(body)]), boundary);
+    let mut files = HashMap::new();
+    while let Some(part) = parts.next_field().await.map_err(|_| Failure::QUERY)? {
+        let name = part.name().unwrap_or_default().to_owned();
+        let is_file = part.file_name().is_some();
+        let content = part.bytes().await.map_err(|_| Failure::QUERY)?;
+        if !is_file || files.insert(name, content).is_some() {
+            return Err(Failure::QUERY.into());
+        }
+    }
+    Ok(files)
 }
 
 /// Reads a body whole; what is too large is not kept.
@@ -156,7 +199,7 @@ async fn collect(mut body: Incoming) -> Result<Bytes, Unfit> {
 
 /// Adds the text fields of a `multipart/form-data`; files have no meaning in these calls.
 async fn extend_multipart(params: &mut Params, body: Bytes, boundary: &str) -> Result<(), Failure> {
-    let whole = stream::iter([Ok::<_, std::convert::Infallible>(body)]);
+    let whole = stream::iter([Ok::<_, Infallible>(body)]);
     let mut parts = multer::Multipart::new(whole, boundary);
     while let Some(part) = parts.next_field().await.map_err(|_| Failure::QUERY)? {
         let (Some(name), None) = (part.name().map(sanitise), part.file_name()) else { continue };

@@ -1,10 +1,12 @@
 //! The recordings calls: which recordings a tenant may name is told by the store's table alone, held in memory; what they
 //! are is told by the servers that have them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use futures_util::future::join_all;
-use serde_json::json;
+use futures_util::{StreamExt, stream};
 
 use super::Verified;
 use crate::{
@@ -25,6 +27,8 @@ use crate::{
 
 /// Ids in one question that may be a form: 57 bytes each, far below the 1 MB of a server's nginx.
 const IDS_PER_FORM: usize = 2000;
+/// Questions of one call that are out at a time.
+const AT_ONCE: usize = 4;
 /// Ids in one question that must be a GET: below the 8 KB of a request line.
 const IDS_PER_QUERY: usize = 100;
 
@@ -38,9 +42,9 @@ impl Gateway {
             passed_on.set(name, value);
         }
         let shares = by_server(found, IDS_PER_FORM);
-        let asked =
-            shares.iter().map(async |(server, share)| self.list_of(&call.asked, server, share, &passed_on).await);
-        let answers = join_all(asked).await;
+        let asked: Vec<_> =
+            shares.iter().map(|(server, share)| self.list_of(&call.asked, server, share, &passed_on)).collect();
+        let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
         if !answers.is_empty() && answers.iter().all(Result::is_err) {
             return Answer::denied(name, Denial::ServerUnavailable);
         }
@@ -76,56 +80,45 @@ impl Gateway {
             passed_on.set("publish", publish);
         }
         for (name, value) in asked.params.iter().filter(|_| call == Call::UpdateRecordings) {
-            if may_set(&asked.asked.tenant.rules, name) && name.starts_with("meta_") {
+            if name.starts_with("meta_") && may_set(&asked.asked.tenant.rules, name, value) {
                 passed_on.set(name, value);
             }
         }
         let per_question = if call == Call::UpdateRecordings { IDS_PER_FORM } else { IDS_PER_QUERY };
         let shares = by_server(found, per_question);
-        let changes = shares.iter().map(async |(server, share)| {
-            let server = asked.asked.directory.server(server.as_str()).ok_or(CallError::Connect)?;
-            let mut params = passed_on.clone();
-            params.set("recordID", ids_of(share));
-            let reply = self.ask_recordings(call.as_str(), &params, server).await?;
-            xml::answer(&reply, &asked.asked.tenant.id, None).map_err(|_| CallError::Broken)
-        });
-        let answers = join_all(changes).await;
-        if answers.iter().flatten().any(|answer| answer.success) {
-            let (name, value) = match call {
-                Call::PublishRecordings => ("published", asked.params.get("publish").unwrap_or_default()),
-                Call::DeleteRecordings => ("deleted", "true"),
-                _ => ("updated", "true"),
-            };
-            return Answer::xml(call, Outcome::Ok, recordings::changed(name, value));
+        let changes: Vec<_> = shares
+            .iter()
+            .map(|(server, share)| self.change_on(call, &asked.asked, server, share, &passed_on))
+            .collect();
+        let answers: Vec<_> = stream::iter(changes).buffered(AT_ONCE).collect().await;
+        if answers.iter().any(Result::is_err) {
+            // Some may be changed: the caller can say it again, which does no harm.
+            return Answer::denied(call, Denial::ServerUnavailable);
         }
-        match answers.iter().any(Result::is_err) {
-            true => Answer::denied(call, Denial::ServerUnavailable),
-            false => Answer::failure(call, Failure::RECORDINGS_NOT_FOUND),
+        if !answers.iter().flatten().any(|answer| answer.success) {
+            return Answer::failure(call, Failure::RECORDINGS_NOT_FOUND);
         }
+        let (name, value) = match call {
+            Call::PublishRecordings => ("published", asked.params.get("publish").unwrap_or_default()),
+            Call::DeleteRecordings => ("deleted", "true"),
+            _ => ("updated", "true"),
+        };
+        Answer::xml(call, Outcome::Ok, recordings::changed(name, value))
     }
 
-    /// Answers `getRecordingTextTracks`.
-    pub(super) async fn text_tracks(&self, call: &Verified) -> Answer {
-        let name = Call::GetRecordingTextTracks;
-        let asked = &call.asked;
-        let record_id = call.params.get("recordID").unwrap_or_default();
-        let Some(recording) = self.live.recordings.get(&asked.tenant.id, record_id) else {
-            let message = format!("No recording found for {record_id}");
-            return Answer::failed(name, Outcome::Refused, "noRecordings", &message);
-        };
-        let Some(server) = asked.directory.server(recording.server.as_str()) else {
-            return Answer::denied(name, Denial::ServerUnavailable);
-        };
-        let mut params = Params::default();
-        params.set("recordID", &*recording.id);
-        let reader = Reader { tenant: &asked.tenant.id, names: &server.names, authority: &asked.authority };
-        let reply = self.ask_recordings("getRecordingTextTracks", &params, server).await;
-        let answer = match reply.ok().and_then(|reply| reader.text_tracks(&reply)) {
-            Some(json) if json["response"]["returncode"] == json!("SUCCESS") => Answer::json(name, Outcome::Ok, &json),
-            Some(json) if json["response"]["returncode"].is_string() => Answer::json(name, Outcome::Refused, &json),
-            _ => Answer::denied(name, Denial::ServerUnavailable),
-        };
-        answer.by(&server.id)
+    async fn change_on(
+        &self,
+        call: Call,
+        asked: &Asked,
+        server: &ServerId,
+        share: &[Arc<Owned>],
+        passed_on: &Params,
+    ) -> Result<xml::Answer, CallError> {
+        let server = asked.directory.server(server.as_str()).ok_or(CallError::Connect)?;
+        let mut params = passed_on.clone();
+        params.set("recordID", ids_of(share));
+        let reply = self.ask_recordings(call.as_str(), &params, server).await?;
+        xml::answer(&reply, &asked.tenant.id, None).map_err(|_| CallError::Broken)
     }
 
     /// The tenant's recordings that a call names, by `recordID`, else by `meetingID`, else all. In BBB ids are beginnings of
@@ -133,22 +126,28 @@ impl Gateway {
     fn named(&self, asked: &Asked, params: &Params, by_beginning: bool) -> BTreeMap<Box<str>, Arc<Owned>> {
         let (tenant, all) = (&asked.tenant.id, &self.live.recordings);
         let listed = |name| params.get(name).filter(|ids| !ids.is_empty());
-        let found: Vec<Arc<Owned>> = match (listed("recordID"), listed("meetingID")) {
-            (Some(ids), _) => split(ids)
-                .flat_map(|id| match by_beginning {
-                    true => all.beginning_with(tenant, id),
-                    false => all.get(tenant, id).into_iter().collect(),
-                })
-                .collect(),
-            (None, Some(ids)) => {
-                split(ids).flat_map(|id| all.beginning_with(tenant, &internal_start(&to_server(tenant, id)))).collect()
+        let mut found = BTreeMap::new();
+        let mut add = |recording: Arc<Owned>| drop(found.insert(recording.id.clone(), recording));
+        match (listed("recordID"), listed("meetingID")) {
+            (Some(ids), _) if by_beginning => {
+                beginnings(ids)
+                    .into_iter()
+                    .for_each(|id| all.beginning_with(tenant, id).into_iter().for_each(&mut add));
             }
-            (None, None) => all.beginning_with(tenant, ""),
-        };
-        found.into_iter().map(|recording| (recording.id.clone(), recording)).collect()
+            (Some(ids), _) => split(ids).filter_map(|id| all.get(tenant, id)).for_each(&mut add),
+            (None, Some(ids)) => {
+                let meetings: BTreeSet<&str> = split(ids).collect();
+                let starts = meetings.into_iter().map(|id| internal_start(&to_server(tenant, id)));
+                starts.for_each(|start| all.beginning_with(tenant, &start).into_iter().for_each(&mut add));
+            }
+            (None, None) => all.beginning_with(tenant, "").into_iter().for_each(&mut add),
+        }
+        // Of a server that is no longer in the configuration nothing is to be had.
+        found.retain(|_, recording| asked.directory.server(recording.server.as_str()).is_some());
+        found
     }
 
-    async fn ask_recordings(
+    pub(super) async fn ask_recordings(
         &self,
         name: &'static str,
         params: &Params,
@@ -168,6 +167,19 @@ impl Gateway {
 /// The items of a list with commas. An empty one is none: in BBB it would be the beginning of every id.
 fn split(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// The items of a list that are no longer than they need be: one that begins as another names nothing besides.
+fn beginnings(list: &str) -> Vec<&str> {
+    let items: BTreeSet<&str> = split(list).collect();
+    let mut kept: Vec<&str> = Vec::new();
+    for item in items {
+        // In order, what begins as another comes right behind it.
+        if kept.last().is_none_or(|last| !item.starts_with(last)) {
+            kept.push(item);
+        }
+    }
+    kept
 }
 
 /// Who is asked for what: by server, so many at a time.
@@ -190,4 +202,23 @@ fn page(params: &Params) -> Option<Page> {
     let number = |name| params.get(name).and_then(|value| value.parse::<usize>().ok());
     let limit = number("limit").filter(|limit| (1..=PAGE_MAX).contains(limit))?;
     Some(Page { offset: number("offset").unwrap_or(0), limit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_as_another_is_named_already() {
+        for (list, kept) in [
+            ("", &[][..]),
+            (",, ,", &[]),
+            ("b,a,b", &["a", "b"]),
+            ("7,7,71,712,8", &["7", "8"]),
+            ("71,72,7", &["7"]),
+            ("ab,a-b,abc", &["a-b", "ab"]),
+        ] {
+            assert_eq!(beginnings(list), kept, "{list}");
+        }
+    }
 }

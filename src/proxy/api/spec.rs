@@ -77,15 +77,14 @@ impl Spec {
     }
 
     /// The answer to another method (RFC 9110, 15.5.6).
-    pub(super) fn wrong_method(&self) -> Answer {
-        wrong_method(
-            self.call,
-            match self.methods {
-                Methods::Get | Methods::GetBut2 => "GET, HEAD",
-                Methods::Post => "POST",
-                Methods::Both => "GET, HEAD, POST",
-            },
-        )
+    pub(super) fn wrong_method(&self, before_3: bool) -> Answer {
+        let allowed = match self.methods {
+            Methods::GetBut2 if before_3 => "GET, HEAD, POST",
+            Methods::Get | Methods::GetBut2 => "GET, HEAD",
+            Methods::Post => "POST",
+            Methods::Both => "GET, HEAD, POST",
+        };
+        wrong_method(self.call, allowed)
     }
 }
 

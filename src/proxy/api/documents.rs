@@ -1,7 +1,10 @@
-//! The calls whose bodies go on to the server as they come: `insertDocument` and `putRecordingTextTrack`. What no checksum
-//! covers is looked at as it passes.
+//! The calls with bodies that no checksum covers: `insertDocument`, whose documents go on to the server as they come and are
+//! looked at as they pass, and `putRecordingTextTrack`.
 
-use std::sync::{Arc, OnceLock, atomic::Ordering::Relaxed};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 use http::{
@@ -11,7 +14,7 @@ use http::{
 use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use serde_json::{Value, json};
+use quick_xml::escape::escape;
 use tokio::time::timeout;
 
 use super::{
@@ -32,8 +35,10 @@ use crate::{
     },
     domain::{
         denial::Denial,
+        limits::Limit,
         tenant::{Server, Tenant},
     },
+    live::Meeting,
     metrics::{Call, Outcome},
     proxy::{
         Gateway,
@@ -47,8 +52,8 @@ use crate::{
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 impl Gateway {
-    /// Answers a call whose body is streamed.
-    pub(super) async fn streamed(&self, asked: &Asked, spec: &Spec, body: Incoming) -> Answer {
+    /// Answers a call whose body nobody has signed.
+    pub(super) async fn with_body(&self, asked: &Asked, spec: &Spec, body: Incoming) -> Answer {
         let mut body = Some(body);
         let answered = async {
             let query = self.signed_query(asked, spec)?;
@@ -100,64 +105,26 @@ impl Gateway {
         };
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
         let (body, length) = sized(body)?;
-        if !asked.tenant.limits.documents.has_room(meeting.documents.fetch_add(1, Relaxed)) {
-            linger(body);
-            return Err(Denial::DocumentLimitReached.into());
-        }
         let mut params = Params::default();
         params.set("meetingID", &*meeting.server_id);
-        let refused = Arc::new(OnceLock::new());
-        let watched = Body::Watched(body, watch(&asked.tenant, Arc::clone(&refused)));
-        let content_type = HeaderValue::from_static("application/xml");
-        let answer = self.send_body(server, "insertDocument", &params, watched, length, content_type).await;
-        if let Some(refused) = refused.get() {
+        let given = Arc::new(Given::new(&meeting));
+        let watched = Body::Watched(body, watch(&asked.tenant, &given));
+        let answer = self.send_body(server, "insertDocument", &params, watched, length).await;
+        if let Some(refused) = given.refused.get() {
             return Err(Unfit::from(*refused));
         }
         let answer = answer.and_then(|body| xml::answer(&body, &asked.tenant.id, Some(ext_id)).ok());
-        let answer = match answer {
-            Some(answer) if answer.success => Answer::xml(call, Outcome::Ok, answer.body),
-            Some(answer) => Answer::xml(call, Outcome::Refused, answer.body),
-            None => Answer::denied(call, Denial::ServerUnavailable),
-        };
-        Ok(answer.by(&server.id))
-    }
-
-    /// Answers `putRecordingTextTrack`, whose parameters stand in the query (bbb.md 3.11).
-    async fn put_text_track(
-        &self,
-        asked: &Asked,
-        query: &Params,
-        body: &mut Option<Incoming>,
-    ) -> Result<Answer, Unfit> {
-        let call = Call::PutRecordingTextTrack;
-        let refuse = |key: &str, message: String| Ok(Answer::failed(call, Outcome::Refused, key, &message));
-        for name in ["recordID", "kind", "lang", "label"] {
-            if query.get(name).is_none_or(str::is_empty) {
-                return refuse("paramError", format!("Missing param {name}."));
+        let outcome = match &answer {
+            Some(answer) if answer.success => {
+                given.keep();
+                Outcome::Ok
             }
-        }
-        let record_id = query.get("recordID").unwrap_or_default();
-        let Some(recording) = self.live.recordings.get(&asked.tenant.id, record_id) else {
-            return refuse("noRecordings", format!("No recording was found for {record_id}"));
+            _ => Outcome::Refused,
         };
-        let (mime, header) = mime_of(asked);
-        if mime != "multipart/form-data" {
-            return Err(Failure::CONTENT_TYPE.into());
-        }
-        let content_type = HeaderValue::from_str(header).map_err(|_| Failure::CONTENT_TYPE)?;
-        let server = asked.directory.server(recording.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let (body, length) = sized(body)?;
-        let mut params = Params::default();
-        for name in ["recordID", "kind", "lang", "label"] {
-            params.set(name, query.get(name).unwrap_or_default());
-        }
-        let body = Body::Streamed(body);
-        let answer = self.send_body(server, "putRecordingTextTrack", &params, body, length, content_type).await;
-        let json = answer.and_then(|body| serde_json::from_slice::<Value>(&body).ok());
-        let answer = match json {
-            Some(json) if json["response"]["returncode"] == json!("SUCCESS") => Answer::json(call, Outcome::Ok, &json),
-            Some(json) if json["response"]["returncode"].is_string() => Answer::json(call, Outcome::Refused, &json),
-            _ => Answer::denied(call, Denial::ServerUnavailable),
+        let answer = match answer {
+            // The one answer that has an id in a sentence (bbb.md 3.9).
+            Some(answer) => Answer::xml(call, outcome, answer.body.replace(&*meeting.server_id, &escape(ext_id))),
+            None => Answer::denied(call, Denial::ServerUnavailable),
         };
         Ok(answer.by(&server.id))
     }
@@ -170,12 +137,11 @@ impl Gateway {
         params: &Params,
         body: Body,
         length: u64,
-        content_type: HeaderValue,
     ) -> Option<Bytes> {
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = signed_address(server, name, &params.encode())?;
-        request.headers_mut().insert(CONTENT_TYPE, content_type);
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
         let answered = async {
             let response = self.pool.send(request).await.ok()?;
@@ -194,13 +160,48 @@ fn sized(body: &mut Option<Incoming>) -> Result<(Incoming, u64), Unfit> {
     Ok((body.take().ok_or(Failure::BODY)?, length))
 }
 
-/// Looks at the documents of a body, and leaves in `refused` what is wrong with them.
-fn watch(tenant: &Arc<Tenant>, refused: Arc<OnceLock<Refused>>) -> Watch {
+/// The documents that a body brings. They are counted as they pass, so that two bodies at a time share one limit, and given
+/// back unless the server has taken them.
+struct Given {
+    meeting: Arc<Meeting>,
+    documents: AtomicU32,
+    refused: OnceLock<Refused>,
+}
+
+impl Given {
+    fn new(meeting: &Arc<Meeting>) -> Self {
+        Self { meeting: Arc::clone(meeting), documents: AtomicU32::new(0), refused: OnceLock::new() }
+    }
+
+    /// Counts one more, if the limit has room for it.
+    fn add(&self, limit: Limit<u32>) -> Result<(), Refused> {
+        let add = |have: u32| limit.has_room(have).then_some(have.saturating_add(1));
+        self.meeting.documents.fetch_update(Relaxed, Relaxed, add).map_err(|_| Refused::TooMany)?;
+        self.documents.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    fn keep(&self) {
+        self.documents.store(0, Relaxed);
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        self.meeting.documents.fetch_sub(self.documents.load(Relaxed), Relaxed);
+    }
+}
+
+/// Looks at the documents of a body as they pass.
+fn watch(tenant: &Arc<Tenant>, given: &Arc<Given>) -> Watch {
+    let (tenant, given) = (Arc::clone(tenant), Arc::clone(given));
     let mut documents = Documents::default();
-    let tenant = Arc::clone(tenant);
     Watch(Box::new(move |bytes| {
-        documents.pass(bytes, &|url| may_fetch(&tenant.rules, url)).map_err(|why| {
-            let _ = refused.set(why);
+        let before = documents.documents();
+        let passed = documents.pass(bytes, &|url| may_fetch(&tenant.rules, url));
+        let counted = || (before..documents.documents()).try_for_each(|_| given.add(tenant.limits.documents));
+        passed.and_then(|()| counted()).map_err(|why| {
+            let _ = given.refused.set(why);
             why.into()
         })
     }))

@@ -1,0 +1,105 @@
+//! Subtitles and captions of recordings: `getRecordingTextTracks` and `putRecordingTextTrack`, which answer in JSON.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, header::CONTENT_TYPE};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::{
+    Unfit, Verified,
+    read::{body_of, files_of},
+};
+use crate::{
+    bbb::{answer::Failure, client::Call as ServerCall, query::Params, recordings::Reader},
+    domain::denial::Denial,
+    metrics::{Call, Outcome},
+    proxy::{Gateway, answer::Answer, asked::Asked},
+};
+
+/// What `putRecordingTextTrack` needs, in the order in which BBB misses it.
+const OF_A_TRACK: [&str; 4] = ["recordID", "kind", "lang", "label"];
+/// Divides the one part of a body that the gateway writes itself; a track that has it in it is refused.
+const BOUNDARY: &str = "anteroom-7d2f0c1b9a4e4c6f8e35";
+
+impl Gateway {
+    /// Answers `getRecordingTextTracks`.
+    pub(super) async fn text_tracks(&self, call: &Verified) -> Answer {
+        let name = Call::GetRecordingTextTracks;
+        let asked = &call.asked;
+        let record_id = call.params.get("recordID").unwrap_or_default();
+        let Some(recording) = self.live.recordings.get(&asked.tenant.id, record_id) else {
+            let message = format!("No recording found for {record_id}");
+            return Answer::failed(name, Outcome::Refused, "noRecordings", &message);
+        };
+        let Some(server) = asked.directory.server(recording.server.as_str()) else {
+            return Answer::denied(name, Denial::ServerUnavailable);
+        };
+        let mut params = Params::default();
+        params.set("recordID", &*recording.id);
+        let reader = Reader { tenant: &asked.tenant.id, names: &server.names, authority: &asked.authority };
+        let reply = self.ask_recordings("getRecordingTextTracks", &params, server).await;
+        told(name, reply.ok().and_then(|reply| reader.text_tracks(&reply))).by(&server.id)
+    }
+
+    /// Answers `putRecordingTextTrack`, whose parameters stand in the query (bbb.md 3.11). Of the body only the file goes
+    /// on: what else is in it nobody has signed, and a server might read it.
+    pub(super) async fn put_text_track(
+        &self,
+        asked: &Asked,
+        query: &Params,
+        body: &mut Option<Incoming>,
+    ) -> Result<Answer, Unfit> {
+        let call = Call::PutRecordingTextTrack;
+        let refuse = |key: &str, message: String| Ok(Answer::failed(call, Outcome::Refused, key, &message));
+        if let Some(name) = OF_A_TRACK.iter().find(|name| query.get(name).is_none_or(str::is_empty)) {
+            return refuse("paramError", format!("Missing param {name}."));
+        }
+        let record_id = query.get("recordID").unwrap_or_default();
+        let Some(recording) = self.live.recordings.get(&asked.tenant.id, record_id) else {
+            return refuse("noRecordings", format!("No recording was found for {record_id}"));
+        };
+        let server = asked.directory.server(recording.server.as_str()).ok_or(Denial::ServerUnavailable)?;
+        let whole = body_of(body.take().ok_or(Failure::BODY)?).await?;
+        let mut params = Params::default();
+        for name in OF_A_TRACK {
+            params.set(name, query.get(name).unwrap_or_default());
+        }
+        let mut to_server = ServerCall::new("putRecordingTextTrack", &params);
+        to_server.method = Method::POST;
+        if !whole.is_empty() {
+            let mut files = files_of(asked, whole).await?;
+            let (Some(file), true) = (files.remove("file"), files.is_empty()) else {
+                return Err(Failure::QUERY.into());
+            };
+            let form = form(&file).ok_or(Failure::QUERY)?;
+            let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
+            to_server.body = Some((HeaderValue::from_str(&content_type).map_err(|_| Failure::QUERY)?, form));
+        }
+        let reply = to_server.send(&self.pool, server).await;
+        let json = reply.ok().and_then(|reply| serde_json::from_slice::<Value>(&reply.body).ok());
+        Ok(told(call, json).by(&server.id))
+    }
+}
+
+/// A form of one file. `None` where the file has the boundary in it.
+fn form(file: &[u8]) -> Option<Bytes> {
+    if file.windows(BOUNDARY.len()).any(|window| window == BOUNDARY.as_bytes()) {
+        return None;
+    }
+    let mut form = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"track\"\r\n{CONTENT_TYPE}: application/octet-stream\r\n\r\n"
+    )
+    .into_bytes();
+    form.extend_from_slice(file);
+    form.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
+    Some(form.into())
+}
+
+/// What a server said, if it was an answer.
+fn told(call: Call, json: Option<Value>) -> Answer {
+    match json {
+        Some(json) if json["response"]["returncode"] == json!("SUCCESS") => Answer::json(call, Outcome::Ok, &json),
+        Some(json) if json["response"]["returncode"].is_string() => Answer::json(call, Outcome::Refused, &json),
+        _ => Answer::denied(call, Denial::ServerUnavailable),
+    }
+}
