@@ -5,7 +5,7 @@ CLIENT_PACKAGES = tests/clients/node_modules/.package-lock.json
 VENV = var/venv/requirements.txt
 CLIENT_CRATE = var/client-rust/debug/anteroom-client-rust
 
-.PHONY: help demo test check build bench fmt build-deps test-deps
+.PHONY: help demo test check build bench fuzz fmt build-deps test-deps
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,15 @@ build: build-deps ## The programs as they are shipped, in target/dist
 bench: build-deps ## A first load run: requests per second, latency, CPU time, direct and through the gateway
 	cargo build --release --package anteroom --bin anteroom
 	cargo run --release --package anteroom-bench --bin anteroom-bench -- quick
+
+FUZZ_TARGETS = query checksum xml modules ids
+FUZZ_SECONDS = 60
+
+fuzz: build-deps ## Random input for what parses bytes from outside, FUZZ_SECONDS (60) for each target
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	for target in $(FUZZ_TARGETS); do \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	done
 
 fmt: ## Format the sources
 	cargo fmt --all

@@ -1,24 +1,15 @@
-//! What parses bytes from outside meets random input: it ends in a value, never in a panic.
+//! What parses bytes from outside meets random input: it ends in a value, never in a panic. The properties are those of
+//! the fuzz targets, which meet more of it (`make fuzz`).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
-use anteroom::{
-    bbb::{checksum, documents, fetched::is_public, meeting_id, query::Params, query::split_checksum, xml},
-    domain::{
-        host::Host,
-        ids::TenantId,
-        secret::Secret,
-        tenant::{ApiSecret, Credential},
-    },
-    proxy::route::{Route, route},
-};
+#[path = "support/properties.rs"]
+mod properties;
+
+use anteroom::domain::host::Host;
 use proptest::prelude::*;
 
-fn tenant() -> TenantId {
-    "wagtail".parse().unwrap()
-}
-
-/// Bytes that are often nearly an answer of BBB.
+/// Bytes that are often nearly an answer of BBB, or the modules of a `create`.
 fn nearly_xml() -> impl Strategy<Value = Vec<u8>> {
     let pieces = prop::sample::select(vec![
         "<response>",
@@ -27,9 +18,15 @@ fn nearly_xml() -> impl Strategy<Value = Vec<u8>> {
         "</meetings>",
         "<meeting>",
         "</meeting>",
+        "<recordings>",
+        "</recordings>",
+        "<recording>",
+        "</recording>",
+        "<recordID>183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1700000000000</recordID>",
         "<meetingID>",
         "</meetingID>",
         "t.wagtail.a",
+        "https://bbb-01.internal.test/x",
         "<returncode>SUCCESS</returncode>",
         "<![CDATA[",
         "]]>",
@@ -40,19 +37,26 @@ fn nearly_xml() -> impl Strategy<Value = Vec<u8>> {
         "<!--",
         "-->",
         "<?xml?>",
+        "<?xml version=\"1.0\" encoding=\"UTF-16\"?>",
         "<!DOCTYPE a>",
         "<",
         ">",
         "/",
         "\"",
+        "'",
         "<module name=\"presentation\">",
+        "<document url=\"https://school.example/a.pdf\"/>",
+        "<document url='http://127.0.0.1/a.pdf'>",
         "<modules>",
         "</modules>",
         "</module>",
         "ü",
     ]);
     prop::collection::vec(
-        prop_oneof![pieces.prop_map(|p| p.as_bytes().to_vec()), prop::collection::vec(any::<u8>(), 0..4)],
+        prop_oneof![
+            4 => pieces.prop_map(|p| p.as_bytes().to_vec()),
+            1 => prop::collection::vec(any::<u8>(), 0..4)
+        ],
         0..30,
     )
     .prop_map(|pieces| pieces.concat())
@@ -63,59 +67,47 @@ proptest! {
 
     #[test]
     fn any_query_is_read_or_refused(raw in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let Ok(params) = Params::parse(&raw) {
-            for (name, value) in params.iter() {
-                prop_assert!(!name.contains(char::is_control) && !value.contains(char::is_control));
-            }
-            // What is encoded is read as it was.
-            prop_assert_eq!(Params::parse(params.encode().as_bytes()).unwrap(), params);
-        }
+        properties::query(&raw);
     }
 
     #[test]
-    fn any_text_has_a_checksum_or_none(raw in ".{0,200}") {
-        if let Ok((rest, sum)) = split_checksum(&raw) {
-            prop_assert!(!sum.contains('&'));
-            prop_assert!(rest.len() < raw.len());
-        }
+    fn what_bbb_accepts_as_a_checksum_is_accepted_and_nothing_else(
+        rest in "([a-z]{1,4}=[a-zA-Z0-9%+.]{0,8}|checksum(=[0-9a-f]{0,40})?|%20checksum=x|&){0,4}(&[a-z]{1,3}=[!-~]{0,6}){0,3}",
+        place in any::<usize>(),
+        algorithm in 0..4_usize,
+        bend in prop::option::of((any::<usize>(), 33..127_u8)),
+    ) {
+        properties::checksum(&rest, place, algorithm, bend);
     }
 
     #[test]
-    fn only_the_right_checksum_is_accepted(query in "[a-z]{1,8}=[a-zA-Z0-9%+.]{0,20}", wrong in "[0-9a-f]{64}") {
-        let secret = ApiSecret { secret: Secret::new("hush"), label: "main/1".into(), not_after: None };
-        let credentials = [Credential { name: "main".into(), secrets: vec![secret] }];
-        let right = checksum::sign("create", &query, &credentials[0].secrets[0].secret);
-        let query_with = |sum: &str| format!("{query}&checksum={sum}");
-        prop_assert!(checksum::verify("create", &query_with(&right), &credentials, 0).is_ok());
-        prop_assert!(wrong == right || checksum::verify("create", &query_with(&wrong), &credentials, 0).is_err());
+    fn any_text_has_a_checksum_or_none(raw in ".{0,200}|checksum=[0-9a-f]{40}&.{0,40}") {
+        properties::any_query(&raw);
     }
 
     #[test]
     fn any_bytes_are_an_answer_or_garbage(body in nearly_xml()) {
-        let _ = xml::answer(&body, &tenant(), Some("own"));
-        let _ = xml::list(&body, |id| Some(id.to_owned()));
-        let _ = documents::clean(&body, is_public);
-        let _ = documents::Watch::default().pass(&body, &is_public);
-        let _ = xml::sessions(&body);
+        properties::answers(&body);
     }
 
     #[test]
-    fn any_legal_id_is_found_again(id in "\\PC{2,120}") {
-        let on_server = meeting_id::to_server(&tenant(), &id);
-        prop_assert!(meeting_id::units(&on_server) <= 256);
-        if !on_server.contains('#') {
-            prop_assert_eq!(meeting_id::from_server(&tenant(), &on_server), Some(&*id));
-        }
-        prop_assert_eq!(meeting_id::from_server(&"heron".parse().unwrap(), &on_server), None);
+    fn any_bytes_are_modules_or_refused(body in nearly_xml(), step in 1..20_usize) {
+        properties::modules(&body, step);
     }
 
     #[test]
-    fn any_path_has_a_route(path in "(/[ -~]{0,80})|([ -~]{0,4})") {
-        let found = route(&path);
-        let open = path.contains("..") || path.contains(';');
-        if let Route::Meeting { .. } | Route::RootMeeting { .. } = found {
-            prop_assert!(!open || !path.split('/').any(|s| s == "..") && !path.contains(';'), "{}", path);
-        }
+    fn any_legal_id_is_found_again(id in "\\PC{2,256}|[ -~]{2,256}|[äß\\[\\]😀 +&]{2,128}") {
+        properties::id(&id);
+    }
+
+    #[test]
+    fn any_path_has_a_route(path in "(/[ -~]{0,80})|([ -~]{0,4})|/(s/x/)?(bigbluebutton|playback|graphql|presentation)/[ -~]{0,40}") {
+        properties::path(&path);
+    }
+
+    #[test]
+    fn any_text_is_an_address_or_not(text in "\\PC{0,40}|https?://[0-9a-fx.:\\[\\]@/]{0,30}") {
+        properties::address(&text);
     }
 
     #[test]
