@@ -21,30 +21,42 @@ async fn stage() -> Stage {
 
 /// Runs a meeting and leaves a recording of it on its server. Returns its id.
 async fn record(stage: &Stage, tenant: &str, room: &str, more: &[(&str, &str)]) -> String {
-    let params = [&[("name", room), ("meetingID", room), ("record", "true")], more].concat();
-    let created = stage.api(tenant, "create", &params).await;
-    assert_eq!(created.xml("returncode"), "SUCCESS", "{}", created.body);
-    let id = created.xml("internalMeetingID").to_owned();
-    let on_server = format!("t.{tenant}.{room}");
-    let sim = stage.sims.iter().find(|sim| sim.meeting(&on_server).is_some()).unwrap();
-    let metadata = more.iter().filter_map(|(name, value)| Some((name.strip_prefix("meta_")?.into(), (*value).into())));
-    let seed = RecordingSeed {
-        ext_id: on_server,
-        name: room.into(),
-        start_time_ms: Some(created.xml("createTime").parse().unwrap()),
-        metadata: metadata.collect(),
-        text_tracks: vec![TextTrack {
-            kind: "captions".into(),
-            lang: "en".into(),
-            label: "English".into(),
-            source: "upload".into(),
-            content: b"WEBVTT\n".to_vec(),
-        }],
-        ..RecordingSeed::default()
-    };
-    assert_eq!(sim.add_recording(seed), id, "a recording has the id of its meeting");
-    stage.api(tenant, "end", &[("meetingID", room)]).await;
-    id
+    record_all(stage, tenant, &[room], more).await.remove(0)
+}
+
+/// The same of several meetings, which run at one time and so on all servers alike.
+async fn record_all(stage: &Stage, tenant: &str, rooms: &[&str], more: &[(&str, &str)]) -> Vec<String> {
+    let mut ids = Vec::new();
+    for room in rooms {
+        let params = [&[("name", *room), ("meetingID", room), ("record", "true")], more].concat();
+        let created = stage.api(tenant, "create", &params).await;
+        assert_eq!(created.xml("returncode"), "SUCCESS", "{}", created.body);
+        let id = created.xml("internalMeetingID").to_owned();
+        let on_server = format!("t.{tenant}.{room}");
+        let sim = stage.sims.iter().find(|sim| sim.meeting(&on_server).is_some()).unwrap();
+        let metadata =
+            more.iter().filter_map(|(name, value)| Some((name.strip_prefix("meta_")?.into(), (*value).into())));
+        let seed = RecordingSeed {
+            ext_id: on_server,
+            name: (*room).into(),
+            start_time_ms: Some(created.xml("createTime").parse().unwrap()),
+            metadata: metadata.collect(),
+            text_tracks: vec![TextTrack {
+                kind: "captions".into(),
+                lang: "en".into(),
+                label: "English".into(),
+                source: "upload".into(),
+                content: b"WEBVTT\n".to_vec(),
+            }],
+            ..RecordingSeed::default()
+        };
+        assert_eq!(sim.add_recording(seed), id, "a recording has the id of its meeting");
+        ids.push(id);
+    }
+    for room in rooms {
+        stage.api(tenant, "end", &[("meetingID", room)]).await;
+    }
+    ids
 }
 
 fn ids(list: &Reply) -> Vec<&str> {
@@ -82,10 +94,8 @@ async fn a_meeting_that_is_recorded_leaves_a_recording_of_its_tenant() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_is_merged_from_all_servers_and_names_none() {
     let stage = stage().await;
-    let mut all = Vec::new();
-    for n in 0..6 {
-        all.push(record(&stage, "wagtail", &format!("room {n} & more"), &[("meta_course", "math")]).await);
-    }
+    let rooms = ["room 0 & more", "room 1 & more", "room 2 & more", "room 3 & more", "room 4 & more", "room 5 & more"];
+    let mut all = record_all(&stage, "wagtail", &rooms, &[("meta_course", "math")]).await;
     let servers = stage.sims.iter().filter(|sim| !sim.recordings().is_empty()).count();
     assert_eq!(servers, 2, "both have some");
     record(&stage, "heron", "theirs", &[]).await;
@@ -150,7 +160,7 @@ async fn many_recordings_are_asked_for_in_a_form() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_tenant_changes_is_changed_on_the_servers() {
     let stage = stage().await;
-    let (one, two) = (record(&stage, "wagtail", "one", &[]).await, record(&stage, "wagtail", "two", &[]).await);
+    let [one, two] = record_all(&stage, "wagtail", &["one", "two"], &[]).await.try_into().unwrap();
     let both = format!("{one},{two}");
     let published = stage.api("wagtail", "publishRecordings", &[("recordID", &both), ("publish", "false")]).await;
     assert_eq!(published.xml("published"), "false", "{}", published.body);
@@ -325,9 +335,7 @@ async fn a_list_of_beginnings_is_no_more_than_the_recordings_there_are() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_not_all_servers_have_heard_of_is_no_success() {
     let stage = stage().await;
-    for n in 0..4 {
-        record(&stage, "wagtail", &format!("room {n}"), &[]).await;
-    }
+    record_all(&stage, "wagtail", &["room 0", "room 1", "room 2", "room 3"], &[]).await;
     let all = ids(&stage.api("wagtail", "getRecordings", &[]).await).join(",");
     stage.sims[0].faults().set_down(true);
     for (call, more) in [("deleteRecordings", ("x", "y")), ("publishRecordings", ("publish", "false"))] {
@@ -342,9 +350,7 @@ async fn a_change_that_not_all_servers_have_heard_of_is_no_success() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_gone_takes_the_player_of_the_others_with_it_not() {
     let stage = stage().await;
-    for n in 0..4 {
-        record(&stage, "wagtail", &format!("room {n}"), &[]).await;
-    }
+    record_all(&stage, "wagtail", &["room 0", "room 1", "room 2", "room 3"], &[]).await;
     let player = async || {
         let page = stage.client().get(&host("wagtail"), "/playback/presentation/2.3/static/js/main.js").await;
         page.status.as_u16()
@@ -368,9 +374,7 @@ async fn a_server_that_is_gone_takes_the_player_of_the_others_with_it_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_server_makes_a_list_shorter_and_all_of_them_an_error() {
     let stage = stage().await;
-    for n in 0..4 {
-        record(&stage, "wagtail", &format!("room {n}"), &[]).await;
-    }
+    record_all(&stage, "wagtail", &["room 0", "room 1", "room 2", "room 3"], &[]).await;
     stage.sims[0].faults().set_down(true);
     let list = stage.api("wagtail", "getRecordings", &[]).await;
     let alive = stage.sims[1].recordings().len();
