@@ -20,8 +20,26 @@ try {
     assert.equal(new URL(page.url()).origin, origin);
     const [, slug] = CLIENT_PATH.exec(new URL(page.url()).pathname);
     slugs.add(slug);
+    if (label === 'demo-multi-account') await isBranded(page, origin);
   }
   assert.equal(slugs.size, 2, 'the demo has two servers');
 } finally {
   await browser.close();
+}
+
+// The federation's logo, colour, title and style sheet, all from its own host.
+async function isBranded(page, origin) {
+  const seen = await page.evaluate(() => ({
+    title: document.title,
+    logo: document.querySelector('#logo').src,
+    width: document.querySelector('#logo').naturalWidth,
+    banner: document.querySelector('#banner').textContent,
+    colour: document.querySelector('#banner').style.background,
+    sheets: [...document.styleSheets].map(({ href }) => href),
+  }));
+  assert.match(seen.title, /Wagtail meetings$/);
+  assert.ok(seen.logo.startsWith(`${origin}/.anteroom/`) && seen.width > 0, seen.logo);
+  assert.equal(seen.banner, 'Wagtail Federation: be heard');
+  assert.equal(seen.colour, 'rgb(10, 75, 120)');
+  assert.ok(seen.sheets.some((href) => href?.startsWith(`${origin}/.anteroom/`)), String(seen.sheets));
 }

@@ -88,6 +88,18 @@
     element('banner').hidden = !text;
   }
 
+  // Logo, colour, title and style sheet, as whoever made the meeting wants them.
+  function showBranding(meeting, metadata) {
+    const given = Object.fromEntries(metadata.map(({ parameter, value }) => [parameter, value]));
+    document.title = given.bbb_client_title ? `${meeting.name} - ${given.bbb_client_title}` : meeting.name;
+    if (meeting.bannerColor) Object.assign(element('banner').style, { background: meeting.bannerColor, color: '#fff' });
+    if (meeting.customLogoUrl && given.bbb_display_branding_area === 'true') element('logo').src = meeting.customLogoUrl;
+    if (given.bbb_custom_style_url) {
+      const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: given.bbb_custom_style_url });
+      document.head.append(sheet);
+    }
+  }
+
   function showEcho(id, seen) {
     const rows = [
       ['server', (seen.server || '').replace(/^https?:\/\//, '')], ['path', seen.path], ['host', seen.host], ['origin', seen.origin],
@@ -137,7 +149,7 @@
     return attempt('settings', async () => {
       const options = { headers: { 'x-session-token': token }, credentials: 'include' };
       const data = await getJson(`${bbb.apiUrl}/meetingStaticData`, options);
-      await getJson(`${bbb.apiUrl}/userMetadata`, options);
+      const metadata = await getJson(`${bbb.apiUrl}/userMetadata`, options);
       const meeting = data.meeting[0];
       settings = meeting.clientSettings.clientSettingsJson.public;
       const user = data.user_current[0];
@@ -145,7 +157,7 @@
       bbb.sfuUrl = settings.kurento.wsUrl;
       element('meeting').textContent = meeting.name;
       element('user').textContent = `${user.name} · ${user.role.toLowerCase()}`;
-      document.title = meeting.name;
+      showBranding(meeting, metadata.user_metadata);
       if (user.guestStatus === 'WAIT') banner('A moderator has to let you in.');
       else if (meeting.bannerText) banner(meeting.bannerText);
       return `${bbb.apiUrl}/meetingStaticData`;
