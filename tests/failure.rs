@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use anteroom_bench::sim::CannedAnswer;
+use anteroom_bench::sim::{Breakage, CannedAnswer, RecordingSeed};
 use sqlx::Connection;
 use support::{Plan, Stage, eventually, host};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -271,4 +271,88 @@ async fn what_is_no_http_ends_its_own_connection_only() {
     use tokio_tungstenite::tungstenite::Message;
     socket.send(Message::text(r#"{"type":"ping"}"#)).await.unwrap();
     assert!(socket.next().await.unwrap().unwrap().to_text().unwrap().contains("pong"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_gives_the_room_and_the_seat_back() {
+    let stage =
+        Plan::new().server("members").tenant_with("small", "free", "---[limits]\nparticipants = 1").start().await;
+    let faults = stage.sims[0].faults();
+    for breakage in [Breakage::NoAnswer, Breakage::CutBody, Breakage::ShortBody] {
+        faults.set_call_breakage("create", Some(breakage));
+        let refused = stage.create("small", "room one").await;
+        assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{breakage:?}: {}", refused.body);
+        faults.set_call_breakage("create", None);
+        assert!(stage.sims[0].meetings().is_empty(), "{breakage:?}: what was made all the same is ended");
+        let created = stage.create("small", "room two").await;
+        assert_eq!(created.xml("returncode"), "SUCCESS", "after {breakage:?}: {}", created.body);
+
+        faults.set_call_breakage("join", Some(breakage));
+        let params = [("meetingID", "room two"), ("fullName", "A"), ("role", "VIEWER"), ("redirect", "false")];
+        let refused = stage.api("small", "join", &params).await;
+        assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{breakage:?}: {}", refused.body);
+        faults.set_call_breakage("join", None);
+        eventually("the seat is free", async || stage.join("small", "room two", "Bo").await.status == 302).await;
+
+        for call in ["getMeetingInfo", "end"] {
+            faults.set_call_breakage(call, Some(breakage));
+            let refused = stage.api("small", call, &[("meetingID", "room two")]).await;
+            assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{call} {breakage:?}: {}", refused.body);
+            faults.set_call_breakage(call, None);
+        }
+        stage.api("small", "end", &[("meetingID", "room two")]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_does_not_wait_for_a_server_that_drips() {
+    let stage = stage().await;
+    for room in ["one", "two"] {
+        stage.create("wagtail", room).await;
+    }
+    for call in ["getMeetings", "getSessions"] {
+        stage.sims[0].faults().set_call_breakage(call, Some(Breakage::Drip));
+    }
+    let list = stage.api("wagtail", "getMeetings", &[]).await;
+    assert_eq!((list.xml("returncode"), list.body.matches("<meeting>").count()), ("SUCCESS", 1), "{}", list.body);
+    let sessions = stage.api("wagtail", "getSessions", &[]).await;
+    assert_eq!(sessions.xml("messageKey"), "noSessions", "{}", sessions.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_too_long_has_its_room_called_off() {
+    let stage = Plan::new().server("members").tenant("small", "free").start().await;
+    stage.sims[0].faults().set_call_delay("create", Duration::from_secs(31));
+    let refused = stage.create("small", "room one").await;
+    assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{}", refused.body);
+    stage.sims[0].faults().set_call_delay("create", Duration::ZERO);
+    assert_eq!(stage.create("small", "room two").await.xml("returncode"), "SUCCESS", "the room is free again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recordings_in_a_strange_form_are_garbage_and_not_a_panic() {
+    let stage = Plan::new().server("members").tenant("wagtail", "multi-account").start().await;
+    let params = [("name", "room"), ("meetingID", "room"), ("record", "true")];
+    let created = stage.api("wagtail", "create", &params).await;
+    let start_time_ms = Some(created.xml("createTime").parse().unwrap());
+    stage.sims[0].add_recording(RecordingSeed {
+        ext_id: "t.wagtail.room".into(),
+        start_time_ms,
+        ..RecordingSeed::default()
+    });
+    for (what, body, returncode) in [
+        ("no recordings", "<response><returncode>SUCCESS</returncode></response>", "SUCCESS"),
+        ("no success", "<response><returncode>FAILED</returncode></response>", "FAILED"),
+        ("a page", "<html>500</html>", "FAILED"),
+        ("nothing", "", "FAILED"),
+        ("half of one", "<response><returncode>SUCCESS</returncode><recordings><recording><recordID>", "FAILED"),
+    ] {
+        let answer = CannedAnswer { status: 200, content_type: "text/xml".into(), body: body.as_bytes().to_vec() };
+        stage.sims[0].faults().set_call_answer("getRecordings", Some(answer));
+        let list = stage.api("wagtail", "getRecordings", &[]).await;
+        assert_eq!(list.xml("returncode"), returncode, "{what}: {}", list.body);
+    }
+    stage.sims[0].faults().set_call_answer("getRecordings", None);
+    let list = stage.api("wagtail", "getRecordings", &[]).await;
+    assert_eq!(list.xml("recordID"), created.xml("internalMeetingID"), "{}", list.body);
 }
