@@ -227,6 +227,12 @@ impl Live {
     pub fn remove_meeting(&self, meeting: &Meeting, now: i64) -> bool {
         let removed = self.meetings.remove_if(&meeting.server_id, |_, have| have.id == meeting.id);
         let Some((_, removed)) = removed else { return false };
+        if let Some(internal_id) = removed.internal_id()
+            && lock(&removed.sessions).is_empty()
+        {
+            // Nobody has come: nothing was recorded.
+            self.recordings.remove(&removed.tenant, internal_id);
+        }
         lock(&self.ended).push_back((now, removed));
         self.servers.of(&meeting.server).remove_meeting();
         meeting.touch();

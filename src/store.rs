@@ -403,6 +403,14 @@ pub enum Admitted {
 }
 
 async fn end(tx: &mut SqliteConnection, meeting: i64, now: i64) -> Result<(), Error> {
+    // Where nobody has come nothing was recorded: the table would grow with every room that is made and ended.
+    sqlx::query(
+        "DELETE FROM recordings WHERE record_id = (SELECT internal_id FROM meetings WHERE id = $1)
+         AND NOT EXISTS (SELECT 1 FROM sessions WHERE meeting = $1)",
+    )
+    .bind(meeting)
+    .execute(&mut *tx)
+    .await?;
     sqlx::query("DELETE FROM sessions WHERE meeting = $1").bind(meeting).execute(&mut *tx).await?;
     sqlx::query("UPDATE meetings SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL")
         .bind(meeting)

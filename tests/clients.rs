@@ -159,6 +159,7 @@ async fn recordings_are_listed_taken_back_and_deleted_by_libraries() {
         let stage = Plan::new().server("members").tenant(TENANT, "multi-account").start().await;
         let mut plan = library.plan(&stage);
         let made = stage.api(TENANT, "create", &[("name", NAME), ("meetingID", MEETING), ("record", "true")]).await;
+        stage.joined(TENANT, MEETING, "Ada").await;
         stage.api(TENANT, "end", &[("meetingID", MEETING)]).await;
         let record = stage.sims[0].add_recording(RecordingSeed {
             ext_id: format!("t.{TENANT}.{MEETING}"),

@@ -335,6 +335,7 @@ async fn recordings_in_a_strange_form_are_garbage_and_not_a_panic() {
     let params = [("name", "room"), ("meetingID", "room"), ("record", "true")];
     let created = stage.api("wagtail", "create", &params).await;
     let start_time_ms = Some(created.xml("createTime").parse().unwrap());
+    stage.joined("wagtail", "room", "Ada").await;
     stage.sims[0].add_recording(RecordingSeed {
         ext_id: "t.wagtail.room".into(),
         start_time_ms,

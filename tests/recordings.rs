@@ -51,6 +51,7 @@ async fn record_all(stage: &Stage, tenant: &str, rooms: &[&str], more: &[(&str, 
             ..RecordingSeed::default()
         };
         assert_eq!(sim.add_recording(seed), id, "a recording has the id of its meeting");
+        stage.joined(tenant, room, "Ada").await;
         ids.push(id);
     }
     for room in rooms {
@@ -83,6 +84,7 @@ async fn a_meeting_that_is_recorded_leaves_a_recording_of_its_tenant() {
         ("meetingExpireIfNoUserJoinedInMinutes", "60"),
     ];
     let created = stage.api("wagtail", "create", &params).await;
+    stage.joined("wagtail", "room", "Ada").await;
     stage.api("wagtail", "end", &[("meetingID", "room")]).await;
     eventually("the recording is published", async || {
         let list = stage.api("wagtail", "getRecordings", &[("meetingID", "room")]).await;
@@ -311,6 +313,11 @@ async fn a_recording_is_its_tenants_alone() {
 async fn whose_a_recording_is_outlives_a_restart() {
     let mut stage = stage().await;
     let id = record(&stage, "wagtail", "room", &[]).await;
+    for room in ["nobody", "comes"] {
+        let params = [("name", room), ("meetingID", room), ("record", "true")];
+        stage.api("wagtail", "create", &params).await;
+        stage.api("wagtail", "end", &[("meetingID", room)]).await;
+    }
     assert!(stage.app.take().unwrap().stop(support::DEADLINE).await);
     let mut app = anteroom::app::App::start(stage.dir.path()).await.unwrap();
     app.ready().await;
@@ -318,6 +325,12 @@ async fn whose_a_recording_is_outlives_a_restart() {
     stage.app = Some(app);
     assert_eq!(ids(&stage.api("wagtail", "getRecordings", &[]).await), [&*id]);
     assert!(ids(&stage.api("heron", "getRecordings", &[]).await).is_empty());
+
+    use sqlx::Connection;
+    let url = format!("sqlite:{}", stage.path("var/anteroom.db").display());
+    let mut store = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let kept: Vec<(String,)> = sqlx::query_as("SELECT record_id FROM recordings").fetch_all(&mut store).await.unwrap();
+    assert_eq!(kept, [(id,)], "a room that nobody came to leaves no row");
 }
 
 #[tokio::test(flavor = "multi_thread")]

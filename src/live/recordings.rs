@@ -30,6 +30,13 @@ impl Recordings {
         self.0.entry(tenant.clone()).or_default().insert(recording.id.clone(), Arc::new(recording));
     }
 
+    /// Forgets a recording that there will not be.
+    pub fn remove(&self, tenant: &TenantId, id: &str) {
+        if let Some(mut own) = self.0.get_mut(tenant) {
+            own.remove(id);
+        }
+    }
+
     /// A recording of a tenant.
     #[must_use]
     pub fn get(&self, tenant: &TenantId, id: &str) -> Option<Arc<Recording>> {

@@ -155,7 +155,8 @@ async fn write_batch(store: &Store, batch: &[Message]) -> Result<(), Error> {
                     .await?;
                 sqlx::query(
                     "INSERT INTO recordings (record_id, tenant, ext_id, server)
-                     SELECT $2, tenant, ext_id, server FROM meetings WHERE id = $1 AND records AND $3 ON CONFLICT DO NOTHING",
+                     SELECT $2, tenant, ext_id, server FROM meetings WHERE id = $1 AND records AND ended_at IS NULL AND $3
+                     ON CONFLICT DO NOTHING",
                 )
                 .bind(meeting)
                 .bind(&**internal_id)

@@ -194,6 +194,7 @@ impl Column {
         loop {
             let query = format!("name=A+room&meetingID={meeting}&record=true");
             let created = self.call_at(tenant, &format!("create?{query}"), &secret).await?;
+            self.call_at(tenant, &format!("join?meetingID={meeting}&fullName=Ada&role=VIEWER"), &secret).await?;
             self.call_at(tenant, &format!("end?meetingID={meeting}"), &secret).await?;
             let start_time = created.xml("createTime").to_owned();
             if known(created.xml("internalMeetingID")) {
