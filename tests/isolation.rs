@@ -4,7 +4,10 @@
 
 mod support;
 
-use anteroom_bench::sign;
+use anteroom_bench::{
+    sign::{self, Algorithm},
+    sim::CannedAnswer,
+};
 use support::{Joined, Plan, Stage, host, secret};
 use tokio_tungstenite::tungstenite::Error;
 
@@ -130,6 +133,36 @@ async fn a_call_of_the_client_knows_its_own_tenants_sessions_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_grants_no_link_to_another_meeting() {
+    let (stage, ours, _) = stage().await;
+    let url = "https://bbb-01.internal.test/bigbluebutton/api/join?&meetingID=t.heron.room&fullName=A&checksum=x";
+    let body = format!("{{\"response\":{{\"returncode\":\"SUCCESS\",\"url\":\"{url}\"}}}}").into_bytes();
+    let answer = CannedAnswer { status: 200, content_type: "application/json".into(), body };
+    stage.sims[0].faults().set_call_answer("getJoinUrl", Some(answer));
+    let path = format!("{}/bigbluebutton/api/getJoinUrl?sessionToken={}", ours.prefix, ours.token);
+    let reply = stage.client().get_with(&host("wagtail"), &path, &[("cookie", &*ours.cookies)]).await;
+    assert_eq!(reply.status, 502, "{}", reply.body);
+    assert!(!reply.body.contains("heron"), "{}", reply.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_a_session_is_not_given_without_one_nor_by_another_server() {
+    let plan = Plan::new().server("members").server("members").tenant("wagtail", "multi-account");
+    let stage = plan.start().await;
+    for room in ["one", "two"] {
+        stage.create("wagtail", room).await;
+    }
+    let (one, two) = (stage.joined("wagtail", "one", "Ada").await, stage.joined("wagtail", "two", "Ada").await);
+    assert_ne!(one.prefix, two.prefix, "two servers");
+    for path in ["/api/rest/meetingStaticData", "/api/rest/clientSettings"] {
+        let path = format!("{}{path}", one.prefix);
+        assert_eq!(stage.client().get(&host("wagtail"), &path).await.status, 401, "{path}");
+        let wrong = [("cookie", &*two.cookies), ("x-session-token", &*two.token)];
+        assert_eq!(stage.client().get_with(&host("wagtail"), &path, &wrong).await.status, 401, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sessions_are_listed_for_their_own_tenant_only() {
     let (stage, ..) = stage().await;
     for (tenant, own, other) in [("wagtail", "Ada", "Mallory"), ("heron", "Mallory", "Ada")] {
@@ -169,6 +202,12 @@ async fn hooks_are_nobodys() {
 async fn slides_are_shown_on_their_own_host_only() {
     let (stage, ours, _) = stage().await;
     let int_id = stage.on_server("wagtail", "room").unwrap().int_id;
+    // A slide that there is: to its own tenant it is shown.
+    let document = Algorithm::Sha1.hex(b"default.pdf");
+    let created_at = int_id.rsplit('-').next().unwrap();
+    let slide = format!("/bigbluebutton/presentation/{int_id}/{int_id}/{document}-{created_at}/svg/1");
+    let own = stage.client().get_with(&host("wagtail"), &slide, &[("cookie", &ours.cookies)]).await;
+    assert_eq!(own.status, 200, "{}", own.body);
     // Each letter may be written in another way.
     let encoded = format!("%{:02x}{}", int_id.as_bytes()[0], &int_id[1..]);
     for path in [
@@ -176,6 +215,7 @@ async fn slides_are_shown_on_their_own_host_only() {
         format!("/learning-analytics-dashboard/{encoded}/token/learning_dashboard_data.json"),
         format!("/bigbluebutton/presentation/{int_id}/{int_id}/pres/svg/1"),
         format!("/bigbluebutton/presentation/download/{int_id}/pres"),
+        slide.clone(),
         format!("/learning-analytics-dashboard/{int_id}/token/learning_dashboard_data.json"),
     ] {
         for path in [path.clone(), format!("{}{path}", ours.prefix)] {
@@ -196,8 +236,10 @@ async fn a_server_is_reached_by_tenants_with_a_meeting_on_it_only() {
         host(third)
     );
     support::write(stage.dir.path(), "tenants/dove.toml", &file);
-    support::eventually("the third tenant is served", async || stage.client().connect(&host(third)).await.is_ok())
-        .await;
+    support::eventually("the third tenant is served", async || {
+        stage.client().connect(&host(third)).await.is_ok() && stage.client().get(&host(third), "/").await.status != 421
+    })
+    .await;
     for path in ["/html5client/", "/bigbluebutton/api", "/bigbluebutton/rtt-check", "/graphql"] {
         let path = format!("{}{path}", ours.prefix);
         assert_eq!(stage.client().get(&host(third), &path).await.status, 404, "{path}");
@@ -250,6 +292,7 @@ async fn nothing_a_tenant_sees_names_a_server() {
     for path in ["/api/rest/meetingStaticData", "/bigbluebutton/api/learningDashboard", "/pad/x"] {
         let path = format!("{}{path}?sessionToken={}", ours.prefix, ours.token);
         let reply = stage.client().get_with(&host("wagtail"), &path, &upgrade).await;
+        assert!(path.contains("/pad/") || reply.status == 200, "it is answered as any other: {reply:?}");
         seen.push_str(&format!("{:?}{}", reply.headers, reply.body));
     }
     for call in ["create", "getMeetingInfo", "getMeetings", "isMeetingRunning", "join", "end", "getMeetingInfo"] {

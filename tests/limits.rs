@@ -227,4 +227,6 @@ async fn a_suspended_tenant_gets_no_meeting_and_no_seat() {
     let stage = Plan::new().server("members").tenant_with("late", "level-1", "suspended = true").start().await;
     assert_eq!(key(&stage.create("late", "room").await), "tenantSuspended");
     assert_eq!(key(&stage.join("late", "room", "Ada").await), "tenantSuspended");
+    let stage = Plan::new().server("members").tenant_with("late", "custom", "suspended = true").start().await;
+    assert_eq!(key(&stage.create("late", "room").await), "tenantSuspended", "where nothing is counted either");
 }

@@ -344,6 +344,7 @@ mod tests {
             (b"<?xml version=\"1.1\"?><modules/>", Err(Refused::Malformed)),
             ("<modules><module\u{85}name=\"presentation\"/></modules>".as_bytes(), Err(Refused::Malformed)),
             (hidden.as_bytes(), Err(Refused::Malformed)),
+            ("<modules><a x\u{2028}url=\"http://10.0.0.1/\"/></modules>".as_bytes(), Err(Refused::Malformed)),
             (b"\x4c\x94\x96\x84", Err(Refused::Malformed)),
             (&utf16, Err(Refused::Malformed)),
             (b"<!DOCTYPE modules [<!ENTITY a SYSTEM \"file:///\">]><modules/>", Err(Refused::Malformed)),

@@ -386,6 +386,43 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_go_on_is_this() {
+        let dropped = |table: &[Row]| {
+            let rows = table.iter().filter(|row| matches!(row.rule, Drop));
+            rows.map(|row| row.name).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            dropped(CREATE),
+            [
+                "dialNumber",
+                "voiceBridge",
+                "webVoice",
+                "isBreakout",
+                "parentMeetingID",
+                "sequence",
+                "freeJoin",
+                "breakoutRoomsEnabled",
+                "disabledFeaturesExclude",
+                "meta_endCallbackUrl",
+                "meta_bbb-recording-ready-url",
+                "meta_bn-recording-ready-url",
+                "meta_canvas-recording-ready-url",
+                "meta_analytics-callback-url",
+                "presentationUploadExternalUrl",
+                "presentationUploadExternalDescription",
+                "allowRequestsWithoutSession",
+                "pluginManifests",
+                "pluginManifestsFetchUrl",
+                "clientSettingsOverrideJsonUrl",
+                "cameraBridge",
+                "screenShareBridge",
+                "audioBridge",
+            ]
+        );
+        assert_eq!(dropped(JOIN), ["bot", "existingUserID", "replaceSessionToken", "sessionName"]);
+    }
+
+    #[test]
     fn no_parameter_is_in_a_table_twice() {
         for table in [CREATE, JOIN] {
             let mut names: Vec<_> = table.iter().map(|row| key_of(row.name)).collect();

@@ -93,6 +93,31 @@ async fn a_room_that_ended_a_moment_ago_still_counts_while_it_is_retained() {
 }
 
 #[tokio::test]
+async fn runs_of_a_room_are_its_tenants_and_count_within_a_window() {
+    let Fixture { store, .. } = &Fixture::new().await;
+    let (tenant, server) = ids();
+    let other: TenantId = "heron".parse().expect("an id");
+    let run = async |tenant: &TenantId, from: i64, to: i64| {
+        let new = NewMeeting { now: from, ..room(tenant, &server, "a", "room") };
+        let everything = Some(|_: RoomUsage| Ok(()));
+        let Ok(Admitted::New { id, used }) = store.admit_meeting(&new, everything).await else { panic!("a new room") };
+        store.end_meeting(id, to).await.expect("ended");
+        used
+    };
+    // `runs_since` is 500.
+    assert_eq!(run(&tenant, 100, 400).await, Duration::ZERO);
+    assert_eq!(run(&tenant, 450, 600).await, Duration::ZERO, "what ended before does not count");
+    assert_eq!(run(&tenant, 700, 900).await, Duration::from_millis(150));
+    assert_eq!(run(&tenant, 950, 990).await, Duration::from_millis(350));
+    assert_eq!(run(&other, 950, 990).await, Duration::ZERO, "another tenant's room of this name is another room");
+    for (tenant, since, used) in [(&tenant, 0, 690), (&tenant, 500, 390), (&tenant, 990, 0), (&other, 0, 40)] {
+        let found = store.used(tenant, "room", since).await.expect("an answer");
+        assert_eq!(found, Duration::from_millis(used), "{tenant} since {since}");
+    }
+    assert_eq!(store.used(&tenant, "another", 0).await.expect("an answer"), Duration::ZERO);
+}
+
+#[tokio::test]
 async fn of_many_creates_at_once_exactly_the_allowed_number_succeeds() {
     let fixture = Fixture::new().await;
     let store = &fixture.store;
@@ -156,6 +181,8 @@ async fn a_session_that_comes_back_does_not_stand_in_its_own_way() {
     let store = &fixture.store;
     let meeting = create(store, "a", "one", 1).await.expect("a room");
     let session = join(store, meeting, 0, 60, 1).await.expect("seat 1 of 1");
+    let another = create(store, "a", "another", 2).await.expect("a room");
+    join(store, another, 0, 60, 1).await.expect("a seat of another meeting, which does not count here");
     let readmit = async |session: i64, now: i64| store.readmit_session(session, now, Limit::AtMost(1)).await.is_ok();
     assert!(readmit(session, 59).await, "its own seat is not another's");
     assert!(readmit(session, 61).await);

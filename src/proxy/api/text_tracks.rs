@@ -103,3 +103,14 @@ fn told(call: Call, json: Option<Value>) -> Answer {
         _ => Answer::denied(call, Denial::ServerUnavailable),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_track_does_not_end_its_own_part() {
+        assert!(form(format!("1\r\n--{BOUNDARY}\r\n").as_bytes()).is_none());
+        assert!(form(b"WEBVTT").is_some_and(|form| form.ends_with(format!("WEBVTT\r\n--{BOUNDARY}--\r\n").as_bytes())));
+    }
+}
