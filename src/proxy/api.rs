@@ -90,7 +90,8 @@ impl Gateway {
             return Answer::failure(Call::Unsupported, failure);
         };
         let call = spec.call;
-        let before_3 = self.has_before_3(&asked);
+        // Asked for only where it matters.
+        let before_3 = spec.differs_before_3() && self.has_before_3(&asked);
         if !spec.allows(&asked.head.method, before_3) {
             linger(body);
             return spec.wrong_method(before_3);

@@ -64,6 +64,11 @@ impl Spec {
         self.call.as_str()
     }
 
+    /// Whether servers before 3.0 take other methods.
+    pub(super) fn differs_before_3(&self) -> bool {
+        self.methods == Methods::GetBut2
+    }
+
     /// Whether it may come with this method; `before_3` where a server of the tenant is older than 3.0.
     pub(super) fn allows(&self, method: &Method, before_3: bool) -> bool {
         let is_get = matches!(*method, Method::GET | Method::HEAD);
