@@ -13,7 +13,7 @@ use crate::{
     live::{Meeting, clock::now_ms, fresh::Moment},
     proxy::Gateway,
     store::writer::Note,
-    upstream::Body,
+    upstream::{Body, whole},
 };
 
 /// Between two rounds. A meeting that has ended by itself frees its room after two of them.
@@ -135,7 +135,6 @@ async fn end(gateway: &Gateway, meeting: &Arc<Meeting>, reason: &'static str) {
 /// What a server's version call tells: `html5PluginSdkVersion`, which clients are told, and whether it is older than 3.0,
 /// which has no GraphQL (bbb.md 3.1).
 async fn version(gateway: &Gateway, server: &Server) -> Option<(String, bool)> {
-    use http_body_util::{BodyExt, Limited};
     let uri = http::Uri::builder()
         .scheme(server.upstream.scheme.clone())
         .authority(server.upstream.authority.clone())
@@ -146,7 +145,7 @@ async fn version(gateway: &Gateway, server: &Server) -> Option<(String, bool)> {
         http::Request::get(uri).header(http::header::CONTENT_TYPE, "application/json").body(Body::empty()).ok()?;
     let answered = async {
         let response = gateway.pool.send(request).await.ok()?;
-        Some(Limited::new(response.into_body(), 64 * 1024).collect().await.ok()?.to_bytes())
+        whole(response.into_body(), 64 * 1024).await
     };
     let body = tokio::time::timeout(TIMEOUT, answered).await.ok()??;
     let Ok(json) = serde_json::from_slice::<serde_json::Value>(&body) else {

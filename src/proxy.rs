@@ -5,6 +5,7 @@ mod answer;
 mod api;
 mod asked;
 mod asset;
+mod calls;
 mod carry;
 mod frame;
 mod frontend;

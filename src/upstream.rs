@@ -17,6 +17,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{
@@ -76,6 +77,15 @@ impl Body {
     pub fn empty() -> Self {
         Self::Held(Bytes::new())
     }
+}
+
+/// A whole body; `None` where it breaks off or is longer than `most` bytes.
+pub async fn whole<B>(body: B, most: usize) -> Option<Bytes>
+where
+    B: HttpBody,
+    B::Error: Into<BodyError>,
+{
+    Some(Limited::new(body, most).collect().await.ok()?.to_bytes())
 }
 
 impl<T: Into<Bytes>> From<T> for Body {

@@ -6,9 +6,12 @@ mod support;
 
 use std::time::Duration;
 
-use anteroom_bench::sim::{Breakage, CannedAnswer, RecordingSeed};
+use anteroom_bench::{
+    sign,
+    sim::{Breakage, CannedAnswer, RecordingSeed},
+};
 use sqlx::Connection;
-use support::{Plan, Stage, eventually, host};
+use support::{Plan, Stage, eventually, host, secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn stage() -> Stage {
@@ -46,6 +49,32 @@ async fn a_server_that_does_not_answer_is_not_chosen() {
     }
     assert_eq!(stage.sims[0].meetings().len(), 6);
     assert!(stage.metrics().await.contains("anteroom_server_up{server=\"bbb-01\"} 0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_call_notices_that_its_server_is_gone() {
+    let path = |call, params: &[_]| sign::path(call, params, &secret("wagtail"));
+    for (name, path, document) in [
+        ("getMeetingInfo", path("getMeetingInfo", &[("meetingID", "room")]), ""),
+        ("create", path("create", &[("meetingID", "room"), ("name", "room")]), ""),
+        ("join", path("join", &[("meetingID", "room"), ("fullName", "Ada"), ("role", "VIEWER")]), ""),
+        ("sendChatMessage", path("sendChatMessage", &[("meetingID", "room"), ("message", "Hello")]), ""),
+        (
+            "insertDocument",
+            path("insertDocument", &[("meetingID", "room")]),
+            r#"<modules><module name="presentation"><document name="a.txt">QQ==</document></module></modules>"#,
+        ),
+    ] {
+        let mut stage = Plan::new().server("members").tenant("wagtail", "multi-account").start().await;
+        stage.create("wagtail", "room").await;
+        stage.sims.remove(0).stop().await;
+        let refused = match document {
+            "" => stage.client().get(&host("wagtail"), &path).await,
+            _ => stage.client().post(&host("wagtail"), &path, "application/xml", document).await,
+        };
+        assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{name}: {}", refused.body);
+        assert!(stage.metrics().await.contains("anteroom_server_up{server=\"bbb-01\"} 0"), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

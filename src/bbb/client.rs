@@ -7,7 +7,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
     header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE},
 };
-use http_body_util::{BodyExt, Limited};
+use http_body::Body as _;
 use tokio::time::timeout;
 
 use super::{
@@ -16,11 +16,11 @@ use super::{
 };
 use crate::{
     domain::{denial::Denial, tenant::Server},
-    upstream::{Body, Pool, SendError},
+    upstream::{Body, Pool, SendError, whole},
 };
 
 /// BBB's nginx gives bbb-web 60 s; a person or a program that has waited half of that has gone.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// `getMeetings` of a full server: some hundred meetings with their attendees, 400 bytes each.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Servers take 8 KB of request line by default (nginx, Tomcat); what is longer goes into a form body.
@@ -62,8 +62,7 @@ impl fmt::Display for CallError {
 }
 
 /// The address of a call on a server, signed. `None` for a query that makes no address.
-#[must_use]
-pub fn signed_address(server: &Server, name: &str, query: &str) -> Option<Uri> {
+fn signed_address(server: &Server, name: &str, query: &str) -> Option<Uri> {
     let checksum = sign(name, query, &server.secret);
     let joint = if query.is_empty() { "" } else { "&" };
     Uri::builder()
@@ -94,8 +93,9 @@ pub struct Call<'a> {
     pub params: &'a Params,
     /// GET, unless it has a body.
     pub method: Method,
-    /// A body that no checksum covers, with its type: the modules of a `create`, a text track.
-    pub body: Option<(HeaderValue, Bytes)>,
+    /// A body that no checksum covers, with its type: the modules of a `create`, documents, a text track. Its length must
+    /// be known.
+    pub body: Option<(HeaderValue, Body)>,
     /// The caller's address, for the server's log.
     pub forwarded_for: Option<IpAddr>,
     /// The caller's cookies at this server: a browser that joins a second meeting keeps its first one.
@@ -130,7 +130,7 @@ impl<'a> Call<'a> {
             if matches!(head.status, StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) {
                 return Err(CallError::TooLong);
             }
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|_| CallError::Broken)?.to_bytes();
+            let body = whole(body, ANSWER_BYTES_MAX).await.ok_or(CallError::Broken)?;
             Ok(Reply { status: head.status, headers: head.headers, body })
         };
         timeout(limit, answered).await.unwrap_or(Err(CallError::Timeout))
@@ -139,7 +139,7 @@ impl<'a> Call<'a> {
     fn request(self, server: &Server) -> Option<Request<Body>> {
         let (query, form) = self.split();
         let uri = signed_address(server, self.name, &query)?;
-        let form = form.map(|form| (HeaderValue::from_static("application/x-www-form-urlencoded"), form.into()));
+        let form = form.map(|form| (HeaderValue::from_static("application/x-www-form-urlencoded"), Body::from(form)));
         let mut request = Request::new(Body::empty());
         *request.method_mut() = self.method;
         *request.uri_mut() = uri;
@@ -147,8 +147,8 @@ impl<'a> Call<'a> {
             *request.method_mut() = Method::POST;
             let headers = request.headers_mut();
             headers.insert(CONTENT_TYPE, content_type);
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-            *request.body_mut() = Body::from(body);
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.size_hint().exact()?));
+            *request.body_mut() = body;
         }
         if let Some(address) = self.forwarded_for {
             let address = HeaderValue::from_str(&address.to_string()).ok()?;

@@ -52,6 +52,20 @@ enum Unfit {
     Rejected(Rejected),
 }
 
+impl Unfit {
+    fn answer(self, call: Call) -> Answer {
+        match self {
+            Self::Failure(failure) => Answer::failure(call, failure),
+            Self::Denial(denial) => Answer::denied(call, denial),
+            Self::Rejected(rejected) => {
+                let mut answer = Answer::failed(call, Outcome::Refused, "validationError", &rejected.to_string());
+                answer.reason = "validationError";
+                answer
+            }
+        }
+    }
+}
+
 impl From<Failure> for Unfit {
     fn from(failure: Failure) -> Self {
         Self::Failure(failure)
@@ -154,22 +168,13 @@ impl Gateway {
             Unfit::Failure(failure) if spec.call == Call::Join && wants_page(&asked.head.headers) => {
                 self.join_page(asked, failure.key, failure.message)
             }
-            Unfit::Failure(failure) => Answer::failure(spec.call, failure),
-            Unfit::Denial(denial) => Answer::denied(spec.call, denial),
-            Unfit::Rejected(rejected) => rejected_answer(spec.call, &rejected),
+            unfit => unfit.answer(spec.call),
         }
     }
 }
 
 /// A longer query is no integration's that has to be mended.
 const EXPLAINED_BYTES_MAX: usize = 8 * 1024;
-
-/// The refusal of a parameter whose rule does not admit its value.
-fn rejected_answer(call: Call, rejected: &Rejected) -> Answer {
-    let mut answer = Answer::failed(call, Outcome::Refused, "validationError", &rejected.to_string());
-    answer.reason = "validationError";
-    answer
-}
 
 /// Tells the operator what is wrong with a checksum, at most once a second and tenant: it costs some digests, and whoever
 /// has no secret can ask for it. What was hashed may hold names and passwords of a meeting: it is

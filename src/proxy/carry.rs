@@ -8,7 +8,6 @@ use http::{
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG},
 };
 use http_body::Body as _;
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 
@@ -28,7 +27,7 @@ use crate::{
         sessions::{Session, hash},
     },
     metrics::{Call, Outcome},
-    upstream::{Body, SendError},
+    upstream::{Body, SendError, whole},
 };
 
 /// As BBB's nginx waits for its own services (bbb.md 8.10).
@@ -206,12 +205,12 @@ impl Gateway {
         let prefix = prefix(server);
         let meeting = (&*meeting.server_id, &*meeting.ext_id);
         let rewrite = Rewrite { names: &server.names, authority: &asked.authority, prefix: &prefix, meeting };
-        let read = tokio::time::timeout(ANSWER_TIMEOUT, Limited::new(body, SETTINGS_BYTES_MAX).collect()).await;
+        let read = tokio::time::timeout(ANSWER_TIMEOUT, whole(body, SETTINGS_BYTES_MAX)).await;
         let json = read
             .ok()
-            .and_then(Result::ok)
+            .flatten()
             .filter(|_| !head.headers.contains_key(CONTENT_ENCODING))
-            .and_then(|body| rewrite.apply(&body.to_bytes()));
+            .and_then(|body| rewrite.apply(&body));
         let Some(json) = json else {
             tracing::warn!(server = %server.id, "the server's settings cannot be read");
             return self.refuse(asked, call, Denial::ServerUnavailable).by(&server.id);

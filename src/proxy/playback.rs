@@ -10,7 +10,6 @@ use http::{
     },
 };
 use http_body::Body as _;
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use quick_xml::escape::escape;
 
@@ -29,7 +28,7 @@ use crate::{
     },
     domain::{denial::Denial, tenant::Server},
     metrics::{Call, Outcome},
-    upstream::Body,
+    upstream::{Body, whole},
 };
 
 /// As BBB's nginx waits for its own services.
@@ -92,8 +91,8 @@ impl Gateway {
     /// What a recording says of itself, with the tenant's host and the tenant's own id.
     async fn with_metadata(&self, asked: &Asked, server: &Server, path: &str, response: Response<Body>) -> Answer {
         let (mut head, body) = response.into_parts();
-        let read = tokio::time::timeout(ANSWER_TIMEOUT, Limited::new(body, METADATA_BYTES_MAX).collect()).await;
-        let text = read.ok().and_then(Result::ok).and_then(|body| String::from_utf8(body.to_bytes().to_vec()).ok());
+        let read = tokio::time::timeout(ANSWER_TIMEOUT, whole(body, METADATA_BYTES_MAX)).await;
+        let text = read.ok().flatten().and_then(|body| String::from_utf8(body.into()).ok());
         let Some(mut text) = text else {
             return self.refuse(asked, Call::Playback, Denial::ServerUnavailable);
         };

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, header::ACCEPT_ENCODING};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
@@ -24,6 +23,7 @@ use crate::{
     domain::{denial::Denial, tenant::Server},
     live::{Meeting, sessions::Session},
     metrics::{Call, Outcome},
+    upstream::whole,
 };
 
 /// As BBB's nginx waits for bbb-web.
@@ -91,7 +91,7 @@ impl Gateway {
         let plain = |headers: &mut HeaderMap| drop(headers.remove(ACCEPT_ENCODING));
         let answered = async {
             let response = self.forward(asked, body, server, path, TIMEOUT, plain).await?;
-            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.ok()?.to_bytes();
+            let body = whole(response.into_body(), ANSWER_BYTES_MAX).await?;
             serde_json::from_slice::<Value>(&body).ok()
         };
         let json = tokio::time::timeout(TIMEOUT, answered).await.ok().flatten();

@@ -85,17 +85,7 @@ impl Gateway {
     async fn about(&self, name: &'static str, meeting: &Meeting, server: &Server) -> Result<xml::Answer, CallError> {
         let mut params = Params::default();
         params.set("meetingID", &*meeting.server_id);
-        let reply = ServerCall::new(name, &params).send(&self.pool, server).await;
-        let answer = reply.and_then(|reply| {
-            xml::answer(&reply.body, &meeting.tenant, Some(&meeting.ext_id)).map_err(|_| CallError::Broken)
-        });
-        if let Err(error) = answer {
-            tracing::warn!(server = %server.id, call = name, %error, "a call came to nothing");
-            if error == CallError::Connect {
-                self.unreachable(server);
-            }
-        }
-        answer
+        self.call_xml(ServerCall::new(name, &params), server, &meeting.tenant, Some(&meeting.ext_id)).await
     }
 
     async fn end_noted(&self, meeting: &Arc<Meeting>) -> Result<(), Denial> {
@@ -141,13 +131,6 @@ impl Gateway {
         let held = state.list.get(touched, self.answers_max_age, self.meetings_of(server)).await;
         let list = held.answer.as_ref().ok()?;
         Some((held.asked, list.by_tenant.get(tenant.as_str()).cloned()))
-    }
-
-    /// Notes that a server could not be reached: it is not chosen until it has answered a poll.
-    pub(crate) fn unreachable(&self, server: &Server) {
-        if self.live.servers.of(&server.id).set_up(false) {
-            tracing::warn!(server = %server.id, "the server cannot be reached");
-        }
     }
 }
 

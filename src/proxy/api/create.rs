@@ -8,11 +8,11 @@ use std::{
 
 use http::HeaderValue;
 
-use super::{Unfit, Verified, rejected_answer};
+use super::{Unfit, Verified};
 use crate::{
     bbb::{
         answer::Failure,
-        client::{Call as ServerCall, CallError, Reply},
+        client::{Call as ServerCall, CallError},
         meeting_id as ids, params,
         query::Params,
         validate, xml,
@@ -29,6 +29,7 @@ use crate::{
     metrics::{Call, Outcome},
     proxy::{Gateway, answer::Answer},
     store::{Admitted, MeetingRow, NewMeeting, Refusal, writer::Note},
+    upstream::Body,
 };
 
 /// Servers that are tried when one cannot be reached: the first choice and two more.
@@ -54,9 +55,7 @@ impl Gateway {
     pub(super) async fn create(self: &Arc<Self>, call: Verified) -> Answer {
         let order = match Order::new(call) {
             Ok(order) => order,
-            Err(Unfit::Failure(failure)) => return Answer::failure(Call::Create, failure),
-            Err(Unfit::Denial(denial)) => return Answer::denied(Call::Create, denial),
-            Err(Unfit::Rejected(rejected)) => return rejected_answer(Call::Create, &rejected),
+            Err(unfit) => return unfit.answer(Call::Create),
         };
         // On its own, so that a caller who goes away leaves no promise half kept.
         let gateway = Arc::clone(self);
@@ -97,12 +96,10 @@ impl Gateway {
                     return Answer::xml(Call::Create, Outcome::Refused, answer.body).by(&server.id);
                 }
                 Err(CallError::Connect) => {
-                    self.unreachable(&server);
                     tried.push(server.id.clone());
                     promised = Some(meeting);
                 }
                 Err(error) => {
-                    tracing::warn!(server = %server.id, %error, "create came to nothing");
                     if error != CallError::TooLong {
                         self.call_off(order, &server).await;
                     }
@@ -178,13 +175,7 @@ impl Gateway {
         };
         let answer = match self.order_from(order, server, used).await {
             Ok(answer) => answer,
-            Err(error) => {
-                tracing::warn!(server = %server.id, %error, "create of a known meeting came to nothing");
-                if error == CallError::Connect {
-                    self.unreachable(server);
-                }
-                return Answer::denied(Call::Create, error.denial()).by(&server.id);
-            }
+            Err(error) => return Answer::denied(Call::Create, error.denial()).by(&server.id),
         };
         if !answer.success {
             return Answer::xml(Call::Create, Outcome::Refused, answer.body).by(&server.id);
@@ -255,10 +246,10 @@ impl Gateway {
             params.to_mut().set("duration", params::duration(&order.call.params, left));
         }
         let mut call = ServerCall::new("create", &params);
-        call.body = order.call.modules.clone().map(|(xml, _)| (HeaderValue::from_static("application/xml"), xml));
+        call.body =
+            order.call.modules.clone().map(|(xml, _)| (HeaderValue::from_static("application/xml"), Body::from(xml)));
         call.forwarded_for = Some(asked.connection.peer.ip());
-        let Reply { body, .. } = call.send(&self.pool, server).await?;
-        xml::answer(&body, &asked.tenant.id, Some(&order.ext_id)).map_err(|_| CallError::Broken)
+        self.call_xml(call, server, &asked.tenant.id, Some(&order.ext_id)).await
     }
 
     /// Notes what the server has made.
@@ -282,7 +273,7 @@ impl Gateway {
         params.set("meetingID", &*order.server_id);
         let mut end = ServerCall::new("end", &params);
         end.timeout = CALL_OFF_TIMEOUT;
-        let _ = end.send(&self.pool, server).await;
+        let _ = self.call(end, server).await;
     }
 
     /// Gives a promise back that came to nothing.

@@ -6,16 +6,10 @@ use std::sync::{
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Request,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
-};
+use http::HeaderValue;
 use http_body::Body as _;
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use quick_xml::escape::escape;
-use tokio::time::timeout;
 
 use super::{
     Unfit,
@@ -26,18 +20,14 @@ use crate::{
     bbb::{
         answer::{Failure, failed_plainly},
         checksum::{self, ChecksumError},
-        client::{CALL_TIMEOUT, signed_address},
+        client::{Call as ServerCall, CallError},
         documents::{Refused, Watch as Documents},
         params::may_fetch,
         query::Params,
         validate::about_a_meeting,
         xml,
     },
-    domain::{
-        denial::Denial,
-        limits::Limit,
-        tenant::{Server, Tenant},
-    },
+    domain::{denial::Denial, limits::Limit, tenant::Tenant},
     live::Meeting,
     metrics::{Call, Outcome},
     proxy::{
@@ -47,9 +37,6 @@ use crate::{
     },
     upstream::{Body, Watch},
 };
-
-/// An answer has some hundred bytes.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 impl Gateway {
     /// Answers a call whose body nobody has signed.
@@ -104,60 +91,45 @@ impl Gateway {
             return Ok(Answer::xml(call, Outcome::Refused, failed_plainly(&message)));
         };
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let (body, length) = sized(body)?;
+        let body = sized(body)?;
         let mut params = Params::default();
         params.set("meetingID", &*meeting.server_id);
         let given = Arc::new(Given::new(&meeting));
         let watched = Body::Watched(body, watch(&asked.tenant, &given));
-        let answer = self.send_body(server, "insertDocument", &params, watched, length).await;
+        let mut to_server = ServerCall::new(call.as_str(), &params);
+        to_server.body = Some((HeaderValue::from_static("application/xml"), watched));
+        let reply = to_server.send(&self.pool, server).await;
+        // A body that the gateway has broken off says nothing of the server.
         if let Some(refused) = given.refused.get() {
             return Err(Unfit::from(*refused));
         }
-        let answer = answer.and_then(|body| xml::answer(&body, &asked.tenant.id, Some(ext_id)).ok());
-        let outcome = match &answer {
-            Some(answer) if answer.success => {
-                given.keep();
-                Outcome::Ok
-            }
-            _ => Outcome::Refused,
-        };
+        let answer = reply
+            .and_then(|reply| xml::answer(&reply.body, &asked.tenant.id, Some(ext_id)).map_err(|_| CallError::Broken));
         let answer = match answer {
-            // The one answer that has an id in a sentence (bbb.md 3.9).
-            Some(answer) => Answer::xml(call, outcome, answer.body.replace(&*meeting.server_id, &escape(ext_id))),
-            None => Answer::denied(call, Denial::ServerUnavailable),
+            Ok(answer) => {
+                if answer.success {
+                    given.keep();
+                }
+                let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
+                // The one answer that has an id in a sentence (bbb.md 3.9).
+                Answer::xml(call, outcome, answer.body.replace(&*meeting.server_id, &escape(ext_id)))
+            }
+            Err(error) => {
+                self.came_to_nothing(call.as_str(), server, error);
+                Answer::denied(call, error.denial())
+            }
         };
         Ok(answer.by(&server.id))
     }
-
-    /// Sends a call with a body that is streamed, and reads the answer whole. `None` where there is none.
-    async fn send_body(
-        &self,
-        server: &Server,
-        name: &'static str,
-        params: &Params,
-        body: Body,
-        length: u64,
-    ) -> Option<Bytes> {
-        let mut request = Request::new(body);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = signed_address(server, name, &params.encode())?;
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
-        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-        let answered = async {
-            let response = self.pool.send(request).await.ok()?;
-            Some(Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.ok()?.to_bytes())
-        };
-        timeout(CALL_TIMEOUT, answered).await.ok().flatten()
-    }
 }
 
-/// A body with its length, which a server must be told.
-fn sized(body: &mut Option<Incoming>) -> Result<(Incoming, u64), Unfit> {
+/// A body of a known length, which a server must be told.
+fn sized(body: &mut Option<Incoming>) -> Result<Incoming, Unfit> {
     let length = body.as_ref().and_then(|body| body.size_hint().exact()).ok_or(Failure::BODY)?;
     if length > BODY_BYTES_MAX as u64 {
         return Err(Denial::TooLarge.into());
     }
-    Ok((body.take().ok_or(Failure::BODY)?, length))
+    Ok(body.take().ok_or(Failure::BODY)?)
 }
 
 /// The documents that a body brings. They are counted as they pass, so that two bodies at a time share one limit, and given

@@ -136,13 +136,7 @@ impl Gateway {
         let mut call = ServerCall::new("join", params);
         call.forwarded_for = Some(asked.connection.peer.ip());
         call.cookie = cookies_for(&asked.head.headers, &server.slug);
-        let reply = call.send(&self.pool, server).await.map_err(|error| {
-            tracing::warn!(server = %server.id, %error, "join came to nothing");
-            if error == CallError::Connect {
-                self.unreachable(server);
-            }
-            error.denial()
-        })?;
+        let reply = self.call(call, server).await.map_err(CallError::denial)?;
         let joined = if reply.status.is_redirection() {
             redirected(server, &reply, asked)
         } else {

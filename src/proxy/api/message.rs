@@ -4,10 +4,9 @@ use super::Verified;
 use crate::{
     bbb::{
         answer::Failure,
-        client::{Call as ServerCall, CallError},
+        client::Call as ServerCall,
         query::Params,
         validate::{about_a_meeting, chat_message},
-        xml,
     },
     domain::denial::Denial,
     metrics::{Call, Outcome},
@@ -37,10 +36,8 @@ impl Gateway {
                 params.set(known, value);
             }
         }
-        let reply = ServerCall::new("sendChatMessage", &params).send(&self.pool, server).await;
-        let answer =
-            reply.and_then(|reply| xml::answer(&reply.body, &tenant.id, Some(ext_id)).map_err(|_| CallError::Broken));
-        let answer = match answer {
+        let to_server = ServerCall::new("sendChatMessage", &params);
+        let answer = match self.call_xml(to_server, server, &tenant.id, Some(ext_id)).await {
             Ok(answer) if answer.success => Answer::xml(name, Outcome::Ok, answer.body),
             Ok(answer) => Answer::xml(name, Outcome::Refused, answer.body),
             Err(error) => Answer::denied(name, error.denial()),

@@ -19,7 +19,7 @@ use crate::{
         recordings::{self, PAGE_MAX, Page, Reader, Recording},
         xml,
     },
-    domain::{denial::Denial, ids::ServerId, tenant::Server},
+    domain::{denial::Denial, ids::ServerId},
     live::recordings::Recording as Owned,
     metrics::{Call, Outcome},
     proxy::{Gateway, answer::Answer, asked::Asked},
@@ -65,10 +65,11 @@ impl Gateway {
         let server = asked.directory.server(server.as_str()).ok_or(CallError::Connect)?;
         let mut params = passed_on.clone();
         params.set("recordID", ids_of(share));
-        let reply = self.ask_recordings("getRecordings", &params, server).await?;
+        let reply = self.call(ServerCall::new("getRecordings", &params), server).await?;
         let reader = Reader { tenant: &asked.tenant.id, names: &server.names, authority: &asked.authority };
-        let own = |id: &str| share.iter().find(|own| &*own.id == id).map(|own| own.ext_id.to_string());
-        reader.list(&reply, own).map_err(|_| CallError::Broken)
+        let all = &self.live.recordings;
+        let own = |id: &str| all.get(&asked.tenant.id, id).map(|own| own.ext_id.to_string());
+        reader.list(&reply.body, own).map_err(|_| CallError::Broken)
     }
 
     /// Answers `publishRecordings`, `deleteRecordings` and `updateRecordings`: the tenant's own among those that are named
@@ -117,8 +118,7 @@ impl Gateway {
         let server = asked.directory.server(server.as_str()).ok_or(CallError::Connect)?;
         let mut params = passed_on.clone();
         params.set("recordID", ids_of(share));
-        let reply = self.ask_recordings(call.as_str(), &params, server).await?;
-        xml::answer(&reply, &asked.tenant.id, None).map_err(|_| CallError::Broken)
+        self.call_xml(ServerCall::new(call.as_str(), &params), server, &asked.tenant.id, None).await
     }
 
     /// The tenant's recordings that a call names, by `recordID`, else by `meetingID`, else all. In BBB ids are beginnings of
@@ -145,22 +145,6 @@ impl Gateway {
         // Of a server that is no longer in the configuration nothing is to be had.
         found.retain(|_, recording| asked.directory.server(recording.server.as_str()).is_some());
         found
-    }
-
-    pub(super) async fn ask_recordings(
-        &self,
-        name: &'static str,
-        params: &Params,
-        server: &Server,
-    ) -> Result<bytes::Bytes, CallError> {
-        let reply = ServerCall::new(name, params).send(&self.pool, server).await;
-        if let Err(error) = &reply {
-            tracing::warn!(server = %server.id, call = name, %error, "a call came to nothing");
-            if *error == CallError::Connect {
-                self.unreachable(server);
-            }
-        }
-        Ok(reply?.body)
     }
 }
 

@@ -37,8 +37,8 @@ impl Gateway {
         let mut params = Params::default();
         params.set("recordID", &*recording.id);
         let reader = Reader { tenant: &asked.tenant.id, names: &server.names, authority: &asked.authority };
-        let reply = self.ask_recordings("getRecordingTextTracks", &params, server).await;
-        told(name, reply.ok().and_then(|reply| reader.text_tracks(&reply))).by(&server.id)
+        let reply = self.call(ServerCall::new("getRecordingTextTracks", &params), server).await;
+        told(name, reply.ok().and_then(|reply| reader.text_tracks(&reply.body))).by(&server.id)
     }
 
     /// Answers `putRecordingTextTrack`, whose parameters stand in the query (bbb.md 3.11). Of the body only the file goes
@@ -73,9 +73,9 @@ impl Gateway {
             };
             let form = form(&file).ok_or(Failure::QUERY)?;
             let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
-            to_server.body = Some((HeaderValue::from_str(&content_type).map_err(|_| Failure::QUERY)?, form));
+            to_server.body = Some((HeaderValue::from_str(&content_type).map_err(|_| Failure::QUERY)?, form.into()));
         }
-        let reply = to_server.send(&self.pool, server).await;
+        let reply = self.call(to_server, server).await;
         let json = reply.ok().and_then(|reply| serde_json::from_slice::<Value>(&reply.body).ok());
         Ok(told(call, json).by(&server.id))
     }
