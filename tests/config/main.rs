@@ -1,0 +1,347 @@
+//! The configuration: what is refused and in which words, what a reload takes over, and what it keeps.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anteroom::{
+    config::{Fault, Loaded, Loader, Reload, SlugKey, Watcher, schema},
+    domain::{directory::Directory, limits::Limit},
+};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+mod refused;
+mod reload;
+
+const KEY: SlugKey = SlugKey([7; 32]);
+
+const GATEWAY: &str = r#"base_domains = ["meet.example"]
+
+[listen]
+http = ["127.0.0.1:0"]
+
+[servers.bbb-01]
+url = "https://bbb-01.meet.example"
+secret = "server-secret"
+pool = "members"
+"#;
+
+const POLICY: &str = r#"title = "Small"
+pool = "members"
+
+[limits]
+accounts = 2
+rooms = 3
+participants = 4
+duration = "1h"
+recording = "never"
+own_domains = 1
+branding = false
+"#;
+
+/// A configuration in a directory of its own.
+struct Config(TempDir);
+
+impl Config {
+    fn empty() -> Self {
+        Self(TempDir::new().expect("a temporary directory"))
+    }
+
+    /// A sound one: one server, the policy `small`, and the tenant `wagtail`.
+    fn new() -> Self {
+        let config = Self::empty();
+        config.write("anteroom.toml", GATEWAY).write("policies/small.toml", POLICY).tenant("wagtail", "");
+        config
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.0.path().join(file)
+    }
+
+    fn write(&self, file: &str, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.path(file);
+        fs::create_dir_all(path.parent().expect("a file has a directory")).expect("a directory");
+        fs::write(path, content).expect("a file");
+        self
+    }
+
+    fn remove(&self, file: &str) -> &Self {
+        fs::remove_file(self.path(file)).expect("the file is there");
+        self
+    }
+
+    /// A tenant of the policy `small` on `<id>.meet.example`, with more lines from line 4 on.
+    fn tenant(&self, id: &str, more: &str) -> &Self {
+        self.tenant_at(id, &[&format!("{id}.meet.example")], more)
+    }
+
+    fn tenant_at(&self, id: &str, hosts: &[&str], more: &str) -> &Self {
+        let secrets = if more.contains("[secrets]") {
+            String::new()
+        } else {
+            format!("\n[secrets]\nmain = \"secret of {id}\"\n")
+        };
+        let text = format!("name = \"{id}\"\npolicy = \"small\"\nhosts = {hosts:?}\n{more}{secrets}");
+        self.write(&format!("tenants/{id}.toml"), text)
+    }
+
+    /// A self-signed certificate in `certs/<folder>/`.
+    fn cert(&self, folder: &str, names: &[&str]) -> &Self {
+        let (chain, key) = pems(names);
+        self.write(&format!("certs/{folder}/fullchain.pem"), chain).write(&format!("certs/{folder}/privkey.pem"), key)
+    }
+
+    fn loader(&self) -> Loader {
+        Loader::new(self.0.path())
+    }
+
+    /// A loader that has this configuration in service.
+    fn started(&self) -> Loader {
+        let mut loader = self.loader();
+        loader.load(&KEY).unwrap_or_else(|faults| panic!("not sound: {}", lines(&faults)));
+        loader
+    }
+
+    fn load(&self) -> Result<Loaded, Vec<Fault>> {
+        self.loader().load(&KEY)
+    }
+
+    fn faults(&self) -> String {
+        self.load().map_or_else(|faults| lines(&faults), |_| String::new())
+    }
+
+    fn warnings(&self) -> String {
+        self.load().map_or_else(|faults| panic!("not sound: {}", lines(&faults)), |loaded| lines(&loaded.warnings))
+    }
+}
+
+fn pems(names: &[&str]) -> (String, String) {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).expect("the names are legal");
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+fn lines(faults: &[Fault]) -> String {
+    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn tenants(directory: &Directory) -> Vec<&str> {
+    directory.tenants().map(|tenant| tenant.id.as_str()).collect()
+}
+
+fn took_over(reload: Reload) -> Loaded {
+    reload.loaded.unwrap_or_else(|| panic!("nothing was taken over: {}", lines(&reload.faults)))
+}
+
+#[test]
+fn a_configuration_becomes_the_types_of_the_domain() {
+    let config = Config::new();
+    config.write("secrets/old", "the old one\n").write("secrets/bbb", "server two\r\n").write(
+        "anteroom.toml",
+        format!(
+            "{GATEWAY}\n[servers.bbb-02]\nurl = \"https://bbb-02.internal\"\npublic_url = \"https://bbb-02.meet.example\"\n\
+             secret = \"file:secrets/bbb\"\npool = \"rented\"\n[store]\nurl = \"sqlite:data/a.db\"\n"
+        ),
+    );
+    config.tenant_at(
+        "wagtail",
+        &["Meet.Wagtail.Example", "wagtail.meet.example"],
+        "pool = \"rented\"\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\n\
+         [limits]\nparticipants = \"unlimited\"\nduration = \"1h30m\"\nroom_retention = \"90s\"\n\
+         [secrets]\nmoodle = [\"the new one\", \"file:secrets/old\"]\n",
+    );
+    let loaded = config.load().expect("it is sound");
+
+    assert!(loaded.settings.listen.http2);
+    assert_eq!(loaded.settings.store_url, format!("sqlite:{}", config.path("data/a.db").display()));
+
+    let tenant = loaded.directory.tenant_of_host("meet.wagtail.example").expect("the host is in lower case");
+    assert_eq!((tenant.id.as_str(), tenant.pool.as_str(), tenant.suspended), ("wagtail", "rented", true));
+    assert_eq!(tenant.policy.title, "Small");
+    assert_eq!(tenant.limits.rooms, Limit::AtMost(3), "the policy's");
+    assert_eq!(tenant.limits.participants, Limit::Unlimited, "its own");
+    assert_eq!(tenant.limits.duration, Limit::AtMost(Duration::from_secs(5400)));
+    assert_eq!(tenant.limits.room_retention, Duration::from_secs(90));
+    assert_eq!(tenant.account_param.as_deref(), Some("meta_owner"));
+    let secrets: Vec<&str> = tenant.credentials[0].secrets.iter().map(|secret| secret.secret.reveal()).collect();
+    assert_eq!(secrets, ["the new one", "the old one"]);
+
+    let server = loaded.directory.server("bbb-02").expect("it is there");
+    let names: Vec<&str> = server.names.iter().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["bbb-02.internal", "bbb-02.meet.example"]);
+    assert_eq!(server.secret.reveal(), "server two");
+    assert_eq!(server.slug, KEY.slug(&server.id));
+    assert!(loaded.directory.server_of_slug(server.slug.as_str()).is_some());
+}
+
+#[test]
+fn a_slug_is_the_same_everywhere_and_tells_nothing_without_the_key() {
+    let id = "bbb-01".parse().expect("an id");
+    // HMAC-SHA256 over "bbb-01" with 32 bytes of 7, its first 40 bits in base32; by Python's hmac and base64.
+    assert_eq!(KEY.slug(&id).as_str(), "5hyo4qsc");
+    assert_ne!(SlugKey([8; 32]).slug(&id), KEY.slug(&id));
+    assert_eq!(format!("{KEY:?}"), "[redacted]");
+}
+
+#[test]
+fn what_works_but_is_hardly_meant_is_a_warning() {
+    let gateway = GATEWAY.replace("[listen]", "[listen]\nhttps = [\"127.0.0.1:0\"]\nadmin = \"0.0.0.0:9000\"");
+    let acme = "\n[acme]\ndirectory = \"https://acme.example/directory\"\ncontact = [\"mailto:ops@meet.example\"]\n";
+    let config = Config::new();
+    config
+        .write("anteroom.toml", format!("{gateway}{acme}"))
+        .tenant_at("heron", &["heron.meet.example", "a.heron.meet.example"], "")
+        .tenant("wagtail", "[secrets]\na = \"1\"\nb = \"2\"\nc = \"3\"\n")
+        .cert("_.meet.example", &["*.meet.example"]);
+    let mut expired = rcgen::CertificateParams::new(vec!["old.example".to_owned()]).expect("the name is legal");
+    expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    config
+        .write("certs/old.example/fullchain.pem", expired.self_signed(&key).expect("a certificate").pem())
+        .write("certs/old.example/privkey.pem", key.serialize_pem());
+    let warnings = config.warnings();
+    let warnings: Vec<&str> = warnings.lines().collect();
+    assert_eq!(
+        (warnings[0], warnings[1], warnings[3], warnings[4]),
+        (
+            "anteroom.toml:5: listen.admin: is not a loopback address: keep it away from public networks",
+            "anteroom.toml:13: acme: ACME is not built yet: every host needs a certificate in certs/",
+            "tenants/heron.toml:3: hosts[1]: \"a.heron.meet.example\" has no certificate: not served over TLS until \
+             certs/a.heron.meet.example/ has one or a wildcard does",
+            "tenants/wagtail.toml:5: secrets: 3 secrets are named, but only 2 accounts may have rooms at once",
+        )
+    );
+    assert!(warnings[2].starts_with("certs/old.example/fullchain.pem: has expired "), "{}", warnings[2]);
+    assert_eq!(warnings.len(), 5);
+}
+
+#[test]
+fn a_certificate_that_cannot_serve_its_host_is_a_fault() {
+    let (chain, key) = pems(&["a.example"]);
+    let (_, other_key) = pems(&["a.example"]);
+    for (name, folder, chain, key, expected) in [
+        ("both sound", "a.example", &*chain, &*key, ""),
+        (
+            "another key",
+            "a.example",
+            &chain,
+            &other_key,
+            "certs/a.example/privkey.pem: does not fit the first certificate of fullchain.pem",
+        ),
+        (
+            "another host",
+            "b.example",
+            &chain,
+            &key,
+            "certs/b.example/fullchain.pem: its certificate 1 does not name b.example",
+        ),
+        (
+            "a host where a wildcard is meant",
+            "_.a.example",
+            &chain,
+            &key,
+            "certs/_.a.example/fullchain.pem: its certificate 1 does not name *.a.example",
+        ),
+        (
+            "files in the place of each other",
+            "a.example",
+            &key,
+            &chain,
+            "certs/a.example/fullchain.pem: has no certificate in PEM form\n\
+             certs/a.example/privkey.pem: has no private key in PEM form",
+        ),
+        (
+            "no host name",
+            "a example",
+            &chain,
+            &key,
+            "certs/a example: its name is no id: a host name has letters, digits, hyphens and dots only, without scheme, \
+             port or path",
+        ),
+    ] {
+        let config = Config::new();
+        config
+            .write(&format!("certs/{folder}/fullchain.pem"), chain)
+            .write(&format!("certs/{folder}/privkey.pem"), key);
+        assert_eq!(config.faults(), expected, "{name}");
+    }
+    let config = Config::new();
+    config.cert("*.a.example", &["*.a.example"]).cert("_.a.example", &["*.a.example"]);
+    assert_eq!(config.faults(), "certs/_.a.example: is for the same name as another one here");
+    let config = Config::new();
+    config.write("certs/a.example/fullchain.pem", chain);
+    assert_eq!(config.faults(), "certs/a.example/privkey.pem: does not exist");
+}
+
+/// The ready configurations name secrets in the environment, and nothing else is missing from them.
+#[test]
+fn the_ready_configurations_lack_their_secrets_only() {
+    for (name, faults) in [("one-server", 2), ("co-op", 9)] {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name);
+        let found = Loader::new(&dir).load(&KEY).expect_err("their secrets are not in the environment of a test");
+        assert_eq!(found.len(), faults, "{name}: {}", lines(&found));
+        for fault in found {
+            assert!(fault.reason.starts_with("the environment has no variable "), "{name}: {fault}");
+        }
+    }
+}
+
+#[test]
+fn the_schema_describes_every_file_and_every_key() {
+    fn undescribed(path: &str, schema: &serde_json::Value, found: &mut Vec<String>) {
+        for (key, value) in schema["properties"].as_object().into_iter().flatten() {
+            if value["description"].as_str().is_none_or(str::is_empty) {
+                found.push(format!("{path}.{key}"));
+            }
+            undescribed(&format!("{path}.{key}"), value, found);
+        }
+        for (key, value) in schema["$defs"].as_object().into_iter().flatten() {
+            undescribed(key, value, found);
+        }
+    }
+    let schema = schema();
+    for file in ["anteroom.toml", "tenant", "policy"] {
+        assert!(schema[file]["properties"].is_object(), "{file}");
+        let mut found = Vec::new();
+        undescribed(file, &schema[file], &mut found);
+        assert_eq!(found, [""; 0]);
+        assert!(!schema[file].to_string().contains("\"null\""), "TOML has no null");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn no_bytes_in_a_file_end_in_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let config = Config::new();
+        let host = "wagtail.meet.example";
+        let files = ["anteroom.toml", "policies/small.toml", "tenants/wagtail.toml"];
+        let pems = [format!("certs/{host}/fullchain.pem"), format!("certs/{host}/privkey.pem")];
+        for file in files.into_iter().chain(pems.iter().map(String::as_str)) {
+            config.write(file, &bytes);
+        }
+        prop_assert!(config.load().is_err());
+    }
+
+    #[test]
+    fn no_word_in_a_file_ends_in_a_panic(
+        words in prop::collection::vec(
+            prop::sample::select(vec![
+                "name", "hosts", "policy", "limits", "secrets", "a", "=", "=", "[", "]", "{", "}", ",", ".", "\n", "\n",
+                "\"", "'", "\"small\"", "\"x\"", "1", "-0x1", "1e9", "inf", "true", "1979-05-27", "#", "\"\"\"", "\\u{1}", "\r", "é",
+            ]),
+            0..40,
+        ),
+    ) {
+        let config = Config::new();
+        for file in ["anteroom.toml", "policies/small.toml", "tenants/wagtail.toml"] {
+            config.write(file, words.join(" "));
+        }
+        prop_assert!(config.load().is_err());
+    }
+}
