@@ -27,6 +27,7 @@ build: build-deps ## The programs as they are shipped, in target/dist
 
 bench: build-deps ## A first load run: requests per second, latency, CPU time, direct and through the gateway
 	cargo build --release --package anteroom --bin anteroom
+	cargo build --release --package anteroom-bench --bins
 	cargo run --release --package anteroom-bench --bin anteroom-bench -- quick
 
 FUZZ_TARGETS = query checksum xml modules ids
