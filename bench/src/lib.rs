@@ -3,5 +3,6 @@
 //! Nothing in here shares code with the gateway, so that a fault of one cannot hide in the other.
 
 pub mod load;
+pub mod postgres;
 pub mod sign;
 pub mod sim;
