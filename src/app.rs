@@ -1,6 +1,7 @@
 //! Builds everything and joins it, from top to bottom.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     fmt, io,
     net::SocketAddr,
@@ -26,7 +27,7 @@ use crate::{
         Live, Meeting,
         clock::now_ms,
         recordings::Recording,
-        sessions::{LEASE_MS, Session},
+        sessions::{LEASE_MS, Session, UserKeys},
     },
     poll,
     proxy::{
@@ -34,11 +35,14 @@ use crate::{
         accept::{Stop, serve_http, serve_https},
         grant::Grants,
     },
+    replicas,
     store::{self, Store, writer::Notes},
     tls::Tls,
     upstream::{Connector, Pool},
 };
 
+/// What other gateways tell and is not followed yet: those who tell wait for nobody.
+const CHANGES_MAX: usize = 1024;
 /// How long the store has to take the last notes when the gateway stops.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -126,8 +130,10 @@ impl App {
             tracing::warn!(%warning, "configuration");
         }
 
+        let user_keys = UserKeys::new(store.shared_key("users", random_key()?).await?);
         let live = refill(&store).await?;
-        let (notes, writer) = Notes::start(store.clone());
+        let (lost, without_seat) = mpsc::unbounded_channel();
+        let (notes, writer) = Notes::start(store.clone(), lost);
         let pool = Pool::new(Connector::new(trust_roots(settings.server_ca.as_deref())?));
         let gateway = Arc::new(Gateway::new(Parts {
             directory: Arc::new(directory),
@@ -138,6 +144,7 @@ impl App {
             metrics: Arc::default(),
             answers_max_age: settings.answers_max_age,
             grants,
+            user_keys,
         }));
         let tls = Arc::new(Tls::new(certs, settings.listen.http2).map_err(io::Error::other)?);
 
@@ -145,6 +152,7 @@ impl App {
         let (alive, finished) = mpsc::channel(1);
         let told = Stop { signal: stop_signal.clone(), alive };
         let (round, rounds) = watch::channel(0);
+        let (leads, leading) = watch::channel(None);
         let admin = match settings.listen.admin {
             Some(address) => {
                 let side = Admin {
@@ -160,9 +168,17 @@ impl App {
 
         let mut tasks = vec![
             writer,
-            tokio::spawn(poll::run(Arc::clone(&gateway), stop_signal.clone(), round)),
+            tokio::spawn(replicas::live_on(Arc::clone(&gateway), leads)),
+            tokio::spawn(replicas::reseat(Arc::clone(&gateway), without_seat)),
+            tokio::spawn(poll::run(Arc::clone(&gateway), leading, stop_signal.clone(), round)),
             tokio::spawn(reload(loader, key, Arc::clone(&gateway), Arc::clone(&tls), stop_signal)),
         ];
+        if gateway.store.is_shared() {
+            let (told, changes) = mpsc::channel(CHANGES_MAX);
+            let store = gateway.store.clone();
+            tasks.push(tokio::spawn(async move { store.attend(told).await }));
+            tasks.push(tokio::spawn(replicas::follow(Arc::clone(&gateway), changes)));
+        }
         let (https_addresses, http_addresses) = (addresses(&https)?, addresses(&http)?);
         let https_port = https_addresses.first().map_or(443, SocketAddr::port);
         for listener in https {
@@ -192,7 +208,11 @@ impl App {
             tracing::warn!("connections that are still open are cut");
         }
         let written = async {
+            poll::note_carried(&self.gateway);
             self.gateway.notes.flush().await;
+            if let Err(error) = self.gateway.store.retire(now_ms(), LEASE_MS).await {
+                tracing::warn!(%error, "the other gateways are not told of the stop");
+            }
             self.gateway.store.close().await;
         };
         if tokio::time::timeout(WRITE_TIMEOUT, written).await.is_err() {
@@ -222,12 +242,12 @@ fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
 }
 
 async fn open_store(settings: &Settings) -> Result<Store, StartError> {
-    let path = settings.store_url.strip_prefix("sqlite:").unwrap_or(&settings.store_url);
+    let path = settings.store_url.reveal().strip_prefix("sqlite:").unwrap_or_default();
     if let Some(parent) = Path::new(path).parent() {
         std::fs::create_dir_all(parent)
             .map_err(|error| io::Error::new(error.kind(), format!("store.url {path}: {error}")))?;
     }
-    Ok(Store::open(&settings.store_url).await?)
+    Ok(Store::open(settings.store_url.reveal()).await?)
 }
 
 fn random_key() -> io::Result<[u8; 32]> {
@@ -253,11 +273,22 @@ fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
 
 /// The meetings and sessions that were promised before this start.
 async fn refill(store: &Store) -> Result<Live, StartError> {
-    let (meetings, sessions) = store.load(now_ms() + LEASE_MS).await?;
+    let now = now_ms();
+    store.heartbeat(now).await?;
+    if !store.is_shared() {
+        // All others are former selves. Who was present may be on the way back.
+        store.bury_dead(now, now + LEASE_MS).await?;
+    }
     let live = Live::default();
-    let meetings: std::collections::HashMap<i64, Arc<Meeting>> =
-        meetings.into_iter().map(|row| (row.id, live.add_meeting(Meeting::from_row(row)))).collect();
-    for row in sessions {
+    let mut meetings = HashMap::new();
+    for row in store.running().await? {
+        // What another gateway is about to make is told when it is made.
+        let pending = row.internal_id.is_none() && store.is_alive(row.owner.as_deref().unwrap_or(""), now).await?;
+        if !pending {
+            meetings.insert(row.id, live.add_meeting(Meeting::from_row(row)));
+        }
+    }
+    for row in store.sessions().await? {
         if let Some(meeting) = meetings.get(&row.meeting) {
             let state = live.servers.of(&meeting.server);
             let session = Session::new(row.id, Arc::clone(meeting), row.seat_until, state);

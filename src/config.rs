@@ -15,6 +15,7 @@ use crate::{
         directory::Directory,
         host::Host,
         ids::{ServerId, Slug},
+        secret::Secret,
     },
     tls::certs::Certs,
 };
@@ -70,8 +71,9 @@ pub struct Settings {
     pub base_domains: Vec<Host>,
     /// Where the gateway listens.
     pub listen: Listen,
-    /// The store: `sqlite:` and a path, resolved against the configuration's directory.
-    pub store_url: String,
+    /// The store: `sqlite:` and a path, resolved against the configuration's directory, or the address of a PostgreSQL, in
+    /// which there may be a password.
+    pub store_url: Secret,
     /// A PEM file with further trust roots for the BBB servers.
     pub server_ca: Option<PathBuf>,
     /// How old an answer about meetings may be.

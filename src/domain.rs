@@ -4,6 +4,7 @@ pub mod admission;
 pub mod branding;
 pub mod denial;
 pub mod directory;
+pub mod health;
 pub mod host;
 pub mod ids;
 pub mod limits;

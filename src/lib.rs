@@ -11,6 +11,7 @@
 //! * [`upstream`]: connections to the servers
 //! * [`proxy`]: requests, and what becomes of them
 //! * [`poll`]: what the servers say
+//! * [`replicas`]: what other gateways on the same store do
 //! * [`metrics`], [`admin`]: what the operator sees
 //! * [`app`], [`cli`]: all of it joined
 
@@ -24,6 +25,7 @@ pub mod live;
 pub mod metrics;
 pub mod poll;
 pub mod proxy;
+pub mod replicas;
 pub mod store;
 pub mod tls;
 pub mod upstream;

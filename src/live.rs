@@ -21,7 +21,7 @@ use dashmap::{DashMap, Entry};
 use crate::{
     bbb::{client::CallError, meeting_id, xml::Answer},
     domain::ids::{ServerId, TenantId},
-    store::{MeetingRow, TokenHash},
+    store::{MeetingRow, Run, TokenHash},
 };
 use fresh::{Fresh, Moment, Touched};
 use recordings::{Recording, Recordings};
@@ -51,6 +51,8 @@ pub struct Meeting {
     pub participants: Option<u32>,
     /// When it was promised, ms since the epoch.
     pub created_at: i64,
+    /// When its time is over.
+    pub ends_at: Option<i64>,
     /// Whether it may leave a recording.
     pub records: bool,
     /// Documents that were given to it while it ran.
@@ -65,6 +67,7 @@ pub struct Meeting {
     touched_on_server: OnceLock<Arc<Touched>>,
     /// Polls in a row in which its server did not list it.
     missed: AtomicU32,
+    strangers: Mutex<Strangers>,
     sessions: Mutex<Vec<TokenHash>>,
 }
 
@@ -85,6 +88,7 @@ impl Meeting {
             server: row.server,
             participants: row.participants,
             created_at: row.created_at,
+            ends_at: row.ends_at,
             records: row.records,
             documents: AtomicU32::new(0),
             internal_id,
@@ -92,6 +96,7 @@ impl Meeting {
             touched: Touched::default(),
             touched_on_server: OnceLock::new(),
             missed: AtomicU32::new(0),
+            strangers: Mutex::default(),
             sessions: Mutex::default(),
         }
     }
@@ -108,6 +113,23 @@ impl Meeting {
         meeting_id::is_internal(internal_id) && internal_id.starts_with(&meeting_id::internal_start(&self.server_id))
     }
 
+    /// What it takes to find the run again, should its server come back with it.
+    #[must_use]
+    pub fn run(&self) -> Run<'_> {
+        Run { id: self.id, server: &self.server, server_id: &self.server_id, internal_id: self.internal_id() }
+    }
+
+    /// A poll has found people who have come by no join of ours. Returns how many take a seat from now on, if that is news:
+    /// as many as the last two polls agree on.
+    pub fn strangers_found(&self, found: u32) -> Option<u32> {
+        let mut strangers = lock(&self.strangers);
+        let agreed = found.min(strangers.last);
+        strangers.last = found;
+        let news = agreed != strangers.seated;
+        strangers.seated = agreed;
+        news.then_some(agreed)
+    }
+
     /// Something is done to it: what was asked before that is out of date.
     pub fn touch(&self) {
         self.touched.touch();
@@ -121,6 +143,15 @@ impl Meeting {
     pub fn touched(&self) -> Moment {
         self.touched.at()
     }
+}
+
+/// People in a meeting who have come by no join of ours.
+#[derive(Debug, Default)]
+struct Strangers {
+    /// As of the last poll.
+    last: u32,
+    /// How many take a seat.
+    seated: u32,
 }
 
 /// Where a tenant's meetings are: what its browsers may reach.
@@ -139,6 +170,7 @@ pub struct Live {
     meetings: DashMap<Box<str>, Arc<Meeting>>,
     internal: DashMap<Box<str>, Arc<Meeting>>,
     sessions: DashMap<TokenHash, Arc<Session>>,
+    sessions_by_id: DashMap<i64, Arc<Session>>,
     presence: DashMap<TenantId, HashMap<ServerId, Presence>>,
     /// Meetings that have ended, the oldest first, with the time.
     ended: Mutex<VecDeque<(i64, Arc<Meeting>)>>,
@@ -173,6 +205,18 @@ impl Live {
         self.sessions.get(token).map(|found| Arc::clone(&found))
     }
 
+    /// A session by its number in the store.
+    #[must_use]
+    pub fn session_of_id(&self, id: i64) -> Option<Arc<Session>> {
+        self.sessions_by_id.get(&id).map(|found| Arc::clone(&found))
+    }
+
+    /// All sessions that somebody is present with through this gateway.
+    #[must_use]
+    pub fn open_sessions(&self) -> Vec<Arc<Session>> {
+        self.sessions_by_id.iter().filter(|entry| entry.is_open()).map(|entry| Arc::clone(&entry)).collect()
+    }
+
     /// All running meetings, as of now.
     #[must_use]
     pub fn meetings(&self) -> Vec<Arc<Meeting>> {
@@ -185,9 +229,24 @@ impl Live {
         self.meetings.len()
     }
 
-    /// Adds a meeting that has been promised. Its server carries its weight from now on.
+    /// Adds a meeting that has been promised. Its server carries its weight from now on. One that is there already stays.
     pub fn add_meeting(&self, meeting: Meeting) -> Arc<Meeting> {
-        let meeting = Arc::new(meeting);
+        let meeting = match self.meetings.entry(meeting.server_id.clone()) {
+            Entry::Occupied(have) if have.get().id == meeting.id => return Arc::clone(have.get()),
+            place => {
+                let meeting = Arc::new(meeting);
+                let old = match place {
+                    Entry::Occupied(mut have) => Some(have.insert(Arc::clone(&meeting))),
+                    Entry::Vacant(place) => {
+                        place.insert(Arc::clone(&meeting));
+                        None
+                    }
+                };
+                // Its end was not told yet.
+                old.into_iter().for_each(|old| self.removed(old, meeting.created_at));
+                meeting
+            }
+        };
         self.servers.of(&meeting.server).add_meeting();
         let mut of_tenant = self.presence.entry(meeting.tenant.clone()).or_default();
         let presence = of_tenant.entry(meeting.server.clone()).or_default();
@@ -199,7 +258,6 @@ impl Live {
         {
             self.internal.insert(internal_id.into(), Arc::clone(&meeting));
         }
-        self.meetings.insert(meeting.server_id.clone(), Arc::clone(&meeting));
         meeting
     }
 
@@ -227,13 +285,11 @@ impl Live {
     pub fn remove_meeting(&self, meeting: &Meeting, now: i64) -> bool {
         let removed = self.meetings.remove_if(&meeting.server_id, |_, have| have.id == meeting.id);
         let Some((_, removed)) = removed else { return false };
-        if let Some(internal_id) = removed.internal_id()
-            && lock(&removed.sessions).is_empty()
-        {
-            // Nobody has come: nothing was recorded.
-            self.recordings.remove(&removed.tenant, internal_id);
-        }
-        lock(&self.ended).push_back((now, removed));
+        self.removed(removed, now);
+        true
+    }
+
+    fn removed(&self, meeting: Arc<Meeting>, now: i64) {
         self.servers.of(&meeting.server).remove_meeting();
         meeting.touch();
         if let Some(mut of_tenant) = self.presence.get_mut(&meeting.tenant)
@@ -242,7 +298,14 @@ impl Live {
             presence.meetings -= 1;
             presence.ended_at = presence.ended_at.max(now);
         }
-        true
+        lock(&self.ended).push_back((now, meeting));
+    }
+
+    /// A meeting has left no recording, as the store knows.
+    pub fn forget_recording(&self, meeting: &Meeting) {
+        if let Some(internal_id) = meeting.internal_id() {
+            self.recordings.remove(&meeting.tenant, internal_id);
+        }
     }
 
     /// Forgets the meetings that have ended more than [`AFTERGLOW_MS`] ago, with their sessions.
@@ -256,7 +319,9 @@ impl Live {
             let Some((_, meeting)) = ended.pop_front() else { return };
             drop(ended);
             for token in std::mem::take(&mut *lock(&meeting.sessions)) {
-                self.sessions.remove(&token);
+                if let Some((_, session)) = self.sessions.remove(&token) {
+                    self.sessions_by_id.remove(&session.id);
+                }
             }
             if let Some(internal_id) = meeting.internal_id() {
                 self.internal.remove_if(internal_id, |_, have| have.id == meeting.id);
@@ -270,6 +335,7 @@ impl Live {
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {
                 lock(&session.meeting.sessions).push(token);
+                self.sessions_by_id.insert(session.id, Arc::clone(&session));
                 place.insert(session);
                 true
             }
@@ -330,7 +396,10 @@ mod tests {
             internal_id: Some(int(tenant, ext_id, id)),
             create_time: None,
             created_at: 0,
+            ended_at: None,
+            ends_at: None,
             records: false,
+            owner: None,
         }
     }
 

@@ -103,6 +103,9 @@ pub struct TenantMetrics {
     sockets: AtomicI64,
     bytes_up: AtomicU64,
     bytes_down: AtomicU64,
+    /// What of that is noted in the store.
+    noted_up: AtomicU64,
+    noted_down: AtomicU64,
     /// When each secret was last used, ms since the epoch, by its label.
     secrets: DashMap<Arc<str>, AtomicI64>,
     /// When a checksum that does not fit was last explained, ms since the epoch.
@@ -152,6 +155,13 @@ impl TenantMetrics {
     pub fn open_socket(self: &Arc<Self>) -> OpenSocket {
         self.sockets.fetch_add(1, Relaxed);
         OpenSocket(Arc::clone(self))
+    }
+
+    /// The bytes that were carried since the last time that somebody asked, up and down.
+    pub fn take_carried(&self) -> (i64, i64) {
+        let (up, down) = self.bytes();
+        let since = |all: u64, noted: &AtomicU64| i64::try_from(all - noted.swap(all, Relaxed)).unwrap_or(i64::MAX);
+        (since(up, &self.noted_up), since(down, &self.noted_down))
     }
 
     /// Counts bytes that a tunnel has carried.

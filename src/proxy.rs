@@ -7,6 +7,7 @@ mod asked;
 mod asset;
 mod calls;
 mod carry;
+mod find;
 mod frame;
 mod frontend;
 pub mod grant;
@@ -28,7 +29,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     domain::directory::Directory,
-    live::{Live, Meeting, clock::now_ms, keyed::Keyed},
+    live::{Live, Meeting, clock::now_ms, keyed::Keyed, sessions::UserKeys},
     metrics::Metrics,
     store::{self, Store, writer::Notes},
     upstream::Pool,
@@ -38,6 +39,8 @@ use pages::Pages;
 
 /// 2 MB each at the most: what strangers can have held is bounded, however many they are.
 const UNSIGNED_MAX: usize = 32;
+/// Strangers can make the gateway look for what is not there: half of the store's connections stay free of that.
+const FINDING_MAX: usize = 8;
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -58,8 +61,12 @@ pub struct Gateway {
     answers_max_age: Duration,
     /// For addresses that the gateway makes itself.
     grants: Grants,
+    /// For people whose callers say who they are.
+    user_keys: UserKeys,
     /// Bodies of callers who have shown no secret yet, that are held at a time.
     unsigned: Semaphore,
+    /// What is looked for in the store at a time.
+    finding: Semaphore,
     creating: Keyed,
     pages: Pages,
 }
@@ -83,13 +90,15 @@ pub struct Parts {
     pub answers_max_age: Duration,
     /// For addresses that the gateway makes itself.
     pub grants: Grants,
+    /// For people whose callers say who they are.
+    pub user_keys: UserKeys,
 }
 
 impl Gateway {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { directory, live, store, notes, pool, metrics, answers_max_age, grants } = parts;
+        let Parts { directory, live, store, notes, pool, metrics, answers_max_age, grants, user_keys } = parts;
         Self {
             directory: ArcSwap::new(directory),
             live,
@@ -99,6 +108,8 @@ impl Gateway {
             metrics,
             answers_max_age,
             grants,
+            user_keys,
+            finding: Semaphore::new(FINDING_MAX),
             unsigned: Semaphore::new(UNSIGNED_MAX),
             creating: Keyed::default(),
             pages: Pages::new(),
@@ -111,7 +122,9 @@ impl Gateway {
     /// When the store fails: the record stays, and the next poll tries again.
     pub async fn end_record(&self, meeting: &Arc<Meeting>) -> Result<(), store::Error> {
         let now = now_ms();
-        self.store.end_meeting(meeting.id, now).await?;
+        if !self.store.end_meeting(meeting.id, now).await? {
+            self.live.forget_recording(meeting);
+        }
         self.live.remove_meeting(meeting, now);
         Ok(())
     }

@@ -1,18 +1,24 @@
 //! The store: the durable promises, in SQL. The only module that sees a `sqlx` type.
 //!
 //! Admission is one transaction each for a meeting and for a seat: the counts are read and the row is written under the
-//! same lock, so that two calls cannot both get the last place. What only follows from a promise (a session's token, a
-//! seat that is taken or left) is written a moment later, in batches, by [`writer`].
+//! same lock, so that two calls cannot both get the last place, be they on one gateway or on two. What only follows from
+//! a promise (a session's token, a seat that is taken or left) is written a moment later, in batches, by [`writer`].
+//!
+//! There are two dialects with the same statements: SQLite for one gateway, PostgreSQL for several.
 
+mod change;
+mod error;
+mod health;
+mod postgres;
+mod rows;
+mod sqlite;
 pub mod writer;
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 
-use sqlx::{
-    Row, SqliteConnection, SqlitePool,
-    error::ErrorKind,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use data_encoding::HEXLOWER;
+use sqlx::postgres::{PgConnectOptions, PgListener};
+use tokio::sync::mpsc;
 
 use crate::domain::{
     admission::RoomUsage,
@@ -20,166 +26,110 @@ use crate::domain::{
     ids::{ServerId, TenantId},
     limits::Limit,
 };
+pub use change::Change;
+pub use error::{Error, Refusal};
+use health::Health;
+pub use rows::{
+    Admitted, Leftover, MeetingRow, NewMeeting, NewSession, PRESENT, RecordingRow, Run, Seated, SessionRow, TokenHash,
+    UsageRow, UserKey,
+};
+use writer::Note;
 
-/// The seat of somebody who is present: it does not lapse.
-pub const PRESENT: i64 = i64::MAX;
-/// Longer than any sane transaction; a call that has waited that long is refused with `storeUnavailable`.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A gateway that has not been heard of for longer has died. Several heartbeats may be late.
+pub const ALIVE_MS: i64 = 15_000;
+/// Before a connection for what is told is tried again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
-/// The SHA-256 of a session token: what is kept of it.
-pub type TokenHash = [u8; 32];
-
-/// The store failed: nothing was promised.
-#[derive(Debug)]
-pub struct Error(sqlx::Error);
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the store did not answer")
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        tracing::error!(%error, "the store failed");
-        Self(error)
-    }
-}
-
-impl Error {
-    /// Whether what was to be written is at fault, and not the store: another try would fail too.
-    fn is_of_the_data(&self) -> bool {
-        self.0.as_database_error().is_some_and(|error| !matches!(error.kind(), ErrorKind::Other))
-    }
-}
-
-/// A promise was not made.
-#[derive(Debug)]
-pub enum Refusal {
-    /// The rule said no.
-    Denied(Denial),
-    /// The store failed.
-    Failed(Error),
-}
-
-impl<E: Into<Error>> From<E> for Refusal {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-/// A meeting that is to be promised.
-#[derive(Debug, Clone)]
-pub struct NewMeeting<'a> {
-    /// Whose it is.
-    pub tenant: &'a TenantId,
-    /// Which account's.
-    pub account: &'a str,
-    /// The tenant's `meetingID`.
-    pub ext_id: &'a str,
-    /// The server that was chosen.
-    pub server: &'a ServerId,
-    /// `maxParticipants` as asked for.
-    pub participants: Option<u32>,
-    /// Whether it may leave a recording.
-    pub records: bool,
-    /// Now, in ms since the epoch.
-    pub now: i64,
-    /// Rooms that ended after this still count.
-    pub retained_since: i64,
-    /// Runs of the same room that ended after this count towards its duration.
-    pub runs_since: i64,
-}
-
-/// A meeting as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MeetingRow {
-    /// Its number in the store.
-    pub id: i64,
-    /// Whose it is.
-    pub tenant: TenantId,
-    /// Which account's.
-    pub account: String,
-    /// The tenant's `meetingID`.
-    pub ext_id: String,
-    /// The server it runs on.
-    pub server: ServerId,
-    /// `maxParticipants` as asked for.
-    pub participants: Option<u32>,
-    /// The server's internal id, once it has answered.
-    pub internal_id: Option<String>,
-    /// The server's `createTime`, likewise.
-    pub create_time: Option<i64>,
-    /// When it was promised.
-    pub created_at: i64,
-    /// Whether it may leave a recording.
-    pub records: bool,
-}
-
-/// A recording, or the meeting that may leave one, as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordingRow {
-    /// Its `recordID`.
-    pub id: String,
-    /// Whose it is.
-    pub tenant: TenantId,
-    /// The tenant's `meetingID`.
-    pub ext_id: String,
-    /// The server it was made on.
-    pub server: ServerId,
-}
-
-/// A session as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionRow {
-    /// Its number in the store.
-    pub id: i64,
-    /// The number of its meeting.
-    pub meeting: i64,
-    /// The hash of its token.
-    pub token: TokenHash,
-    /// How long its seat counts.
-    pub seat_until: i64,
-}
-
-/// An open store.
+/// An open store, as one gateway uses it.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    db: Db,
+    /// The gateway's name among those that share the store: a new one at each start.
+    gateway: Arc<str>,
+}
+
+#[derive(Debug, Clone)]
+enum Db {
+    /// With the lock that keeps a second gateway from it.
+    Sqlite(sqlite::Pool, Option<Arc<File>>),
+    Postgres(postgres::Pool, Arc<Shared>),
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: PgConnectOptions,
+    health: Health,
+}
+
+/// Runs a statement in the store's dialect; in a shared store not for longer than one may wait.
+macro_rules! ask {
+    ($store:ident . $statement:ident ( $($argument:expr),* )) => {
+        match &$store.db {
+            Db::Sqlite(pool, _) => sqlite::statements::$statement(pool, $($argument),*).await,
+            Db::Postgres(pool, shared) => {
+                shared.health.guard(postgres::statements::$statement(pool, $($argument),*)).await
+            }
+        }
+    };
 }
 
 impl Store {
     /// Opens the database, makes it where there is none, and brings its schema up to date.
     ///
-    /// `url` is `sqlite:PATH`.
+    /// `url` is `sqlite:PATH`, for one gateway alone, or `postgres://...`, for several.
     ///
     /// # Errors
-    /// When the file cannot be opened or is no database of Anteroom.
+    /// When the database cannot be opened, is no database of Anteroom, or is one of SQLite that another gateway has open.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        let options = SqliteConnectOptions::from_str(url)?
-            .create_if_missing(true)
-            // A commit survives the end of the process. After a loss of power the last few may be missing: the
-            // meetings run on their servers all the same, and the next poll finds them.
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true);
-        // SQLite has one writer at a time anyway: one connection keeps the waiting in one fair queue.
-        let pool =
-            SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_TIMEOUT).connect_with(options).await?;
-        sqlx::migrate!("migrations/sqlite").run(&pool).await.map_err(sqlx::Error::from)?;
-        Ok(Self { pool })
+        let lock = url.strip_prefix("sqlite:").map(lock).transpose()?;
+        Self::open_with(url, lock).await
+    }
+
+    /// Opens the database beside a gateway that may run on it, for a command.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or is no database of Anteroom.
+    pub async fn open_beside(url: &str) -> Result<Self, Error> {
+        Self::open_with(url, None).await
+    }
+
+    async fn open_with(url: &str, lock: Option<File>) -> Result<Self, Error> {
+        let mut name = [0; 8];
+        aws_lc_rs::rand::fill(&mut name).map_err(|_| sqlx::Error::Protocol("there is no randomness".into()))?;
+        let gateway = HEXLOWER.encode(&name).into();
+        let db = if url.starts_with("sqlite:") {
+            Db::Sqlite(sqlite::open(url).await?, lock.map(Arc::new))
+        } else {
+            let shared = Shared { options: postgres::options(url)?, health: Health::new() };
+            Db::Postgres(postgres::open(url).await?, Arc::new(shared))
+        };
+        Ok(Self { db, gateway })
     }
 
     /// Closes the database in good order.
     pub async fn close(&self) {
-        self.pool.close().await;
+        match &self.db {
+            Db::Sqlite(pool, lock) => {
+                pool.close().await;
+                // Whoever still has a clone of this store keeps the file open.
+                if let Some(lock) = lock {
+                    let _ = lock.unlock();
+                }
+            }
+            Db::Postgres(pool, _) => pool.close().await,
+        }
+    }
+
+    /// Whether other gateways may use it too: what is not in memory may be there all the same.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.db, Db::Postgres(..))
+    }
+
+    /// The gateway's name among those that share the store.
+    #[must_use]
+    pub fn gateway(&self) -> &str {
+        &self.gateway
     }
 
     /// Asks the database for a sign of life.
@@ -187,8 +137,7 @@ impl Store {
     /// # Errors
     /// When it gives none.
     pub async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
-        Ok(())
+        ask!(self.ping())
     }
 
     /// A key of 32 bytes that all gateways on this store share; `fresh` becomes it where there is none yet.
@@ -196,14 +145,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn shared_key(&self, name: &str, fresh: [u8; 32]) -> Result<[u8; 32], Error> {
-        sqlx::query("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind(name)
-            .bind(&fresh[..])
-            .execute(&self.pool)
-            .await?;
-        let row = sqlx::query("SELECT value FROM settings WHERE name = $1").bind(name).fetch_one(&self.pool).await?;
-        let value: Vec<u8> = row.try_get(0)?;
-        value.try_into().map_err(|_| Error(sqlx::Error::Decode(format!("settings.{name} has no 32 bytes").into())))
+        ask!(self.shared_key(name, &fresh))
     }
 
     /// Promises a room: counts what the tenant has and, where `decide` agrees, writes the new row, in one transaction.
@@ -218,22 +160,7 @@ impl Store {
         new: &NewMeeting<'_>,
         decide: Option<impl FnOnce(RoomUsage) -> Result<(), Denial>>,
     ) -> Result<Admitted, Refusal> {
-        let Some(decide) = decide else {
-            let mut connection = self.pool.acquire().await?;
-            return match insert_meeting(&mut connection, new).await? {
-                Some(id) => Ok(Admitted::New { id, used: Duration::ZERO }),
-                None => existing(&mut connection, new).await,
-            };
-        };
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        // A room that is open is no new one: first the row, which its id forbids or allows, then the count of the others.
-        let Some(id) = insert_meeting(&mut tx, new).await? else {
-            return existing(&mut tx, new).await;
-        };
-        let usage = room_usage(&mut tx, new).await?;
-        decide(usage).map_err(Refusal::Denied)?;
-        tx.commit().await?;
-        Ok(Admitted::New { id, used: usage.used })
+        ask!(self.admit_meeting(new, decide))
     }
 
     /// Ends the record of a run and begins that of the next one of the same room, which keeps its place: in one
@@ -242,11 +169,16 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn rerun_meeting(&self, old: i64, new: &NewMeeting<'_>) -> Result<i64, Error> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        end(&mut tx, old, new.now).await?;
-        let id = insert_meeting(&mut tx, new).await?.ok_or(sqlx::Error::RowNotFound)?;
-        tx.commit().await?;
-        Ok(id)
+        ask!(self.rerun_meeting(old, new))
+    }
+
+    /// Gives a run up whose server is away, and begins the record of the next one elsewhere. Should the server come back with
+    /// the old one, it is to be ended: it is a *leftover*. `None` where another gateway has been faster.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn restart_meeting(&self, old: &Run<'_>, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
+        ask!(self.restart_meeting(old, new))
     }
 
     /// How long runs of a tenant's room have lasted that ended after `since`.
@@ -254,16 +186,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn used(&self, tenant: &TenantId, ext_id: &str, since: i64) -> Result<Duration, Error> {
-        let row = sqlx::query(
-            "SELECT COALESCE(SUM(ended_at - created_at), 0) FROM meetings
-             WHERE tenant = $1 AND ext_id = $2 AND ended_at > $3",
-        )
-        .bind(tenant.as_str())
-        .bind(ext_id)
-        .bind(since)
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(Duration::from_millis(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0)))
+        ask!(self.used(tenant.as_str(), ext_id, since))
     }
 
     /// Moves a meeting that no server has made yet to another server.
@@ -271,12 +194,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn move_meeting(&self, id: i64, server: &ServerId) -> Result<(), Error> {
-        sqlx::query("UPDATE meetings SET server = $2 WHERE id = $1")
-            .bind(id)
-            .bind(server.as_str())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        ask!(self.move_meeting(id, server.as_str()))
     }
 
     /// Gives back a room that no server has made.
@@ -284,90 +202,121 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn abandon_meeting(&self, id: i64) -> Result<(), Error> {
-        sqlx::query("DELETE FROM meetings WHERE id = $1").bind(id).execute(&self.pool).await?;
-        Ok(())
+        ask!(self.abandon_meeting(id))
     }
 
-    /// Ends a meeting: its room is free, its sessions are forgotten.
+    /// Ends a meeting: its room is free, its sessions are forgotten. Returns whether somebody may have come: where nobody has,
+    /// nothing was recorded.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn end_meeting(&self, id: i64, now: i64) -> Result<(), Error> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        end(&mut tx, id, now).await?;
-        tx.commit().await?;
-        Ok(())
+    pub async fn end_meeting(&self, id: i64, now: i64) -> Result<bool, Error> {
+        ask!(self.end_meeting(id, now))
     }
 
-    /// Promises a seat: where fewer than `seats` of the meeting are taken, writes a session whose seat is held until
-    /// `until`. One statement, and so one transaction. Returns the session's number.
+    /// Takes over a promise that a gateway has left without an answer. Returns whether it was still there.
     ///
     /// # Errors
-    /// [`Denial::MaxParticipantsReached`], or the store's failure.
-    pub async fn admit_session(&self, meeting: i64, now: i64, until: i64, seats: Limit<u32>) -> Result<i64, Refusal> {
-        let row = sqlx::query(
-            "INSERT INTO sessions (meeting, seat_until) SELECT $1, $2 WHERE $4 < 0 OR $4 >
-                 (SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $3)
-             RETURNING id",
-        )
-        .bind(meeting)
-        .bind(until)
-        .bind(now)
-        .bind(bound(seats))
-        .fetch_optional(&self.pool)
-        .await?;
-        match row {
-            Some(row) => Ok(row.try_get(0)?),
-            None => Err(Refusal::Denied(Denial::MaxParticipantsReached)),
-        }
+    /// When the store fails.
+    pub async fn take_over_meeting(&self, id: i64, from: &str) -> Result<bool, Error> {
+        ask!(self.take_over_meeting(id, from, &self.gateway))
     }
 
-    /// Promises a seat to a session whose seat has lapsed or is about to, in one statement. Its own is not counted.
+    /// The running meeting of a tenant with this id, whichever gateway made it.
     ///
     /// # Errors
-    /// [`Denial::MaxParticipantsReached`], or the store's failure.
-    pub async fn readmit_session(&self, session: i64, now: i64, seats: Limit<u32>) -> Result<(), Refusal> {
-        let done = sqlx::query(
-            "UPDATE sessions AS own SET seat_until = $2 WHERE id = $1 AND ($4 < 0 OR $4 >
-                 (SELECT COUNT(*) FROM sessions WHERE meeting = own.meeting AND seat_until > $3 AND id <> $1))",
-        )
-        .bind(session)
-        .bind(PRESENT)
-        .bind(now)
-        .bind(bound(seats))
-        .execute(&self.pool)
-        .await?;
-        if done.rows_affected() == 1 { Ok(()) } else { Err(Refusal::Denied(Denial::MaxParticipantsReached)) }
+    /// When the store fails.
+    pub async fn find_meeting(&self, tenant: &TenantId, ext_id: &str) -> Result<Option<MeetingRow>, Error> {
+        ask!(self.find_meeting(tenant.as_str(), ext_id))
     }
 
-    /// All that runs: the meetings that have not ended, and their sessions.
+    /// The running meeting of a tenant with this internal id.
     ///
-    /// Who was present when the last gateway stopped may be on the way back: those seats are held until `until`.
+    /// # Errors
+    /// When the store fails.
+    pub async fn find_internal(&self, tenant: &TenantId, internal_id: &str) -> Result<Option<MeetingRow>, Error> {
+        ask!(self.find_internal(tenant.as_str(), internal_id))
+    }
+
+    /// The running meetings of a tenant on a server.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn find_meetings_on(&self, tenant: &TenantId, server: &ServerId) -> Result<Vec<MeetingRow>, Error> {
+        ask!(self.find_meetings_on(tenant.as_str(), server.as_str()))
+    }
+
+    /// A meeting by its number, running or not.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn meeting_of(&self, id: i64) -> Result<Option<MeetingRow>, Error> {
+        ask!(self.meeting_of(id))
+    }
+
+    /// All meetings that run.
     ///
     /// # Errors
     /// When the store fails or a row is impossible.
-    pub async fn load(&self, until: i64) -> Result<(Vec<MeetingRow>, Vec<SessionRow>), Error> {
-        sqlx::query("UPDATE sessions SET seat_until = $1 WHERE seat_until = $2")
-            .bind(until)
-            .bind(PRESENT)
-            .execute(&self.pool)
-            .await?;
-        let meetings = sqlx::query("SELECT * FROM meetings WHERE ended_at IS NULL")
-            .fetch_all(&self.pool)
-            .await?
-            .iter()
-            .map(meeting_row)
-            .collect::<Result<_, _>>()?;
-        let sessions = sqlx::query(
-            "SELECT s.id, s.meeting, s.token, s.seat_until FROM sessions s JOIN meetings m ON m.id = s.meeting
-             WHERE m.ended_at IS NULL AND s.token IS NOT NULL",
-        )
-        .fetch_all(&self.pool)
-        .await?
-        .iter()
-        .map(session_row)
-        .collect::<Result<_, _>>()?;
-        Ok((meetings, sessions))
+    pub async fn running(&self) -> Result<Vec<MeetingRow>, Error> {
+        ask!(self.running())
+    }
+
+    /// Promises a seat: where fewer than the meeting's are taken, writes a session whose seat is held for a while.
+    ///
+    /// A session of the same person that is no longer open, or not yet, gives its seat up for this one.
+    ///
+    /// # Errors
+    /// [`Denial::MaxParticipantsReached`], [`Denial::ServerUnavailable`] for a meeting that has ended, or the store's failure.
+    pub async fn admit_session(&self, new: &NewSession<'_>) -> Result<Seated, Refusal> {
+        ask!(self.admit_session(new))
+    }
+
+    /// Promises a seat, until `until`, to a session whose seat has lapsed or is about to. Its own is not counted.
+    ///
+    /// # Errors
+    /// See [`Store::admit_session`].
+    pub async fn readmit_session(
+        &self,
+        meeting: i64,
+        session: i64,
+        now: i64,
+        until: i64,
+        seats: Limit<u32>,
+    ) -> Result<(), Refusal> {
+        ask!(self.readmit_session(meeting, session, now, until, seats))
+    }
+
+    /// How many sessions of a meeting have, or had after `since`, a seat.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn recent_sessions(&self, meeting: i64, since: i64) -> Result<u32, Error> {
+        ask!(self.recent_sessions(meeting, since))
+    }
+
+    /// Notes how many people take seats of a meeting without a session of ours.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_strangers(&self, meeting: i64, strangers: u32) -> Result<(), Error> {
+        ask!(self.set_strangers(meeting, strangers))
+    }
+
+    /// A session by the hash of its token, with its meeting, whichever gateway made it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn find_session(&self, token: &TokenHash) -> Result<Option<(SessionRow, MeetingRow)>, Error> {
+        ask!(self.find_session(token))
+    }
+
+    /// All sessions of meetings that run.
+    ///
+    /// # Errors
+    /// When the store fails or a row is impossible.
+    pub async fn sessions(&self) -> Result<Vec<SessionRow>, Error> {
+        ask!(self.sessions())
     }
 
     /// Whose recordings are whose.
@@ -375,7 +324,31 @@ impl Store {
     /// # Errors
     /// When the store fails or a row is impossible.
     pub async fn recordings(&self) -> Result<Vec<RecordingRow>, Error> {
-        sqlx::query("SELECT * FROM recordings").fetch_all(&self.pool).await?.iter().map(recording_row).collect()
+        ask!(self.recordings())
+    }
+
+    /// Whether somebody has a recording of this id, or may come to have.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn has_recording(&self, id: &str) -> Result<bool, Error> {
+        ask!(self.has_recording(id))
+    }
+
+    /// The runs that were given up while this server was away.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn leftovers(&self, server: &ServerId) -> Result<Vec<Leftover>, Error> {
+        ask!(self.leftovers(server.as_str()))
+    }
+
+    /// Forgets one that is over.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_leftover(&self, server: &ServerId, internal_id: &str) -> Result<(), Error> {
+        ask!(self.forget_leftover(server.as_str(), internal_id))
     }
 
     /// Forgets meetings that ended before `before`. Returns how many.
@@ -383,141 +356,151 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn purge(&self, before: i64) -> Result<u64, Error> {
-        let done = sqlx::query("DELETE FROM meetings WHERE ended_at < $1").bind(before).execute(&self.pool).await?;
-        Ok(done.rows_affected())
+        ask!(self.purge(before))
+    }
+
+    /// Says that this gateway lives, for [`ALIVE_MS`] from now. Returns whether the store had it among the living: if not,
+    /// those who are present through it have been taken to be gone.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn heartbeat(&self, now: i64) -> Result<bool, Error> {
+        ask!(self.heartbeat(&self.gateway, now + ALIVE_MS))
+    }
+
+    /// Whether another gateway lives.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_alive(&self, gateway: &str, now: i64) -> Result<bool, Error> {
+        match &self.db {
+            // There is one, and it is this one.
+            Db::Sqlite(..) => Ok(gateway == &*self.gateway),
+            Db::Postgres(..) => ask!(self.is_alive(gateway, now)),
+        }
+    }
+
+    /// Takes or keeps what one gateway does for all, for [`ALIVE_MS`] from now. Returns whether it is this one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn lead(&self, name: &str, now: i64) -> Result<bool, Error> {
+        ask!(self.lead(name, &self.gateway, now, now + ALIVE_MS))
+    }
+
+    /// Gives up what this gateway does for all. Those who are still present through it have a seat for `lease` ms, to come
+    /// back by another, or by the next one that is started on a store of its own.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn retire(&self, now: i64, lease: i64) -> Result<(), Error> {
+        if !self.is_shared() {
+            // The next start settles it, and reads here until when they were present.
+            self.heartbeat(now).await?;
+            return Ok(());
+        }
+        ask!(self.resign(&self.gateway))?;
+        ask!(self.bury(&self.gateway, now, now + lease))
+    }
+
+    /// Settles what gateways that have died leave: those who were present through them have a seat until `until`, to come back
+    /// by another. Returns how many have died.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn bury_dead(&self, now: i64, until: i64) -> Result<usize, Error> {
+        // With SQLite every other is a former self.
+        let before = if self.is_shared() { now } else { i64::MAX };
+        let dead = ask!(self.dead(&self.gateway, before))?;
+        for (gateway, alive_until) in &dead {
+            let last_seen = (alive_until - ALIVE_MS).min(now);
+            ask!(self.bury(gateway, last_seen, until))?;
+        }
+        if !self.is_shared() {
+            ask!(self.hold_unattended(until))?;
+        }
+        Ok(dead.len())
+    }
+
+    /// Writes down what polls have found of a server, for the other gateways.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn report(&self, server: &ServerId, report: &str, at: i64) -> Result<(), Error> {
+        ask!(self.report(server, report, at))
+    }
+
+    /// What was last found of each server, with the time.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn reports(&self) -> Result<Vec<(String, String, i64)>, Error> {
+        ask!(self.reports())
+    }
+
+    /// What was used on the days from `from` to before `to` (`YYYY-MM-DD`), by tenant and day. Those who are present are
+    /// counted until `now`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn usage(&self, from: &str, to: &str, now: i64) -> Result<Vec<UsageRow>, Error> {
+        ask!(self.usage(from, to, now))
+    }
+
+    /// Writes notes; past the guard, since they are what has to be written first when the store is back.
+    async fn write_notes(&self, now: i64, notes: &[&Note]) -> Result<Vec<i64>, Error> {
+        match &self.db {
+            Db::Sqlite(pool, _) => sqlite::statements::write_notes(pool, &self.gateway, now, notes).await,
+            Db::Postgres(pool, _) => postgres::statements::write_notes(pool, &self.gateway, now, notes).await,
+        }
+    }
+
+    /// Watches over a shared store for as long as this is polled: finds out when it is away and when it is back, and
+    /// passes on what other gateways tell. Nothing happens with one of a single gateway.
+    pub async fn attend(&self, changes: mpsc::Sender<Change>) {
+        let Db::Postgres(_, shared) = &self.db else { return };
+        tokio::join!(shared.health.probe(&shared.options), listen(&shared.options, &changes));
     }
 }
 
-/// What became of a `create`.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Admitted {
-    /// The room is promised.
-    New {
-        /// Its number.
-        id: i64,
-        /// How long earlier runs of it have lasted that still count.
-        used: Duration,
-    },
-    /// The tenant has a meeting with this id.
-    Existing(MeetingRow),
+/// Whether a text is the address of a PostgreSQL.
+#[must_use]
+pub fn is_postgres(url: &str) -> bool {
+    postgres::options(url).is_ok()
 }
 
-async fn end(tx: &mut SqliteConnection, meeting: i64, now: i64) -> Result<(), Error> {
-    // Where nobody has come nothing was recorded: the table would grow with every room that is made and ended.
-    sqlx::query(
-        "DELETE FROM recordings WHERE record_id = (SELECT internal_id FROM meetings WHERE id = $1)
-         AND NOT EXISTS (SELECT 1 FROM sessions WHERE meeting = $1)",
-    )
-    .bind(meeting)
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query("DELETE FROM sessions WHERE meeting = $1").bind(meeting).execute(&mut *tx).await?;
-    sqlx::query("UPDATE meetings SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL")
-        .bind(meeting)
-        .bind(now)
-        .execute(tx)
-        .await?;
+/// Keeps a second gateway from a file, which would count for itself.
+fn lock(path: &str) -> Result<File, Error> {
+    let path = path.trim_start_matches("//").split('?').next().unwrap_or_default();
+    let path = format!("{path}.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(sqlx::Error::Io)?;
+    file.try_lock().map_err(|_| {
+        let text = "another gateway has it open; several gateways need PostgreSQL";
+        sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::WouldBlock, text))
+    })?;
+    Ok(file)
+}
+
+async fn listen(options: &PgConnectOptions, changes: &mpsc::Sender<Change>) {
+    loop {
+        if let Err(error) = pass_on(options, changes).await {
+            tracing::debug!(%error, "what other gateways tell is not heard");
+        }
+        tokio::time::sleep(LISTEN_AGAIN).await;
+    }
+}
+
+/// Passes on what is told, until the connection breaks.
+async fn pass_on(options: &PgConnectOptions, changes: &mpsc::Sender<Change>) -> Result<(), sqlx::Error> {
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.listen(postgres::CHANNEL).await?;
+    // What was told before is not heard any more.
+    let _ = changes.send(Change::Everything).await;
+    while let Some(told) = listener.try_recv().await? {
+        let _ = changes.send(Change::read(told.payload())).await;
+    }
     Ok(())
-}
-
-/// Writes a new row; `None` where the tenant has a running meeting with this id.
-async fn insert_meeting(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
-    let row = sqlx::query(
-        "INSERT INTO meetings (tenant, account, ext_id, server, participants, created_at, records)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id",
-    )
-    .bind(new.tenant.as_str())
-    .bind(new.account)
-    .bind(new.ext_id)
-    .bind(new.server.as_str())
-    .bind(new.participants)
-    .bind(new.now)
-    .bind(new.records)
-    .fetch_optional(tx)
-    .await?;
-    row.map(|row| Ok(row.try_get(0)?)).transpose()
-}
-
-/// The running meeting that has the id already.
-async fn existing(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Result<Admitted, Refusal> {
-    let row = sqlx::query("SELECT * FROM meetings WHERE tenant = $1 AND ext_id = $2 AND ended_at IS NULL")
-        .bind(new.tenant.as_str())
-        .bind(new.ext_id)
-        .fetch_one(tx)
-        .await?;
-    Ok(Admitted::Existing(meeting_row(&row)?))
-}
-
-/// What a tenant has beside the asking room.
-async fn room_usage(tx: &mut SqliteConnection, new: &NewMeeting<'_>) -> Result<RoomUsage, Error> {
-    let row = sqlx::query(
-        "SELECT (SELECT COUNT(DISTINCT ext_id) FROM meetings
-                 WHERE tenant = $1 AND account = $2 AND ext_id <> $4 AND (ended_at IS NULL OR ended_at > $3)),
-                (SELECT COUNT(DISTINCT account) FROM meetings
-                 WHERE tenant = $1 AND account <> $2 AND (ended_at IS NULL OR ended_at > $3)),
-                (SELECT COALESCE(SUM(ended_at - created_at), 0) FROM meetings
-                 WHERE tenant = $1 AND ext_id = $4 AND ended_at > $5)",
-    )
-    .bind(new.tenant.as_str())
-    .bind(new.account)
-    .bind(new.retained_since)
-    .bind(new.ext_id)
-    .bind(new.runs_since)
-    .fetch_one(tx)
-    .await?;
-    let used = u64::try_from(row.try_get::<i64, _>(2)?).unwrap_or(0);
-    Ok(RoomUsage { rooms: row.try_get(0)?, other_accounts: row.try_get(1)?, used: Duration::from_millis(used) })
-}
-
-/// A bound as the statements take it: less than 0 for none.
-fn bound(limit: Limit<u32>) -> i64 {
-    match limit {
-        Limit::AtMost(n) => i64::from(n),
-        Limit::Unlimited => -1,
-    }
-}
-
-fn meeting_row(row: &sqlx::sqlite::SqliteRow) -> Result<MeetingRow, Error> {
-    Ok(MeetingRow {
-        id: row.try_get("id")?,
-        tenant: parsed(row, "tenant")?,
-        account: row.try_get("account")?,
-        ext_id: row.try_get("ext_id")?,
-        server: parsed(row, "server")?,
-        participants: row.try_get("participants")?,
-        internal_id: row.try_get("internal_id")?,
-        create_time: row.try_get("create_time")?,
-        created_at: row.try_get("created_at")?,
-        records: row.try_get("records")?,
-    })
-}
-
-fn recording_row(row: &sqlx::sqlite::SqliteRow) -> Result<RecordingRow, Error> {
-    Ok(RecordingRow {
-        id: row.try_get("record_id")?,
-        tenant: parsed(row, "tenant")?,
-        ext_id: row.try_get("ext_id")?,
-        server: parsed(row, "server")?,
-    })
-}
-
-fn session_row(row: &sqlx::sqlite::SqliteRow) -> Result<SessionRow, Error> {
-    let token: Vec<u8> = row.try_get("token")?;
-    Ok(SessionRow {
-        id: row.try_get("id")?,
-        meeting: row.try_get("meeting")?,
-        token: token.try_into().map_err(|_| impossible("token"))?,
-        seat_until: row.try_get("seat_until")?,
-    })
-}
-
-fn parsed<T: FromStr>(row: &sqlx::sqlite::SqliteRow, column: &str) -> Result<T, Error> {
-    let text: String = row.try_get(column)?;
-    text.parse().map_err(|_| impossible(column))
-}
-
-fn impossible(column: &str) -> Error {
-    Error(sqlx::Error::Decode(format!("a row has an impossible {column}").into()))
 }
 
 #[cfg(test)]

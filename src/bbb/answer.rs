@@ -56,6 +56,9 @@ failures! {
     GUEST = "validationError", "Guest must be a boolean value (true or false)";
     /// `auth` is no boolean.
     AUTH = "validationError", "Auth must be a boolean value (true or false)";
+    /// Another meeting has this id, with other passwords.
+    ID_NOT_UNIQUE = "idNotUnique",
+        "A meeting already exists with that meeting ID.  Please use a different meeting ID.";
     /// A number that is none.
     INTEGRAL = "validationError", "Value must be an integral number";
     /// A meeting made by `create` must not call itself a breakout room: not BBB's text, its key.

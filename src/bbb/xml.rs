@@ -183,6 +183,8 @@ pub struct Listed {
     pub internal_id: String,
     /// `createTime`, ms since the epoch, or 0.
     pub create_time: i64,
+    /// People in it.
+    pub people: u32,
     /// It has been ended and is only still held.
     pub ended: bool,
     /// The whole `<meeting>` element, with the tenant's own id.
@@ -211,6 +213,7 @@ pub fn list(body: &[u8], mut own_id: impl FnMut(&str) -> Option<String>) -> Resu
                 "internalMeetingID" => current.internal_id = text(raw).into_owned(),
                 // BBB formats numbers by its locale: thousands may come as `1,234` (bbb.md 3.7).
                 "createTime" => current.create_time = text(raw).replace(',', "").parse().unwrap_or(0),
+                "participantCount" => current.people = text(raw).replace(',', "").parse().unwrap_or(0),
                 "hasBeenForciblyEnded" => current.ended = raw == "true",
                 _ => {}
             }
@@ -257,6 +260,7 @@ impl Listed {
             server_id: String::new(),
             internal_id: String::new(),
             create_time: 0,
+            people: 0,
             ended: false,
             element: String::new(),
         }

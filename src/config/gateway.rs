@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
@@ -17,10 +19,14 @@ use super::{
     raw,
     shape::GATEWAY,
 };
-use crate::domain::{
-    host::Host,
-    ids::{PoolId, ServerId, Slug},
-    tenant::Server,
+use crate::{
+    domain::{
+        host::Host,
+        ids::{PoolId, ServerId, Slug},
+        secret::Secret,
+        tenant::Server,
+    },
+    store,
 };
 
 /// The name of the file.
@@ -36,7 +42,7 @@ pub(super) struct Gateway {
     /// `None` when the file is not there or no TOML: then nothing can be said about pools and base domains.
     pub settings: Option<Settings>,
     pub servers: Vec<Arc<Server>>,
-    /// What takes effect at the start only, as text, to tell whether it has changed.
+    /// What takes effect at the start only, as text that has no secret in it, to tell whether it has changed.
     pub at_start: Vec<At<String>>,
     /// The pools that are named, be their servers sound or not.
     pub pools: BTreeSet<PoolId>,
@@ -84,7 +90,7 @@ fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
         ("listen.http", format!("{:?}", listen.http)),
         ("listen.admin", format!("{:?}", listen.admin)),
         ("listen.http2", listen.http2.to_string()),
-        ("store.url", store_url.clone()),
+        ("store.url", HEXLOWER.encode(digest(&SHA256, store_url.reveal().as_bytes()).as_ref())),
         ("upstream.ca", format!("{server_ca:?}")),
         ("upstream.answers_max_age", format!("{answers_max_age:?}")),
     ]
@@ -147,17 +153,28 @@ fn address(path: &KeyPath, text: &str, taken: &mut Taken, cx: &mut Convert<'_>) 
     Some(address)
 }
 
-fn store_url(text: &str, cx: &mut Convert<'_>) -> String {
-    // The url is not shown: that of another database may have a password in it.
-    let Some(path) = text.strip_prefix("sqlite:") else {
-        cx.fault(&"store.url".into(), "must be \"sqlite:\" and a path: there is no other store yet");
-        return text.to_owned();
+/// The url is never shown: that of a PostgreSQL may have a password in it.
+fn store_url(text: &str, cx: &mut Convert<'_>) -> Secret {
+    let key = KeyPath::from("store.url");
+    let url = match text.starts_with("file:") || text.starts_with("env:") {
+        true => cx.secret(&key, text).unwrap_or_default(),
+        false => Secret::new(text),
     };
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() || path.ends_with('/') {
-        cx.fault(&"store.url".into(), "needs the path of a file after \"sqlite:\"");
+    let text = url.reveal();
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        if !store::is_postgres(text) {
+            cx.fault(&key, "cannot be read as the address of a PostgreSQL");
+        }
+    } else if let Some(path) = text.strip_prefix("sqlite:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() || path.ends_with('/') {
+            cx.fault(&key, "needs the path of a file after \"sqlite:\"");
+        }
+        return Secret::new(format!("sqlite:{}", cx.dir.join(path).display()));
+    } else if !text.is_empty() {
+        cx.fault(&key, "must be \"sqlite:\" and a path, or the address of a PostgreSQL, \"postgres://...\"");
     }
-    if path == ":memory:" { text.to_owned() } else { format!("sqlite:{}", cx.dir.join(path).display()) }
+    url
 }
 
 fn check_acme(acme: &raw::Acme, cx: &mut Convert<'_>) {

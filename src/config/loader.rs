@@ -110,7 +110,7 @@ impl Loader {
     /// The name of the store's own file, in which changes are none of the configuration.
     pub(super) fn store_name(&self) -> Option<String> {
         let url = &self.service.as_ref()?.settings.store_url;
-        let path = url.strip_prefix("sqlite:")?.split('?').next()?;
+        let path = url.reveal().strip_prefix("sqlite:")?.split('?').next()?;
         Some(Path::new(path).file_name()?.to_string_lossy().into_owned())
     }
 }

@@ -46,7 +46,8 @@ pub(super) struct Listen {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Store {
-    /// `"sqlite:PATH"`, relative to this directory. Default: `"sqlite:var/anteroom.db"`.
+    /// `"sqlite:PATH"`, relative to this directory, for one gateway; `"postgres://USER:PASSWORD@HOST/DATABASE"` for
+    /// several, or `"file:PATH"` or `"env:NAME"` with such an address. Default: `"sqlite:var/anteroom.db"`.
     pub url: Option<String>,
 }
 

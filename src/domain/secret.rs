@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 /// A shared secret. `Debug` prints `[redacted]`, there is no `Display`, and equality takes constant time.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Secret(Arc<str>);
 
 impl Secret {

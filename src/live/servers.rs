@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
 };
@@ -12,10 +12,13 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use dashmap::DashMap;
 
-use super::fresh::Fresh;
+use serde::{Deserialize, Serialize};
+
+use super::{fresh::Fresh, lock};
 use crate::{
     bbb::{client::CallError, xml::Listed},
     domain::{
+        health::{Health, State},
         ids::ServerId,
         placement::{Candidate, MEETING_WEIGHT},
         tenant::Server,
@@ -29,7 +32,11 @@ pub struct Servers(DashMap<ServerId, Arc<ServerState>>);
 /// State of one server.
 #[derive(Debug)]
 pub struct ServerState {
-    up: AtomicBool,
+    health: Mutex<Health>,
+    /// Runs that were given up may be on it; true until somebody has looked.
+    leftovers: AtomicBool,
+    /// The BBB version that it tells, if it does.
+    version: ArcSwapOption<String>,
     meetings: AtomicU32,
     /// Meetings that are about to be promised to it.
     placing: AtomicU32,
@@ -41,6 +48,17 @@ pub struct ServerState {
     pub list: Fresh<ServerList, CallError>,
     /// Its list of sessions, for a moment.
     pub sessions: Fresh<Elements, CallError>,
+}
+
+/// What a server reports of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// `bbbVersion`; empty where it does not tell.
+    pub bbb: String,
+    /// `html5PluginSdkVersion`.
+    pub plugin_sdk: String,
+    /// Whether it is older than 3.0: it has no GraphQL then.
+    pub before_3: bool,
 }
 
 /// Whole elements of a list, one behind the other, by tenant.
@@ -58,7 +76,9 @@ pub struct ServerList {
 impl Default for ServerState {
     fn default() -> Self {
         Self {
-            up: AtomicBool::new(true),
+            health: Mutex::default(),
+            leftovers: AtomicBool::new(true),
+            version: ArcSwapOption::empty(),
             meetings: AtomicU32::new(0),
             placing: AtomicU32::new(0),
             seats: AtomicU32::new(0),
@@ -102,14 +122,43 @@ impl Servers {
 }
 
 impl ServerState {
-    /// Whether it answers.
-    pub fn is_up(&self) -> bool {
-        self.up.load(Relaxed)
+    /// What it is taken to be.
+    pub fn state(&self) -> State {
+        lock(&self.health).state
     }
 
-    /// Notes whether it answers. Returns whether that is news.
-    pub fn set_up(&self, up: bool) -> bool {
-        self.up.swap(up, Relaxed) != up
+    /// Whether it answers.
+    pub fn is_up(&self) -> bool {
+        self.state() == State::Ready
+    }
+
+    /// Whether it has not answered for a while.
+    pub fn is_offline(&self) -> bool {
+        self.state() == State::Offline
+    }
+
+    /// Notes whether it has answered a poll. Returns what it was taken to be before, and is now.
+    pub fn polled(&self, answered: bool) -> (State, State) {
+        self.update(|health| health.polled(answered))
+    }
+
+    /// Notes that a call could not reach it. Returns whether that is news.
+    pub fn unreachable(&self) -> bool {
+        let (before, now) = self.update(Health::unreachable);
+        before != now
+    }
+
+    /// Takes over what another gateway has found. Returns what it was taken to be before.
+    pub fn set_state(&self, state: State) -> State {
+        // Its own polls go on from where they were, if there is no news.
+        self.update(|health| if health.state == state { health } else { Health::of(state) }).0
+    }
+
+    fn update(&self, change: impl FnOnce(Health) -> Health) -> (State, State) {
+        let mut health = lock(&self.health);
+        let before = health.state;
+        *health = change(*health);
+        (before, health.state)
     }
 
     /// What it carries: people, and meetings with the weight of people to come.
@@ -160,9 +209,25 @@ impl ServerState {
         self.before_3.load(Relaxed)
     }
 
+    /// Whether runs that were given up may be on it.
+    pub fn has_leftovers(&self) -> bool {
+        self.leftovers.load(Relaxed)
+    }
+
+    /// Notes whether runs that were given up may be on it.
+    pub fn set_leftovers(&self, may_be: bool) {
+        self.leftovers.store(may_be, Relaxed);
+    }
+
+    /// The BBB version that it tells; empty where it tells none.
+    pub fn version(&self) -> Option<Arc<String>> {
+        self.version.load_full()
+    }
+
     /// Notes what the server reports of itself.
-    pub fn set_version(&self, plugin_sdk: String, before_3: bool) {
-        self.plugin_sdk.store(Some(Arc::new(plugin_sdk)));
-        self.before_3.store(before_3, Relaxed);
+    pub fn set_version(&self, version: Version) {
+        self.plugin_sdk.store(Some(Arc::new(version.plugin_sdk)));
+        self.version.store(Some(Arc::new(version.bbb)));
+        self.before_3.store(version.before_3, Relaxed);
     }
 }

@@ -1,16 +1,28 @@
 //! Sessions and their seats.
 //!
 //! A join reserves a seat with a lease. The seat is *present* while a socket of the session is open, is *leaving* for a
-//! grace after the last one has closed, and free after that. Its state is written down by notes to the store.
+//! grace after the last one has closed, and free after that. A join of the same person takes over a seat that is not
+//! present. Its state is written down by notes to the store, which has the last word: other gateways may have sockets of
+//! the same session.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+};
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::{
+    digest::{SHA256, digest},
+    hmac,
+};
+use tokio::sync::Notify;
 
-use super::{Meeting, lock, servers::ServerState};
-use crate::store::{
-    PRESENT, TokenHash,
-    writer::{Note, Notes},
+use super::{Meeting, clock::now_ms, lock, servers::ServerState};
+use crate::{
+    domain::ids::TenantId,
+    store::{
+        PRESENT, TokenHash, UserKey,
+        writer::{Note, Notes},
+    },
 };
 
 /// How long a seat is held for somebody who has joined and not arrived: the page has to load.
@@ -28,6 +40,35 @@ pub fn hash(token: &str) -> TokenHash {
     digest(&SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
+/// Makes keys of people out of the `userID`s that callers give them: nobody can tell from one whose it is.
+pub struct UserKeys(hmac::Key);
+
+impl UserKeys {
+    /// Keys by this key.
+    #[must_use]
+    pub fn new(key: [u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
+    }
+
+    /// The key of a tenant's `userID`.
+    ///
+    /// # Panics
+    /// Never: SHA-256 has 32 bytes.
+    #[must_use]
+    pub fn of(&self, tenant: &TenantId, user_id: &str) -> UserKey {
+        let mut context = hmac::Context::with_key(&self.0);
+        // An id of a tenant has no line breaks.
+        [tenant.as_str(), "\n", user_id].iter().for_each(|part| context.update(part.as_bytes()));
+        context.sign().as_ref().try_into().expect("SHA-256 has 32 bytes")
+    }
+}
+
+impl fmt::Debug for UserKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
 /// One join: a session token of a server.
 #[derive(Debug)]
 pub struct Session {
@@ -36,6 +77,8 @@ pub struct Session {
     /// The meeting it is in.
     pub meeting: Arc<Meeting>,
     seat: Mutex<Seat>,
+    /// Its sockets are to be cut.
+    cut: Notify,
     /// The load of the server, which the seat is part of while somebody is present.
     server: Arc<ServerState>,
 }
@@ -50,13 +93,43 @@ impl Session {
     /// A session whose seat is held until `until`.
     #[must_use]
     pub fn new(id: i64, meeting: Arc<Meeting>, until: i64, server: Arc<ServerState>) -> Self {
-        Self { id, meeting, seat: Mutex::new(Seat { sockets: 0, until }), server }
+        Self { id, meeting, seat: Mutex::new(Seat { sockets: 0, until }), cut: Notify::new(), server }
     }
 
     /// Whether the seat counts.
     #[must_use]
     pub fn has_seat(&self, now: i64) -> bool {
         lock(&self.seat).until > now
+    }
+
+    /// Somebody is present through this gateway.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        lock(&self.seat).sockets > 0
+    }
+
+    /// The seat is promised until `until`, as far as it is not held for longer.
+    pub fn hold(&self, until: i64) {
+        let mut seat = lock(&self.seat);
+        seat.until = seat.until.max(until);
+    }
+
+    /// Another session of the same person has the seat. What is open stays until the store has said what becomes of it.
+    pub fn give_up(&self) {
+        let mut seat = lock(&self.seat);
+        if seat.sockets == 0 {
+            seat.until = 0;
+        }
+    }
+
+    /// There is no seat for it any more: its sockets are cut.
+    pub fn cut(&self) {
+        self.cut.notify_waiters();
+    }
+
+    /// Waits until the sockets are to be cut.
+    pub async fn is_cut(&self) {
+        self.cut.notified().await;
     }
 
     /// A socket of this session opens. The seat is present until the returned guard, and all others, are dropped.
@@ -70,9 +143,16 @@ impl Session {
             seat.until = PRESENT;
             self.server.add_seat();
             self.meeting.touch();
-            notes.leave(Note::Seat { session: self.id, until: PRESENT });
+            notes.leave(Note::Opened { session: self.id, at: now_ms() });
         }
         Present { session: Arc::clone(self), notes: notes.clone() }
+    }
+
+    /// Says again that somebody is present, to a store that has forgotten.
+    pub fn reassert(&self, notes: &Notes) {
+        if lock(&self.seat).sockets > 0 {
+            notes.leave(Note::Opened { session: self.id, at: now_ms() });
+        }
     }
 }
 
@@ -83,15 +163,24 @@ pub struct Present {
     notes: Notes,
 }
 
+impl Present {
+    /// Whose seat it is.
+    #[must_use]
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+}
+
 impl Drop for Present {
     fn drop(&mut self) {
         let mut seat = lock(&self.session.seat);
         seat.sockets -= 1;
         if seat.sockets == 0 {
-            seat.until = super::clock::now_ms() + GRACE_MS;
+            let at = now_ms();
+            seat.until = at + GRACE_MS;
             self.session.server.remove_seat();
             self.session.meeting.touch();
-            self.notes.leave(Note::Seat { session: self.session.id, until: seat.until });
+            self.notes.leave(Note::Closed { session: self.session.id, at, until: seat.until, absent: 0 });
         }
     }
 }

@@ -114,7 +114,7 @@ impl Gateway {
             return self.with_body(&asked, spec, body).await;
         }
         if call == Call::Join
-            && let Some(params) = self.granted(&asked)
+            && let Some(params) = self.granted(&asked).await
         {
             linger(body);
             return self.join(Verified { credential: "".into(), params, modules: None, granted: true, asked }).await;
@@ -143,10 +143,10 @@ impl Gateway {
     }
 
     /// The parameters of a join whose address the gateway has made for this run of this tenant's meeting.
-    fn granted(&self, asked: &Asked) -> Option<Params> {
+    async fn granted(&self, asked: &Asked) -> Option<Params> {
         let (query, grant) = grant::split(asked.query())?;
         let params = Params::parse(query.as_bytes()).ok()?;
-        let meeting = self.live.meeting(&asked.tenant.id, params.get("meetingID")?)?;
+        let meeting = self.meeting(&asked.tenant.id, params.get("meetingID")?).await.ok()??;
         self.grants.verify(&asked.tenant.id, meeting.internal_id()?, query, grant).then_some(params)
     }
 

@@ -44,7 +44,7 @@ impl Gateway {
 
     /// Notes that a server could not be reached.
     pub(crate) fn unreachable(&self, server: &Server) {
-        if self.live.servers.of(&server.id).set_up(false) {
+        if self.live.servers.of(&server.id).unreachable() {
             tracing::warn!(server = %server.id, "the server cannot be reached");
         }
     }

@@ -46,13 +46,13 @@ pub(crate) struct Target {
 
 impl Gateway {
     /// The server of `/s/<slug>`, if this tenant reaches it and all that the request names is this tenant's.
-    pub(crate) fn server_of_slug(&self, asked: &Asked, slug: &str, path: &str) -> Result<Target, Denial> {
+    pub(crate) async fn server_of_slug(&self, asked: &Asked, slug: &str, path: &str) -> Result<Target, Denial> {
         let server = asked.directory.server_of_slug(slug).ok_or(Denial::NotFound)?;
-        if !self.live.reaches(&asked.tenant.id, &server.id, asked.now) {
+        if !self.reaches(&asked.tenant.id, &server.id, asked.now).await {
             return Err(Denial::NotFound);
         }
-        self.own_meeting(asked, path)?;
-        let session = self.session(asked)?;
+        self.own_meeting(asked, path).await?;
+        let session = self.named_session(asked).await?;
         if session.as_ref().is_some_and(|session| session.meeting.server != server.id) {
             return Err(Denial::UnknownSession);
         }
@@ -61,9 +61,9 @@ impl Gateway {
 
     /// The server of a path that a client built from the root: by session, else by internal meeting id, else by the one
     /// server whose session cookie the browser has (bbb.md 8.6).
-    pub(crate) fn server_of_root(&self, asked: &Asked, path: &str) -> Result<Target, Denial> {
-        let session = self.session(asked)?;
-        let meeting = self.own_meeting(asked, path)?;
+    pub(crate) async fn server_of_root(&self, asked: &Asked, path: &str) -> Result<Target, Denial> {
+        let session = self.named_session(asked).await?;
+        let meeting = self.own_meeting(asked, path).await?;
         let id = match (&session, &meeting) {
             (Some(session), _) => session.meeting.server.clone(),
             (None, Some(meeting)) => meeting.server.clone(),
@@ -82,10 +82,10 @@ impl Gateway {
     }
 
     /// The session that a request names in its query or header; refused if it is none of this tenant.
-    fn session(&self, asked: &Asked) -> Result<Option<Arc<Session>>, Denial> {
+    async fn named_session(&self, asked: &Asked) -> Result<Option<Arc<Session>>, Denial> {
         let Some(token) = named_token(&asked.head.headers, asked.query())? else { return Ok(None) };
-        self.live
-            .session(&hash(&token))
+        self.session(&hash(&token))
+            .await?
             .filter(|session| session.meeting.tenant == asked.tenant.id)
             .map(Some)
             .ok_or(Denial::UnknownSession)
@@ -93,13 +93,9 @@ impl Gateway {
 
     /// The meeting whose internal id stands in a path, first of its kind there: ids of documents have the same form.
     /// Refused if it is none of this tenant.
-    fn own_meeting(&self, asked: &Asked, path: &str) -> Result<Option<Arc<Meeting>>, Denial> {
+    async fn own_meeting(&self, asked: &Asked, path: &str) -> Result<Option<Arc<Meeting>>, Denial> {
         let Some(id) = path.split('/').find(|segment| is_internal(segment)) else { return Ok(None) };
-        self.live
-            .meeting_of_internal(id)
-            .filter(|meeting| meeting.tenant == asked.tenant.id)
-            .map(Some)
-            .ok_or(Denial::NotFound)
+        self.meeting_of_internal(&asked.tenant.id, id).await?.map(Some).ok_or(Denial::NotFound)
     }
 
     /// Carries one request of a meeting to its server and the answer back.

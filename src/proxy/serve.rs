@@ -87,14 +87,14 @@ impl Gateway {
     async fn dispatch(self: &Arc<Self>, asked: Asked, body: Incoming) -> Answer {
         let path = asked.head.uri.path().to_owned();
         match route(&path) {
-            Route::Version { slug } => self.version(&asked, slug),
+            Route::Version { slug } => self.version(&asked, slug).await,
             Route::Api(call) => self.api(asked, call, body).await,
             Route::Meeting { slug, path, kind: Kind::Call(call) } => {
-                let target = self.server_of_slug(&asked, slug, path);
+                let target = self.server_of_slug(&asked, slug, path).await;
                 self.session_call(asked, body, target, path, call).await
             }
             Route::RootMeeting { path, kind: Kind::Call(call) } => {
-                let target = self.server_of_root(&asked, path);
+                let target = self.server_of_root(&asked, path).await;
                 self.session_call(asked, body, target, path, call).await
             }
             Route::Recording { path } => match self.server_of_recording(&asked, path) {
@@ -102,11 +102,11 @@ impl Gateway {
                 Err(denial) => self.refuse(&asked, Call::Playback, denial),
             },
             Route::Asset { digest, name } => self.asset(&asked, digest, name),
-            Route::Meeting { slug, path, kind } => match self.server_of_slug(&asked, slug, path) {
+            Route::Meeting { slug, path, kind } => match self.server_of_slug(&asked, slug, path).await {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),
             },
-            Route::RootMeeting { path, kind } => match self.server_of_root(&asked, path) {
+            Route::RootMeeting { path, kind } => match self.server_of_root(&asked, path).await {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),
             },
@@ -116,12 +116,12 @@ impl Gateway {
     }
 
     /// The version call: answered here, so that the client finds GraphQL and all else on this host.
-    fn version(&self, asked: &Asked, slug: Option<&str>) -> Answer {
+    async fn version(&self, asked: &Asked, slug: Option<&str>) -> Answer {
         if !matches!(asked.head.method, Method::GET | Method::HEAD | Method::POST) {
             return wrong_method(Call::Version, "GET, HEAD, POST");
         }
         let server = match slug {
-            Some(slug) => match self.server_of_slug(asked, slug, "") {
+            Some(slug) => match self.server_of_slug(asked, slug, "").await {
                 Ok(target) => Some(target.server),
                 Err(denial) => return self.refuse(asked, Call::Version, denial),
             },

@@ -43,10 +43,9 @@ use crate::{
     },
     live::{
         clock::now_ms,
-        sessions::{Present, Session, hash},
+        sessions::{LEASE_MS, Present, Session, hash},
     },
     metrics::{Call, OpenSocket, Outcome, TenantMetrics},
-    store::Refusal,
     upstream::{Body, Stream},
 };
 
@@ -282,7 +281,15 @@ impl Socket {
     async fn carry(self, browser: End<Downstream>, server: End<Stream>, present: Option<Present>) {
         let Self { gateway, tenant, metrics, open, alive } = self;
         drop((gateway, tenant));
-        let carried = tunnel::run(browser.io, server.io, browser.read, server.read).await;
+        let tunnel = tunnel::run(browser.io, server.io, browser.read, server.read);
+        let carried = match &present {
+            Some(present) => tokio::select! {
+                carried = tunnel => carried,
+                // The client tries again, and is told what has become of its seat.
+                () = present.session().is_cut() => tunnel::Carried::default(),
+            },
+            None => tunnel.await,
+        };
         metrics.count_bytes(carried.up, carried.down);
         drop((present, open, alive));
     }
@@ -303,8 +310,9 @@ impl Socket {
             .map_err(|_| Closed(CLOSE_FORBIDDEN, "malformed"))?;
         browser.read = first.bytes;
         let session = gateway
-            .live
             .session(&hash(&first.token))
+            .await
+            .map_err(|denial| Closed(CLOSE_TRY_AGAIN, denial.key()))?
             .filter(|session| session.meeting.tenant == self.tenant.id && session.meeting.server == server.id)
             .ok_or(Closed(CLOSE_FORBIDDEN, Denial::UnknownSession.key()))?;
         let present = gateway.seat(&self.tenant, &session).await.map_err(|denial| match denial {
@@ -339,10 +347,12 @@ impl Gateway {
         if !session.has_seat(now + SEAT_MARGIN_MS) {
             let meeting = &session.meeting;
             let seats = seats(&tenant.limits, meeting.participants);
-            self.store.readmit_session(session.id, now, seats).await.map_err(|refusal| match refusal {
-                Refusal::Denied(denial) => denial,
-                Refusal::Failed(_) => Denial::StoreUnavailable,
-            })?;
+            let until = now + LEASE_MS;
+            self.store
+                .readmit_session(meeting.id, session.id, now, until, seats)
+                .await
+                .map_err(|refusal| refusal.denial())?;
+            session.hold(until);
         }
         Ok(session.open(&self.notes))
     }

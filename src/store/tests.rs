@@ -1,25 +1,64 @@
+use std::sync::LazyLock;
+
+use anteroom_bench::postgres::{Durable, Postgres};
+use tokio::sync::mpsc::unbounded_channel;
+
 use super::{
     writer::{Note, Notes},
     *,
 };
 
+/// One for all tests of this program; each has a database of its own.
+static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(Durable::No).expect("PostgreSQL"));
+
+/// A store of one dialect, and what it takes to open it again.
 struct Fixture {
     store: Store,
-    dir: tempfile::TempDir,
+    url: String,
+    _dir: tempfile::TempDir,
 }
 
 impl Fixture {
-    async fn new() -> Self {
+    async fn sqlite() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let store = open(&dir).await;
-        Self { store, dir }
+        let url = format!("sqlite:{}", dir.path().join("store.db").display());
+        Self { store: Store::open(&url).await.expect("a store"), url, _dir: dir }
+    }
+
+    async fn postgres() -> Self {
+        let url = tokio::task::spawn_blocking(|| POSTGRES.database().expect("a database")).await.expect("done");
+        Self { store: Store::open(&url).await.expect("a store"), url, _dir: tempfile::tempdir().expect("a directory") }
     }
 }
 
-async fn open(dir: &tempfile::TempDir) -> Store {
-    let url = format!("sqlite:{}", dir.path().join("store.db").display());
-    Store::open(&url).await.expect("a store")
+/// The same tests for both dialects.
+macro_rules! for_both {
+    ($($test:ident),* $(,)?) => {
+        mod on_sqlite { $(#[tokio::test] async fn $test() { super::$test(super::Fixture::sqlite().await).await; })* }
+        mod on_postgres { $(#[tokio::test] async fn $test() { super::$test(super::Fixture::postgres().await).await; })* }
+    };
 }
+
+for_both!(
+    rooms_and_accounts_are_counted_as_they_come_and_go,
+    a_room_that_ended_a_moment_ago_still_counts_while_it_is_retained,
+    runs_of_a_room_are_its_tenants_and_count_within_a_window,
+    of_many_creates_at_once_exactly_the_allowed_number_succeeds,
+    seats_lapse_are_kept_and_are_given_back,
+    what_was_promised_is_known_after_a_restart,
+    a_session_that_comes_back_does_not_stand_in_its_own_way,
+    a_room_that_runs_anew_keeps_its_place,
+    a_note_that_cannot_be_written_does_not_stop_the_others,
+    where_nothing_is_bounded_an_id_is_still_one_meeting,
+    of_many_joins_at_once_exactly_the_allowed_number_succeeds,
+    a_join_takes_the_seat_of_the_same_person_that_is_not_open,
+    one_user_id_for_many_gains_nothing,
+    people_without_a_session_of_ours_take_seats_too,
+    an_ended_meeting_has_no_seats,
+    a_promise_without_an_answer_is_taken_over_once,
+    a_run_that_is_given_up_is_left_over,
+    usage_is_counted_as_it_happens,
+);
 
 fn ids() -> (TenantId, ServerId) {
     ("wagtail".parse().expect("an id"), "bbb-01".parse().expect("an id"))
@@ -31,8 +70,10 @@ fn room<'a>(tenant: &'a TenantId, server: &'a ServerId, account: &'a str, ext_id
         account,
         ext_id,
         server,
+        owner: "somebody",
         participants: Some(3),
         records: true,
+        ends_at: Some(9_000),
         now: 1_000,
         retained_since: 500,
         runs_since: 500,
@@ -60,16 +101,39 @@ async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Resul
 }
 
 async fn join(store: &Store, meeting: i64, now: i64, until: i64, seats: u32) -> Result<i64, Denial> {
-    match store.admit_session(meeting, now, until, Limit::AtMost(seats)).await {
-        Ok(id) => Ok(id),
+    join_as(store, None, meeting, now, until, seats).await.map(|seated| seated.id)
+}
+
+async fn join_as(
+    store: &Store,
+    user: Option<&UserKey>,
+    meeting: i64,
+    now: i64,
+    until: i64,
+    seats: u32,
+) -> Result<Seated, Denial> {
+    match store.admit_session(&NewSession { meeting, user, now, until, seats: Limit::AtMost(seats) }).await {
+        Ok(seated) => Ok(seated),
         Err(Refusal::Denied(denial)) => Err(denial),
         Err(Refusal::Failed(error)) => panic!("{error}"),
     }
 }
 
-#[tokio::test]
-async fn rooms_and_accounts_are_counted_as_they_come_and_go() {
-    let fixture = Fixture::new().await;
+/// Leaves notes and waits until they are written. Returns the sessions that have no seat.
+async fn note(store: &Store, notes: impl IntoIterator<Item = Note>) -> Vec<i64> {
+    let notes: Vec<_> = notes.into_iter().collect();
+    store.write_notes(1_000, &notes.iter().collect::<Vec<_>>()).await.expect("written")
+}
+
+fn closed(session: i64, at: i64, until: i64) -> Note {
+    Note::Closed { session, at, until, absent: 0 }
+}
+
+fn made(meeting: i64, internal_id: &str) -> Note {
+    Note::Created { meeting, internal_id: internal_id.into(), create_time: 1_234, is_own: true }
+}
+
+async fn rooms_and_accounts_are_counted_as_they_come_and_go(fixture: Fixture) {
     let store = &fixture.store;
     let first = create(store, "a", "one", 2).await.expect("room 1 of 2");
     create(store, "a", "two", 2).await.expect("room 2 of 2");
@@ -82,9 +146,7 @@ async fn rooms_and_accounts_are_counted_as_they_come_and_go() {
     create(store, "a", "three-a", 2).await.expect("the ended room's place is free");
 }
 
-#[tokio::test]
-async fn a_room_that_ended_a_moment_ago_still_counts_while_it_is_retained() {
-    let fixture = Fixture::new().await;
+async fn a_room_that_ended_a_moment_ago_still_counts_while_it_is_retained(fixture: Fixture) {
     let store = &fixture.store;
     let first = create(store, "a", "one", 1).await.expect("room 1 of 1");
     store.end_meeting(first, 600).await.expect("ended after `retained_since`");
@@ -92,9 +154,8 @@ async fn a_room_that_ended_a_moment_ago_still_counts_while_it_is_retained() {
     create(store, "a", "one", 1).await.expect("the same room may open again");
 }
 
-#[tokio::test]
-async fn runs_of_a_room_are_its_tenants_and_count_within_a_window() {
-    let Fixture { store, .. } = &Fixture::new().await;
+async fn runs_of_a_room_are_its_tenants_and_count_within_a_window(fixture: Fixture) {
+    let store = &fixture.store;
     let (tenant, server) = ids();
     let other: TenantId = "heron".parse().expect("an id");
     let run = async |tenant: &TenantId, from: i64, to: i64| {
@@ -117,81 +178,77 @@ async fn runs_of_a_room_are_its_tenants_and_count_within_a_window() {
     assert_eq!(store.used(&tenant, "another", 0).await.expect("an answer"), Duration::ZERO);
 }
 
-#[tokio::test]
-async fn of_many_creates_at_once_exactly_the_allowed_number_succeeds() {
-    let fixture = Fixture::new().await;
+async fn of_many_creates_at_once_exactly_the_allowed_number_succeeds(fixture: Fixture) {
     let store = &fixture.store;
     let ids: Vec<_> = (0..50).map(|n| format!("room-{n}")).collect();
     let results = futures_util::future::join_all(ids.iter().map(|id| create(store, "a", id, 5))).await;
     assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 5);
 }
 
-#[tokio::test]
-async fn seats_lapse_are_kept_and_are_given_back() {
-    let fixture = Fixture::new().await;
-    let store = fixture.store.clone();
-    let meeting = create(&store, "a", "one", 1).await.expect("a room");
-    let first = join(&store, meeting, 0, 60, 2).await.expect("seat 1 of 2");
-    let second = join(&store, meeting, 0, 60, 2).await.expect("seat 2 of 2");
-    assert_eq!(join(&store, meeting, 59, 100, 2).await, Err(Denial::MaxParticipantsReached));
-
-    let (notes, writer) = Notes::start(store.clone());
-    notes.leave(Note::Bound { session: first, token: [7; 32] });
-    notes.leave(Note::Seat { session: first, until: PRESENT });
-    notes.leave(Note::Dropped { session: second });
-    drop(notes);
-    writer.await.expect("all written");
-
-    join(&store, meeting, 59, 100, 2).await.expect("the dropped one's seat");
-    assert_eq!(join(&store, meeting, 70, 130, 2).await, Err(Denial::MaxParticipantsReached));
-    join(&store, meeting, 101, 160, 2).await.expect("the lapsed one's seat");
-    assert_eq!(join(&store, meeting, 102, 160, 2).await, Err(Denial::MaxParticipantsReached));
+async fn seats_lapse_are_kept_and_are_given_back(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let first = join(store, meeting, 0, 60, 2).await.expect("seat 1 of 2");
+    let second = join(store, meeting, 0, 60, 2).await.expect("seat 2 of 2");
+    assert_eq!(join(store, meeting, 59, 100, 2).await, Err(Denial::MaxParticipantsReached));
+    let bound = Note::Bound { session: first, token: [7; 32] };
+    let lost = note(store, [bound, Note::Opened { session: first, at: 10 }, Note::Dropped { session: second }]).await;
+    assert!(lost.is_empty());
+    join(store, meeting, 59, 100, 2).await.expect("the dropped one's seat");
+    assert_eq!(join(store, meeting, 70, 130, 2).await, Err(Denial::MaxParticipantsReached), "one is present");
+    join(store, meeting, 101, 160, 2).await.expect("the lapsed one's seat");
+    assert_eq!(join(store, meeting, 102, 160, 2).await, Err(Denial::MaxParticipantsReached));
+    note(store, [closed(first, 103, 118)]).await;
+    assert_eq!(join(store, meeting, 117, 160, 2).await, Err(Denial::MaxParticipantsReached), "it may come back");
+    join(store, meeting, 118, 160, 2).await.expect("it has not");
 }
 
-#[tokio::test]
-async fn what_was_promised_is_known_after_a_restart() {
-    let Fixture { store, dir } = Fixture::new().await;
+async fn what_was_promised_is_known_after_a_restart(fixture: Fixture) {
+    let Fixture { store, url, _dir } = fixture;
+    store.heartbeat(5_000).await.expect("alive");
     let meeting = create(&store, "a", "one", 5).await.expect("a room");
     let ended = create(&store, "a", "two", 5).await.expect("a room");
     let session = join(&store, meeting, 0, 60, 9).await.expect("a seat");
-    let (notes, writer) = Notes::start(store.clone());
-    notes.leave(Note::Created { meeting, internal_id: "int".into(), create_time: 1_234, is_own: true });
-    notes.leave(Note::Bound { session, token: [7; 32] });
-    notes.leave(Note::Seat { session, until: PRESENT });
-    drop(notes);
-    writer.await.expect("all written");
-    store.end_meeting(ended, 2_000).await.expect("ended");
+    let bound = Note::Bound { session, token: [7; 32] };
+    note(&store, [made(meeting, "int"), bound, Note::Opened { session, at: 10 }]).await;
+    assert!(!store.end_meeting(ended, 2_000).await.expect("ended"), "nobody had come");
     let key = store.shared_key("slug", [1; 32]).await.expect("a key");
     store.close().await;
 
-    let store = open(&dir).await;
-    let (meetings, sessions) = store.load(9_000).await.expect("loaded");
+    let store = Store::open(&url).await.expect("a store");
+    store.heartbeat(6_000).await.expect("alive");
+    // The former self is known to be dead at once where there can be no other.
+    let buried = store.bury_dead(5_000 + ALIVE_MS, 9_000).await.expect("settled");
+    assert_eq!(buried, 1);
+    let meetings = store.running().await.expect("loaded");
     assert_eq!(meetings.len(), 1);
     assert_eq!(meetings[0].internal_id.as_deref(), Some("int"));
-    assert_eq!(meetings[0].participants, Some(3));
+    assert_eq!((meetings[0].participants, meetings[0].ends_at), (Some(3), Some(9_000)));
+    assert_eq!(meetings[0].owner, None, "it is answered for");
     let row = SessionRow { id: session, meeting, token: [7; 32], seat_until: 9_000 };
-    assert_eq!(sessions, [row], "who was present has a lease to come back");
+    assert_eq!(store.sessions().await.expect("loaded"), [row], "who was present has a lease to come back");
     assert_eq!(store.shared_key("slug", [2; 32]).await.expect("a key"), key);
     assert_eq!(store.purge(3_000).await.expect("purged"), 1);
 }
 
-#[tokio::test]
-async fn a_session_that_comes_back_does_not_stand_in_its_own_way() {
-    let fixture = Fixture::new().await;
+async fn a_session_that_comes_back_does_not_stand_in_its_own_way(fixture: Fixture) {
     let store = &fixture.store;
     let meeting = create(store, "a", "one", 1).await.expect("a room");
     let session = join(store, meeting, 0, 60, 1).await.expect("seat 1 of 1");
     let another = create(store, "a", "another", 2).await.expect("a room");
     join(store, another, 0, 60, 1).await.expect("a seat of another meeting, which does not count here");
-    let readmit = async |session: i64, now: i64| store.readmit_session(session, now, Limit::AtMost(1)).await.is_ok();
-    assert!(readmit(session, 59).await, "its own seat is not another's");
-    assert!(readmit(session, 61).await);
-    assert_eq!(join(store, meeting, 1_000, 2_000, 1).await, Err(Denial::MaxParticipantsReached), "it is present");
+    let readmit = async |now: i64, seats: u32| {
+        store.readmit_session(meeting, session, now, now + 60, Limit::AtMost(seats)).await.is_ok()
+    };
+    assert!(readmit(59, 1).await, "its own seat is not another's");
+    assert!(readmit(200, 1).await, "and none has taken it");
+    assert_eq!(join(store, meeting, 259, 300, 1).await, Err(Denial::MaxParticipantsReached), "it is held");
+    join(store, meeting, 260, 300, 1).await.expect("and has lapsed");
+    assert!(!readmit(261, 1).await, "another has the seat now");
+    assert!(readmit(261, 2).await);
 }
 
-#[tokio::test]
-async fn a_room_that_runs_anew_keeps_its_place() {
-    let fixture = Fixture::new().await;
+async fn a_room_that_runs_anew_keeps_its_place(fixture: Fixture) {
     let store = &fixture.store;
     let old = create(store, "a", "one", 1).await.expect("room 1 of 1");
     let (tenant, server) = ids();
@@ -199,30 +256,26 @@ async fn a_room_that_runs_anew_keeps_its_place() {
     let id = store.rerun_meeting(old, &new).await.expect("a new run");
     assert_ne!(id, old);
     assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached));
-    let (meetings, _) = store.load(0).await.expect("loaded");
+    let meetings = store.running().await.expect("loaded");
     assert_eq!(meetings.iter().map(|meeting| meeting.id).collect::<Vec<_>>(), [id]);
 }
 
-#[tokio::test]
-async fn a_note_that_cannot_be_written_does_not_stop_the_others() {
-    let fixture = Fixture::new().await;
+async fn a_note_that_cannot_be_written_does_not_stop_the_others(fixture: Fixture) {
     let store = fixture.store.clone();
     let meeting = create(&store, "a", "one", 1).await.expect("a room");
     let first = join(&store, meeting, 0, 60, 9).await.expect("a seat");
     let second = join(&store, meeting, 0, 60, 9).await.expect("a seat");
-    let (notes, _writer) = Notes::start(store.clone());
+    let (notes, _writer) = Notes::start(store.clone(), unbounded_channel().0);
     notes.leave(Note::Bound { session: first, token: [7; 32] });
     notes.leave(Note::Bound { session: second, token: [7; 32] });
-    notes.leave(Note::Seat { session: second, until: 0 });
+    notes.leave(Note::Dropped { session: second });
     notes.flush().await;
-    let (_, sessions) = store.load(0).await.expect("loaded");
+    let sessions = store.sessions().await.expect("loaded");
     assert_eq!(sessions.iter().map(|session| session.id).collect::<Vec<_>>(), [first]);
     join(&store, meeting, 1, 60, 2).await.expect("the last note was written");
 }
 
-#[tokio::test]
-async fn where_nothing_is_bounded_an_id_is_still_one_meeting() {
-    let fixture = Fixture::new().await;
+async fn where_nothing_is_bounded_an_id_is_still_one_meeting(fixture: Fixture) {
     let store = &fixture.store;
     let (tenant, server) = ids();
     let new = NewMeeting { now: 1_000, ..room(&tenant, &server, "a", "one") };
@@ -230,6 +283,272 @@ async fn where_nothing_is_bounded_an_id_is_still_one_meeting() {
     let Ok(Admitted::New { id, .. }) = store.admit_meeting(&new, nothing).await else { panic!("a new room") };
     assert!(matches!(store.admit_meeting(&new, nothing).await, Ok(Admitted::Existing(row)) if row.id == id));
     for _ in 0..50 {
-        store.admit_session(id, 0, 60, Limit::Unlimited).await.map_err(|_| "refused").expect("a seat");
+        let new = NewSession { meeting: id, user: None, now: 0, until: 60, seats: Limit::Unlimited };
+        store.admit_session(&new).await.map_err(|_| "refused").expect("a seat");
     }
+}
+
+async fn of_many_joins_at_once_exactly_the_allowed_number_succeeds(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let results = futures_util::future::join_all((0..60).map(|_| join(store, meeting, 0, 60, 7))).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 7);
+}
+
+async fn a_join_takes_the_seat_of_the_same_person_that_is_not_open(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let (ada, bob) = ([1; 32], [2; 32]);
+    let as_user = async |user: &UserKey, now: i64| join_as(store, Some(user), meeting, now, now + 60, 2).await;
+    let first = as_user(&ada, 0).await.expect("seat 1 of 2");
+    assert_eq!(first.instead_of, None);
+    let reload = as_user(&ada, 1).await.expect("the same seat");
+    assert_eq!(reload.instead_of, Some(first.id), "a reload before the page has come costs no second seat");
+    as_user(&bob, 2).await.expect("seat 2 of 2");
+    assert_eq!(join(store, meeting, 3, 60, 2).await, Err(Denial::MaxParticipantsReached));
+    note(store, [Note::Opened { session: reload.id, at: 4 }]).await;
+    assert_eq!(as_user(&ada, 5).await, Err(Denial::MaxParticipantsReached), "what is open keeps its seat");
+    // A refusal has taken nothing from anybody.
+    assert_eq!(join(store, meeting, 6, 60, 2).await, Err(Denial::MaxParticipantsReached));
+    note(store, [closed(reload.id, 7, 22)]).await;
+    assert_eq!(as_user(&ada, 8).await.expect("the line was dropped").instead_of, Some(reload.id));
+
+    let opened =
+        note(store, [Note::Opened { session: first.id, at: 9 }, Note::Opened { session: reload.id, at: 9 }]).await;
+    assert_eq!(opened, [first.id, reload.id], "who has given up the seat has none");
+    assert_eq!(join(store, meeting, 10, 60, 2).await, Err(Denial::MaxParticipantsReached));
+}
+
+async fn one_user_id_for_many_gains_nothing(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let mut sessions = Vec::new();
+    for _ in 0..9 {
+        sessions.push(join_as(store, Some(&[1; 32]), meeting, 0, 60, 3).await.expect("a lease").id);
+    }
+    let mut present = 0;
+    for session in sessions {
+        let lost = note(store, [Note::Opened { session, at: 1 }]).await;
+        if lost.is_empty() {
+            present += 1;
+        } else if store.readmit_session(meeting, session, 1, 61, Limit::AtMost(3)).await.is_ok() {
+            assert!(note(store, [Note::Opened { session, at: 1 }]).await.is_empty());
+            present += 1;
+        }
+    }
+    assert_eq!(present, 3);
+}
+
+async fn people_without_a_session_of_ours_take_seats_too(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    join(store, meeting, 0, 60, 3).await.expect("seat 1 of 3");
+    assert_eq!(store.recent_sessions(meeting, 59).await.expect("counted"), 1);
+    assert_eq!(store.recent_sessions(meeting, 60).await.expect("counted"), 0, "it has lapsed");
+    store.set_strangers(meeting, 1).await.expect("written");
+    join(store, meeting, 0, 60, 3).await.expect("seat 2 of 3");
+    assert_eq!(join(store, meeting, 0, 60, 3).await, Err(Denial::MaxParticipantsReached));
+    store.set_strangers(meeting, 0).await.expect("written");
+    join(store, meeting, 0, 60, 3).await.expect("seat 3 of 3");
+}
+
+async fn an_ended_meeting_has_no_seats(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let session = join(store, meeting, 0, 60, 3).await.expect("a seat");
+    assert!(store.end_meeting(meeting, 10).await.expect("ended"), "somebody had come");
+    assert_eq!(join(store, meeting, 11, 60, 3).await, Err(Denial::ServerUnavailable));
+    assert!(store.readmit_session(meeting, session, 11, 60, Limit::AtMost(3)).await.is_err());
+    assert!(note(store, [Note::Opened { session, at: 12 }, closed(session, 13, 28)]).await.is_empty());
+}
+
+async fn a_promise_without_an_answer_is_taken_over_once(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let (tenant, server) = ids();
+    let found = async || store.find_meeting(&tenant, "one").await.expect("an answer").expect("a meeting");
+    assert_eq!(found().await.owner.as_deref(), Some("somebody"));
+    assert!(!store.take_over_meeting(meeting, "another").await.expect("an answer"), "it is not that one's");
+    assert!(store.take_over_meeting(meeting, "somebody").await.expect("an answer"));
+    assert!(!store.take_over_meeting(meeting, "somebody").await.expect("an answer"), "it is taken");
+    assert_eq!(found().await.owner.as_deref(), Some(store.gateway()));
+    note(store, [made(meeting, "int")]).await;
+    assert!(!store.take_over_meeting(meeting, store.gateway()).await.expect("an answer"), "it is answered for");
+    assert_eq!(store.find_internal(&tenant, "int").await.expect("an answer").map(|row| row.id), Some(meeting));
+    assert_eq!(store.find_meetings_on(&tenant, &server).await.expect("an answer").len(), 1);
+    let other = "heron".parse().expect("an id");
+    assert_eq!(store.find_internal(&other, "int").await.expect("an answer"), None, "it is another tenant's");
+    assert_eq!(store.find_meeting(&other, "one").await.expect("an answer"), None);
+}
+
+async fn a_run_that_is_given_up_is_left_over(fixture: Fixture) {
+    let store = &fixture.store;
+    let (tenant, server) = ids();
+    let elsewhere: ServerId = "bbb-02".parse().expect("an id");
+    let old = create(store, "a", "one", 1).await.expect("a room");
+    note(store, [made(old, "int-1")]).await;
+    let run = Run { id: old, server: &server, server_id: "t.wagtail.one", internal_id: Some("int-1") };
+    let new = NewMeeting { now: 2_000, ..room(&tenant, &elsewhere, "a", "one") };
+    let next = store.restart_meeting(&run, &new).await.expect("an answer").expect("a new run");
+    assert_eq!(store.restart_meeting(&run, &new).await.expect("an answer"), None, "once");
+    assert_eq!(store.find_meeting(&tenant, "one").await.expect("an answer").map(|row| row.id), Some(next));
+    assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached), "the room keeps its place");
+    let leftover = Leftover { internal_id: "int-1".into(), server_id: "t.wagtail.one".into() };
+    assert_eq!(store.leftovers(&server).await.expect("an answer"), [leftover]);
+    assert!(store.leftovers(&elsewhere).await.expect("an answer").is_empty());
+    store.forget_leftover(&server, "int-1").await.expect("forgotten");
+    assert!(store.leftovers(&server).await.expect("an answer").is_empty());
+}
+
+async fn usage_is_counted_as_it_happens(fixture: Fixture) {
+    const HOUR: i64 = 3_600_000;
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let (tenant, _) = ids();
+    let first = join(store, meeting, 0, 60, 9).await.expect("a seat");
+    let second = join(store, meeting, 0, 60, 9).await.expect("a seat");
+    let carried = |up, down| Note::Carried { tenant: tenant.clone(), at: HOUR, up, down };
+    note(store, [made(meeting, "int"), made(meeting, "int"), carried(1, 10), carried(2, 20)]).await;
+    // Two at once for a moment; the first goes, comes back and is there when the meeting ends.
+    note(store, [Note::Opened { session: first, at: 10 }, Note::Opened { session: second, at: 20 }]).await;
+    note(store, [Note::Opened { session: first, at: 21 }]).await;
+    note(store, [closed(first, 110, 125), closed(second, 220, 235)]).await;
+    note(store, [Note::Opened { session: first, at: 120 }]).await;
+    let days = async |now: i64| store.usage("1970-01-01", "1970-01-03", now).await.expect("an answer");
+    let row = |day: &str, participant_ms| UsageRow {
+        tenant: "wagtail".into(),
+        day: day.into(),
+        participant_ms,
+        ..Default::default()
+    };
+    let day_one = |participant_ms| UsageRow {
+        meetings: 1,
+        peak: 2,
+        bytes_up: 3,
+        bytes_down: 30,
+        ..row("1970-01-01", participant_ms)
+    };
+    assert_eq!(days(120).await, [day_one(300)]);
+    assert_eq!(days(1_120).await, [day_one(1_300)], "who is present counts until now");
+    assert_eq!(days(25 * HOUR).await, [day_one(300 + 24 * HOUR - 120), row("1970-01-02", HOUR)], "by day");
+    store.end_meeting(meeting, 25 * HOUR).await.expect("ended");
+    let ended = days(48 * HOUR).await;
+    assert_eq!(ended.iter().map(|row| row.participant_ms).collect::<Vec<_>>(), [300 + 24 * HOUR - 120, HOUR]);
+    assert!(store.usage("1970-01-03", "1970-02-01", 48 * HOUR).await.expect("an answer").is_empty());
+}
+
+#[tokio::test]
+async fn a_second_gateway_does_not_get_a_file_that_one_has() {
+    let Fixture { store, url, _dir } = Fixture::sqlite().await;
+    assert!(Store::open(&url).await.is_err(), "it would count for itself");
+    let command = Store::open_beside(&url).await.expect("a command reads beside it");
+    command.shared_key("admin", [1; 32]).await.expect("a key");
+    command.close().await;
+    assert!(Store::open(&url).await.is_err(), "the command has not opened the way");
+    store.close().await;
+    Store::open(&url).await.expect("the next one does");
+}
+
+/// Two gateways on one PostgreSQL.
+async fn two() -> (Store, Store) {
+    let first = Fixture::postgres().await;
+    let second = Store::open(&first.url).await.expect("a store");
+    (first.store, second)
+}
+
+#[tokio::test]
+async fn two_gateways_promise_no_more_than_one() {
+    let (one, two) = two().await;
+    let ids: Vec<_> = (0..60).map(|n| format!("room-{}", n / 2)).collect();
+    let creates = ids.iter().enumerate().map(|(n, id)| create([&one, &two][n % 2], "a", id, 5));
+    let results = futures_util::future::join_all(creates).await;
+    let new: Vec<_> = results.iter().flatten().filter(|id| **id > 0).collect();
+    assert_eq!(new.len(), 5, "{results:?}");
+    let joins = (0..80).map(|n| join([&one, &two][n % 2], *new[0], 0, 60, 9));
+    let results = futures_util::future::join_all(joins).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 9);
+}
+
+#[tokio::test]
+async fn a_session_is_present_while_one_gateway_has_a_socket_of_it() {
+    let (one, two) = two().await;
+    let meeting = create(&one, "a", "one", 1).await.expect("a room");
+    let session = join(&one, meeting, 0, 60, 1).await.expect("seat 1 of 1");
+    let opened = |at| Note::Opened { session, at };
+    let full = async |now: i64| join(&two, meeting, now, now, 1).await == Err(Denial::MaxParticipantsReached);
+    note(&one, [opened(10)]).await;
+    note(&two, [opened(20)]).await;
+    note(&one, [closed(session, 30, 45)]).await;
+    assert!(full(1_000).await, "the other still has one");
+    note(&two, [closed(session, 2_000, 2_015)]).await;
+    assert!(full(2_014).await);
+    assert!(!full(2_015).await);
+    let usage = one.usage("1970-01-01", "1970-01-02", 9_000).await.expect("an answer");
+    assert_eq!((usage[0].participant_ms, usage[0].peak), (1_990, 1), "one person, once");
+}
+
+#[tokio::test]
+async fn both_sockets_of_a_session_may_close_at_once() {
+    let (one, two) = two().await;
+    let meeting = create(&one, "a", "one", 1).await.expect("a room");
+    for n in 0..20 {
+        let session = join(&one, meeting, n, n + 1, 1).await.expect("the seat");
+        note(&one, [Note::Opened { session, at: n }]).await;
+        note(&two, [Note::Opened { session, at: n }]).await;
+        tokio::join!(note(&one, [closed(session, n, n + 1)]), note(&two, [closed(session, n, n + 1)]));
+    }
+}
+
+#[tokio::test]
+async fn the_seats_of_a_dead_gateway_are_free_after_a_lease() {
+    let (one, two) = two().await;
+    let meeting = create(&one, "a", "one", 1).await.expect("a room");
+    let session = join(&one, meeting, 0, 60, 1).await.expect("seat 1 of 1");
+    assert!(!one.heartbeat(0).await.expect("alive"), "it is new");
+    assert!(!two.heartbeat(0).await.expect("alive"));
+    note(&one, [Note::Opened { session, at: 10 }]).await;
+    assert!(one.heartbeat(1_000).await.expect("alive"));
+    let seat = async |now: i64| join(&two, meeting, now, now, 1).await.is_ok();
+    let at = 1_000 + ALIVE_MS;
+    assert!(two.is_alive(one.gateway(), at - 1).await.expect("an answer"));
+    assert_eq!(two.bury_dead(at - 1, at + 60).await.expect("settled"), 0, "it may only be late");
+    assert!(!seat(at - 1).await);
+    assert_eq!(two.bury_dead(at, at + 60).await.expect("settled"), 1);
+    assert!(!two.is_alive(one.gateway(), at).await.expect("an answer"));
+    assert!(!seat(at + 59).await, "who was present may come back");
+    let usage = two.usage("1970-01-01", "1970-01-02", at).await.expect("an answer");
+    assert_eq!(usage[0].participant_ms, 990, "until it was last heard of");
+    assert!(seat(at + 60).await);
+    assert!(!one.heartbeat(at).await.expect("alive"), "it learns that it was taken to be dead");
+}
+
+#[tokio::test]
+async fn one_gateway_leads_until_it_is_no_longer_heard_of() {
+    let (one, two) = two().await;
+    let leads = async |store: &Store, now: i64| store.lead("poller", now).await.expect("an answer");
+    assert!(leads(&one, 0).await);
+    assert!(!leads(&two, 1).await);
+    assert!(leads(&one, 5_000).await, "it goes on");
+    assert!(!leads(&two, 5_000 + ALIVE_MS - 1).await);
+    assert!(leads(&two, 5_000 + ALIVE_MS).await, "it was not heard of");
+    assert!(!leads(&one, 5_001 + ALIVE_MS).await);
+    two.retire(6_000 + ALIVE_MS, 60).await.expect("resigned");
+    assert!(leads(&one, 6_001 + ALIVE_MS).await, "at once");
+}
+
+#[tokio::test]
+async fn what_one_gateway_does_is_told_the_other() {
+    let (one, two) = two().await;
+    let (told, mut changes) = tokio::sync::mpsc::channel(16);
+    let attending = tokio::spawn(async move { two.attend(told).await });
+    let mut next = async || {
+        tokio::time::timeout(std::time::Duration::from_secs(20), changes.recv()).await.expect("in time").expect("told")
+    };
+    assert_eq!(next().await, Change::Everything, "what was before");
+    let meeting = create(&one, "a", "one", 1).await.expect("a room");
+    note(&one, [made(meeting, "int")]).await;
+    assert_eq!(next().await, Change::Meetings(vec![meeting]));
+    one.end_meeting(meeting, 10).await.expect("ended");
+    assert_eq!(next().await, Change::Meetings(vec![meeting]));
+    attending.abort();
 }

@@ -1,9 +1,12 @@
 //! The background writer: what follows from promises, in order and in batches.
 //!
 //! A note that is lost with the process does no harm: an unbound session cannot be found again and its seat lapses, a
-//! meeting without its internal id is looked up at the next poll.
+//! meeting without its internal id is looked up at the next poll, who was present is settled with the gateway's own end.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -11,6 +14,7 @@ use tokio::{
 };
 
 use super::{Error, Store, TokenHash};
+use crate::{domain::ids::TenantId, live::clock::now_ms};
 
 /// Notes in one transaction: long enough to pay off, short enough not to hold admissions up.
 const BATCH_MAX: usize = 256;
@@ -18,7 +22,7 @@ const BATCH_MAX: usize = 256;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Something that has happened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Note {
     /// A server has made the meeting; if it may leave a recording, that will be the tenant's.
     Created {
@@ -38,17 +42,39 @@ pub enum Note {
         /// The hash of its token.
         token: TokenHash,
     },
-    /// A seat is taken or left.
-    Seat {
+    /// Somebody is present: the first socket of the session has opened on this gateway.
+    Opened {
         /// The session's number.
         session: i64,
-        /// How long the seat counts from now on.
+        /// When, ms since the epoch.
+        at: i64,
+    },
+    /// The last socket of the session has closed on this gateway.
+    Closed {
+        /// The session's number.
+        session: i64,
+        /// When, ms since the epoch.
+        at: i64,
+        /// How long the seat counts from now on, unless it is present elsewhere.
         until: i64,
+        /// How long, in ms, nobody was there since the `Opened` before this.
+        absent: i64,
     },
     /// A join came to nothing.
     Dropped {
         /// The session's number.
         session: i64,
+    },
+    /// Bytes were carried for a tenant.
+    Carried {
+        /// The tenant.
+        tenant: TenantId,
+        /// When, ms since the epoch.
+        at: i64,
+        /// From browsers.
+        up: i64,
+        /// To browsers.
+        down: i64,
     },
 }
 
@@ -65,10 +91,12 @@ enum Message {
 
 impl Notes {
     /// Starts a writer. It ends, with everything written, when the last `Notes` is gone.
+    ///
+    /// The sessions that are open though another session of the same person has their seat go to `without_seat`.
     #[must_use]
-    pub fn start(store: Store) -> (Self, JoinHandle<()>) {
+    pub fn start(store: Store, without_seat: mpsc::UnboundedSender<i64>) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), tokio::spawn(write(store, receiver)))
+        (Self(sender), tokio::spawn(write(store, receiver, without_seat)))
     }
 
     /// Leaves a note.
@@ -85,12 +113,31 @@ impl Notes {
     }
 }
 
-async fn write(store: Store, mut messages: mpsc::UnboundedReceiver<Message>) {
+async fn write(store: Store, mut messages: mpsc::UnboundedReceiver<Message>, without_seat: mpsc::UnboundedSender<i64>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
+    let report = |sessions: Vec<i64>| {
+        for session in sessions {
+            // Who listens lives as long as the gateway.
+            let _ = without_seat.send(session);
+        }
+    };
     while messages.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        while let Err(error) = write_batch(&store, &batch).await {
+        loop {
+            let error = match write_batch(&store, &batch).await {
+                Ok(sessions) => {
+                    report(sessions);
+                    break;
+                }
+                Err(error) => error,
+            };
             if error.is_of_the_data() {
-                write_singly(&store, &batch).await;
+                for message in &batch {
+                    match write_batch(&store, std::slice::from_ref(message)).await {
+                        Ok(sessions) => report(sessions),
+                        // It is left out, and the others are not.
+                        Err(error) => tracing::error!(%error, ?message, "a note cannot be written"),
+                    }
+                }
                 break;
             }
             tracing::error!(%error, notes = batch.len(), "notes are not written yet");
@@ -98,8 +145,8 @@ async fn write(store: Store, mut messages: mpsc::UnboundedReceiver<Message>) {
                 return;
             }
             tokio::time::sleep(RETRY_AFTER).await;
-            // What has come meanwhile is joined to the batch, which holds one note of a kind per session: it grows with
-            // the sessions there are, not with the time the store is away.
+            // What has come meanwhile is joined to the batch, which grows with the sessions and tenants there are, not with
+            // the time the store is away.
             while let Ok(message) = messages.try_recv() {
                 batch.push(message);
             }
@@ -113,65 +160,91 @@ async fn write(store: Store, mut messages: mpsc::UnboundedReceiver<Message>) {
     }
 }
 
-/// Keeps the last word on each seat.
+async fn write_batch(store: &Store, batch: &[Message]) -> Result<Vec<i64>, Error> {
+    let notes: Vec<_> = batch
+        .iter()
+        .filter_map(|message| match message {
+            Message::Note(note) => Some(note),
+            Message::Flush(_) => None,
+        })
+        .collect();
+    if notes.is_empty() { Ok(Vec::new()) } else { store.write_notes(now_ms(), &notes).await }
+}
+
+/// Makes one of what came in pieces: somebody who left and came back was away for a while, and bytes are added up.
 fn coalesce(batch: &mut Vec<Message>) {
-    let mut last = HashMap::new();
-    for (at, message) in batch.iter().enumerate() {
-        if let Message::Note(Note::Seat { session, .. }) = message {
-            last.insert(*session, at);
+    // A `Closed` with an `Opened` behind it is no end of a presence; the time in between goes to the next `Closed`.
+    let (mut ends, mut away): (HashMap<i64, (usize, i64)>, HashMap<i64, i64>) = Default::default();
+    let mut carried: HashMap<TenantId, usize> = HashMap::new();
+    let mut gone = HashSet::new();
+    for at in 0..batch.len() {
+        let (before, rest) = batch.split_at_mut(at);
+        match &mut rest[0] {
+            Message::Note(Note::Closed { session, at: left, absent, .. }) => {
+                *absent += away.remove(session).unwrap_or(0);
+                ends.insert(*session, (at, *left));
+            }
+            Message::Note(Note::Opened { session, at: came }) => {
+                if let Some((end, left)) = ends.remove(session) {
+                    if let Message::Note(Note::Closed { absent, .. }) = &before[end] {
+                        *away.entry(*session).or_default() += absent + (*came - left).max(0);
+                    }
+                    gone.extend([end, at]);
+                }
+            }
+            Message::Note(Note::Carried { tenant, up, down, .. }) => match carried.get(tenant) {
+                Some(first) => {
+                    if let Message::Note(Note::Carried { up: all_up, down: all_down, .. }) = &mut before[*first] {
+                        *all_up += *up;
+                        *all_down += *down;
+                    }
+                    gone.insert(at);
+                }
+                None => drop(carried.insert(tenant.clone(), at)),
+            },
+            Message::Note(Note::Created { .. } | Note::Bound { .. } | Note::Dropped { .. }) | Message::Flush(_) => {}
         }
     }
     let mut at = 0;
-    batch.retain(|message| {
-        let keep = match message {
-            Message::Note(Note::Seat { session, .. }) => last.get(session) == Some(&at),
-            _ => true,
-        };
+    batch.retain(|_| {
         at += 1;
-        keep
+        !gone.contains(&(at - 1))
     });
 }
 
-/// One note in the batch cannot be written: it is left out, and the others are not.
-async fn write_singly(store: &Store, batch: &[Message]) {
-    for message in batch {
-        if let Err(error) = write_batch(store, std::slice::from_ref(message)).await {
-            tracing::error!(%error, ?message, "a note cannot be written");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_in_pieces_becomes_one() {
+        let tenant: TenantId = "wagtail".parse().expect("an id");
+        let opened = |session, at| Note::Opened { session, at };
+        let closed = |session, at, absent| Note::Closed { session, at, until: at + 15, absent };
+        let carried = |up| Note::Carried { tenant: tenant.clone(), at: 1, up, down: 1 };
+        for (what, notes, expected) in [
+            ("left and came back", vec![opened(1, 10), closed(1, 20, 0), opened(1, 25)], vec![opened(1, 10)]),
+            (
+                "several times",
+                vec![opened(1, 10), closed(1, 20, 0), opened(1, 25), closed(1, 30, 0), opened(1, 31), closed(1, 40, 0)],
+                vec![opened(1, 10), closed(1, 40, 6)],
+            ),
+            ("was there before", vec![closed(1, 20, 2), opened(1, 25), closed(1, 30, 0)], vec![closed(1, 30, 7)]),
+            ("two sessions", vec![closed(1, 20, 0), opened(2, 25)], vec![closed(1, 20, 0), opened(2, 25)]),
+            ("bytes", vec![carried(5), opened(1, 2), carried(6)], {
+                vec![Note::Carried { tenant: tenant.clone(), at: 1, up: 11, down: 2 }, opened(1, 2)]
+            }),
+        ] {
+            let mut batch: Vec<_> = notes.into_iter().map(Message::Note).collect();
+            coalesce(&mut batch);
+            let left: Vec<_> = batch
+                .into_iter()
+                .filter_map(|message| match message {
+                    Message::Note(note) => Some(note),
+                    Message::Flush(_) => None,
+                })
+                .collect();
+            assert_eq!(left, expected, "{what}");
         }
     }
-}
-
-async fn write_batch(store: &Store, batch: &[Message]) -> Result<(), Error> {
-    let mut tx = store.pool.begin_with("BEGIN IMMEDIATE").await?;
-    for message in batch {
-        let Message::Note(note) = message else { continue };
-        let query = match note {
-            Note::Created { meeting, internal_id, create_time, is_own } => {
-                sqlx::query("UPDATE meetings SET internal_id = $2, create_time = $3 WHERE id = $1")
-                    .bind(meeting)
-                    .bind(&**internal_id)
-                    .bind(create_time)
-                    .execute(&mut *tx)
-                    .await?;
-                sqlx::query(
-                    "INSERT INTO recordings (record_id, tenant, ext_id, server)
-                     SELECT $2, tenant, ext_id, server FROM meetings WHERE id = $1 AND records AND ended_at IS NULL AND $3
-                     ON CONFLICT DO NOTHING",
-                )
-                .bind(meeting)
-                .bind(&**internal_id)
-                .bind(is_own)
-            }
-            Note::Bound { session, token } => {
-                sqlx::query("UPDATE sessions SET token = $2 WHERE id = $1").bind(session).bind(&token[..])
-            }
-            Note::Seat { session, until } => {
-                sqlx::query("UPDATE sessions SET seat_until = $2 WHERE id = $1").bind(session).bind(until)
-            }
-            Note::Dropped { session } => sqlx::query("DELETE FROM sessions WHERE id = $1").bind(session),
-        };
-        query.execute(&mut *tx).await?;
-    }
-    tx.commit().await?;
-    Ok(())
 }

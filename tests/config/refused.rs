@@ -503,7 +503,7 @@ http = ["127.0.0.1:80", ":80"]
 https = ["127.0.0.1:80"]
 admin = "localhost:9000"
 [store]
-url = "postgres://root:hunter2@db/anteroom"
+url = "mysql://root:hunter2@db/anteroom"
 [upstream]
 ca = "ca.pem"
 [acme]
@@ -520,7 +520,7 @@ pool = "members"
             "anteroom.toml:3: listen.http[0]: is the same address as listen.https[0]",
             r#"anteroom.toml:3: listen.http[1]: must be an address and a port, such as "0.0.0.0:443" or "[::]:443""#,
             r#"anteroom.toml:5: listen.admin: must be an address and a port, such as "0.0.0.0:443" or "[::]:443""#,
-            r#"anteroom.toml:7: store.url: must be "sqlite:" and a path: there is no other store yet"#,
+            r#"anteroom.toml:7: store.url: must be "sqlite:" and a path, or the address of a PostgreSQL, "postgres://...""#,
             r#"anteroom.toml:9: upstream.ca: the file "ca.pem" does not exist"#,
             "anteroom.toml:11: acme.directory: must be an https:// address",
             r#"anteroom.toml:12: acme.contact[0]: must be "mailto:" and an address"#,

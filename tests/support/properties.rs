@@ -156,6 +156,9 @@ pub fn id(id: &str) {
         internal_id: None,
         create_time: None,
         created_at: 0,
+        ended_at: None,
+        ends_at: None,
+        owner: None,
         records: false,
     }));
     let found: Option<Arc<Meeting>> = live.meeting_on_server(&on_server);

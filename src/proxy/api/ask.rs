@@ -37,8 +37,10 @@ impl Gateway {
             Ok(id) => id,
             Err(failure) => return Answer::failure(call, failure),
         };
-        let Some(meeting) = self.live.meeting(&tenant.id, ext_id) else {
-            return not_there(call);
+        let meeting = match self.meeting(&tenant.id, ext_id).await {
+            Ok(Some(meeting)) => meeting,
+            Ok(None) => return not_there(call),
+            Err(denial) => return Answer::denied(call, denial),
         };
         let Some(server) = directory.server(meeting.server.as_str()) else {
             return Answer::denied(call, Denial::ServerUnavailable);

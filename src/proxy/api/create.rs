@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::HeaderValue;
+use tokio::time::Instant;
 
 use super::{Unfit, Verified};
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
     live::{Meeting, clock::now_ms, servers::Placing},
     metrics::{Call, Outcome},
     proxy::{Gateway, answer::Answer},
-    store::{Admitted, MeetingRow, NewMeeting, Refusal, writer::Note},
+    store::{self, Admitted, MeetingRow, NewMeeting, Store, writer::Note},
     upstream::Body,
 };
 
@@ -36,6 +37,10 @@ use crate::{
 const TRIES_MAX: usize = 3;
 /// The caller waits for it, and the server has just been slow.
 const CALL_OFF_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the answer to a `create` at another gateway is waited for: its caller has gone by then.
+const OTHERS_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often it is looked for.
+const OTHERS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A `create` whose parameters are what the level allows.
 struct Order {
@@ -69,11 +74,18 @@ impl Gateway {
             return Answer::denied(Call::Create, denial);
         }
         let _turn = self.creating.hold(&order.server_id).await;
+        let mut promised: Option<Arc<Meeting>> = None;
         if let Some(meeting) = self.live.meeting_on_server(&order.server_id) {
-            return self.make_again(order, &meeting).await;
+            if !self.live.servers.of(&meeting.server).is_offline() {
+                return self.make_again(order, &meeting).await;
+            }
+            match self.give_up(order, &meeting).await {
+                Ok(Some(next)) => promised = Some(next),
+                Ok(None) => {}
+                Err(denial) => return Answer::denied(Call::Create, denial).by(&meeting.server),
+            }
         }
         let mut tried: Vec<ServerId> = Vec::new();
-        let mut promised: Option<Arc<Meeting>> = None;
         let mut used = Duration::ZERO;
         while tried.len() < TRIES_MAX {
             let Some((server, placing)) = self.place(order, &tried) else { break };
@@ -86,9 +98,15 @@ impl Gateway {
                 Err(denial) => return Answer::denied(Call::Create, denial),
             };
             drop(placing);
-            match self.order_from(order, &server, used).await {
+            let mut answered = self.order_from(order, &server, used).await;
+            if answered.as_ref().is_ok_and(is_stuck) {
+                // The id is free as far as we know: the server has a former run that has not quite ended (bbb.md 12, #18913).
+                self.call_off(order, &server).await;
+                answered = self.order_from(order, &server, used).await;
+            }
+            match answered {
                 Ok(answer) if answer.success => {
-                    self.settle(&meeting, &answer);
+                    self.settle(&meeting, &answer).await;
                     return Answer::xml(Call::Create, Outcome::Ok, answer.body).by(&server.id);
                 }
                 Ok(answer) => {
@@ -133,6 +151,9 @@ impl Gateway {
         let asked = &order.call.asked;
         let tenant = &asked.tenant;
         if let Some(meeting) = promised {
+            if meeting.server == server.id {
+                return Ok(Promised::New(meeting, Duration::ZERO));
+            }
             if self.store.move_meeting(meeting.id, &server.id).await.is_err() {
                 self.give_back(&meeting).await;
                 return Err(Denial::StoreUnavailable);
@@ -140,27 +161,60 @@ impl Gateway {
             self.live.remove_meeting(&meeting, 0);
             return Ok(Promised::New(self.live.add_meeting(order.meeting(meeting.id, &server.id)), Duration::ZERO));
         }
-        let now = now_ms();
-        let new = NewMeeting {
-            tenant: &tenant.id,
-            account: &order.account,
-            ext_id: &order.ext_id,
-            server: &server.id,
-            participants: order.participants,
-            records: order.records,
-            now,
-            retained_since: since(now, tenant.limits.room_retention),
-            runs_since: since(now, tenant.limits.duration_window),
-        };
-        let decide = counts_rooms(&tenant.limits).then_some(|usage| admit_room(tenant, usage));
-        match self.store.admit_meeting(&new, decide).await {
-            Ok(Admitted::New { id, used }) => {
-                Ok(Promised::New(self.live.add_meeting(order.meeting(id, &server.id)), used))
+        let deadline = Instant::now() + OTHERS_TIMEOUT;
+        loop {
+            let now = now_ms();
+            let new = NewMeeting {
+                retained_since: since(now, tenant.limits.room_retention),
+                runs_since: since(now, tenant.limits.duration_window),
+                ..order.new_meeting(&self.store, &server.id, now)
+            };
+            let decide = counts_rooms(&tenant.limits).then_some(|usage| admit_room(tenant, usage));
+            let admitted = self.store.admit_meeting(&new, decide).await.map_err(|refusal| refusal.denial())?;
+            let row = match admitted {
+                Admitted::New { id, used } => {
+                    return Ok(Promised::New(self.live.add_meeting(order.meeting(id, &server.id)), used));
+                }
+                Admitted::Existing(row) => row,
+            };
+            if let Some(meeting) = self.answered_for(row).await? {
+                return Ok(Promised::Existing(meeting));
             }
-            Ok(Admitted::Existing(row)) => Ok(Promised::Existing(self.live.add_meeting(Meeting::from_row(row)))),
-            Err(Refusal::Denied(denial)) => Err(denial),
-            Err(Refusal::Failed(_)) => Err(Denial::StoreUnavailable),
+            if Instant::now() >= deadline {
+                return Err(Denial::ServerUnavailable);
+            }
+            tokio::time::sleep(OTHERS_INTERVAL).await;
         }
+    }
+
+    /// A meeting that the store has already, once there is an answer for it. `None` while another gateway waits for one: it
+    /// may still give the promise back, or move it to another server.
+    async fn answered_for(&self, row: MeetingRow) -> Result<Option<Arc<Meeting>>, Denial> {
+        if row.internal_id.is_none() {
+            let owner = row.owner.as_deref().unwrap_or_default();
+            let alive =
+                owner != self.store.gateway() && self.store.is_alive(owner, now_ms()).await.map_err(unavailable)?;
+            // Of one that has died the promise is left, and perhaps a meeting on its server: asked again, that tells.
+            if alive || !self.store.take_over_meeting(row.id, owner).await.map_err(unavailable)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.live.add_meeting(Meeting::from_row(row))))
+    }
+
+    /// Gives up a run whose server is offline, so that people can meet elsewhere meanwhile: the room keeps its place, and the
+    /// old run is ended should its server come back with it. `None` where another gateway has done so already.
+    async fn give_up(&self, order: &Order, old: &Arc<Meeting>) -> Result<Option<Arc<Meeting>>, Denial> {
+        let Some((server, _placing)) = self.place(order, std::slice::from_ref(&old.server)) else {
+            return Err(Denial::ServerUnavailable);
+        };
+        let now = now_ms();
+        let new = order.new_meeting(&self.store, &server.id, now);
+        let next = self.store.restart_meeting(&old.run(), &new).await.map_err(unavailable)?;
+        self.live.remove_meeting(old, now);
+        self.forget_unrecorded(old).await.map_err(unavailable)?;
+        tracing::warn!(tenant = %old.tenant, server = %old.server, "a meeting is given up with its server, and begun anew");
+        Ok(next.map(|id| self.live.add_meeting(order.meeting(id, &server.id))))
     }
 
     /// A `create` of a meeting that is there: its own server answers, as BBB does (bbb.md 6.2).
@@ -192,7 +246,7 @@ impl Gateway {
                 return Answer::denied(Call::Create, denial).by(&server.id);
             }
         } else {
-            self.settle(meeting, &answer);
+            self.settle(meeting, &answer).await;
         }
         Answer::xml(Call::Create, Outcome::Ok, answer.body).by(&server.id)
     }
@@ -216,23 +270,13 @@ impl Gateway {
         server: &ServerId,
         answer: &xml::Answer,
     ) -> Result<(), Denial> {
-        let asked = &order.call.asked;
         let now = now_ms();
-        let new = NewMeeting {
-            tenant: &asked.tenant.id,
-            account: &old.account,
-            ext_id: &order.ext_id,
-            server,
-            participants: order.participants,
-            records: order.records,
-            now,
-            retained_since: i64::MAX,
-            runs_since: i64::MAX,
-        };
-        let id = self.store.rerun_meeting(old.id, &new).await.map_err(|_| Denial::StoreUnavailable)?;
+        let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, server, now) };
+        let id = self.store.rerun_meeting(old.id, &new).await.map_err(unavailable)?;
         self.live.remove_meeting(old, now);
+        self.forget_unrecorded(old).await.map_err(unavailable)?;
         let meeting = self.live.add_meeting(order.meeting(id, server));
-        self.settle(&meeting, answer);
+        self.settle(&meeting, answer).await;
         Ok(())
     }
 
@@ -253,7 +297,7 @@ impl Gateway {
     }
 
     /// Notes what the server has made.
-    fn settle(&self, meeting: &Arc<Meeting>, answer: &xml::Answer) {
+    async fn settle(&self, meeting: &Arc<Meeting>, answer: &xml::Answer) {
         meeting.touch();
         if meeting.internal_id().is_none() && !answer.internal_id.is_empty() {
             self.live.name_meeting(meeting, &answer.internal_id);
@@ -263,6 +307,7 @@ impl Gateway {
                 create_time: i64::try_from(answer.create_time).unwrap_or(0),
                 is_own: meeting.may_be_called(&answer.internal_id),
             });
+            self.told().await;
         }
     }
 
@@ -284,6 +329,15 @@ impl Gateway {
             Err(error) => tracing::error!(%error, meeting = meeting.id, "a room could not be given back"),
         }
     }
+}
+
+/// Whether a server says that an id is taken which is free as far as we know.
+fn is_stuck(answer: &xml::Answer) -> bool {
+    !answer.success && answer.message_key == Failure::ID_NOT_UNIQUE.key
+}
+
+fn unavailable(_: store::Error) -> Denial {
+    Denial::StoreUnavailable
 }
 
 enum Promised {
@@ -321,6 +375,29 @@ impl Order {
         Ok(Self { ext_id, server_id, account, params, participants, records, call })
     }
 
+    /// What is promised at a server; nothing that has ended counts.
+    fn new_meeting<'a>(&'a self, store: &'a Store, server: &'a ServerId, now: i64) -> NewMeeting<'a> {
+        NewMeeting {
+            tenant: &self.call.asked.tenant.id,
+            account: &self.account,
+            ext_id: &self.ext_id,
+            server,
+            owner: store.gateway(),
+            participants: self.participants,
+            records: self.records,
+            ends_at: self.ends_at(now),
+            now,
+            retained_since: i64::MAX,
+            runs_since: i64::MAX,
+        }
+    }
+
+    /// When the time of a meeting is over that begins now: as its server is told.
+    fn ends_at(&self, now: i64) -> Option<i64> {
+        let minutes: i64 = self.params.get("duration")?.parse().ok()?;
+        (minutes > 0).then(|| now.saturating_add(minutes.saturating_mul(60_000)))
+    }
+
     fn meeting(&self, id: i64, server: &ServerId) -> Meeting {
         let asked = &self.call.asked;
         let meeting = Meeting::from_row(MeetingRow {
@@ -333,7 +410,10 @@ impl Order {
             internal_id: None,
             create_time: None,
             created_at: asked.now,
+            ended_at: None,
+            ends_at: self.ends_at(asked.now),
             records: self.records,
+            owner: None,
         });
         let documents = self.call.modules.as_ref().map_or(0, |(_, documents)| *documents);
         meeting.documents.store(documents, Relaxed);

@@ -35,7 +35,7 @@ use crate::{
         pages::wants_page,
     },
     store::{
-        Refusal,
+        NewSession, Seated,
         writer::{Note, Notes},
     },
     upstream::Body,
@@ -88,7 +88,7 @@ impl Gateway {
         let tenant = &asked.tenant;
         admit_tenant(tenant)?;
         let ext_id = call.params.get("meetingID").unwrap_or_default();
-        let meeting = self.live.meeting(&tenant.id, ext_id);
+        let meeting = self.meeting(&tenant.id, ext_id).await?;
         validate::join(&call.params, meeting.is_some())?;
         let meeting = meeting.ok_or(Failure::ENDED)?;
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
@@ -105,12 +105,14 @@ impl Gateway {
         params.set("errorRedirectUrl", REFUSED);
 
         let until = asked.now + LEASE_MS;
+        let user = call.params.get("userID").filter(|id| !id.is_empty());
+        let user = user.map(|id| self.user_keys.of(&tenant.id, id));
         let seats = seats(&tenant.limits, meeting.participants);
-        let id = match self.store.admit_session(meeting.id, asked.now, until, seats).await {
-            Ok(id) => id,
-            Err(Refusal::Denied(denial)) => return Err(denial.into()),
-            Err(Refusal::Failed(_)) => return Err(Denial::StoreUnavailable.into()),
-        };
+        let new = NewSession { meeting: meeting.id, user: user.as_ref(), now: asked.now, until, seats };
+        let Seated { id, instead_of } = self.store.admit_session(&new).await.map_err(|refusal| refusal.denial())?;
+        if let Some(old) = instead_of.and_then(|id| self.live.session_of_id(id)) {
+            old.give_up();
+        }
         let reserved = Reserved { id, notes: &self.notes, kept: false };
         let joined = self.join_at(server, &params, asked, ext_id).await?;
 
@@ -127,6 +129,7 @@ impl Gateway {
         }
         reserved.keep();
         self.notes.leave(Note::Bound { session: id, token });
+        self.told().await;
         meeting.touch();
         Ok(Answer::new(Call::Join, Outcome::Ok, joined.response).by(&server.id))
     }

@@ -23,8 +23,10 @@ impl Gateway {
             Ok(id) => id,
             Err(failure) => return Answer::failure(name, failure),
         };
-        let Some(meeting) = self.live.meeting(&tenant.id, ext_id) else {
-            return Answer::failure(name, Failure::MEETING_NOT_FOUND);
+        let meeting = match self.meeting(&tenant.id, ext_id).await {
+            Ok(Some(meeting)) => meeting,
+            Ok(None) => return Answer::failure(name, Failure::MEETING_NOT_FOUND),
+            Err(denial) => return Answer::denied(name, denial),
         };
         let Some(server) = directory.server(meeting.server.as_str()) else {
             return Answer::denied(name, Denial::ServerUnavailable);

@@ -1,0 +1,49 @@
+//! What the gateway that polls writes down for the others.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{health::State, tenant::Server},
+    live::{clock::now_ms, servers::Version},
+    proxy::Gateway,
+};
+
+/// A server as it was found. What a later release adds is ignored, what an earlier one lacks is as if it were nothing.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Report {
+    state: String,
+    version: Version,
+}
+
+pub(super) async fn write(gateway: &Gateway, server: &Server) {
+    let state = gateway.live.servers.of(&server.id);
+    let version = Version {
+        bbb: state.version().as_deref().cloned().unwrap_or_default(),
+        plugin_sdk: state.plugin_sdk().as_deref().cloned().unwrap_or_default(),
+        before_3: state.is_before_3(),
+    };
+    let report = Report { state: state.state().as_str().to_owned(), version };
+    let Ok(text) = serde_json::to_string(&report) else { return };
+    if let Err(error) = gateway.store.report(&server.id, &text, now_ms()).await {
+        tracing::debug!(%error, "a report is not written");
+    }
+}
+
+/// Takes over what the gateway that polls has found.
+pub(super) async fn read(gateway: &Gateway) {
+    let Ok(reports) = gateway.store.reports().await else { return };
+    let directory = gateway.directory.load_full();
+    for (server, text, _) in reports {
+        let (Some(server), Ok(report)) = (directory.server(&server), serde_json::from_str::<Report>(&text)) else {
+            continue;
+        };
+        let state = gateway.live.servers.of(&server.id);
+        if let Some(found) = State::named(&report.state)
+            && state.set_state(found) != found
+        {
+            tracing::info!(server = %server.id, state = found.as_str(), "another gateway has found the server so");
+        }
+        state.set_version(report.version);
+    }
+}

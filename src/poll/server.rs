@@ -1,0 +1,140 @@
+//! One server: asked what runs on it, and what that says of its meetings.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    bbb::xml::Listed,
+    domain::{health::State, tenant::Server},
+    live::{
+        Meeting,
+        clock::now_ms,
+        fresh::Moment,
+        servers::{ServerList, Version},
+    },
+    proxy::Gateway,
+    store::writer::Note,
+    upstream::{Body, whole},
+};
+
+use super::settle::{end, end_leftovers};
+
+/// A server that takes longer than this to tell its version tells it later.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// A meeting younger than this may not be listed yet.
+const YOUNG_MS: i64 = 5_000;
+/// A meeting that no server has answered for yet: longer than a `create` may take with all its tries.
+const UNANSWERED_MS: i64 = 120_000;
+/// Polls in a row without it that end a meeting.
+const MISSES: u32 = 2;
+/// BBB counts somebody who has left for up to a minute (bbb.md 6.7), and a seat is held for a while after the last socket.
+const LEFT_MS: i64 = 75_000;
+
+pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Meeting>]) {
+    let begun = now_ms();
+    let state = gateway.live.servers.of(&server.id);
+    let held = state.list.get(Moment::now(), Duration::ZERO, gateway.meetings_of(server)).await;
+    let (before, now) = state.polled(held.answer.is_ok());
+    if before != now {
+        tell(server, now, meetings.len());
+    }
+    let Ok(listed) = &held.answer else { return };
+    if before != State::Ready || state.plugin_sdk().is_none() {
+        state.set_version(version(gateway, server).await.unwrap_or_default());
+    }
+    if before == State::Offline {
+        state.set_leftovers(true);
+    }
+    if state.has_leftovers() && end_leftovers(gateway, server, listed).await {
+        state.set_leftovers(false);
+    }
+    compare(gateway, meetings, listed, begun).await;
+}
+
+/// What news of a server means.
+fn tell(server: &Server, state: State, meetings: usize) {
+    let server = &server.id;
+    match state {
+        State::Ready => tracing::info!(%server, meetings, "the server answers again"),
+        State::Unstable => tracing::warn!(%server, "the server does not answer every time"),
+        State::Offline => tracing::error!(%server, meetings, "the server is offline: its meetings are detached"),
+    }
+}
+
+/// Compares what was promised with what the server lists.
+async fn compare(gateway: &Gateway, meetings: &[Arc<Meeting>], listed: &ServerList, begun: i64) {
+    for meeting in meetings {
+        let found = listed.meetings.get(&*meeting.server_id).filter(|found| !found.ended);
+        // Another run of the room is not this one.
+        let found = found.filter(|found| meeting.internal_id().is_none_or(|known| known == found.internal_id));
+        if let Some(found) = found {
+            if meeting.internal_id().is_none() {
+                learn(gateway, meeting, found);
+            }
+            count_strangers(gateway, meeting, found.people).await;
+        }
+        let wait = if meeting.internal_id().is_some() { YOUNG_MS } else { UNANSWERED_MS };
+        if meeting.created_at + wait < begun && gateway.live.listed(meeting, found.is_some()) >= MISSES {
+            end(gateway, meeting, "its server does not list it").await;
+        }
+    }
+}
+
+/// A meeting whose `create` was answered, but not noted any more: the gateway stopped in between.
+fn learn(gateway: &Gateway, meeting: &Arc<Meeting>, found: &Listed) {
+    gateway.live.name_meeting(meeting, &found.internal_id);
+    gateway.notes.leave(Note::Created {
+        meeting: meeting.id,
+        internal_id: found.internal_id.as_str().into(),
+        create_time: found.create_time,
+        is_own: meeting.may_be_called(&found.internal_id),
+    });
+}
+
+/// People whom the server counts and who have come by no join of ours take seats too. BBB's count lags: what two polls in a
+/// row have found is believed.
+async fn count_strangers(gateway: &Gateway, meeting: &Meeting, people: u32) {
+    let mut strangers = 0;
+    if people > 0 {
+        let Ok(ours) = gateway.store.recent_sessions(meeting.id, now_ms() - LEFT_MS).await else { return };
+        strangers = people.saturating_sub(ours);
+    }
+    let Some(strangers) = meeting.strangers_found(strangers) else { return };
+    if strangers > 0 {
+        let (tenant, server) = (&meeting.tenant, &meeting.server);
+        tracing::warn!(%tenant, %server, strangers, "a server counts people who have not come through a gateway");
+    }
+    if let Err(error) = gateway.store.set_strangers(meeting.id, strangers).await {
+        tracing::warn!(%error, "the seats of a meeting are not corrected yet");
+    }
+}
+
+/// What a server's version call tells (bbb.md 3.1).
+async fn version(gateway: &Gateway, server: &Server) -> Option<Version> {
+    let uri = http::Uri::builder()
+        .scheme(server.upstream.scheme.clone())
+        .authority(server.upstream.authority.clone())
+        .path_and_query("/bigbluebutton/api")
+        .build()
+        .ok()?;
+    let request =
+        http::Request::get(uri).header(http::header::CONTENT_TYPE, "application/json").body(Body::empty()).ok()?;
+    let answered = async {
+        let response = gateway.pool.send(request).await.ok()?;
+        whole(response.into_body(), 64 * 1024).await
+    };
+    let body = tokio::time::timeout(TIMEOUT, answered).await.ok()??;
+    let Ok(json) = serde_json::from_slice::<serde_json::Value>(&body) else {
+        // What knows no JSON here is old, if it is a BBB server at all.
+        let text = String::from_utf8_lossy(&body);
+        let success = text.contains("<returncode>SUCCESS</returncode>");
+        return success.then(|| Version { before_3: !text.contains("<graphql"), ..Version::default() });
+    };
+    let answer = &json["response"];
+    answer["returncode"].as_str()?;
+    let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+    Some(Version {
+        bbb: text("bbbVersion"),
+        plugin_sdk: text("html5PluginSdkVersion"),
+        before_3: answer["graphqlWebsocketUrl"].as_str().is_none(),
+    })
+}

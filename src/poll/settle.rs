@@ -1,0 +1,86 @@
+//! Ends: of what no server will ever be heard of again, of what outlives its duration, and of runs that were given up.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    bbb::{client::Call, query::Params},
+    domain::{limits::Limit, tenant::Server},
+    live::{Meeting, clock::now_ms, servers::ServerList},
+    proxy::Gateway,
+};
+
+/// How long a meeting may outlive its duration on a server that answers: that ends it by itself, by a clock of its own.
+const OVER_MS: i64 = 60_000;
+/// How long it may on a server that is not heard of.
+const OUTLIVED_MS: i64 = 10 * 60_000;
+/// A server that takes longer is asked again in the next round.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Ends what has to be ended.
+pub(super) async fn settle(gateway: &Gateway) {
+    let (directory, now) = (gateway.directory.load_full(), now_ms());
+    for meeting in gateway.live.meetings() {
+        let Some(server) = directory.server(meeting.server.as_str()) else {
+            end(gateway, &meeting, "its server is not in the configuration").await;
+            continue;
+        };
+        let Some(ends_at) = ends_at(gateway, &meeting) else { continue };
+        if gateway.live.servers.of(&server.id).is_up() {
+            if ends_at.saturating_add(OVER_MS) < now && end_on(gateway, server, &meeting.server_id).await {
+                end(gateway, &meeting, "its time is over").await;
+            }
+        } else if ends_at.saturating_add(OUTLIVED_MS) < now {
+            end(gateway, &meeting, "its time is over, and its server does not answer").await;
+        }
+    }
+}
+
+/// When the time of a meeting is over: as it was promised, else as its level has it now.
+fn ends_at(gateway: &Gateway, meeting: &Meeting) -> Option<i64> {
+    if meeting.ends_at.is_some() {
+        return meeting.ends_at;
+    }
+    let directory = gateway.directory.load();
+    match directory.tenant(meeting.tenant.as_str())?.limits.duration {
+        Limit::AtMost(most) => {
+            Some(meeting.created_at.saturating_add(i64::try_from(most.as_millis()).unwrap_or(i64::MAX)))
+        }
+        Limit::Unlimited => None,
+    }
+}
+
+/// Ends the record of a meeting.
+pub(super) async fn end(gateway: &Gateway, meeting: &Arc<Meeting>, reason: &'static str) {
+    tracing::info!(tenant = %meeting.tenant, server = %meeting.server, reason, "a meeting has ended");
+    if let Err(error) = gateway.end_record(meeting).await {
+        tracing::warn!(%error, "an end is not written yet");
+    }
+}
+
+/// Tells a server to end a meeting. Returns whether it has answered: it ends it, or does not know it.
+async fn end_on(gateway: &Gateway, server: &Server, server_id: &str) -> bool {
+    let mut params = Params::default();
+    params.set("meetingID", server_id);
+    let mut call = Call::new("end", &params);
+    call.timeout = TIMEOUT;
+    gateway.call(call, server).await.is_ok()
+}
+
+/// Ends the runs that were given up while a server was away and that it has come back with. Returns whether none is left.
+pub(super) async fn end_leftovers(gateway: &Gateway, server: &Server, listed: &ServerList) -> bool {
+    let Ok(leftovers) = gateway.store.leftovers(&server.id).await else { return false };
+    let mut settled = true;
+    for leftover in leftovers {
+        let is_there = listed
+            .meetings
+            .get(&*leftover.server_id)
+            .is_some_and(|found| !found.ended && found.internal_id == leftover.internal_id);
+        if is_there {
+            tracing::info!(server = %server.id, "a meeting that was begun anew elsewhere is ended");
+        }
+        let over = !is_there || end_on(gateway, server, &leftover.server_id).await;
+        let forgotten = over && gateway.store.forget_leftover(&server.id, &leftover.internal_id).await.is_ok();
+        settled &= forgotten;
+    }
+    settled
+}

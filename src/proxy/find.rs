@@ -1,0 +1,150 @@
+//! What other gateways have made: in memory as soon as it is told, else found in the store at the first miss. With one
+//! gateway what is not in memory is not there.
+
+use std::{sync::Arc, time::Duration};
+
+use super::Gateway;
+use crate::{
+    domain::{
+        denial::Denial,
+        ids::{ServerId, TenantId},
+    },
+    live::{Meeting, sessions::Session},
+    store::{Error, MeetingRow, SessionRow, TokenHash},
+};
+
+/// How long an answer waits for what follows from it to be written.
+const TOLD_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl Gateway {
+    /// A running meeting of a tenant, by the tenant's own id.
+    ///
+    /// # Errors
+    /// [`Denial::StoreUnavailable`] when it is not known here and the store cannot be asked.
+    pub(crate) async fn meeting(&self, tenant: &TenantId, ext_id: &str) -> Result<Option<Arc<Meeting>>, Denial> {
+        if let Some(meeting) = self.live.meeting(tenant, ext_id) {
+            return Ok(Some(meeting));
+        }
+        if !self.store.is_shared() {
+            return Ok(None);
+        }
+        let found = self.store.find_meeting(tenant, ext_id).await.map_err(|_| Denial::StoreUnavailable)?;
+        Ok(found.and_then(|row| self.adopt(row)))
+    }
+
+    /// A meeting of a tenant by its internal id; one that has ended a moment ago included. Anybody may ask for one, so that
+    /// not many are looked for at a time.
+    ///
+    /// # Errors
+    /// [`Denial::StoreUnavailable`] when it is not known here and the store cannot be asked.
+    pub(crate) async fn meeting_of_internal(
+        &self,
+        tenant: &TenantId,
+        internal_id: &str,
+    ) -> Result<Option<Arc<Meeting>>, Denial> {
+        if let Some(meeting) = self.live.meeting_of_internal(internal_id) {
+            return Ok(Some(meeting).filter(|meeting| meeting.tenant == *tenant));
+        }
+        if !self.store.is_shared() {
+            return Ok(None);
+        }
+        let _turn = self.finding.acquire().await.map_err(|_| Denial::StoreUnavailable)?;
+        let found = self.store.find_internal(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
+        Ok(found.and_then(|row| self.adopt(row)))
+    }
+
+    /// A session by the hash of its token. Anybody may ask for one, so that not many are looked for at a time.
+    ///
+    /// # Errors
+    /// [`Denial::StoreUnavailable`] when it is not known here and the store cannot be asked.
+    pub(crate) async fn session(&self, token: &TokenHash) -> Result<Option<Arc<Session>>, Denial> {
+        if let Some(session) = self.live.session(token) {
+            return Ok(Some(session));
+        }
+        if !self.store.is_shared() {
+            return Ok(None);
+        }
+        let _turn = self.finding.acquire().await.map_err(|_| Denial::StoreUnavailable)?;
+        let Some((row, meeting)) = self.store.find_session(token).await.map_err(|_| Denial::StoreUnavailable)? else {
+            return Ok(None);
+        };
+        let Some(meeting) = self.adopt(meeting) else { return Ok(None) };
+        self.adopt_session(row, &meeting);
+        Ok(self.live.session(token))
+    }
+
+    /// Whether a tenant has, or had a moment ago, a meeting on a server.
+    pub(crate) async fn reaches(&self, tenant: &TenantId, server: &ServerId, now: i64) -> bool {
+        if self.live.reaches(tenant, server, now) {
+            return true;
+        }
+        if !self.store.is_shared() {
+            return false;
+        }
+        let Ok(_turn) = self.finding.acquire().await else { return false };
+        for row in self.store.find_meetings_on(tenant, server).await.unwrap_or_default() {
+            let _ = self.adopt(row);
+        }
+        self.live.reaches(tenant, server, now)
+    }
+
+    /// Waits until the store has what was noted, since whoever is answered may ask another gateway next. A store that takes
+    /// its time holds nobody up for long: what was noted is written all the same.
+    pub(crate) async fn told(&self) {
+        if self.store.is_shared() {
+            let _ = tokio::time::timeout(TOLD_TIMEOUT, self.notes.flush()).await;
+        }
+    }
+
+    /// Takes over a meeting as the store has it; `None` for one that has ended, or that another gateway has no answer for
+    /// yet.
+    pub(crate) fn adopt(&self, row: MeetingRow) -> Option<Arc<Meeting>> {
+        if row.ended_at.is_some() || row.internal_id.is_none() {
+            return None;
+        }
+        let internal_id = row.internal_id.clone();
+        let meeting = self.live.add_meeting(Meeting::from_row(row));
+        // It may have been known without its name.
+        if let Some(internal_id) = internal_id {
+            self.live.name_meeting(&meeting, &internal_id);
+        }
+        Some(meeting)
+    }
+
+    pub(crate) fn adopt_session(&self, row: SessionRow, meeting: &Arc<Meeting>) {
+        let state = self.live.servers.of(&meeting.server);
+        let session = Session::new(row.id, Arc::clone(meeting), row.seat_until, state);
+        self.live.add_session(row.token, Arc::new(session));
+    }
+
+    /// Takes over what has become of a meeting, as the store has it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn follow(&self, id: i64) -> Result<(), Error> {
+        let Some(row) = self.store.meeting_of(id).await? else { return Ok(()) };
+        let Some(ended_at) = row.ended_at else {
+            if let Some(meeting) = self.adopt(row) {
+                meeting.touch();
+            }
+            return Ok(());
+        };
+        let known = self.live.meeting(&row.tenant, &row.ext_id).filter(|meeting| meeting.id == id);
+        let Some(meeting) = known else { return Ok(()) };
+        self.live.remove_meeting(&meeting, ended_at);
+        self.forget_unrecorded(&meeting).await
+    }
+
+    /// Forgets the recording of a meeting that has ended and that nobody had come to.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn forget_unrecorded(&self, meeting: &Meeting) -> Result<(), Error> {
+        if let Some(internal_id) = meeting.internal_id().filter(|_| meeting.records)
+            && !self.store.has_recording(internal_id).await?
+        {
+            self.live.forget_recording(meeting);
+        }
+        Ok(())
+    }
+}

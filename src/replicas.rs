@@ -1,0 +1,137 @@
+//! One gateway among several: says that it lives, settles what dead ones leave, hears what the others tell, and has its
+//! sessions keep to what the store says of their seats.
+//!
+//! With SQLite there are no others; what a former process left is settled all the same.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+
+use crate::{
+    domain::admission::seats,
+    live::{
+        clock::now_ms,
+        sessions::{LEASE_MS, Session},
+    },
+    poll::Leads,
+    proxy::Gateway,
+    store::{ALIVE_MS, Change, Error, Refusal},
+};
+
+/// Between two heartbeats: two may be late before the others take this gateway to be dead.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// What was told and not heard is found after this long.
+const REREAD_EVERY: Duration = Duration::from_secs(30);
+/// The lease of the gateway that polls.
+const POLLER: &str = "poller";
+/// A seat that could not be asked for because the store failed is asked for again after this long.
+const SEAT_AGAIN: Duration = Duration::from_secs(1);
+
+/// Says that this gateway lives until told to stop, and tries to be the one that polls. `leads` says whether it is.
+pub async fn live_on(gateway: Arc<Gateway>, leads: watch::Sender<Leads>) {
+    let mut ticks = tokio::time::interval(HEARTBEAT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Since when the store has answered without a break.
+    let mut steady: Option<Instant> = None;
+    loop {
+        ticks.tick().await;
+        match heartbeat(&gateway, steady).await {
+            Ok(is_leader) => {
+                steady.get_or_insert_with(Instant::now);
+                leads.send_if_modified(|now| now.replace(is_leader) != Some(is_leader));
+            }
+            // Who polled goes on polling: nobody can be told to begin.
+            Err(_) => steady = None,
+        }
+    }
+}
+
+async fn heartbeat(gateway: &Gateway, steady: Option<Instant>) -> Result<bool, Error> {
+    let now = now_ms();
+    if !gateway.store.heartbeat(now).await? && steady.is_some() {
+        tracing::warn!("this gateway was taken to be dead: it says again who is present");
+        gateway.live.open_sessions().iter().for_each(|session| session.reassert(&gateway.notes));
+    }
+    let is_leader = gateway.store.lead(POLLER, now).await?;
+    // When the store was away nobody could say that they live: they have time to do so.
+    let alive = Duration::from_millis(ALIVE_MS.unsigned_abs());
+    if is_leader && steady.is_some_and(|since| since.elapsed() >= alive) {
+        let dead = gateway.store.bury_dead(now, now + LEASE_MS).await?;
+        if dead > 0 {
+            tracing::warn!(
+                gateways = dead,
+                "gateways have died: who was present through them has a minute to come back"
+            );
+        }
+    }
+    Ok(is_leader)
+}
+
+/// Follows what other gateways tell.
+pub async fn follow(gateway: Arc<Gateway>, mut changes: mpsc::Receiver<Change>) {
+    loop {
+        let change = match tokio::time::timeout(REREAD_EVERY, changes.recv()).await {
+            Ok(Some(change)) => change,
+            Ok(None) => return,
+            Err(_) => Change::Everything,
+        };
+        let done = match &change {
+            Change::Meetings(ids) => each(&gateway, ids).await,
+            Change::Operations => Ok(()),
+            Change::Everything => everything(&gateway).await,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, ?change, "what another gateway has done is not known here yet");
+        }
+    }
+}
+
+async fn each(gateway: &Gateway, ids: &[i64]) -> Result<(), Error> {
+    for id in ids {
+        gateway.follow(*id).await?;
+    }
+    Ok(())
+}
+
+/// Compares all that runs with what is known here.
+async fn everything(gateway: &Gateway) -> Result<(), Error> {
+    // First what is known: what is made meanwhile is in the store as well.
+    let known: Vec<i64> =
+        gateway.live.meetings().iter().filter(|meeting| meeting.internal_id().is_some()).map(|m| m.id).collect();
+    let running = gateway.store.running().await?;
+    let ids: HashSet<i64> = running.iter().map(|row| row.id).collect();
+    for row in running {
+        let _ = gateway.adopt(row);
+    }
+    for id in known.iter().filter(|id| !ids.contains(id)) {
+        gateway.follow(*id).await?;
+    }
+    Ok(())
+}
+
+/// Sessions that are open while the store says that they have no seat: they get one if there is one, else their sockets are
+/// cut, and the client that tries again is told why.
+pub async fn reseat(gateway: Arc<Gateway>, mut without_seat: mpsc::UnboundedReceiver<i64>) {
+    while let Some(id) = without_seat.recv().await {
+        let Some(session) = gateway.live.session_of_id(id).filter(|session| session.is_open()) else { continue };
+        match seat_anew(&gateway, &session).await {
+            Ok(()) => session.reassert(&gateway.notes),
+            Err(Refusal::Denied(_)) => session.cut(),
+            Err(Refusal::Failed(_)) => {
+                tokio::time::sleep(SEAT_AGAIN).await;
+                session.reassert(&gateway.notes);
+            }
+        }
+    }
+}
+
+async fn seat_anew(gateway: &Gateway, session: &Session) -> Result<(), Refusal> {
+    let (meeting, now) = (&session.meeting, now_ms());
+    let directory = gateway.directory.load_full();
+    let Some(tenant) = directory.tenant(meeting.tenant.as_str()) else { return Ok(()) };
+    let seats = seats(&tenant.limits, meeting.participants);
+    gateway.store.readmit_session(meeting.id, session.id, now, now + LEASE_MS, seats).await
+}

@@ -1,0 +1,58 @@
+//! What gateways on one store tell each other. Only numbers: whoever hears it reads the rows.
+
+/// Something has changed in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Meetings that have been made or have ended, by their numbers.
+    Meetings(Vec<i64>),
+    /// What the operator wants of servers and tenants.
+    Operations,
+    /// Something may have been missed.
+    Everything,
+}
+
+/// PostgreSQL takes 8,000 bytes at the most.
+const MEETINGS_MAX: usize = 300;
+
+impl Change {
+    /// How a change of meetings is told.
+    pub(super) fn meetings(ids: &[i64]) -> String {
+        if ids.len() > MEETINGS_MAX {
+            return "everything".into();
+        }
+        let ids: Vec<_> = ids.iter().map(i64::to_string).collect();
+        format!("meetings {}", ids.join(","))
+    }
+
+    /// How a change of the operator's is told.
+    pub(super) const OPERATIONS: &str = "operations";
+
+    /// Reads what was told; what a later release says and this one does not know may be anything.
+    pub(super) fn read(text: &str) -> Self {
+        if text == Self::OPERATIONS {
+            return Self::Operations;
+        }
+        let ids = text.strip_prefix("meetings ").map(|ids| ids.split(',').map(str::parse).collect());
+        match ids {
+            Some(Ok(ids)) => Self::Meetings(ids),
+            _ => Self::Everything,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_understood() {
+        assert_eq!(Change::read(&Change::meetings(&[1, 22])), Change::Meetings(vec![1, 22]));
+        assert_eq!(Change::read(Change::OPERATIONS), Change::Operations);
+        let many: Vec<i64> = (0..=300).map(|n| i64::MAX - n).collect();
+        assert_eq!(Change::read(&Change::meetings(&many)), Change::Everything);
+        assert!(Change::meetings(&many[1..]).len() < 8_000);
+        for text in ["", "everything", "meetings", "meetings x", "something new"] {
+            assert_eq!(Change::read(text), Change::Everything, "{text}");
+        }
+    }
+}

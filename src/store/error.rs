@@ -1,0 +1,115 @@
+//! What can go wrong with the store, and with a promise.
+
+use std::fmt;
+
+use sqlx::error::ErrorKind;
+
+use super::health::Blame;
+use crate::domain::denial::Denial;
+
+/// The store failed: nothing was promised, as far as anybody knows. A commit whose answer was lost is found by a poll, or
+/// lapses with its lease.
+#[derive(Debug)]
+pub struct Error(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Database(sqlx::Error),
+    /// It is known not to answer, and was not asked.
+    Away,
+    /// It did not answer in time.
+    Slow,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Kind::Database(_) => "the store failed",
+            Kind::Away => "the store is away",
+            Kind::Slow => "the store did not answer in time",
+        })
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0 {
+            Kind::Database(error) => Some(error),
+            Kind::Away | Kind::Slow => None,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        tracing::error!(%error, "the store failed");
+        Self(Kind::Database(error))
+    }
+}
+
+impl Error {
+    /// It is known to be away.
+    pub(super) const AWAY: Self = Self(Kind::Away);
+    /// It did not answer in time.
+    pub(super) const SLOW: Self = Self(Kind::Slow);
+
+    /// A row that cannot be.
+    pub(super) fn impossible(column: &str) -> Self {
+        sqlx::Error::Decode(format!("a row has an impossible {column}").into()).into()
+    }
+
+    /// Whether what was to be written is at fault, and not the store: another try would fail too.
+    pub(super) fn is_of_the_data(&self) -> bool {
+        match &self.0 {
+            Kind::Database(error) => {
+                error.as_database_error().is_some_and(|error| !matches!(error.kind(), ErrorKind::Other))
+            }
+            Kind::Away | Kind::Slow => false,
+        }
+    }
+}
+
+impl Blame for Error {
+    fn is_of_the_way(&self) -> bool {
+        match &self.0 {
+            Kind::Database(error) => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut),
+            Kind::Away => false,
+            Kind::Slow => true,
+        }
+    }
+}
+
+/// A promise was not made.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The rule said no.
+    Denied(Denial),
+    /// The store failed.
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Blame for Refusal {
+    fn is_of_the_way(&self) -> bool {
+        match self {
+            Self::Denied(_) => false,
+            Self::Failed(error) => error.is_of_the_way(),
+        }
+    }
+}
+
+impl Refusal {
+    /// What whoever asked is told.
+    #[must_use]
+    pub fn denial(&self) -> Denial {
+        match self {
+            Self::Denied(denial) => *denial,
+            Self::Failed(_) => Denial::StoreUnavailable,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! PostgreSQL: several gateways. A transaction sees what others have committed before each of its statements: whoever
+//! counts takes a lock first, in a statement of its own, and so counts what is true until it has written.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    Connection as _,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+pub(super) use sqlx::{PgConnection as Connection, PgPool as Pool, postgres::PgRow as Row};
+
+use super::Error;
+
+#[path = "statements/mod.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same statements, once for each dialect")]
+pub(super) mod statements;
+
+pub(super) const BEGIN: &str = "BEGIN";
+/// Finds a meeting that runs. Nobody else counts its seats, or ends it, while this transaction lives.
+pub(super) const LOCK_MEETING: &str =
+    "SELECT strangers FROM meetings WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE";
+/// Finds a session. Nobody else changes it while this transaction lives.
+pub(super) const LOCK_SESSION: &str = "SELECT s.seat_until, s.present_since, m.tenant FROM sessions s
+    JOIN meetings m ON m.id = s.meeting WHERE s.id = $1 FOR NO KEY UPDATE OF s";
+/// Where changes are told.
+pub(super) const CHANNEL: &str = "anteroom";
+/// Promises of different meetings do not wait for each other: enough for one machine's worth of them.
+const CONNECTIONS_MAX: u32 = 16;
+/// A call that has waited that long is refused with `storeUnavailable`.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that was used more recently than that is taken to be good.
+const RESTED: Duration = Duration::from_secs(1);
+
+pub(super) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    // What is exact here rests on this isolation, whatever the database's own default is.
+    let options = PgConnectOptions::from_str(url)?.options([("default_transaction_isolation", "read committed")]);
+    Ok(match options.get_application_name() {
+        Some(_) => options,
+        None => options.application_name("anteroom"),
+    })
+}
+
+pub(super) async fn open(url: &str) -> Result<Pool, Error> {
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS_MAX)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A round trip before each use would cost as much as a statement: only what has rested may have been cut.
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| {
+            Box::pin(async move {
+                if about.idle_for > RESTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_with(options(url)?)
+        .await?;
+    sqlx::migrate!("migrations/postgres").run(&pool).await.map_err(sqlx::Error::from)?;
+    Ok(pool)
+}
+
+/// Nobody else counts a tenant's rooms while this transaction lives.
+pub(super) async fn lock_tenant(tx: &mut Connection, tenant: &str) -> Result<(), Error> {
+    // Two tenants with one number would wait for each other, and nothing else.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(tenant).execute(tx).await?;
+    Ok(())
+}
+
+/// Tells all gateways of a change, once this transaction is committed.
+pub(super) async fn tell(tx: &mut Connection, change: &str) -> Result<(), Error> {
+    sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(change).execute(tx).await?;
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! What is written and read, in the domain's own words.
+
+use std::time::Duration;
+
+use crate::domain::{
+    ids::{ServerId, TenantId},
+    limits::Limit,
+};
+
+/// The seat of somebody who is present: it does not lapse.
+pub const PRESENT: i64 = i64::MAX;
+
+/// The SHA-256 of a session token: what is kept of it.
+pub type TokenHash = [u8; 32];
+
+/// A keyed digest of a `userID`: whose session it is, without telling who that is.
+pub type UserKey = [u8; 32];
+
+/// A meeting that is to be promised.
+#[derive(Debug, Clone)]
+pub struct NewMeeting<'a> {
+    /// Whose it is.
+    pub tenant: &'a TenantId,
+    /// Which account's.
+    pub account: &'a str,
+    /// The tenant's `meetingID`.
+    pub ext_id: &'a str,
+    /// The server that was chosen.
+    pub server: &'a ServerId,
+    /// The gateway that asks it.
+    pub owner: &'a str,
+    /// `maxParticipants` as asked for.
+    pub participants: Option<u32>,
+    /// Whether it may leave a recording.
+    pub records: bool,
+    /// When its time is over, ms since the epoch.
+    pub ends_at: Option<i64>,
+    /// Now, in ms since the epoch.
+    pub now: i64,
+    /// Rooms that ended after this still count.
+    pub retained_since: i64,
+    /// Runs of the same room that ended after this count towards its duration.
+    pub runs_since: i64,
+}
+
+/// A meeting as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeetingRow {
+    /// Its number in the store.
+    pub id: i64,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Which account's.
+    pub account: String,
+    /// The tenant's `meetingID`.
+    pub ext_id: String,
+    /// The server it runs on.
+    pub server: ServerId,
+    /// `maxParticipants` as asked for.
+    pub participants: Option<u32>,
+    /// The server's internal id, once it has answered.
+    pub internal_id: Option<String>,
+    /// The server's `createTime`, likewise.
+    pub create_time: Option<i64>,
+    /// When it was promised.
+    pub created_at: i64,
+    /// When it ended, if it has.
+    pub ended_at: Option<i64>,
+    /// When its time is over.
+    pub ends_at: Option<i64>,
+    /// Whether it may leave a recording.
+    pub records: bool,
+    /// The gateway that asks its server, of account until there is an internal id.
+    pub owner: Option<String>,
+}
+
+/// A run of a meeting, and where it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// Its number in the store.
+    pub id: i64,
+    /// The server that has it.
+    pub server: &'a ServerId,
+    /// The meeting's id on the server.
+    pub server_id: &'a str,
+    /// The server's internal id, if it has answered.
+    pub internal_id: Option<&'a str>,
+}
+
+/// What became of a `create`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// The room is promised.
+    New {
+        /// Its number.
+        id: i64,
+        /// How long earlier runs of it have lasted that still count.
+        used: Duration,
+    },
+    /// The tenant has a meeting with this id.
+    Existing(MeetingRow),
+}
+
+/// A seat that is to be promised.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSession<'a> {
+    /// The number of the meeting.
+    pub meeting: i64,
+    /// Whose it is, if the caller said so.
+    pub user: Option<&'a UserKey>,
+    /// Now, in ms since the epoch.
+    pub now: i64,
+    /// How long it is held.
+    pub until: i64,
+    /// Seats of the meeting.
+    pub seats: Limit<u32>,
+}
+
+/// A seat that is promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seated {
+    /// The session's number.
+    pub id: i64,
+    /// The session of the same person that was no longer open, and whose seat this is.
+    pub instead_of: Option<i64>,
+}
+
+/// A session as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// Its number in the store.
+    pub id: i64,
+    /// The number of its meeting.
+    pub meeting: i64,
+    /// The hash of its token.
+    pub token: TokenHash,
+    /// How long its seat counts.
+    pub seat_until: i64,
+}
+
+/// A recording, or the meeting that may leave one, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingRow {
+    /// Its `recordID`.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The tenant's `meetingID`.
+    pub ext_id: String,
+    /// The server it was made on.
+    pub server: ServerId,
+}
+
+/// What a tenant has used on one day (UTC).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UsageRow {
+    /// Whose it is.
+    pub tenant: String,
+    /// `YYYY-MM-DD`.
+    pub day: String,
+    /// Meetings that a server has made.
+    pub meetings: i64,
+    /// Time that people were present, in ms.
+    pub participant_ms: i64,
+    /// Most people who were present at once.
+    pub peak: i64,
+    /// Bytes from browsers.
+    pub bytes_up: i64,
+    /// Bytes to browsers.
+    pub bytes_down: i64,
+}
+
+/// A run that was given up while its server was away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// The server's internal id of it.
+    pub internal_id: String,
+    /// The meeting's id on the server.
+    pub server_id: String,
+}

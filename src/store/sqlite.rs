@@ -1,0 +1,47 @@
+//! SQLite: embedded, one gateway. There is one writer at a time anyway: one connection keeps the waiting in one fair queue,
+//! and what a transaction reads stays true until it has written.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+pub(super) use sqlx::{SqliteConnection as Connection, SqlitePool as Pool, sqlite::SqliteRow as Row};
+
+use super::Error;
+
+#[path = "statements/mod.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same statements, once for each dialect")]
+pub(super) mod statements;
+
+/// Writes come one after the other.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+/// Finds a meeting that runs. Nobody else counts its seats, or ends it, while this transaction lives.
+pub(super) const LOCK_MEETING: &str = "SELECT strangers FROM meetings WHERE id = $1 AND ended_at IS NULL";
+/// Finds a session. Nobody else changes it while this transaction lives.
+pub(super) const LOCK_SESSION: &str = "SELECT s.seat_until, s.present_since, m.tenant FROM sessions s
+    JOIN meetings m ON m.id = s.meeting WHERE s.id = $1";
+/// Longer than any sane transaction; a call that has waited that long is refused with `storeUnavailable`.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) async fn open(url: &str) -> Result<Pool, Error> {
+    let options = SqliteConnectOptions::from_str(url)?
+        .create_if_missing(true)
+        // A commit survives the end of the process. After a loss of power the last few may be missing: the meetings run
+        // on their servers all the same, and the next poll finds them.
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true);
+    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_TIMEOUT).connect_with(options).await?;
+    sqlx::migrate!("migrations/sqlite").run(&pool).await.map_err(sqlx::Error::from)?;
+    Ok(pool)
+}
+
+/// Nobody else counts a tenant's rooms while this transaction lives: there is none.
+pub(super) async fn lock_tenant(_: &mut Connection, _: &str) -> Result<(), Error> {
+    Ok(())
+}
+
+/// There is nobody to tell.
+pub(super) async fn tell(_: &mut Connection, _: &str) -> Result<(), Error> {
+    Ok(())
+}

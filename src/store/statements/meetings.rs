@@ -1,0 +1,305 @@
+//! Meetings: promised, moved, given back, ended, found.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+
+use super::{BEGIN, Connection, Pool, lock_tenant, read, seats::lock_meeting, tell, usage::Tally};
+use crate::{
+    domain::{admission::RoomUsage, denial::Denial},
+    store::{Admitted, Change, Error, Leftover, MeetingRow, NewMeeting, RecordingRow, Refusal, Run},
+};
+
+pub(in crate::store) async fn admit_meeting(
+    pool: &Pool,
+    new: &NewMeeting<'_>,
+    decide: Option<impl FnOnce(RoomUsage) -> Result<(), Denial>>,
+) -> Result<Admitted, Refusal> {
+    let Some(decide) = decide else {
+        let mut connection = pool.acquire().await?;
+        return match insert_meeting(&mut connection, new).await? {
+            Some(id) => Ok(Admitted::New { id, used: Duration::ZERO }),
+            None => existing(&mut connection, new).await,
+        };
+    };
+    let mut tx = pool.begin_with(BEGIN).await?;
+    lock_tenant(&mut tx, new.tenant.as_str()).await?;
+    // A room that is open is no new one: first the row, which its id forbids or allows, then the count of the others.
+    let Some(id) = insert_meeting(&mut tx, new).await? else {
+        return existing(&mut tx, new).await;
+    };
+    let usage = room_usage(&mut tx, new).await?;
+    decide(usage).map_err(Refusal::Denied)?;
+    tx.commit().await?;
+    Ok(Admitted::New { id, used: usage.used })
+}
+
+pub(in crate::store) async fn rerun_meeting(pool: &Pool, old: i64, new: &NewMeeting<'_>) -> Result<i64, Error> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    end(&mut tx, old, new.now).await?;
+    let id = insert_meeting(&mut tx, new).await?.ok_or(sqlx::Error::RowNotFound)?;
+    tell(&mut tx, &Change::meetings(&[old])).await?;
+    tx.commit().await?;
+    Ok(id)
+}
+
+pub(in crate::store) async fn restart_meeting(
+    pool: &Pool,
+    old: &Run<'_>,
+    new: &NewMeeting<'_>,
+) -> Result<Option<i64>, Error> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    // Of two gateways that give one run up, one begins the next.
+    if lock_meeting(&mut tx, old.id).await?.is_none() {
+        return Ok(None);
+    }
+    if let Some(internal_id) = old.internal_id {
+        sqlx::query(
+            "INSERT INTO leftovers (server, internal_id, server_id, since) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(old.server.as_str())
+        .bind(internal_id)
+        .bind(old.server_id)
+        .bind(new.now)
+        .execute(&mut *tx)
+        .await?;
+    }
+    end(&mut tx, old.id, new.now).await?;
+    let id = insert_meeting(&mut tx, new).await?;
+    tell(&mut tx, &Change::meetings(&[old.id])).await?;
+    tx.commit().await?;
+    Ok(id)
+}
+
+pub(in crate::store) async fn used(pool: &Pool, tenant: &str, ext_id: &str, since: i64) -> Result<Duration, Error> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(ended_at - created_at), 0) AS BIGINT) FROM meetings
+         WHERE tenant = $1 AND ext_id = $2 AND ended_at > $3",
+    )
+    .bind(tenant)
+    .bind(ext_id)
+    .bind(since)
+    .fetch_one(pool)
+    .await?;
+    Ok(millis(row.try_get(0)?))
+}
+
+pub(in crate::store) async fn move_meeting(pool: &Pool, id: i64, server: &str) -> Result<(), Error> {
+    sqlx::query("UPDATE meetings SET server = $2 WHERE id = $1").bind(id).bind(server).execute(pool).await?;
+    Ok(())
+}
+
+pub(in crate::store) async fn abandon_meeting(pool: &Pool, id: i64) -> Result<(), Error> {
+    sqlx::query("DELETE FROM meetings WHERE id = $1").bind(id).execute(pool).await?;
+    Ok(())
+}
+
+pub(in crate::store) async fn end_meeting(pool: &Pool, id: i64, now: i64) -> Result<bool, Error> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    let had_come = end(&mut tx, id, now).await?;
+    tell(&mut tx, &Change::meetings(&[id])).await?;
+    tx.commit().await?;
+    Ok(had_come)
+}
+
+pub(in crate::store) async fn take_over_meeting(pool: &Pool, id: i64, from: &str, by: &str) -> Result<bool, Error> {
+    let done = sqlx::query("UPDATE meetings SET owner = $3 WHERE id = $1 AND owner = $2 AND internal_id IS NULL")
+        .bind(id)
+        .bind(from)
+        .bind(by)
+        .execute(pool)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(in crate::store) async fn find_meeting(
+    pool: &Pool,
+    tenant: &str,
+    ext_id: &str,
+) -> Result<Option<MeetingRow>, Error> {
+    sqlx::query("SELECT * FROM meetings WHERE tenant = $1 AND ext_id = $2 AND ended_at IS NULL")
+        .bind(tenant)
+        .bind(ext_id)
+        .fetch_optional(pool)
+        .await?
+        .as_ref()
+        .map(read::meeting)
+        .transpose()
+}
+
+pub(in crate::store) async fn find_internal(
+    pool: &Pool,
+    tenant: &str,
+    internal_id: &str,
+) -> Result<Option<MeetingRow>, Error> {
+    sqlx::query("SELECT * FROM meetings WHERE tenant = $1 AND ended_at IS NULL AND internal_id = $2")
+        .bind(tenant)
+        .bind(internal_id)
+        .fetch_optional(pool)
+        .await?
+        .as_ref()
+        .map(read::meeting)
+        .transpose()
+}
+
+pub(in crate::store) async fn find_meetings_on(
+    pool: &Pool,
+    tenant: &str,
+    server: &str,
+) -> Result<Vec<MeetingRow>, Error> {
+    sqlx::query("SELECT * FROM meetings WHERE tenant = $1 AND ended_at IS NULL AND server = $2")
+        .bind(tenant)
+        .bind(server)
+        .fetch_all(pool)
+        .await?
+        .iter()
+        .map(read::meeting)
+        .collect()
+}
+
+pub(in crate::store) async fn meeting_of(pool: &Pool, id: i64) -> Result<Option<MeetingRow>, Error> {
+    sqlx::query("SELECT * FROM meetings WHERE id = $1")
+        .bind(id)
+        .fetch_optional(pool)
+        .await?
+        .as_ref()
+        .map(read::meeting)
+        .transpose()
+}
+
+pub(in crate::store) async fn running(pool: &Pool) -> Result<Vec<MeetingRow>, Error> {
+    sqlx::query("SELECT * FROM meetings WHERE ended_at IS NULL")
+        .fetch_all(pool)
+        .await?
+        .iter()
+        .map(read::meeting)
+        .collect()
+}
+
+pub(in crate::store) async fn recordings(pool: &Pool) -> Result<Vec<RecordingRow>, Error> {
+    sqlx::query("SELECT * FROM recordings").fetch_all(pool).await?.iter().map(read::recording).collect()
+}
+
+pub(in crate::store) async fn has_recording(pool: &Pool, id: &str) -> Result<bool, Error> {
+    let row = sqlx::query("SELECT 1 FROM recordings WHERE record_id = $1").bind(id).fetch_optional(pool).await?;
+    Ok(row.is_some())
+}
+
+pub(in crate::store) async fn leftovers(pool: &Pool, server: &str) -> Result<Vec<Leftover>, Error> {
+    let rows = sqlx::query("SELECT internal_id, server_id FROM leftovers WHERE server = $1")
+        .bind(server)
+        .fetch_all(pool)
+        .await?;
+    let leftover = |row: &super::Row| -> Result<Leftover, Error> {
+        Ok(Leftover { internal_id: row.try_get(0)?, server_id: row.try_get(1)? })
+    };
+    rows.iter().map(leftover).collect()
+}
+
+pub(in crate::store) async fn forget_leftover(pool: &Pool, server: &str, internal_id: &str) -> Result<(), Error> {
+    sqlx::query("DELETE FROM leftovers WHERE server = $1 AND internal_id = $2")
+        .bind(server)
+        .bind(internal_id)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+pub(in crate::store) async fn purge(pool: &Pool, before: i64) -> Result<u64, Error> {
+    sqlx::query("DELETE FROM leftovers WHERE since < $1").bind(before).execute(pool).await?;
+    let done = sqlx::query("DELETE FROM meetings WHERE ended_at < $1").bind(before).execute(pool).await?;
+    Ok(done.rows_affected())
+}
+
+/// Ends a meeting with its sessions, unless it has ended already. Returns whether somebody may have come.
+async fn end(tx: &mut Connection, meeting: i64, now: i64) -> Result<bool, Error> {
+    let ended = sqlx::query(
+        "UPDATE meetings SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING tenant, internal_id",
+    )
+    .bind(meeting)
+    .bind(now)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(ended) = ended else { return Ok(true) };
+    let tenant: String = ended.try_get("tenant")?;
+    let sessions = sqlx::query("DELETE FROM sessions WHERE meeting = $1 RETURNING present_since")
+        .bind(meeting)
+        .fetch_all(&mut *tx)
+        .await?;
+    if sessions.is_empty() {
+        // Where nobody has come nothing was recorded: the table would grow with every room that is made and ended.
+        sqlx::query("DELETE FROM recordings WHERE record_id = $1")
+            .bind(ended.try_get::<Option<String>, _>("internal_id")?)
+            .execute(&mut *tx)
+            .await?;
+    }
+    let mut tally = Tally::default();
+    for session in &sessions {
+        if let Some(since) = session.try_get("present_since")? {
+            tally.left(&tenant, since, now);
+        }
+    }
+    tally.write(tx, now).await?;
+    Ok(!sessions.is_empty())
+}
+
+/// Writes a new row; `None` where the tenant has a running meeting with this id.
+async fn insert_meeting(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
+    let row = sqlx::query(
+        "INSERT INTO meetings (tenant, account, ext_id, server, participants, created_at, records, owner, ends_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING id",
+    )
+    .bind(new.tenant.as_str())
+    .bind(new.account)
+    .bind(new.ext_id)
+    .bind(new.server.as_str())
+    .bind(new.participants.map(i64::from))
+    .bind(new.now)
+    .bind(new.records)
+    .bind(new.owner)
+    .bind(new.ends_at)
+    .fetch_optional(tx)
+    .await?;
+    row.map(|row| Ok(row.try_get(0)?)).transpose()
+}
+
+/// The running meeting that has the id already.
+async fn existing(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Admitted, Refusal> {
+    let row = sqlx::query("SELECT * FROM meetings WHERE tenant = $1 AND ext_id = $2 AND ended_at IS NULL")
+        .bind(new.tenant.as_str())
+        .bind(new.ext_id)
+        .fetch_one(tx)
+        .await?;
+    Ok(Admitted::Existing(read::meeting(&row)?))
+}
+
+/// What a tenant has beside the asking room: what runs, and what has ended and is retained. Each part has its own index, so
+/// that the rooms of other tenants and of long ago cost nothing.
+async fn room_usage(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<RoomUsage, Error> {
+    let row = sqlx::query(
+        "SELECT (SELECT COUNT(DISTINCT ext_id) FROM
+                     (SELECT ext_id, account FROM meetings WHERE tenant = $1 AND ended_at IS NULL
+                      UNION ALL SELECT ext_id, account FROM meetings WHERE tenant = $1 AND ended_at > $3) AS kept
+                 WHERE account = $2 AND ext_id <> $4),
+                (SELECT COUNT(DISTINCT account) FROM
+                     (SELECT account FROM meetings WHERE tenant = $1 AND ended_at IS NULL
+                      UNION ALL SELECT account FROM meetings WHERE tenant = $1 AND ended_at > $3) AS kept
+                 WHERE account <> $2),
+                (SELECT CAST(COALESCE(SUM(ended_at - created_at), 0) AS BIGINT) FROM meetings
+                 WHERE tenant = $1 AND ext_id = $4 AND ended_at > $5)",
+    )
+    .bind(new.tenant.as_str())
+    .bind(new.account)
+    .bind(new.retained_since)
+    .bind(new.ext_id)
+    .bind(new.runs_since)
+    .fetch_one(tx)
+    .await?;
+    let number =
+        |at: usize| -> Result<u32, Error> { Ok(u32::try_from(row.try_get::<i64, _>(at)?).unwrap_or(u32::MAX)) };
+    Ok(RoomUsage { rooms: number(0)?, other_accounts: number(1)?, used: millis(row.try_get(2)?) })
+}
+
+fn millis(n: i64) -> Duration {
+    Duration::from_millis(u64::try_from(n).unwrap_or(0))
+}

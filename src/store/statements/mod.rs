@@ -1,0 +1,16 @@
+//! The statements: one text for both dialects, which `super` stands for.
+
+use super::{BEGIN, Connection, LOCK_MEETING, LOCK_SESSION, Pool, Row, lock_tenant, tell};
+
+mod gateways;
+mod meetings;
+mod notes;
+mod read;
+mod seats;
+mod usage;
+
+pub(in crate::store) use gateways::*;
+pub(in crate::store) use meetings::*;
+pub(in crate::store) use notes::*;
+pub(in crate::store) use seats::*;
+pub(in crate::store) use usage::*;

@@ -1,0 +1,139 @@
+//! Notes: what follows from promises, many in one transaction.
+
+use sqlx::Row as _;
+
+use super::{
+    BEGIN, Connection, Pool,
+    seats::{Locked, lock_session},
+    tell,
+    usage::Tally,
+};
+use crate::store::{Change, Error, PRESENT, writer::Note};
+
+/// Writes notes. Returns the sessions that are open though another session of the same person has their seat.
+pub(in crate::store) async fn write_notes(
+    pool: &Pool,
+    gateway: &str,
+    now: i64,
+    notes: &[&Note],
+) -> Result<Vec<i64>, Error> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    let (mut tally, mut made, mut without_seat) = (Tally::default(), Vec::new(), Vec::new());
+    for note in notes {
+        match note {
+            Note::Created { meeting, internal_id, create_time, is_own } => {
+                if created(&mut tx, *meeting, internal_id, *create_time, *is_own, &mut tally).await? {
+                    made.push(*meeting);
+                }
+            }
+            Note::Bound { session, token } => {
+                let query = sqlx::query("UPDATE sessions SET token = $2 WHERE id = $1").bind(session);
+                query.bind(&token[..]).execute(&mut *tx).await?;
+            }
+            Note::Opened { session, at } => {
+                if !opened(&mut tx, gateway, *session, *at, &mut tally).await? {
+                    without_seat.push(*session);
+                }
+            }
+            Note::Closed { session, at, until, absent } => {
+                let query = sqlx::query("DELETE FROM presences WHERE session = $1 AND gateway = $2").bind(session);
+                query.bind(gateway).execute(&mut *tx).await?;
+                closed(&mut tx, *session, *at - *absent, *until, &mut tally).await?;
+            }
+            Note::Dropped { session } => {
+                sqlx::query("DELETE FROM sessions WHERE id = $1").bind(session).execute(&mut *tx).await?;
+            }
+            Note::Carried { tenant, at, up, down } => tally.carried(tenant.as_str(), *at, *up, *down),
+        }
+    }
+    tally.write(&mut tx, now).await?;
+    if !made.is_empty() {
+        tell(&mut tx, &Change::meetings(&made)).await?;
+    }
+    tx.commit().await?;
+    Ok(without_seat)
+}
+
+async fn created(
+    tx: &mut Connection,
+    meeting: i64,
+    internal_id: &str,
+    create_time: i64,
+    is_own: bool,
+    tally: &mut Tally,
+) -> Result<bool, Error> {
+    let row = sqlx::query(
+        "UPDATE meetings SET internal_id = $2, create_time = $3, owner = NULL
+         WHERE id = $1 AND internal_id IS NULL RETURNING tenant, created_at",
+    )
+    .bind(meeting)
+    .bind(internal_id)
+    .bind(create_time)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(false) };
+    tally.made(row.try_get("tenant")?, row.try_get("created_at")?);
+    // The server has answered with a run that was given up: it is none to be ended any more.
+    sqlx::query("DELETE FROM leftovers WHERE internal_id = $1").bind(internal_id).execute(&mut *tx).await?;
+    if is_own {
+        sqlx::query(
+            "INSERT INTO recordings (record_id, tenant, ext_id, server)
+             SELECT internal_id, tenant, ext_id, server FROM meetings WHERE id = $1 AND records AND ended_at IS NULL
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(meeting)
+        .execute(tx)
+        .await?;
+    }
+    Ok(true)
+}
+
+/// Returns whether the session has a seat, or is gone with its meeting.
+async fn opened(tx: &mut Connection, gateway: &str, session: i64, at: i64, tally: &mut Tally) -> Result<bool, Error> {
+    let Some(Locked { tenant, seat_until, present_since }) = lock_session(tx, session).await? else {
+        return Ok(true);
+    };
+    if seat_until == 0 {
+        return Ok(false);
+    }
+    sqlx::query("INSERT INTO presences (session, gateway) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(session)
+        .bind(gateway)
+        .execute(&mut *tx)
+        .await?;
+    if present_since.is_none() {
+        sqlx::query("UPDATE sessions SET seat_until = $2, present_since = $3 WHERE id = $1")
+            .bind(session)
+            .bind(PRESENT)
+            .bind(at)
+            .execute(tx)
+            .await?;
+        tally.came(&tenant);
+    }
+    Ok(true)
+}
+
+/// A gateway has no socket of a session any more. Where no other has, nobody is present: the seat is held until `until`.
+pub(super) async fn closed(
+    tx: &mut Connection,
+    session: i64,
+    at: i64,
+    until: i64,
+    tally: &mut Tally,
+) -> Result<(), Error> {
+    let Some(Locked { tenant, present_since: Some(since), .. }) = lock_session(tx, session).await? else {
+        return Ok(());
+    };
+    let done = sqlx::query(
+        "UPDATE sessions SET seat_until = $2, present_since = NULL
+         WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM presences WHERE session = $1)",
+    )
+    .bind(session)
+    .bind(until)
+    .execute(tx)
+    .await?;
+    if done.rows_affected() == 1 {
+        tally.left(&tenant, since, at);
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! From rows to values. A row that cannot be is an error.
+
+use std::str::FromStr;
+
+use sqlx::Row as _;
+
+use super::Row;
+use crate::store::{Error, MeetingRow, RecordingRow, SessionRow};
+
+pub(super) fn meeting(row: &Row) -> Result<MeetingRow, Error> {
+    let participants: Option<i64> = row.try_get("participants")?;
+    Ok(MeetingRow {
+        id: row.try_get("id")?,
+        tenant: parsed(row, "tenant")?,
+        account: row.try_get("account")?,
+        ext_id: row.try_get("ext_id")?,
+        server: parsed(row, "server")?,
+        participants: participants.map(u32::try_from).transpose().map_err(|_| Error::impossible("participants"))?,
+        internal_id: row.try_get("internal_id")?,
+        create_time: row.try_get("create_time")?,
+        created_at: row.try_get("created_at")?,
+        ended_at: row.try_get("ended_at")?,
+        ends_at: row.try_get("ends_at")?,
+        records: row.try_get("records")?,
+        owner: row.try_get("owner")?,
+    })
+}
+
+pub(super) fn recording(row: &Row) -> Result<RecordingRow, Error> {
+    Ok(RecordingRow {
+        id: row.try_get("record_id")?,
+        tenant: parsed(row, "tenant")?,
+        ext_id: row.try_get("ext_id")?,
+        server: parsed(row, "server")?,
+    })
+}
+
+pub(super) fn session(row: &Row) -> Result<SessionRow, Error> {
+    let token: Vec<u8> = row.try_get("token")?;
+    Ok(SessionRow {
+        id: row.try_get("id")?,
+        meeting: row.try_get("meeting")?,
+        token: token.try_into().map_err(|_| Error::impossible("token"))?,
+        seat_until: row.try_get("seat_until")?,
+    })
+}
+
+fn parsed<T: FromStr>(row: &Row, column: &str) -> Result<T, Error> {
+    let text: String = row.try_get(column)?;
+    text.parse().map_err(|_| Error::impossible(column))
+}

@@ -1,0 +1,164 @@
+//! Seats: promised, promised anew, found.
+
+use sqlx::Row as _;
+
+use super::{BEGIN, Connection, LOCK_MEETING, LOCK_SESSION, Pool, read};
+use crate::{
+    domain::{denial::Denial, limits::Limit},
+    store::{Error, MeetingRow, NewSession, PRESENT, Refusal, Seated, SessionRow},
+};
+
+pub(in crate::store) async fn admit_session(pool: &Pool, new: &NewSession<'_>) -> Result<Seated, Refusal> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    let Some(strangers) = lock_meeting(&mut tx, new.meeting).await? else {
+        // It has ended a moment ago, as another gateway knows already.
+        return Err(Refusal::Denied(Denial::ServerUnavailable));
+    };
+    let instead_of = match new.user {
+        Some(user) => vacate(&mut tx, new.meeting, user, new.now).await?,
+        None => None,
+    };
+    let row = sqlx::query(
+        "INSERT INTO sessions (meeting, seat_until, user_key)
+         SELECT $1, $2, $5 WHERE $4 < 0 OR $4 >
+             (SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $3)
+         RETURNING id",
+    )
+    .bind(new.meeting)
+    .bind(new.until)
+    .bind(new.now)
+    .bind(bound(new.seats, strangers))
+    .bind(new.user.map(|user| &user[..]))
+    .fetch_optional(&mut *tx)
+    .await?;
+    let row = row.ok_or(Refusal::Denied(Denial::MaxParticipantsReached))?;
+    tx.commit().await?;
+    Ok(Seated { id: row.try_get(0)?, instead_of })
+}
+
+/// How many people take seats of a running meeting without a session of ours; `None` for one that has ended. Nobody else
+/// counts its seats, or ends it, while this transaction lives.
+pub(super) async fn lock_meeting(tx: &mut Connection, meeting: i64) -> Result<Option<i64>, Error> {
+    let row = sqlx::query(LOCK_MEETING).bind(meeting).fetch_optional(tx).await?;
+    row.map(|row| Ok(row.try_get(0)?)).transpose()
+}
+
+/// A session that nobody else changes while this transaction lives.
+pub(super) struct Locked {
+    pub(super) tenant: String,
+    /// 0 where another session of the same person has its seat.
+    pub(super) seat_until: i64,
+    pub(super) present_since: Option<i64>,
+}
+
+/// A session of a meeting, `None` once that has ended.
+pub(super) async fn lock_session(tx: &mut Connection, session: i64) -> Result<Option<Locked>, Error> {
+    let Some(row) = sqlx::query(LOCK_SESSION).bind(session).fetch_optional(tx).await? else { return Ok(None) };
+    Ok(Some(Locked {
+        tenant: row.try_get("tenant")?,
+        seat_until: row.try_get("seat_until")?,
+        present_since: row.try_get("present_since")?,
+    }))
+}
+
+/// Takes the seat of the oldest session of the same person that has one and is not open. One join, one seat: somebody
+/// with two devices has two.
+async fn vacate(tx: &mut Connection, meeting: i64, user: &[u8], now: i64) -> Result<Option<i64>, Error> {
+    let row = sqlx::query(
+        "UPDATE sessions SET seat_until = 0 WHERE id =
+             (SELECT id FROM sessions WHERE meeting = $1 AND seat_until > $2 AND seat_until < $3 AND user_key = $4
+              ORDER BY id LIMIT 1)
+         RETURNING id",
+    )
+    .bind(meeting)
+    .bind(now)
+    .bind(PRESENT)
+    .bind(user)
+    .fetch_optional(tx)
+    .await?;
+    row.map(|row| Ok(row.try_get(0)?)).transpose()
+}
+
+pub(in crate::store) async fn readmit_session(
+    pool: &Pool,
+    meeting: i64,
+    session: i64,
+    now: i64,
+    until: i64,
+    seats: Limit<u32>,
+) -> Result<(), Refusal> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    let Some(strangers) = lock_meeting(&mut tx, meeting).await? else {
+        return Err(Refusal::Denied(Denial::ServerUnavailable));
+    };
+    let done = sqlx::query(
+        "UPDATE sessions SET seat_until = CASE WHEN seat_until > $2 THEN seat_until ELSE $2 END
+         WHERE id = $1 AND ($4 < 0 OR $4 >
+             (SELECT COUNT(*) FROM sessions WHERE meeting = $5 AND seat_until > $3 AND id <> $1))",
+    )
+    .bind(session)
+    .bind(until)
+    .bind(now)
+    .bind(bound(seats, strangers))
+    .bind(meeting)
+    .execute(&mut *tx)
+    .await?;
+    if done.rows_affected() != 1 {
+        return Err(Refusal::Denied(Denial::MaxParticipantsReached));
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+pub(in crate::store) async fn recent_sessions(pool: &Pool, meeting: i64, since: i64) -> Result<u32, Error> {
+    let row = sqlx::query("SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $2")
+        .bind(meeting)
+        .bind(since)
+        .fetch_one(pool)
+        .await?;
+    Ok(u32::try_from(row.try_get::<i64, _>(0)?).unwrap_or(u32::MAX))
+}
+
+pub(in crate::store) async fn set_strangers(pool: &Pool, meeting: i64, strangers: u32) -> Result<(), Error> {
+    sqlx::query("UPDATE meetings SET strangers = $2 WHERE id = $1")
+        .bind(meeting)
+        .bind(i64::from(strangers))
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+pub(in crate::store) async fn find_session(
+    pool: &Pool,
+    token: &[u8],
+) -> Result<Option<(SessionRow, MeetingRow)>, Error> {
+    let row = sqlx::query(
+        "SELECT id, meeting, token, seat_until FROM sessions WHERE token = $1 AND EXISTS
+             (SELECT 1 FROM meetings WHERE id = sessions.meeting AND ended_at IS NULL)",
+    )
+    .bind(token)
+    .fetch_optional(pool)
+    .await?;
+    let Some(session) = row.as_ref().map(read::session).transpose()? else { return Ok(None) };
+    Ok(super::meeting_of(pool, session.meeting).await?.map(|meeting| (session, meeting)))
+}
+
+pub(in crate::store) async fn sessions(pool: &Pool) -> Result<Vec<SessionRow>, Error> {
+    sqlx::query(
+        "SELECT s.id, s.meeting, s.token, s.seat_until FROM sessions s JOIN meetings m ON m.id = s.meeting
+         WHERE m.ended_at IS NULL AND s.token IS NOT NULL",
+    )
+    .fetch_all(pool)
+    .await?
+    .iter()
+    .map(read::session)
+    .collect()
+}
+
+/// A bound as the statements take it: less than 0 for none.
+fn bound(limit: Limit<u32>, strangers: i64) -> i64 {
+    match limit {
+        Limit::AtMost(n) => (i64::from(n) - strangers).max(0),
+        Limit::Unlimited => -1,
+    }
+}
