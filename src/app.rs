@@ -22,6 +22,7 @@ use tokio::{
 use crate::{
     admin::{self, Admin},
     config::{Fault, Loaded, Loader, Settings, SlugKey, Watcher},
+    domain::placement::Sight,
     live::{
         Live, Meeting,
         clock::now_ms,
@@ -137,6 +138,8 @@ impl App {
             pool,
             metrics: Arc::default(),
             answers_max_age: settings.answers_max_age,
+            // A store that is a file has one gateway: what others place is none of its business.
+            sight: if settings.store_url.starts_with("sqlite:") { Sight::Whole } else { Sight::Lagging },
             grants,
         }));
         let tls = Arc::new(Tls::new(certs, settings.listen.http2).map_err(io::Error::other)?);

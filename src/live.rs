@@ -351,7 +351,7 @@ mod tests {
     fn a_meeting_that_ended_is_gone_at_once_and_its_traffic_a_while_later() {
         let live = Live::default();
         let meeting = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
-        assert_eq!(live.servers.of(&meeting.server).load(), crate::domain::placement::MEETING_WEIGHT);
+        assert_eq!(live.servers.of(&meeting.server).load(), crate::domain::placement::EXPECTED);
         assert!(live.remove_meeting(&meeting, 1_000));
         assert!(!live.remove_meeting(&meeting, 1_000), "only once");
         assert_eq!(live.servers.of(&meeting.server).load(), 0);

@@ -27,7 +27,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use crate::{
-    domain::directory::Directory,
+    domain::{directory::Directory, placement::Sight},
     live::{Live, Meeting, clock::now_ms, keyed::Keyed},
     metrics::Metrics,
     store::{self, Store, writer::Notes},
@@ -56,6 +56,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// How old an answer about meetings may be.
     answers_max_age: Duration,
+    /// How much it sees of what is placed.
+    sight: Sight,
     /// For addresses that the gateway makes itself.
     grants: Grants,
     /// Bodies of callers who have shown no secret yet, that are held at a time.
@@ -81,6 +83,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// How old an answer about meetings may be.
     pub answers_max_age: Duration,
+    /// How much it sees of what is placed.
+    pub sight: Sight,
     /// For addresses that the gateway makes itself.
     pub grants: Grants,
 }
@@ -89,7 +93,7 @@ impl Gateway {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { directory, live, store, notes, pool, metrics, answers_max_age, grants } = parts;
+        let Parts { directory, live, store, notes, pool, metrics, answers_max_age, sight, grants } = parts;
         Self {
             directory: ArcSwap::new(directory),
             live,
@@ -98,6 +102,7 @@ impl Gateway {
             pool,
             metrics,
             answers_max_age,
+            sight,
             grants,
             unsigned: Semaphore::new(UNSIGNED_MAX),
             creating: Keyed::default(),

@@ -76,6 +76,11 @@ pub(super) struct Server {
     /// The pool it belongs to.
     #[schemars(required)]
     pub pool: Option<String>,
+    /// How many people it takes beside the others: a server of weight 2 gets twice as many as one of weight 1. A number
+    /// from 0.001 to 1000. Default: 1.
+    pub weight: Option<f64>,
+    /// The meetings on it at which it takes no new one. Default: `"unlimited"`.
+    pub meetings_max: Option<Count>,
 }
 
 /// Certificates by ACME.

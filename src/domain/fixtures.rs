@@ -7,7 +7,7 @@ use super::{
     limits::{DOCUMENTS, Limit, Limits, Recording},
     rules::Rules,
     secret::Secret,
-    tenant::{ApiSecret, Credential, Policy, Server, Tenant, Upstream},
+    tenant::{ApiSecret, Credential, Policy, Server, Tenant, Upstream, Weight},
 };
 
 /// Limits of a small level: 2 accounts, 3 rooms, 4 participants, an hour.
@@ -71,5 +71,7 @@ pub(crate) fn server(id: &str, pool: &str) -> Server {
         names: vec![authority],
         secret: Secret::new("server-secret"),
         pool: pool.parse().expect("an id"),
+        weight: Weight::ONE,
+        meetings_max: Limit::Unlimited,
     }
 }

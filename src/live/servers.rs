@@ -17,7 +17,7 @@ use crate::{
     bbb::{client::CallError, xml::Listed},
     domain::{
         ids::ServerId,
-        placement::{Candidate, MEETING_WEIGHT},
+        placement::{Candidate, EXPECTED},
         tenant::Server,
     },
 };
@@ -95,7 +95,8 @@ impl Servers {
         pool.iter()
             .map(|server| {
                 let state = self.of(&server.id);
-                Candidate { server: Arc::clone(server), load: state.load(), up: state.is_up() }
+                let has_room = server.meetings_max.has_room(state.meetings() + state.placing.load(Relaxed));
+                Candidate { server: Arc::clone(server), people: state.load(), takes: state.is_up() && has_room }
             })
             .collect()
     }
@@ -114,7 +115,7 @@ impl ServerState {
 
     /// What it carries: people, and meetings with the weight of people to come.
     pub fn load(&self) -> u32 {
-        (self.meetings() + self.placing.load(Relaxed)) * MEETING_WEIGHT + self.seats()
+        (self.meetings() + self.placing.load(Relaxed)) * EXPECTED + self.seats()
     }
 
     /// A meeting is about to be promised to it: it weighs from now on, until the guard is dropped.

@@ -495,6 +495,34 @@ pool = "the members"
         ],
     },
     Broken {
+        name: "bad weights and numbers of meetings",
+        file: "anteroom.toml",
+        text: r#"base_domains = ["meet.example"]
+[listen]
+http = ["127.0.0.1:0"]
+[servers]
+a = { url = "http://a", secret = "s", pool = "members", weight = 0, meetings_max = 0 }
+b = { url = "http://b", secret = "s", pool = "members", weight = -1.5, meetings_max = 1.5 }
+c = { url = "http://c", secret = "s", pool = "members", weight = nan, meetings_max = "none" }
+d = { url = "http://d", secret = "s", pool = "members", weight = inf }
+e = { url = "http://e", secret = "s", pool = "members", weight = 1000.1 }
+f = { url = "http://f", secret = "s", pool = "members", weight = "2" }
+g = { url = "http://g", secret = "s", pool = "members", weight = 0.001, meetings_max = 1 }
+h = { url = "http://h", secret = "s", pool = "members", weight = 1_000, meetings_max = "unlimited" }
+"#,
+        faults: &[
+            r#"anteroom.toml:5: servers.a.meetings_max: must be from 1 to 4294967295, or "unlimited""#,
+            "anteroom.toml:5: servers.a.weight: must be a number from 0.001 to 1000",
+            r#"anteroom.toml:6: servers.b.meetings_max: must be a whole number or "unlimited", not a number with a fraction"#,
+            "anteroom.toml:6: servers.b.weight: must be a number from 0.001 to 1000",
+            r#"anteroom.toml:7: servers.c.meetings_max: must be a whole number or "unlimited""#,
+            "anteroom.toml:7: servers.c.weight: must be a number from 0.001 to 1000",
+            "anteroom.toml:8: servers.d.weight: must be a number from 0.001 to 1000",
+            "anteroom.toml:9: servers.e.weight: must be a number from 0.001 to 1000",
+            "anteroom.toml:10: servers.f.weight: must be a number, not a text",
+        ],
+    },
+    Broken {
         name: "bad listeners, store, trust root and ACME",
         file: "anteroom.toml",
         text: r#"base_domains = ["meet.example", "meet.example.", "a b"]

@@ -119,7 +119,7 @@ impl Gateway {
         let asked = &order.call.asked;
         let pool = asked.directory.pool(&asked.tenant.pool);
         let candidates = self.live.servers.candidates(pool);
-        let server = choose(&candidates, tried, chance())?;
+        let server = choose(&candidates, tried, self.sight, chance())?;
         Some((Arc::clone(server), self.live.servers.of(&server.id).place()))
     }
 
@@ -349,10 +349,10 @@ fn since(now: i64, span: Duration) -> i64 {
     now.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// A number that nobody can foresee, to break ties with.
+/// A number that nobody can foresee, for the choice of a server.
 fn chance() -> u32 {
     let mut bytes = [0; 4];
-    // Without randomness the first of the tied servers is as good as another.
+    // Without randomness the first of those with room is as good as another.
     let _ = aws_lc_rs::rand::fill(&mut bytes);
     u32::from_ne_bytes(bytes)
 }
