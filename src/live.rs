@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod fresh;
 pub mod keyed;
+mod load;
 pub mod recordings;
 pub mod servers;
 pub mod sessions;
@@ -20,10 +21,16 @@ use dashmap::{DashMap, Entry};
 
 use crate::{
     bbb::{client::CallError, meeting_id, xml::Answer},
-    domain::ids::{ServerId, TenantId},
+    domain::{
+        ids::{ServerId, TenantId},
+        limits::Limit,
+        placement::expected,
+    },
     store::{MeetingRow, TokenHash},
 };
+use clock::now_ms;
 use fresh::{Fresh, Moment, Touched};
+use load::Share;
 use recordings::{Recording, Recordings};
 use servers::Servers;
 use sessions::Session;
@@ -65,17 +72,20 @@ pub struct Meeting {
     touched_on_server: OnceLock<Arc<Touched>>,
     /// Polls in a row in which its server did not list it.
     missed: AtomicU32,
+    /// Its part in the load of its server.
+    share: Share,
     sessions: Mutex<Vec<TokenHash>>,
 }
 
 impl Meeting {
-    /// A meeting as the store keeps it.
+    /// A meeting as the store keeps it, which knows of no hint at its size.
     #[must_use]
     pub fn from_row(row: MeetingRow) -> Self {
         let internal_id = OnceLock::new();
         if let Some(id) = row.internal_id {
             let _ = internal_id.set(id.into());
         }
+        let seats = row.participants.map_or(Limit::Unlimited, Limit::AtMost);
         Self {
             id: row.id,
             server_id: meeting_id::to_server(&row.tenant, &row.ext_id).into(),
@@ -92,8 +102,15 @@ impl Meeting {
             touched: Touched::default(),
             touched_on_server: OnceLock::new(),
             missed: AtomicU32::new(0),
+            share: Share::new(expected(None, seats), row.created_at),
             sessions: Mutex::default(),
         }
+    }
+
+    /// The same with so many people expected.
+    #[must_use]
+    pub fn expecting(self, people: u32) -> Self {
+        Self { share: Share::new(people, self.created_at), ..self }
     }
 
     /// The server's internal id, once it has answered.
@@ -185,10 +202,12 @@ impl Live {
         self.meetings.len()
     }
 
-    /// Adds a meeting that has been promised. Its server carries its weight from now on.
+    /// Adds a meeting that has been promised. Its server carries it from now on.
     pub fn add_meeting(&self, meeting: Meeting) -> Arc<Meeting> {
         let meeting = Arc::new(meeting);
-        self.servers.of(&meeting.server).add_meeting();
+        let server = self.servers.of(&meeting.server);
+        server.add_meeting();
+        meeting.share.begin(&server, now_ms());
         let mut of_tenant = self.presence.entry(meeting.tenant.clone()).or_default();
         let presence = of_tenant.entry(meeting.server.clone()).or_default();
         presence.meetings += 1;
@@ -233,8 +252,10 @@ impl Live {
             // Nobody has come: nothing was recorded.
             self.recordings.remove(&removed.tenant, internal_id);
         }
+        let server = self.servers.of(&removed.server);
+        server.remove_meeting();
+        removed.share.end(&server);
         lock(&self.ended).push_back((now, removed));
-        self.servers.of(&meeting.server).remove_meeting();
         meeting.touch();
         if let Some(mut of_tenant) = self.presence.get_mut(&meeting.tenant)
             && let Some(presence) = of_tenant.get_mut(&meeting.server)
@@ -351,7 +372,7 @@ mod tests {
     fn a_meeting_that_ended_is_gone_at_once_and_its_traffic_a_while_later() {
         let live = Live::default();
         let meeting = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
-        assert_eq!(live.servers.of(&meeting.server).load(), crate::domain::placement::EXPECTED);
+        assert_eq!(live.servers.of(&meeting.server).load(), 1, "it is old, and nobody is in it");
         assert!(live.remove_meeting(&meeting, 1_000));
         assert!(!live.remove_meeting(&meeting, 1_000), "only once");
         assert_eq!(live.servers.of(&meeting.server).load(), 0);
@@ -362,6 +383,25 @@ mod tests {
         assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_some());
         live.forget_ended(1_000 + AFTERGLOW_MS);
         assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_none());
+    }
+
+    #[test]
+    fn a_server_carries_a_meeting_and_those_expected_in_it_at_once() {
+        let live = Live::default();
+        let new = |ext_id, participants| {
+            let row = MeetingRow { created_at: now_ms(), participants, ..row("wagtail", ext_id, "bbb-01", 1) };
+            Meeting::from_row(row)
+        };
+        let load = || live.servers.of(&"bbb-01".parse().expect("an id")).load();
+        let placing = live.servers.of(&"bbb-01".parse().expect("an id")).place(40);
+        assert_eq!(load(), 40, "before it is promised");
+        let hinted = live.add_meeting(new("hinted", None).expecting(40));
+        drop(placing);
+        assert_eq!(load(), 40);
+        live.add_meeting(new("small", Some(3)));
+        assert_eq!(load(), 43, "no more than it has seats");
+        live.remove_meeting(&hinted, 0);
+        assert_eq!(load(), 3);
     }
 
     #[test]

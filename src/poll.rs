@@ -80,6 +80,7 @@ async fn poll(gateway: &Gateway, server: &Server) {
         let (plugin_sdk, before_3) = version(gateway, server).await.unwrap_or_default();
         state.set_version(plugin_sdk, before_3);
     }
+    gateway.live.weigh(&server.id, listed, now_ms());
     for meeting in gateway.live.meetings().into_iter().filter(|meeting| meeting.server == server.id) {
         let found = listed.meetings.get(&*meeting.server_id).filter(|found| !found.ended);
         if let Some(found) = found

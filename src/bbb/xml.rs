@@ -183,6 +183,8 @@ pub struct Listed {
     pub internal_id: String,
     /// `createTime`, ms since the epoch, or 0.
     pub create_time: i64,
+    /// The people in it, as the server counts them.
+    pub people: u32,
     /// It has been ended and is only still held.
     pub ended: bool,
     /// The whole `<meeting>` element, with the tenant's own id.
@@ -211,6 +213,7 @@ pub fn list(body: &[u8], mut own_id: impl FnMut(&str) -> Option<String>) -> Resu
                 "internalMeetingID" => current.internal_id = text(raw).into_owned(),
                 // BBB formats numbers by its locale: thousands may come as `1,234` (bbb.md 3.7).
                 "createTime" => current.create_time = text(raw).replace(',', "").parse().unwrap_or(0),
+                "participantCount" => current.people = text(raw).replace(',', "").parse().unwrap_or(0),
                 "hasBeenForciblyEnded" => current.ended = raw == "true",
                 _ => {}
             }
@@ -257,6 +260,7 @@ impl Listed {
             server_id: String::new(),
             internal_id: String::new(),
             create_time: 0,
+            people: 0,
             ended: false,
             element: String::new(),
         }
@@ -317,6 +321,7 @@ mod tests {
         let body = b"<response><returncode>SUCCESS</returncode><meetings>\
             <meeting><meetingName>One</meetingName><meetingID><![CDATA[t.wagtail.one]]></meetingID>\
             <internalMeetingID>i1</internalMeetingID><createTime>1,234</createTime>\
+            <participantCount>1,001</participantCount>\
             <hasBeenForciblyEnded>false</hasBeenForciblyEnded>\
             <attendees><attendee><userID>u</userID></attendee></attendees></meeting>\
             <meeting><meetingID>t.heron.two</meetingID><internalMeetingID>i2</internalMeetingID></meeting>\
@@ -326,7 +331,7 @@ mod tests {
         let own = |id: &str| meeting_id::from_server(&tenant, id).map(str::to_owned);
         let list = list(body, own).expect("a list");
         assert_eq!(list.len(), 1);
-        assert_eq!(list[0].create_time, 1234);
+        assert_eq!((list[0].create_time, list[0].people), (1234, 1001));
         assert!(list[0].element.contains("<meetingID>one</meetingID>"), "{}", list[0].element);
         assert!(!list[0].element.contains("t.wagtail"));
     }

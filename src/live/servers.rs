@@ -15,11 +15,7 @@ use dashmap::DashMap;
 use super::fresh::Fresh;
 use crate::{
     bbb::{client::CallError, xml::Listed},
-    domain::{
-        ids::ServerId,
-        placement::{Candidate, EXPECTED},
-        tenant::Server,
-    },
+    domain::{ids::ServerId, placement::Candidate, tenant::Server},
 };
 
 /// State of all servers. One that has not been asked yet is taken to answer: a `create` finds out.
@@ -34,6 +30,8 @@ pub struct ServerState {
     /// Meetings that are about to be promised to it.
     placing: AtomicU32,
     seats: AtomicU32,
+    /// The people in its meetings, and those expected, these last included.
+    load: AtomicU32,
     plugin_sdk: ArcSwapOption<String>,
     /// Whether it is older than 3.0, as far as its version call has told.
     before_3: AtomicBool,
@@ -62,6 +60,7 @@ impl Default for ServerState {
             meetings: AtomicU32::new(0),
             placing: AtomicU32::new(0),
             seats: AtomicU32::new(0),
+            load: AtomicU32::new(0),
             plugin_sdk: ArcSwapOption::empty(),
             before_3: AtomicBool::new(false),
             list: Fresh::default(),
@@ -72,11 +71,15 @@ impl Default for ServerState {
 
 /// A meeting that is about to be promised to a server.
 #[derive(Debug)]
-pub struct Placing(Arc<ServerState>);
+pub struct Placing {
+    on: Arc<ServerState>,
+    expected: u32,
+}
 
 impl Drop for Placing {
     fn drop(&mut self) {
-        self.0.placing.fetch_sub(1, Relaxed);
+        self.on.placing.fetch_sub(1, Relaxed);
+        self.on.change_load(self.expected, 0);
     }
 }
 
@@ -113,16 +116,27 @@ impl ServerState {
         self.up.swap(up, Relaxed) != up
     }
 
-    /// What it carries: people, and meetings with the weight of people to come.
+    /// What it carries: the people in its meetings, and those expected in the young ones.
     pub fn load(&self) -> u32 {
-        (self.meetings() + self.placing.load(Relaxed)) * EXPECTED + self.seats()
+        self.load.load(Relaxed)
     }
 
-    /// A meeting is about to be promised to it: it weighs from now on, until the guard is dropped.
+    /// What one meeting counts as changes.
+    pub(super) fn change_load(&self, before: u32, after: u32) {
+        if before < after {
+            self.load.fetch_add(after - before, Relaxed);
+        } else {
+            self.load.fetch_sub(before - after, Relaxed);
+        }
+    }
+
+    /// A meeting in which so many are expected is about to be promised to it: it counts from now on, until the guard is
+    /// dropped.
     #[must_use]
-    pub fn place(self: Arc<Self>) -> Placing {
+    pub fn place(self: Arc<Self>, expected: u32) -> Placing {
         self.placing.fetch_add(1, Relaxed);
-        Placing(self)
+        self.change_load(0, expected);
+        Placing { on: self, expected }
     }
 
     /// Meetings on it.

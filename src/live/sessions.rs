@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::{Meeting, lock, servers::ServerState};
+use super::{Meeting, clock::now_ms, lock, servers::ServerState};
 use crate::store::{
     PRESENT, TokenHash,
     writer::{Note, Notes},
@@ -69,6 +69,7 @@ impl Session {
         if seat.sockets == 1 {
             seat.until = PRESENT;
             self.server.add_seat();
+            self.meeting.share.enter(&self.server, now_ms());
             self.meeting.touch();
             notes.leave(Note::Seat { session: self.id, until: PRESENT });
         }
@@ -88,8 +89,10 @@ impl Drop for Present {
         let mut seat = lock(&self.session.seat);
         seat.sockets -= 1;
         if seat.sockets == 0 {
-            seat.until = super::clock::now_ms() + GRACE_MS;
+            let now = now_ms();
+            seat.until = now + GRACE_MS;
             self.session.server.remove_seat();
+            self.session.meeting.share.leave(&self.session.server, now);
             self.session.meeting.touch();
             self.notes.leave(Note::Seat { session: self.session.id, until: seat.until });
         }

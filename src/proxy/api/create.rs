@@ -22,7 +22,7 @@ use crate::{
         denial::Denial,
         ids::ServerId,
         limits::Limit,
-        placement::choose,
+        placement::{choose, expected},
         tenant::Server,
     },
     live::{Meeting, clock::now_ms, servers::Placing},
@@ -47,6 +47,8 @@ struct Order {
     account: String,
     params: Params,
     participants: Option<u32>,
+    /// The people to reckon with while it is young.
+    expected: u32,
     records: bool,
 }
 
@@ -114,13 +116,13 @@ impl Gateway {
         Answer::denied(Call::Create, Denial::NoServerAvailable)
     }
 
-    /// The server for a meeting, which weighs there from now on: many may be looking for a place at once.
+    /// The server for a meeting, which counts there from now on: many may be looking for a place at once.
     fn place(&self, order: &Order, tried: &[ServerId]) -> Option<(Arc<Server>, Placing)> {
         let asked = &order.call.asked;
         let pool = asked.directory.pool(&asked.tenant.pool);
         let candidates = self.live.servers.candidates(pool);
         let server = choose(&candidates, tried, self.sight, chance())?;
-        Some((Arc::clone(server), self.live.servers.of(&server.id).place()))
+        Some((Arc::clone(server), self.live.servers.of(&server.id).place(order.expected)))
     }
 
     /// Writes the promise down, or moves the one that a server could not be reached for.
@@ -306,7 +308,7 @@ impl Order {
         }
         // BBB's own default is the server.
         defaults.push(("logoutURL", format!("https://{}/", asked.authority)));
-        let params::Create { mut params, participants, records } =
+        let params::Create { mut params, participants, size_hint, records } =
             params::create(&call.params, &tenant.limits, &tenant.rules, &defaults)?;
         let server_id = ids::to_server(&asked.tenant.id, &ext_id);
         params.set("meetingID", &*server_id);
@@ -314,11 +316,12 @@ impl Order {
             Some(name) => call.params.get(name).unwrap_or("").to_owned(),
             None => call.credential.to_string(),
         };
+        let expected = expected(size_hint, participants);
         let participants = match participants {
             Limit::AtMost(n) => Some(n),
             Limit::Unlimited => None,
         };
-        Ok(Self { ext_id, server_id, account, params, participants, records, call })
+        Ok(Self { ext_id, server_id, account, params, participants, expected, records, call })
     }
 
     fn meeting(&self, id: i64, server: &ServerId) -> Meeting {
@@ -334,7 +337,8 @@ impl Order {
             create_time: None,
             created_at: asked.now,
             records: self.records,
-        });
+        })
+        .expecting(self.expected);
         let documents = self.call.modules.as_ref().map_or(0, |(_, documents)| *documents);
         meeting.documents.store(documents, Relaxed);
         meeting
