@@ -23,8 +23,9 @@ use crate::{
     bbb::{client::CallError, meeting_id, xml::Answer},
     domain::{
         ids::{ServerId, TenantId},
-        limits::Limit,
+        limits::{Limit, Limits},
         placement::expected,
+        tenant::Tenant,
     },
     store::{MeetingRow, TokenHash},
 };
@@ -54,7 +55,7 @@ pub struct Meeting {
     pub server_id: Box<str>,
     /// The server it runs on.
     pub server: ServerId,
-    /// `maxParticipants` as asked for.
+    /// Its seats, fixed when it was promised: the minimum of what was asked and what the level allowed; `None` for no bound.
     pub participants: Option<u32>,
     /// When it was promised, ms since the epoch.
     pub created_at: i64,
@@ -72,20 +73,22 @@ pub struct Meeting {
     touched_on_server: OnceLock<Arc<Touched>>,
     /// Polls in a row in which its server did not list it.
     missed: AtomicU32,
+    /// What it was promised under; `None` where that was before this start.
+    limits: Option<Limits>,
     /// Its part in the load of its server.
     share: Share,
     sessions: Mutex<Vec<TokenHash>>,
 }
 
 impl Meeting {
-    /// A meeting as the store keeps it, which knows of no hint at its size.
+    /// A meeting as the store keeps it, which knows neither the limits it was promised under nor a hint at its size.
     #[must_use]
     pub fn from_row(row: MeetingRow) -> Self {
         let internal_id = OnceLock::new();
         if let Some(id) = row.internal_id {
             let _ = internal_id.set(id.into());
         }
-        let seats = row.participants.map_or(Limit::Unlimited, Limit::AtMost);
+        let seats = seats(row.participants);
         Self {
             id: row.id,
             server_id: meeting_id::to_server(&row.tenant, &row.ext_id).into(),
@@ -102,15 +105,29 @@ impl Meeting {
             touched: Touched::default(),
             touched_on_server: OnceLock::new(),
             missed: AtomicU32::new(0),
+            limits: None,
             share: Share::new(expected(None, seats), row.created_at),
             sessions: Mutex::default(),
         }
     }
 
-    /// The same with so many people expected.
+    /// The same as it has just been promised: under these limits, with so many people expected.
     #[must_use]
-    pub fn expecting(self, people: u32) -> Self {
-        Self { share: Share::new(people, self.created_at), ..self }
+    pub fn promised(self, limits: Limits, expected: u32) -> Self {
+        Self { limits: Some(limits), share: Share::new(expected, self.created_at), ..self }
+    }
+
+    /// How many may be in it at once.
+    #[must_use]
+    pub fn seats(&self) -> Limit<u32> {
+        seats(self.participants)
+    }
+
+    /// The limits that hold for it, whatever becomes of its tenant's meanwhile. After a restart, for want of a better
+    /// knowledge, these are those of its tenant as it is now.
+    #[must_use]
+    pub fn limits<'a>(&'a self, tenant: &'a Tenant) -> &'a Limits {
+        self.limits.as_ref().unwrap_or(&tenant.limits)
     }
 
     /// The server's internal id, once it has answered.
@@ -138,6 +155,10 @@ impl Meeting {
     pub fn touched(&self) -> Moment {
         self.touched.at()
     }
+}
+
+fn seats(participants: Option<u32>) -> Limit<u32> {
+    participants.map_or(Limit::Unlimited, Limit::AtMost)
 }
 
 /// Where a tenant's meetings are: what its browsers may reach.
@@ -333,6 +354,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::fixtures::{limits, tenant};
 
     /// The internal id of the nth run of a meeting.
     fn int(tenant: &str, ext_id: &str, id: i64) -> String {
@@ -395,13 +417,25 @@ mod tests {
         let load = || live.servers.of(&"bbb-01".parse().expect("an id")).load();
         let placing = live.servers.of(&"bbb-01".parse().expect("an id")).place(40);
         assert_eq!(load(), 40, "before it is promised");
-        let hinted = live.add_meeting(new("hinted", None).expecting(40));
+        let hinted = live.add_meeting(new("hinted", None).promised(limits(), 40));
         drop(placing);
         assert_eq!(load(), 40);
         live.add_meeting(new("small", Some(3)));
         assert_eq!(load(), 43, "no more than it has seats");
         live.remove_meeting(&hinted, 0);
         assert_eq!(load(), 3);
+    }
+
+    #[test]
+    fn a_meeting_keeps_the_limits_it_was_promised_under() {
+        let mut wagtail = tenant("wagtail"); // 4 participants
+        let row = MeetingRow { participants: Some(4), ..row("wagtail", "room", "bbb-01", 1) };
+        let meeting = Meeting::from_row(row.clone()).promised(wagtail.limits.clone(), 4);
+        wagtail.limits.participants = Limit::AtMost(2);
+        assert_eq!(meeting.limits(&wagtail).participants, Limit::AtMost(4));
+        let after_a_start = Meeting::from_row(row);
+        assert_eq!(after_a_start.limits(&wagtail).participants, Limit::AtMost(2), "the tenant's");
+        assert_eq!(after_a_start.seats(), Limit::AtMost(4), "but the seats are written down");
     }
 
     #[test]

@@ -111,7 +111,8 @@ fn learn(gateway: &Gateway, meeting: &Arc<Meeting>, found: &Listed) {
 async fn settle(gateway: &Gateway) {
     let (directory, now) = (gateway.directory.load_full(), now_ms());
     for meeting in gateway.live.meetings() {
-        let outlived = directory.tenant(meeting.tenant.as_str()).is_some_and(|tenant| match tenant.limits.duration {
+        let tenant = directory.tenant(meeting.tenant.as_str());
+        let outlived = tenant.is_some_and(|tenant| match meeting.limits(tenant).duration {
             Limit::AtMost(duration) => {
                 let duration = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
                 meeting.created_at.saturating_add(duration).saturating_add(OUTLIVED_MS) < now

@@ -8,6 +8,7 @@ use super::{
     validate::{is_boolean, is_integral},
 };
 use crate::domain::{
+    admission::seats,
     limits::{Limit, Limits, Recording},
     rules::{Check, Rule, Rules, Table, recording_flags},
 };
@@ -60,7 +61,7 @@ pub fn create(
     {
         return Err(Rejected(PRESENTATION.into()));
     }
-    let participants = limits.participants.clamp(positive(asked, "maxParticipants"));
+    let participants = seats(limits, positive(asked, "maxParticipants"));
     params.set("maxParticipants", number(participants));
     params.set("duration", duration(asked, limits.duration));
     if limits.recording == Recording::Never {

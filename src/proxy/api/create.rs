@@ -338,7 +338,7 @@ impl Order {
             created_at: asked.now,
             records: self.records,
         })
-        .expecting(self.expected);
+        .promised(asked.tenant.limits.clone(), self.expected);
         let documents = self.call.modules.as_ref().map_or(0, |(_, documents)| *documents);
         meeting.documents.store(documents, Relaxed);
         meeting

@@ -20,11 +20,7 @@ use crate::{
         query::Params,
         validate, xml,
     },
-    domain::{
-        admission::{admit_tenant, seats},
-        denial::Denial,
-        tenant::Server,
-    },
+    domain::{admission::admit_tenant, denial::Denial, tenant::Server},
     live::sessions::{LEASE_MS, Session, hash},
     metrics::{Call, Outcome},
     proxy::{
@@ -92,8 +88,9 @@ impl Gateway {
         validate::join(&call.params, meeting.is_some())?;
         let meeting = meeting.ok_or(Failure::ENDED)?;
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let branding = if tenant.limits.branding { tenant.branding.of_join(&asked.authority) } else { Vec::new() };
-        let mut params = params::join(&call.params, &tenant.limits, &tenant.rules, &branding)?;
+        let limits = meeting.limits(tenant);
+        let branding = if limits.branding { tenant.branding.of_join(&asked.authority) } else { Vec::new() };
+        let mut params = params::join(&call.params, limits, &tenant.rules, &branding)?;
         params.set("meetingID", &*meeting.server_id);
         for name in OF_A_GRANT.iter().filter(|_| call.granted) {
             if let Some(value) = call.params.get(name) {
@@ -105,8 +102,7 @@ impl Gateway {
         params.set("errorRedirectUrl", REFUSED);
 
         let until = asked.now + LEASE_MS;
-        let seats = seats(&tenant.limits, meeting.participants);
-        let id = match self.store.admit_session(meeting.id, asked.now, until, seats).await {
+        let id = match self.store.admit_session(meeting.id, asked.now, until, meeting.seats()).await {
             Ok(id) => id,
             Err(Refusal::Denied(denial)) => return Err(denial.into()),
             Err(Refusal::Failed(_)) => return Err(Denial::StoreUnavailable.into()),
