@@ -26,6 +26,7 @@ use super::{
 };
 use crate::domain::{
     host::Host,
+    ids::PoolId,
     limits::{Limit, Recording},
     secret::Secret,
     tenant::Upstream,
@@ -190,6 +191,22 @@ impl Convert<'_> {
             }
         }
         values
+    }
+
+    /// Pools, each at its place; none where all of them are faulty.
+    pub(super) fn pools(&mut self, path: &KeyPath, pools: &raw::Pools) -> Vec<At<PoolId>> {
+        match pools {
+            raw::Pools::One(text) => {
+                let pool = self.parse(path, text);
+                pool.map(|pool| self.at_path(path, pool)).into_iter().collect()
+            }
+            raw::Pools::Many(texts) => {
+                if texts.is_empty() && !self.is_faulty(path) {
+                    self.fault(path, "must not be an empty list");
+                }
+                self.list(path, texts)
+            }
+        }
     }
 
     /// A text for people.

@@ -10,7 +10,7 @@ use super::{Fault, convert::At, document::Line, gateway::Gateway, shape::unknown
 use crate::{
     domain::{
         branding::Branding,
-        ids::{PolicyId, TenantId},
+        ids::{PolicyId, PoolId, TenantId},
         limits::Limit,
         tenant::{Policy, Tenant},
     },
@@ -49,7 +49,7 @@ impl Rules<'_> {
         });
         // Without these two nothing is known of pools and base domains.
         if let Some(settings) = &self.gateway.settings {
-            self.check_pool(file, draft, policy, &mut faults);
+            self.check_pools(file, draft, policy, &mut faults);
             for host in draft.hosts.iter().filter(|host| settings.base_domains.contains(&host.value)) {
                 faults
                     .push(host.fault(file, format!("{:?} is a base domain itself; tenants live below it", host.value)));
@@ -61,15 +61,15 @@ impl Rules<'_> {
         (policy, faults)
     }
 
-    fn check_pool(&self, file: &Path, draft: &Draft, policy: Option<&Arc<Policy>>, faults: &mut Vec<Fault>) {
-        if let Some(pool) = &draft.pool {
-            if !self.gateway.pools.contains(&pool.value) {
-                faults.push(pool.fault(file, format!("no server belongs to the pool {:?}", pool.value)));
+    fn check_pools(&self, file: &Path, draft: &Draft, policy: Option<&Arc<Policy>>, faults: &mut Vec<Fault>) {
+        let has_no_server = |pool: &PoolId| !self.gateway.pools.contains(pool);
+        for pool in draft.pools.iter().filter(|pool| has_no_server(&pool.value)) {
+            faults.push(pool.fault(file, format!("no server belongs to the pool {:?}", pool.value)));
+        }
+        if let (true, Some(policy), Some(named)) = (draft.pools.is_empty(), policy, &draft.policy) {
+            for pool in policy.pools.iter().filter(|pool| has_no_server(pool)) {
+                faults.push(named.fault(file, format!("no server belongs to its pool {pool:?}")));
             }
-        } else if let (Some(policy), Some(named)) = (policy, &draft.policy)
-            && !self.gateway.pools.contains(&policy.pool)
-        {
-            faults.push(named.fault(file, format!("no server belongs to its pool {:?}", policy.pool)));
         }
     }
 

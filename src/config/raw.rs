@@ -124,8 +124,9 @@ pub(super) struct Tenant {
     pub join: Option<BTreeMap<String, ParamRule>>,
     /// What its meetings look like, where the level allows branding.
     pub branding: Option<Branding>,
-    /// The pool its meetings run in, instead of the policy's.
-    pub pool: Option<String>,
+    /// The pool its meetings run in, instead of the policy's, or several, the preferred one first: the next one is for
+    /// when no server of those before takes a meeting.
+    pub pool: Option<Pools>,
     /// The create parameter whose values are the accounts, such as `"meta_owner"`. Default: each secret is an account.
     pub account_param: Option<String>,
     /// What answers the paths that are not BBB's: `http://` or `https://`, a host and perhaps a port.
@@ -141,9 +142,10 @@ pub(super) struct Policy {
     /// What people call it.
     #[schemars(required)]
     pub title: Option<String>,
-    /// The pool its meetings run in.
+    /// The pool its meetings run in, or several, the preferred one first: the next one is for when no server of those
+    /// before takes a meeting.
     #[schemars(required)]
-    pub pool: Option<String>,
+    pub pool: Option<Pools>,
     /// What it allows. All of them but `room_retention`, `duration_window` and `documents` must be there.
     #[schemars(required, extend("required" = ["accounts", "rooms", "participants", "duration", "recording", "own_domains", "branding"]))]
     pub limits: Option<Limits>,
@@ -151,6 +153,17 @@ pub(super) struct Policy {
     pub create: Option<BTreeMap<String, ParamRule>>,
     /// Rules of parameters of `join`.
     pub join: Option<BTreeMap<String, ParamRule>>,
+}
+
+/// One pool, or several in the order of preference.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum Pools {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
 }
 
 /// What becomes of a parameter on its way to a server.

@@ -37,7 +37,8 @@ pub(super) struct Draft {
     pub name: String,
     /// `None` only in a faulty file.
     pub policy: Option<At<PolicyId>>,
-    pub pool: Option<At<PoolId>>,
+    /// None for those of its policy.
+    pub pools: Vec<At<PoolId>>,
     pub hosts: Vec<At<Host>>,
     /// In the order of their names.
     pub credentials: Vec<DraftCredential>,
@@ -63,8 +64,11 @@ pub(super) fn read(dir: &Path, file: &Path) -> Outcome<Draft> {
 
 fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
     let name = cx.title(&"name".into(), raw.name);
-    let policy = raw.policy.and_then(|text| placed(cx, "policy", &text));
-    let pool = raw.pool.and_then(|text| placed(cx, "pool", &text));
+    let policy = raw.policy.and_then(|text| {
+        let path = KeyPath::from("policy");
+        cx.parse(&path, &text).map(|id| cx.at_path(&path, id))
+    });
+    let pools = raw.pool.map(|pools| cx.pools(&"pool".into(), &pools)).unwrap_or_default();
     let hosts_key = KeyPath::from("hosts");
     if raw.hosts.as_ref().is_some_and(Vec::is_empty) && !cx.is_faulty(&hosts_key) {
         cx.fault(&hosts_key, "must name at least one host");
@@ -83,7 +87,7 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
     Draft {
         name,
         policy,
-        pool,
+        pools,
         hosts,
         credentials,
         exceptions,
@@ -93,12 +97,6 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
         frontend,
         suspended: raw.suspended.unwrap_or(false),
     }
-}
-
-fn placed<T: std::str::FromStr<Err: std::fmt::Display>>(cx: &mut Convert<'_>, key: &str, text: &str) -> Option<At<T>> {
-    let path = KeyPath::from(key);
-    let value = cx.parse(&path, text)?;
-    Some(cx.at_path(&path, value))
 }
 
 fn credentials(raw: Option<BTreeMap<String, raw::Secrets>>, cx: &mut Convert<'_>) -> Vec<DraftCredential> {
@@ -227,9 +225,12 @@ impl Draft {
         }
     }
 
-    /// The pool its meetings run in.
-    pub(super) fn pool<'a>(&'a self, policy: &'a Policy) -> &'a PoolId {
-        self.pool.as_ref().map_or(&policy.pool, |pool| &pool.value)
+    /// The pools its meetings run in.
+    fn pools(&self, policy: &Policy) -> Arc<[PoolId]> {
+        if self.pools.is_empty() {
+            return Arc::clone(&policy.pools);
+        }
+        self.pools.iter().map(|pool| pool.value.clone()).collect()
     }
 
     /// The tenant, once everything about it has been found to be sound.
@@ -241,7 +242,7 @@ impl Draft {
             limits: self.limits(policy),
             rules: policy.rules.with(&self.changes),
             branding: Arc::clone(&self.branding),
-            pool: self.pool(policy).clone(),
+            pools: self.pools(policy),
             hosts: self.hosts.iter().map(|host| host.value.clone()).collect(),
             credentials: self
                 .credentials

@@ -78,4 +78,9 @@ impl Directory {
     pub fn pool(&self, pool: &PoolId) -> &[Arc<Server>] {
         self.pools.get(pool).map_or(&[], Vec::as_slice)
     }
+
+    /// The servers of a tenant's pools, those of the preferred pool first.
+    pub fn servers_of(&self, tenant: &Tenant) -> impl Iterator<Item = &Arc<Server>> {
+        tenant.pools.iter().flat_map(|pool| self.pool(pool))
+    }
 }

@@ -31,7 +31,7 @@ pub(crate) fn tenant(id: &str) -> Tenant {
     let policy = Policy {
         id: "small".parse::<PolicyId>().expect("an id"),
         title: "Small".into(),
-        pool: "members".parse().expect("an id"),
+        pools: ["members".parse().expect("an id")].into(),
         limits: limits(),
         rules: Rules::shipped(),
     };
@@ -41,7 +41,7 @@ pub(crate) fn tenant(id: &str) -> Tenant {
         limits: policy.limits.clone(),
         rules: Rules::shipped(),
         branding: Arc::default(),
-        pool: policy.pool.clone(),
+        pools: Arc::clone(&policy.pools),
         policy: Arc::new(policy),
         hosts: vec![format!("{id}.meet.example").parse().expect("a host")],
         credentials: vec![credential("main", &["tenant-secret"])],

@@ -20,8 +20,8 @@ pub struct Policy {
     pub id: PolicyId,
     /// What people call it.
     pub title: String,
-    /// Where its meetings run, unless a tenant has a pool of its own.
-    pub pool: PoolId,
+    /// Where its meetings run, unless a tenant has pools of its own: one at least, the preferred one first.
+    pub pools: Arc<[PoolId]>,
     /// What it allows.
     pub limits: Limits,
     /// What becomes of the parameters of `create` and `join`.
@@ -71,8 +71,8 @@ pub struct Tenant {
     pub rules: Arc<Rules>,
     /// What its meetings look like, where its level allows that.
     pub branding: Arc<Branding>,
-    /// Where its meetings run.
-    pub pool: PoolId,
+    /// Where its meetings run: one at least. The next one is for when no server of those before takes a meeting.
+    pub pools: Arc<[PoolId]>,
     /// Where people find it; the first is its main address.
     pub hosts: Vec<Host>,
     /// Who may call the API.

@@ -125,7 +125,7 @@ impl Gateway {
                 Ok(target) => Some(target.server),
                 Err(denial) => return self.refuse(asked, Call::Version, denial),
             },
-            None => asked.directory.pool(&asked.tenant.pool).first().cloned(),
+            None => asked.directory.servers_of(&asked.tenant).next().cloned(),
         };
         let plugin_sdk = server.and_then(|server| self.live.servers.of(&server.id).plugin_sdk());
         let prefix = slug.map(|slug| format!("/s/{slug}")).unwrap_or_default();

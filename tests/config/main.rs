@@ -150,7 +150,7 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     config.tenant_at(
         "wagtail",
         &["Meet.Wagtail.Example", "wagtail.meet.example"],
-        "pool = \"rented\"\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\n\
+        "pool = [\"rented\", \"members\"]\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\n\
          [limits]\nparticipants = \"unlimited\"\nduration = \"1h30m\"\nroom_retention = \"90s\"\n\
          [secrets]\nmoodle = [\"the new one\", \"file:secrets/old\"]\n",
     );
@@ -160,7 +160,12 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     assert_eq!(loaded.settings.store_url, format!("sqlite:{}", config.path("data/a.db").display()));
 
     let tenant = loaded.directory.tenant_of_host("meet.wagtail.example").expect("the host is in lower case");
-    assert_eq!((tenant.id.as_str(), tenant.pool.as_str(), tenant.suspended), ("wagtail", "rented", true));
+    assert_eq!((tenant.id.as_str(), tenant.suspended), ("wagtail", true));
+    let pools: Vec<&str> = tenant.pools.iter().map(|pool| pool.as_str()).collect();
+    assert_eq!(pools, ["rented", "members"], "in its own order");
+    assert_eq!(*tenant.policy.pools, ["members".parse().expect("an id")]);
+    let servers: Vec<&str> = loaded.directory.servers_of(tenant).map(|server| server.id.as_str()).collect();
+    assert_eq!(servers, ["bbb-02", "bbb-01"]);
     assert_eq!(tenant.policy.title, "Small");
     assert_eq!(tenant.limits.rooms, Limit::AtMost(3), "the policy's");
     assert_eq!(tenant.limits.participants, Limit::Unlimited, "its own");

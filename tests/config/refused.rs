@@ -343,6 +343,40 @@ a = "s"
         ],
     },
     Broken {
+        name: "bad lists of pools",
+        file: "tenants/wagtail.toml",
+        text: r#"name = "W"
+policy = "small"
+pool = ["demo", "members", 7, "members", "My Pool", "rented"]
+hosts = ["wagtail.meet.example"]
+[secrets]
+a = "s"
+"#,
+        faults: &[
+            r#"tenants/wagtail.toml:3: pool[0]: no server belongs to the pool "demo""#,
+            "tenants/wagtail.toml:3: pool[2]: must be a text, not a number",
+            "tenants/wagtail.toml:3: pool[3]: is the same as pool[1]",
+            "tenants/wagtail.toml:3: pool[4]: a name here has 1 to 32 of the characters a-z, 0-9 and -",
+            r#"tenants/wagtail.toml:3: pool[5]: no server belongs to the pool "rented""#,
+        ],
+    },
+    Broken {
+        name: "no pool",
+        file: "policies/small.toml",
+        text: r#"title = "Small"
+pool = []
+[limits]
+accounts = 1
+rooms = 1
+participants = 1
+duration = "1h"
+recording = "never"
+own_domains = 0
+branding = false
+"#,
+        faults: &["policies/small.toml:2: pool: must not be an empty list"],
+    },
+    Broken {
         name: "names that are none",
         file: "tenants/wagtail.toml",
         text: r#"name = "W"
@@ -359,10 +393,10 @@ hosts = ["wagtail.meet.example"]
         ],
     },
     Broken {
-        name: "a policy whose pool has no server",
+        name: "a policy some of whose pools have no server",
         file: "policies/small.toml",
         text: r#"title = "Small"
-pool = "demo"
+pool = ["demo", "members", "custom"]
 [limits]
 accounts = 1
 rooms = 1
@@ -372,7 +406,10 @@ recording = "never"
 own_domains = 0
 branding = false
 "#,
-        faults: &[r#"tenants/wagtail.toml:2: policy: no server belongs to its pool "demo""#],
+        faults: &[
+            r#"tenants/wagtail.toml:2: policy: no server belongs to its pool "demo""#,
+            r#"tenants/wagtail.toml:2: policy: no server belongs to its pool "custom""#,
+        ],
     },
     Broken {
         name: "a host of another tenant",

@@ -116,13 +116,15 @@ impl Gateway {
         Answer::denied(Call::Create, Denial::NoServerAvailable)
     }
 
-    /// The server for a meeting, which counts there from now on: many may be looking for a place at once.
+    /// The server for a meeting, of the first pool that has one. The meeting counts there from now on: many may be looking for a place at once.
     fn place(&self, order: &Order, tried: &[ServerId]) -> Option<(Arc<Server>, Placing)> {
         let asked = &order.call.asked;
-        let pool = asked.directory.pool(&asked.tenant.pool);
-        let candidates = self.live.servers.candidates(pool);
-        let server = choose(&candidates, tried, self.sight, chance())?;
-        Some((Arc::clone(server), self.live.servers.of(&server.id).place(order.expected)))
+        let server = asked.tenant.pools.iter().find_map(|pool| {
+            let candidates = self.live.servers.candidates(asked.directory.pool(pool));
+            choose(&candidates, tried, self.sight, chance()).cloned()
+        })?;
+        let placing = self.live.servers.of(&server.id).place(order.expected);
+        Some((server, placing))
     }
 
     /// Writes the promise down, or moves the one that a server could not be reached for.
