@@ -4,7 +4,10 @@
 
 mod support;
 
-use support::{Plan, Stage};
+use std::time::Duration;
+
+use support::{Plan, Stage, eventually, write};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// The number of meetings on each server.
 fn meetings(stage: &Stage) -> Vec<usize> {
@@ -72,4 +75,50 @@ async fn a_tenant_has_its_own_server_first_and_then_the_shared_ones() {
     stage.sims.remove(0).stop().await;
     create(&stage, "wagtail", "five").await;
     assert!(stage.sims[0].meeting("t.wagtail.five").is_some(), "its own does not answer");
+}
+
+/// A moment from now, as it is written in a file.
+fn from_now(seconds: u64) -> String {
+    (OffsetDateTime::now_utc() + Duration::from_secs(seconds)).format(&Rfc3339).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_begins_and_ends_while_the_gateway_runs() {
+    let stage = Plan::new()
+        .server("members")
+        .server("rented")
+        .tenant_with("wagtail", "custom", "---[limits]\nparticipants = 1")
+        .start()
+        .await;
+    create(&stage, "wagtail", "before").await;
+    let file = std::fs::read_to_string(stage.path("tenants/wagtail.toml")).unwrap();
+    let (from, until) = (from_now(2), from_now(8));
+    let event = format!(
+        "[[events]]\nfrom = \"{from}\"\nuntil = \"{until}\"\npool = \"rented\"\nlimits = {{ participants = 3 }}\n"
+    );
+    write(stage.dir.path(), "tenants/wagtail.toml", &format!("{file}{event}"));
+
+    // One room at a time, so that each of them shows what holds now.
+    let runs_on = async |server: usize, meeting: &str| {
+        create(&stage, "wagtail", meeting).await;
+        let there = stage.sims[server].meeting(&format!("t.wagtail.{meeting}")).is_some();
+        if !there {
+            end(&stage, "wagtail", meeting).await;
+        }
+        there
+    };
+    let full = async |meeting: &str| stage.join("wagtail", meeting, "Zoe").await.header("location").is_empty();
+    eventually("the event is on", async || runs_on(1, "during").await).await;
+    stage.joined("wagtail", "during", "Ada").await;
+    stage.joined("wagtail", "before", "Bo").await;
+    assert!(full("before").await, "it keeps the seats that it was promised");
+
+    eventually("the event is over", async || runs_on(0, "after").await).await;
+    stage.joined("wagtail", "during", "Bo").await;
+    create(&stage, "wagtail", "during").await;
+    assert!(stage.sims[1].meeting("t.wagtail.during").is_some(), "it goes on where it is");
+    stage.joined("wagtail", "during", "Cy").await;
+    assert!(full("during").await, "with the seats that it was promised");
+    stage.joined("wagtail", "after", "Dee").await;
+    assert!(full("after").await, "and a new one has the usual number");
 }

@@ -27,7 +27,7 @@ use super::{
 use crate::domain::{
     host::Host,
     ids::PoolId,
-    limits::{Limit, Recording},
+    limits::{Limit, Limits, Recording},
     secret::Secret,
     tenant::Upstream,
 };
@@ -292,9 +292,9 @@ impl Convert<'_> {
         self.keep(path, kept)
     }
 
-    /// The limits that a file names.
-    pub(super) fn limits(&mut self, limits: &raw::Limits) -> Exceptions {
-        let path = |key: &str| KeyPath::from("limits").key(key);
+    /// The limits that a table of a file names.
+    pub(super) fn limits(&mut self, table: &KeyPath, limits: &raw::Limits) -> Exceptions {
+        let path = |key: &str| table.key(key);
         Exceptions {
             accounts: limits.accounts.and_then(|n| self.count(&path("accounts"), n, 1)),
             rooms: limits.rooms.and_then(|n| self.count(&path("rooms"), n, 1)),
@@ -317,7 +317,7 @@ impl Convert<'_> {
     }
 }
 
-/// Limits, any of which may be left to the policy.
+/// Limits, any of which may be left as they are.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Exceptions {
     pub accounts: Option<Limit<u32>>,
@@ -330,6 +330,24 @@ pub(super) struct Exceptions {
     pub room_retention: Option<Duration>,
     pub duration_window: Option<Duration>,
     pub documents: Option<Limit<u32>>,
+}
+
+impl Exceptions {
+    /// The limits of a level, or of a tenant, with these exceptions.
+    pub(super) fn over(&self, limits: &Limits) -> Limits {
+        Limits {
+            accounts: self.accounts.unwrap_or(limits.accounts),
+            rooms: self.rooms.unwrap_or(limits.rooms),
+            participants: self.participants.unwrap_or(limits.participants),
+            duration: self.duration.unwrap_or(limits.duration),
+            recording: self.recording.unwrap_or(limits.recording),
+            own_domains: self.own_domains.unwrap_or(limits.own_domains),
+            branding: self.branding.unwrap_or(limits.branding),
+            room_retention: self.room_retention.unwrap_or(limits.room_retention),
+            duration_window: self.duration_window.unwrap_or(limits.duration_window),
+            documents: self.documents.unwrap_or(limits.documents),
+        }
+    }
 }
 
 /// Reads the address of an HTTP server: scheme, host and perhaps a port, nothing else.

@@ -22,7 +22,7 @@ pub(super) fn read(dir: &Path, file: &Path, id: &PolicyId) -> Outcome<Option<Pol
 fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Policy> {
     let title = cx.title(&"title".into(), raw.title);
     let pools = cx.pools(&"pool".into(), &raw.pool?);
-    let limits = cx.limits(&raw.limits.unwrap_or_default());
+    let limits = cx.limits(&"limits".into(), &raw.limits.unwrap_or_default());
     let changes = params::changes(raw.create, raw.join, cx);
     // What is missing here has been reported by the shape.
     Some(Policy {

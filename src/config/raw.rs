@@ -133,6 +133,25 @@ pub(super) struct Tenant {
     pub frontend: Option<String>,
     /// Whether it gets no new meeting and no new participant for now; what runs goes on. Default: false.
     pub suspended: Option<bool>,
+    /// Stretches of time for which it has another pool or other limits. No two of them are on at the same time.
+    pub events: Option<Vec<Event>>,
+}
+
+/// A stretch of time for which a tenant has another pool, other limits, or both. Meetings that run when it ends keep what
+/// they have.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Event {
+    /// When it begins: `"2026-12-01"` (with the day, UTC) or `"2026-12-01T08:00:00Z"`.
+    #[schemars(required)]
+    pub from: Option<String>,
+    /// When it ends: `"2026-12-01"` (with the day, UTC) or `"2026-12-01T20:00:00Z"`.
+    #[schemars(required)]
+    pub until: Option<String>,
+    /// The pool its meetings run in meanwhile, or several, the preferred one first.
+    pub pool: Option<Pools>,
+    /// Exceptions to the limits that the tenant has otherwise: any of them but `own_domains`.
+    pub limits: Option<Limits>,
 }
 
 /// `policies/<id>.toml`: a service level.

@@ -96,7 +96,7 @@ a = "s"
 "#,
         faults: &[
             r#"tenants/wagtail.toml:1: nmae: this key is not known; did you mean "name"?"#,
-            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, frontend, hosts, join, limits, name, policy, pool, secrets and suspended",
+            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, events, frontend, hosts, join, limits, name, policy, pool, secrets and suspended",
             r#"tenants/wagtail.toml:7: limits.participant: this key is not known; did you mean "participants"?"#,
         ],
     },
@@ -217,6 +217,53 @@ b = [{ secret = "s1", name = "old one" }, { not_after = "2099-01-01" }, { secret
             "tenants/wagtail.toml:6: secrets.b[0].name: the name of a secret has 1 to 64 letters, digits, dots, hyphens or underscores",
             "tenants/wagtail.toml:6: secrets.b[1].secret: is missing",
             r#"tenants/wagtail.toml:6: secrets.b[2].not_after: must be a day such as "2026-12-31", or a moment such as "2026-12-31T18:00:00Z""#,
+        ],
+    },
+    Broken {
+        name: "bad events",
+        file: "tenants/wagtail.toml",
+        text: r#"name = "W"
+policy = "small"
+hosts = ["wagtail.meet.example"]
+[secrets]
+a = "s"
+[[events]]
+from = "2099-12-01"
+until = "2099-12-01T08:00:00Z"
+pool = "demo"
+[[events]]
+from = "2099-12-01T07:59:59Z"
+until = "2099-12-02"
+[events.limits]
+rooms = 0
+own_domains = 3
+[[events]]
+from = "2099-12-03T08:00:00Z"
+until = "2099-12-03T08:00:00Z"
+pool = []
+[[events]]
+from = "soon"
+limits = {}
+[[events]]
+from = 2099-12-05
+until = "2099-12-05"
+party = true
+[[events]]
+from = "2099-12-06"
+until = "2099-12-06"
+"#,
+        faults: &[
+            r#"tenants/wagtail.toml:9: events[0].pool: no server belongs to the pool "demo""#,
+            "tenants/wagtail.toml:10: events[1]: is on while events[0] is",
+            r#"tenants/wagtail.toml:14: events[1].limits.rooms: must be from 1 to 4294967295, or "unlimited""#,
+            "tenants/wagtail.toml:15: events[1].limits.own_domains: does not change for an event: a tenant's hosts are its own at any time",
+            "tenants/wagtail.toml:18: events[2].until: must be later than from",
+            "tenants/wagtail.toml:19: events[2].pool: must not be an empty list",
+            "tenants/wagtail.toml:20: events[3].until: is missing",
+            r#"tenants/wagtail.toml:21: events[3].from: must be a day such as "2026-12-31", or a moment such as "2026-12-31T18:00:00Z""#,
+            "tenants/wagtail.toml:24: events[4].from: must be a text, not a date",
+            "tenants/wagtail.toml:26: events[4].party: this key is not known; there are from, limits, pool and until",
+            "tenants/wagtail.toml:27: events[5]: has no effect: needs a pool or limits",
         ],
     },
     Broken {
