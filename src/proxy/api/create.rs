@@ -116,7 +116,8 @@ impl Gateway {
         Answer::denied(Call::Create, Denial::NoServerAvailable)
     }
 
-    /// The server for a meeting, of the first pool that has one. The meeting counts there from now on: many may be looking for a place at once.
+    /// The server for a meeting, of the first pool that has one. The meeting counts there from now on: many may be looking
+    /// for a place at once.
     fn place(&self, order: &Order, tried: &[ServerId]) -> Option<(Arc<Server>, Placing)> {
         let asked = &order.call.asked;
         let server = asked.tenant.pools.iter().find_map(|pool| {
