@@ -23,6 +23,7 @@ use tokio::{
 use crate::{
     admin::{self, Admin},
     config::{Fault, Loaded, Loader, Settings, SlugKey, Watcher},
+    domain::placement::Sight,
     live::{
         Live, Meeting,
         clock::now_ms,
@@ -131,6 +132,7 @@ impl App {
         }
 
         let user_keys = UserKeys::new(store.shared_key("users", random_key()?).await?);
+        let sight = if store.is_shared() { Sight::Lagging } else { Sight::Whole };
         let live = refill(&store).await?;
         let (lost, without_seat) = mpsc::unbounded_channel();
         let (notes, writer) = Notes::start(store.clone(), lost);
@@ -143,6 +145,7 @@ impl App {
             pool,
             metrics: Arc::default(),
             answers_max_age: settings.answers_max_age,
+            sight,
             grants,
             user_keys,
         }));

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod branding;
+pub mod calendar;
 pub mod denial;
 pub mod directory;
 pub mod health;

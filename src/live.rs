@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod fresh;
 pub mod keyed;
+mod load;
 pub mod recordings;
 pub mod servers;
 pub mod sessions;
@@ -20,10 +21,17 @@ use dashmap::{DashMap, Entry};
 
 use crate::{
     bbb::{client::CallError, meeting_id, xml::Answer},
-    domain::ids::{ServerId, TenantId},
+    domain::{
+        ids::{ServerId, TenantId},
+        limits::{Limit, Limits},
+        placement::expected,
+        tenant::Tenant,
+    },
     store::{MeetingRow, Run, TokenHash},
 };
+use clock::now_ms;
 use fresh::{Fresh, Moment, Touched};
+use load::Share;
 use recordings::{Recording, Recordings};
 use servers::Servers;
 use sessions::Session;
@@ -47,7 +55,7 @@ pub struct Meeting {
     pub server_id: Box<str>,
     /// The server it runs on.
     pub server: ServerId,
-    /// `maxParticipants` as asked for.
+    /// Its seats, fixed when it was promised: the minimum of what was asked and what the level allowed; `None` for no bound.
     pub participants: Option<u32>,
     /// When it was promised, ms since the epoch.
     pub created_at: i64,
@@ -68,17 +76,22 @@ pub struct Meeting {
     /// Polls in a row in which its server did not list it.
     missed: AtomicU32,
     strangers: Mutex<Strangers>,
+    /// What it was promised under; `None` where that was before this start.
+    limits: Option<Limits>,
+    /// Its part in the load of its server.
+    share: Share,
     sessions: Mutex<Vec<TokenHash>>,
 }
 
 impl Meeting {
-    /// A meeting as the store keeps it.
+    /// A meeting as the store keeps it, which knows neither the limits it was promised under nor a hint at its size.
     #[must_use]
     pub fn from_row(row: MeetingRow) -> Self {
         let internal_id = OnceLock::new();
         if let Some(id) = row.internal_id {
             let _ = internal_id.set(id.into());
         }
+        let seats = seats(row.participants);
         Self {
             id: row.id,
             server_id: meeting_id::to_server(&row.tenant, &row.ext_id).into(),
@@ -97,8 +110,29 @@ impl Meeting {
             touched_on_server: OnceLock::new(),
             missed: AtomicU32::new(0),
             strangers: Mutex::default(),
+            limits: None,
+            share: Share::new(row.expected.unwrap_or_else(|| expected(None, seats)), row.created_at),
             sessions: Mutex::default(),
         }
+    }
+
+    /// The same as it has just been promised, under these limits.
+    #[must_use]
+    pub fn promised(self, limits: Limits) -> Self {
+        Self { limits: Some(limits), ..self }
+    }
+
+    /// How many may be in it at once.
+    #[must_use]
+    pub fn seats(&self) -> Limit<u32> {
+        seats(self.participants)
+    }
+
+    /// The limits that hold for it, whatever becomes of its tenant's meanwhile. After a restart, for want of a better
+    /// knowledge, these are those of its tenant as it is now.
+    #[must_use]
+    pub fn limits<'a>(&'a self, tenant: &'a Tenant) -> &'a Limits {
+        self.limits.as_ref().unwrap_or(&tenant.limits)
     }
 
     /// The server's internal id, once it has answered.
@@ -152,6 +186,10 @@ struct Strangers {
     last: u32,
     /// How many take a seat.
     seated: u32,
+}
+
+fn seats(participants: Option<u32>) -> Limit<u32> {
+    participants.map_or(Limit::Unlimited, Limit::AtMost)
 }
 
 /// Where a tenant's meetings are: what its browsers may reach.
@@ -229,7 +267,7 @@ impl Live {
         self.meetings.len()
     }
 
-    /// Adds a meeting that has been promised. Its server carries its weight from now on. One that is there already stays.
+    /// Adds a meeting that has been promised. Its server carries it from now on. One that is there already stays.
     pub fn add_meeting(&self, meeting: Meeting) -> Arc<Meeting> {
         let meeting = match self.meetings.entry(meeting.server_id.clone()) {
             Entry::Occupied(have) if have.get().id == meeting.id => return Arc::clone(have.get()),
@@ -247,7 +285,9 @@ impl Live {
                 meeting
             }
         };
-        self.servers.of(&meeting.server).add_meeting();
+        let server = self.servers.of(&meeting.server);
+        server.add_meeting();
+        meeting.share.begin(&server, now_ms());
         let mut of_tenant = self.presence.entry(meeting.tenant.clone()).or_default();
         let presence = of_tenant.entry(meeting.server.clone()).or_default();
         presence.meetings += 1;
@@ -290,7 +330,9 @@ impl Live {
     }
 
     fn removed(&self, meeting: Arc<Meeting>, now: i64) {
-        self.servers.of(&meeting.server).remove_meeting();
+        let server = self.servers.of(&meeting.server);
+        server.remove_meeting();
+        meeting.share.end(&server);
         meeting.touch();
         if let Some(mut of_tenant) = self.presence.get_mut(&meeting.tenant)
             && let Some(presence) = of_tenant.get_mut(&meeting.server)
@@ -378,6 +420,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::fixtures::tenant;
 
     /// The internal id of the nth run of a meeting.
     fn int(tenant: &str, ext_id: &str, id: i64) -> String {
@@ -393,6 +436,7 @@ mod tests {
             ext_id: ext_id.into(),
             server: server.parse().expect("an id"),
             participants: None,
+            expected: None,
             internal_id: Some(int(tenant, ext_id, id)),
             create_time: None,
             created_at: 0,
@@ -420,7 +464,7 @@ mod tests {
     fn a_meeting_that_ended_is_gone_at_once_and_its_traffic_a_while_later() {
         let live = Live::default();
         let meeting = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
-        assert_eq!(live.servers.of(&meeting.server).load(), crate::domain::placement::MEETING_WEIGHT);
+        assert_eq!(live.servers.of(&meeting.server).load(), 1, "it is old, and nobody is in it");
         assert!(live.remove_meeting(&meeting, 1_000));
         assert!(!live.remove_meeting(&meeting, 1_000), "only once");
         assert_eq!(live.servers.of(&meeting.server).load(), 0);
@@ -431,6 +475,37 @@ mod tests {
         assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_some());
         live.forget_ended(1_000 + AFTERGLOW_MS);
         assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_none());
+    }
+
+    #[test]
+    fn a_server_carries_a_meeting_and_those_expected_in_it_at_once() {
+        let live = Live::default();
+        let new = |ext_id, participants, expected| {
+            let row = row("wagtail", ext_id, "bbb-01", 1);
+            Meeting::from_row(MeetingRow { created_at: now_ms(), participants, expected, ..row })
+        };
+        let load = || live.servers.of(&"bbb-01".parse().expect("an id")).load();
+        let placing = live.servers.of(&"bbb-01".parse().expect("an id")).place(40);
+        assert_eq!(load(), 40, "before it is promised");
+        let hinted = live.add_meeting(new("hinted", None, Some(40)));
+        drop(placing);
+        assert_eq!(load(), 40);
+        live.add_meeting(new("small", Some(3), None));
+        assert_eq!(load(), 43, "no more than it has seats");
+        live.remove_meeting(&hinted, 0);
+        assert_eq!(load(), 3);
+    }
+
+    #[test]
+    fn a_meeting_keeps_the_limits_it_was_promised_under() {
+        let mut wagtail = tenant("wagtail"); // 4 participants
+        let row = MeetingRow { participants: Some(4), ..row("wagtail", "room", "bbb-01", 1) };
+        let meeting = Meeting::from_row(row.clone()).promised(wagtail.limits.clone());
+        wagtail.limits.participants = Limit::AtMost(2);
+        assert_eq!(meeting.limits(&wagtail).participants, Limit::AtMost(4));
+        let after_a_start = Meeting::from_row(row);
+        assert_eq!(after_a_start.limits(&wagtail).participants, Limit::AtMost(2), "the tenant's");
+        assert_eq!(after_a_start.seats(), Limit::AtMost(4), "but the seats are written down");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use crate::{
-    domain::directory::Directory,
+    domain::{directory::Directory, placement::Sight},
     live::{Live, Meeting, clock::now_ms, keyed::Keyed, sessions::UserKeys},
     metrics::Metrics,
     store::{self, Store, writer::Notes},
@@ -59,6 +59,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// How old an answer about meetings may be.
     answers_max_age: Duration,
+    /// How much it sees of what is placed.
+    sight: Sight,
     /// For addresses that the gateway makes itself.
     grants: Grants,
     /// For people whose callers say who they are.
@@ -88,6 +90,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// How old an answer about meetings may be.
     pub answers_max_age: Duration,
+    /// How much it sees of what is placed.
+    pub sight: Sight,
     /// For addresses that the gateway makes itself.
     pub grants: Grants,
     /// For people whose callers say who they are.
@@ -98,7 +102,7 @@ impl Gateway {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { directory, live, store, notes, pool, metrics, answers_max_age, grants, user_keys } = parts;
+        let Parts { directory, live, store, notes, pool, metrics, answers_max_age, sight, grants, user_keys } = parts;
         Self {
             directory: ArcSwap::new(directory),
             live,
@@ -107,6 +111,7 @@ impl Gateway {
             pool,
             metrics,
             answers_max_age,
+            sight,
             grants,
             user_keys,
             finding: Semaphore::new(FINDING_MAX),

@@ -129,7 +129,7 @@ fn the_shipped_policies_have_the_numbers_of_the_table() {
         let tenant = tenant(&directory, level.id);
         let (policy, limits) = (&tenant.policy, &tenant.limits);
         assert_eq!(policy.title, level.title);
-        assert_eq!(policy.pool.as_str(), level.pool, "{}", level.id);
+        assert_eq!(*policy.pools, [level.pool.parse().expect("an id")], "{}", level.id);
         assert_eq!(limits.accounts, level.accounts, "{}", level.id);
         assert_eq!(limits.rooms, level.rooms, "{}", level.id);
         assert_eq!(limits.participants, level.participants, "{}", level.id);

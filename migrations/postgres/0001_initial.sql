@@ -19,6 +19,7 @@ CREATE TABLE meetings (
     records      BOOLEAN NOT NULL DEFAULT FALSE,  -- whether it may leave a recording
     owner        TEXT,           -- which gateway asks a server for it; of no account once internal_id is there
     ends_at      BIGINT,         -- when its time is over; NULL for never
+    expected     BIGINT,         -- how many people were expected at its `create`; NULL for nobody knows
     strangers    BIGINT NOT NULL DEFAULT 0  -- people whom its server counts and who have come by no join of ours
 );
 

@@ -6,6 +6,9 @@ ALTER TABLE meetings ADD COLUMN ends_at INTEGER;
 -- People whom its server counts and who have come by no join of ours.
 ALTER TABLE meetings ADD COLUMN strangers INTEGER NOT NULL DEFAULT 0;
 
+-- How many people were expected at its `create`; NULL for nobody knows.
+ALTER TABLE meetings ADD COLUMN expected INTEGER;
+
 -- Rooms and accounts are counted by tenant, and ended meetings only while they are retained.
 CREATE INDEX meetings_retained ON meetings (tenant, ended_at) WHERE ended_at IS NOT NULL;
 

@@ -8,6 +8,7 @@ use super::{
     validate::{is_boolean, is_integral},
 };
 use crate::domain::{
+    admission::seats,
     limits::{Limit, Limits, Recording},
     rules::{Check, Rule, Rules, Table, recording_flags},
 };
@@ -27,6 +28,9 @@ impl std::error::Error for Rejected {}
 /// A document that the server fetches.
 const PRESENTATION: &str = "preUploadedPresentation";
 
+/// How many people a meeting's creator expects, as balancers of BBB servers take it (bbblb).
+const SIZE_HINT: &str = "meta_bbb-meeting-size-hint";
+
 /// The parameters of a `create` for the server.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Create {
@@ -34,6 +38,8 @@ pub struct Create {
     pub params: Params,
     /// The participants that the meeting may have: the minimum of what was asked and what is allowed.
     pub participants: Limit<u32>,
+    /// The people its creator expects, where the call says so.
+    pub size_hint: Option<u32>,
     /// Whether it may leave a recording.
     pub records: bool,
 }
@@ -55,7 +61,7 @@ pub fn create(
     {
         return Err(Rejected(PRESENTATION.into()));
     }
-    let participants = limits.participants.clamp(positive(asked, "maxParticipants"));
+    let participants = seats(limits, positive(asked, "maxParticipants"));
     params.set("maxParticipants", number(participants));
     params.set("duration", duration(asked, limits.duration));
     if limits.recording == Recording::Never {
@@ -64,7 +70,13 @@ pub fn create(
     }
     set_missing(&mut params, defaults);
     let records = params.get("record").is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
-    Ok(Create { params, participants, records })
+    Ok(Create { params, participants, size_hint: size_hint(asked), records })
+}
+
+/// The people that a meeting's creator expects. BBB lower-cases the names of metadata, so they come in any case.
+fn size_hint(asked: &Params) -> Option<u32> {
+    let (name, _) = asked.iter().find(|(name, _)| name.eq_ignore_ascii_case(SIZE_HINT))?;
+    positive(asked, name)
 }
 
 /// The `duration` of a meeting that may last for `most`, in BBB's minutes: the minimum of what was asked and that.
@@ -241,6 +253,24 @@ mod tests {
             ("meetingExpireIfNoUserJoinedInMinutes=0", "meetingExpireIfNoUserJoinedInMinutes", "60"),
         ] {
             assert_eq!(value(query, name, &small).as_deref(), Some(expected), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_hint_at_the_size_of_a_meeting_is_a_number_or_nothing() {
+        for (query, hint) in [
+            ("", None),
+            ("meta_bbb-meeting-size-hint=40", Some(40)),
+            ("meta_BBB-Meeting-Size-Hint=40", Some(40)),
+            ("meta_bbb-meeting-size-hint=99999999999999999999", Some(u32::MAX)),
+            ("meta_bbb-meeting-size-hint=0", None),
+            ("meta_bbb-meeting-size-hint=-1", None),
+            ("meta_bbb-meeting-size-hint=many", None),
+            ("meta_bbb-meeting-size-hint=", None),
+            ("meta_size-hint=40", None),
+        ] {
+            let sent = sent(query, &limits(), &Rules::shipped()).expect("accepted");
+            assert_eq!(sent.size_hint, hint, "{query}");
         }
     }
 

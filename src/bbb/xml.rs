@@ -183,7 +183,7 @@ pub struct Listed {
     pub internal_id: String,
     /// `createTime`, ms since the epoch, or 0.
     pub create_time: i64,
-    /// People in it.
+    /// The people in it, as the server counts them.
     pub people: u32,
     /// It has been ended and is only still held.
     pub ended: bool,
@@ -321,6 +321,7 @@ mod tests {
         let body = b"<response><returncode>SUCCESS</returncode><meetings>\
             <meeting><meetingName>One</meetingName><meetingID><![CDATA[t.wagtail.one]]></meetingID>\
             <internalMeetingID>i1</internalMeetingID><createTime>1,234</createTime>\
+            <participantCount>1,001</participantCount>\
             <hasBeenForciblyEnded>false</hasBeenForciblyEnded>\
             <attendees><attendee><userID>u</userID></attendee></attendees></meeting>\
             <meeting><meetingID>t.heron.two</meetingID><internalMeetingID>i2</internalMeetingID></meeting>\
@@ -330,7 +331,7 @@ mod tests {
         let own = |id: &str| meeting_id::from_server(&tenant, id).map(str::to_owned);
         let list = list(body, own).expect("a list");
         assert_eq!(list.len(), 1);
-        assert_eq!(list[0].create_time, 1234);
+        assert_eq!((list[0].create_time, list[0].people), (1234, 1001));
         assert!(list[0].element.contains("<meetingID>one</meetingID>"), "{}", list[0].element);
         assert!(!list[0].element.contains("t.wagtail"));
     }

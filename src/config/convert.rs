@@ -26,7 +26,8 @@ use super::{
 };
 use crate::domain::{
     host::Host,
-    limits::{Limit, Recording},
+    ids::PoolId,
+    limits::{Limit, Limits, Recording},
     secret::Secret,
     tenant::Upstream,
 };
@@ -192,6 +193,22 @@ impl Convert<'_> {
         values
     }
 
+    /// Pools, each at its place; none where all of them are faulty.
+    pub(super) fn pools(&mut self, path: &KeyPath, pools: &raw::Pools) -> Vec<At<PoolId>> {
+        match pools {
+            raw::Pools::One(text) => {
+                let pool = self.parse(path, text);
+                pool.map(|pool| self.at_path(path, pool)).into_iter().collect()
+            }
+            raw::Pools::Many(texts) => {
+                if texts.is_empty() && !self.is_faulty(path) {
+                    self.fault(path, "must not be an empty list");
+                }
+                self.list(path, texts)
+            }
+        }
+    }
+
     /// A text for people.
     pub(super) fn title(&mut self, path: &KeyPath, text: Option<String>) -> String {
         let text = text.unwrap_or_default();
@@ -275,9 +292,9 @@ impl Convert<'_> {
         self.keep(path, kept)
     }
 
-    /// The limits that a file names.
-    pub(super) fn limits(&mut self, limits: &raw::Limits) -> Exceptions {
-        let path = |key: &str| KeyPath::from("limits").key(key);
+    /// The limits that a table of a file names.
+    pub(super) fn limits(&mut self, table: &KeyPath, limits: &raw::Limits) -> Exceptions {
+        let path = |key: &str| table.key(key);
         Exceptions {
             accounts: limits.accounts.and_then(|n| self.count(&path("accounts"), n, 1)),
             rooms: limits.rooms.and_then(|n| self.count(&path("rooms"), n, 1)),
@@ -300,7 +317,7 @@ impl Convert<'_> {
     }
 }
 
-/// Limits, any of which may be left to the policy.
+/// Limits, any of which may be left as they are.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Exceptions {
     pub accounts: Option<Limit<u32>>,
@@ -313,6 +330,24 @@ pub(super) struct Exceptions {
     pub room_retention: Option<Duration>,
     pub duration_window: Option<Duration>,
     pub documents: Option<Limit<u32>>,
+}
+
+impl Exceptions {
+    /// The limits of a level, or of a tenant, with these exceptions.
+    pub(super) fn over(&self, limits: &Limits) -> Limits {
+        Limits {
+            accounts: self.accounts.unwrap_or(limits.accounts),
+            rooms: self.rooms.unwrap_or(limits.rooms),
+            participants: self.participants.unwrap_or(limits.participants),
+            duration: self.duration.unwrap_or(limits.duration),
+            recording: self.recording.unwrap_or(limits.recording),
+            own_domains: self.own_domains.unwrap_or(limits.own_domains),
+            branding: self.branding.unwrap_or(limits.branding),
+            room_retention: self.room_retention.unwrap_or(limits.room_retention),
+            duration_window: self.duration_window.unwrap_or(limits.duration_window),
+            documents: self.documents.unwrap_or(limits.documents),
+        }
+    }
 }
 
 /// Reads the address of an HTTP server: scheme, host and perhaps a port, nothing else.

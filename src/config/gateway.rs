@@ -23,8 +23,9 @@ use crate::{
     domain::{
         host::Host,
         ids::{PoolId, ServerId, Slug},
+        limits::Limit,
         secret::Secret,
-        tenant::Server,
+        tenant::{Server, Weight},
     },
     store,
 };
@@ -223,6 +224,11 @@ fn server(
     let secret = raw.secret.and_then(|text| cx.secret(&path.key("secret"), &text));
     let pool = raw.pool.and_then(|text| cx.parse::<PoolId>(&path.key("pool"), &text));
     census.pools.extend(pool.clone());
+    let weight = raw.weight.and_then(|number| {
+        let weight = Weight::new(number).ok_or("must be a number from 0.001 to 1000");
+        cx.keep(&path.key("weight"), weight)
+    });
+    let meetings_max = raw.meetings_max.and_then(|count| cx.count(&path.key("meetings_max"), count, 1));
     if let Some(upstream) = &upstream {
         let address = format!("{}://{}", upstream.scheme, upstream.authority);
         if let Some(other) = census.addresses.insert(address, path.to_string()) {
@@ -236,5 +242,14 @@ fn server(
     let upstream = upstream?;
     let mut names = vec![upstream.authority.clone()];
     names.extend(public.map(|public| public.authority).filter(|name| *name != upstream.authority));
-    Some(Server { id: id?, slug: slug?, upstream, names, secret: secret?, pool: pool? })
+    Some(Server {
+        id: id?,
+        slug: slug?,
+        upstream,
+        names,
+        secret: secret?,
+        pool: pool?,
+        weight: weight.unwrap_or(Weight::ONE),
+        meetings_max: meetings_max.unwrap_or(Limit::Unlimited),
+    })
 }

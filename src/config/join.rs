@@ -10,9 +10,10 @@ use super::{Fault, convert::At, document::Line, gateway::Gateway, shape::unknown
 use crate::{
     domain::{
         branding::Branding,
-        ids::{PolicyId, TenantId},
+        calendar::Calendar,
+        ids::{PolicyId, PoolId, TenantId},
         limits::Limit,
-        tenant::{Policy, Tenant},
+        tenant::Policy,
     },
     tls::certs::Certs,
 };
@@ -49,7 +50,7 @@ impl Rules<'_> {
         });
         // Without these two nothing is known of pools and base domains.
         if let Some(settings) = &self.gateway.settings {
-            self.check_pool(file, draft, policy, &mut faults);
+            self.check_pools(file, draft, policy, &mut faults);
             for host in draft.hosts.iter().filter(|host| settings.base_domains.contains(&host.value)) {
                 faults
                     .push(host.fault(file, format!("{:?} is a base domain itself; tenants live below it", host.value)));
@@ -61,15 +62,16 @@ impl Rules<'_> {
         (policy, faults)
     }
 
-    fn check_pool(&self, file: &Path, draft: &Draft, policy: Option<&Arc<Policy>>, faults: &mut Vec<Fault>) {
-        if let Some(pool) = &draft.pool {
-            if !self.gateway.pools.contains(&pool.value) {
-                faults.push(pool.fault(file, format!("no server belongs to the pool {:?}", pool.value)));
+    fn check_pools(&self, file: &Path, draft: &Draft, policy: Option<&Arc<Policy>>, faults: &mut Vec<Fault>) {
+        let has_no_server = |pool: &PoolId| !self.gateway.pools.contains(pool);
+        let of_events = draft.events.iter().flat_map(|event| &event.pools);
+        for pool in draft.pools.iter().chain(of_events).filter(|pool| has_no_server(&pool.value)) {
+            faults.push(pool.fault(file, format!("no server belongs to the pool {:?}", pool.value)));
+        }
+        if let (true, Some(policy), Some(named)) = (draft.pools.is_empty(), policy, &draft.policy) {
+            for pool in policy.pools.iter().filter(|pool| has_no_server(pool)) {
+                faults.push(named.fault(file, format!("no server belongs to its pool {pool:?}")));
             }
-        } else if let (Some(policy), Some(named)) = (policy, &draft.policy)
-            && !self.gateway.pools.contains(&policy.pool)
-        {
-            faults.push(named.fault(file, format!("no server belongs to its pool {:?}", policy.pool)));
         }
     }
 
@@ -167,15 +169,22 @@ fn conflict(claim: Claim<'_>, owner: (&TenantId, Place<'_>), loser: (&TenantId, 
 }
 
 /// What works, but hardly as it was meant.
-pub(super) fn warnings(file: &Path, draft: &Draft, tenant: &Tenant, tls: Option<&Certs>) -> Vec<Fault> {
+pub(super) fn warnings(file: &Path, draft: &Draft, calendar: &Calendar, tls: Option<&Certs>) -> Vec<Fault> {
     let mut warnings = Vec::new();
+    let tenant = calendar.usual();
     if let Some(certs) = tls {
         for host in draft.hosts.iter().filter(|host| certs.find(host.value.as_str()).is_none()) {
             let reason = format!("not served over TLS until certs/{}/ has one or a wildcard does", host.value);
             warnings.push(host.fault(file, format!("{:?} has no certificate: {reason}", host.value)));
         }
     }
-    if *draft.branding != Branding::default() && !tenant.limits.branding {
+    for (event, draft) in calendar.events().iter().zip(&draft.events) {
+        if event.tenant == *tenant {
+            warnings.push(draft.place.fault(file, "has no effect: pool and limits are the same without it"));
+        }
+    }
+    let mut seasons = calendar.events().iter().map(|event| &event.tenant).chain([tenant]);
+    if *draft.branding != Branding::default() && seasons.all(|tenant| !tenant.limits.branding) {
         let reason = "has no effect: the level has no branding";
         warnings.push(Fault { file: file.to_owned(), line: None, key: "branding".into(), reason: reason.into() });
     }

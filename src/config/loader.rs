@@ -16,9 +16,10 @@ use super::{
 };
 use crate::{
     domain::{
+        calendar::Calendar,
         directory::Directory,
         ids::{PolicyId, TenantId},
-        tenant::{Policy, Server, Tenant},
+        tenant::{Policy, Server},
     },
     tls::certs::{Cert, CertName, Certs},
 };
@@ -52,11 +53,11 @@ struct Service {
     warnings: Vec<Fault>,
 }
 
-/// A tenant in service, and the file it was made of.
+/// A tenant in service, with its events, and the file it was made of.
 #[derive(Debug, Clone)]
 struct Serving {
     draft: Arc<Draft>,
-    tenant: Arc<Tenant>,
+    calendar: Arc<Calendar>,
 }
 
 impl Loader {
@@ -271,7 +272,7 @@ impl Files {
         let of_certs = self.certs.values().filter(|entry| entry.is_sound()).map(|entry| &entry.warnings);
         let mut warnings: Vec<Fault> = gateway.chain(of_tenants).chain(of_certs).flatten().cloned().collect();
         for (id, serving) in tenants {
-            warnings.extend(join::warnings(&tenant_file(id), &serving.draft, &serving.tenant, tls));
+            warnings.extend(join::warnings(&tenant_file(id), &serving.draft, &serving.calendar, tls));
         }
         if tenants.is_empty() {
             warnings.push(Fault::of_file(TENANTS, "there is no tenant yet"));
@@ -292,15 +293,15 @@ impl Choice<'_> {
         let Some(policy) = &self.policy else {
             return old.cloned();
         };
-        let is_same = |old: &&Serving| Arc::ptr_eq(&old.draft, self.draft) && Arc::ptr_eq(&old.tenant.policy, policy);
+        let is_same =
+            |old: &&Serving| Arc::ptr_eq(&old.draft, self.draft) && Arc::ptr_eq(&old.calendar.usual().policy, policy);
         if let Some(old) = old.filter(is_same) {
             return Some(old.clone());
         }
-        let tenant = self.draft.with_policy(id, policy);
+        let calendar = self.draft.with_policy(id, policy);
         // A line that moved makes another draft, but the same tenant.
-        let tenant =
-            old.filter(|old| *old.tenant == tenant).map_or_else(|| Arc::new(tenant), |old| Arc::clone(&old.tenant));
-        Some(Serving { draft: Arc::clone(self.draft), tenant })
+        let same = old.filter(|old| *old.calendar == calendar).map(|old| Arc::clone(&old.calendar));
+        Some(Serving { draft: Arc::clone(self.draft), calendar: same.unwrap_or_else(|| Arc::new(calendar)) })
     }
 }
 
@@ -314,7 +315,7 @@ fn last_good<'s>(id: &TenantId, service: Option<&'s Service>, rules: &Rules<'_>)
 impl Service {
     /// What the rest of the gateway gets.
     fn loaded(&self) -> Loaded {
-        let tenants = self.tenants.values().map(|serving| Arc::clone(&serving.tenant)).collect();
+        let tenants = self.tenants.values().map(|serving| Arc::clone(&serving.calendar)).collect();
         Loaded {
             settings: self.settings.clone(),
             directory: Directory::new(tenants, self.servers.clone()),
@@ -328,7 +329,8 @@ impl Service {
         fn same<'a, T: 'a>(a: impl Iterator<Item = &'a Arc<T>>, b: impl Iterator<Item = &'a Arc<T>>) -> bool {
             a.map(Arc::as_ptr).eq(b.map(Arc::as_ptr))
         }
-        let tenants = |service: &'_ Self| service.tenants.values().map(|s| Arc::as_ptr(&s.tenant)).collect::<Vec<_>>();
+        let tenants =
+            |service: &'_ Self| service.tenants.values().map(|s| Arc::as_ptr(&s.calendar)).collect::<Vec<_>>();
         self.settings == other.settings
             && same(self.servers.iter(), other.servers.iter())
             && tenants(self) == tenants(other)

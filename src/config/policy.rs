@@ -8,7 +8,7 @@ use super::{
     shape::POLICY,
 };
 use crate::domain::{
-    ids::{PolicyId, PoolId},
+    ids::PolicyId,
     limits::{DOCUMENTS, Limits},
     rules::Rules,
     tenant::Policy,
@@ -21,14 +21,14 @@ pub(super) fn read(dir: &Path, file: &Path, id: &PolicyId) -> Outcome<Option<Pol
 
 fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Policy> {
     let title = cx.title(&"title".into(), raw.title);
-    let pool = raw.pool.and_then(|text| cx.parse::<PoolId>(&"pool".into(), &text));
-    let limits = cx.limits(&raw.limits.unwrap_or_default());
+    let pools = cx.pools(&"pool".into(), &raw.pool?);
+    let limits = cx.limits(&"limits".into(), &raw.limits.unwrap_or_default());
     let changes = params::changes(raw.create, raw.join, cx);
     // What is missing here has been reported by the shape.
     Some(Policy {
         id: id.clone(),
         title,
-        pool: pool?,
+        pools: pools.into_iter().map(|pool| pool.value).collect(),
         rules: Rules::shipped().with(&changes),
         limits: Limits {
             accounts: limits.accounts?,

@@ -77,6 +77,11 @@ pub(super) struct Server {
     /// The pool it belongs to.
     #[schemars(required)]
     pub pool: Option<String>,
+    /// How many people it takes beside the others: a server of weight 2 gets twice as many as one of weight 1. A number
+    /// from 0.001 to 1000. Default: 1.
+    pub weight: Option<f64>,
+    /// The meetings on it at which it takes no new one. Default: `"unlimited"`.
+    pub meetings_max: Option<Count>,
 }
 
 /// Certificates by ACME.
@@ -120,14 +125,34 @@ pub(super) struct Tenant {
     pub join: Option<BTreeMap<String, ParamRule>>,
     /// What its meetings look like, where the level allows branding.
     pub branding: Option<Branding>,
-    /// The pool its meetings run in, instead of the policy's.
-    pub pool: Option<String>,
+    /// The pool its meetings run in, instead of the policy's, or several, the preferred one first: the next one is for
+    /// when no server of those before takes a meeting.
+    pub pool: Option<Pools>,
     /// The create parameter whose values are the accounts, such as `"meta_owner"`. Default: each secret is an account.
     pub account_param: Option<String>,
     /// What answers the paths that are not BBB's: `http://` or `https://`, a host and perhaps a port.
     pub frontend: Option<String>,
     /// Whether it gets no new meeting and no new participant for now; what runs goes on. Default: false.
     pub suspended: Option<bool>,
+    /// Stretches of time for which it has another pool or other limits. No two of them are on at the same time.
+    pub events: Option<Vec<Event>>,
+}
+
+/// A stretch of time for which a tenant has another pool, other limits, or both. Meetings that run when it ends keep what
+/// they have.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Event {
+    /// When it begins: `"2026-12-01"` (with the day, UTC) or `"2026-12-01T08:00:00Z"`.
+    #[schemars(required)]
+    pub from: Option<String>,
+    /// When it ends: `"2026-12-01"` (with the day, UTC) or `"2026-12-01T20:00:00Z"`.
+    #[schemars(required)]
+    pub until: Option<String>,
+    /// The pool its meetings run in meanwhile, or several, the preferred one first.
+    pub pool: Option<Pools>,
+    /// Exceptions to the limits that the tenant has otherwise: any of them but `own_domains`.
+    pub limits: Option<Limits>,
 }
 
 /// `policies/<id>.toml`: a service level.
@@ -137,9 +162,10 @@ pub(super) struct Policy {
     /// What people call it.
     #[schemars(required)]
     pub title: Option<String>,
-    /// The pool its meetings run in.
+    /// The pool its meetings run in, or several, the preferred one first: the next one is for when no server of those
+    /// before takes a meeting.
     #[schemars(required)]
-    pub pool: Option<String>,
+    pub pool: Option<Pools>,
     /// What it allows. All of them but `room_retention`, `duration_window` and `documents` must be there.
     #[schemars(required, extend("required" = ["accounts", "rooms", "participants", "duration", "recording", "own_domains", "branding"]))]
     pub limits: Option<Limits>,
@@ -147,6 +173,17 @@ pub(super) struct Policy {
     pub create: Option<BTreeMap<String, ParamRule>>,
     /// Rules of parameters of `join`.
     pub join: Option<BTreeMap<String, ParamRule>>,
+}
+
+/// One pool, or several in the order of preference.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum Pools {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
 }
 
 /// What becomes of a parameter on its way to a server.

@@ -180,6 +180,7 @@ fn admits(layer: &Value, value: &DeValue<'_>) -> bool {
     match layer.get("type").and_then(Value::as_str) {
         Some("string") => value.is_str(),
         Some("integer") => value.is_integer(),
+        Some("number") => value.is_integer() || value.is_float(),
         Some("boolean") => value.is_bool(),
         Some("array") => value.is_array(),
         Some("object") => value.is_table(),
@@ -191,6 +192,7 @@ fn kind_in_words(kind: &str) -> &str {
     match kind {
         "string" => "a text",
         "integer" => "a whole number",
+        "number" => "a number",
         "boolean" => "true or false",
         "array" => "a list",
         "object" => "a table",

@@ -6,22 +6,19 @@ use std::{
     sync::Arc,
 };
 
-use time::{
-    Date, OffsetDateTime,
-    format_description::well_known::Rfc3339,
-    macros::{format_description, time},
-};
-
 use super::{
     branding,
     convert::{self, At, Convert, Exceptions, Outcome},
+    events::{self, DraftEvent},
     keypath::KeyPath,
+    moment::Moment,
     params, raw,
     shape::TENANT,
 };
 use crate::{
     domain::{
         branding::Branding,
+        calendar::{Calendar, Event},
         host::Host,
         ids::{PolicyId, PoolId, TenantId},
         limits::Limits,
@@ -37,7 +34,8 @@ pub(super) struct Draft {
     pub name: String,
     /// `None` only in a faulty file.
     pub policy: Option<At<PolicyId>>,
-    pub pool: Option<At<PoolId>>,
+    /// None for those of its policy.
+    pub pools: Vec<At<PoolId>>,
     pub hosts: Vec<At<Host>>,
     /// In the order of their names.
     pub credentials: Vec<DraftCredential>,
@@ -47,6 +45,7 @@ pub(super) struct Draft {
     pub account_param: Option<String>,
     pub frontend: Option<Upstream>,
     pub suspended: bool,
+    pub events: Vec<DraftEvent>,
 }
 
 /// A credential, each secret with its place.
@@ -63,15 +62,18 @@ pub(super) fn read(dir: &Path, file: &Path) -> Outcome<Draft> {
 
 fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
     let name = cx.title(&"name".into(), raw.name);
-    let policy = raw.policy.and_then(|text| placed(cx, "policy", &text));
-    let pool = raw.pool.and_then(|text| placed(cx, "pool", &text));
+    let policy = raw.policy.and_then(|text| {
+        let path = KeyPath::from("policy");
+        cx.parse(&path, &text).map(|id| cx.at_path(&path, id))
+    });
+    let pools = raw.pool.map(|pools| cx.pools(&"pool".into(), &pools)).unwrap_or_default();
     let hosts_key = KeyPath::from("hosts");
     if raw.hosts.as_ref().is_some_and(Vec::is_empty) && !cx.is_faulty(&hosts_key) {
         cx.fault(&hosts_key, "must name at least one host");
     }
     let hosts = cx.list(&hosts_key, &raw.hosts.unwrap_or_default());
     let credentials = credentials(raw.secrets, cx);
-    let exceptions = cx.limits(&raw.limits.unwrap_or_default());
+    let exceptions = cx.limits(&"limits".into(), &raw.limits.unwrap_or_default());
     let changes = params::changes(raw.create, raw.join, cx);
     let branding = Arc::new(branding::read(raw.branding.unwrap_or_default(), cx));
     if let Some(param) = &raw.account_param
@@ -80,10 +82,11 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
         cx.fault(&"account_param".into(), "must be the name of a create parameter, such as \"meta_owner\"");
     }
     let frontend = raw.frontend.and_then(|text| cx.upstream(&"frontend".into(), &text));
+    let events = events::read(raw.events.unwrap_or_default(), cx);
     Draft {
         name,
         policy,
-        pool,
+        pools,
         hosts,
         credentials,
         exceptions,
@@ -92,13 +95,8 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
         account_param: raw.account_param,
         frontend,
         suspended: raw.suspended.unwrap_or(false),
+        events,
     }
-}
-
-fn placed<T: std::str::FromStr<Err: std::fmt::Display>>(cx: &mut Convert<'_>, key: &str, text: &str) -> Option<At<T>> {
-    let path = KeyPath::from(key);
-    let value = cx.parse(&path, text)?;
-    Some(cx.at_path(&path, value))
 }
 
 fn credentials(raw: Option<BTreeMap<String, raw::Secrets>>, cx: &mut Convert<'_>) -> Vec<DraftCredential> {
@@ -181,14 +179,9 @@ fn source_name(text: &str) -> Option<String> {
     is_account(name).then(|| name.to_owned())
 }
 
-/// The last ms of a day, or a moment with its time.
+/// The last moment at which a secret is good.
 fn last_moment(path: &KeyPath, text: &str, cx: &mut Convert<'_>) -> Option<i64> {
-    let day = Date::parse(text, format_description!("[year]-[month]-[day]"))
-        .map(|day| day.with_time(time!(23:59:59.999)).assume_utc());
-    let moment = day.or_else(|_| OffsetDateTime::parse(text, &Rfc3339));
-    let moment =
-        moment.map_err(|_| "must be a day such as \"2026-12-31\", or a moment such as \"2026-12-31T18:00:00Z\"");
-    let last = i64::try_from(cx.keep(path, moment)?.unix_timestamp_nanos() / 1_000_000).ok()?;
+    let last = cx.keep(path, Moment::parse(text))?.last();
     if last < now_ms() {
         cx.warn(path, "is over: this secret is good no longer");
     }
@@ -212,36 +205,34 @@ impl Draft {
 
     /// The limits of the policy with the exceptions of this tenant.
     pub(super) fn limits(&self, policy: &Policy) -> Limits {
-        let (own, level) = (&self.exceptions, &policy.limits);
-        Limits {
-            accounts: own.accounts.unwrap_or(level.accounts),
-            rooms: own.rooms.unwrap_or(level.rooms),
-            participants: own.participants.unwrap_or(level.participants),
-            duration: own.duration.unwrap_or(level.duration),
-            recording: own.recording.unwrap_or(level.recording),
-            own_domains: own.own_domains.unwrap_or(level.own_domains),
-            branding: own.branding.unwrap_or(level.branding),
-            room_retention: own.room_retention.unwrap_or(level.room_retention),
-            duration_window: own.duration_window.unwrap_or(level.duration_window),
-            documents: own.documents.unwrap_or(level.documents),
-        }
+        self.exceptions.over(&policy.limits)
     }
 
-    /// The pool its meetings run in.
-    pub(super) fn pool<'a>(&'a self, policy: &'a Policy) -> &'a PoolId {
-        self.pool.as_ref().map_or(&policy.pool, |pool| &pool.value)
+    /// The tenant and its events, once everything about it has been found to be sound.
+    pub(super) fn with_policy(&self, id: &TenantId, policy: &Arc<Policy>) -> Calendar {
+        let pools = |own: &[At<PoolId>], others: &Arc<[PoolId]>| match own {
+            [] => Arc::clone(others),
+            own => own.iter().map(|pool| pool.value.clone()).collect(),
+        };
+        let usual = self.tenant(id, policy, pools(&self.pools, &policy.pools), self.limits(policy));
+        let events = self.events.iter().map(|event| {
+            let (pools, limits) = (pools(&event.pools, &usual.pools), event.exceptions.over(&usual.limits));
+            let tenant = Arc::new(self.tenant(id, policy, pools, limits));
+            Event { from: event.from, until: event.until, tenant }
+        });
+        let events = events.collect();
+        Calendar::new(Arc::new(usual), events)
     }
 
-    /// The tenant, once everything about it has been found to be sound.
-    pub(super) fn with_policy(&self, id: &TenantId, policy: &Arc<Policy>) -> Tenant {
+    fn tenant(&self, id: &TenantId, policy: &Arc<Policy>, pools: Arc<[PoolId]>, limits: Limits) -> Tenant {
         Tenant {
             id: id.clone(),
             name: self.name.clone(),
             policy: Arc::clone(policy),
-            limits: self.limits(policy),
+            limits,
             rules: policy.rules.with(&self.changes),
             branding: Arc::clone(&self.branding),
-            pool: self.pool(policy).clone(),
+            pools,
             hosts: self.hosts.iter().map(|host| host.value.clone()).collect(),
             credentials: self
                 .credentials

@@ -61,8 +61,9 @@ pub fn counts_rooms(limits: &Limits) -> bool {
     limits.rooms != Limit::Unlimited || limits.accounts != Limit::Unlimited || !limits.duration_window.is_zero()
 }
 
-/// How many seats a meeting has: the minimum of what its level allows and what its creator asked for. One more is given
-/// out while fewer than that are taken ([`Limit::has_room`]), else it is [`Denial::MaxParticipantsReached`].
+/// How many seats a meeting gets when it is promised: the minimum of what its level allows and what its creator asks for.
+/// One more is given out while fewer than that are taken ([`Limit::has_room`]), else it is
+/// [`Denial::MaxParticipantsReached`].
 #[must_use]
 pub fn seats(limits: &Limits, asked: Option<u32>) -> Limit<u32> {
     limits.participants.clamp(asked)

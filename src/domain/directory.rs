@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    calendar::Calendar,
     host::Host,
     ids::{PoolId, ServerId, Slug, TenantId},
     tenant::{Server, Tenant},
@@ -14,8 +15,8 @@ use super::{
 /// All tenants and servers, with the look-ups that requests need.
 #[derive(Debug, Default)]
 pub struct Directory {
-    tenants: BTreeMap<TenantId, Arc<Tenant>>,
-    hosts: HashMap<Host, Arc<Tenant>>,
+    tenants: BTreeMap<TenantId, Arc<Calendar>>,
+    hosts: HashMap<Host, Arc<Calendar>>,
     servers: BTreeMap<ServerId, Arc<Server>>,
     slugs: HashMap<Slug, Arc<Server>>,
     pools: HashMap<PoolId, Vec<Arc<Server>>>,
@@ -23,13 +24,13 @@ pub struct Directory {
 
 impl Directory {
     /// Joins tenants and servers. Of two tenants with one host the later gets it; `config` refuses that before.
-    pub fn new(tenants: Vec<Arc<Tenant>>, servers: Vec<Arc<Server>>) -> Self {
+    pub fn new(tenants: Vec<Arc<Calendar>>, servers: Vec<Arc<Server>>) -> Self {
         let mut directory = Self::default();
-        for tenant in tenants {
-            for host in &tenant.hosts {
-                directory.hosts.insert(host.clone(), Arc::clone(&tenant));
+        for calendar in tenants {
+            for host in &calendar.usual().hosts {
+                directory.hosts.insert(host.clone(), Arc::clone(&calendar));
             }
-            directory.tenants.insert(tenant.id.clone(), tenant);
+            directory.tenants.insert(calendar.usual().id.clone(), calendar);
         }
         for server in servers {
             directory.slugs.insert(server.slug.clone(), Arc::clone(&server));
@@ -39,21 +40,28 @@ impl Directory {
         directory
     }
 
-    /// The tenant of a host; `host` is lower case, without port.
+    /// The tenant of a host as it is at a moment, which a request sees from start to end. `host` is lower case, without
+    /// port.
     #[must_use]
-    pub fn tenant_of_host(&self, host: &str) -> Option<&Arc<Tenant>> {
-        self.hosts.get(host)
+    pub fn tenant_of_host(&self, host: &str, now: i64) -> Option<&Arc<Tenant>> {
+        self.hosts.get(host).map(|calendar| calendar.at(now))
     }
 
-    /// A tenant by its id.
+    /// Whether a tenant has this host.
+    #[must_use]
+    pub fn has_host(&self, host: &str) -> bool {
+        self.hosts.contains_key(host)
+    }
+
+    /// A tenant by its id, as it usually is.
     #[must_use]
     pub fn tenant(&self, id: &str) -> Option<&Arc<Tenant>> {
-        self.tenants.get(id)
+        self.tenants.get(id).map(|calendar| calendar.usual())
     }
 
-    /// All tenants, by id.
+    /// All tenants as they usually are, by id.
     pub fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
-        self.tenants.values()
+        self.tenants.values().map(|calendar| calendar.usual())
     }
 
     /// A server by its id.
@@ -77,5 +85,10 @@ impl Directory {
     #[must_use]
     pub fn pool(&self, pool: &PoolId) -> &[Arc<Server>] {
         self.pools.get(pool).map_or(&[], Vec::as_slice)
+    }
+
+    /// The servers of a tenant's pools, those of the preferred pool first.
+    pub fn servers_of(&self, tenant: &Tenant) -> impl Iterator<Item = &Arc<Server>> {
+        tenant.pools.iter().flat_map(|pool| self.pool(pool))
     }
 }

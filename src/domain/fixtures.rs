@@ -7,7 +7,7 @@ use super::{
     limits::{DOCUMENTS, Limit, Limits, Recording},
     rules::Rules,
     secret::Secret,
-    tenant::{ApiSecret, Credential, Policy, Server, Tenant, Upstream},
+    tenant::{ApiSecret, Credential, Policy, Server, Tenant, Upstream, Weight},
 };
 
 /// Limits of a small level: 2 accounts, 3 rooms, 4 participants, an hour.
@@ -31,7 +31,7 @@ pub(crate) fn tenant(id: &str) -> Tenant {
     let policy = Policy {
         id: "small".parse::<PolicyId>().expect("an id"),
         title: "Small".into(),
-        pool: "members".parse().expect("an id"),
+        pools: ["members".parse().expect("an id")].into(),
         limits: limits(),
         rules: Rules::shipped(),
     };
@@ -41,7 +41,7 @@ pub(crate) fn tenant(id: &str) -> Tenant {
         limits: policy.limits.clone(),
         rules: Rules::shipped(),
         branding: Arc::default(),
-        pool: policy.pool.clone(),
+        pools: Arc::clone(&policy.pools),
         policy: Arc::new(policy),
         hosts: vec![format!("{id}.meet.example").parse().expect("a host")],
         credentials: vec![credential("main", &["tenant-secret"])],
@@ -71,5 +71,7 @@ pub(crate) fn server(id: &str, pool: &str) -> Server {
         names: vec![authority],
         secret: Secret::new("server-secret"),
         pool: pool.parse().expect("an id"),
+        weight: Weight::ONE,
+        meetings_max: Limit::Unlimited,
     }
 }

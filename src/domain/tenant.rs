@@ -8,7 +8,7 @@ use super::{
     branding::Branding,
     host::Host,
     ids::{PolicyId, PoolId, ServerId, Slug, TenantId},
-    limits::Limits,
+    limits::{Limit, Limits},
     rules::Rules,
     secret::Secret,
 };
@@ -20,8 +20,8 @@ pub struct Policy {
     pub id: PolicyId,
     /// What people call it.
     pub title: String,
-    /// Where its meetings run, unless a tenant has a pool of its own.
-    pub pool: PoolId,
+    /// Where its meetings run, unless a tenant has pools of its own: one at least, the preferred one first.
+    pub pools: Arc<[PoolId]>,
     /// What it allows.
     pub limits: Limits,
     /// What becomes of the parameters of `create` and `join`.
@@ -71,8 +71,8 @@ pub struct Tenant {
     pub rules: Arc<Rules>,
     /// What its meetings look like, where its level allows that.
     pub branding: Arc<Branding>,
-    /// Where its meetings run.
-    pub pool: PoolId,
+    /// Where its meetings run: one at least. The next one is for when no server of those before takes a meeting.
+    pub pools: Arc<[PoolId]>,
     /// Where people find it; the first is its main address.
     pub hosts: Vec<Host>,
     /// Who may call the API.
@@ -109,4 +109,30 @@ pub struct Server {
     pub secret: Secret,
     /// The pool it belongs to.
     pub pool: PoolId,
+    /// How many people it takes beside the others.
+    pub weight: Weight,
+    /// The meetings on it at which it takes no new one.
+    pub meetings_max: Limit<u32>,
+}
+
+/// How many people a server takes beside one of weight 1, in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weight(u32);
+
+impl Weight {
+    /// That of a server that is like the others.
+    pub const ONE: Self = Self(1000);
+
+    /// A weight from 0.001 to 1000; `None` for what is beyond that or no number.
+    #[must_use]
+    pub fn new(weight: f64) -> Option<Self> {
+        let thousandths = (weight * 1000.0).round();
+        (1.0..=1e6).contains(&thousandths).then_some(Self(thousandths as u32))
+    }
+
+    /// The weight as a number, which is positive.
+    #[must_use]
+    pub fn get(self) -> f64 {
+        f64::from(self.0) / 1000.0
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
     domain::{
         health::{Health, State},
         ids::ServerId,
-        placement::{Candidate, MEETING_WEIGHT},
+        placement::Candidate,
         tenant::Server,
     },
 };
@@ -41,6 +41,8 @@ pub struct ServerState {
     /// Meetings that are about to be promised to it.
     placing: AtomicU32,
     seats: AtomicU32,
+    /// The people in its meetings, and those expected, these last included.
+    load: AtomicU32,
     plugin_sdk: ArcSwapOption<String>,
     /// Whether it is older than 3.0, as far as its version call has told.
     before_3: AtomicBool,
@@ -82,6 +84,7 @@ impl Default for ServerState {
             meetings: AtomicU32::new(0),
             placing: AtomicU32::new(0),
             seats: AtomicU32::new(0),
+            load: AtomicU32::new(0),
             plugin_sdk: ArcSwapOption::empty(),
             before_3: AtomicBool::new(false),
             list: Fresh::default(),
@@ -92,11 +95,15 @@ impl Default for ServerState {
 
 /// A meeting that is about to be promised to a server.
 #[derive(Debug)]
-pub struct Placing(Arc<ServerState>);
+pub struct Placing {
+    on: Arc<ServerState>,
+    expected: u32,
+}
 
 impl Drop for Placing {
     fn drop(&mut self) {
-        self.0.placing.fetch_sub(1, Relaxed);
+        self.on.placing.fetch_sub(1, Relaxed);
+        self.on.change_load(self.expected, 0);
     }
 }
 
@@ -115,7 +122,8 @@ impl Servers {
         pool.iter()
             .map(|server| {
                 let state = self.of(&server.id);
-                Candidate { server: Arc::clone(server), load: state.load(), up: state.is_up() }
+                let has_room = server.meetings_max.has_room(state.meetings() + state.placing.load(Relaxed));
+                Candidate { server: Arc::clone(server), people: state.load(), takes: state.is_up() && has_room }
             })
             .collect()
     }
@@ -161,16 +169,31 @@ impl ServerState {
         (before, health.state)
     }
 
-    /// What it carries: people, and meetings with the weight of people to come.
+    /// What it carries: the people in its meetings, and those expected in the young ones.
     pub fn load(&self) -> u32 {
-        (self.meetings() + self.placing.load(Relaxed)) * MEETING_WEIGHT + self.seats()
+        self.load.load(Relaxed)
     }
 
-    /// A meeting is about to be promised to it: it weighs from now on, until the guard is dropped.
+    /// What one meeting counts as changes.
+    pub(super) fn change_load(&self, before: u32, after: u32) {
+        // Another gateway may have corrected the sum since: it never goes below nothing.
+        let changed =
+            |load: u32| Some(load.saturating_sub(before.saturating_sub(after)) + after.saturating_sub(before));
+        let _ = self.load.fetch_update(Relaxed, Relaxed, changed);
+    }
+
+    /// Takes over what the gateway that polls has counted: it knows who has come through others.
+    pub fn correct_load(&self, load: u32) {
+        self.load.store(load, Relaxed);
+    }
+
+    /// A meeting in which so many are expected is about to be promised to it: it counts from now on, until the guard is
+    /// dropped.
     #[must_use]
-    pub fn place(self: Arc<Self>) -> Placing {
+    pub fn place(self: Arc<Self>, expected: u32) -> Placing {
         self.placing.fetch_add(1, Relaxed);
-        Placing(self)
+        self.change_load(0, expected);
+        Placing { on: self, expected }
     }
 
     /// Meetings on it.

@@ -142,6 +142,7 @@ impl Session {
         if seat.sockets == 1 {
             seat.until = PRESENT;
             self.server.add_seat();
+            self.meeting.share.enter(&self.server, now_ms());
             self.meeting.touch();
             notes.leave(Note::Opened { session: self.id, at: now_ms() });
         }
@@ -179,6 +180,7 @@ impl Drop for Present {
             let at = now_ms();
             seat.until = at + GRACE_MS;
             self.session.server.remove_seat();
+            self.session.meeting.share.leave(&self.session.server, at);
             self.session.meeting.touch();
             self.notes.leave(Note::Closed { session: self.session.id, at, until: seat.until, absent: 0 });
         }

@@ -14,6 +14,7 @@ use crate::{
 struct Report {
     state: String,
     version: Version,
+    load: u32,
 }
 
 pub(super) async fn write(gateway: &Gateway, server: &Server) {
@@ -23,7 +24,7 @@ pub(super) async fn write(gateway: &Gateway, server: &Server) {
         plugin_sdk: state.plugin_sdk().as_deref().cloned().unwrap_or_default(),
         before_3: state.is_before_3(),
     };
-    let report = Report { state: state.state().as_str().to_owned(), version };
+    let report = Report { state: state.state().as_str().to_owned(), version, load: state.load() };
     let Ok(text) = serde_json::to_string(&report) else { return };
     if let Err(error) = gateway.store.report(&server.id, &text, now_ms()).await {
         tracing::debug!(%error, "a report is not written");
@@ -45,5 +46,6 @@ pub(super) async fn read(gateway: &Gateway) {
             tracing::info!(server = %server.id, state = found.as_str(), "another gateway has found the server so");
         }
         state.set_version(report.version);
+        state.correct_load(report.load);
     }
 }

@@ -47,6 +47,7 @@ pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Mee
     if state.has_leftovers() && end_leftovers(gateway, server, listed).await {
         state.set_leftovers(false);
     }
+    gateway.live.weigh(&server.id, listed, now_ms());
     compare(gateway, meetings, listed, begun).await;
 }
 

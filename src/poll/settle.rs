@@ -41,7 +41,7 @@ fn ends_at(gateway: &Gateway, meeting: &Meeting) -> Option<i64> {
         return meeting.ends_at;
     }
     let directory = gateway.directory.load();
-    match directory.tenant(meeting.tenant.as_str())?.limits.duration {
+    match meeting.limits(directory.tenant(meeting.tenant.as_str())?).duration {
         Limit::AtMost(most) => {
             Some(meeting.created_at.saturating_add(i64::try_from(most.as_millis()).unwrap_or(i64::MAX)))
         }

@@ -224,7 +224,7 @@ fn to_https(gateway: &Gateway, request: &Request<Incoming>, port: u16) -> http::
         .and_then(|host| host.to_str().ok())
         .and_then(|host| host.split(':').next()?.parse::<Host>().ok());
     let directory = gateway.directory.load();
-    let Some(host) = host.filter(|host| directory.tenant_of_host(host.as_str()).is_some()) else {
+    let Some(host) = host.filter(|host| directory.has_host(host.as_str())) else {
         gateway.metrics.unknown_hosts.fetch_add(1, Relaxed);
         tracing::info!(target: "access", reason = "unknownHost", "plain HTTP for a host that nobody has");
         return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", "This host is not served here.\n");

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     bbb::{answer::Failure, checksum, documents::Refused, params::Rejected, query::Params},
-    domain::denial::Denial,
+    domain::{denial::Denial, ids::ServerId},
     metrics::{Call, Outcome},
 };
 use spec::Spec;
@@ -105,8 +105,9 @@ impl Gateway {
         };
         let call = spec.call;
         // Asked for only where it matters.
-        let before_3 = spec.differs_before_3() && self.has_before_3(&asked);
-        if !spec.allows(&asked.head.method, before_3) {
+        let fits = spec.allows(&asked.head.method, false);
+        let before_3 = !fits && spec.differs_before_3() && self.has_before_3(&asked);
+        if !fits && !spec.allows(&asked.head.method, before_3) {
             linger(body);
             return spec.wrong_method(before_3);
         }
@@ -150,9 +151,11 @@ impl Gateway {
         self.grants.verify(&asked.tenant.id, meeting.internal_id()?, query, grant).then_some(params)
     }
 
-    /// Whether a server that this tenant's meetings run on is older than 3.0.
+    /// Whether a server that this tenant's meetings run on, or may run on, is older than 3.0.
     fn has_before_3(&self, asked: &Asked) -> bool {
-        asked.directory.pool(&asked.tenant.pool).iter().any(|server| self.live.servers.of(&server.id).is_before_3())
+        let is_before_3 = |server: &ServerId| self.live.servers.of(server).is_before_3();
+        asked.directory.servers_of(&asked.tenant).any(|server| is_before_3(&server.id))
+            || self.live.servers_of(&asked.tenant.id).iter().any(|(server, _)| is_before_3(server))
     }
 
     /// A call that is not acted on. A person who follows a join link gets a page; no address of the query is gone to,

@@ -75,13 +75,14 @@ impl Gateway {
         };
         let directory = self.directory.load_full();
         let known = host.eq_ignore_ascii_case(connection.sni.as_str());
-        let tenant = directory.tenant_of_host(connection.sni.as_str()).filter(|_| known);
+        let now = now_ms();
+        let tenant = directory.tenant_of_host(connection.sni.as_str(), now).filter(|_| known);
         let Some(tenant) = tenant.map(Arc::clone) else {
             let denial = Denial::UnknownHost;
             return Err(text(denial.status(), "text/plain", format!("{}: {}\n", denial.key(), denial.message())));
         };
         let authority = authority.to_ascii_lowercase();
-        Ok(Asked { directory, tenant, connection, authority, head, now: now_ms() })
+        Ok(Asked { directory, tenant, connection, authority, head, now })
     }
 
     async fn dispatch(self: &Arc<Self>, asked: Asked, body: Incoming) -> Answer {
@@ -125,7 +126,7 @@ impl Gateway {
                 Ok(target) => Some(target.server),
                 Err(denial) => return self.refuse(asked, Call::Version, denial),
             },
-            None => asked.directory.pool(&asked.tenant.pool).first().cloned(),
+            None => asked.directory.servers_of(&asked.tenant).next().cloned(),
         };
         let plugin_sdk = server.and_then(|server| self.live.servers.of(&server.id).plugin_sdk());
         let prefix = slug.map(|slug| format!("/s/{slug}")).unwrap_or_default();

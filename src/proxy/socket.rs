@@ -37,7 +37,6 @@ use super::{
 };
 use crate::{
     domain::{
-        admission::seats,
         denial::Denial,
         tenant::{Server, Tenant, Upstream},
     },
@@ -315,7 +314,7 @@ impl Socket {
             .map_err(|denial| Closed(CLOSE_TRY_AGAIN, denial.key()))?
             .filter(|session| session.meeting.tenant == self.tenant.id && session.meeting.server == server.id)
             .ok_or(Closed(CLOSE_FORBIDDEN, Denial::UnknownSession.key()))?;
-        let present = gateway.seat(&self.tenant, &session).await.map_err(|denial| match denial {
+        let present = gateway.seat(&session).await.map_err(|denial| match denial {
             Denial::StoreUnavailable => Closed(CLOSE_TRY_AGAIN, denial.key()),
             _ => Closed(CLOSE_FORBIDDEN, denial.key()),
         })?;
@@ -342,14 +341,12 @@ impl Socket {
 
 impl Gateway {
     /// The seat of a session whose socket opens: its own, or, when that has lapsed, a new one if there is one.
-    async fn seat(&self, tenant: &Tenant, session: &Arc<Session>) -> Result<Present, Denial> {
+    async fn seat(&self, session: &Arc<Session>) -> Result<Present, Denial> {
         let now = now_ms();
         if !session.has_seat(now + SEAT_MARGIN_MS) {
-            let meeting = &session.meeting;
-            let seats = seats(&tenant.limits, meeting.participants);
-            let until = now + LEASE_MS;
+            let (meeting, until) = (&session.meeting, now + LEASE_MS);
             self.store
-                .readmit_session(meeting.id, session.id, now, until, seats)
+                .readmit_session(meeting.id, session.id, now, until, meeting.seats())
                 .await
                 .map_err(|refusal| refusal.denial())?;
             session.hold(until);

@@ -31,6 +31,8 @@ pub struct NewMeeting<'a> {
     pub owner: &'a str,
     /// `maxParticipants` as asked for.
     pub participants: Option<u32>,
+    /// How many people are expected.
+    pub expected: u32,
     /// Whether it may leave a recording.
     pub records: bool,
     /// When its time is over, ms since the epoch.
@@ -58,6 +60,8 @@ pub struct MeetingRow {
     pub server: ServerId,
     /// `maxParticipants` as asked for.
     pub participants: Option<u32>,
+    /// How many people were expected, if that was written down.
+    pub expected: Option<u32>,
     /// The server's internal id, once it has answered.
     pub internal_id: Option<String>,
     /// The server's `createTime`, likewise.

@@ -72,6 +72,7 @@ fn room<'a>(tenant: &'a TenantId, server: &'a ServerId, account: &'a str, ext_id
         server,
         owner: "somebody",
         participants: Some(3),
+        expected: 10,
         records: true,
         ends_at: Some(9_000),
         now: 1_000,

@@ -144,13 +144,13 @@ fn a_configuration_becomes_the_types_of_the_domain() {
         "anteroom.toml",
         format!(
             "{GATEWAY}\n[servers.bbb-02]\nurl = \"https://bbb-02.internal\"\npublic_url = \"https://bbb-02.meet.example\"\n\
-             secret = \"file:secrets/bbb\"\npool = \"rented\"\n[store]\nurl = \"sqlite:data/a.db\"\n"
+             secret = \"file:secrets/bbb\"\npool = \"rented\"\nweight = 1.5\nmeetings_max = 40\n[store]\nurl = \"sqlite:data/a.db\"\n"
         ),
     );
     config.tenant_at(
         "wagtail",
         &["Meet.Wagtail.Example", "wagtail.meet.example"],
-        "pool = \"rented\"\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\n\
+        "pool = [\"rented\", \"members\"]\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\n\
          [limits]\nparticipants = \"unlimited\"\nduration = \"1h30m\"\nroom_retention = \"90s\"\n\
          [secrets]\nmoodle = [\"the new one\", \"file:secrets/old\"]\n",
     );
@@ -159,8 +159,13 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     assert!(loaded.settings.listen.http2);
     assert_eq!(loaded.settings.store_url.reveal(), format!("sqlite:{}", config.path("data/a.db").display()));
 
-    let tenant = loaded.directory.tenant_of_host("meet.wagtail.example").expect("the host is in lower case");
-    assert_eq!((tenant.id.as_str(), tenant.pool.as_str(), tenant.suspended), ("wagtail", "rented", true));
+    let tenant = loaded.directory.tenant_of_host("meet.wagtail.example", 0).expect("the host is in lower case");
+    assert_eq!((tenant.id.as_str(), tenant.suspended), ("wagtail", true));
+    let pools: Vec<&str> = tenant.pools.iter().map(|pool| pool.as_str()).collect();
+    assert_eq!(pools, ["rented", "members"], "in its own order");
+    assert_eq!(*tenant.policy.pools, ["members".parse().expect("an id")]);
+    let servers: Vec<&str> = loaded.directory.servers_of(tenant).map(|server| server.id.as_str()).collect();
+    assert_eq!(servers, ["bbb-02", "bbb-01"]);
     assert_eq!(tenant.policy.title, "Small");
     assert_eq!(tenant.limits.rooms, Limit::AtMost(3), "the policy's");
     assert_eq!(tenant.limits.participants, Limit::Unlimited, "its own");
@@ -175,7 +180,45 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     assert_eq!(names, ["bbb-02.internal", "bbb-02.meet.example"]);
     assert_eq!(server.secret.reveal(), "server two");
     assert_eq!(server.slug, KEY.slug(&server.id));
+    assert_eq!((server.weight.get(), server.meetings_max), (1.5, Limit::AtMost(40)));
+    let like_others = loaded.directory.server("bbb-01").expect("it is there");
+    assert_eq!((like_others.weight.get(), like_others.meetings_max), (1.0, Limit::Unlimited));
     assert!(loaded.directory.server_of_slug(server.slug.as_str()).is_some());
+}
+
+#[test]
+fn a_tenant_is_another_one_while_an_event_is_on() {
+    let config = Config::new();
+    let rented = "[servers.bbb-02]\nurl = \"https://bbb-02\"\nsecret = \"s\"\npool = \"rented\"\n";
+    config.write("anteroom.toml", format!("{GATEWAY}{rented}")).tenant(
+        "wagtail",
+        "[limits]\nrooms = 7\n[[events]]\nfrom = \"1970-01-02\"\nuntil = \"1970-01-02\"\npool = [\"rented\", \"members\"]\n\
+         [events.limits]\nparticipants = 300\n[[events]]\nfrom = \"1970-01-03T00:00:00Z\"\n\
+         until = \"1970-01-03T02:00:00+01:00\"\nlimits = { rooms = \"unlimited\" }\n[[events]]\nfrom = \"1970-01-04\"\n\
+         until = \"1970-01-05T12:00:00Z\"\nlimits = { rooms = \"unlimited\" }\n[secrets]\nmain = \"s\"\n",
+    );
+    let directory = config.load().expect("it is sound").directory;
+    let usual = directory.tenant("wagtail").expect("it is there");
+    let hours = |n: i64| n * 3_600_000;
+    for (now, first_pool, participants, rooms) in [
+        (hours(24) - 1, "members", 4, Limit::AtMost(7)),
+        (hours(24), "rented", 300, Limit::AtMost(7)),
+        (hours(48) - 1, "rented", 300, Limit::AtMost(7)),
+        (hours(48), "members", 4, Limit::Unlimited),
+        (hours(49) - 1, "members", 4, Limit::Unlimited),
+        (hours(49), "members", 4, Limit::AtMost(7)),
+        (hours(72), "members", 4, Limit::Unlimited),
+        (hours(108) - 1, "members", 4, Limit::Unlimited),
+        (hours(108), "members", 4, Limit::AtMost(7)),
+    ] {
+        let tenant = directory.tenant_of_host("wagtail.meet.example", now).expect("it is there at any time");
+        assert_eq!(tenant.pools[0].as_str(), first_pool, "{now}");
+        assert_eq!(tenant.limits.participants, Limit::AtMost(participants), "{now}");
+        assert_eq!(tenant.limits.rooms, rooms, "{now}");
+        assert_eq!((&tenant.hosts, &tenant.credentials), (&usual.hosts, &usual.credentials), "all else is the same");
+    }
+    assert_eq!(tenants(&directory), ["wagtail"], "it is one tenant");
+    assert_eq!(usual.limits.rooms, Limit::AtMost(7));
 }
 
 #[test]
@@ -217,6 +260,21 @@ fn what_works_but_is_hardly_meant_is_a_warning() {
     );
     assert!(warnings[2].starts_with("certs/old.example/fullchain.pem: has expired "), "{}", warnings[2]);
     assert_eq!(warnings.len(), 5);
+}
+
+#[test]
+fn an_event_that_is_over_or_changes_nothing_is_a_warning() {
+    let config = Config::new();
+    config.tenant(
+        "wagtail",
+        "[[events]]\nfrom = \"2020-12-01\"\nuntil = \"2020-12-01\"\nlimits = { rooms = 50 }\n\
+         [[events]]\nfrom = \"9998-12-01\"\nuntil = \"9998-12-01\"\npool = \"members\"\nlimits = { rooms = 3 }\n",
+    );
+    assert_eq!(
+        config.warnings(),
+        "tenants/wagtail.toml:4: events[0]: is over\n\
+         tenants/wagtail.toml:8: events[1]: has no effect: pool and limits are the same without it"
+    );
 }
 
 #[test]

@@ -96,7 +96,7 @@ a = "s"
 "#,
         faults: &[
             r#"tenants/wagtail.toml:1: nmae: this key is not known; did you mean "name"?"#,
-            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, frontend, hosts, join, limits, name, policy, pool, secrets and suspended",
+            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, events, frontend, hosts, join, limits, name, policy, pool, secrets and suspended",
             r#"tenants/wagtail.toml:7: limits.participant: this key is not known; did you mean "participants"?"#,
         ],
     },
@@ -217,6 +217,53 @@ b = [{ secret = "s1", name = "old one" }, { not_after = "2099-01-01" }, { secret
             "tenants/wagtail.toml:6: secrets.b[0].name: the name of a secret has 1 to 64 letters, digits, dots, hyphens or underscores",
             "tenants/wagtail.toml:6: secrets.b[1].secret: is missing",
             r#"tenants/wagtail.toml:6: secrets.b[2].not_after: must be a day such as "2026-12-31", or a moment such as "2026-12-31T18:00:00Z""#,
+        ],
+    },
+    Broken {
+        name: "bad events",
+        file: "tenants/wagtail.toml",
+        text: r#"name = "W"
+policy = "small"
+hosts = ["wagtail.meet.example"]
+[secrets]
+a = "s"
+[[events]]
+from = "2099-12-01"
+until = "2099-12-01T08:00:00Z"
+pool = "demo"
+[[events]]
+from = "2099-12-01T07:59:59Z"
+until = "2099-12-02"
+[events.limits]
+rooms = 0
+own_domains = 3
+[[events]]
+from = "2099-12-03T08:00:00Z"
+until = "2099-12-03T08:00:00Z"
+pool = []
+[[events]]
+from = "soon"
+limits = {}
+[[events]]
+from = 2099-12-05
+until = "2099-12-05"
+party = true
+[[events]]
+from = "2099-12-06"
+until = "2099-12-06"
+"#,
+        faults: &[
+            r#"tenants/wagtail.toml:9: events[0].pool: no server belongs to the pool "demo""#,
+            "tenants/wagtail.toml:10: events[1]: is on while events[0] is",
+            r#"tenants/wagtail.toml:14: events[1].limits.rooms: must be from 1 to 4294967295, or "unlimited""#,
+            "tenants/wagtail.toml:15: events[1].limits.own_domains: does not change for an event: a tenant's hosts are its own at any time",
+            "tenants/wagtail.toml:18: events[2].until: must be later than from",
+            "tenants/wagtail.toml:19: events[2].pool: must not be an empty list",
+            "tenants/wagtail.toml:20: events[3].until: is missing",
+            r#"tenants/wagtail.toml:21: events[3].from: must be a day such as "2026-12-31", or a moment such as "2026-12-31T18:00:00Z""#,
+            "tenants/wagtail.toml:24: events[4].from: must be a text, not a date",
+            "tenants/wagtail.toml:26: events[4].party: this key is not known; there are from, limits, pool and until",
+            "tenants/wagtail.toml:27: events[5]: has no effect: needs a pool or limits",
         ],
     },
     Broken {
@@ -343,6 +390,40 @@ a = "s"
         ],
     },
     Broken {
+        name: "bad lists of pools",
+        file: "tenants/wagtail.toml",
+        text: r#"name = "W"
+policy = "small"
+pool = ["demo", "members", 7, "members", "My Pool", "rented"]
+hosts = ["wagtail.meet.example"]
+[secrets]
+a = "s"
+"#,
+        faults: &[
+            r#"tenants/wagtail.toml:3: pool[0]: no server belongs to the pool "demo""#,
+            "tenants/wagtail.toml:3: pool[2]: must be a text, not a number",
+            "tenants/wagtail.toml:3: pool[3]: is the same as pool[1]",
+            "tenants/wagtail.toml:3: pool[4]: a name here has 1 to 32 of the characters a-z, 0-9 and -",
+            r#"tenants/wagtail.toml:3: pool[5]: no server belongs to the pool "rented""#,
+        ],
+    },
+    Broken {
+        name: "no pool",
+        file: "policies/small.toml",
+        text: r#"title = "Small"
+pool = []
+[limits]
+accounts = 1
+rooms = 1
+participants = 1
+duration = "1h"
+recording = "never"
+own_domains = 0
+branding = false
+"#,
+        faults: &["policies/small.toml:2: pool: must not be an empty list"],
+    },
+    Broken {
         name: "names that are none",
         file: "tenants/wagtail.toml",
         text: r#"name = "W"
@@ -359,10 +440,10 @@ hosts = ["wagtail.meet.example"]
         ],
     },
     Broken {
-        name: "a policy whose pool has no server",
+        name: "a policy some of whose pools have no server",
         file: "policies/small.toml",
         text: r#"title = "Small"
-pool = "demo"
+pool = ["demo", "members", "custom"]
 [limits]
 accounts = 1
 rooms = 1
@@ -372,7 +453,10 @@ recording = "never"
 own_domains = 0
 branding = false
 "#,
-        faults: &[r#"tenants/wagtail.toml:2: policy: no server belongs to its pool "demo""#],
+        faults: &[
+            r#"tenants/wagtail.toml:2: policy: no server belongs to its pool "demo""#,
+            r#"tenants/wagtail.toml:2: policy: no server belongs to its pool "custom""#,
+        ],
     },
     Broken {
         name: "a host of another tenant",
@@ -492,6 +576,34 @@ pool = "the members"
             "anteroom.toml:16: servers.Bbb_04: a name here has 1 to 32 of the characters a-z, 0-9 and -",
             "anteroom.toml:21: servers.bbb-05.url: is the address of servers.Bbb_04 as well",
             "anteroom.toml:23: servers.bbb-05.pool: a name here has 1 to 32 of the characters a-z, 0-9 and -",
+        ],
+    },
+    Broken {
+        name: "bad weights and numbers of meetings",
+        file: "anteroom.toml",
+        text: r#"base_domains = ["meet.example"]
+[listen]
+http = ["127.0.0.1:0"]
+[servers]
+a = { url = "http://a", secret = "s", pool = "members", weight = 0, meetings_max = 0 }
+b = { url = "http://b", secret = "s", pool = "members", weight = -1.5, meetings_max = 1.5 }
+c = { url = "http://c", secret = "s", pool = "members", weight = nan, meetings_max = "none" }
+d = { url = "http://d", secret = "s", pool = "members", weight = inf }
+e = { url = "http://e", secret = "s", pool = "members", weight = 1000.1 }
+f = { url = "http://f", secret = "s", pool = "members", weight = "2" }
+g = { url = "http://g", secret = "s", pool = "members", weight = 0.001, meetings_max = 1 }
+h = { url = "http://h", secret = "s", pool = "members", weight = 1_000, meetings_max = "unlimited" }
+"#,
+        faults: &[
+            r#"anteroom.toml:5: servers.a.meetings_max: must be from 1 to 4294967295, or "unlimited""#,
+            "anteroom.toml:5: servers.a.weight: must be a number from 0.001 to 1000",
+            r#"anteroom.toml:6: servers.b.meetings_max: must be a whole number or "unlimited", not a number with a fraction"#,
+            "anteroom.toml:6: servers.b.weight: must be a number from 0.001 to 1000",
+            r#"anteroom.toml:7: servers.c.meetings_max: must be a whole number or "unlimited""#,
+            "anteroom.toml:7: servers.c.weight: must be a number from 0.001 to 1000",
+            "anteroom.toml:8: servers.d.weight: must be a number from 0.001 to 1000",
+            "anteroom.toml:9: servers.e.weight: must be a number from 0.001 to 1000",
+            "anteroom.toml:10: servers.f.weight: must be a number, not a text",
         ],
     },
     Broken {

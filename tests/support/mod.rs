@@ -48,6 +48,7 @@ pub struct Stage {
 /// What is to be on the stage.
 pub struct Plan {
     servers: Vec<(String, sim::Config)>,
+    server_keys: Vec<String>,
     files: Vec<(String, String)>,
     hosts: Vec<String>,
 }
@@ -65,7 +66,7 @@ pub fn host(tenant: &str) -> String {
 impl Plan {
     /// One tenant per shipped level would need no more than these: all pools lead to the same two servers' kinds.
     pub fn new() -> Self {
-        Self { servers: Vec::new(), files: Vec::new(), hosts: Vec::new() }
+        Self { servers: Vec::new(), server_keys: Vec::new(), files: Vec::new(), hosts: Vec::new() }
     }
 
     /// A server in a pool.
@@ -76,7 +77,16 @@ impl Plan {
     /// A server in a pool, with settings of its own; its secret and its name are given by the stage.
     pub fn server_with(mut self, pool: &str, config: sim::Config) -> Self {
         self.servers.push((pool.to_owned(), config));
+        self.server_keys.push(String::new());
         self
+    }
+
+    /// A server in a pool, with further keys.
+    pub fn server_like(self, pool: &str, keys: &str) -> Self {
+        let mut plan = self.server(pool);
+        plan.server_keys.pop();
+        plan.server_keys.push(keys.to_owned());
+        plan
     }
 
     /// A tenant of a shipped level at `<id>.localhost`, with one secret.
@@ -112,7 +122,7 @@ impl Plan {
              admin = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:var/anteroom.db\"\n",
         );
         let mut sims = Vec::new();
-        for (n, (pool, config)) in self.servers.into_iter().enumerate() {
+        for (n, ((pool, config), keys)) in self.servers.into_iter().zip(self.server_keys).enumerate() {
             let name = format!("bbb-0{}", n + 1);
             let server_url = format!("https://{name}.internal.test");
             let presentation_base_url =
@@ -120,7 +130,7 @@ impl Plan {
             let config = sim::Config { secret: format!("{name}-secret"), server_url, presentation_base_url, ..config };
             let sim = Sim::start(config).await.unwrap();
             gateway.push_str(&format!(
-                "[servers.{name}]\nurl = \"{}\"\npublic_url = \"https://{name}.internal.test\"\nsecret = \"{name}-secret\"\npool = \"{pool}\"\n",
+                "[servers.{name}]\nurl = \"{}\"\npublic_url = \"https://{name}.internal.test\"\nsecret = \"{name}-secret\"\npool = \"{pool}\"\n{keys}\n",
                 sim.url()
             ));
             sims.push(sim);

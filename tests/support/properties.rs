@@ -153,6 +153,7 @@ pub fn id(id: &str) {
         ext_id: id.into(),
         server: "bbb-01".parse().unwrap(),
         participants: None,
+        expected: None,
         internal_id: None,
         create_time: None,
         created_at: 0,

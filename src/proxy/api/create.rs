@@ -23,7 +23,7 @@ use crate::{
         denial::Denial,
         ids::ServerId,
         limits::Limit,
-        placement::choose,
+        placement::{choose, expected},
         tenant::Server,
     },
     live::{Meeting, clock::now_ms, servers::Placing},
@@ -52,6 +52,8 @@ struct Order {
     account: String,
     params: Params,
     participants: Option<u32>,
+    /// The people to reckon with while it is young.
+    expected: u32,
     records: bool,
 }
 
@@ -132,13 +134,16 @@ impl Gateway {
         Answer::denied(Call::Create, Denial::NoServerAvailable)
     }
 
-    /// The server for a meeting, which weighs there from now on: many may be looking for a place at once.
+    /// The server for a meeting, of the first pool that has one. The meeting counts there from now on: many may be looking
+    /// for a place at once.
     fn place(&self, order: &Order, tried: &[ServerId]) -> Option<(Arc<Server>, Placing)> {
         let asked = &order.call.asked;
-        let pool = asked.directory.pool(&asked.tenant.pool);
-        let candidates = self.live.servers.candidates(pool);
-        let server = choose(&candidates, tried, chance())?;
-        Some((Arc::clone(server), self.live.servers.of(&server.id).place()))
+        let server = asked.tenant.pools.iter().find_map(|pool| {
+            let candidates = self.live.servers.candidates(asked.directory.pool(pool));
+            choose(&candidates, tried, self.sight, chance()).cloned()
+        })?;
+        let placing = self.live.servers.of(&server.id).place(order.expected);
+        Some((server, placing))
     }
 
     /// Writes the promise down, or moves the one that a server could not be reached for.
@@ -360,7 +365,7 @@ impl Order {
         }
         // BBB's own default is the server.
         defaults.push(("logoutURL", format!("https://{}/", asked.authority)));
-        let params::Create { mut params, participants, records } =
+        let params::Create { mut params, participants, size_hint, records } =
             params::create(&call.params, &tenant.limits, &tenant.rules, &defaults)?;
         let server_id = ids::to_server(&asked.tenant.id, &ext_id);
         params.set("meetingID", &*server_id);
@@ -368,11 +373,12 @@ impl Order {
             Some(name) => call.params.get(name).unwrap_or("").to_owned(),
             None => call.credential.to_string(),
         };
+        let expected = expected(size_hint, participants);
         let participants = match participants {
             Limit::AtMost(n) => Some(n),
             Limit::Unlimited => None,
         };
-        Ok(Self { ext_id, server_id, account, params, participants, records, call })
+        Ok(Self { ext_id, server_id, account, params, participants, expected, records, call })
     }
 
     /// What is promised at a server; nothing that has ended counts.
@@ -384,6 +390,7 @@ impl Order {
             server,
             owner: store.gateway(),
             participants: self.participants,
+            expected: self.expected,
             records: self.records,
             ends_at: self.ends_at(now),
             now,
@@ -407,6 +414,7 @@ impl Order {
             ext_id: self.ext_id.clone(),
             server: server.clone(),
             participants: self.participants,
+            expected: Some(self.expected),
             internal_id: None,
             create_time: None,
             created_at: asked.now,
@@ -414,7 +422,8 @@ impl Order {
             ends_at: self.ends_at(asked.now),
             records: self.records,
             owner: None,
-        });
+        })
+        .promised(asked.tenant.limits.clone());
         let documents = self.call.modules.as_ref().map_or(0, |(_, documents)| *documents);
         meeting.documents.store(documents, Relaxed);
         meeting
@@ -429,10 +438,10 @@ fn since(now: i64, span: Duration) -> i64 {
     now.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// A number that nobody can foresee, to break ties with.
+/// A number that nobody can foresee, for the choice of a server.
 fn chance() -> u32 {
     let mut bytes = [0; 4];
-    // Without randomness the first of the tied servers is as good as another.
+    // Without randomness the first of those with room is as good as another.
     let _ = aws_lc_rs::rand::fill(&mut bytes);
     u32::from_ne_bytes(bytes)
 }

@@ -171,7 +171,8 @@ fn watch(tenant: &Arc<Tenant>, given: &Arc<Given>) -> Watch {
     Watch(Box::new(move |bytes| {
         let before = documents.documents();
         let passed = documents.pass(bytes, &|url| may_fetch(&tenant.rules, url));
-        let counted = || (before..documents.documents()).try_for_each(|_| given.add(tenant.limits.documents));
+        let counted =
+            || (before..documents.documents()).try_for_each(|_| given.add(given.meeting.limits(&tenant).documents));
         passed.and_then(|()| counted()).map_err(|why| {
             let _ = given.refused.set(why);
             why.into()

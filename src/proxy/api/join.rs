@@ -20,11 +20,7 @@ use crate::{
         query::Params,
         validate, xml,
     },
-    domain::{
-        admission::{admit_tenant, seats},
-        denial::Denial,
-        tenant::Server,
-    },
+    domain::{admission::admit_tenant, denial::Denial, tenant::Server},
     live::sessions::{LEASE_MS, Session, hash},
     metrics::{Call, Outcome},
     proxy::{
@@ -92,8 +88,9 @@ impl Gateway {
         validate::join(&call.params, meeting.is_some())?;
         let meeting = meeting.ok_or(Failure::ENDED)?;
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let branding = if tenant.limits.branding { tenant.branding.of_join(&asked.authority) } else { Vec::new() };
-        let mut params = params::join(&call.params, &tenant.limits, &tenant.rules, &branding)?;
+        let limits = meeting.limits(tenant);
+        let branding = if limits.branding { tenant.branding.of_join(&asked.authority) } else { Vec::new() };
+        let mut params = params::join(&call.params, limits, &tenant.rules, &branding)?;
         params.set("meetingID", &*meeting.server_id);
         for name in OF_A_GRANT.iter().filter(|_| call.granted) {
             if let Some(value) = call.params.get(name) {
@@ -107,8 +104,8 @@ impl Gateway {
         let until = asked.now + LEASE_MS;
         let user = call.params.get("userID").filter(|id| !id.is_empty());
         let user = user.map(|id| self.user_keys.of(&tenant.id, id));
-        let seats = seats(&tenant.limits, meeting.participants);
-        let new = NewSession { meeting: meeting.id, user: user.as_ref(), now: asked.now, until, seats };
+        let new =
+            NewSession { meeting: meeting.id, user: user.as_ref(), now: asked.now, until, seats: meeting.seats() };
         let Seated { id, instead_of } = self.store.admit_session(&new).await.map_err(|refusal| refusal.denial())?;
         if let Some(old) = instead_of.and_then(|id| self.live.session_of_id(id)) {
             old.give_up();

@@ -246,8 +246,9 @@ async fn end(tx: &mut Connection, meeting: i64, now: i64) -> Result<bool, Error>
 /// Writes a new row; `None` where the tenant has a running meeting with this id.
 async fn insert_meeting(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
     let row = sqlx::query(
-        "INSERT INTO meetings (tenant, account, ext_id, server, participants, created_at, records, owner, ends_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING id",
+        "INSERT INTO meetings (tenant, account, ext_id, server, participants, created_at, records, owner, ends_at,
+                               expected)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING RETURNING id",
     )
     .bind(new.tenant.as_str())
     .bind(new.account)
@@ -258,6 +259,7 @@ async fn insert_meeting(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Opt
     .bind(new.records)
     .bind(new.owner)
     .bind(new.ends_at)
+    .bind(i64::from(new.expected))
     .fetch_optional(tx)
     .await?;
     row.map(|row| Ok(row.try_get(0)?)).transpose()

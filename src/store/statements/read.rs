@@ -8,14 +8,18 @@ use super::Row;
 use crate::store::{Error, MeetingRow, RecordingRow, SessionRow};
 
 pub(super) fn meeting(row: &Row) -> Result<MeetingRow, Error> {
-    let participants: Option<i64> = row.try_get("participants")?;
+    let number = |column| -> Result<Option<u32>, Error> {
+        let number: Option<i64> = row.try_get(column)?;
+        number.map(u32::try_from).transpose().map_err(|_| Error::impossible(column))
+    };
     Ok(MeetingRow {
         id: row.try_get("id")?,
         tenant: parsed(row, "tenant")?,
         account: row.try_get("account")?,
         ext_id: row.try_get("ext_id")?,
         server: parsed(row, "server")?,
-        participants: participants.map(u32::try_from).transpose().map_err(|_| Error::impossible("participants"))?,
+        participants: number("participants")?,
+        expected: number("expected")?,
         internal_id: row.try_get("internal_id")?,
         create_time: row.try_get("create_time")?,
         created_at: row.try_get("created_at")?,

@@ -1,0 +1,111 @@
+//! What each meeting adds to the load of its server, from its `create` on.
+//!
+//! A meeting remembers what it has added, so that whatever happens to it changes the sum by the difference alone: no
+//! request looks at other meetings. What time does to the meetings is done by the poller, once per round.
+
+use std::sync::Mutex;
+
+use super::{
+    Live, lock,
+    servers::{ServerList, ServerState},
+};
+use crate::domain::{ids::ServerId, placement::weigh};
+
+/// The part of one meeting in the load of its server.
+#[derive(Debug)]
+pub(super) struct Share {
+    expected: u32,
+    /// When the meeting was promised, ms since the epoch.
+    since: i64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// People whose sockets are open here.
+    present: u32,
+    /// People as the server counts them, who may have come another way.
+    told: u32,
+    /// What is in the sum; `None` before the meeting is added and after it has ended.
+    counted: Option<u32>,
+}
+
+impl Share {
+    /// The part of a meeting that has been promised at this time and is expected to have so many people.
+    pub(super) fn new(expected: u32, since: i64) -> Self {
+        Self { expected, since, state: Mutex::default() }
+    }
+
+    /// The meeting counts from now on.
+    pub(super) fn begin(&self, on: &ServerState, now: i64) {
+        self.change(on, now, |state| state.counted = Some(0));
+    }
+
+    /// Somebody arrives.
+    pub(super) fn enter(&self, on: &ServerState, now: i64) {
+        self.change(on, now, |state| state.present += 1);
+    }
+
+    /// Somebody leaves, perhaps after the meeting has ended.
+    pub(super) fn leave(&self, on: &ServerState, now: i64) {
+        self.change(on, now, |state| state.present -= 1);
+    }
+
+    /// The meeting counts no longer.
+    pub(super) fn end(&self, on: &ServerState) {
+        let counted = lock(&self.state).counted.take();
+        on.change_load(counted.unwrap_or(0), 0);
+    }
+
+    fn change(&self, on: &ServerState, now: i64, change: impl FnOnce(&mut State)) {
+        let mut state = lock(&self.state);
+        change(&mut state);
+        let Some(before) = state.counted else { return };
+        let weight = weigh(state.present.max(state.told), self.expected, now - self.since);
+        on.change_load(before, weight);
+        state.counted = Some(weight);
+    }
+}
+
+impl Live {
+    /// Counts the meetings of a server anew, by its list and by how old they are now.
+    pub fn weigh(&self, server: &ServerId, list: &ServerList, now: i64) {
+        let state = self.servers.of(server);
+        for (id, listed) in &list.meetings {
+            let meeting = self.meeting_on_server(id).filter(|meeting| meeting.server == *server);
+            if let Some(meeting) = meeting {
+                meeting.share.change(&state, now, |share| share.told = listed.people);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::placement::SETTLING_MS;
+
+    #[test]
+    fn the_load_of_a_server_is_the_sum_of_what_its_meetings_count_as() {
+        let on = ServerState::default();
+        let (large, small) = (Share::new(50, 0), Share::new(10, 0));
+        large.begin(&on, 0);
+        assert_eq!(on.load(), 50, "as many as are expected");
+        small.begin(&on, 0);
+        for _ in 0..12 {
+            small.enter(&on, 0);
+        }
+        assert_eq!(on.load(), 50 + 12, "as many as have come");
+        small.leave(&on, 0);
+        assert_eq!(on.load(), 50 + 11);
+        large.change(&on, SETTLING_MS, |state| state.told = 30);
+        assert_eq!(on.load(), 30 + 11, "as many as the server counts");
+        small.leave(&on, SETTLING_MS);
+        large.end(&on);
+        assert_eq!(on.load(), 10);
+        small.end(&on);
+        small.end(&on);
+        small.leave(&on, SETTLING_MS);
+        assert_eq!(on.load(), 0, "who leaves a meeting that has ended changes nothing");
+    }
+}
