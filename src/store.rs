@@ -4,6 +4,7 @@
 //! same lock, so that two calls cannot both get the last place. What only follows from a promise (a session's token, a
 //! seat that is taken or left) is written a moment later, in batches, by [`writer`].
 
+mod operations;
 pub mod writer;
 
 use std::{fmt, str::FromStr, time::Duration};

@@ -2,6 +2,7 @@ use super::{
     writer::{Note, Notes},
     *,
 };
+use crate::domain::server_mode::ServerMode;
 
 struct Fixture {
     store: Store,
@@ -232,4 +233,28 @@ async fn where_nothing_is_bounded_an_id_is_still_one_meeting() {
     for _ in 0..50 {
         store.admit_session(id, 0, 60, Limit::Unlimited).await.map_err(|_| "refused").expect("a seat");
     }
+}
+
+#[tokio::test]
+async fn modes_and_suspensions_are_kept_as_they_were_set_last() {
+    let fixture = Fixture::new().await;
+    let (tenant, server) = ids();
+    let other: ServerId = "bbb-02".parse().expect("an id");
+    let store = &fixture.store;
+    assert_eq!(store.server_modes().await.expect("modes"), []);
+    for (server, mode) in
+        [(&server, ServerMode::Draining), (&other, ServerMode::Cordoned), (&server, ServerMode::Disabled)]
+    {
+        store.set_server_mode(server, mode, 1_000).await.expect("set");
+    }
+    store.set_suspended(&tenant, true, 1_000).await.expect("set");
+    store.close().await;
+
+    let store = open(&fixture.dir).await;
+    let mut modes = store.server_modes().await.expect("modes");
+    modes.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(modes, [(server, ServerMode::Disabled), (other, ServerMode::Cordoned)]);
+    assert_eq!(store.suspended_tenants().await.expect("tenants"), std::slice::from_ref(&tenant));
+    store.set_suspended(&tenant, false, 2_000).await.expect("set");
+    assert_eq!(store.suspended_tenants().await.expect("tenants"), []);
 }
