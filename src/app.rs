@@ -251,7 +251,7 @@ fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// The meetings and sessions that were promised before this start.
+/// The meetings and sessions that were promised before this start, and what the operator has changed.
 async fn refill(store: &Store) -> Result<Live, StartError> {
     let (meetings, sessions) = store.load(now_ms() + LEASE_MS).await?;
     let live = Live::default();
@@ -267,6 +267,12 @@ async fn refill(store: &Store) -> Result<Live, StartError> {
     for row in store.recordings().await? {
         let recording = Recording { id: row.id.into(), ext_id: row.ext_id.into(), server: row.server };
         live.recordings.add(&row.tenant, recording);
+    }
+    for (server, mode) in store.server_modes().await? {
+        live.servers.of(&server).set_mode(mode);
+    }
+    for tenant in store.suspended_tenants().await? {
+        live.suspended.insert(tenant);
     }
     Ok(live)
 }

@@ -11,6 +11,7 @@
 //! * [`upstream`]: connections to the servers
 //! * [`proxy`]: requests, and what becomes of them
 //! * [`poll`]: what the servers say
+//! * [`operate`]: what the operator changes while it runs
 //! * [`metrics`], [`admin`]: what the operator sees
 //! * [`app`], [`cli`]: all of it joined
 
@@ -22,6 +23,7 @@ pub mod config;
 pub mod domain;
 pub mod live;
 pub mod metrics;
+pub mod operate;
 pub mod poll;
 pub mod proxy;
 pub mod store;

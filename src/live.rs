@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use dashmap::{DashMap, Entry};
+use dashmap::{DashMap, DashSet, Entry};
 
 use crate::{
     bbb::{client::CallError, meeting_id, xml::Answer},
@@ -132,6 +132,15 @@ struct Presence {
     ended_at: i64,
 }
 
+/// How many seats of a meeting are in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seats {
+    /// Those that count: of people who are here, on their way or just gone.
+    pub taken: u32,
+    /// Of these, those of people who are here.
+    pub present: u32,
+}
+
 /// All that is true now.
 #[derive(Debug, Default)]
 pub struct Live {
@@ -144,6 +153,8 @@ pub struct Live {
     ended: Mutex<VecDeque<(i64, Arc<Meeting>)>>,
     /// The servers, their health and their load.
     pub servers: Servers,
+    /// Tenants that the operator has suspended, beside those whose file says so.
+    pub suspended: DashSet<TenantId>,
     /// Whose recordings are whose.
     pub recordings: Recordings,
 }
@@ -291,6 +302,25 @@ impl Live {
             let present = of_tenant.iter().filter(|(_, p)| p.meetings > 0);
             present.map(|(id, p)| (id.clone(), p.touched.at())).collect()
         })
+    }
+
+    /// How many meetings of a tenant run.
+    #[must_use]
+    pub fn meetings_of(&self, tenant: &TenantId) -> u32 {
+        self.presence.get(tenant).map_or(0, |of_tenant| of_tenant.values().map(|p| p.meetings).sum())
+    }
+
+    /// The seats of a meeting.
+    #[must_use]
+    pub fn seats(&self, meeting: &Meeting, now: i64) -> Seats {
+        let tokens = lock(&meeting.sessions).clone();
+        let sessions = tokens.iter().filter_map(|token| self.session(token));
+        let (mut taken, mut present) = (0, 0);
+        for session in sessions {
+            taken += u32::from(session.has_seat(now));
+            present += u32::from(session.is_present());
+        }
+        Seats { taken, present }
     }
 
     /// Notes whether a server listed a meeting. Returns in how many polls in a row it did not.

@@ -46,6 +46,7 @@ pub async fn run(gateway: Arc<Gateway>, mut stop: watch::Receiver<bool>, round: 
         }
         poll_all(&gateway).await;
         settle(&gateway).await;
+        gateway.settle_drained().await;
         gateway.live.forget_ended(now_ms());
         let done = *round.borrow() + 1;
         round.send_replace(done);
@@ -58,7 +59,8 @@ pub async fn run(gateway: Arc<Gateway>, mut stop: watch::Receiver<bool>, round: 
 }
 
 async fn poll_all(gateway: &Gateway) {
-    let servers: Vec<Arc<Server>> = gateway.directory.load().servers().cloned().collect();
+    let wanted = |server: &&Arc<Server>| gateway.live.servers.of(&server.id).mode().is_polled();
+    let servers: Vec<Arc<Server>> = gateway.directory.load().servers().filter(wanted).cloned().collect();
     stream::iter(servers).for_each_concurrent(CONCURRENCY, |server| async move { poll(gateway, &server).await }).await;
 }
 

@@ -7,6 +7,7 @@ mod asked;
 mod asset;
 mod calls;
 mod carry;
+mod end;
 mod frame;
 mod frontend;
 pub mod grant;
@@ -24,7 +25,7 @@ mod tunnel;
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::{
     domain::directory::Directory,
@@ -61,6 +62,9 @@ pub struct Gateway {
     /// Bodies of callers who have shown no secret yet, that are held at a time.
     unsigned: Semaphore,
     creating: Keyed,
+    /// One change by the operator at a time, so that what is known is what was written last. Tokio's, since it is held
+    /// across the write.
+    pub(crate) operating: Mutex<()>,
     pages: Pages,
 }
 
@@ -101,6 +105,7 @@ impl Gateway {
             grants,
             unsigned: Semaphore::new(UNSIGNED_MAX),
             creating: Keyed::default(),
+            operating: Mutex::default(),
             pages: Pages::new(),
         }
     }

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use dashmap::DashMap;
 
@@ -18,6 +18,7 @@ use crate::{
     domain::{
         ids::ServerId,
         placement::{Candidate, MEETING_WEIGHT},
+        server_mode::ServerMode,
         tenant::Server,
     },
 };
@@ -29,6 +30,8 @@ pub struct Servers(DashMap<ServerId, Arc<ServerState>>);
 /// State of one server.
 #[derive(Debug)]
 pub struct ServerState {
+    /// What the operator wants of it.
+    mode: ArcSwap<ServerMode>,
     up: AtomicBool,
     meetings: AtomicU32,
     /// Meetings that are about to be promised to it.
@@ -58,6 +61,7 @@ pub struct ServerList {
 impl Default for ServerState {
     fn default() -> Self {
         Self {
+            mode: ArcSwap::default(),
             up: AtomicBool::new(true),
             meetings: AtomicU32::new(0),
             placing: AtomicU32::new(0),
@@ -95,16 +99,32 @@ impl Servers {
         pool.iter()
             .map(|server| {
                 let state = self.of(&server.id);
-                Candidate { server: Arc::clone(server), load: state.load(), up: state.is_up() }
+                let up = state.is_up() && state.mode().takes_meetings();
+                Candidate { server: Arc::clone(server), load: state.load(), up }
             })
             .collect()
     }
 }
 
 impl ServerState {
-    /// Whether it answers.
+    /// What the operator wants of it.
+    pub fn mode(&self) -> ServerMode {
+        **self.mode.load()
+    }
+
+    /// Notes what the operator wants of it.
+    pub fn set_mode(&self, mode: ServerMode) {
+        self.mode.store(Arc::new(mode));
+    }
+
+    /// Whether it answers. One that is not asked does not.
     pub fn is_up(&self) -> bool {
-        self.up.load(Relaxed)
+        self.mode().is_polled() && self.up.load(Relaxed)
+    }
+
+    /// Whether nothing runs on it, and nothing is about to.
+    pub fn is_empty(&self) -> bool {
+        self.placing.load(Relaxed) == 0 && self.meetings() == 0
     }
 
     /// Notes whether it answers. Returns whether that is news.

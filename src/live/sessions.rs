@@ -59,6 +59,12 @@ impl Session {
         lock(&self.seat).until > now
     }
 
+    /// Whether a socket of it is open.
+    #[must_use]
+    pub fn is_present(&self) -> bool {
+        lock(&self.seat).sockets > 0
+    }
+
     /// A socket of this session opens. The seat is present until the returned guard, and all others, are dropped.
     ///
     /// The caller has made sure that the session has a seat.

@@ -65,12 +65,17 @@ impl Gateway {
 
     /// One at a time per meeting: the first makes it, the others find it made and get the server's own answer to that.
     async fn make(&self, order: &Order) -> Answer {
-        if let Err(denial) = admit_tenant(&order.call.asked.tenant) {
+        let tenant = &order.call.asked.tenant;
+        if let Err(denial) = admit_tenant(tenant, self.live.suspended.contains(&tenant.id)) {
             return Answer::denied(Call::Create, denial);
         }
         let _turn = self.creating.hold(&order.server_id).await;
         if let Some(meeting) = self.live.meeting_on_server(&order.server_id) {
-            return self.make_again(order, &meeting).await;
+            match self.may_move(order, &meeting).await {
+                Ok(false) => return self.make_again(order, &meeting).await,
+                Ok(true) => {}
+                Err(denial) => return Answer::denied(Call::Create, denial).by(&meeting.server),
+            }
         }
         let mut tried: Vec<ServerId> = Vec::new();
         let mut promised: Option<Arc<Meeting>> = None;
@@ -118,9 +123,16 @@ impl Gateway {
     fn place(&self, order: &Order, tried: &[ServerId]) -> Option<(Arc<Server>, Placing)> {
         let asked = &order.call.asked;
         let pool = asked.directory.pool(&asked.tenant.pool);
-        let candidates = self.live.servers.candidates(pool);
-        let server = choose(&candidates, tried, chance())?;
-        Some((Arc::clone(server), self.live.servers.of(&server.id).place()))
+        loop {
+            let candidates = self.live.servers.candidates(pool);
+            let server = choose(&candidates, tried, chance())?;
+            let state = self.live.servers.of(&server.id);
+            let placing = Arc::clone(&state).place();
+            // The operator may drain it in between: only what weighs already keeps it from being found empty.
+            if state.mode().takes_meetings() {
+                return Some((Arc::clone(server), placing));
+            }
+        }
     }
 
     /// Writes the promise down, or moves the one that a server could not be reached for.
@@ -161,6 +173,16 @@ impl Gateway {
             Err(Refusal::Denied(denial)) => Err(denial),
             Err(Refusal::Failed(_)) => Err(Denial::StoreUnavailable),
         }
+    }
+
+    /// Whether a meeting that we know of is over, and a `create` would make it anew on a server that takes no new
+    /// meetings. Asked only where it is one of those.
+    async fn may_move(&self, order: &Order, meeting: &Arc<Meeting>) -> Result<bool, Denial> {
+        if self.live.servers.of(&meeting.server).mode().takes_meetings() {
+            return Ok(false);
+        }
+        let Some(server) = order.call.asked.directory.server(meeting.server.as_str()) else { return Ok(false) };
+        self.is_over(meeting, server).await
     }
 
     /// A `create` of a meeting that is there: its own server answers, as BBB does (bbb.md 6.2).
