@@ -15,12 +15,13 @@ use rustls::{
 };
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     sync::{mpsc, watch},
     task::JoinHandle,
 };
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, token::Tokens},
     config::{Fault, Loaded, Loader, Settings, SlugKey, Watcher},
     live::{
         Live, Meeting,
@@ -98,7 +99,7 @@ pub struct App {
     pub https: Vec<SocketAddr>,
     /// Where it listens for plain HTTP.
     pub http: Vec<SocketAddr>,
-    /// Where the operator finds health and metrics.
+    /// Where the operator finds health, metrics and the admin API.
     pub admin: Option<SocketAddr>,
     gateway: Arc<Gateway>,
     rounds: watch::Receiver<u32>,
@@ -121,6 +122,7 @@ impl App {
         let store = open_store(&settings).await?;
         let key = SlugKey(store.shared_key("slug", random_key()?).await?);
         let grants = Grants::new(store.shared_key("grant", random_key()?).await?);
+        let tokens = Arc::new(tokens(&store).await?);
         let Loaded { directory, certs, warnings, .. } = loader.load(&key).map_err(StartError::Config)?;
         for warning in warnings {
             tracing::warn!(%warning, "configuration");
@@ -150,6 +152,8 @@ impl App {
                 let side = Admin {
                     gateway: Arc::clone(&gateway),
                     tls: Arc::clone(&tls),
+                    tokens,
+                    runtime: Handle::current(),
                     rounds: rounds.clone(),
                     stop: stop_signal.clone(),
                 };
@@ -221,7 +225,15 @@ fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
     listeners.iter().map(TcpListener::local_addr).collect()
 }
 
-async fn open_store(settings: &Settings) -> Result<Store, StartError> {
+/// The operator's tokens: whoever can read the store can make them.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn tokens(store: &Store) -> Result<Tokens, StartError> {
+    Ok(Tokens::new(&store.shared_key("admin", random_key()?).await?))
+}
+
+pub(crate) async fn open_store(settings: &Settings) -> Result<Store, StartError> {
     let path = settings.store_url.strip_prefix("sqlite:").unwrap_or(&settings.store_url);
     if let Some(parent) = Path::new(path).parent() {
         std::fs::create_dir_all(parent)
@@ -237,7 +249,7 @@ fn random_key() -> io::Result<[u8; 32]> {
 }
 
 /// The system's roots, and the operator's own for servers with a private CA.
-fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
+pub(crate) fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for root in rustls_native_certs::load_native_certs().certs {
         // The system's store may hold roots that rustls does not read; the others do.

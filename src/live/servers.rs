@@ -114,7 +114,11 @@ impl ServerState {
 
     /// Notes what the operator wants of it.
     pub fn set_mode(&self, mode: ServerMode) {
-        self.mode.store(Arc::new(mode));
+        let before = self.mode.swap(Arc::new(mode));
+        if mode.is_polled() && !before.is_polled() {
+            // It may have been upgraded meanwhile: the next poll asks for its version.
+            self.plugin_sdk.store(None);
+        }
     }
 
     /// Whether it answers. One that is not asked does not.

@@ -14,16 +14,26 @@ use crate::{
     live::Meeting,
 };
 
+/// What became of an end that was asked for.
+#[derive(Debug)]
+pub(crate) struct End {
+    /// What the server said.
+    pub(crate) answer: xml::Answer,
+    /// Whether the meeting is over: the server has ended it, or did not know it any more.
+    pub(crate) over: bool,
+}
+
 impl Gateway {
     /// Has its server end a meeting, and ends its record.
-    pub(crate) async fn end(&self, meeting: &Arc<Meeting>, server: &Server) -> Result<xml::Answer, Denial> {
+    pub(crate) async fn end(&self, meeting: &Arc<Meeting>, server: &Server) -> Result<End, Denial> {
         // A server that has not answered its `create` yet may not know the meeting: that is not its end.
         let made = meeting.internal_id().is_some();
         let answer = self.about("end", meeting, server).await.map_err(|_| Denial::ServerUnavailable)?;
-        if answer.success || (made && is_gone(&answer)) {
+        let over = answer.success || (made && is_gone(&answer));
+        if over {
             self.end_noted(meeting).await?;
         }
-        Ok(answer)
+        Ok(End { answer, over })
     }
 
     /// Whether a meeting has ended without our noticing. If so its record is ended.

@@ -14,7 +14,6 @@ use crate::{
     bbb::{
         answer::{self, Failure},
         validate::about_a_meeting,
-        xml,
     },
     domain::{denial::Denial, ids::TenantId, tenant::Server},
     live::{Meeting, fresh::Moment},
@@ -22,7 +21,7 @@ use crate::{
     proxy::{
         Gateway,
         answer::{Answer, text},
-        end::is_gone,
+        end::{End, is_gone},
     },
     upstream::Body,
 };
@@ -112,9 +111,9 @@ fn state_age(answer: &mut Answer, asked: Moment) {
     answer.response.headers_mut().insert(AGE, HeaderValue::from(asked.age().as_secs()));
 }
 
-fn ended(answer: xml::Answer) -> Answer {
-    let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
-    Answer::xml(Call::End, outcome, answer.body)
+fn ended(end: End) -> Answer {
+    let outcome = if end.answer.success { Outcome::Ok } else { Outcome::Refused };
+    Answer::xml(Call::End, outcome, end.answer.body)
 }
 
 fn not_there(call: Call) -> Answer {
