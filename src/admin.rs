@@ -1,8 +1,12 @@
-//! The operator's listener: health and metrics, on a thread of its own, so that a scrape cannot slow a request.
+//! The operator's listener: health, metrics and the admin API, on a thread of its own, so that a scrape cannot slow a
+//! request. Health and metrics are for whoever reaches it; the API needs a token.
 
+mod api;
 mod metrics;
+pub mod token;
 
 use std::{
+    future::Future,
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
@@ -10,9 +14,10 @@ use std::{
 };
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{proxy::Gateway, tls::Tls};
+use token::Tokens;
 
 /// What the operator's side looks at.
 #[derive(Debug, Clone)]
@@ -21,10 +26,21 @@ pub struct Admin {
     pub gateway: Arc<Gateway>,
     /// Its certificates.
     pub tls: Arc<Tls>,
+    /// Who may operate it.
+    pub tokens: Arc<Tokens>,
+    /// Where the gateway does its work: connections to the store and to servers stay with it.
+    pub runtime: Handle,
     /// Rounds of the poller.
     pub rounds: watch::Receiver<u32>,
     /// Turns true when the gateway stops.
     pub stop: watch::Receiver<bool>,
+}
+
+impl Admin {
+    /// Has the gateway's own runtime do something, to its end. `None` when that has panicked, or the gateway has gone.
+    async fn in_gateway<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        self.runtime.spawn(work).await.ok()
+    }
 }
 
 /// Starts the listener.
@@ -51,6 +67,7 @@ async fn serve(listener: TcpListener, admin: Admin) -> io::Result<()> {
         .route("/health/live", get(async || "ok\n"))
         .route("/health/ready", get(ready))
         .route("/metrics", get(scrape))
+        .nest("/api", api::router(&admin))
         .with_state(admin);
     axum::serve(tokio::net::TcpListener::from_std(listener)?, router)
         .with_graceful_shutdown(async move {
@@ -65,12 +82,17 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
         "stopping\n"
     } else if *admin.rounds.borrow() == 0 {
         "the servers have not been asked yet\n"
-    } else if admin.gateway.store.ping().await.is_err() {
+    } else if !store_answers(&admin).await {
         "the store does not answer\n"
     } else {
         return (StatusCode::OK, "ready\n");
     };
     (StatusCode::SERVICE_UNAVAILABLE, reason)
+}
+
+async fn store_answers(admin: &Admin) -> bool {
+    let gateway = Arc::clone(&admin.gateway);
+    admin.in_gateway(async move { gateway.store.ping().await }).await.is_some_and(|answer| answer.is_ok())
 }
 
 async fn scrape(State(admin): State<Admin>) -> impl IntoResponse {

@@ -16,12 +16,13 @@ use rustls::{
 };
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     sync::{mpsc, watch},
     task::JoinHandle,
 };
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, token::Tokens},
     config::{Fault, Loaded, Loader, Settings, SlugKey, Watcher},
     domain::placement::Sight,
     live::{
@@ -103,7 +104,7 @@ pub struct App {
     pub https: Vec<SocketAddr>,
     /// Where it listens for plain HTTP.
     pub http: Vec<SocketAddr>,
-    /// Where the operator finds health and metrics.
+    /// Where the operator finds health, metrics and the admin API.
     pub admin: Option<SocketAddr>,
     gateway: Arc<Gateway>,
     rounds: watch::Receiver<u32>,
@@ -126,6 +127,7 @@ impl App {
         let store = open_store(&settings).await?;
         let key = SlugKey(store.shared_key("slug", random_key()?).await?);
         let grants = Grants::new(store.shared_key("grant", random_key()?).await?);
+        let tokens = Arc::new(tokens(&store).await?);
         let Loaded { directory, certs, warnings, .. } = loader.load(&key).map_err(StartError::Config)?;
         for warning in warnings {
             tracing::warn!(%warning, "configuration");
@@ -161,6 +163,8 @@ impl App {
                 let side = Admin {
                     gateway: Arc::clone(&gateway),
                     tls: Arc::clone(&tls),
+                    tokens,
+                    runtime: Handle::current(),
                     rounds: rounds.clone(),
                     stop: stop_signal.clone(),
                 };
@@ -244,6 +248,14 @@ fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
     listeners.iter().map(TcpListener::local_addr).collect()
 }
 
+/// The operator's tokens: whoever can read the store can make them.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn tokens(store: &Store) -> Result<Tokens, StartError> {
+    Ok(Tokens::new(&store.shared_key("admin", random_key()?).await?))
+}
+
 async fn open_store(settings: &Settings) -> Result<Store, StartError> {
     let path = settings.store_url.reveal().strip_prefix("sqlite:").unwrap_or_default();
     if let Some(parent) = Path::new(path).parent() {
@@ -260,7 +272,7 @@ fn random_key() -> io::Result<[u8; 32]> {
 }
 
 /// The system's roots, and the operator's own for servers with a private CA.
-fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
+pub(crate) fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for root in rustls_native_certs::load_native_certs().certs {
         // The system's store may hold roots that rustls does not read; the others do.
@@ -274,7 +286,7 @@ fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// The meetings and sessions that were promised before this start.
+/// The meetings and sessions that were promised before this start, and what the operator has changed.
 async fn refill(store: &Store) -> Result<Live, StartError> {
     let now = now_ms();
     store.heartbeat(now).await?;
@@ -301,6 +313,12 @@ async fn refill(store: &Store) -> Result<Live, StartError> {
     for row in store.recordings().await? {
         let recording = Recording { id: row.id.into(), ext_id: row.ext_id.into(), server: row.server };
         live.recordings.add(&row.tenant, recording);
+    }
+    for (server, mode) in store.server_modes().await? {
+        live.servers.of(&server).set_mode(mode);
+    }
+    for tenant in store.suspended_tenants().await? {
+        live.suspended.insert(tenant);
     }
     Ok(live)
 }

@@ -1,22 +1,20 @@
 //! The command line.
 
-use std::{
-    io::IsTerminal,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+mod check;
+mod operate;
+mod reach;
+mod serve;
+mod table;
+mod token;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::EnvFilter;
+use std::{future::Future, io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
-use crate::{
-    app::{App, StartError, dev_ca_dir, faults_counted},
-    config::{Loaded, Loader, SlugKey, schema},
-    tls::dev_ca::DevCa,
-};
+use clap::{Parser, Subcommand};
+
+use crate::config::schema;
+use check::{check, dev_ca};
+use operate::{MeetingAction, ServerAction, TenantAction};
+use serve::{LogForm, serve};
 
 /// A multi-tenant gateway in front of `BigBlueButton`.
 #[derive(Debug, Parser)]
@@ -54,14 +52,17 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         config: PathBuf,
     },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogForm {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
+    /// Print a token for the admin API of a gateway.
+    Token(token::Order),
+    /// List the BBB servers of a running gateway, or say what is wanted of one.
+    #[command(subcommand)]
+    Server(ServerAction),
+    /// List the meetings that run, or end one.
+    #[command(subcommand)]
+    Meeting(MeetingAction),
+    /// List the tenants of a running gateway, or suspend one.
+    #[command(subcommand)]
+    Tenant(TenantAction),
 }
 
 /// Runs the program.
@@ -75,99 +76,26 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::DevCa { config } => dev_ca(&config),
+        Command::Token(order) => told(token::print(&order)),
+        Command::Server(action) => told(operate::server(action)),
+        Command::Meeting(action) => told(operate::meeting(action)),
+        Command::Tenant(action) => told(operate::tenant(action)),
     }
 }
 
-fn serve(config: &Path, grace: Duration, form: LogForm) -> ExitCode {
-    let _log = start_log(form);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+/// Does what talks to a store or to a gateway, and prints what comes of it.
+fn told(work: impl Future<Output = Result<String, String>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.to_string()),
     };
-    runtime.block_on(async {
-        let app = match App::start(config).await {
-            Ok(app) => app,
-            Err(error) => return failed(&error.to_string()),
-        };
-        told_to_stop().await;
-        app.stop(grace).await;
-        ExitCode::SUCCESS
-    })
-}
-
-/// SIGTERM from a service manager, SIGINT from a terminal.
-async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-}
-
-/// The log is written by a thread of its own; when that falls behind, lines are dropped and requests go on.
-fn start_log(form: LogForm) -> WorkerGuard {
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stdout());
-    let filter = EnvFilter::try_from_env("ANTEROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    // Colours are for terminals only.
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_ansi(std::io::stdout().is_terminal());
-    match form {
-        LogForm::Json => log.json().flatten_event(true).init(),
-        LogForm::Text => log.compact().init(),
-    }
-    guard
-}
-
-fn check(config: &Path) -> ExitCode {
-    match Loader::new(config).load(&SlugKey([0; 32])) {
-        Ok(Loaded { directory, warnings, .. }) => {
-            for warning in &warnings {
-                println!("warning: {warning}");
-            }
-            println!(
-                "{}: {} tenants, {} servers, no fault",
-                config.display(),
-                directory.tenants().count(),
-                directory.servers().count()
-            );
+    match runtime.block_on(work) {
+        Ok(text) => {
+            // Who reads no further wants no more.
+            let _ = writeln!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
-        Err(faults) => {
-            for fault in &faults {
-                println!("{fault}");
-            }
-            println!("{}: {}", config.display(), faults_counted(faults.len()));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn dev_ca(config: &Path) -> ExitCode {
-    let loaded = match Loader::new(config).load(&SlugKey([0; 32])) {
-        Ok(loaded) => loaded,
-        Err(faults) => return failed(&StartError::Config(faults).to_string()),
-    };
-    let made = || -> std::io::Result<usize> {
-        let ca = DevCa::open(&dev_ca_dir(config))?;
-        let hosts = loaded.directory.tenants().flat_map(|tenant| &tenant.hosts);
-        let bare: Vec<_> = hosts.filter(|host| loaded.certs.find(host.as_str()).is_none()).collect();
-        for host in &bare {
-            ca.issue(&config.join("certs"), host)?;
-        }
-        println!("trust {}", ca.root().display());
-        Ok(bare.len())
-    };
-    match made() {
-        Ok(n) => {
-            println!("{n} certificates made");
-            ExitCode::SUCCESS
-        }
-        Err(error) => failed(&error.to_string()),
+        Err(error) => failed(&error),
     }
 }
 

@@ -6,7 +6,12 @@
 //! (`join`). At the start every fault counts; while running, the last good version of whatever is faulty stays in
 //! service.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use aws_lc_rs::hmac;
 
@@ -41,6 +46,7 @@ mod shape;
 mod tenant;
 mod watch;
 
+pub(crate) use duration::parse as length_of_time;
 pub use loader::Loader;
 pub use watch::Watcher;
 
@@ -151,6 +157,19 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// What `anteroom.toml` says of the gateway as a whole: where a running one listens, and where its store is. What is wrong
+/// elsewhere, be it a secret that only the gateway's own environment has, does not matter here.
+///
+/// # Errors
+/// The faults of the listeners and the store, or all of a file that is none.
+pub fn settings(dir: &Path) -> Result<Settings, Vec<Fault>> {
+    let found = gateway::read(dir, &SlugKey([0; 32]));
+    let Some(settings) = found.value.settings else { return Err(found.faults) };
+    let matters = |fault: &Fault| fault.key.starts_with("listen") || fault.key.starts_with("store");
+    let faults: Vec<_> = found.faults.into_iter().filter(matters).collect();
+    if faults.is_empty() { Ok(settings) } else { Err(faults) }
+}
 
 /// The JSON schemas of the files, for editors and for the documentation: `anteroom.toml`, `tenant` and `policy`.
 #[must_use]

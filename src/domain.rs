@@ -12,6 +12,7 @@ pub mod limits;
 pub mod placement;
 pub mod rules;
 pub mod secret;
+pub mod server_mode;
 pub mod tenant;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! * [`proxy`]: requests, and what becomes of them
 //! * [`poll`]: what the servers say
 //! * [`replicas`]: what other gateways on the same store do
+//! * [`operate`]: what the operator changes while it runs
 //! * [`metrics`], [`admin`]: what the operator sees
 //! * [`app`], [`cli`]: all of it joined
 
@@ -23,6 +24,7 @@ pub mod config;
 pub mod domain;
 pub mod live;
 pub mod metrics;
+pub mod operate;
 pub mod poll;
 pub mod proxy;
 pub mod replicas;

@@ -17,7 +17,7 @@ use std::{
     },
 };
 
-use dashmap::{DashMap, Entry};
+use dashmap::{DashMap, DashSet, Entry};
 
 use crate::{
     bbb::{client::CallError, meeting_id, xml::Answer},
@@ -214,6 +214,8 @@ pub struct Live {
     ended: Mutex<VecDeque<(i64, Arc<Meeting>)>>,
     /// The servers, their health and their load.
     pub servers: Servers,
+    /// Tenants that the operator has suspended, beside those whose file says so.
+    pub suspended: DashSet<TenantId>,
     /// Whose recordings are whose.
     pub recordings: Recordings,
 }
@@ -399,6 +401,12 @@ impl Live {
             let present = of_tenant.iter().filter(|(_, p)| p.meetings > 0);
             present.map(|(id, p)| (id.clone(), p.touched.at())).collect()
         })
+    }
+
+    /// How many meetings of a tenant run.
+    #[must_use]
+    pub fn meetings_of(&self, tenant: &TenantId) -> u32 {
+        self.presence.get(tenant).map_or(0, |of_tenant| of_tenant.values().map(|p| p.meetings).sum())
     }
 
     /// Notes whether a server listed a meeting. Returns in how many polls in a row it did not.

@@ -15,7 +15,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
 use crate::{
-    domain::ids::ServerId,
+    domain::{ids::ServerId, tenant::Server},
     live::{Meeting, clock::now_ms},
     proxy::Gateway,
     store::writer::Note,
@@ -55,6 +55,7 @@ pub async fn run(
         if leads {
             poll_all(&gateway).await;
             settle::settle(&gateway).await;
+            gateway.settle_drained().await;
             if done.is_multiple_of(PURGE_EVERY)
                 && let Err(error) = gateway.store.purge(now_ms() - KEEP_ENDED_MS).await
             {
@@ -74,7 +75,8 @@ async fn poll_all(gateway: &Gateway) {
     for meeting in gateway.live.meetings() {
         by_server.entry(meeting.server.clone()).or_default().push(meeting);
     }
-    let servers: Vec<_> = gateway.directory.load().servers().cloned().collect();
+    let wanted = |server: &&Arc<Server>| gateway.live.servers.of(&server.id).mode().is_polled();
+    let servers: Vec<_> = gateway.directory.load().servers().filter(wanted).cloned().collect();
     let servers = servers.into_iter().map(|server| {
         let meetings = by_server.remove(&server.id).unwrap_or_default();
         (server, meetings)

@@ -7,6 +7,7 @@ mod asked;
 mod asset;
 mod calls;
 mod carry;
+mod end;
 mod find;
 mod frame;
 mod frontend;
@@ -25,7 +26,7 @@ mod tunnel;
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::{
     domain::{directory::Directory, placement::Sight},
@@ -70,6 +71,9 @@ pub struct Gateway {
     /// What is looked for in the store at a time.
     finding: Semaphore,
     creating: Keyed,
+    /// One change by the operator at a time, so that what is known is what was written last. Tokio's, since it is held
+    /// across the write.
+    pub(crate) operating: Mutex<()>,
     pages: Pages,
 }
 
@@ -117,6 +121,7 @@ impl Gateway {
             finding: Semaphore::new(FINDING_MAX),
             unsigned: Semaphore::new(UNSIGNED_MAX),
             creating: Keyed::default(),
+            operating: Mutex::default(),
             pages: Pages::new(),
         }
     }

@@ -80,7 +80,7 @@ pub async fn follow(gateway: Arc<Gateway>, mut changes: mpsc::Receiver<Change>) 
         };
         let done = match &change {
             Change::Meetings(ids) => each(&gateway, ids).await,
-            Change::Operations => Ok(()),
+            Change::Operations => gateway.read_operations().await,
             Change::Everything => everything(&gateway).await,
         };
         if let Err(error) = done {
@@ -98,6 +98,7 @@ async fn each(gateway: &Gateway, ids: &[i64]) -> Result<(), Error> {
 
 /// Compares all that runs with what is known here.
 async fn everything(gateway: &Gateway) -> Result<(), Error> {
+    gateway.read_operations().await?;
     // First what is known: what is made meanwhile is in the store as well.
     let known: Vec<i64> =
         gateway.live.meetings().iter().filter(|meeting| meeting.internal_id().is_some()).map(|m| m.id).collect();

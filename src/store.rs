@@ -14,7 +14,7 @@ mod rows;
 mod sqlite;
 pub mod writer;
 
-use std::{fs::File, sync::Arc, time::Duration};
+use std::{collections::HashMap, fs::File, sync::Arc, time::Duration};
 
 use data_encoding::HEXLOWER;
 use sqlx::postgres::{PgConnectOptions, PgListener};
@@ -30,8 +30,8 @@ pub use change::Change;
 pub use error::{Error, Refusal};
 use health::Health;
 pub use rows::{
-    Admitted, Leftover, MeetingRow, NewMeeting, NewSession, PRESENT, RecordingRow, Run, Seated, SessionRow, TokenHash,
-    UsageRow, UserKey,
+    Admitted, Leftover, MeetingRow, NewMeeting, NewSession, PRESENT, RecordingRow, Run, Seated, Seats, SessionRow,
+    TokenHash, UsageRow, UserKey,
 };
 use writer::Note;
 
@@ -72,6 +72,9 @@ macro_rules! ask {
         }
     };
 }
+
+// Behind the macro, which it uses.
+mod operations;
 
 impl Store {
     /// Opens the database, makes it where there is none, and brings its schema up to date.
@@ -301,6 +304,14 @@ impl Store {
     /// When the store fails.
     pub async fn set_strangers(&self, meeting: i64, strangers: u32) -> Result<(), Error> {
         ask!(self.set_strangers(meeting, strangers))
+    }
+
+    /// The seats of all meetings that have any in use, by the meetings' numbers.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn seats(&self, now: i64) -> Result<HashMap<i64, Seats>, Error> {
+        ask!(self.seats(now))
     }
 
     /// A session by the hash of its token, with its meeting, whichever gateway made it.

@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use anteroom::{
     config::{Fault, Loader, SlugKey},
     domain::{
-        admission::{RoomUsage, admit_room, seats},
+        admission::{RoomUsage, admit_room, admit_tenant, seats},
         denial::Denial,
         directory::Directory,
         limits::{
@@ -254,10 +254,10 @@ fn a_level_without_own_domains_has_hosts_below_the_base_domains_only() {
 }
 
 #[test]
-fn a_suspended_tenant_makes_no_room_on_any_level() {
+fn a_suspended_tenant_is_not_served_on_any_level() {
     let directory = load(&LEVELS, "meet.example", "suspended = true").expect("it is sound");
     for level in LEVELS {
         let suspended = tenant(&directory, level.id);
-        assert_eq!(admit_room(&suspended, RoomUsage::default()), Err(Denial::TenantSuspended), "{}", level.id);
+        assert_eq!(admit_tenant(&suspended, false), Err(Denial::TenantSuspended), "{}", level.id);
     }
 }

@@ -60,6 +60,20 @@ CREATE TABLE recordings (
     server    TEXT NOT NULL
 );
 
+-- What the operator wants of a server, if he has ever said so.
+CREATE TABLE servers (
+    server     TEXT PRIMARY KEY,
+    mode       TEXT NOT NULL,    -- enabled, cordoned, draining, disabled
+    changed_at BIGINT NOT NULL
+);
+
+-- Which tenants the operator has suspended, or has and has not any more.
+CREATE TABLE tenants (
+    tenant     TEXT PRIMARY KEY,
+    suspended  BOOLEAN NOT NULL,
+    changed_at BIGINT NOT NULL
+);
+
 -- The gateways that share this store, each with the time until which it is taken to live.
 CREATE TABLE gateways (
     id          TEXT PRIMARY KEY,

@@ -126,6 +126,8 @@ impl Collector for Now {
             states.iter().map(|(id, state)| (vec![("server", *id)], value(state))).collect()
         };
         gauge("server_up", "Whether a BBB server answers: 1 or 0", by_server(|s| i64::from(s.is_up())))?;
+        let modes = states.iter().map(|(id, state)| (vec![("server", *id), ("mode", state.mode().as_str())], 1));
+        gauge("server_mode", "What the operator wants of a BBB server: 1 for its mode", modes.collect())?;
         gauge("server_meetings", "Meetings on a BBB server", by_server(|s| i64::from(s.meetings())))?;
         gauge("server_seats", "People who are present on a BBB server", by_server(|s| i64::from(s.seats())))?;
         let certs = tls.certs();

@@ -7,7 +7,7 @@ const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1
 /// Reads a length of time: numbers with the units d, h, m and s, larger units first, each at most once.
 ///
 /// `None` for anything else, and for what does not fit.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut seconds = 0u64;
     let mut units = UNITS.iter();

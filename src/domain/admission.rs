@@ -25,15 +25,13 @@ pub struct RoomUsage {
 /// The shortest meeting: BBB counts whole minutes.
 const RUN_MIN: Duration = Duration::from_secs(60);
 
-/// Decides whether an account may have one more room.
+/// Decides whether an account of a tenant that is served may have one more room.
 ///
 /// The account comes before its rooms: whoever may have no room at all is told so.
 ///
 /// # Errors
-/// [`Denial::TenantSuspended`], [`Denial::AccountLimitReached`], [`Denial::RoomLimitReached`] or
-/// [`Denial::DurationUsedUp`].
+/// [`Denial::AccountLimitReached`], [`Denial::RoomLimitReached`] or [`Denial::DurationUsedUp`].
 pub fn admit_room(tenant: &Tenant, usage: RoomUsage) -> Result<(), Denial> {
-    admit_tenant(tenant)?;
     if !tenant.limits.accounts.has_room(usage.other_accounts) {
         return Err(Denial::AccountLimitReached);
     }
@@ -69,12 +67,13 @@ pub fn seats(limits: &Limits, asked: Option<u32>) -> Limit<u32> {
     limits.participants.clamp(asked)
 }
 
-/// Decides whether a tenant is served at all.
+/// Decides whether a tenant is served at all: its file may say that it is not, and so may the operator of a running
+/// gateway (`by_operator`).
 ///
 /// # Errors
 /// [`Denial::TenantSuspended`].
-pub fn admit_tenant(tenant: &Tenant) -> Result<(), Denial> {
-    if tenant.suspended { Err(Denial::TenantSuspended) } else { Ok(()) }
+pub fn admit_tenant(tenant: &Tenant, by_operator: bool) -> Result<(), Denial> {
+    if tenant.suspended || by_operator { Err(Denial::TenantSuspended) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -84,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_first_reason_is_the_one_that_is_told() {
-        let mut tenant = tenant("wagtail"); // 2 accounts, 3 rooms
+        let tenant = tenant("wagtail"); // 2 accounts, 3 rooms
         let full = RoomUsage { other_accounts: 2, rooms: 3, used: Duration::ZERO };
         assert_eq!(admit_room(&tenant, full), Err(Denial::AccountLimitReached));
         assert_eq!(admit_room(&tenant, RoomUsage { other_accounts: 1, ..full }), Err(Denial::RoomLimitReached));
@@ -92,8 +91,17 @@ mod tests {
         let used = |minutes: u64| RoomUsage { used: Duration::from_secs(60 * minutes), ..RoomUsage::default() };
         assert_eq!(admit_room(&tenant, used(59)), Ok(()), "a minute of the hour is left");
         assert_eq!(admit_room(&tenant, used(60)), Err(Denial::DurationUsedUp));
-        tenant.suspended = true;
-        assert_eq!(admit_room(&tenant, RoomUsage::default()), Err(Denial::TenantSuspended));
+    }
+
+    #[test]
+    fn a_tenant_is_suspended_by_its_file_or_by_the_operator() {
+        for (by_file, by_operator, served) in
+            [(false, false, true), (true, false, false), (false, true, false), (true, true, false)]
+        {
+            let mut tenant = tenant("wagtail");
+            tenant.suspended = by_file;
+            assert_eq!(admit_tenant(&tenant, by_operator).is_ok(), served, "{by_file}, {by_operator}");
+        }
     }
 
     #[test]

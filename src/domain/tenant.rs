@@ -81,7 +81,7 @@ pub struct Tenant {
     pub account_param: Option<String>,
     /// What answers the paths that are not BBB's.
     pub frontend: Option<Upstream>,
-    /// Whether the operator has suspended it.
+    /// Whether its file suspends it. The operator of a running gateway may have done so too.
     pub suspended: bool,
 }
 

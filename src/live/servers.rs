@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use dashmap::DashMap;
 
@@ -21,6 +21,7 @@ use crate::{
         health::{Health, State},
         ids::ServerId,
         placement::Candidate,
+        server_mode::ServerMode,
         tenant::Server,
     },
 };
@@ -32,6 +33,8 @@ pub struct Servers(DashMap<ServerId, Arc<ServerState>>);
 /// State of one server.
 #[derive(Debug)]
 pub struct ServerState {
+    /// What the operator wants of it.
+    mode: ArcSwap<ServerMode>,
     health: Mutex<Health>,
     /// Runs that were given up may be on it; true until somebody has looked.
     leftovers: AtomicBool,
@@ -78,6 +81,7 @@ pub struct ServerList {
 impl Default for ServerState {
     fn default() -> Self {
         Self {
+            mode: ArcSwap::default(),
             health: Mutex::default(),
             leftovers: AtomicBool::new(true),
             version: ArcSwapOption::empty(),
@@ -123,21 +127,41 @@ impl Servers {
             .map(|server| {
                 let state = self.of(&server.id);
                 let has_room = server.meetings_max.has_room(state.meetings() + state.placing.load(Relaxed));
-                Candidate { server: Arc::clone(server), people: state.load(), takes: state.is_up() && has_room }
+                let takes = state.is_up() && state.mode().takes_meetings() && has_room;
+                Candidate { server: Arc::clone(server), people: state.load(), takes }
             })
             .collect()
     }
 }
 
 impl ServerState {
+    /// What the operator wants of it.
+    pub fn mode(&self) -> ServerMode {
+        **self.mode.load()
+    }
+
+    /// Notes what the operator wants of it.
+    pub fn set_mode(&self, mode: ServerMode) {
+        let before = self.mode.swap(Arc::new(mode));
+        if mode.is_polled() && !before.is_polled() {
+            // It may have been upgraded meanwhile: the next poll asks for its version.
+            self.plugin_sdk.store(None);
+        }
+    }
+
+    /// Whether nothing runs on it, and nothing is about to.
+    pub fn is_empty(&self) -> bool {
+        self.placing.load(Relaxed) == 0 && self.meetings() == 0
+    }
+
     /// What it is taken to be.
     pub fn state(&self) -> State {
         lock(&self.health).state
     }
 
-    /// Whether it answers.
+    /// Whether it answers. One that is not asked does not.
     pub fn is_up(&self) -> bool {
-        self.state() == State::Ready
+        self.mode().is_polled() && self.state() == State::Ready
     }
 
     /// Whether it has not answered for a while.

@@ -129,6 +129,15 @@ pub struct Seated {
     pub instead_of: Option<i64>,
 }
 
+/// How many seats of a meeting are in use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seats {
+    /// Those that count: of people who are here, on their way or just gone.
+    pub taken: u32,
+    /// Of these, those of people who are here.
+    pub present: u32,
+}
+
 /// A session as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRow {

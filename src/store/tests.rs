@@ -7,6 +7,7 @@ use super::{
     writer::{Note, Notes},
     *,
 };
+use crate::domain::server_mode::ServerMode;
 
 /// One for all tests of this program; each has a database of its own.
 static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(Durable::No).expect("PostgreSQL"));
@@ -58,6 +59,8 @@ for_both!(
     a_promise_without_an_answer_is_taken_over_once,
     a_run_that_is_given_up_is_left_over,
     usage_is_counted_as_it_happens,
+    modes_and_suspensions_are_kept_as_they_were_set_last,
+    a_server_is_in_use_from_the_promise_of_a_meeting_to_its_end,
 );
 
 fn ids() -> (TenantId, ServerId) {
@@ -552,4 +555,37 @@ async fn what_one_gateway_does_is_told_the_other() {
     one.end_meeting(meeting, 10).await.expect("ended");
     assert_eq!(next().await, Change::Meetings(vec![meeting]));
     attending.abort();
+}
+
+async fn modes_and_suspensions_are_kept_as_they_were_set_last(fixture: Fixture) {
+    let Fixture { store, url, _dir } = fixture;
+    let (tenant, server) = ids();
+    let other: ServerId = "bbb-02".parse().expect("an id");
+    assert_eq!(store.server_modes().await.expect("modes"), []);
+    for (server, mode) in
+        [(&server, ServerMode::Draining), (&other, ServerMode::Cordoned), (&server, ServerMode::Disabled)]
+    {
+        store.set_server_mode(server, mode, 1_000).await.expect("set");
+    }
+    store.set_suspended(&tenant, true, 1_000).await.expect("set");
+    store.close().await;
+
+    let store = Store::open(&url).await.expect("a store");
+    let mut modes = store.server_modes().await.expect("modes");
+    modes.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(modes, [(server, ServerMode::Disabled), (other, ServerMode::Cordoned)]);
+    assert_eq!(store.suspended_tenants().await.expect("tenants"), std::slice::from_ref(&tenant));
+    store.set_suspended(&tenant, false, 2_000).await.expect("set");
+    assert_eq!(store.suspended_tenants().await.expect("tenants"), []);
+}
+
+async fn a_server_is_in_use_from_the_promise_of_a_meeting_to_its_end(fixture: Fixture) {
+    let store = &fixture.store;
+    let (_, server) = ids();
+    let other: ServerId = "bbb-02".parse().expect("an id");
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    assert!(store.is_in_use(&server).await.expect("an answer"));
+    assert!(!store.is_in_use(&other).await.expect("an answer"));
+    store.end_meeting(meeting, 10).await.expect("ended");
+    assert!(!store.is_in_use(&server).await.expect("an answer"));
 }

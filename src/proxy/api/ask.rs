@@ -13,10 +13,7 @@ use super::Verified;
 use crate::{
     bbb::{
         answer::{self, Failure},
-        client::{Call as ServerCall, CallError},
-        query::Params,
         validate::about_a_meeting,
-        xml,
     },
     domain::{denial::Denial, ids::TenantId, tenant::Server},
     live::{Meeting, fresh::Moment},
@@ -24,6 +21,7 @@ use crate::{
     proxy::{
         Gateway,
         answer::{Answer, text},
+        end::{End, is_gone},
     },
     upstream::Body,
 };
@@ -46,23 +44,12 @@ impl Gateway {
             return Answer::denied(call, Denial::ServerUnavailable);
         };
         let answered = match call {
-            Call::End => self.end(&meeting, server).await,
+            Call::End => self.end(&meeting, server).await.map(ended),
             _ => self.info(call, &meeting, server).await,
         };
         let mut answer = answered.unwrap_or_else(|denial| Answer::denied(call, denial));
         answer.server = Some(server.id.clone());
         answer
-    }
-
-    async fn end(&self, meeting: &Arc<Meeting>, server: &Server) -> Result<Answer, Denial> {
-        // A server that has not answered its `create` yet may not know the meeting: that is not its end.
-        let made = meeting.internal_id().is_some();
-        let answer = self.about("end", meeting, server).await.map_err(|_| Denial::ServerUnavailable)?;
-        if answer.success || (made && is_gone(&answer)) {
-            self.end_noted(meeting).await?;
-        }
-        let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
-        Ok(Answer::xml(Call::End, outcome, answer.body))
     }
 
     /// `getMeetingInfo`, and `isMeetingRunning`, which tells one thing of it.
@@ -81,20 +68,6 @@ impl Gateway {
         };
         state_age(&mut answer, held.asked);
         Ok(answer)
-    }
-
-    /// Asks a server about one of its meetings.
-    async fn about(&self, name: &'static str, meeting: &Meeting, server: &Server) -> Result<xml::Answer, CallError> {
-        let mut params = Params::default();
-        params.set("meetingID", &*meeting.server_id);
-        self.call_xml(ServerCall::new(name, &params), server, &meeting.tenant, Some(&meeting.ext_id)).await
-    }
-
-    async fn end_noted(&self, meeting: &Arc<Meeting>) -> Result<(), Denial> {
-        self.end_record(meeting).await.map_err(|error| {
-            tracing::error!(%error, "an end is not written yet");
-            Denial::StoreUnavailable
-        })
     }
 
     /// Shows the tenant's meetings, or its sessions, on all its servers. A server that does not answer makes the list
@@ -136,12 +109,13 @@ impl Gateway {
     }
 }
 
-fn is_gone(answer: &xml::Answer) -> bool {
-    !answer.success && answer.message_key == Failure::NOT_FOUND.key
-}
-
 fn state_age(answer: &mut Answer, asked: Moment) {
     answer.response.headers_mut().insert(AGE, HeaderValue::from(asked.age().as_secs()));
+}
+
+fn ended(end: End) -> Answer {
+    let outcome = if end.answer.success { Outcome::Ok } else { Outcome::Refused };
+    Answer::xml(Call::End, outcome, end.answer.body)
 }
 
 fn not_there(call: Call) -> Answer {

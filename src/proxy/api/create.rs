@@ -72,18 +72,24 @@ impl Gateway {
 
     /// One at a time per meeting: the first makes it, the others find it made and get the server's own answer to that.
     async fn make(&self, order: &Order) -> Answer {
-        if let Err(denial) = admit_tenant(&order.call.asked.tenant) {
+        let tenant = &order.call.asked.tenant;
+        if let Err(denial) = admit_tenant(tenant, self.live.suspended.contains(&tenant.id)) {
             return Answer::denied(Call::Create, denial);
         }
         let _turn = self.creating.hold(&order.server_id).await;
         let mut promised: Option<Arc<Meeting>> = None;
         if let Some(meeting) = self.live.meeting_on_server(&order.server_id) {
-            if !self.live.servers.of(&meeting.server).is_offline() {
-                return self.make_again(order, &meeting).await;
-            }
-            match self.give_up(order, &meeting).await {
-                Ok(Some(next)) => promised = Some(next),
-                Ok(None) => {}
+            let known = if self.live.servers.of(&meeting.server).is_offline() {
+                self.give_up(order, &meeting).await
+            } else {
+                match self.may_move(order, &meeting).await {
+                    Ok(false) => return self.make_again(order, &meeting).await,
+                    Ok(true) => Ok(None),
+                    Err(denial) => Err(denial),
+                }
+            };
+            match known {
+                Ok(next) => promised = next,
                 Err(denial) => return Answer::denied(Call::Create, denial).by(&meeting.server),
             }
         }
@@ -138,12 +144,20 @@ impl Gateway {
     /// for a place at once.
     fn place(&self, order: &Order, tried: &[ServerId]) -> Option<(Arc<Server>, Placing)> {
         let asked = &order.call.asked;
-        let server = asked.tenant.pools.iter().find_map(|pool| {
-            let candidates = self.live.servers.candidates(asked.directory.pool(pool));
-            choose(&candidates, tried, self.sight, chance()).cloned()
-        })?;
-        let placing = self.live.servers.of(&server.id).place(order.expected);
-        Some((server, placing))
+        asked.tenant.pools.iter().find_map(|pool| self.place_in(asked.directory.pool(pool), order.expected, tried))
+    }
+
+    fn place_in(&self, pool: &[Arc<Server>], expected: u32, tried: &[ServerId]) -> Option<(Arc<Server>, Placing)> {
+        loop {
+            let candidates = self.live.servers.candidates(pool);
+            let server = choose(&candidates, tried, self.sight, chance())?;
+            let state = self.live.servers.of(&server.id);
+            let placing = Arc::clone(&state).place(expected);
+            // The operator may drain it in between: only what weighs already keeps it from being found empty.
+            if state.mode().takes_meetings() {
+                return Some((Arc::clone(server), placing));
+            }
+        }
     }
 
     /// Writes the promise down, or moves the one that a server could not be reached for.
@@ -190,6 +204,16 @@ impl Gateway {
             }
             tokio::time::sleep(OTHERS_INTERVAL).await;
         }
+    }
+
+    /// Whether a meeting that we know of is over, and a `create` would make it anew on a server that takes no new
+    /// meetings. Asked only where it is one of those.
+    async fn may_move(&self, order: &Order, meeting: &Arc<Meeting>) -> Result<bool, Denial> {
+        if self.live.servers.of(&meeting.server).mode().takes_meetings() {
+            return Ok(false);
+        }
+        let Some(server) = order.call.asked.directory.server(meeting.server.as_str()) else { return Ok(false) };
+        self.is_over(meeting, server).await
     }
 
     /// A meeting that the store has already, once there is an answer for it. `None` while another gateway waits for one: it

@@ -82,12 +82,16 @@ impl Gateway {
     async fn admit(&self, call: &Verified) -> Result<Answer, No> {
         let asked = &call.asked;
         let tenant = &asked.tenant;
-        admit_tenant(tenant)?;
+        admit_tenant(tenant, self.live.suspended.contains(&tenant.id))?;
         let ext_id = call.params.get("meetingID").unwrap_or_default();
         let meeting = self.meeting(&tenant.id, ext_id).await?;
         validate::join(&call.params, meeting.is_some())?;
         let meeting = meeting.ok_or(Failure::ENDED)?;
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
+        let state = self.live.servers.of(&server.id);
+        if state.is_offline() || !state.mode().takes_people() {
+            return Err(Denial::ServerUnavailable.into());
+        }
         let limits = meeting.limits(tenant);
         let branding = if limits.branding { tenant.branding.of_join(&asked.authority) } else { Vec::new() };
         let mut params = params::join(&call.params, limits, &tenant.rules, &branding)?;

@@ -5,6 +5,7 @@ use super::{BEGIN, Connection, LOCK_MEETING, LOCK_SESSION, Pool, Row, lock_tenan
 mod gateways;
 mod meetings;
 mod notes;
+mod operations;
 mod read;
 mod seats;
 mod usage;
@@ -12,5 +13,6 @@ mod usage;
 pub(in crate::store) use gateways::*;
 pub(in crate::store) use meetings::*;
 pub(in crate::store) use notes::*;
+pub(in crate::store) use operations::*;
 pub(in crate::store) use seats::*;
 pub(in crate::store) use usage::*;

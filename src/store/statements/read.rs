@@ -49,7 +49,7 @@ pub(super) fn session(row: &Row) -> Result<SessionRow, Error> {
     })
 }
 
-fn parsed<T: FromStr>(row: &Row, column: &str) -> Result<T, Error> {
+pub(super) fn parsed<T: FromStr>(row: &Row, column: &str) -> Result<T, Error> {
     let text: String = row.try_get(column)?;
     text.parse().map_err(|_| Error::impossible(column))
 }

@@ -1,11 +1,13 @@
 //! Seats: promised, promised anew, found.
 
+use std::collections::HashMap;
+
 use sqlx::Row as _;
 
 use super::{BEGIN, Connection, LOCK_MEETING, LOCK_SESSION, Pool, read};
 use crate::{
     domain::{denial::Denial, limits::Limit},
-    store::{Error, MeetingRow, NewSession, PRESENT, Refusal, Seated, SessionRow},
+    store::{Error, MeetingRow, NewSession, PRESENT, Refusal, Seated, Seats, SessionRow},
 };
 
 pub(in crate::store) async fn admit_session(pool: &Pool, new: &NewSession<'_>) -> Result<Seated, Refusal> {
@@ -117,6 +119,24 @@ pub(in crate::store) async fn recent_sessions(pool: &Pool, meeting: i64, since: 
         .fetch_one(pool)
         .await?;
     Ok(u32::try_from(row.try_get::<i64, _>(0)?).unwrap_or(u32::MAX))
+}
+
+pub(in crate::store) async fn seats(pool: &Pool, now: i64) -> Result<HashMap<i64, Seats>, Error> {
+    let rows = sqlx::query(
+        "SELECT meeting, COUNT(*), COUNT(CASE WHEN seat_until = $2 THEN 1 END) FROM sessions
+         WHERE seat_until > $1 GROUP BY meeting",
+    )
+    .bind(now)
+    .bind(PRESENT)
+    .fetch_all(pool)
+    .await?;
+    let number = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+    rows.iter()
+        .map(|row| {
+            let seats = Seats { taken: number(row.try_get(1)?), present: number(row.try_get(2)?) };
+            Ok((row.try_get(0)?, seats))
+        })
+        .collect()
 }
 
 pub(in crate::store) async fn set_strangers(pool: &Pool, meeting: i64, strangers: u32) -> Result<(), Error> {

@@ -1,0 +1,106 @@
+//! The admin API: what runs, and what the operator changes meanwhile. JSON both ways, with a bearer token in every call.
+//!
+//! Its work is done by the gateway's own runtime, and to its end, also when the caller has gone away.
+
+mod meetings;
+mod refused;
+mod servers;
+mod tenants;
+
+use axum::{
+    Router,
+    extract::{FromRequest, FromRequestParts, Path, Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{
+    HeaderMap, Method,
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
+    request::Parts,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Admin, token::Scope};
+use crate::upstream::whole;
+use refused::Refused;
+
+/// All that is sent here is a few words.
+const BODY_BYTES_MAX: usize = 4 * 1024;
+
+/// The calls, below `/api`.
+pub(super) fn router(admin: &Admin) -> Router<Admin> {
+    Router::new()
+        .route("/servers", get(servers::list))
+        .route("/servers/{id}/mode", post(servers::set_mode))
+        .route("/meetings", get(meetings::list))
+        .route("/meetings/end", post(meetings::end))
+        .route("/tenants", get(tenants::list))
+        .route("/tenants/{id}/suspend", post(tenants::suspend))
+        .route("/tenants/{id}/resume", post(tenants::resume))
+        .fallback(async || Refused::NotFound)
+        .method_not_allowed_fallback(async || Refused::Method)
+        // Around everything, so that without a token there is nothing to be learned.
+        .layer(from_fn_with_state(admin.clone(), guard))
+}
+
+/// Who calls: the name of the token.
+#[derive(Debug, Clone)]
+struct Operator(String);
+
+async fn guard(State(admin): State<Admin>, mut request: Request, next: Next) -> Response {
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    let needed = if looks { Scope::Read } else { Scope::Operate };
+    let Some(bearer) = token_of(request.headers()).and_then(|token| admin.tokens.verify(token)) else {
+        tracing::warn!("a call of the admin API has no token that is good");
+        return Refused::NoToken.into_response();
+    };
+    if bearer.scope < needed {
+        tracing::warn!(operator = bearer.name, "a call of the admin API needs another scope");
+        return Refused::Scope.into_response();
+    }
+    request.extensions_mut().insert(Operator(bearer.name));
+    next.run(request).await
+}
+
+/// The token of `Authorization: Bearer` (RFC 6750, 2.1).
+fn token_of(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim_start())
+}
+
+/// An answer to the operator.
+struct Answer(Value);
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+        (headers, self.0.to_string()).into_response()
+    }
+}
+
+/// The name in a path.
+struct Named(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let Path(name) = Path::from_request_parts(parts, state).await.map_err(|_| Refused::NotFound)?;
+        Ok(Self(name))
+    }
+}
+
+/// What a body asks for.
+struct Wanted<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wanted<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
+        let body = whole(request.into_body(), BODY_BYTES_MAX).await.ok_or(Refused::TooLarge)?;
+        let wanted = serde_json::from_slice(&body).map_err(|error| Refused::Invalid(error.to_string()))?;
+        Ok(Self(wanted))
+    }
+}

@@ -1,0 +1,55 @@
+//! The BBB servers, and what is wanted of them.
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Admin, Answer, Named, Operator, Refused, Wanted};
+use crate::domain::{
+    server_mode::{ModeError, ServerMode},
+    tenant::Server,
+};
+
+pub(super) async fn list(State(admin): State<Admin>) -> Answer {
+    let directory = admin.gateway.directory.load_full();
+    let servers: Vec<_> = directory.servers().map(|server| told(&admin, server)).collect();
+    Answer(json!({ "servers": servers }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wish {
+    mode: String,
+}
+
+pub(super) async fn set_mode(
+    State(admin): State<Admin>,
+    Extension(Operator(operator)): Extension<Operator>,
+    Named(id): Named,
+    Wanted(wish): Wanted<Wish>,
+) -> Result<Answer, Refused> {
+    let mode: ServerMode = wish.mode.parse().map_err(|error: ModeError| Refused::Invalid(error.to_string()))?;
+    let directory = admin.gateway.directory.load_full();
+    let server = directory.server(&id).ok_or(Refused::UnknownServer(id))?;
+    let (gateway, id) = (Arc::clone(&admin.gateway), server.id.clone());
+    admin.in_gateway(async move { gateway.set_mode(&id, mode, &operator).await }).await.ok_or(Refused::Failed)??;
+    Ok(Answer(told(&admin, server)))
+}
+
+fn told(admin: &Admin, server: &Server) -> Value {
+    let state = admin.gateway.live.servers.of(&server.id);
+    json!({
+        "id": server.id.as_str(),
+        "pool": server.pool.as_str(),
+        "mode": state.mode().as_str(),
+        "up": state.is_up(),
+        "state": state.state().as_str(),
+        "version": state.version().as_deref().filter(|version| !version.is_empty()),
+        "plugin_sdk": state.plugin_sdk().as_deref().filter(|version| !version.is_empty()),
+        "meetings": state.meetings(),
+        "seats": state.seats(),
+        "load": state.load(),
+    })
+}

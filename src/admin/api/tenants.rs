@@ -1,0 +1,56 @@
+//! The tenants, and which of them are suspended.
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::State};
+use serde_json::{Value, json};
+
+use super::{Admin, Answer, Named, Operator, Refused};
+use crate::domain::tenant::Tenant;
+
+pub(super) async fn list(State(admin): State<Admin>) -> Answer {
+    let directory = admin.gateway.directory.load_full();
+    let tenants: Vec<_> = directory.tenants().map(|tenant| told(&admin, tenant)).collect();
+    Answer(json!({ "tenants": tenants }))
+}
+
+pub(super) async fn suspend(
+    State(admin): State<Admin>,
+    Extension(operator): Extension<Operator>,
+    Named(id): Named,
+) -> Result<Answer, Refused> {
+    set(&admin, operator, id, true).await
+}
+
+pub(super) async fn resume(
+    State(admin): State<Admin>,
+    Extension(operator): Extension<Operator>,
+    Named(id): Named,
+) -> Result<Answer, Refused> {
+    set(&admin, operator, id, false).await
+}
+
+async fn set(admin: &Admin, Operator(operator): Operator, id: String, suspended: bool) -> Result<Answer, Refused> {
+    let directory = admin.gateway.directory.load_full();
+    let tenant = directory.tenant(&id).ok_or(Refused::UnknownTenant(id))?;
+    let (gateway, id) = (Arc::clone(&admin.gateway), tenant.id.clone());
+    admin
+        .in_gateway(async move { gateway.suspend(&id, suspended, &operator).await })
+        .await
+        .ok_or(Refused::Failed)??;
+    Ok(Answer(told(admin, tenant)))
+}
+
+fn told(admin: &Admin, tenant: &Tenant) -> Value {
+    let live = &admin.gateway.live;
+    let by = [("file", tenant.suspended), ("operator", live.suspended.contains(&tenant.id))];
+    let by: Vec<_> = by.into_iter().filter(|(_, suspended)| *suspended).map(|(who, _)| who).collect();
+    json!({
+        "id": tenant.id.as_str(),
+        "name": tenant.name,
+        "policy": tenant.policy.id.as_str(),
+        "hosts": tenant.hosts.iter().map(|host| host.as_str()).collect::<Vec<_>>(),
+        "suspended_by": by,
+        "meetings": live.meetings_of(&tenant.id),
+    })
+}

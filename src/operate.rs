@@ -1,0 +1,91 @@
+//! What the operator changes while the gateway runs: the modes of servers, and which tenants are suspended. Written down
+//! first, then in force; an answer that it is done holds after a crash too.
+
+use crate::{
+    domain::{
+        ids::{ServerId, TenantId},
+        server_mode::ServerMode,
+    },
+    live::clock::now_ms,
+    proxy::Gateway,
+    store::Error,
+};
+
+impl Gateway {
+    /// Sets what is wanted of a server; `operator` is who wants it. Whoever asks for what is already so changes nothing.
+    ///
+    /// # Errors
+    /// When the store fails: all stays as it was.
+    pub async fn set_mode(&self, server: &ServerId, mode: ServerMode, operator: &str) -> Result<(), Error> {
+        let _turn = self.operating.lock().await;
+        let state = self.live.servers.of(server);
+        let before = state.mode();
+        if before == mode {
+            return Ok(());
+        }
+        self.store.set_server_mode(server, mode, now_ms()).await?;
+        state.set_mode(mode);
+        tracing::info!(%server, %before, %mode, operator, "the mode of a server was changed");
+        Ok(())
+    }
+
+    /// Suspends a tenant or resumes it; `operator` is who wants that.
+    ///
+    /// # Errors
+    /// When the store fails: all stays as it was.
+    pub async fn suspend(&self, tenant: &TenantId, suspended: bool, operator: &str) -> Result<(), Error> {
+        let _turn = self.operating.lock().await;
+        if self.live.suspended.contains(tenant) == suspended {
+            return Ok(());
+        }
+        self.store.set_suspended(tenant, suspended, now_ms()).await?;
+        if suspended {
+            self.live.suspended.insert(tenant.clone());
+            tracing::info!(%tenant, operator, "a tenant was suspended");
+        } else {
+            self.live.suspended.remove(tenant);
+            tracing::info!(%tenant, operator, "a tenant was resumed");
+        }
+        Ok(())
+    }
+
+    /// Takes over what the operator has changed at another gateway.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn read_operations(&self) -> Result<(), Error> {
+        let _turn = self.operating.lock().await;
+        for (server, mode) in self.store.server_modes().await? {
+            self.live.servers.of(&server).set_mode(mode);
+        }
+        let suspended = self.store.suspended_tenants().await?;
+        self.live.suspended.retain(|tenant| suspended.contains(tenant));
+        for tenant in suspended {
+            self.live.suspended.insert(tenant);
+        }
+        Ok(())
+    }
+
+    /// Disables the servers whose last meeting has ended while they were draining. Where the store fails, the next round
+    /// of the poller tries again.
+    pub async fn settle_drained(&self) {
+        let _turn = self.operating.lock().await;
+        for server in self.directory.load_full().servers() {
+            let state = self.live.servers.of(&server.id);
+            if state.mode() != ServerMode::Draining || !state.is_empty() {
+                continue;
+            }
+            // Another gateway may have promised a meeting there that is not told yet.
+            if self.store.is_in_use(&server.id).await.unwrap_or(true) {
+                continue;
+            }
+            match self.store.set_server_mode(&server.id, ServerMode::Disabled, now_ms()).await {
+                Ok(()) => {
+                    state.set_mode(ServerMode::Disabled);
+                    tracing::info!(server = %server.id, "the server is drained, and disabled");
+                }
+                Err(error) => tracing::warn!(server = %server.id, %error, "a drained server is not disabled yet"),
+            }
+        }
+    }
+}

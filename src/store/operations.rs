@@ -1,0 +1,49 @@
+//! What the operator has changed while the gateways ran: the modes of servers, and tenants that are suspended.
+
+use super::{Db, Error, Store, postgres, sqlite};
+use crate::domain::{
+    ids::{ServerId, TenantId},
+    server_mode::ServerMode,
+};
+
+impl Store {
+    /// The modes of the servers whose mode was ever changed.
+    ///
+    /// # Errors
+    /// When the store fails or a row is impossible.
+    pub async fn server_modes(&self) -> Result<Vec<(ServerId, ServerMode)>, Error> {
+        ask!(self.server_modes())
+    }
+
+    /// Writes the mode of a server down, and tells the other gateways.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_server_mode(&self, server: &ServerId, mode: ServerMode, now: i64) -> Result<(), Error> {
+        ask!(self.set_server_mode(server.as_str(), mode.as_str(), now))
+    }
+
+    /// Whether a meeting runs on a server, or is promised there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_in_use(&self, server: &ServerId) -> Result<bool, Error> {
+        ask!(self.is_in_use(server.as_str()))
+    }
+
+    /// The tenants that the operator has suspended.
+    ///
+    /// # Errors
+    /// When the store fails or a row is impossible.
+    pub async fn suspended_tenants(&self) -> Result<Vec<TenantId>, Error> {
+        ask!(self.suspended_tenants())
+    }
+
+    /// Writes down whether the operator has suspended a tenant, and tells the other gateways.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_suspended(&self, tenant: &TenantId, suspended: bool, now: i64) -> Result<(), Error> {
+        ask!(self.set_suspended(tenant.as_str(), suspended, now))
+    }
+}

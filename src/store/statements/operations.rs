@@ -1,0 +1,68 @@
+//! What the operator changes.
+
+use sqlx::Row as _;
+
+use super::{BEGIN, Pool, read::parsed, tell};
+use crate::{
+    domain::{
+        ids::{ServerId, TenantId},
+        server_mode::ServerMode,
+    },
+    store::{Change, Error},
+};
+
+pub(in crate::store) async fn server_modes(pool: &Pool) -> Result<Vec<(ServerId, ServerMode)>, Error> {
+    let rows = sqlx::query("SELECT server, mode FROM servers").fetch_all(pool).await?;
+    rows.iter().map(|row| Ok((parsed(row, "server")?, parsed(row, "mode")?))).collect()
+}
+
+pub(in crate::store) async fn set_server_mode(pool: &Pool, server: &str, mode: &str, now: i64) -> Result<(), Error> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    sqlx::query(
+        "INSERT INTO servers (server, mode, changed_at) VALUES ($1, $2, $3)
+         ON CONFLICT (server) DO UPDATE SET mode = excluded.mode, changed_at = excluded.changed_at",
+    )
+    .bind(server)
+    .bind(mode)
+    .bind(now)
+    .execute(&mut *tx)
+    .await?;
+    tell(&mut tx, Change::OPERATIONS).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+pub(in crate::store) async fn is_in_use(pool: &Pool, server: &str) -> Result<bool, Error> {
+    let row = sqlx::query("SELECT 1 FROM meetings WHERE ended_at IS NULL AND server = $1 LIMIT 1")
+        .bind(server)
+        .fetch_optional(pool)
+        .await?;
+    Ok(row.is_some())
+}
+
+pub(in crate::store) async fn suspended_tenants(pool: &Pool) -> Result<Vec<TenantId>, Error> {
+    let rows = sqlx::query("SELECT tenant, suspended FROM tenants").fetch_all(pool).await?;
+    let mut suspended = Vec::new();
+    for row in &rows {
+        if row.try_get("suspended")? {
+            suspended.push(parsed(row, "tenant")?);
+        }
+    }
+    Ok(suspended)
+}
+
+pub(in crate::store) async fn set_suspended(pool: &Pool, tenant: &str, suspended: bool, now: i64) -> Result<(), Error> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    sqlx::query(
+        "INSERT INTO tenants (tenant, suspended, changed_at) VALUES ($1, $2, $3)
+         ON CONFLICT (tenant) DO UPDATE SET suspended = excluded.suspended, changed_at = excluded.changed_at",
+    )
+    .bind(tenant)
+    .bind(suspended)
+    .bind(now)
+    .execute(&mut *tx)
+    .await?;
+    tell(&mut tx, Change::OPERATIONS).await?;
+    tx.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! The program itself, as an operator runs it.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use anteroom_bench::sign;
+use tokio::time::Instant;
+
+use super::{Client, DEADLINE, Reply, host, plain_get, secret};
+
+/// The program, on ports that were free a moment ago. Killed when the test ends.
+pub struct Program {
+    child: Child,
+    pub https: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An address that was free a moment ago.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Runs a command on a configuration.
+pub fn anteroom(arguments: &[&str], config: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_anteroom")).args(arguments).arg("--config").arg(config).output().unwrap()
+}
+
+impl Program {
+    /// Gives the configuration fixed ports, so that a second start is found where the first was.
+    pub fn fix_ports(config: &Path) -> (SocketAddr, SocketAddr) {
+        let (https, admin) = (free_address(), free_address());
+        let file = config.join("anteroom.toml");
+        let text = fs::read_to_string(&file)
+            .unwrap()
+            .replace("https = [\"127.0.0.1:0\"]", &format!("https = [\"{https}\"]"))
+            .replace("http = [\"127.0.0.1:0\"]", "")
+            .replace("admin = \"127.0.0.1:0\"", &format!("admin = \"{admin}\""));
+        fs::write(file, text).unwrap();
+        (https, admin)
+    }
+
+    pub async fn start(config: &Path, (https, admin): (SocketAddr, SocketAddr)) -> Self {
+        let log = fs::OpenOptions::new().create(true).append(true).open(config.join("log.jsonl")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_anteroom"))
+            .args(["serve", "--grace", "2", "--config"])
+            .arg(config)
+            .stdout(log)
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let program = Self { child, https, admin };
+        let started = Instant::now();
+        loop {
+            let up = tokio::net::TcpStream::connect(admin).await.is_ok();
+            if up && plain_get(admin, "localhost", "/health/ready").await.status == 200 {
+                return program;
+            }
+            assert!(started.elapsed() < DEADLINE, "not ready");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+    }
+
+    pub async fn exited(&mut self) -> Option<i32> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(started.elapsed() < DEADLINE, "still running");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Calls the API as a tenant's integration does.
+pub async fn api(client: &Client, tenant: &str, call: &str, params: &[(&str, &str)]) -> Reply {
+    client.get(&host(tenant), &sign::path(call, params, &secret(tenant))).await
+}
