@@ -87,13 +87,15 @@ pub struct Session {
 struct Seat {
     sockets: u32,
     until: i64,
+    /// The store has given it to somebody else while sockets were open.
+    is_lost: bool,
 }
 
 impl Session {
     /// A session whose seat is held until `until`.
     #[must_use]
     pub fn new(id: i64, meeting: Arc<Meeting>, until: i64, server: Arc<ServerState>) -> Self {
-        Self { id, meeting, seat: Mutex::new(Seat { sockets: 0, until }), cut: Notify::new(), server }
+        Self { id, meeting, seat: Mutex::new(Seat { sockets: 0, until, is_lost: false }), cut: Notify::new(), server }
     }
 
     /// Whether the seat counts.
@@ -111,7 +113,7 @@ impl Session {
     /// The seat is promised until `until`, as far as it is not held for longer.
     pub fn hold(&self, until: i64) {
         let mut seat = lock(&self.seat);
-        seat.until = seat.until.max(until);
+        (seat.until, seat.is_lost) = (seat.until.max(until), false);
     }
 
     /// Another session of the same person has the seat. What is open stays until the store has said what becomes of it.
@@ -122,8 +124,10 @@ impl Session {
         }
     }
 
-    /// There is no seat for it any more: its sockets are cut.
+    /// There is no seat for it any more: its sockets are cut, and whoever opens another one needs a seat first.
     pub fn cut(&self) {
+        let mut seat = lock(&self.seat);
+        (seat.until, seat.is_lost) = (0, true);
         self.cut.notify_waiters();
     }
 
@@ -178,7 +182,8 @@ impl Drop for Present {
         seat.sockets -= 1;
         if seat.sockets == 0 {
             let at = now_ms();
-            seat.until = at + GRACE_MS;
+            // A seat that was lost is another's: it does not come back with the end of its sockets.
+            seat.until = if seat.is_lost { 0 } else { at + GRACE_MS };
             self.session.server.remove_seat();
             self.session.meeting.share.leave(&self.session.server, at);
             self.session.meeting.touch();

@@ -338,7 +338,7 @@ fn a_certificate_that_cannot_serve_its_host_is_a_fault() {
 /// The ready configurations name secrets in the environment, and nothing else is missing from them.
 #[test]
 fn the_ready_configurations_lack_their_secrets_only() {
-    for (name, faults) in [("one-server", 2), ("co-op", 9)] {
+    for (name, faults) in [("one-server", 2), ("replicas", 4), ("co-op", 9)] {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name);
         let found = Loader::new(&dir).load(&KEY).expect_err("their secrets are not in the environment of a test");
         assert_eq!(found.len(), faults, "{name}: {}", lines(&found));

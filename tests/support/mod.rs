@@ -49,6 +49,7 @@ pub struct Stage {
 
 /// What is to be on the stage.
 pub struct Plan {
+    store: String,
     servers: Vec<(String, sim::Config)>,
     server_keys: Vec<String>,
     files: Vec<(String, String)>,
@@ -68,7 +69,14 @@ pub fn host(tenant: &str) -> String {
 impl Plan {
     /// One tenant per shipped level would need no more than these: all pools lead to the same two servers' kinds.
     pub fn new() -> Self {
-        Self { servers: Vec::new(), server_keys: Vec::new(), files: Vec::new(), hosts: Vec::new() }
+        let store = "sqlite:var/anteroom.db".to_owned();
+        Self { store, servers: Vec::new(), server_keys: Vec::new(), files: Vec::new(), hosts: Vec::new() }
+    }
+
+    /// Another store than a file.
+    pub fn store(mut self, url: &str) -> Self {
+        self.store = url.to_owned();
+        self
     }
 
     /// A server in a pool.
@@ -119,9 +127,10 @@ impl Plan {
 
     /// Writes everything down and starts the servers, not the gateway.
     pub async fn prepare(self, dir: &Path) -> Vec<Sim> {
-        let mut gateway = String::from(
+        let mut gateway = format!(
             "base_domains = [\"localhost\"]\n[listen]\nhttps = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\n\
-             admin = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:var/anteroom.db\"\n",
+             admin = \"127.0.0.1:0\"\n[store]\nurl = \"{}\"\n",
+            self.store
         );
         let mut sims = Vec::new();
         for (n, ((pool, config), keys)) in self.servers.into_iter().zip(self.server_keys).enumerate() {

@@ -72,6 +72,11 @@ impl Program {
         }
     }
 
+    /// A client's view of it; the certificates are those of a configuration.
+    pub fn client(&self, config: &Path) -> Client {
+        Client::new(self.https, &config.join("dev-ca/ca.pem"))
+    }
+
     pub fn signal(&self, name: &str) {
         Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
     }
