@@ -6,6 +6,7 @@ mod reach;
 mod serve;
 mod table;
 mod token;
+mod usage;
 
 use std::{future::Future, io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -63,6 +64,8 @@ enum Command {
     /// List the tenants of a running gateway, or suspend one.
     #[command(subcommand)]
     Tenant(TenantAction),
+    /// Print what tenants have used in a month: meetings, participant-minutes, the most people at once, bytes.
+    Usage(usage::Order),
 }
 
 /// Runs the program.
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Server(action) => told(operate::server(action)),
         Command::Meeting(action) => told(operate::meeting(action)),
         Command::Tenant(action) => told(operate::tenant(action)),
+        Command::Usage(order) => told(usage::print(order)),
     }
 }
 

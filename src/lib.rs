@@ -13,6 +13,7 @@
 //! * [`poll`]: what the servers say
 //! * [`replicas`]: what other gateways on the same store do
 //! * [`operate`]: what the operator changes while it runs
+//! * [`usage`]: what tenants have used
 //! * [`metrics`], [`admin`]: what the operator sees
 //! * [`app`], [`cli`]: all of it joined
 
@@ -31,3 +32,4 @@ pub mod replicas;
 pub mod store;
 pub mod tls;
 pub mod upstream;
+pub mod usage;

@@ -103,7 +103,10 @@ pub struct TenantMetrics {
     sockets: AtomicI64,
     bytes_up: AtomicU64,
     bytes_down: AtomicU64,
-    /// What of that is noted in the store.
+    /// Bodies of requests and of answers.
+    bodies_up: AtomicU64,
+    bodies_down: AtomicU64,
+    /// What of all that is noted in the store.
     noted_up: AtomicU64,
     noted_down: AtomicU64,
     /// When each secret was last used, ms since the epoch, by its label.
@@ -159,9 +162,20 @@ impl TenantMetrics {
 
     /// The bytes that were carried since the last time that somebody asked, up and down.
     pub fn take_carried(&self) -> (i64, i64) {
-        let (up, down) = self.bytes();
+        let (sockets, bodies) = (self.bytes(), self.body_bytes());
+        let (up, down) = (sockets.0 + bodies.0, sockets.1 + bodies.1);
         let since = |all: u64, noted: &AtomicU64| i64::try_from(all - noted.swap(all, Relaxed)).unwrap_or(i64::MAX);
         (since(up, &self.noted_up), since(down, &self.noted_down))
+    }
+
+    /// Counts bytes of the body of a request.
+    pub fn count_body_up(&self, bytes: u64) {
+        self.bodies_up.fetch_add(bytes, Relaxed);
+    }
+
+    /// Counts bytes of the body of an answer.
+    pub fn count_body_down(&self, bytes: u64) {
+        self.bodies_down.fetch_add(bytes, Relaxed);
     }
 
     /// Counts bytes that a tunnel has carried.
@@ -252,6 +266,11 @@ impl TenantMetrics {
     /// Sockets that are open.
     pub fn sockets(&self) -> i64 {
         self.sockets.load(Relaxed)
+    }
+
+    /// Bytes of the bodies of requests and of answers.
+    pub fn body_bytes(&self) -> (u64, u64) {
+        (self.bodies_up.load(Relaxed), self.bodies_down.load(Relaxed))
     }
 
     /// Bytes that tunnels have carried, up and down.

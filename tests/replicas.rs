@@ -22,7 +22,7 @@ use anteroom_bench::{
 use futures_util::{FutureExt, future::join_all};
 use support::{
     Client, Joined, Plan, Reply, Stage, eventually, host, plain_get,
-    program::{Program, api, free_address},
+    program::{Program, anteroom, api, free_address},
     write,
 };
 
@@ -308,6 +308,41 @@ async fn when_the_gateway_that_polls_dies_another_one_does() {
     while create(&two, "tiny", "another").await.xml("messageKey") == "roomLimitReached" {
         assert!(started.elapsed() < Duration::from_secs(60), "nobody polls");
         tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_operator_changes_at_one_gateway_holds_at_the_other() {
+    let plan = Plan::new().server("members").server("members").tenant("wagtail", "multi-account");
+    let pair = Programs::start(plan).await;
+    let [_, two] = pair.clients();
+    let operate = |arguments: &[&str]| {
+        let output = anteroom(arguments, pair.dirs[0].path());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    operate(&["tenant", "suspend", "wagtail"]);
+    eventually("the tenant is suspended there too", async || {
+        create(&two, "wagtail", "room").await.xml("messageKey") == "tenantSuspended"
+    })
+    .await;
+    operate(&["tenant", "resume", "wagtail"]);
+    eventually("and resumed", async || success(&create(&two, "wagtail", "room").await)).await;
+    operate(&["server", "cordon", "bbb-01"]);
+    eventually("the other knows it", async || {
+        let list = anteroom(&["server", "list", "--format", "json"], pair.dirs[1].path());
+        String::from_utf8_lossy(&list.stdout).contains("cordoned")
+    })
+    .await;
+    let before = pair.sims[0].meetings().len();
+    for n in 0..6 {
+        assert!(success(&create(&two, "wagtail", &format!("room {n}")).await));
+    }
+    assert_eq!(pair.sims[0].meetings().len(), before, "nothing new is placed on it");
+    // Both show all that runs, whoever made it.
+    for dir in &pair.dirs {
+        let list = anteroom(&["meeting", "list"], dir.path());
+        assert!(String::from_utf8_lossy(&list.stdout).contains("room 5"), "{list:?}");
     }
 }
 

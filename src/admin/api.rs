@@ -6,6 +6,7 @@ mod meetings;
 mod refused;
 mod servers;
 mod tenants;
+mod usage;
 
 use axum::{
     Router,
@@ -39,6 +40,7 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .route("/tenants", get(tenants::list))
         .route("/tenants/{id}/suspend", post(tenants::suspend))
         .route("/tenants/{id}/resume", post(tenants::resume))
+        .route("/usage", get(usage::list))
         .fallback(async || Refused::NotFound)
         .method_not_allowed_fallback(async || Refused::Method)
         // Around everything, so that without a token there is nothing to be learned.

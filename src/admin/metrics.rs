@@ -70,6 +70,18 @@ impl Collector for Now {
                 })
                 .collect(),
         )?;
+        counter(
+            "body_bytes",
+            "Bytes of the bodies of requests (up) and answers (down), by tenant",
+            tenants
+                .iter()
+                .flat_map(|(id, t)| {
+                    let (up, down) = t.body_bytes();
+                    [("up", up), ("down", down)]
+                        .map(|(way, n)| (vec![("tenant", id.as_str()), ("direction", way)], signed(n)))
+                })
+                .collect(),
+        )?;
         let plain = |n| vec![(Vec::new(), n)];
         counter(
             "unknown_hosts",

@@ -50,7 +50,23 @@ pub(super) struct Gateway {
     token: String,
 }
 
+/// Where something can be read that does not need a gateway.
+pub(super) enum Source {
+    /// The store of a configuration.
+    Store(Store),
+    /// A gateway at an address.
+    Gateway(Box<Gateway>),
+}
+
 impl Way {
+    /// Finds where to read. Reads nothing yet.
+    pub(super) async fn source(&self) -> Result<Source, String> {
+        match &self.config {
+            Some(dir) => Ok(Source::Store(store_of(&settings_of(dir)?).await?)),
+            None => Ok(Source::Gateway(Box::new(self.find().await?))),
+        }
+    }
+
     /// Finds the gateway. Asks it nothing yet.
     pub(super) async fn find(&self) -> Result<Gateway, String> {
         let (url, token) = match (&self.config, &self.url) {

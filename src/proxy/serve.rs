@@ -11,6 +11,7 @@ use http::{
     header::{CONTENT_TYPE, HOST},
     request::Parts,
 };
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::{
@@ -24,8 +25,8 @@ use crate::{
     bbb::answer::Version,
     domain::{denial::Denial, host::Host, tenant::Tenant},
     live::clock::now_ms,
-    metrics::{Call, Outcome},
-    upstream::Body,
+    metrics::{Call, Outcome, TenantMetrics},
+    upstream::{Body, Watch},
 };
 
 impl Gateway {
@@ -54,9 +55,12 @@ impl Gateway {
             method: asked.head.method.clone(),
             peer: asked.connection.peer,
         };
+        let metrics = self.metrics.tenant(&line.tenant.id);
+        // What has no length is refused where a body is large.
+        metrics.count_body_up(body.size_hint().exact().unwrap_or(0));
         let answer = self.dispatch(asked, body).await;
-        self.note(&line, &answer, started);
-        answer.response
+        note(&metrics, &line, &answer, started);
+        answer.response.map(|body| counted(body, metrics))
     }
 
     /// The tenant of a request, or its refusal: a host that is missing or cannot be read, that is not the one of the
@@ -145,30 +149,46 @@ impl Gateway {
             Answer::xml(Call::Version, Outcome::Ok, version.to_xml())
         }
     }
+}
 
-    /// One line and one set of counters per request, whatever its outcome. No path, query, token or cookie is in it.
-    fn note(&self, line: &Line, answer: &Answer, started: Instant) {
-        let metrics = self.metrics.tenant(&line.tenant.id);
-        metrics.count_request(answer.call, answer.outcome);
-        if let Some(denial) = answer.denial {
-            metrics.count_denial(denial);
+/// One line and one set of counters per request, whatever its outcome. No path, query, token or cookie is in it.
+fn note(metrics: &TenantMetrics, line: &Line, answer: &Answer, started: Instant) {
+    metrics.count_request(answer.call, answer.outcome);
+    if let Some(denial) = answer.denial {
+        metrics.count_denial(denial);
+    }
+    if answer.reason == "checksumError" {
+        metrics.count_checksum_error();
+    }
+    tracing::info!(
+        target: "access",
+        tenant = %line.tenant.id,
+        host = %line.host,
+        peer = %line.peer.ip(),
+        method = %line.method,
+        call = answer.call.as_str(),
+        status = answer.response.status().as_u16(),
+        outcome = answer.outcome.as_str(),
+        reason = answer.reason,
+        server = answer.server.as_ref().map_or("", |id| id.as_str()),
+        duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+    );
+}
+
+/// A body whose bytes are counted: at once where it is held, else as they pass, since not all of a long one may be wanted.
+fn counted(body: Body, metrics: Arc<TenantMetrics>) -> Body {
+    match body {
+        Body::Streamed(body) if !body.is_end_stream() => {
+            let count = move |data: &[u8]| {
+                metrics.count_body_down(data.len() as u64);
+                Ok(())
+            };
+            Body::Watched(body, Watch(Box::new(count)))
         }
-        if answer.reason == "checksumError" {
-            metrics.count_checksum_error();
+        body => {
+            metrics.count_body_down(body.size_hint().exact().unwrap_or(0));
+            body
         }
-        tracing::info!(
-            target: "access",
-            tenant = %line.tenant.id,
-            host = %line.host,
-            peer = %line.peer.ip(),
-            method = %line.method,
-            call = answer.call.as_str(),
-            status = answer.response.status().as_u16(),
-            outcome = answer.outcome.as_str(),
-            reason = answer.reason,
-            server = answer.server.as_ref().map_or("", |id| id.as_str()),
-            duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        );
     }
 }
 

@@ -1,0 +1,33 @@
+//! What tenants have used.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State, rejection::QueryRejection};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Admin, Answer, Refused};
+use crate::{
+    live::clock::now_ms,
+    usage::{Month, cells},
+};
+
+/// Which month is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wish {
+    month: String,
+}
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    wish: Result<Query<Wish>, QueryRejection>,
+) -> Result<Answer, Refused> {
+    let Query(Wish { month }) = wish.map_err(|error| Refused::Invalid(error.body_text()))?;
+    let (from, to) = month.parse::<Month>().map_err(|error| Refused::Invalid(format!("month {error}")))?.days();
+    let gateway = Arc::clone(&admin.gateway);
+    let read = async move { gateway.store.usage(&from, &to, now_ms()).await };
+    let rows = admin.in_gateway(read).await.ok_or(Refused::Failed)??;
+    let usage: Vec<Value> = rows.iter().map(cells).collect();
+    Ok(Answer(json!({ "usage": usage })))
+}

@@ -1,0 +1,61 @@
+//! `anteroom usage`: what tenants have used in a month. By a configuration it is read from the store, and no gateway has to
+//! run.
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use super::{
+    reach::{Source, Way},
+    table::table,
+};
+use crate::{
+    live::clock::now_ms,
+    usage::{COLUMNS, Month, cells, csv},
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// Comma-separated, with a line of headings.
+    Csv,
+    /// A list of objects.
+    Json,
+}
+
+/// Which month is meant, and how it is shown.
+#[derive(Debug, Args)]
+pub(super) struct Order {
+    #[command(flatten)]
+    way: Way,
+    /// The month (UTC), such as 2026-11.
+    #[arg(long)]
+    month: Month,
+    /// The form of what is printed.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// What is printed.
+pub(super) async fn print(order: Order) -> Result<String, String> {
+    let (from, to) = order.month.days();
+    let rows: Vec<Value> = match order.way.source().await? {
+        Source::Store(store) => {
+            let rows = store.usage(&from, &to, now_ms()).await.map_err(|error| error.to_string());
+            store.close().await;
+            rows?.iter().map(cells).collect()
+        }
+        Source::Gateway(gateway) => {
+            let mut answer = gateway.get(&format!("/api/usage?month={}", &from[..7])).await?;
+            match answer["usage"].take() {
+                Value::Array(rows) => rows,
+                _ => return Err("the gateway's answer has no usage in it".into()),
+            }
+        }
+    };
+    Ok(match order.format {
+        Format::Table => table(&rows, &COLUMNS),
+        Format::Csv => csv(&rows),
+        Format::Json => format!("{:#}", Value::Array(rows)),
+    })
+}
