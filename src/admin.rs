@@ -16,7 +16,7 @@ use std::{
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use tokio::{runtime::Handle, sync::watch};
 
-use crate::{proxy::Gateway, tls::Tls};
+use crate::{poll::Leads, proxy::Gateway, tls::Tls};
 use token::Tokens;
 
 /// What the operator's side looks at.
@@ -32,6 +32,8 @@ pub struct Admin {
     pub runtime: Handle,
     /// Rounds of the poller.
     pub rounds: watch::Receiver<u32>,
+    /// Whether this gateway is the one that polls.
+    pub leads: watch::Receiver<Leads>,
     /// Turns true when the gateway stops.
     pub stop: watch::Receiver<bool>,
 }

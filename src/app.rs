@@ -166,6 +166,7 @@ impl App {
                     tokens,
                     runtime: Handle::current(),
                     rounds: rounds.clone(),
+                    leads: leading.clone(),
                     stop: stop_signal.clone(),
                 };
                 Some(admin::start(address, side)?.0)

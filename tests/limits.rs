@@ -4,9 +4,12 @@
 
 mod support;
 
-use anteroom_bench::sim;
+use anteroom::{app::App, store::Store};
+use anteroom_bench::{sign, sim};
 use futures_util::future::join_all;
-use support::{Plan, Reply, Stage, eventually, host, secret};
+use sqlx::Connection;
+use support::{Plan, Reply, Stage, eventually, greet, host, plain_get, secret};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 /// A shipped level: name, rooms per account, participants per meeting, minutes, recording allowed.
 type Level = (&'static str, Option<usize>, Option<usize>, &'static str, bool);
@@ -229,4 +232,58 @@ async fn a_suspended_tenant_gets_no_meeting_and_no_seat() {
     assert_eq!(key(&stage.join("late", "room", "Ada").await), "tenantSuspended");
     let stage = Plan::new().server("members").tenant_with("late", "custom", "suspended = true").start().await;
     assert_eq!(key(&stage.create("late", "room").await), "tenantSuspended", "where nothing is counted either");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_whom_a_server_counts_and_who_came_another_way_take_seats() {
+    let plan = Plan::new().server("members").tenant_with("tiny", "free", "---[limits]\nparticipants = 2");
+    let stage = plan.start().await;
+    stage.create("tiny", "room").await;
+    // Dial-in, say: a join at the server itself, which the gateway has not seen.
+    let sim = &stage.sims[0];
+    let params = [("meetingID", "t.tiny.room"), ("fullName", "Somebody"), ("role", "VIEWER"), ("redirect", "false")];
+    let joined = plain_get(sim.addr(), "sim", &sign::path("join", &params, "bbb-01-secret")).await;
+    let token = joined.xml("session_token").to_owned();
+    let mut request = format!("ws://{}/graphql", sim.addr()).into_client_request().unwrap();
+    let headers = request.headers_mut();
+    headers.insert("cookie", joined.cookies().parse().unwrap());
+    headers.insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    greet(&mut socket, &token).await.unwrap();
+    let url = format!("sqlite:{}", stage.path("var/anteroom.db").display());
+    let store = Store::open_beside(&url).await.unwrap();
+    let meeting = store.find_meeting(&"tiny".parse().unwrap(), "room").await.unwrap().unwrap().id;
+    eventually("two polls have found somebody", async || strangers(&url, meeting).await == 1).await;
+    assert_eq!(stage.join("tiny", "room", "Ada").await.status, 302, "seat 2 of 2");
+    assert_eq!(key(&stage.join("tiny", "room", "Bob").await), "maxParticipantsReached");
+}
+
+async fn strangers(url: &str, meeting: i64) -> i64 {
+    let mut store = sqlx::SqliteConnection::connect(url).await.unwrap();
+    sqlx::query_scalar("SELECT strangers FROM meetings WHERE id = $1")
+        .bind(meeting)
+        .fetch_one(&mut store)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_meeting_that_outlives_its_time_is_ended_also_after_a_start() {
+    let mut stage = Plan::new().server("members").tenant("tiny", "free").start().await;
+    stage.create("tiny", "room").await;
+    stage.app.take().unwrap().stop(std::time::Duration::from_secs(1)).await;
+    // As if its time had been over for more than a minute, and its server had not ended it.
+    let url = format!("sqlite:{}", stage.path("var/anteroom.db").display());
+    let mut store = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let times: (i64, i64) =
+        sqlx::query_as("SELECT created_at, ends_at FROM meetings").fetch_one(&mut store).await.unwrap();
+    assert_eq!(times.1 - times.0, 60 * 60_000, "the hour of its level");
+    sqlx::query("UPDATE meetings SET ends_at = $1").bind(times.0 - 61_000).execute(&mut store).await.unwrap();
+    assert!(stage.on_server("tiny", "room").is_some());
+    let app = App::start(stage.dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
+    stage.address = app.https[0];
+    stage.app = Some(app);
+    eventually("it is ended on its server", async || stage.on_server("tiny", "room").is_none()).await;
+    eventually("and its room is free", async || stage.create("tiny", "another").await.xml("returncode") == "SUCCESS")
+        .await;
 }

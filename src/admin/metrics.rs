@@ -30,7 +30,8 @@ type Row<'a> = (Vec<(&'static str, &'a str)>, i64);
 
 impl Collector for Now {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Admin { gateway, tls, .. } = &self.0;
+        let Admin { gateway, tls, leads, .. } = &self.0;
+        let leads = &(*leads.borrow() == Some(true));
         let metrics = &gateway.metrics;
         let tenants = metrics.tenants();
         let mut counter = |name, help, rows| family(&mut encoder, MetricType::Counter, name, help, rows);
@@ -140,6 +141,15 @@ impl Collector for Now {
         gauge("server_up", "Whether a BBB server answers: 1 or 0", by_server(|s| i64::from(s.is_up())))?;
         let modes = states.iter().map(|(id, state)| (vec![("server", *id), ("mode", state.mode().as_str())], 1));
         gauge("server_mode", "What the operator wants of a BBB server: 1 for its mode", modes.collect())?;
+        let found = states.iter().map(|(id, state)| (vec![("server", *id), ("state", state.state().as_str())], 1));
+        gauge("server_state", "What polls have found a BBB server to be: 1 for its state", found.collect())?;
+        gauge(
+            "server_load",
+            "People that a BBB server is reckoned to have: those in its meetings, and those expected",
+            by_server(|s| i64::from(s.load())),
+        )?;
+        gauge("store_up", "Whether the store answers: 1 or 0", plain(i64::from(!gateway.store.is_away())))?;
+        gauge("polls", "Whether this gateway is the one that polls the servers: 1 or 0", plain(i64::from(*leads)))?;
         gauge("server_meetings", "Meetings on a BBB server", by_server(|s| i64::from(s.meetings())))?;
         gauge("server_seats", "People who are present on a BBB server", by_server(|s| i64::from(s.seats())))?;
         let certs = tls.certs();

@@ -29,6 +29,11 @@ impl Health {
         Self { away: watch::Sender::new(false) }
     }
 
+    /// Whether it is known not to answer.
+    pub(super) fn is_away(&self) -> bool {
+        *self.away.borrow()
+    }
+
     /// The answer to what is asked, or a refusal: at once when the store is away, at the latest after
     /// [`ANSWER_TIMEOUT`].
     pub(super) async fn guard<T, E: From<Error> + Blame>(
