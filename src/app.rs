@@ -39,7 +39,7 @@ use crate::{
     },
     replicas,
     store::{self, Store, writer::Notes},
-    tls::Tls,
+    tls::{Tls, tickets::Tickets},
     upstream::{Connector, Pool},
 };
 
@@ -151,7 +151,9 @@ impl App {
             grants,
             user_keys,
         }));
-        let tls = Arc::new(Tls::new(certs, settings.listen.http2).map_err(io::Error::other)?);
+        let tickets = gateway.store.is_shared().then(Arc::<Tickets>::default);
+        let tls = Tls::new(certs, settings.listen.http2, tickets.clone()).map_err(io::Error::other)?;
+        let tls = Arc::new(tls);
 
         let (stop, stop_signal) = watch::channel(false);
         let (alive, finished) = mpsc::channel(1);
@@ -186,6 +188,10 @@ impl App {
             let store = gateway.store.clone();
             tasks.push(tokio::spawn(async move { store.attend(told).await }));
             tasks.push(tokio::spawn(replicas::follow(Arc::clone(&gateway), changes)));
+        }
+        if let Some(tickets) = tickets {
+            replicas::read_ticket_keys(&gateway.store, &tickets).await?;
+            tasks.push(tokio::spawn(replicas::rotate_ticket_keys(gateway.store.clone(), tickets)));
         }
         let (https_addresses, http_addresses) = (addresses(&https)?, addresses(&http)?);
         let https_port = https_addresses.first().map_or(443, SocketAddr::port);

@@ -18,7 +18,8 @@ use crate::{
     },
     poll::Leads,
     proxy::Gateway,
-    store::{ALIVE_MS, Change, Error, Refusal},
+    store::{ALIVE_MS, Change, Error, Refusal, Store},
+    tls::tickets::{Tickets, stretch_of},
 };
 
 /// Between two heartbeats: two may be late before the others take this gateway to be dead.
@@ -27,6 +28,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const REREAD_EVERY: Duration = Duration::from_secs(30);
 /// The lease of the gateway that polls.
 const POLLER: &str = "poller";
+/// Often enough that a key is there before it is needed.
+const TICKET_KEYS_EVERY: Duration = Duration::from_secs(600);
 /// A seat that could not be asked for because the store failed is asked for again after this long.
 const SEAT_AGAIN: Duration = Duration::from_secs(1);
 
@@ -111,6 +114,31 @@ async fn everything(gateway: &Gateway) -> Result<(), Error> {
         gateway.follow(*id).await?;
     }
     Ok(())
+}
+
+/// Keeps the keys of tickets up to date.
+pub async fn rotate_ticket_keys(store: Store, tickets: Arc<Tickets>) {
+    loop {
+        tokio::time::sleep(TICKET_KEYS_EVERY).await;
+        if let Err(error) = read_ticket_keys(&store, &tickets).await {
+            tracing::warn!(%error, "the keys of tickets are as they were");
+        }
+    }
+}
+
+/// Takes over the keys of the stretch of now, of the one before and of the one after, which another gateway may have begun by
+/// its clock. Older ones are deleted.
+///
+/// # Errors
+/// When the store fails, or there is no randomness.
+pub async fn read_ticket_keys(store: &Store, tickets: &Tickets) -> Result<(), Error> {
+    let now = stretch_of(now_ms());
+    let mut keys = Vec::new();
+    for number in [now, now - 1, now + 1] {
+        keys.push((number, store.ticket_key(number).await?));
+    }
+    tickets.set(&keys);
+    store.forget_ticket_keys(now - 1).await
 }
 
 /// Sessions that are open while the store says that they have no seat: they get one if there is one, else their sockets are

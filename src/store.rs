@@ -160,6 +160,24 @@ impl Store {
         ask!(self.shared_key(name, &fresh))
     }
 
+    /// The key of TLS tickets of a stretch of time; made where there is none yet.
+    ///
+    /// # Errors
+    /// When the store fails, or there is no randomness.
+    pub async fn ticket_key(&self, stretch: u64) -> Result<[u8; 32], Error> {
+        let mut fresh = [0; 32];
+        aws_lc_rs::rand::fill(&mut fresh).map_err(|_| sqlx::Error::Protocol("there is no randomness".into()))?;
+        self.shared_key(&ticket_key_name(stretch), fresh).await
+    }
+
+    /// Deletes the keys of the stretches before this one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_ticket_keys(&self, before: u64) -> Result<(), Error> {
+        ask!(self.forget_keys(&ticket_key_name(0), &ticket_key_name(before)))
+    }
+
     /// Promises a room: counts what the tenant has and, where `decide` agrees, writes the new row, in one transaction.
     /// Where there is nothing to decide, nothing is counted, and the transaction is one statement.
     ///
@@ -485,6 +503,11 @@ impl Store {
         let Db::Postgres(_, shared) = &self.db else { return };
         tokio::join!(shared.health.probe(&shared.options), listen(&shared.options, &changes));
     }
+}
+
+/// In the order of time.
+fn ticket_key_name(stretch: u64) -> String {
+    format!("tickets-{stretch:010}")
 }
 
 /// Whether a text is the address of a PostgreSQL.

@@ -5,6 +5,7 @@
 
 pub mod certs;
 pub mod dev_ca;
+pub mod tickets;
 
 use std::{fmt, sync::Arc};
 
@@ -17,6 +18,7 @@ use rustls::{
 
 use crate::domain::host::Host;
 use certs::Certs;
+use tickets::Tickets;
 
 /// The TLS side of all listeners.
 #[derive(Debug)]
@@ -29,15 +31,15 @@ pub struct Tls {
 struct Current(ArcSwap<Certs>);
 
 impl Tls {
-    /// TLS 1.2 and 1.3, `h2` where `http2` says so, and resumption by tickets whose keys rotate (rustls: every six
-    /// hours) and that no server keeps a copy of.
+    /// TLS 1.2 and 1.3, `h2` where `http2` says so, and resumption by tickets that no server keeps a copy of: those that are
+    /// `shared` with other gateways, else tickets of its own, whose keys rotate (rustls: every six hours).
     ///
     /// # Errors
     /// When the system gives no randomness for the ticket keys.
     ///
     /// # Panics
     /// Never: the provider's defaults are consistent.
-    pub fn new(certs: Certs, http2: bool) -> Result<Self, rustls::Error> {
+    pub fn new(certs: Certs, http2: bool, shared: Option<Arc<Tickets>>) -> Result<Self, rustls::Error> {
         let certs = Arc::new(Current(ArcSwap::from_pointee(certs)));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -45,7 +47,10 @@ impl Tls {
             .expect("the provider has suites for its own versions")
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&certs) as Arc<dyn ResolvesServerCert>);
-        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+        config.ticketer = match shared {
+            Some(tickets) => tickets,
+            None => rustls::crypto::aws_lc_rs::Ticketer::new()?,
+        };
         config.session_storage = Arc::new(NoServerSessionStorage {});
         // One ticket per handshake is what browsers and clients use.
         config.send_tls13_tickets = 1;

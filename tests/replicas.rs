@@ -20,11 +20,13 @@ use anteroom_bench::{
     sign,
 };
 use futures_util::{FutureExt, future::join_all};
+use rustls::HandshakeKind;
 use support::{
     Client, Joined, Plan, Reply, Stage, eventually, host, plain_get,
     program::{Program, anteroom, api, free_address},
     write,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// One for all tests of this program; each has a database of its own.
 static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(Durable::No).unwrap());
@@ -167,6 +169,21 @@ async fn a_seat_that_was_handed_on_elsewhere_is_no_second_one() {
     .await;
     assert!(one.graphql(&host("tiny"), &first).await.is_err(), "and is told so when it tries again");
     drop(socket);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_resumes_its_tls_session_at_the_other_gateway() {
+    let pair = Pair::start(Plan::new().server("members").tenant("wagtail", "level-1")).await;
+    let [one, two] = pair.clients();
+    // One browser, which knows both by one name.
+    let two = one.at(two.address());
+    for (to, kind) in [(&one, HandshakeKind::Full), (&two, HandshakeKind::Resumed), (&one, HandshakeKind::Resumed)] {
+        let mut stream = to.connect(&host("wagtail")).await.unwrap();
+        // The tickets come behind the handshake.
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: wagtail.localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(kind));
+    }
 }
 
 /// Two gateways as programs, on one PostgreSQL, with one configuration but for their ports.

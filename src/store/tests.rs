@@ -589,3 +589,16 @@ async fn a_server_is_in_use_from_the_promise_of_a_meeting_to_its_end(fixture: Fi
     store.end_meeting(meeting, 10).await.expect("ended");
     assert!(!store.is_in_use(&server).await.expect("an answer"));
 }
+
+#[tokio::test]
+async fn the_keys_of_tickets_are_shared_and_deleted_when_they_are_old() {
+    let (one, two) = two().await;
+    let first = one.ticket_key(9).await.expect("a key");
+    assert_eq!(two.ticket_key(9).await.expect("a key"), first);
+    assert_ne!(two.ticket_key(10).await.expect("a key"), first);
+    one.forget_ticket_keys(10).await.expect("deleted");
+    assert_ne!(one.ticket_key(9).await.expect("a key"), first, "a new one");
+    let slug = one.shared_key("slug", [1; 32]).await.expect("a key");
+    one.forget_ticket_keys(u64::MAX / 2).await.expect("deleted");
+    assert_eq!(two.shared_key("slug", [2; 32]).await.expect("a key"), slug, "no other one is touched");
+}

@@ -335,6 +335,15 @@ impl Client {
         Self { address, tls: TlsConnector::from(Arc::new(config)) }
     }
 
+    /// The same client, with what it remembers, at another gateway.
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { address, ..self.clone() }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A TLS connection for a host.
     pub async fn connect(&self, sni: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await?;

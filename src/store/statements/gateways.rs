@@ -24,6 +24,12 @@ pub(in crate::store) async fn shared_key(pool: &Pool, name: &str, fresh: &[u8]) 
     value.try_into().map_err(|_| Error::impossible("value of settings"))
 }
 
+/// Deletes the keys from one name to before another.
+pub(in crate::store) async fn forget_keys(pool: &Pool, from: &str, before: &str) -> Result<(), Error> {
+    sqlx::query("DELETE FROM settings WHERE name >= $1 AND name < $2").bind(from).bind(before).execute(pool).await?;
+    Ok(())
+}
+
 /// Says that a gateway lives. Returns whether the store had it among the living.
 pub(in crate::store) async fn heartbeat(pool: &Pool, gateway: &str, until: i64) -> Result<bool, Error> {
     let done = sqlx::query("UPDATE gateways SET alive_until = $2 WHERE id = $1")
