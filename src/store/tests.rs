@@ -58,6 +58,7 @@ for_both!(
     a_promise_without_an_answer_is_taken_over_once,
     a_run_that_is_given_up_is_left_over,
     usage_is_counted_as_it_happens,
+    a_seat_that_has_lapsed_is_asked_for_again,
 );
 
 fn ids() -> (TenantId, ServerId) {
@@ -123,7 +124,12 @@ async fn join_as(
 /// Leaves notes and waits until they are written. Returns the sessions that have no seat.
 async fn note(store: &Store, notes: impl IntoIterator<Item = Note>) -> Vec<i64> {
     let notes: Vec<_> = notes.into_iter().collect();
-    store.write_notes(1_000, &notes.iter().collect::<Vec<_>>()).await.expect("written")
+    let now = notes.iter().map(|note| if let Note::Opened { at, .. } = note { *at } else { 0 }).max().unwrap_or(0);
+    write_at(store, now, &notes).await
+}
+
+async fn write_at(store: &Store, now: i64, notes: &[Note]) -> Vec<i64> {
+    store.write_notes(now, &notes.iter().collect::<Vec<_>>()).await.expect("written")
 }
 
 fn closed(session: i64, at: i64, until: i64) -> Note {
@@ -436,6 +442,19 @@ async fn usage_is_counted_as_it_happens(fixture: Fixture) {
     let ended = days(48 * HOUR).await;
     assert_eq!(ended.iter().map(|row| row.participant_ms).collect::<Vec<_>>(), [300 + 24 * HOUR - 120, HOUR]);
     assert!(store.usage("1970-01-03", "1970-02-01", 48 * HOUR).await.expect("an answer").is_empty());
+}
+
+async fn a_seat_that_has_lapsed_is_asked_for_again(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let first = join(store, meeting, 0, 60, 1).await.expect("seat 1 of 1");
+    // A gateway that remembers more than is true, or a note that was long under way.
+    let opened = [Note::Opened { session: first, at: 59 }];
+    assert_eq!(write_at(store, 60, &opened).await, [first], "nobody has taken it, but somebody might have");
+    let second = join(store, meeting, 60, 120, 1).await.expect("the lapsed one's seat");
+    assert_eq!(write_at(store, 61, &opened).await, [first]);
+    note(store, [Note::Opened { session: second, at: 62 }]).await;
+    assert_eq!(store.recent_sessions(meeting, 62).await.expect("counted"), 1);
 }
 
 #[tokio::test]

@@ -92,7 +92,8 @@ enum Message {
 impl Notes {
     /// Starts a writer. It ends, with everything written, when the last `Notes` is gone.
     ///
-    /// The sessions that are open though another session of the same person has their seat go to `without_seat`.
+    /// The sessions that are open though they have no seat any more go to `without_seat`: another session of the same person
+    /// has it, or it had lapsed before this was written.
     #[must_use]
     pub fn start(store: Store, without_seat: mpsc::UnboundedSender<i64>) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::unbounded_channel();

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::store::{Change, Error, PRESENT, writer::Note};
 
-/// Writes notes. Returns the sessions that are open though another session of the same person has their seat.
+/// Writes notes. Returns the sessions that are open though they have no seat any more.
 pub(in crate::store) async fn write_notes(
     pool: &Pool,
     gateway: &str,
@@ -31,7 +31,7 @@ pub(in crate::store) async fn write_notes(
                 query.bind(&token[..]).execute(&mut *tx).await?;
             }
             Note::Opened { session, at } => {
-                if !opened(&mut tx, gateway, *session, *at, &mut tally).await? {
+                if !opened(&mut tx, gateway, *session, *at, now, &mut tally).await? {
                     without_seat.push(*session);
                 }
             }
@@ -88,12 +88,20 @@ async fn created(
     Ok(true)
 }
 
-/// Returns whether the session has a seat, or is gone with its meeting.
-async fn opened(tx: &mut Connection, gateway: &str, session: i64, at: i64, tally: &mut Tally) -> Result<bool, Error> {
+/// Returns whether the session has a seat, or is gone with its meeting. One that has lapsed may be somebody else's by now: it
+/// is to be asked for again.
+async fn opened(
+    tx: &mut Connection,
+    gateway: &str,
+    session: i64,
+    at: i64,
+    now: i64,
+    tally: &mut Tally,
+) -> Result<bool, Error> {
     let Some(Locked { tenant, seat_until, present_since }) = lock_session(tx, session).await? else {
         return Ok(true);
     };
-    if seat_until == 0 {
+    if seat_until <= now {
         return Ok(false);
     }
     sqlx::query("INSERT INTO presences (session, gateway) VALUES ($1, $2) ON CONFLICT DO NOTHING")

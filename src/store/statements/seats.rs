@@ -46,7 +46,7 @@ pub(super) async fn lock_meeting(tx: &mut Connection, meeting: i64) -> Result<Op
 /// A session that nobody else changes while this transaction lives.
 pub(super) struct Locked {
     pub(super) tenant: String,
-    /// 0 where another session of the same person has its seat.
+    /// 0 where another session of the same person has it.
     pub(super) seat_until: i64,
     pub(super) present_since: Option<i64>,
 }
