@@ -189,20 +189,22 @@ impl Store {
         ask!(self.used(tenant.as_str(), ext_id, since))
     }
 
-    /// Moves a meeting that no server has made yet to another server.
+    /// Moves a meeting that no server has made yet to another server. Returns whether it was still this gateway's to move:
+    /// what another has taken over is not.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn move_meeting(&self, id: i64, server: &ServerId) -> Result<(), Error> {
-        ask!(self.move_meeting(id, server.as_str()))
+    pub async fn move_meeting(&self, id: i64, server: &ServerId) -> Result<bool, Error> {
+        ask!(self.move_meeting(id, server.as_str(), &self.gateway))
     }
 
-    /// Gives back a room that no server has made.
+    /// Gives back a room that no server has made. Returns whether it was still this gateway's to give: what another has
+    /// taken over is not.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn abandon_meeting(&self, id: i64) -> Result<(), Error> {
-        ask!(self.abandon_meeting(id))
+    pub async fn abandon_meeting(&self, id: i64, now: i64) -> Result<bool, Error> {
+        ask!(self.abandon_meeting(id, now, &self.gateway))
     }
 
     /// Ends a meeting: its room is free, its sessions are forgotten. Returns whether somebody may have come: where nobody has,

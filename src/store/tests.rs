@@ -59,6 +59,7 @@ for_both!(
     a_run_that_is_given_up_is_left_over,
     usage_is_counted_as_it_happens,
     a_seat_that_has_lapsed_is_asked_for_again,
+    a_promise_that_was_taken_over_is_no_longer_its_first_gateways,
 );
 
 fn ids() -> (TenantId, ServerId) {
@@ -231,7 +232,6 @@ async fn what_was_promised_is_known_after_a_restart(fixture: Fixture) {
     assert_eq!(meetings.len(), 1);
     assert_eq!(meetings[0].internal_id.as_deref(), Some("int"));
     assert_eq!((meetings[0].participants, meetings[0].ends_at), (Some(3), Some(9_000)));
-    assert_eq!(meetings[0].owner, None, "it is answered for");
     let row = SessionRow { id: session, meeting, token: [7; 32], seat_until: 9_000 };
     assert_eq!(store.sessions().await.expect("loaded"), [row], "who was present has a lease to come back");
     assert_eq!(store.shared_key("slug", [2; 32]).await.expect("a key"), key);
@@ -455,6 +455,26 @@ async fn a_seat_that_has_lapsed_is_asked_for_again(fixture: Fixture) {
     assert_eq!(write_at(store, 61, &opened).await, [first]);
     note(store, [Note::Opened { session: second, at: 62 }]).await;
     assert_eq!(store.recent_sessions(meeting, 62).await.expect("counted"), 1);
+}
+
+async fn a_promise_that_was_taken_over_is_no_longer_its_first_gateways(fixture: Fixture) {
+    let store = &fixture.store;
+    let (tenant, server) = ids();
+    let elsewhere: ServerId = "bbb-02".parse().expect("an id");
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    // `somebody` has promised it.
+    assert!(!store.move_meeting(meeting, &elsewhere).await.expect("an answer"));
+    assert!(!store.abandon_meeting(meeting, 2_000).await.expect("an answer"));
+    let found = async || store.find_meeting(&tenant, "one").await.expect("an answer").map(|row| row.server);
+    assert_eq!(found().await, Some(server));
+    assert!(store.take_over_meeting(meeting, "somebody").await.expect("an answer"));
+    assert!(store.move_meeting(meeting, &elsewhere).await.expect("an answer"));
+    assert_eq!(found().await, Some(elsewhere.clone()));
+    note(store, [made(meeting, "int")]).await;
+    assert!(!store.move_meeting(meeting, &elsewhere).await.expect("an answer"), "it is made");
+    assert!(store.abandon_meeting(meeting, 2_000).await.expect("an answer"), "as a poll has found, and not for long");
+    assert_eq!(found().await, None);
+    create(store, "a", "two", 1).await.expect("its place is free");
 }
 
 #[tokio::test]

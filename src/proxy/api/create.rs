@@ -159,12 +159,15 @@ impl Gateway {
             if meeting.server == server.id {
                 return Ok(Promised::New(meeting, Duration::ZERO));
             }
-            if self.store.move_meeting(meeting.id, &server.id).await.is_err() {
+            let Ok(moved) = self.store.move_meeting(meeting.id, &server.id).await else {
                 self.give_back(&meeting).await;
                 return Err(Denial::StoreUnavailable);
-            }
+            };
             self.live.remove_meeting(&meeting, 0);
-            return Ok(Promised::New(self.live.add_meeting(order.meeting(meeting.id, &server.id)), Duration::ZERO));
+            if moved {
+                return Ok(Promised::New(self.live.add_meeting(order.meeting(meeting.id, &server.id)), Duration::ZERO));
+            }
+            // Another gateway has taken it over: this one was taken to be dead.
         }
         let deadline = Instant::now() + OTHERS_TIMEOUT;
         loop {
@@ -328,8 +331,10 @@ impl Gateway {
 
     /// Gives a promise back that came to nothing.
     async fn give_back(&self, meeting: &Meeting) {
-        match self.store.abandon_meeting(meeting.id).await {
-            Ok(()) => drop(self.live.remove_meeting(meeting, 0)),
+        match self.store.abandon_meeting(meeting.id, now_ms()).await {
+            Ok(true) => drop(self.live.remove_meeting(meeting, 0)),
+            // Another gateway has taken it over: a poll finds out what has become of it.
+            Ok(false) => {}
             // It stays among the meetings, where no server ever lists it: a later poll ends it.
             Err(error) => tracing::error!(%error, meeting = meeting.id, "a room could not be given back"),
         }

@@ -63,8 +63,8 @@ async fn created(
     tally: &mut Tally,
 ) -> Result<bool, Error> {
     let row = sqlx::query(
-        "UPDATE meetings SET internal_id = $2, create_time = $3, owner = NULL
-         WHERE id = $1 AND internal_id IS NULL RETURNING tenant, created_at",
+        "UPDATE meetings SET internal_id = $2, create_time = $3 WHERE id = $1 AND internal_id IS NULL
+         RETURNING tenant, created_at",
     )
     .bind(meeting)
     .bind(internal_id)
