@@ -164,11 +164,12 @@ impl Store {
     }
 
     /// Ends the record of a run and begins that of the next one of the same room, which keeps its place: in one
-    /// transaction, so that no other room gets in between. Returns the number of the new row.
+    /// transaction, so that no other room gets in between. Returns the number of the new row; `None` where the old run has
+    /// been ended already, and has no place to leave.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn rerun_meeting(&self, old: i64, new: &NewMeeting<'_>) -> Result<i64, Error> {
+    pub async fn rerun_meeting(&self, old: i64, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
         ask!(self.rerun_meeting(old, new))
     }
 

@@ -60,6 +60,7 @@ for_both!(
     usage_is_counted_as_it_happens,
     a_seat_that_has_lapsed_is_asked_for_again,
     a_promise_that_was_taken_over_is_no_longer_its_first_gateways,
+    a_run_that_has_ended_has_no_place_to_leave_to_the_next,
 );
 
 fn ids() -> (TenantId, ServerId) {
@@ -260,7 +261,7 @@ async fn a_room_that_runs_anew_keeps_its_place(fixture: Fixture) {
     let old = create(store, "a", "one", 1).await.expect("room 1 of 1");
     let (tenant, server) = ids();
     let new = NewMeeting { now: 2_000, ..room(&tenant, &server, "a", "one") };
-    let id = store.rerun_meeting(old, &new).await.expect("a new run");
+    let id = store.rerun_meeting(old, &new).await.expect("an answer").expect("a new run");
     assert_ne!(id, old);
     assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached));
     let meetings = store.running().await.expect("loaded");
@@ -475,6 +476,17 @@ async fn a_promise_that_was_taken_over_is_no_longer_its_first_gateways(fixture: 
     assert!(store.abandon_meeting(meeting, 2_000).await.expect("an answer"), "as a poll has found, and not for long");
     assert_eq!(found().await, None);
     create(store, "a", "two", 1).await.expect("its place is free");
+}
+
+async fn a_run_that_has_ended_has_no_place_to_leave_to_the_next(fixture: Fixture) {
+    let store = &fixture.store;
+    let old = create(store, "a", "one", 1).await.expect("room 1 of 1");
+    store.end_meeting(old, 400).await.expect("ended");
+    create(store, "a", "two", 1).await.expect("its place is free");
+    let (tenant, server) = ids();
+    let new = NewMeeting { now: 2_000, ..room(&tenant, &server, "a", "one") };
+    assert_eq!(store.rerun_meeting(old, &new).await.expect("an answer"), None);
+    assert_eq!(store.running().await.expect("an answer").len(), 1);
 }
 
 #[tokio::test]

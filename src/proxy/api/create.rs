@@ -250,7 +250,7 @@ impl Gateway {
                 let denial = if ended.is_ok() { Denial::DurationUsedUp } else { Denial::StoreUnavailable };
                 return Answer::denied(Call::Create, denial).by(&server.id);
             }
-            if let Err(denial) = self.run_anew(order, meeting, &server.id, &answer).await {
+            if let Err(denial) = self.run_anew(order, meeting, server, &answer).await {
                 return Answer::denied(Call::Create, denial).by(&server.id);
             }
         } else {
@@ -275,17 +275,33 @@ impl Gateway {
         &self,
         order: &Order,
         old: &Arc<Meeting>,
-        server: &ServerId,
+        server: &Server,
         answer: &xml::Answer,
     ) -> Result<(), Denial> {
         let now = now_ms();
-        let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, server, now) };
-        let id = self.store.rerun_meeting(old.id, &new).await.map_err(unavailable)?;
+        let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, &server.id, now) };
+        let next = self.store.rerun_meeting(old.id, &new).await.map_err(unavailable)?;
         self.live.remove_meeting(old, now);
         self.forget_unrecorded(old).await.map_err(unavailable)?;
-        let meeting = self.live.add_meeting(order.meeting(id, server));
+        let meeting = match next {
+            Some(id) => self.live.add_meeting(order.meeting(id, &server.id)),
+            None => self.promise_made(order, server).await?,
+        };
         self.settle(&meeting, answer).await;
         Ok(())
+    }
+
+    /// The promise of a run that its server has made already: another gateway has given it, or it is given now, if there is a
+    /// place. What gets none is called off.
+    async fn promise_made(&self, order: &Order, server: &Server) -> Result<Arc<Meeting>, Denial> {
+        let denial = match self.promise(order, server, None).await {
+            Ok(Promised::New(meeting, _)) => return Ok(meeting),
+            Ok(Promised::Existing(meeting)) if meeting.server == server.id => return Ok(meeting),
+            Ok(Promised::Existing(_)) => Denial::ServerUnavailable,
+            Err(denial) => denial,
+        };
+        self.call_off(order, server).await;
+        Err(denial)
     }
 
     /// Asks a server for the meeting, which may last as long as its room has left after running for `used`.

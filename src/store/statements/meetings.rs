@@ -34,10 +34,14 @@ pub(in crate::store) async fn admit_meeting(
     Ok(Admitted::New { id, used: usage.used })
 }
 
-pub(in crate::store) async fn rerun_meeting(pool: &Pool, old: i64, new: &NewMeeting<'_>) -> Result<i64, Error> {
+pub(in crate::store) async fn rerun_meeting(pool: &Pool, old: i64, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
+    // A run that has ended has left its place: another room may have it.
+    if lock_meeting(&mut tx, old).await?.is_none() {
+        return Ok(None);
+    }
     end(&mut tx, old, new.now).await?;
-    let id = insert_meeting(&mut tx, new).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let id = insert_meeting(&mut tx, new).await?;
     tell(&mut tx, &Change::meetings(&[old])).await?;
     tx.commit().await?;
     Ok(id)
