@@ -165,7 +165,8 @@ impl Gateway {
             };
             self.live.remove_meeting(&meeting, 0);
             if moved {
-                return Ok(Promised::New(self.live.add_meeting(order.meeting(meeting.id, &server.id)), Duration::ZERO));
+                let meeting = order.meeting(meeting.id, &server.id, &meeting.account);
+                return Ok(Promised::New(self.live.add_meeting(meeting), Duration::ZERO));
             }
             // Another gateway has taken it over: this one was taken to be dead.
         }
@@ -181,7 +182,10 @@ impl Gateway {
             let admitted = self.store.admit_meeting(&new, decide).await.map_err(|refusal| refusal.denial())?;
             let row = match admitted {
                 Admitted::New { id, used } => {
-                    return Ok(Promised::New(self.live.add_meeting(order.meeting(id, &server.id)), used));
+                    return Ok(Promised::New(
+                        self.live.add_meeting(order.meeting(id, &server.id, &order.account)),
+                        used,
+                    ));
                 }
                 Admitted::Existing(row) => row,
             };
@@ -217,12 +221,12 @@ impl Gateway {
             return Err(Denial::ServerUnavailable);
         };
         let now = now_ms();
-        let new = order.new_meeting(&self.store, &server.id, now);
+        let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, &server.id, now) };
         let next = self.store.restart_meeting(&old.run(), &new).await.map_err(unavailable)?;
         self.live.remove_meeting(old, now);
         self.forget_unrecorded(old).await.map_err(unavailable)?;
         tracing::warn!(tenant = %old.tenant, server = %old.server, "a meeting is given up with its server, and begun anew");
-        Ok(next.map(|id| self.live.add_meeting(order.meeting(id, &server.id))))
+        Ok(next.map(|id| self.live.add_meeting(order.meeting(id, &server.id, &old.account))))
     }
 
     /// A `create` of a meeting that is there: its own server answers, as BBB does (bbb.md 6.2).
@@ -284,7 +288,7 @@ impl Gateway {
         self.live.remove_meeting(old, now);
         self.forget_unrecorded(old).await.map_err(unavailable)?;
         let meeting = match next {
-            Some(id) => self.live.add_meeting(order.meeting(id, &server.id)),
+            Some(id) => self.live.add_meeting(order.meeting(id, &server.id, &old.account)),
             None => self.promise_made(order, server).await?,
         };
         self.settle(&meeting, answer).await;
@@ -426,12 +430,13 @@ impl Order {
         (minutes > 0).then(|| now.saturating_add(minutes.saturating_mul(60_000)))
     }
 
-    fn meeting(&self, id: i64, server: &ServerId) -> Meeting {
+    /// What is promised. A room that runs anew stays with the account that it was counted for.
+    fn meeting(&self, id: i64, server: &ServerId, account: &str) -> Meeting {
         let asked = &self.call.asked;
         let meeting = Meeting::from_row(MeetingRow {
             id,
             tenant: asked.tenant.id.clone(),
-            account: self.account.clone(),
+            account: account.to_owned(),
             ext_id: self.ext_id.clone(),
             server: server.clone(),
             participants: self.participants,
