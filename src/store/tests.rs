@@ -61,6 +61,7 @@ for_both!(
     a_seat_that_has_lapsed_is_asked_for_again,
     a_promise_that_was_taken_over_is_no_longer_its_first_gateways,
     a_run_that_has_ended_has_no_place_to_leave_to_the_next,
+    people_in_a_room_that_is_given_back_are_gone,
 );
 
 fn ids() -> (TenantId, ServerId) {
@@ -487,6 +488,19 @@ async fn a_run_that_has_ended_has_no_place_to_leave_to_the_next(fixture: Fixture
     let new = NewMeeting { now: 2_000, ..room(&tenant, &server, "a", "one") };
     assert_eq!(store.rerun_meeting(old, &new).await.expect("an answer"), None);
     assert_eq!(store.running().await.expect("an answer").len(), 1);
+}
+
+async fn people_in_a_room_that_is_given_back_are_gone(fixture: Fixture) {
+    let store = &fixture.store;
+    for _ in 0..3 {
+        let meeting = create(store, "a", "one", 1).await.expect("a room");
+        let session = join(store, meeting, 0, 60, 1).await.expect("a seat");
+        note(store, [Note::Opened { session, at: 10 }]).await;
+        assert!(store.take_over_meeting(meeting, "somebody").await.expect("an answer"));
+        assert!(store.abandon_meeting(meeting, 20).await.expect("an answer"));
+    }
+    let usage = store.usage("1970-01-01", "1970-01-02", 90).await.expect("an answer");
+    assert_eq!((usage[0].participant_ms, usage[0].peak), (30, 1), "one at a time");
 }
 
 #[tokio::test]
