@@ -407,7 +407,8 @@ impl Store {
     }
 
     /// Settles what gateways that have died leave: those who were present through them have a seat until `until`, to come back
-    /// by another. Returns how many have died.
+    /// by another. A gateway that has written after it was settled, and is not heard of, is settled again. Returns how many
+    /// have died.
     ///
     /// # Errors
     /// When the store fails.

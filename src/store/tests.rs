@@ -589,6 +589,38 @@ async fn the_seats_of_a_dead_gateway_are_free_after_a_lease() {
 }
 
 #[tokio::test]
+async fn who_writes_after_its_burial_and_dies_holds_no_seat_for_ever() {
+    let (one, two) = two().await;
+    let meeting = create(&one, "a", "one", 1).await.expect("a room");
+    let session = join(&one, meeting, 0, 60_000, 1).await.expect("seat 1 of 1");
+    one.heartbeat(0).await.expect("alive");
+    assert_eq!(two.bury_dead(ALIVE_MS, ALIVE_MS).await.expect("settled"), 1, "it was late");
+    note(&one, [Note::Opened { session, at: ALIVE_MS }]).await;
+    let seat = async |now: i64| join(&two, meeting, now, now, 1).await.is_ok();
+    assert!(!seat(60_000).await, "somebody is present");
+    assert_eq!(two.bury_dead(60_000, 120_000).await.expect("settled"), 1, "and it is not heard of");
+    assert!(!seat(119_999).await);
+    assert!(seat(120_000).await);
+}
+
+#[tokio::test]
+async fn who_was_present_through_two_dead_gateways_was_there_until_the_last_was_heard_of() {
+    let Fixture { store: one, url, _dir } = Fixture::postgres().await;
+    let two = Store::open(&url).await.expect("a store");
+    let meeting = create(&one, "a", "one", 1).await.expect("a room");
+    let session = join(&one, meeting, 0, 60_000, 1).await.expect("seat 1 of 1");
+    one.heartbeat(5_000).await.expect("alive");
+    two.heartbeat(2_000).await.expect("alive");
+    for store in [&one, &two] {
+        note(store, [Note::Opened { session, at: 1_000 }]).await;
+    }
+    let three = Store::open(&url).await.expect("a store");
+    assert_eq!(three.bury_dead(90_000, 150_000).await.expect("settled"), 2);
+    let usage = three.usage("1970-01-01", "1970-01-02", 90_000).await.expect("an answer");
+    assert_eq!(usage[0].participant_ms, 4_000);
+}
+
+#[tokio::test]
 async fn one_gateway_leads_until_it_is_no_longer_heard_of() {
     let (one, two) = two().await;
     let leads = async |store: &Store, now: i64| store.lead("poller", now).await.expect("an answer");
