@@ -451,12 +451,25 @@ impl Store {
         ask!(self.usage(from, to, now))
     }
 
-    /// Writes notes; past the guard, since they are what has to be written first when the store is back.
+    /// Writes notes; past the guard, since they are what has to be written first when the store is back. Returns the sessions
+    /// that are open and for which there is no seat.
     async fn write_notes(&self, now: i64, notes: &[&Note]) -> Result<Vec<i64>, Error> {
-        match &self.db {
+        let opened = match &self.db {
             Db::Sqlite(pool, _) => sqlite::statements::write_notes(pool, &self.gateway, now, notes).await,
             Db::Postgres(pool, _) => postgres::statements::write_notes(pool, &self.gateway, now, notes).await,
+        }?;
+        let mut without_seat = Vec::new();
+        for (session, at) in opened {
+            let seated = match &self.db {
+                Db::Sqlite(pool, _) => sqlite::statements::seat_again(pool, &self.gateway, now, session, at).await,
+                Db::Postgres(pool, _) => postgres::statements::seat_again(pool, &self.gateway, now, session, at).await,
+            };
+            // The notes are written. Of whom the store cannot say it now, it is asked later.
+            if !seated.unwrap_or(false) {
+                without_seat.push(session);
+            }
         }
+        Ok(without_seat)
     }
 
     /// Watches over a shared store for as long as this is polled: finds out when it is away and when it is back, and

@@ -105,6 +105,17 @@ async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Resul
     }
 }
 
+/// A room of so many people.
+async fn create_for(store: &Store, people: u32) -> i64 {
+    let (tenant, server) = ids();
+    let new = NewMeeting { participants: Some(people), ..room(&tenant, &server, "a", "one") };
+    let Ok(Admitted::New { id, .. }) = store.admit_meeting(&new, None::<fn(RoomUsage) -> Result<(), Denial>>).await
+    else {
+        panic!("a new room")
+    };
+    id
+}
+
 async fn join(store: &Store, meeting: i64, now: i64, until: i64, seats: u32) -> Result<i64, Denial> {
     join_as(store, None, meeting, now, until, seats).await.map(|seated| seated.id)
 }
@@ -306,7 +317,7 @@ async fn of_many_joins_at_once_exactly_the_allowed_number_succeeds(fixture: Fixt
 
 async fn a_join_takes_the_seat_of_the_same_person_that_is_not_open(fixture: Fixture) {
     let store = &fixture.store;
-    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let meeting = create_for(store, 2).await;
     let (ada, bob) = ([1; 32], [2; 32]);
     let as_user = async |user: &UserKey, now: i64| join_as(store, Some(user), meeting, now, now + 60, 2).await;
     let first = as_user(&ada, 0).await.expect("seat 1 of 2");
@@ -448,15 +459,26 @@ async fn usage_is_counted_as_it_happens(fixture: Fixture) {
 
 async fn a_seat_that_has_lapsed_is_asked_for_again(fixture: Fixture) {
     let store = &fixture.store;
-    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let meeting = create_for(store, 1).await;
+    let present = async || store.recent_sessions(meeting, PRESENT - 1).await.expect("counted");
     let first = join(store, meeting, 0, 60, 1).await.expect("seat 1 of 1");
     // A gateway that remembers more than is true, or a note that was long under way.
     let opened = [Note::Opened { session: first, at: 59 }];
-    assert_eq!(write_at(store, 60, &opened).await, [first], "nobody has taken it, but somebody might have");
-    let second = join(store, meeting, 60, 120, 1).await.expect("the lapsed one's seat");
-    assert_eq!(write_at(store, 61, &opened).await, [first]);
-    note(store, [Note::Opened { session: second, at: 62 }]).await;
-    assert_eq!(store.recent_sessions(meeting, 62).await.expect("counted"), 1);
+    assert!(write_at(store, 60, &opened).await.is_empty(), "nobody has taken it");
+    assert_eq!(present().await, 1);
+    note(store, [closed(first, 61, 76)]).await;
+    let second = join(store, meeting, 76, 120, 1).await.expect("the lapsed one's seat");
+    assert_eq!(write_at(store, 77, &opened).await, [first], "another has it now");
+    note(store, [Note::Opened { session: second, at: 78 }]).await;
+    assert_eq!(store.recent_sessions(meeting, 78).await.expect("counted"), 1);
+
+    note(store, [closed(second, 80, 95)]).await;
+    let come_and_gone = [Note::Opened { session: first, at: 96 }, closed(first, 97, 112)];
+    assert!(write_at(store, 98, &come_and_gone).await.is_empty());
+    assert_eq!(present().await, 0, "who has left already is not seated again");
+    assert!(write_at(store, 99, &opened).await.is_empty());
+    let usage = store.usage("1970-01-01", "1970-01-02", 101).await.expect("an answer");
+    assert_eq!(usage[0].participant_ms, 2 + 2 + 42, "they were there since they came");
 }
 
 async fn a_promise_that_was_taken_over_is_no_longer_its_first_gateways(fixture: Fixture) {

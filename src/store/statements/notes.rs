@@ -1,24 +1,26 @@
 //! Notes: what follows from promises, many in one transaction.
 
+use std::collections::BTreeMap;
+
 use sqlx::Row as _;
 
 use super::{
     BEGIN, Connection, Pool,
-    seats::{Locked, lock_session},
+    seats::{Locked, lock_seat, lock_session},
     tell,
     usage::Tally,
 };
 use crate::store::{Change, Error, PRESENT, writer::Note};
 
-/// Writes notes. Returns the sessions that are open though they have no seat any more.
+/// Writes notes. Returns the sessions that are open though they have no seat any more, each with the time since when.
 pub(in crate::store) async fn write_notes(
     pool: &Pool,
     gateway: &str,
     now: i64,
     notes: &[&Note],
-) -> Result<Vec<i64>, Error> {
+) -> Result<BTreeMap<i64, i64>, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
-    let (mut tally, mut made, mut without_seat) = (Tally::default(), Vec::new(), Vec::new());
+    let (mut tally, mut made, mut without_seat) = (Tally::default(), Vec::new(), BTreeMap::new());
     for note in notes {
         match note {
             Note::Created { meeting, internal_id, create_time, is_own } => {
@@ -32,10 +34,11 @@ pub(in crate::store) async fn write_notes(
             }
             Note::Opened { session, at } => {
                 if !opened(&mut tx, gateway, *session, *at, now, &mut tally).await? {
-                    without_seat.push(*session);
+                    without_seat.insert(*session, *at);
                 }
             }
             Note::Closed { session, at, until, absent } => {
+                without_seat.remove(session);
                 let query = sqlx::query("DELETE FROM presences WHERE session = $1 AND gateway = $2").bind(session);
                 query.bind(gateway).execute(&mut *tx).await?;
                 closed(&mut tx, *session, *at - *absent, *until, &mut tally).await?;
@@ -88,8 +91,29 @@ async fn created(
     Ok(true)
 }
 
-/// Returns whether the session has a seat, or is gone with its meeting. One that has lapsed may be somebody else's by now: it
-/// is to be asked for again.
+/// Has a session that is open seated again whose seat had lapsed, or had been given up to another one, if there still is a
+/// seat for it: nobody who is there loses theirs to nobody.
+pub(in crate::store) async fn seat_again(
+    pool: &Pool,
+    gateway: &str,
+    now: i64,
+    session: i64,
+    at: i64,
+) -> Result<bool, Error> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    if !lock_seat(&mut tx, session, now).await? {
+        return Ok(false);
+    }
+    let mut tally = Tally::default();
+    if let Some(Locked { tenant, present_since, .. }) = lock_session(&mut tx, session).await? {
+        present(&mut tx, gateway, session, at, (&tenant, present_since), &mut tally).await?;
+    }
+    tally.write(&mut tx, now).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Returns whether the session has a seat, or is gone with its meeting. One that has lapsed may be somebody else's by now.
 async fn opened(
     tx: &mut Connection,
     gateway: &str,
@@ -104,6 +128,19 @@ async fn opened(
     if seat_until <= now {
         return Ok(false);
     }
+    present(tx, gateway, session, at, (&tenant, present_since), tally).await?;
+    Ok(true)
+}
+
+/// Somebody is present through a gateway, and perhaps was already through another.
+async fn present(
+    tx: &mut Connection,
+    gateway: &str,
+    session: i64,
+    at: i64,
+    (tenant, present_since): (&str, Option<i64>),
+    tally: &mut Tally,
+) -> Result<(), Error> {
     sqlx::query("INSERT INTO presences (session, gateway) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(session)
         .bind(gateway)
@@ -116,9 +153,9 @@ async fn opened(
             .bind(at)
             .execute(tx)
             .await?;
-        tally.came(&tenant);
+        tally.came(tenant);
     }
-    Ok(true)
+    Ok(())
 }
 
 /// A gateway has no socket of a session any more. Where no other has, nobody is present: the seat is held until `until`.
