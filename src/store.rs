@@ -521,4 +521,6 @@ async fn pass_on(options: &PgConnectOptions, changes: &mpsc::Sender<Change>) -> 
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

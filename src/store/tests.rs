@@ -12,20 +12,20 @@ use super::{
 static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(Durable::No).expect("PostgreSQL"));
 
 /// A store of one dialect, and what it takes to open it again.
-struct Fixture {
-    store: Store,
-    url: String,
+pub(super) struct Fixture {
+    pub(super) store: Store,
+    pub(super) url: String,
     _dir: tempfile::TempDir,
 }
 
 impl Fixture {
-    async fn sqlite() -> Self {
+    pub(super) async fn sqlite() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let url = format!("sqlite:{}", dir.path().join("store.db").display());
         Self { store: Store::open(&url).await.expect("a store"), url, _dir: dir }
     }
 
-    async fn postgres() -> Self {
+    pub(super) async fn postgres() -> Self {
         let url = tokio::task::spawn_blocking(|| POSTGRES.database().expect("a database")).await.expect("done");
         Self { store: Store::open(&url).await.expect("a store"), url, _dir: tempfile::tempdir().expect("a directory") }
     }
