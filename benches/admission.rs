@@ -65,7 +65,7 @@ async fn measure(name: &str, url: &str, stored: u32) {
         })
         .await;
         for meeting in meetings.iter() {
-            store.abandon_meeting(*meeting).await.unwrap();
+            store.abandon_meeting(*meeting, 2_000_000).await.unwrap();
         }
         println!("{name:<11} {stored:>8} {callers:>8} {rooms:>12.0} {seats:>12.0}");
     }
@@ -130,7 +130,7 @@ async fn create(store: &Store, caller: u64, n: u64) -> i64 {
     match store.admit_meeting(&new, Some(decide)).await.unwrap() {
         Admitted::New { id, .. } => {
             if n != u64::MAX {
-                store.abandon_meeting(id).await.unwrap();
+                store.abandon_meeting(id, 2_000_000).await.unwrap();
             }
             id
         }

@@ -194,11 +194,12 @@ impl Store {
     }
 
     /// Ends the record of a run and begins that of the next one of the same room, which keeps its place: in one
-    /// transaction, so that no other room gets in between. Returns the number of the new row.
+    /// transaction, so that no other room gets in between. Returns the number of the new row; `None` where the old run has
+    /// been ended already, and has no place to leave.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn rerun_meeting(&self, old: i64, new: &NewMeeting<'_>) -> Result<i64, Error> {
+    pub async fn rerun_meeting(&self, old: i64, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
         ask!(self.rerun_meeting(old, new))
     }
 
@@ -219,20 +220,22 @@ impl Store {
         ask!(self.used(tenant.as_str(), ext_id, since))
     }
 
-    /// Moves a meeting that no server has made yet to another server.
+    /// Moves a meeting that no server has made yet to another server. Returns whether it was still this gateway's to move:
+    /// what another has taken over is not.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn move_meeting(&self, id: i64, server: &ServerId) -> Result<(), Error> {
-        ask!(self.move_meeting(id, server.as_str()))
+    pub async fn move_meeting(&self, id: i64, server: &ServerId) -> Result<bool, Error> {
+        ask!(self.move_meeting(id, server.as_str(), &self.gateway))
     }
 
-    /// Gives back a room that no server has made.
+    /// Gives back a room that no server has made. Returns whether it was still this gateway's to give: what another has
+    /// taken over is not.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn abandon_meeting(&self, id: i64) -> Result<(), Error> {
-        ask!(self.abandon_meeting(id))
+    pub async fn abandon_meeting(&self, id: i64, now: i64) -> Result<bool, Error> {
+        ask!(self.abandon_meeting(id, now, &self.gateway))
     }
 
     /// Ends a meeting: its room is free, its sessions are forgotten. Returns whether somebody may have come: where nobody has,
@@ -446,7 +449,8 @@ impl Store {
     }
 
     /// Settles what gateways that have died leave: those who were present through them have a seat until `until`, to come back
-    /// by another. Returns how many have died.
+    /// by another. A gateway that has written after it was settled, and is not heard of, is settled again. Returns how many
+    /// have died.
     ///
     /// # Errors
     /// When the store fails.
@@ -489,12 +493,25 @@ impl Store {
         ask!(self.usage(from, to, now))
     }
 
-    /// Writes notes; past the guard, since they are what has to be written first when the store is back.
+    /// Writes notes; past the guard, since they are what has to be written first when the store is back. Returns the sessions
+    /// that are open and for which there is no seat.
     async fn write_notes(&self, now: i64, notes: &[&Note]) -> Result<Vec<i64>, Error> {
-        match &self.db {
+        let opened = match &self.db {
             Db::Sqlite(pool, _) => sqlite::statements::write_notes(pool, &self.gateway, now, notes).await,
             Db::Postgres(pool, _) => postgres::statements::write_notes(pool, &self.gateway, now, notes).await,
+        }?;
+        let mut without_seat = Vec::new();
+        for (session, at) in opened {
+            let seated = match &self.db {
+                Db::Sqlite(pool, _) => sqlite::statements::seat_again(pool, &self.gateway, now, session, at).await,
+                Db::Postgres(pool, _) => postgres::statements::seat_again(pool, &self.gateway, now, session, at).await,
+            };
+            // The notes are written. Of whom the store cannot say it now, it is asked later.
+            if !seated.unwrap_or(false) {
+                without_seat.push(session);
+            }
         }
+        Ok(without_seat)
     }
 
     /// Watches over a shared store for as long as this is polled: finds out when it is away and when it is back, and
@@ -550,5 +567,7 @@ async fn pass_on(options: &PgConnectOptions, changes: &mpsc::Sender<Change>) -> 
     Ok(())
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

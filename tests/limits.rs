@@ -195,6 +195,31 @@ async fn accounts_are_counted_by_credential_or_by_parameter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_is_begun_anew_elsewhere_stays_with_its_account() {
+    let mut stage = Plan::new()
+        .server("members")
+        .server("members")
+        .tenant_with("owners", "level-1", "account_param = \"meta_owner\"---[limits]\naccounts = 2\nrooms = 1")
+        .start()
+        .await;
+    let create = async |stage: &Stage, owner: &str, id: &str| {
+        let params = [("name", id), ("meetingID", id), ("meta_owner", owner)];
+        let reply = stage.api("owners", "create", &params).await;
+        (reply.xml("returncode").to_owned(), key(&reply).to_owned())
+    };
+    assert_eq!(create(&stage, "ada", "a1").await.0, "SUCCESS");
+    let gone = usize::from(stage.sims[0].meetings().is_empty());
+    stage.sims.remove(gone).stop().await;
+    assert_eq!(create(&stage, "bo", "b1").await.0, "SUCCESS");
+    // Three polls without an answer, and the server is given up.
+    eventually("it is begun anew", async || create(&stage, "bo", "a1").await.0 == "SUCCESS").await;
+    assert_eq!(create(&stage, "ada", "a2").await.1, "roomLimitReached", "it is still Ada's");
+    stage.api("owners", "end", &[("meetingID", "a1")]).await;
+    assert_eq!(create(&stage, "bo", "b2").await.1, "roomLimitReached", "and not Bo's");
+    assert_eq!(create(&stage, "ada", "a2").await.0, "SUCCESS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_person_is_refused_with_a_page_and_a_program_in_the_form_it_asked_for() {
     let stage =
         Plan::new().server("members").tenant_with("tiny", "free", "---[limits]\nparticipants = 1").start().await;

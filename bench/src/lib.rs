@@ -2,6 +2,7 @@
 //!
 //! Nothing in here shares code with the gateway, so that a fault of one cannot hide in the other.
 
+pub mod chance;
 pub mod load;
 pub mod postgres;
 pub mod sign;

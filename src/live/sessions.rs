@@ -87,21 +87,22 @@ pub struct Session {
 struct Seat {
     sockets: u32,
     until: i64,
-    /// The store has given it to somebody else while sockets were open.
-    is_lost: bool,
+    /// The store has none for it: what is open is cut, and what is about to open as well.
+    lost: bool,
 }
 
 impl Session {
     /// A session whose seat is held until `until`.
     #[must_use]
     pub fn new(id: i64, meeting: Arc<Meeting>, until: i64, server: Arc<ServerState>) -> Self {
-        Self { id, meeting, seat: Mutex::new(Seat { sockets: 0, until, is_lost: false }), cut: Notify::new(), server }
+        Self { id, meeting, seat: Mutex::new(Seat { sockets: 0, until, lost: false }), cut: Notify::new(), server }
     }
 
     /// Whether the seat counts.
     #[must_use]
     pub fn has_seat(&self, now: i64) -> bool {
-        lock(&self.seat).until > now
+        let seat = lock(&self.seat);
+        seat.until > now && !seat.lost
     }
 
     /// Somebody is present through this gateway.
@@ -113,7 +114,8 @@ impl Session {
     /// The seat is promised until `until`, as far as it is not held for longer.
     pub fn hold(&self, until: i64) {
         let mut seat = lock(&self.seat);
-        (seat.until, seat.is_lost) = (seat.until.max(until), false);
+        seat.until = seat.until.max(until);
+        seat.lost = false;
     }
 
     /// Another session of the same person has the seat. What is open stays until the store has said what becomes of it.
@@ -126,14 +128,16 @@ impl Session {
 
     /// There is no seat for it any more: its sockets are cut, and whoever opens another one needs a seat first.
     pub fn cut(&self) {
-        let mut seat = lock(&self.seat);
-        (seat.until, seat.is_lost) = (0, true);
+        lock(&self.seat).lost = true;
         self.cut.notify_waiters();
     }
 
-    /// Waits until the sockets are to be cut.
+    /// Waits until the sockets are to be cut; a socket whose server was slow to answer may have missed the moment.
     pub async fn is_cut(&self) {
-        self.cut.notified().await;
+        let cut = self.cut.notified();
+        if !lock(&self.seat).lost {
+            cut.await;
+        }
     }
 
     /// A socket of this session opens. The seat is present until the returned guard, and all others, are dropped.
@@ -182,12 +186,56 @@ impl Drop for Present {
         seat.sockets -= 1;
         if seat.sockets == 0 {
             let at = now_ms();
-            // A seat that was lost is another's: it does not come back with the end of its sockets.
-            seat.until = if seat.is_lost { 0 } else { at + GRACE_MS };
+            let until = at + GRACE_MS;
+            // Who was cut has nothing to come back to, and has to ask.
+            seat.until = if std::mem::take(&mut seat.lost) { 0 } else { until };
             self.session.server.remove_seat();
             self.session.meeting.share.leave(&self.session.server, at);
             self.session.meeting.touch();
-            self.notes.leave(Note::Closed { session: self.session.id, at, until: seat.until, absent: 0 });
+            self.notes.leave(Note::Closed { session: self.session.id, at, until, absent: 0 });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{sync::mpsc::unbounded_channel, time::timeout};
+
+    use super::*;
+    use crate::store::{MeetingRow, Store};
+
+    #[tokio::test]
+    async fn a_cut_reaches_a_socket_that_is_still_being_opened_and_leaves_no_seat() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite:{}", dir.path().join("store.db").display());
+        let (notes, _writer) = Notes::start(Store::open(&url).await.expect("a store"), unbounded_channel().0);
+        let meeting = Arc::new(Meeting::from_row(MeetingRow {
+            id: 1,
+            tenant: "wagtail".parse().expect("an id"),
+            account: "main".into(),
+            ext_id: "room".into(),
+            server: "bbb-01".parse().expect("an id"),
+            participants: Some(1),
+            expected: None,
+            internal_id: None,
+            create_time: None,
+            created_at: 0,
+            ended_at: None,
+            ends_at: None,
+            records: false,
+            owner: None,
+        }));
+        let session = Arc::new(Session::new(1, meeting, now_ms() + LEASE_MS, Arc::default()));
+        let opening = session.open(&notes);
+        session.cut();
+        timeout(Duration::from_secs(1), session.is_cut()).await.expect("before it is carried");
+        assert!(!session.has_seat(now_ms()), "another socket has to ask");
+        drop(opening);
+        assert!(!session.has_seat(now_ms()), "nor is there one to come back to");
+        session.hold(now_ms() + LEASE_MS);
+        let _opened = session.open(&notes);
+        assert!(timeout(Duration::from_millis(50), session.is_cut()).await.is_err(), "it has been promised anew");
     }
 }

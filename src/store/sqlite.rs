@@ -15,7 +15,7 @@ pub(super) mod statements;
 /// Writes come one after the other.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Finds a meeting that runs. Nobody else counts its seats, or ends it, while this transaction lives.
-pub(super) const LOCK_MEETING: &str = "SELECT strangers FROM meetings WHERE id = $1 AND ended_at IS NULL";
+pub(super) const LOCK_MEETING: &str = "SELECT strangers, participants FROM meetings WHERE id = $1 AND ended_at IS NULL";
 /// Finds a session. Nobody else changes it while this transaction lives.
 pub(super) const LOCK_SESSION: &str = "SELECT s.seat_until, s.present_since, m.tenant FROM sessions s
     JOIN meetings m ON m.id = s.meeting WHERE s.id = $1";

@@ -13,20 +13,20 @@ use crate::domain::server_mode::ServerMode;
 static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(Durable::No).expect("PostgreSQL"));
 
 /// A store of one dialect, and what it takes to open it again.
-struct Fixture {
-    store: Store,
-    url: String,
+pub(super) struct Fixture {
+    pub(super) store: Store,
+    pub(super) url: String,
     _dir: tempfile::TempDir,
 }
 
 impl Fixture {
-    async fn sqlite() -> Self {
+    pub(super) async fn sqlite() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let url = format!("sqlite:{}", dir.path().join("store.db").display());
         Self { store: Store::open(&url).await.expect("a store"), url, _dir: dir }
     }
 
-    async fn postgres() -> Self {
+    pub(super) async fn postgres() -> Self {
         let url = tokio::task::spawn_blocking(|| POSTGRES.database().expect("a database")).await.expect("done");
         Self { store: Store::open(&url).await.expect("a store"), url, _dir: tempfile::tempdir().expect("a directory") }
     }
@@ -61,6 +61,10 @@ for_both!(
     usage_is_counted_as_it_happens,
     modes_and_suspensions_are_kept_as_they_were_set_last,
     a_server_is_in_use_from_the_promise_of_a_meeting_to_its_end,
+    a_seat_that_has_lapsed_is_asked_for_again,
+    a_promise_that_was_taken_over_is_no_longer_its_first_gateways,
+    a_run_that_has_ended_has_no_place_to_leave_to_the_next,
+    people_in_a_room_that_is_given_back_are_gone,
 );
 
 fn ids() -> (TenantId, ServerId) {
@@ -104,6 +108,17 @@ async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Resul
     }
 }
 
+/// A room of so many people.
+async fn create_for(store: &Store, people: u32) -> i64 {
+    let (tenant, server) = ids();
+    let new = NewMeeting { participants: Some(people), ..room(&tenant, &server, "a", "one") };
+    let Ok(Admitted::New { id, .. }) = store.admit_meeting(&new, None::<fn(RoomUsage) -> Result<(), Denial>>).await
+    else {
+        panic!("a new room")
+    };
+    id
+}
+
 async fn join(store: &Store, meeting: i64, now: i64, until: i64, seats: u32) -> Result<i64, Denial> {
     join_as(store, None, meeting, now, until, seats).await.map(|seated| seated.id)
 }
@@ -126,7 +141,12 @@ async fn join_as(
 /// Leaves notes and waits until they are written. Returns the sessions that have no seat.
 async fn note(store: &Store, notes: impl IntoIterator<Item = Note>) -> Vec<i64> {
     let notes: Vec<_> = notes.into_iter().collect();
-    store.write_notes(1_000, &notes.iter().collect::<Vec<_>>()).await.expect("written")
+    let now = notes.iter().map(|note| if let Note::Opened { at, .. } = note { *at } else { 0 }).max().unwrap_or(0);
+    write_at(store, now, &notes).await
+}
+
+async fn write_at(store: &Store, now: i64, notes: &[Note]) -> Vec<i64> {
+    store.write_notes(now, &notes.iter().collect::<Vec<_>>()).await.expect("written")
 }
 
 fn closed(session: i64, at: i64, until: i64) -> Note {
@@ -228,7 +248,6 @@ async fn what_was_promised_is_known_after_a_restart(fixture: Fixture) {
     assert_eq!(meetings.len(), 1);
     assert_eq!(meetings[0].internal_id.as_deref(), Some("int"));
     assert_eq!((meetings[0].participants, meetings[0].ends_at), (Some(3), Some(9_000)));
-    assert_eq!(meetings[0].owner, None, "it is answered for");
     let row = SessionRow { id: session, meeting, token: [7; 32], seat_until: 9_000 };
     assert_eq!(store.sessions().await.expect("loaded"), [row], "who was present has a lease to come back");
     assert_eq!(store.shared_key("slug", [2; 32]).await.expect("a key"), key);
@@ -257,7 +276,7 @@ async fn a_room_that_runs_anew_keeps_its_place(fixture: Fixture) {
     let old = create(store, "a", "one", 1).await.expect("room 1 of 1");
     let (tenant, server) = ids();
     let new = NewMeeting { now: 2_000, ..room(&tenant, &server, "a", "one") };
-    let id = store.rerun_meeting(old, &new).await.expect("a new run");
+    let id = store.rerun_meeting(old, &new).await.expect("an answer").expect("a new run");
     assert_ne!(id, old);
     assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached));
     let meetings = store.running().await.expect("loaded");
@@ -301,7 +320,7 @@ async fn of_many_joins_at_once_exactly_the_allowed_number_succeeds(fixture: Fixt
 
 async fn a_join_takes_the_seat_of_the_same_person_that_is_not_open(fixture: Fixture) {
     let store = &fixture.store;
-    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let meeting = create_for(store, 2).await;
     let (ada, bob) = ([1; 32], [2; 32]);
     let as_user = async |user: &UserKey, now: i64| join_as(store, Some(user), meeting, now, now + 60, 2).await;
     let first = as_user(&ada, 0).await.expect("seat 1 of 2");
@@ -441,6 +460,74 @@ async fn usage_is_counted_as_it_happens(fixture: Fixture) {
     assert!(store.usage("1970-01-03", "1970-02-01", 48 * HOUR).await.expect("an answer").is_empty());
 }
 
+async fn a_seat_that_has_lapsed_is_asked_for_again(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create_for(store, 1).await;
+    let present = async || store.recent_sessions(meeting, PRESENT - 1).await.expect("counted");
+    let first = join(store, meeting, 0, 60, 1).await.expect("seat 1 of 1");
+    // A gateway that remembers more than is true, or a note that was long under way.
+    let opened = [Note::Opened { session: first, at: 59 }];
+    assert!(write_at(store, 60, &opened).await.is_empty(), "nobody has taken it");
+    assert_eq!(present().await, 1);
+    note(store, [closed(first, 61, 76)]).await;
+    let second = join(store, meeting, 76, 120, 1).await.expect("the lapsed one's seat");
+    assert_eq!(write_at(store, 77, &opened).await, [first], "another has it now");
+    note(store, [Note::Opened { session: second, at: 78 }]).await;
+    assert_eq!(store.recent_sessions(meeting, 78).await.expect("counted"), 1);
+
+    note(store, [closed(second, 80, 95)]).await;
+    let come_and_gone = [Note::Opened { session: first, at: 96 }, closed(first, 97, 112)];
+    assert!(write_at(store, 98, &come_and_gone).await.is_empty());
+    assert_eq!(present().await, 0, "who has left already is not seated again");
+    assert!(write_at(store, 99, &opened).await.is_empty());
+    let usage = store.usage("1970-01-01", "1970-01-02", 101).await.expect("an answer");
+    assert_eq!(usage[0].participant_ms, 2 + 2 + 42, "they were there since they came");
+}
+
+async fn a_promise_that_was_taken_over_is_no_longer_its_first_gateways(fixture: Fixture) {
+    let store = &fixture.store;
+    let (tenant, server) = ids();
+    let elsewhere: ServerId = "bbb-02".parse().expect("an id");
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    // `somebody` has promised it.
+    assert!(!store.move_meeting(meeting, &elsewhere).await.expect("an answer"));
+    assert!(!store.abandon_meeting(meeting, 2_000).await.expect("an answer"));
+    let found = async || store.find_meeting(&tenant, "one").await.expect("an answer").map(|row| row.server);
+    assert_eq!(found().await, Some(server));
+    assert!(store.take_over_meeting(meeting, "somebody").await.expect("an answer"));
+    assert!(store.move_meeting(meeting, &elsewhere).await.expect("an answer"));
+    assert_eq!(found().await, Some(elsewhere.clone()));
+    note(store, [made(meeting, "int")]).await;
+    assert!(!store.move_meeting(meeting, &elsewhere).await.expect("an answer"), "it is made");
+    assert!(store.abandon_meeting(meeting, 2_000).await.expect("an answer"), "as a poll has found, and not for long");
+    assert_eq!(found().await, None);
+    create(store, "a", "two", 1).await.expect("its place is free");
+}
+
+async fn a_run_that_has_ended_has_no_place_to_leave_to_the_next(fixture: Fixture) {
+    let store = &fixture.store;
+    let old = create(store, "a", "one", 1).await.expect("room 1 of 1");
+    store.end_meeting(old, 400).await.expect("ended");
+    create(store, "a", "two", 1).await.expect("its place is free");
+    let (tenant, server) = ids();
+    let new = NewMeeting { now: 2_000, ..room(&tenant, &server, "a", "one") };
+    assert_eq!(store.rerun_meeting(old, &new).await.expect("an answer"), None);
+    assert_eq!(store.running().await.expect("an answer").len(), 1);
+}
+
+async fn people_in_a_room_that_is_given_back_are_gone(fixture: Fixture) {
+    let store = &fixture.store;
+    for _ in 0..3 {
+        let meeting = create(store, "a", "one", 1).await.expect("a room");
+        let session = join(store, meeting, 0, 60, 1).await.expect("a seat");
+        note(store, [Note::Opened { session, at: 10 }]).await;
+        assert!(store.take_over_meeting(meeting, "somebody").await.expect("an answer"));
+        assert!(store.abandon_meeting(meeting, 20).await.expect("an answer"));
+    }
+    let usage = store.usage("1970-01-01", "1970-01-02", 90).await.expect("an answer");
+    assert_eq!((usage[0].participant_ms, usage[0].peak), (30, 1), "one at a time");
+}
+
 #[tokio::test]
 async fn a_second_gateway_does_not_get_a_file_that_one_has() {
     let Fixture { store, url, _dir } = Fixture::sqlite().await;
@@ -524,6 +611,38 @@ async fn the_seats_of_a_dead_gateway_are_free_after_a_lease() {
     assert_eq!(usage[0].participant_ms, 990, "until it was last heard of");
     assert!(seat(at + 60).await);
     assert!(!one.heartbeat(at).await.expect("alive"), "it learns that it was taken to be dead");
+}
+
+#[tokio::test]
+async fn who_writes_after_its_burial_and_dies_holds_no_seat_for_ever() {
+    let (one, two) = two().await;
+    let meeting = create(&one, "a", "one", 1).await.expect("a room");
+    let session = join(&one, meeting, 0, 60_000, 1).await.expect("seat 1 of 1");
+    one.heartbeat(0).await.expect("alive");
+    assert_eq!(two.bury_dead(ALIVE_MS, ALIVE_MS).await.expect("settled"), 1, "it was late");
+    note(&one, [Note::Opened { session, at: ALIVE_MS }]).await;
+    let seat = async |now: i64| join(&two, meeting, now, now, 1).await.is_ok();
+    assert!(!seat(60_000).await, "somebody is present");
+    assert_eq!(two.bury_dead(60_000, 120_000).await.expect("settled"), 1, "and it is not heard of");
+    assert!(!seat(119_999).await);
+    assert!(seat(120_000).await);
+}
+
+#[tokio::test]
+async fn who_was_present_through_two_dead_gateways_was_there_until_the_last_was_heard_of() {
+    let Fixture { store: one, url, _dir } = Fixture::postgres().await;
+    let two = Store::open(&url).await.expect("a store");
+    let meeting = create(&one, "a", "one", 1).await.expect("a room");
+    let session = join(&one, meeting, 0, 60_000, 1).await.expect("seat 1 of 1");
+    one.heartbeat(5_000).await.expect("alive");
+    two.heartbeat(2_000).await.expect("alive");
+    for store in [&one, &two] {
+        note(store, [Note::Opened { session, at: 1_000 }]).await;
+    }
+    let three = Store::open(&url).await.expect("a store");
+    assert_eq!(three.bury_dead(90_000, 150_000).await.expect("settled"), 2);
+    let usage = three.usage("1970-01-01", "1970-01-02", 90_000).await.expect("an answer");
+    assert_eq!(usage[0].participant_ms, 4_000);
 }
 
 #[tokio::test]

@@ -92,7 +92,8 @@ enum Message {
 impl Notes {
     /// Starts a writer. It ends, with everything written, when the last `Notes` is gone.
     ///
-    /// The sessions that are open though another session of the same person has their seat go to `without_seat`.
+    /// The sessions that are open though they have no seat any more go to `without_seat`: another session of the same person
+    /// has it, or it had lapsed before this was written.
     #[must_use]
     pub fn start(store: Store, without_seat: mpsc::UnboundedSender<i64>) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -212,6 +213,18 @@ fn coalesce(batch: &mut Vec<Message>) {
     });
 }
 
+/// What is written of notes that had to wait.
+#[cfg(test)]
+pub(super) fn coalesced(notes: Vec<Note>) -> Vec<Note> {
+    let mut batch = notes.into_iter().map(Message::Note).collect();
+    coalesce(&mut batch);
+    let note = |message| match message {
+        Message::Note(note) => Some(note),
+        Message::Flush(_) => None,
+    };
+    batch.into_iter().filter_map(note).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,16 +248,7 @@ mod tests {
                 vec![Note::Carried { tenant: tenant.clone(), at: 1, up: 11, down: 2 }, opened(1, 2)]
             }),
         ] {
-            let mut batch: Vec<_> = notes.into_iter().map(Message::Note).collect();
-            coalesce(&mut batch);
-            let left: Vec<_> = batch
-                .into_iter()
-                .filter_map(|message| match message {
-                    Message::Note(note) => Some(note),
-                    Message::Flush(_) => None,
-                })
-                .collect();
-            assert_eq!(left, expected, "{what}");
+            assert_eq!(coalesced(notes), expected, "{what}");
         }
     }
 }

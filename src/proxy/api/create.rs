@@ -173,12 +173,16 @@ impl Gateway {
             if meeting.server == server.id {
                 return Ok(Promised::New(meeting, Duration::ZERO));
             }
-            if self.store.move_meeting(meeting.id, &server.id).await.is_err() {
+            let Ok(moved) = self.store.move_meeting(meeting.id, &server.id).await else {
                 self.give_back(&meeting).await;
                 return Err(Denial::StoreUnavailable);
-            }
+            };
             self.live.remove_meeting(&meeting, 0);
-            return Ok(Promised::New(self.live.add_meeting(order.meeting(meeting.id, &server.id)), Duration::ZERO));
+            if moved {
+                let meeting = order.meeting(meeting.id, &server.id, &meeting.account);
+                return Ok(Promised::New(self.live.add_meeting(meeting), Duration::ZERO));
+            }
+            // Another gateway has taken it over: this one was taken to be dead.
         }
         let deadline = Instant::now() + OTHERS_TIMEOUT;
         loop {
@@ -192,7 +196,10 @@ impl Gateway {
             let admitted = self.store.admit_meeting(&new, decide).await.map_err(|refusal| refusal.denial())?;
             let row = match admitted {
                 Admitted::New { id, used } => {
-                    return Ok(Promised::New(self.live.add_meeting(order.meeting(id, &server.id)), used));
+                    return Ok(Promised::New(
+                        self.live.add_meeting(order.meeting(id, &server.id, &order.account)),
+                        used,
+                    ));
                 }
                 Admitted::Existing(row) => row,
             };
@@ -238,12 +245,12 @@ impl Gateway {
             return Err(Denial::ServerUnavailable);
         };
         let now = now_ms();
-        let new = order.new_meeting(&self.store, &server.id, now);
+        let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, &server.id, now) };
         let next = self.store.restart_meeting(&old.run(), &new).await.map_err(unavailable)?;
         self.live.remove_meeting(old, now);
         self.forget_unrecorded(old).await.map_err(unavailable)?;
         tracing::warn!(tenant = %old.tenant, server = %old.server, "a meeting is given up with its server, and begun anew");
-        Ok(next.map(|id| self.live.add_meeting(order.meeting(id, &server.id))))
+        Ok(next.map(|id| self.live.add_meeting(order.meeting(id, &server.id, &old.account))))
     }
 
     /// A `create` of a meeting that is there: its own server answers, as BBB does (bbb.md 6.2).
@@ -271,7 +278,7 @@ impl Gateway {
                 let denial = if ended.is_ok() { Denial::DurationUsedUp } else { Denial::StoreUnavailable };
                 return Answer::denied(Call::Create, denial).by(&server.id);
             }
-            if let Err(denial) = self.run_anew(order, meeting, &server.id, &answer).await {
+            if let Err(denial) = self.run_anew(order, meeting, server, &answer).await {
                 return Answer::denied(Call::Create, denial).by(&server.id);
             }
         } else {
@@ -296,17 +303,33 @@ impl Gateway {
         &self,
         order: &Order,
         old: &Arc<Meeting>,
-        server: &ServerId,
+        server: &Server,
         answer: &xml::Answer,
     ) -> Result<(), Denial> {
         let now = now_ms();
-        let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, server, now) };
-        let id = self.store.rerun_meeting(old.id, &new).await.map_err(unavailable)?;
+        let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, &server.id, now) };
+        let next = self.store.rerun_meeting(old.id, &new).await.map_err(unavailable)?;
         self.live.remove_meeting(old, now);
         self.forget_unrecorded(old).await.map_err(unavailable)?;
-        let meeting = self.live.add_meeting(order.meeting(id, server));
+        let meeting = match next {
+            Some(id) => self.live.add_meeting(order.meeting(id, &server.id, &old.account)),
+            None => self.promise_made(order, server).await?,
+        };
         self.settle(&meeting, answer).await;
         Ok(())
+    }
+
+    /// The promise of a run that its server has made already: another gateway has given it, or it is given now, if there is a
+    /// place. What gets none is called off.
+    async fn promise_made(&self, order: &Order, server: &Server) -> Result<Arc<Meeting>, Denial> {
+        let denial = match self.promise(order, server, None).await {
+            Ok(Promised::New(meeting, _)) => return Ok(meeting),
+            Ok(Promised::Existing(meeting)) if meeting.server == server.id => return Ok(meeting),
+            Ok(Promised::Existing(_)) => Denial::ServerUnavailable,
+            Err(denial) => denial,
+        };
+        self.call_off(order, server).await;
+        Err(denial)
     }
 
     /// Asks a server for the meeting, which may last as long as its room has left after running for `used`.
@@ -352,8 +375,10 @@ impl Gateway {
 
     /// Gives a promise back that came to nothing.
     async fn give_back(&self, meeting: &Meeting) {
-        match self.store.abandon_meeting(meeting.id).await {
-            Ok(()) => drop(self.live.remove_meeting(meeting, 0)),
+        match self.store.abandon_meeting(meeting.id, now_ms()).await {
+            Ok(true) => drop(self.live.remove_meeting(meeting, 0)),
+            // Another gateway has taken it over: a poll finds out what has become of it.
+            Ok(false) => {}
             // It stays among the meetings, where no server ever lists it: a later poll ends it.
             Err(error) => tracing::error!(%error, meeting = meeting.id, "a room could not be given back"),
         }
@@ -429,12 +454,13 @@ impl Order {
         (minutes > 0).then(|| now.saturating_add(minutes.saturating_mul(60_000)))
     }
 
-    fn meeting(&self, id: i64, server: &ServerId) -> Meeting {
+    /// What is promised. A room that runs anew stays with the account that it was counted for.
+    fn meeting(&self, id: i64, server: &ServerId, account: &str) -> Meeting {
         let asked = &self.call.asked;
         let meeting = Meeting::from_row(MeetingRow {
             id,
             tenant: asked.tenant.id.clone(),
-            account: self.account.clone(),
+            account: account.to_owned(),
             ext_id: self.ext_id.clone(),
             server: server.clone(),
             participants: self.participants,

@@ -85,13 +85,19 @@ pub(in crate::store) async fn resign(pool: &Pool, gateway: &str) -> Result<(), E
     Ok(())
 }
 
-/// The gateways other than `but` that were last heard of before `before`, each with that time.
+/// The gateways other than `but` that are taken to live no longer than until `before`, each with that time, in its order:
+/// who was present through two of them was there until the last one was heard of. Those that nothing is known of but that
+/// somebody is present through them are among the last.
 pub(in crate::store) async fn dead(pool: &Pool, but: &str, before: i64) -> Result<Vec<(String, i64)>, Error> {
-    let rows = sqlx::query("SELECT id, alive_until FROM gateways WHERE id <> $1 AND alive_until <= $2")
-        .bind(but)
-        .bind(before)
-        .fetch_all(pool)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT id, alive_until FROM gateways WHERE id <> $1 AND alive_until <= $2
+         UNION SELECT gateway, $2 FROM presences WHERE gateway <> $1 AND gateway NOT IN (SELECT id FROM gateways)
+         ORDER BY 2",
+    )
+    .bind(but)
+    .bind(before)
+    .fetch_all(pool)
+    .await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 

@@ -34,10 +34,14 @@ pub(in crate::store) async fn admit_meeting(
     Ok(Admitted::New { id, used: usage.used })
 }
 
-pub(in crate::store) async fn rerun_meeting(pool: &Pool, old: i64, new: &NewMeeting<'_>) -> Result<i64, Error> {
+pub(in crate::store) async fn rerun_meeting(pool: &Pool, old: i64, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
+    // A run that has ended has left its place: another room may have it.
+    if lock_meeting(&mut tx, old).await?.is_none() {
+        return Ok(None);
+    }
     end(&mut tx, old, new.now).await?;
-    let id = insert_meeting(&mut tx, new).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let id = insert_meeting(&mut tx, new).await?;
     tell(&mut tx, &Change::meetings(&[old])).await?;
     tx.commit().await?;
     Ok(id)
@@ -84,14 +88,33 @@ pub(in crate::store) async fn used(pool: &Pool, tenant: &str, ext_id: &str, sinc
     Ok(millis(row.try_get(0)?))
 }
 
-pub(in crate::store) async fn move_meeting(pool: &Pool, id: i64, server: &str) -> Result<(), Error> {
-    sqlx::query("UPDATE meetings SET server = $2 WHERE id = $1").bind(id).bind(server).execute(pool).await?;
-    Ok(())
+pub(in crate::store) async fn move_meeting(pool: &Pool, id: i64, server: &str, by: &str) -> Result<bool, Error> {
+    let done = sqlx::query(
+        "UPDATE meetings SET server = $2 WHERE id = $1 AND owner = $3 AND internal_id IS NULL AND ended_at IS NULL",
+    )
+    .bind(id)
+    .bind(server)
+    .bind(by)
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
-pub(in crate::store) async fn abandon_meeting(pool: &Pool, id: i64) -> Result<(), Error> {
-    sqlx::query("DELETE FROM meetings WHERE id = $1").bind(id).execute(pool).await?;
-    Ok(())
+pub(in crate::store) async fn abandon_meeting(pool: &Pool, id: i64, now: i64, by: &str) -> Result<bool, Error> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    let own = sqlx::query("UPDATE meetings SET owner = NULL WHERE id = $1 AND owner = $2")
+        .bind(id)
+        .bind(by)
+        .execute(&mut *tx)
+        .await?;
+    if own.rows_affected() == 0 {
+        return Ok(false);
+    }
+    // Its server may have let people in, and be slow to tell.
+    end(&mut tx, id, now).await?;
+    sqlx::query("DELETE FROM meetings WHERE id = $1").bind(id).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 pub(in crate::store) async fn end_meeting(pool: &Pool, id: i64, now: i64) -> Result<bool, Error> {

@@ -1,24 +1,26 @@
 //! Notes: what follows from promises, many in one transaction.
 
+use std::collections::BTreeMap;
+
 use sqlx::Row as _;
 
 use super::{
     BEGIN, Connection, Pool,
-    seats::{Locked, lock_session},
+    seats::{Locked, lock_seat, lock_session},
     tell,
     usage::Tally,
 };
 use crate::store::{Change, Error, PRESENT, writer::Note};
 
-/// Writes notes. Returns the sessions that are open though another session of the same person has their seat.
+/// Writes notes. Returns the sessions that are open though they have no seat any more, each with the time since when.
 pub(in crate::store) async fn write_notes(
     pool: &Pool,
     gateway: &str,
     now: i64,
     notes: &[&Note],
-) -> Result<Vec<i64>, Error> {
+) -> Result<BTreeMap<i64, i64>, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
-    let (mut tally, mut made, mut without_seat) = (Tally::default(), Vec::new(), Vec::new());
+    let (mut tally, mut made, mut without_seat) = (Tally::default(), Vec::new(), BTreeMap::new());
     for note in notes {
         match note {
             Note::Created { meeting, internal_id, create_time, is_own } => {
@@ -31,11 +33,12 @@ pub(in crate::store) async fn write_notes(
                 query.bind(&token[..]).execute(&mut *tx).await?;
             }
             Note::Opened { session, at } => {
-                if !opened(&mut tx, gateway, *session, *at, &mut tally).await? {
-                    without_seat.push(*session);
+                if !opened(&mut tx, gateway, *session, *at, now, &mut tally).await? {
+                    without_seat.insert(*session, *at);
                 }
             }
             Note::Closed { session, at, until, absent } => {
+                without_seat.remove(session);
                 let query = sqlx::query("DELETE FROM presences WHERE session = $1 AND gateway = $2").bind(session);
                 query.bind(gateway).execute(&mut *tx).await?;
                 closed(&mut tx, *session, *at - *absent, *until, &mut tally).await?;
@@ -63,8 +66,8 @@ async fn created(
     tally: &mut Tally,
 ) -> Result<bool, Error> {
     let row = sqlx::query(
-        "UPDATE meetings SET internal_id = $2, create_time = $3, owner = NULL
-         WHERE id = $1 AND internal_id IS NULL RETURNING tenant, created_at",
+        "UPDATE meetings SET internal_id = $2, create_time = $3 WHERE id = $1 AND internal_id IS NULL
+         RETURNING tenant, created_at",
     )
     .bind(meeting)
     .bind(internal_id)
@@ -88,14 +91,56 @@ async fn created(
     Ok(true)
 }
 
-/// Returns whether the session has a seat, or is gone with its meeting.
-async fn opened(tx: &mut Connection, gateway: &str, session: i64, at: i64, tally: &mut Tally) -> Result<bool, Error> {
+/// Has a session that is open seated again whose seat had lapsed, or had been given up to another one, if there still is a
+/// seat for it: nobody who is there loses theirs to nobody.
+pub(in crate::store) async fn seat_again(
+    pool: &Pool,
+    gateway: &str,
+    now: i64,
+    session: i64,
+    at: i64,
+) -> Result<bool, Error> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    if !lock_seat(&mut tx, session, now).await? {
+        return Ok(false);
+    }
+    let mut tally = Tally::default();
+    if let Some(Locked { tenant, present_since, .. }) = lock_session(&mut tx, session).await? {
+        present(&mut tx, gateway, session, at, (&tenant, present_since), &mut tally).await?;
+    }
+    tally.write(&mut tx, now).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Returns whether the session has a seat, or is gone with its meeting. One that has lapsed may be somebody else's by now.
+async fn opened(
+    tx: &mut Connection,
+    gateway: &str,
+    session: i64,
+    at: i64,
+    now: i64,
+    tally: &mut Tally,
+) -> Result<bool, Error> {
     let Some(Locked { tenant, seat_until, present_since }) = lock_session(tx, session).await? else {
         return Ok(true);
     };
-    if seat_until == 0 {
+    if seat_until <= now {
         return Ok(false);
     }
+    present(tx, gateway, session, at, (&tenant, present_since), tally).await?;
+    Ok(true)
+}
+
+/// Somebody is present through a gateway, and perhaps was already through another.
+async fn present(
+    tx: &mut Connection,
+    gateway: &str,
+    session: i64,
+    at: i64,
+    (tenant, present_since): (&str, Option<i64>),
+    tally: &mut Tally,
+) -> Result<(), Error> {
     sqlx::query("INSERT INTO presences (session, gateway) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(session)
         .bind(gateway)
@@ -108,9 +153,9 @@ async fn opened(tx: &mut Connection, gateway: &str, session: i64, at: i64, tally
             .bind(at)
             .execute(tx)
             .await?;
-        tally.came(&tenant);
+        tally.came(tenant);
     }
-    Ok(true)
+    Ok(())
 }
 
 /// A gateway has no socket of a session any more. Where no other has, nobody is present: the seat is held until `until`.

@@ -12,7 +12,7 @@ use crate::{
 
 pub(in crate::store) async fn admit_session(pool: &Pool, new: &NewSession<'_>) -> Result<Seated, Refusal> {
     let mut tx = pool.begin_with(BEGIN).await?;
-    let Some(strangers) = lock_meeting(&mut tx, new.meeting).await? else {
+    let Some(Room { strangers, .. }) = lock_meeting(&mut tx, new.meeting).await? else {
         // It has ended a moment ago, as another gateway knows already.
         return Err(Refusal::Denied(Denial::ServerUnavailable));
     };
@@ -38,17 +38,42 @@ pub(in crate::store) async fn admit_session(pool: &Pool, new: &NewSession<'_>) -
     Ok(Seated { id: row.try_get(0)?, instead_of })
 }
 
-/// How many people take seats of a running meeting without a session of ours; `None` for one that has ended. Nobody else
-/// counts its seats, or ends it, while this transaction lives.
-pub(super) async fn lock_meeting(tx: &mut Connection, meeting: i64) -> Result<Option<i64>, Error> {
-    let row = sqlx::query(LOCK_MEETING).bind(meeting).fetch_optional(tx).await?;
-    row.map(|row| Ok(row.try_get(0)?)).transpose()
+/// The seats of a running meeting.
+pub(super) struct Room {
+    /// How many people take seats without a session of ours.
+    strangers: i64,
+    /// How many there are; `None` for no bound.
+    seats: Option<i64>,
+}
+
+/// A running meeting; `None` for one that has ended. Nobody else counts its seats, or ends it, while this transaction lives.
+pub(super) async fn lock_meeting(tx: &mut Connection, meeting: i64) -> Result<Option<Room>, Error> {
+    let Some(row) = sqlx::query(LOCK_MEETING).bind(meeting).fetch_optional(tx).await? else { return Ok(None) };
+    Ok(Some(Room { strangers: row.try_get("strangers")?, seats: row.try_get("participants")? }))
+}
+
+/// Whether a session is in no running meeting any more, or there is a seat of its meeting for it, its own not counted.
+/// Nobody else counts them, or changes the session, while this transaction lives.
+pub(super) async fn lock_seat(tx: &mut Connection, session: i64, now: i64) -> Result<bool, Error> {
+    let row = sqlx::query("SELECT meeting FROM sessions WHERE id = $1").bind(session).fetch_optional(&mut *tx).await?;
+    let Some(row) = row else { return Ok(true) };
+    let meeting: i64 = row.try_get(0)?;
+    // In the order of a join: first the meeting, then a session.
+    let Some(room) = lock_meeting(tx, meeting).await? else { return Ok(true) };
+    let Some(seats) = room.seats else { return Ok(true) };
+    let others = sqlx::query("SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $2 AND id <> $3")
+        .bind(meeting)
+        .bind(now)
+        .bind(session)
+        .fetch_one(tx)
+        .await?;
+    Ok(others.try_get::<i64, _>(0)? < seats - room.strangers)
 }
 
 /// A session that nobody else changes while this transaction lives.
 pub(super) struct Locked {
     pub(super) tenant: String,
-    /// 0 where another session of the same person has its seat.
+    /// 0 where another session of the same person has it.
     pub(super) seat_until: i64,
     pub(super) present_since: Option<i64>,
 }
@@ -90,7 +115,7 @@ pub(in crate::store) async fn readmit_session(
     seats: Limit<u32>,
 ) -> Result<(), Refusal> {
     let mut tx = pool.begin_with(BEGIN).await?;
-    let Some(strangers) = lock_meeting(&mut tx, meeting).await? else {
+    let Some(Room { strangers, .. }) = lock_meeting(&mut tx, meeting).await? else {
         return Err(Refusal::Denied(Denial::ServerUnavailable));
     };
     let done = sqlx::query(

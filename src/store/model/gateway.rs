@@ -1,0 +1,77 @@
+//! A gateway as the store sees it: what it remembers of sessions, and the notes that it has left and not written yet. The
+//! same steps as in `live::sessions` and `replicas`, by a clock that is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    live::sessions::GRACE_MS,
+    store::{PRESENT, Store, writer::Note},
+};
+
+#[derive(Debug)]
+pub(super) struct Gateway {
+    pub(super) store: Store,
+    /// Meetings that it is about to ask a server for.
+    pub(super) pending: BTreeSet<i64>,
+    pub(super) sessions: BTreeMap<i64, Known>,
+    pub(super) notes: Vec<Note>,
+}
+
+/// A session as a gateway remembers it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    pub(super) meeting: i64,
+    pub(super) until: i64,
+    pub(super) sockets: u32,
+}
+
+impl Gateway {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, pending: BTreeSet::new(), sessions: BTreeMap::new(), notes: Vec::new() }
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.store.gateway().to_owned()
+    }
+
+    pub(super) fn open(&mut self, session: i64, now: i64) {
+        let known = self.sessions.get_mut(&session).expect("it is known");
+        known.sockets += 1;
+        if known.sockets == 1 {
+            known.until = PRESENT;
+            self.notes.push(Note::Opened { session, at: now });
+        }
+    }
+
+    pub(super) fn close(&mut self, session: i64, now: i64) {
+        let known = self.sessions.get_mut(&session).expect("it is known");
+        known.sockets -= 1;
+        if known.sockets == 0 {
+            known.until = now + GRACE_MS;
+            self.notes.push(Note::Closed { session, at: now, until: known.until, absent: 0 });
+        }
+    }
+
+    /// There is no seat for a session: all its sockets are cut.
+    pub(super) fn cut(&mut self, session: i64, now: i64) {
+        while self.is_open(session) {
+            self.close(session, now);
+        }
+        self.sessions.get_mut(&session).expect("it is known").until = 0;
+    }
+
+    pub(super) fn is_open(&self, session: i64) -> bool {
+        self.sessions.get(&session).is_some_and(|known| known.sockets > 0)
+    }
+
+    pub(super) fn open_sessions(&self) -> Vec<i64> {
+        self.sessions.keys().copied().filter(|session| self.is_open(*session)).collect()
+    }
+
+    /// Says again who is present.
+    pub(super) fn reassert(&mut self, now: i64) {
+        for session in self.open_sessions() {
+            self.notes.push(Note::Opened { session, at: now });
+        }
+    }
+}

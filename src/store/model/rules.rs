@@ -1,0 +1,369 @@
+//! The model: what the store promises, without SQL. Rooms and who has them, seats and until when, who is present through
+//! which gateway, and what was used.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use time::OffsetDateTime;
+
+use crate::{
+    domain::{admission::RoomUsage, denial::Denial, limits::Limit},
+    store::{ALIVE_MS, MeetingRow, PRESENT, Seated, SessionRow, TokenHash, UsageRow, UserKey, writer::Note},
+};
+
+const DAY: i64 = 24 * 3_600_000;
+
+/// Everything that is promised, and what has come of it. Meetings and sessions have the numbers that the store gave them.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    pub(super) rooms: BTreeMap<i64, Room>,
+    pub(super) seats: BTreeMap<i64, Seat>,
+    /// The gateways that are taken to live, each with the time until which.
+    pub(super) alive: BTreeMap<String, i64>,
+    leader: Option<(String, i64)>,
+    used: BTreeMap<(String, i64), Used>,
+}
+
+/// A run of a room.
+#[derive(Debug, Clone)]
+pub(super) struct Room {
+    pub(super) tenant: String,
+    pub(super) account: String,
+    pub(super) ext_id: String,
+    pub(super) server: String,
+    pub(super) owner: String,
+    pub(super) internal_id: Option<String>,
+    pub(super) from: i64,
+    pub(super) ended: Option<i64>,
+    pub(super) strangers: u32,
+    pub(super) seats: Limit<u32>,
+}
+
+/// A session, and its seat.
+#[derive(Debug, Clone)]
+pub(super) struct Seat {
+    pub(super) meeting: i64,
+    user: Option<UserKey>,
+    pub(super) token: Option<TokenHash>,
+    pub(super) until: i64,
+    since: Option<i64>,
+    pub(super) through: BTreeSet<String>,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    meetings: i64,
+    participant_ms: i64,
+    peak: i64,
+}
+
+/// Rooms.
+impl Model {
+    pub(super) fn running(&self) -> impl Iterator<Item = (i64, &Room)> {
+        self.rooms.iter().filter(|(_, room)| room.ended.is_none()).map(|(id, room)| (*id, room))
+    }
+
+    pub(super) fn find(&self, tenant: &str, ext_id: &str) -> Option<i64> {
+        self.running().find(|(_, room)| room.tenant == tenant && room.ext_id == ext_id).map(|(id, _)| id)
+    }
+
+    pub(super) fn runs(&self, meeting: i64) -> bool {
+        self.rooms.get(&meeting).is_some_and(|room| room.ended.is_none())
+    }
+
+    /// What a tenant has beside a room of this account and name.
+    pub(super) fn usage(&self, new: &Room, retained_since: i64, runs_since: i64) -> RoomUsage {
+        let of_tenant = || self.rooms.values().filter(|room| room.tenant == new.tenant);
+        let kept = || of_tenant().filter(|room| room.ended.is_none_or(|at| at > retained_since));
+        let others = kept().filter(|room| room.account == new.account && room.ext_id != new.ext_id);
+        let rooms: BTreeSet<_> = others.map(|room| &room.ext_id).collect();
+        let accounts: BTreeSet<_> = kept().map(|room| &room.account).filter(|name| **name != new.account).collect();
+        let runs = of_tenant().filter(|room| room.ext_id == new.ext_id);
+        let used: i64 = runs
+            .filter_map(|room| Some((room.from, room.ended.filter(|at| *at > runs_since)?)))
+            .map(|(a, b)| b - a)
+            .sum();
+        RoomUsage {
+            rooms: u32::try_from(rooms.len()).expect("few"),
+            other_accounts: u32::try_from(accounts.len()).expect("few"),
+            used: Duration::from_millis(used.unsigned_abs()),
+        }
+    }
+
+    /// Ends a run with its sessions. Returns whether somebody may have come, as far as is known.
+    pub(super) fn end(&mut self, meeting: i64, now: i64) -> bool {
+        let Some(room) = self.rooms.get_mut(&meeting).filter(|room| room.ended.is_none()) else { return true };
+        room.ended = Some(now);
+        self.empty(meeting, now)
+    }
+
+    /// Gives a promise back. Returns whether it was this gateway's to give.
+    pub(super) fn abandon(&mut self, meeting: i64, gateway: &str, now: i64) -> bool {
+        let is_own = self.rooms.get(&meeting).is_some_and(|room| room.owner == gateway);
+        if is_own {
+            if self.runs(meeting) {
+                self.empty(meeting, now);
+            }
+            self.rooms.remove(&meeting);
+        }
+        is_own
+    }
+
+    fn empty(&mut self, meeting: i64, now: i64) -> bool {
+        let there: Vec<i64> =
+            self.seats.iter().filter(|(_, seat)| seat.meeting == meeting).map(|(id, _)| *id).collect();
+        for session in &there {
+            self.depart(*session, now, 0, now);
+            self.seats.remove(session);
+        }
+        !there.is_empty()
+    }
+
+    /// The running meetings as rows, with what the store alone knows taken from theirs.
+    pub(super) fn rows(&self, of_store: &[MeetingRow]) -> Vec<MeetingRow> {
+        let row = |(id, room): (i64, &Room)| {
+            let theirs = of_store.iter().find(|row| row.id == id)?.clone();
+            Some(MeetingRow {
+                tenant: room.tenant.parse().expect("an id"),
+                account: room.account.clone(),
+                ext_id: room.ext_id.clone(),
+                server: room.server.parse().expect("an id"),
+                internal_id: room.internal_id.clone(),
+                created_at: room.from,
+                ended_at: None,
+                owner: Some(room.owner.clone()),
+                ..theirs
+            })
+        };
+        self.running().filter_map(row).collect()
+    }
+}
+
+/// Seats.
+impl Model {
+    pub(super) fn taken(&self, meeting: i64, now: i64) -> u32 {
+        let taken = self.seats.values().filter(|seat| seat.meeting == meeting && seat.until > now).count();
+        u32::try_from(taken).expect("few")
+    }
+
+    fn has_room(&self, meeting: i64, taken: u32) -> bool {
+        let room = &self.rooms[&meeting];
+        room.seats.has_room(taken + room.strangers)
+    }
+
+    /// Whether a join gets a seat, and whose it is.
+    pub(super) fn may_join(&self, meeting: i64, user: Option<UserKey>, now: i64) -> Result<Option<i64>, Denial> {
+        if !self.runs(meeting) {
+            return Err(Denial::ServerUnavailable);
+        }
+        let not_open = |seat: &Seat| seat.until > now && seat.since.is_none();
+        let same = self
+            .seats
+            .iter()
+            .find(|(_, seat)| seat.meeting == meeting && user.is_some() && seat.user == user && not_open(seat));
+        let taken = self.taken(meeting, now) - u32::from(same.is_some());
+        let instead_of = same.map(|(id, _)| *id);
+        if self.has_room(meeting, taken) { Ok(instead_of) } else { Err(Denial::MaxParticipantsReached) }
+    }
+
+    pub(super) fn join(&mut self, meeting: i64, user: Option<UserKey>, seated: Seated, until: i64) {
+        if let Some(old) = seated.instead_of.and_then(|old| self.seats.get_mut(&old)) {
+            old.until = 0;
+        }
+        let seat = Seat { meeting, user, token: None, until, since: None, through: BTreeSet::new() };
+        self.seats.insert(seated.id, seat);
+    }
+
+    /// Promises a session its seat anew, where others leave it one.
+    pub(super) fn readmit(&mut self, meeting: i64, session: i64, now: i64, until: i64) -> Result<(), Denial> {
+        if !self.runs(meeting) {
+            return Err(Denial::ServerUnavailable);
+        }
+        let full = Denial::MaxParticipantsReached;
+        let own = self.seats.get(&session).ok_or(full)?.until > now;
+        if !self.has_room(meeting, self.taken(meeting, now) - u32::from(own)) {
+            return Err(full);
+        }
+        let seat = self.seats.get_mut(&session).ok_or(full)?;
+        seat.until = seat.until.max(until);
+        Ok(())
+    }
+
+    /// What a gateway notes, in order. Returns the sessions that are open and for which there is no seat.
+    pub(super) fn write(&mut self, gateway: &str, now: i64, notes: &[Note]) -> Vec<i64> {
+        let mut open = BTreeMap::new();
+        for note in notes {
+            match (self.note(gateway, now, note), note) {
+                (Some(session), Note::Opened { at, .. }) => drop(open.insert(session, *at)),
+                (_, Note::Closed { session, .. }) => drop(open.remove(session)),
+                _ => {}
+            }
+        }
+        let lost = open.into_iter().filter(|(session, at)| !self.seat_again(gateway, *session, *at, now));
+        lost.map(|(session, _)| session).collect()
+    }
+
+    /// A session that is open, and whose seat has lapsed, has it again where it is free.
+    fn seat_again(&mut self, gateway: &str, session: i64, at: i64, now: i64) -> bool {
+        let meeting = self.seats[&session].meeting;
+        let is_free = self.has_room(meeting, self.taken(meeting, now));
+        if is_free {
+            self.sit(gateway, session, at, now);
+        }
+        is_free
+    }
+
+    fn sit(&mut self, gateway: &str, session: i64, at: i64, now: i64) {
+        let seat = self.seats.get_mut(&session).expect("it is there");
+        seat.through.insert(gateway.to_owned());
+        seat.until = PRESENT;
+        if seat.since.replace(seat.since.unwrap_or(at)).is_none() {
+            let meeting = seat.meeting;
+            self.note_peak(meeting, now);
+        }
+    }
+
+    fn note(&mut self, gateway: &str, now: i64, note: &Note) -> Option<i64> {
+        match note {
+            Note::Created { meeting, internal_id, .. } => {
+                let room = self.rooms.get_mut(meeting).filter(|room| room.internal_id.is_none())?;
+                room.internal_id = Some(internal_id.to_string());
+                let made = (room.tenant.clone(), room.from.div_euclid(DAY));
+                self.used.entry(made).or_default().meetings += 1;
+            }
+            Note::Bound { session, token } => self.seats.get_mut(session)?.token = Some(*token),
+            Note::Opened { session, at } => {
+                if self.seats.get(session)?.until <= now {
+                    return Some(*session);
+                }
+                self.sit(gateway, *session, *at, now);
+            }
+            Note::Closed { session, at, until, absent } => {
+                self.seats.get_mut(session)?.through.remove(gateway);
+                self.leave(*session, at - absent, *until, now);
+            }
+            Note::Dropped { session } => drop(self.seats.remove(session)),
+            Note::Carried { .. } => unreachable!("nobody carries anything here"),
+        }
+        None
+    }
+
+    /// A way to a session is gone: unless there is another, somebody has left at `at`.
+    fn leave(&mut self, session: i64, at: i64, until: i64, now: i64) {
+        if self.seats.get(&session).is_some_and(|seat| seat.through.is_empty()) {
+            self.depart(session, at, until, now);
+        }
+    }
+
+    fn depart(&mut self, session: i64, at: i64, until: i64, now: i64) {
+        let Some((meeting, since)) = self.seats.get(&session).and_then(|seat| Some((seat.meeting, seat.since?))) else {
+            return;
+        };
+        self.note_peak(meeting, now);
+        let tenant = self.rooms[&meeting].tenant.clone();
+        for (day, ms) in by_day(since, at) {
+            self.used.entry((tenant.clone(), day)).or_default().participant_ms += ms;
+        }
+        let seat = self.seats.get_mut(&session).expect("it is there");
+        (seat.since, seat.until) = (None, until);
+    }
+
+    /// All sessions whose token is known, as rows.
+    pub(super) fn sessions(&self) -> Vec<SessionRow> {
+        let row = |(id, seat): (&i64, &Seat)| {
+            Some(SessionRow { id: *id, meeting: seat.meeting, token: seat.token?, seat_until: seat.until })
+        };
+        self.seats.iter().filter_map(row).collect()
+    }
+}
+
+/// Gateways.
+impl Model {
+    /// Returns whether it was among the living.
+    pub(super) fn heartbeat(&mut self, gateway: &str, now: i64) -> bool {
+        self.alive.insert(gateway.to_owned(), now + ALIVE_MS).is_some()
+    }
+
+    pub(super) fn is_alive(&self, gateway: &str, now: i64) -> bool {
+        self.alive.get(gateway).is_some_and(|until| *until > now)
+    }
+
+    pub(super) fn lead(&mut self, gateway: &str, now: i64) -> bool {
+        let is_free = self.leader.as_ref().is_none_or(|(holder, until)| holder == gateway || *until <= now);
+        if is_free {
+            self.leader = Some((gateway.to_owned(), now + ALIVE_MS));
+        }
+        is_free
+    }
+
+    pub(super) fn retire(&mut self, gateway: &str, now: i64, lease: i64) {
+        self.leader.take_if(|(holder, _)| holder == gateway);
+        self.bury(gateway, now, now + lease);
+    }
+
+    /// Settles what dead gateways leave, those that were forgotten already included. `is_shared` says whether others can
+    /// live beside this one.
+    pub(super) fn bury_dead(&mut self, gateway: &str, now: i64, until: i64, is_shared: bool) -> usize {
+        let before = if is_shared { now } else { i64::MAX };
+        let known = self.alive.iter().map(|(name, until)| (*until, name.clone()));
+        let through = self.seats.values().flat_map(|seat| &seat.through);
+        let forgotten = through.filter(|name| !self.alive.contains_key(*name)).map(|name| (before, name.clone()));
+        let dead: BTreeSet<(i64, String)> =
+            known.chain(forgotten).filter(|(until, name)| *until <= before && name != gateway).collect();
+        for (alive_until, name) in &dead {
+            self.bury(name, (alive_until - ALIVE_MS).min(now), until);
+        }
+        dead.len()
+    }
+
+    fn bury(&mut self, gateway: &str, at: i64, until: i64) {
+        let left: Vec<i64> =
+            self.seats.iter_mut().filter_map(|(id, seat)| seat.through.remove(gateway).then_some(*id)).collect();
+        for session in left {
+            self.leave(session, at, until, at);
+        }
+        self.alive.remove(gateway);
+    }
+}
+
+/// Usage.
+impl Model {
+    /// How many people of the tenant of a meeting are present, as news for the peak of the day.
+    fn note_peak(&mut self, meeting: i64, now: i64) {
+        let tenant = self.rooms[&meeting].tenant.clone();
+        let present = self.seats.values().filter(|seat| seat.since.is_some());
+        let people = present.filter(|seat| self.rooms[&seat.meeting].tenant == tenant).count();
+        let used = self.used.entry((tenant, now.div_euclid(DAY))).or_default();
+        used.peak = used.peak.max(i64::try_from(people).expect("few"));
+    }
+
+    /// All that was used, those who are present until `now`.
+    pub(super) fn used(&self, now: i64) -> Vec<UsageRow> {
+        let mut rows: BTreeMap<(String, String), UsageRow> = BTreeMap::new();
+        let mut add = |tenant: &str, day: i64, used: &Used| {
+            let day = OffsetDateTime::from_unix_timestamp(day * DAY / 1000).expect("a day").date().to_string();
+            let row = rows.entry((tenant.to_owned(), day.clone())).or_default();
+            (row.tenant, row.day) = (tenant.to_owned(), day);
+            row.meetings += used.meetings;
+            row.participant_ms += used.participant_ms;
+            row.peak = row.peak.max(used.peak);
+        };
+        for ((tenant, day), used) in &self.used {
+            add(tenant, *day, used);
+        }
+        for seat in self.seats.values() {
+            for (day, ms) in seat.since.map_or_else(Vec::new, |since| by_day(since, now)) {
+                add(&self.rooms[&seat.meeting].tenant, day, &Used { participant_ms: ms, ..Used::default() });
+            }
+        }
+        rows.into_values().filter(|row| row.meetings + row.participant_ms + row.peak > 0).collect()
+    }
+}
+
+/// The ms of a stretch of time on each day that it touches.
+fn by_day(since: i64, until: i64) -> Vec<(i64, i64)> {
+    let on = |day: i64| until.min((day + 1) * DAY) - since.max(day * DAY);
+    (since.div_euclid(DAY)..=until.div_euclid(DAY)).map(|day| (day, on(day))).filter(|(_, ms)| *ms > 0).collect()
+}
