@@ -125,6 +125,9 @@ impl Gateway {
         tenant: &TenantId,
     ) -> Option<(Moment, Option<Bytes>)> {
         let state = self.live.servers.of(&server.id);
+        if state.is_offline() {
+            return None;
+        }
         if call == Call::GetSessions {
             let held = state.sessions.get(touched, self.answers_max_age, self.sessions_of(server)).await;
             let list = held.answer.as_ref().ok()?;

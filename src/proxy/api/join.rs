@@ -88,6 +88,9 @@ impl Gateway {
         validate::join(&call.params, meeting.is_some())?;
         let meeting = meeting.ok_or(Failure::ENDED)?;
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
+        if self.live.servers.of(&server.id).is_offline() {
+            return Err(Denial::ServerUnavailable.into());
+        }
         let limits = meeting.limits(tenant);
         let branding = if limits.branding { tenant.branding.of_join(&asked.authority) } else { Vec::new() };
         let mut params = params::join(&call.params, limits, &tenant.rules, &branding)?;
