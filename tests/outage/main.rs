@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod disk;
 mod line;
 mod network;
 mod servers;
