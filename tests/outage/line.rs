@@ -59,6 +59,17 @@ impl Line {
     pub fn mend(&self) {
         self.state.send_modify(|state| state.is_cut = false);
     }
+
+    /// Nothing ever passes again on the connections there are, and none of them closes: as behind a firewall that has
+    /// forgotten them. New ones are good.
+    pub fn forget(&self) {
+        self.state.send_modify(|state| (state.oldest, state.is_cut) = (state.next, false));
+    }
+
+    /// Closes the connections there are. New ones are good.
+    pub fn close(&self) {
+        self.state.send_modify(|state| state.oldest_open = state.next);
+    }
 }
 
 async fn carry(near: TcpStream, to: SocketAddr, number: u64, mut state: watch::Receiver<State>) {

@@ -13,6 +13,7 @@ mod disk;
 mod line;
 mod network;
 mod servers;
+mod store;
 
 use std::time::{Duration, Instant};
 
