@@ -66,6 +66,7 @@ impl Scene {
         self.stage.create("tiny", "room").await;
         let (ada, cy) = (self.enters("Ada").await, self.enters("Cy").await);
         let bo = self.stage.joined("tiny", "room", "Bo").await;
+        self.stage.create("wagtail", "short").await;
         tokio::time::sleep(WRITTEN).await;
         People { ada, bo, cy }
     }
@@ -109,6 +110,14 @@ impl Scene {
             let answer = at_once(call, stage.api("tiny", call, &room)).await;
             assert_eq!((answer.xml("returncode"), answer.xml("messageKey")), ("SUCCESS", told), "{}", answer.body);
         }
+        let short = [("meetingID", "short"), ("name", "short")];
+        for (call, told) in
+            [("end", "sentEndMeetingRequest"), ("getMeetingInfo", "notFound"), ("create", "storeUnavailable")]
+        {
+            let answer = at_once(call, stage.api("wagtail", call, &short)).await;
+            assert_eq!(answer.xml("messageKey"), told, "{call}: {}", answer.body);
+        }
+        assert!(stage.sims[0].meeting("t.wagtail.short").is_none(), "what is not written down is not left to run");
         let bo = at_once("a seat that is promised is taken", stage.graphql("tiny", &bo)).await.unwrap();
         drop(cy);
         echo(&mut ada).await.unwrap();
@@ -143,8 +152,10 @@ impl Scene {
         .await
         .unwrap();
         assert_eq!(in_room, [(false,), (true,), (true,)], "Ada and Bo are present, and one is on the way");
-        let created = stage.create("wagtail", "another").await;
-        assert_eq!(created.xml("returncode"), "SUCCESS", "{}", created.body);
+        for room in ["another", "short"] {
+            let created = stage.create("wagtail", room).await;
+            assert_eq!(created.xml("returncode"), "SUCCESS", "{}", created.body);
+        }
     }
 
     /// What another gateway tells is heard, before all is read again anyway.

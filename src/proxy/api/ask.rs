@@ -59,7 +59,7 @@ impl Gateway {
         let made = meeting.internal_id().is_some();
         let answer = self.about("end", meeting, server).await.map_err(|_| Denial::ServerUnavailable)?;
         if answer.success || (made && is_gone(&answer)) {
-            self.end_noted(meeting).await?;
+            self.end_noted(meeting).await;
         }
         let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
         Ok(Answer::xml(Call::End, outcome, answer.body))
@@ -72,7 +72,7 @@ impl Gateway {
         let held = meeting.info.get(meeting.touched(), self.answers_max_age, question).await;
         let Ok(info) = &held.answer else { return Err(Denial::ServerUnavailable) };
         if made && is_gone(info) {
-            self.end_noted(meeting).await?;
+            self.end_noted(meeting).await;
         }
         let mut answer = match call {
             Call::IsMeetingRunning => Answer::xml(call, Outcome::Ok, answer::running(info.success && info.running)),
@@ -90,11 +90,12 @@ impl Gateway {
         self.call_xml(ServerCall::new(name, &params), server, &meeting.tenant, Some(&meeting.ext_id)).await
     }
 
-    async fn end_noted(&self, meeting: &Arc<Meeting>) -> Result<(), Denial> {
-        self.end_record(meeting).await.map_err(|error| {
+    /// Ends the record of a meeting that is over on its server. Where that cannot be written it is over all the same, and a poll
+    /// writes it later.
+    async fn end_noted(&self, meeting: &Arc<Meeting>) {
+        if let Err(error) = self.end_record(meeting).await {
             tracing::error!(%error, "an end is not written yet");
-            Denial::StoreUnavailable
-        })
+        }
     }
 
     /// Shows the tenant's meetings, or its sessions, on all its servers. A server that does not answer makes the list

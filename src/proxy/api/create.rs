@@ -248,6 +248,7 @@ impl Gateway {
                 return Answer::denied(Call::Create, denial).by(&server.id);
             }
             if let Err(denial) = self.run_anew(order, meeting, &server.id, &answer).await {
+                self.call_off(order, server).await;
                 return Answer::denied(Call::Create, denial).by(&server.id);
             }
         } else {
