@@ -17,8 +17,8 @@ pub mod writer;
 use std::{collections::HashMap, fs::File, sync::Arc, time::Duration};
 
 use data_encoding::HEXLOWER;
-use sqlx::postgres::{PgConnectOptions, PgListener};
-use tokio::sync::mpsc;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use tokio::{sync::mpsc, time::timeout};
 
 use crate::domain::{
     admission::RoomUsage,
@@ -39,6 +39,10 @@ use writer::Note;
 pub const ALIVE_MS: i64 = 15_000;
 /// Before a connection for what is told is tried again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+/// A connection on which nothing has been told for that long may be silent for good.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long it has to answer, and a new one to be made.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// An open store, as one gateway uses it.
 #[derive(Debug, Clone)]
@@ -52,13 +56,7 @@ pub struct Store {
 enum Db {
     /// With the lock that keeps a second gateway from it.
     Sqlite(sqlite::Pool, Option<Arc<File>>),
-    Postgres(postgres::Pool, Arc<Shared>),
-}
-
-#[derive(Debug)]
-struct Shared {
-    options: PgConnectOptions,
-    health: Health,
+    Postgres(Arc<Health>),
 }
 
 /// Runs a statement in the store's dialect; in a shared store not for longer than one may wait.
@@ -66,8 +64,9 @@ macro_rules! ask {
     ($store:ident . $statement:ident ( $($argument:expr),* )) => {
         match &$store.db {
             Db::Sqlite(pool, _) => sqlite::statements::$statement(pool, $($argument),*).await,
-            Db::Postgres(pool, shared) => {
-                shared.health.guard(postgres::statements::$statement(pool, $($argument),*)).await
+            Db::Postgres(health) => {
+                let pool = health.pool();
+                health.guard(postgres::statements::$statement(&pool, $($argument),*)).await
             }
         }
     };
@@ -103,8 +102,9 @@ impl Store {
         let db = if url.starts_with("sqlite:") {
             Db::Sqlite(sqlite::open(url).await?, lock.map(Arc::new))
         } else {
-            let shared = Shared { options: postgres::options(url)?, health: Health::new() };
-            Db::Postgres(postgres::open(url).await?, Arc::new(shared))
+            let options = postgres::options(url)?;
+            let pool = postgres::open(&options).await?;
+            Db::Postgres(Arc::new(Health::new(options, pool)))
         };
         Ok(Self { db, gateway })
     }
@@ -119,7 +119,7 @@ impl Store {
                     let _ = lock.unlock();
                 }
             }
-            Db::Postgres(pool, _) => pool.close().await,
+            Db::Postgres(health) => health.pool().close().await,
         }
     }
 
@@ -134,7 +134,7 @@ impl Store {
     pub fn is_away(&self) -> bool {
         match &self.db {
             Db::Sqlite(..) => false,
-            Db::Postgres(_, shared) => shared.health.is_away(),
+            Db::Postgres(health) => health.is_away(),
         }
     }
 
@@ -493,18 +493,24 @@ impl Store {
         ask!(self.usage(from, to, now))
     }
 
-    /// Writes notes; past the guard, since they are what has to be written first when the store is back. Returns the sessions
-    /// that are open and for which there is no seat.
+    /// Writes notes, whether the store is away or not: they are what has to be written first when it is back. Returns the
+    /// sessions that are open and for which there is no seat.
     async fn write_notes(&self, now: i64, notes: &[&Note]) -> Result<Vec<i64>, Error> {
         let opened = match &self.db {
             Db::Sqlite(pool, _) => sqlite::statements::write_notes(pool, &self.gateway, now, notes).await,
-            Db::Postgres(pool, _) => postgres::statements::write_notes(pool, &self.gateway, now, notes).await,
+            Db::Postgres(health) => {
+                let pool = health.pool();
+                health.catch_up(postgres::statements::write_notes(&pool, &self.gateway, now, notes)).await
+            }
         }?;
         let mut without_seat = Vec::new();
         for (session, at) in opened {
             let seated = match &self.db {
                 Db::Sqlite(pool, _) => sqlite::statements::seat_again(pool, &self.gateway, now, session, at).await,
-                Db::Postgres(pool, _) => postgres::statements::seat_again(pool, &self.gateway, now, session, at).await,
+                Db::Postgres(health) => {
+                    let pool = health.pool();
+                    health.catch_up(postgres::statements::seat_again(&pool, &self.gateway, now, session, at)).await
+                }
             };
             // The notes are written. Of whom the store cannot say it now, it is asked later.
             if !seated.unwrap_or(false) {
@@ -517,8 +523,8 @@ impl Store {
     /// Watches over a shared store for as long as this is polled: finds out when it is away and when it is back, and
     /// passes on what other gateways tell. Nothing happens with one of a single gateway.
     pub async fn attend(&self, changes: mpsc::Sender<Change>) {
-        let Db::Postgres(_, shared) = &self.db else { return };
-        tokio::join!(shared.health.probe(&shared.options), listen(&shared.options, &changes));
+        let Db::Postgres(health) = &self.db else { return };
+        tokio::join!(health.probe(), listen(health.options(), &changes));
     }
 }
 
@@ -554,17 +560,29 @@ async fn listen(options: &PgConnectOptions, changes: &mpsc::Sender<Change>) {
     }
 }
 
-/// Passes on what is told, until the connection breaks.
+/// Passes on what is told, until the connection breaks or does not answer any more.
 async fn pass_on(options: &PgConnectOptions, changes: &mpsc::Sender<Change>) -> Result<(), sqlx::Error> {
-    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(LISTEN_TIMEOUT);
+    let pool = pool.connect_with(options.clone()).await?;
     let mut listener = PgListener::connect_with(&pool).await?;
-    listener.listen(postgres::CHANNEL).await?;
+    within(listener.listen(postgres::CHANNEL)).await?;
     // What was told before is not heard any more.
     let _ = changes.send(Change::Everything).await;
-    while let Some(told) = listener.try_recv().await? {
-        let _ = changes.send(Change::read(told.payload())).await;
+    loop {
+        match timeout(SILENCE, listener.try_recv()).await {
+            Ok(told) => {
+                let Some(told) = told? else { return Ok(()) };
+                let _ = changes.send(Change::read(told.payload())).await;
+            }
+            Err(_) => {
+                within(sqlx::query("SELECT 1").execute(&mut listener)).await?;
+            }
+        }
     }
-    Ok(())
+}
+
+async fn within<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(LISTEN_TIMEOUT, answer).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 #[cfg(test)]

@@ -84,9 +84,13 @@ impl Sim {
     /// # Errors
     /// When the address cannot be bound.
     pub async fn start(config: Config) -> io::Result<Self> {
+        let world = Arc::new(Mutex::new(World::new(config.attendees)));
+        Self::start_with(config, world).await
+    }
+
+    async fn start_with(config: Config, world: Arc<Mutex<World>>) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
         let addr = listener.local_addr()?;
-        let world = Arc::new(Mutex::new(World::new(config.attendees)));
         let pace = Pace::new(config.speed);
         let shared = Arc::new(Shared {
             pace,
@@ -171,13 +175,40 @@ impl Sim {
     }
 
     /// Stops: the port is free and all connections and sockets are closed when this returns.
-    pub async fn stop(mut self) {
+    pub async fn stop(mut self) -> Stopped {
         self.shared.stop.send_replace(true);
         self.shared.faults.cut_sockets();
         // A task that panicked has been reported where it did.
         let _ = (&mut self.serving).await;
         let _ = (&mut self.ticking).await;
         self.shared.open_sockets.closed().await;
+        let config = Config { listen: self.addr, ..self.shared.config.clone() };
+        Stopped { config, world: Arc::clone(&self.shared.world) }
+    }
+}
+
+/// A server that does not run: nobody listens on its port. Timers of its meetings stand still.
+pub struct Stopped {
+    config: Config,
+    world: Arc<Mutex<World>>,
+}
+
+impl Stopped {
+    /// Starts it again on its port, with its meetings and sessions, and without faults.
+    ///
+    /// # Errors
+    /// When somebody else has the port by now.
+    pub async fn start(self) -> io::Result<Sim> {
+        Sim::start_with(self.config, self.world).await
+    }
+
+    /// The same without them: only recordings outlive a restart of BBB.
+    ///
+    /// # Errors
+    /// When somebody else has the port by now.
+    pub async fn start_anew(self) -> io::Result<Sim> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.start().await
     }
 }
 

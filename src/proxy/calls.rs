@@ -1,5 +1,5 @@
 //! Calls to a server for somebody who waits for the answer. One that comes to nothing is logged, and a server that cannot be
-//! reached is not chosen until it has answered a poll.
+//! reached is not chosen until it has answered a poll. One that is offline is not called: polls find out when it is back.
 
 use super::Gateway;
 use crate::{
@@ -14,6 +14,9 @@ impl Gateway {
     /// Sends a call.
     pub(crate) async fn call(&self, call: Call<'_>, server: &Server) -> Result<Reply, CallError> {
         let name = call.name;
+        if self.live.servers.of(&server.id).is_offline() {
+            return Err(CallError::Connect);
+        }
         let reply = call.send(&self.pool, server).await;
         reply.inspect_err(|error| self.came_to_nothing(name, server, *error))
     }

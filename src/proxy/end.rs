@@ -31,7 +31,7 @@ impl Gateway {
         let answer = self.about("end", meeting, server).await.map_err(|_| Denial::ServerUnavailable)?;
         let over = answer.success || (made && is_gone(&answer));
         if over {
-            self.end_noted(meeting).await?;
+            self.end_noted(meeting).await;
         }
         Ok(End { answer, over })
     }
@@ -42,7 +42,7 @@ impl Gateway {
         let info = self.about("getMeetingInfo", meeting, server).await.map_err(|_| Denial::ServerUnavailable)?;
         let over = made && is_gone(&info);
         if over {
-            self.end_noted(meeting).await?;
+            self.end_noted(meeting).await;
         }
         Ok(over)
     }
@@ -59,11 +59,12 @@ impl Gateway {
         self.call_xml(Call::new(name, &params), server, &meeting.tenant, Some(&meeting.ext_id)).await
     }
 
-    pub(super) async fn end_noted(&self, meeting: &Arc<Meeting>) -> Result<(), Denial> {
-        self.end_record(meeting).await.map_err(|error| {
+    /// Ends the record of a meeting that is over on its server. Where that cannot be written it is over all the same, and a poll
+    /// writes it later.
+    pub(super) async fn end_noted(&self, meeting: &Arc<Meeting>) {
+        if let Err(error) = self.end_record(meeting).await {
             tracing::error!(%error, "an end is not written yet");
-            Denial::StoreUnavailable
-        })
+        }
     }
 }
 

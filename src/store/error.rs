@@ -58,6 +58,11 @@ impl Error {
         sqlx::Error::Decode(format!("a row has an impossible {column}").into()).into()
     }
 
+    /// Whether it did not answer in time.
+    pub(super) fn is_slow(&self) -> bool {
+        matches!(self.0, Kind::Slow)
+    }
+
     /// Whether what was to be written is at fault, and not the store: another try would fail too.
     pub(super) fn is_of_the_data(&self) -> bool {
         match &self.0 {

@@ -32,16 +32,34 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const RESTED: Duration = Duration::from_secs(1);
 
 pub(super) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
-    // What is exact here rests on this isolation, whatever the database's own default is.
-    let options = PgConnectOptions::from_str(url)?.options([("default_transaction_isolation", "read committed")]);
+    let options = PgConnectOptions::from_str(url)?.options([
+        // What is exact here rests on this isolation, whatever the database's own default is.
+        ("default_transaction_isolation", "read committed"),
+        // A gateway that is cut off in the middle of a transaction keeps its locks from all others: for two hours by default.
+        ("idle_in_transaction_session_timeout", "5s"),
+        ("tcp_keepalives_idle", "15"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "3"),
+    ]);
     Ok(match options.get_application_name() {
         Some(_) => options,
         None => options.application_name("anteroom"),
     })
 }
 
-pub(super) async fn open(url: &str) -> Result<Pool, Error> {
-    let pool = PgPoolOptions::new()
+pub(super) async fn open(options: &PgConnectOptions) -> Result<Pool, Error> {
+    let pool = pool_options().connect_with(options.clone()).await?;
+    sqlx::migrate!("migrations/postgres").run(&pool).await.map_err(sqlx::Error::from)?;
+    Ok(pool)
+}
+
+/// A pool without connections: the first use opens one.
+pub(super) fn empty_pool(options: &PgConnectOptions) -> Pool {
+    pool_options().connect_lazy_with(options.clone())
+}
+
+fn pool_options() -> PgPoolOptions {
+    PgPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // A round trip before each use would cost as much as a statement: only what has rested may have been cut.
@@ -54,10 +72,6 @@ pub(super) async fn open(url: &str) -> Result<Pool, Error> {
                 Ok(true)
             })
         })
-        .connect_with(options(url)?)
-        .await?;
-    sqlx::migrate!("migrations/postgres").run(&pool).await.map_err(sqlx::Error::from)?;
-    Ok(pool)
 }
 
 /// Nobody else counts a tenant's rooms while this transaction lives.

@@ -3,7 +3,10 @@
 
 use std::{str::FromStr, time::Duration};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{
+    Connection as _,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
 pub(super) use sqlx::{SqliteConnection as Connection, SqlitePool as Pool, sqlite::SqliteRow as Row};
 
 use super::Error;
@@ -30,8 +33,22 @@ pub(super) async fn open(url: &str) -> Result<Pool, Error> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY_TIMEOUT)
-        .foreign_keys(true);
-    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_TIMEOUT).connect_with(options).await?;
+        .foreign_keys(true)
+        // SQLite opens a file that it may not write for reading alone, and stays with that. This writes, and changes nothing.
+        .pragma("user_version", "0");
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(BUSY_TIMEOUT)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // Where a disk is full SQLite rolls back by itself, and sqlx, whose own attempt fails then, takes the
+                // transaction to be open for ever. The ping comes after that attempt.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
+        .connect_with(options)
+        .await?;
     sqlx::migrate!("migrations/sqlite").run(&pool).await.map_err(sqlx::Error::from)?;
     Ok(pool)
 }

@@ -123,39 +123,42 @@ async fn write(store: Store, mut messages: mpsc::UnboundedReceiver<Message>, wit
         }
     };
     while messages.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        loop {
-            let error = match write_batch(&store, &batch).await {
-                Ok(sessions) => {
-                    report(sessions);
-                    break;
+        // So many are written one by one, since one of them is at fault.
+        let mut singly = 0;
+        while !batch.is_empty() {
+            // After a while without the store there may be more than one transaction's worth.
+            let first = if singly > 0 { 1 } else { batch.len().min(BATCH_MAX) };
+            match write_batch(&store, &batch[..first]).await {
+                Ok(sessions) => report(sessions),
+                Err(error) if error.is_of_the_data() && first > 1 => {
+                    singly = first;
+                    continue;
                 }
-                Err(error) => error,
-            };
-            if error.is_of_the_data() {
-                for message in &batch {
-                    match write_batch(&store, std::slice::from_ref(message)).await {
-                        Ok(sessions) => report(sessions),
-                        // It is left out, and the others are not.
-                        Err(error) => tracing::error!(%error, ?message, "a note cannot be written"),
+                // It is left out, and the others are not.
+                Err(error) if error.is_of_the_data() => {
+                    tracing::error!(%error, message = ?batch[0], "a note cannot be written");
+                }
+                Err(error) => {
+                    tracing::error!(%error, notes = batch.len(), "notes are not written yet");
+                    if messages.is_closed() {
+                        return;
                     }
+                    tokio::time::sleep(RETRY_AFTER).await;
+                    // What has come meanwhile is joined to the batch, which grows with the sessions and tenants there are, not
+                    // with the time the store is away.
+                    while let Ok(message) = messages.try_recv() {
+                        batch.push(message);
+                    }
+                    coalesce(&mut batch);
+                    singly = 0;
+                    continue;
                 }
-                break;
             }
-            tracing::error!(%error, notes = batch.len(), "notes are not written yet");
-            if messages.is_closed() {
-                return;
-            }
-            tokio::time::sleep(RETRY_AFTER).await;
-            // What has come meanwhile is joined to the batch, which grows with the sessions and tenants there are, not with
-            // the time the store is away.
-            while let Ok(message) = messages.try_recv() {
-                batch.push(message);
-            }
-            coalesce(&mut batch);
-        }
-        for message in batch.drain(..) {
-            if let Message::Flush(done) = message {
-                let _ = done.send(());
+            singly = usize::saturating_sub(singly, 1);
+            for message in batch.drain(..first) {
+                if let Message::Flush(done) = message {
+                    let _ = done.send(());
+                }
             }
         }
     }

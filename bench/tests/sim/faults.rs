@@ -43,6 +43,26 @@ async fn faults_can_be_switched_on_and_off() {
 }
 
 #[tokio::test]
+async fn a_server_that_was_stopped_is_back_with_its_meetings_or_without() {
+    let sim = start(Config::default()).await;
+    create(&sim, "room", &[]).await;
+    let seat = join(&sim, "room", &[]).await;
+    let mut socket = enter(&sim, &seat).await.unwrap();
+    let address = sim.addr();
+    let stopped = sim.stop().await;
+    assert_eq!(hear(&mut socket).await, Err(1006));
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens");
+
+    let sim = stopped.start().await.unwrap();
+    assert_eq!(sim.addr(), address);
+    enter(&sim, &seat).await.expect("the session is known");
+
+    let sim = sim.stop().await.start_anew().await.unwrap();
+    assert_eq!(call(&sim, "getMeetings", &[]).await.tag("messageKey"), Some("noMeetings"));
+    assert_eq!(enter(&sim, &seat).await.err(), Some(4403));
+}
+
+#[tokio::test]
 async fn answers_can_be_late() {
     const DELAY: Duration = Duration::from_millis(50);
     let sim = start(Config::default()).await;

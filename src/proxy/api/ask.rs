@@ -59,7 +59,7 @@ impl Gateway {
         let held = meeting.info.get(meeting.touched(), self.answers_max_age, question).await;
         let Ok(info) = &held.answer else { return Err(Denial::ServerUnavailable) };
         if made && is_gone(info) {
-            self.end_noted(meeting).await?;
+            self.end_noted(meeting).await;
         }
         let mut answer = match call {
             Call::IsMeetingRunning => Answer::xml(call, Outcome::Ok, answer::running(info.success && info.running)),
@@ -98,6 +98,9 @@ impl Gateway {
         tenant: &TenantId,
     ) -> Option<(Moment, Option<Bytes>)> {
         let state = self.live.servers.of(&server.id);
+        if state.is_offline() {
+            return None;
+        }
         if call == Call::GetSessions {
             let held = state.sessions.get(touched, self.answers_max_age, self.sessions_of(server)).await;
             let list = held.answer.as_ref().ok()?;

@@ -279,6 +279,8 @@ impl Gateway {
                 return Answer::denied(Call::Create, denial).by(&server.id);
             }
             if let Err(denial) = self.run_anew(order, meeting, server, &answer).await {
+                // What gets no place is not left running.
+                self.call_off(order, server).await;
                 return Answer::denied(Call::Create, denial).by(&server.id);
             }
         } else {
@@ -320,16 +322,13 @@ impl Gateway {
     }
 
     /// The promise of a run that its server has made already: another gateway has given it, or it is given now, if there is a
-    /// place. What gets none is called off.
+    /// place.
     async fn promise_made(&self, order: &Order, server: &Server) -> Result<Arc<Meeting>, Denial> {
-        let denial = match self.promise(order, server, None).await {
-            Ok(Promised::New(meeting, _)) => return Ok(meeting),
-            Ok(Promised::Existing(meeting)) if meeting.server == server.id => return Ok(meeting),
-            Ok(Promised::Existing(_)) => Denial::ServerUnavailable,
-            Err(denial) => denial,
-        };
-        self.call_off(order, server).await;
-        Err(denial)
+        match self.promise(order, server, None).await? {
+            Promised::New(meeting, _) => Ok(meeting),
+            Promised::Existing(meeting) if meeting.server == server.id => Ok(meeting),
+            Promised::Existing(_) => Err(Denial::ServerUnavailable),
+        }
     }
 
     /// Asks a server for the meeting, which may last as long as its room has left after running for `used`.

@@ -65,7 +65,7 @@ pub(in crate::store) async fn lead(
     now: i64,
     until: i64,
 ) -> Result<bool, Error> {
-    let row = sqlx::query(
+    let rows = sqlx::query(
         "INSERT INTO leases (name, holder, until) VALUES ($1, $2, $4) ON CONFLICT (name) DO UPDATE
          SET holder = excluded.holder, until = excluded.until WHERE leases.holder = $2 OR leases.until <= $3
          RETURNING holder",
@@ -74,9 +74,10 @@ pub(in crate::store) async fn lead(
     .bind(gateway)
     .bind(now)
     .bind(until)
-    .fetch_optional(pool)
+    // To its end: with its first row it is not committed yet.
+    .fetch_all(pool)
     .await?;
-    Ok(row.is_some())
+    Ok(!rows.is_empty())
 }
 
 /// Gives up what a gateway does for all.

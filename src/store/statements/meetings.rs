@@ -268,7 +268,7 @@ async fn end(tx: &mut Connection, meeting: i64, now: i64) -> Result<bool, Error>
 
 /// Writes a new row; `None` where the tenant has a running meeting with this id.
 async fn insert_meeting(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
-    let row = sqlx::query(
+    let rows = sqlx::query(
         "INSERT INTO meetings (tenant, account, ext_id, server, participants, created_at, records, owner, ends_at,
                                expected)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING RETURNING id",
@@ -283,9 +283,10 @@ async fn insert_meeting(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Opt
     .bind(new.owner)
     .bind(new.ends_at)
     .bind(i64::from(new.expected))
-    .fetch_optional(tx)
+    // To its end, not to its first row: where the statement is the transaction, only then it is committed.
+    .fetch_all(tx)
     .await?;
-    row.map(|row| Ok(row.try_get(0)?)).transpose()
+    rows.first().map(|row| Ok(row.try_get(0)?)).transpose()
 }
 
 /// The running meeting that has the id already.

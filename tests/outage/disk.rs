@@ -1,0 +1,166 @@
+//! The file of SQLite: on a disk that is full, and read-only.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anteroom_bench::sim;
+
+use super::*;
+
+/// A disk of its own, of a size that is soon full. Taken away with the test.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// `None`, with the reason printed, where nothing may be mounted.
+    fn mount(at: &Path) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let mounted = run("mount", &["-t", "tmpfs", "-o", "size=2m", "tmpfs", &at.display().to_string()]);
+        mounted.then(|| Self(at.to_owned()))
+    }
+
+    /// Leaves no byte.
+    fn fill(&self) {
+        let full = fs::write(self.0.join("filler"), vec![0; 4 << 20]);
+        assert!(full.is_err(), "a disk of 2 MB");
+    }
+
+    fn clear(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        run("umount", &["-l", &self.0.display().to_string()]);
+    }
+}
+
+/// Files that nobody can write, root and who has them open included. Given back with the test.
+struct Immutable(Vec<PathBuf>);
+
+impl Immutable {
+    /// `None`, with the reason printed, where that is not to be had.
+    fn make(files: Vec<PathBuf>) -> Option<Self> {
+        let made = files.iter().all(|file| run("chattr", &["+i", &file.display().to_string()]));
+        let files = Self(files);
+        made.then_some(files)
+    }
+}
+
+impl Drop for Immutable {
+    fn drop(&mut self) {
+        for file in &self.0 {
+            run("chattr", &["-i", &file.display().to_string()]);
+        }
+    }
+}
+
+/// Runs a command that only root may run; prints why it did not succeed.
+fn run(program: &str, arguments: &[&str]) -> bool {
+    match Command::new(program).args(arguments).output() {
+        Ok(output) if output.status.success() => return true,
+        Ok(output) => eprintln!("{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => eprintln!("{program}: {error}"),
+    }
+    false
+}
+
+/// What goes on and what is refused while nothing can be written, and that all is right afterwards. Ada is in the room, Bo
+/// arrives and Cy leaves meanwhile.
+async fn nothing_can_be_written(stage: &Stage, begin: impl FnOnce() -> bool, end: impl FnOnce()) {
+    for tenant in ["tiny", "wagtail"] {
+        stage.create(tenant, "room").await;
+    }
+    let mut sockets = Vec::new();
+    for name in ["Ada", "Cy"] {
+        let joined = stage.joined("tiny", "room", name).await;
+        sockets.push(stage.graphql("tiny", &joined).await.unwrap());
+    }
+    let bo = stage.joined("tiny", "room", "Bo").await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await; // until all of that is written
+    if !begin() {
+        eprintln!("skipped: only root can do that, on a file system that has it");
+        return;
+    }
+
+    for _ in 0..3 {
+        let refused = at_once("create", stage.create("wagtail", "another")).await;
+        assert_eq!(refused.xml("messageKey"), "storeUnavailable", "{}", refused.body);
+        let refused = at_once("join", stage.join("wagtail", "room", "Dee")).await;
+        assert_eq!(refused.xml("messageKey"), "storeUnavailable", "{}", refused.body);
+    }
+    assert!(stage.sims[0].meeting("t.wagtail.another").is_none(), "what is not promised is not made");
+    let page = at_once("join", follows_a_link(stage, "wagtail", "Dee")).await;
+    assert_eq!(page.status, 503);
+    for said in ["cannot be admitted right now", "Please try again in a minute.", "storeUnavailable"] {
+        assert!(page.body.contains(said), "{said}: {}", page.body);
+    }
+    let info = stage.api("tiny", "getMeetingInfo", &[("meetingID", "room")]).await;
+    assert_eq!(info.xml("returncode"), "SUCCESS", "{}", info.body);
+    let again = stage.create("tiny", "room").await;
+    assert_eq!(again.xml("messageKey"), "duplicateWarning", "{}", again.body);
+    let mut bo = stage.graphql("tiny", &bo).await.expect("a seat that is promised is taken");
+    drop(sockets.pop());
+    echo(&mut sockets[0]).await.unwrap();
+
+    end();
+    eventually("nothing has to be started anew", async || {
+        stage.create("wagtail", "another").await.xml("returncode") == "SUCCESS"
+    })
+    .await;
+    // Cy's seat is held for a while after she has left.
+    eventually("one seat is free", async || stage.join("tiny", "room", "Dee").await.status == 302).await;
+    assert_eq!(stage.join("tiny", "room", "Eve").await.xml("messageKey"), "maxParticipantsReached");
+    for socket in [&mut sockets[0], &mut bo] {
+        echo(socket).await.unwrap();
+    }
+}
+
+fn plan() -> Plan {
+    // BBB counts who has left for a minute, which is the sixth part of it here.
+    let config = sim::Config { speed: 6.0, ..sim::Config::default() };
+    Plan::new()
+        .server_with("members", config)
+        .tenant_with("tiny", "free", "---[limits]\nparticipants = 3")
+        .tenant("wagtail", "multi-account")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_meetings_go_on_and_nothing_new_is_promised() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().join("disk");
+    let Some(disk) = Disk::mount(&at) else { return eprintln!("skipped: only root can mount a small disk") };
+    let url = format!("url = \"sqlite:{}\"", at.join("anteroom.db").display());
+    let change = async |text: String, _: &[Sim]| text.replace("url = \"sqlite:var/anteroom.db\"", &url);
+    let stage = start(plan(), change).await;
+    let full = || {
+        disk.fill();
+        true
+    };
+    nothing_can_be_written(&stage, full, || disk.clear()).await;
+    stage.app.unwrap().stop(support::DEADLINE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_file_that_turns_read_only_meetings_go_on_and_nothing_new_is_promised() {
+    let stage = plan().start().await;
+    let files = ["var/anteroom.db", "var/anteroom.db-wal"].map(|file| stage.path(file));
+    let immutable = std::cell::RefCell::new(None);
+    let begin = || immutable.replace(Immutable::make(files.to_vec())).is_none() && immutable.borrow().is_some();
+    nothing_can_be_written(&stage, begin, || drop(immutable.take())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_file_that_is_read_only_it_does_not_start() {
+    let mut stage = plan().start().await;
+    stage.app.take().unwrap().stop(support::DEADLINE).await;
+    let files = ["var/anteroom.db", "var/anteroom.db.lock"].map(|file| stage.path(file));
+    let Some(_immutable) = Immutable::make(files.to_vec()) else {
+        return eprintln!("skipped: only root can do that, on a file system that has it");
+    };
+    let error = App::start(stage.dir.path()).await.expect_err("nothing could be promised");
+    assert!(error.to_string().starts_with("the store failed: "), "{error}");
+}
