@@ -1,60 +1,50 @@
 //! `create`: a room is promised first, then a server is asked to make the meeting.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+mod order;
+mod promise;
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use tokio::time::Instant;
 
-use super::{Unfit, Verified};
+use super::Verified;
 use crate::{
     bbb::{
         answer::Failure,
         client::{Call as ServerCall, CallError},
-        meeting_id as ids, params,
+        params,
         query::Params,
-        validate, xml,
+        xml,
     },
     domain::{
-        admission::{admit_room, admit_tenant, counts_rooms, duration_left},
+        admission::{admit_tenant, duration_left},
         denial::Denial,
         ids::ServerId,
         limits::Limit,
-        placement::{choose, expected},
         tenant::Server,
     },
-    live::{Meeting, clock::now_ms, servers::Placing},
+    live::{Meeting, clock::now_ms},
     metrics::{Call, Outcome},
     proxy::{Gateway, answer::Answer},
-    store::{self, Admitted, MeetingRow, NewMeeting, Store, writer::Note},
+    store::{self, NewMeeting, writer::Note},
     upstream::Body,
 };
+use order::Order;
+use promise::Promised;
 
 /// Servers that are tried when one cannot be reached: the first choice and two more.
 const TRIES_MAX: usize = 3;
 /// The caller waits for it, and the server has just been slow.
 const CALL_OFF_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long the answer to a `create` at another gateway is waited for: its caller has gone by then.
-const OTHERS_TIMEOUT: Duration = Duration::from_secs(15);
-/// How often it is looked for.
-const OTHERS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A `create` whose parameters are what the level allows.
-struct Order {
-    call: Verified,
-    /// The tenant's id of the meeting.
-    ext_id: String,
-    /// The server's.
-    server_id: String,
-    account: String,
-    params: Params,
-    participants: Option<u32>,
-    /// The people to reckon with while it is young.
-    expected: u32,
-    records: bool,
+/// What there is to know before a new meeting is made.
+enum Known {
+    /// Nothing runs, or what ran is over.
+    Nothing,
+    /// It runs.
+    Running(Arc<Meeting>),
+    /// It ran on a server that is offline; the next run is promised.
+    Next(Arc<Meeting>),
 }
 
 impl Gateway {
@@ -77,22 +67,26 @@ impl Gateway {
             return Answer::denied(Call::Create, denial);
         }
         let _turn = self.creating.hold(&order.server_id).await;
-        let mut promised: Option<Arc<Meeting>> = None;
-        if let Some(meeting) = self.live.meeting_on_server(&order.server_id) {
-            let known = if self.live.servers.of(&meeting.server).is_offline() {
-                self.give_up(order, &meeting).await
-            } else {
-                match self.may_move(order, &meeting).await {
-                    Ok(false) => return self.make_again(order, &meeting).await,
-                    Ok(true) => Ok(None),
-                    Err(denial) => Err(denial),
-                }
-            };
-            match known {
-                Ok(next) => promised = next,
-                Err(denial) => return Answer::denied(Call::Create, denial).by(&meeting.server),
-            }
+        let promised = match self.known(order).await {
+            Ok(Known::Running(meeting)) => return self.make_again(order, &meeting).await,
+            Ok(Known::Next(meeting)) => Some(meeting),
+            Ok(Known::Nothing) => None,
+            Err(denial) => return Answer::denied(Call::Create, denial),
+        };
+        self.make_new(order, promised).await
+    }
+
+    /// Looks for a meeting of this id.
+    async fn known(&self, order: &Order) -> Result<Known, Denial> {
+        let Some(meeting) = self.live.meeting_on_server(&order.server_id) else { return Ok(Known::Nothing) };
+        if self.live.servers.of(&meeting.server).is_offline() {
+            return Ok(self.give_up(order, &meeting).await?.map_or(Known::Nothing, Known::Next));
         }
+        Ok(if self.may_move(order, &meeting).await? { Known::Nothing } else { Known::Running(meeting) })
+    }
+
+    /// Promises a room and has a server make the meeting; another server where one cannot be reached.
+    async fn make_new(&self, order: &Order, mut promised: Option<Arc<Meeting>>) -> Answer {
         let mut tried: Vec<ServerId> = Vec::new();
         let mut used = Duration::ZERO;
         while tried.len() < TRIES_MAX {
@@ -106,13 +100,7 @@ impl Gateway {
                 Err(denial) => return Answer::denied(Call::Create, denial),
             };
             drop(placing);
-            let mut answered = self.order_from(order, &server, used).await;
-            if answered.as_ref().is_ok_and(is_stuck) {
-                // The id is free as far as we know: the server has a former run that has not quite ended (bbb.md 12, #18913).
-                self.call_off(order, &server).await;
-                answered = self.order_from(order, &server, used).await;
-            }
-            match answered {
+            match self.order_new(order, &server, used).await {
                 Ok(answer) if answer.success => {
                     self.settle(&meeting, &answer).await;
                     return Answer::xml(Call::Create, Outcome::Ok, answer.body).by(&server.id);
@@ -140,77 +128,15 @@ impl Gateway {
         Answer::denied(Call::Create, Denial::NoServerAvailable)
     }
 
-    /// The server for a meeting, of the first pool that has one. The meeting counts there from now on: many may be looking
-    /// for a place at once.
-    fn place(&self, order: &Order, tried: &[ServerId]) -> Option<(Arc<Server>, Placing)> {
-        let asked = &order.call.asked;
-        asked.tenant.pools.iter().find_map(|pool| self.place_in(asked.directory.pool(pool), order.expected, tried))
-    }
-
-    fn place_in(&self, pool: &[Arc<Server>], expected: u32, tried: &[ServerId]) -> Option<(Arc<Server>, Placing)> {
-        loop {
-            let candidates = self.live.servers.candidates(pool);
-            let server = choose(&candidates, tried, self.sight, chance())?;
-            let state = self.live.servers.of(&server.id);
-            let placing = Arc::clone(&state).place(expected);
-            // The operator may drain it in between: only what weighs already keeps it from being found empty.
-            if state.mode().takes_meetings() {
-                return Some((Arc::clone(server), placing));
-            }
+    /// Asks a server for a meeting whose id is free as far as we know. One that has a former run which has not quite ended is
+    /// told to end it, and asked again (bbb.md 12, #18913).
+    async fn order_new(&self, order: &Order, server: &Server, used: Duration) -> Result<xml::Answer, CallError> {
+        let answer = self.order_from(order, server, used).await?;
+        if !is_stuck(&answer) {
+            return Ok(answer);
         }
-    }
-
-    /// Writes the promise down, or moves the one that a server could not be reached for.
-    async fn promise(
-        &self,
-        order: &Order,
-        server: &Server,
-        promised: Option<Arc<Meeting>>,
-    ) -> Result<Promised, Denial> {
-        let asked = &order.call.asked;
-        let tenant = &asked.tenant;
-        if let Some(meeting) = promised {
-            if meeting.server == server.id {
-                return Ok(Promised::New(meeting, Duration::ZERO));
-            }
-            let Ok(moved) = self.store.move_meeting(meeting.id, &server.id).await else {
-                self.give_back(&meeting).await;
-                return Err(Denial::StoreUnavailable);
-            };
-            self.live.remove_meeting(&meeting, 0);
-            if moved {
-                let meeting = order.meeting(meeting.id, &server.id, &meeting.account);
-                return Ok(Promised::New(self.live.add_meeting(meeting), Duration::ZERO));
-            }
-            // Another gateway has taken it over: this one was taken to be dead.
-        }
-        let deadline = Instant::now() + OTHERS_TIMEOUT;
-        loop {
-            let now = now_ms();
-            let new = NewMeeting {
-                retained_since: since(now, tenant.limits.room_retention),
-                runs_since: since(now, tenant.limits.duration_window),
-                ..order.new_meeting(&self.store, &server.id, now)
-            };
-            let decide = counts_rooms(&tenant.limits).then_some(|usage| admit_room(tenant, usage));
-            let admitted = self.store.admit_meeting(&new, decide).await.map_err(|refusal| refusal.denial())?;
-            let row = match admitted {
-                Admitted::New { id, used } => {
-                    return Ok(Promised::New(
-                        self.live.add_meeting(order.meeting(id, &server.id, &order.account)),
-                        used,
-                    ));
-                }
-                Admitted::Existing(row) => row,
-            };
-            if let Some(meeting) = self.answered_for(row).await? {
-                return Ok(Promised::Existing(meeting));
-            }
-            if Instant::now() >= deadline {
-                return Err(Denial::ServerUnavailable);
-            }
-            tokio::time::sleep(OTHERS_INTERVAL).await;
-        }
+        self.call_off(order, server).await;
+        self.order_from(order, server, used).await
     }
 
     /// Whether a meeting that we know of is over, and a `create` would make it anew on a server that takes no new
@@ -221,36 +147,6 @@ impl Gateway {
         }
         let Some(server) = order.call.asked.directory.server(meeting.server.as_str()) else { return Ok(false) };
         self.is_over(meeting, server).await
-    }
-
-    /// A meeting that the store has already, once there is an answer for it. `None` while another gateway waits for one: it
-    /// may still give the promise back, or move it to another server.
-    async fn answered_for(&self, row: MeetingRow) -> Result<Option<Arc<Meeting>>, Denial> {
-        if row.internal_id.is_none() {
-            let owner = row.owner.as_deref().unwrap_or_default();
-            let alive =
-                owner != self.store.gateway() && self.store.is_alive(owner, now_ms()).await.map_err(unavailable)?;
-            // Of one that has died the promise is left, and perhaps a meeting on its server: asked again, that tells.
-            if alive || !self.store.take_over_meeting(row.id, owner).await.map_err(unavailable)? {
-                return Ok(None);
-            }
-        }
-        Ok(Some(self.live.add_meeting(Meeting::from_row(row))))
-    }
-
-    /// Gives up a run whose server is offline, so that people can meet elsewhere meanwhile: the room keeps its place, and the
-    /// old run is ended should its server come back with it. `None` where another gateway has done so already.
-    async fn give_up(&self, order: &Order, old: &Arc<Meeting>) -> Result<Option<Arc<Meeting>>, Denial> {
-        let Some((server, _placing)) = self.place(order, std::slice::from_ref(&old.server)) else {
-            return Err(Denial::ServerUnavailable);
-        };
-        let now = now_ms();
-        let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, &server.id, now) };
-        let next = self.store.restart_meeting(&old.run(), &new).await.map_err(unavailable)?;
-        self.live.remove_meeting(old, now);
-        self.forget_unrecorded(old).await.map_err(unavailable)?;
-        tracing::warn!(tenant = %old.tenant, server = %old.server, "a meeting is given up with its server, and begun anew");
-        Ok(next.map(|id| self.live.add_meeting(order.meeting(id, &server.id, &old.account))))
     }
 
     /// A `create` of a meeting that is there: its own server answers, as BBB does (bbb.md 6.2).
@@ -321,16 +217,6 @@ impl Gateway {
         Ok(())
     }
 
-    /// The promise of a run that its server has made already: another gateway has given it, or it is given now, if there is a
-    /// place.
-    async fn promise_made(&self, order: &Order, server: &Server) -> Result<Arc<Meeting>, Denial> {
-        match self.promise(order, server, None).await? {
-            Promised::New(meeting, _) => Ok(meeting),
-            Promised::Existing(meeting) if meeting.server == server.id => Ok(meeting),
-            Promised::Existing(_) => Err(Denial::ServerUnavailable),
-        }
-    }
-
     /// Asks a server for the meeting, which may last as long as its room has left after running for `used`.
     async fn order_from(&self, order: &Order, server: &Server, used: Duration) -> Result<xml::Answer, CallError> {
         let asked = &order.call.asked;
@@ -371,17 +257,6 @@ impl Gateway {
         end.timeout = CALL_OFF_TIMEOUT;
         let _ = self.call(end, server).await;
     }
-
-    /// Gives a promise back that came to nothing.
-    async fn give_back(&self, meeting: &Meeting) {
-        match self.store.abandon_meeting(meeting.id, now_ms()).await {
-            Ok(true) => drop(self.live.remove_meeting(meeting, 0)),
-            // Another gateway has taken it over: a poll finds out what has become of it.
-            Ok(false) => {}
-            // It stays among the meetings, where no server ever lists it: a later poll ends it.
-            Err(error) => tracing::error!(%error, meeting = meeting.id, "a room could not be given back"),
-        }
-    }
 }
 
 /// Whether a server says that an id is taken which is free as far as we know.
@@ -393,104 +268,10 @@ fn unavailable(_: store::Error) -> Denial {
     Denial::StoreUnavailable
 }
 
-enum Promised {
-    /// With how long earlier runs of the room have lasted.
-    New(Arc<Meeting>, Duration),
-    Existing(Arc<Meeting>),
-}
-
-impl Order {
-    fn new(call: Verified) -> Result<Self, Unfit> {
-        let asked = &call.asked;
-        let tenant = &asked.tenant;
-        validate::create(&call.params)?;
-        let ext_id = call.params.get("meetingID").ok_or(Failure::MEETING_ID_INVALID)?.to_owned();
-        let mut defaults = Vec::new();
-        if tenant.limits.branding {
-            let brings_slides = call.modules.as_ref().is_some_and(|(_, documents)| *documents > 0)
-                || call.params.get("preUploadedPresentation").is_some();
-            defaults = tenant.branding.of_create(&asked.authority, brings_slides);
-        }
-        // BBB's own default is the server.
-        defaults.push(("logoutURL", format!("https://{}/", asked.authority)));
-        let params::Create { mut params, participants, size_hint, records } =
-            params::create(&call.params, &tenant.limits, &tenant.rules, &defaults)?;
-        let server_id = ids::to_server(&asked.tenant.id, &ext_id);
-        params.set("meetingID", &*server_id);
-        let account = match &asked.tenant.account_param {
-            Some(name) => call.params.get(name).unwrap_or("").to_owned(),
-            None => call.credential.to_string(),
-        };
-        let expected = expected(size_hint, participants);
-        let participants = match participants {
-            Limit::AtMost(n) => Some(n),
-            Limit::Unlimited => None,
-        };
-        Ok(Self { ext_id, server_id, account, params, participants, expected, records, call })
-    }
-
-    /// What is promised at a server; nothing that has ended counts.
-    fn new_meeting<'a>(&'a self, store: &'a Store, server: &'a ServerId, now: i64) -> NewMeeting<'a> {
-        NewMeeting {
-            tenant: &self.call.asked.tenant.id,
-            account: &self.account,
-            ext_id: &self.ext_id,
-            server,
-            owner: store.gateway(),
-            participants: self.participants,
-            expected: self.expected,
-            records: self.records,
-            ends_at: self.ends_at(now),
-            now,
-            retained_since: i64::MAX,
-            runs_since: i64::MAX,
-        }
-    }
-
-    /// When the time of a meeting is over that begins now: as its server is told.
-    fn ends_at(&self, now: i64) -> Option<i64> {
-        let minutes: i64 = self.params.get("duration")?.parse().ok()?;
-        (minutes > 0).then(|| now.saturating_add(minutes.saturating_mul(60_000)))
-    }
-
-    /// What is promised. A room that runs anew stays with the account that it was counted for.
-    fn meeting(&self, id: i64, server: &ServerId, account: &str) -> Meeting {
-        let asked = &self.call.asked;
-        let meeting = Meeting::from_row(MeetingRow {
-            id,
-            tenant: asked.tenant.id.clone(),
-            account: account.to_owned(),
-            ext_id: self.ext_id.clone(),
-            server: server.clone(),
-            participants: self.participants,
-            expected: Some(self.expected),
-            internal_id: None,
-            create_time: None,
-            created_at: asked.now,
-            ended_at: None,
-            ends_at: self.ends_at(asked.now),
-            records: self.records,
-            owner: None,
-        })
-        .promised(asked.tenant.limits.clone());
-        let documents = self.call.modules.as_ref().map_or(0, |(_, documents)| *documents);
-        meeting.documents.store(documents, Relaxed);
-        meeting
-    }
-}
-
 /// From when on what has ended still counts; for no time at all, never.
 fn since(now: i64, span: Duration) -> i64 {
     if span.is_zero() {
         return i64::MAX;
     }
     now.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// A number that nobody can foresee, for the choice of a server.
-fn chance() -> u32 {
-    let mut bytes = [0; 4];
-    // Without randomness the first of those with room is as good as another.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
-    u32::from_ne_bytes(bytes)
 }
