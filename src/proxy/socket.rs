@@ -45,7 +45,7 @@ use crate::{
         sessions::{LEASE_MS, Present, Session, hash},
     },
     metrics::{Call, OpenSocket, Outcome, TenantMetrics},
-    upstream::{Body, Stream},
+    upstream::{Body, Stream, notice_loss},
 };
 
 /// A server that takes longer than that for a handshake is in trouble.
@@ -280,6 +280,7 @@ impl Socket {
     async fn carry(self, browser: End<Downstream>, server: End<Stream>, present: Option<Present>) {
         let Self { gateway, tenant, metrics, open, alive } = self;
         drop((gateway, tenant));
+        [browser.io.get_ref().0, server.io.tcp()].into_iter().for_each(notice_loss);
         let tunnel = tunnel::run(browser.io, server.io, browser.read, server.read);
         let carried = match &present {
             Some(present) => tokio::select! {

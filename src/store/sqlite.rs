@@ -29,7 +29,7 @@ pub(super) async fn open(url: &str) -> Result<Pool, Error> {
     let options = SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
         // A commit survives the end of the process. After a loss of power the last few may be missing: the meetings run
-        // on their servers all the same, and the next poll finds them.
+        // on their servers all the same, and the next `create` of each finds it there.
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY_TIMEOUT)

@@ -32,6 +32,39 @@ impl Disk {
     }
 }
 
+/// A file system in a file, that the kernel makes read-only at the first error it finds.
+struct FileSystem {
+    image: String,
+    at: String,
+}
+
+impl FileSystem {
+    /// `None`, with the reason printed, where nothing may be mounted.
+    fn make(dir: &Path, at: &Path) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let made = Self { image: dir.join("image").display().to_string(), at: at.display().to_string() };
+        let image = &*made.image;
+        (run("truncate", &["-s", "32M", image]) && run("mkfs.ext4", &["-q", image]) && made.mount()).then_some(made)
+    }
+
+    fn mount(&self) -> bool {
+        run("mount", &["-o", "loop,errors=remount-ro", &self.image, &self.at])
+    }
+
+    /// The kernel finds an error.
+    fn fail(&self) -> bool {
+        let found = Command::new("findmnt").args(["-n", "-o", "SOURCE", &self.at]).output().unwrap();
+        let device = String::from_utf8_lossy(&found.stdout).trim().replace("/dev/", "");
+        fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").is_ok()
+    }
+}
+
+impl Drop for FileSystem {
+    fn drop(&mut self) {
+        run("umount", &["-l", &self.at]);
+    }
+}
+
 impl Drop for Disk {
     fn drop(&mut self) {
         run("umount", &["-l", &self.0.display().to_string()]);
@@ -80,7 +113,7 @@ async fn nothing_can_be_written(stage: &Stage, begin: impl FnOnce() -> bool, end
         sockets.push(stage.graphql("tiny", &joined).await.unwrap());
     }
     let bo = stage.joined("tiny", "room", "Bo").await;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await; // until all of that is written
+    tokio::time::sleep(Duration::from_millis(500)).await; // until all of that is written
     if !begin() {
         eprintln!("skipped: only root can do that, on a file system that has it");
         return;
@@ -151,6 +184,42 @@ async fn with_a_file_that_turns_read_only_meetings_go_on_and_nothing_new_is_prom
     let immutable = std::cell::RefCell::new(None);
     let begin = || immutable.replace(Immutable::make(files.to_vec())).is_none() && immutable.borrow().is_some();
     nothing_can_be_written(&stage, begin, || drop(immutable.take())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_system_that_failed_is_mounted_again_and_all_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().join("disk");
+    let Some(file_system) = FileSystem::make(dir.path(), &at) else {
+        return eprintln!("skipped: only root can mount a file");
+    };
+    let url = format!("url = \"sqlite:{}\"", at.join("anteroom.db").display());
+    let mut stage = start(plan(), async |text, _| text.replace("url = \"sqlite:var/anteroom.db\"", &url)).await;
+    stage.create("tiny", "room").await;
+    let ada = stage.joined("tiny", "room", "Ada").await;
+    let mut socket = stage.graphql("tiny", &ada).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await; // until all of that is written
+    run("sync", &["-f", &file_system.at]); // and on the disk: a failing file system forgets what is not
+    if !file_system.fail() {
+        return eprintln!("skipped: the kernel finds no errors when told to");
+    }
+    for _ in 0..20 {
+        let refused = at_once("create", stage.create("wagtail", "room")).await;
+        assert_eq!(refused.xml("messageKey"), "storeUnavailable", "{}", refused.body);
+        let refused = at_once("join", stage.join("tiny", "room", "Bo")).await;
+        assert_eq!(refused.xml("messageKey"), "storeUnavailable", "{}", refused.body);
+        echo(&mut socket).await.unwrap();
+    }
+
+    // The kernel lets nobody write there again before it is mounted anew, which it cannot be while it is in use.
+    stage.app.take().unwrap().stop(Duration::ZERO).await;
+    eventually("it is not in use", async || run("umount", &[&file_system.at])).await;
+    assert!(file_system.mount());
+    let app = App::start(stage.dir.path()).await.unwrap();
+    (stage.address, stage.app) = (app.https[0], Some(app));
+    stage.graphql("tiny", &ada).await.expect("the session is as it was");
+    assert_eq!(stage.create("wagtail", "room").await.xml("returncode"), "SUCCESS");
+    stage.app.take().unwrap().stop(Duration::ZERO).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
