@@ -207,8 +207,9 @@ impl Store {
     /// the old one, it is to be ended: it is a *leftover*. `None` where another gateway has been faster.
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn restart_meeting(&self, old: &Run<'_>, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
+    /// [`Denial::ServerUnavailable`] while people are present in it: it lives, whatever its server says to us. Or the store's
+    /// failure.
+    pub async fn restart_meeting(&self, old: &Run<'_>, new: &NewMeeting<'_>) -> Result<Option<i64>, Refusal> {
         ask!(self.restart_meeting(old, new))
     }
 

@@ -513,7 +513,16 @@ impl World {
         } else {
             let run = Run { id: old, server: &names.1, server_id: &server_id, internal_id: was.internal_id.as_deref() };
             let left = store.leftovers(&names.1).await.expect("an answer").len();
-            let next = store.restart_meeting(&run, &new).await.expect("an answer");
+            let next = match store.restart_meeting(&run, &new).await {
+                Ok(next) => next,
+                Err(Refusal::Denied(denial)) => {
+                    assert_eq!(denial, Denial::ServerUnavailable);
+                    assert!(self.model.is_occupied(old), "whether somebody is in {old}");
+                    return;
+                }
+                Err(Refusal::Failed(error)) => panic!("{error}"),
+            };
+            assert!(next.is_none() || !self.model.is_occupied(old), "whether somebody is in {old}");
             let more = usize::from(next.is_some() && was.internal_id.is_some());
             assert_eq!(store.leftovers(&names.1).await.expect("an answer").len(), left + more, "runs left over");
             next

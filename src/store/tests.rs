@@ -412,6 +412,14 @@ async fn a_run_that_is_given_up_is_left_over(fixture: Fixture) {
     note(store, [made(old, "int-1")]).await;
     let run = Run { id: old, server: &server, server_id: "t.wagtail.one", internal_id: Some("int-1") };
     let new = NewMeeting { now: 2_000, ..room(&tenant, &elsewhere, "a", "one") };
+    let session = join(store, old, 1_000, 1_060, 9).await.expect("a seat");
+    note(store, [Note::Opened { session, at: 1_001 }]).await;
+    assert!(
+        matches!(store.restart_meeting(&run, &new).await, Err(Refusal::Denied(Denial::ServerUnavailable))),
+        "people are in it: it lives"
+    );
+    assert!(store.leftovers(&server).await.expect("an answer").is_empty());
+    note(store, [closed(session, 1_002, 1_017)]).await;
     let next = store.restart_meeting(&run, &new).await.expect("an answer").expect("a new run");
     assert_eq!(store.restart_meeting(&run, &new).await.expect("an answer"), None, "once");
     assert_eq!(store.find_meeting(&tenant, "one").await.expect("an answer").map(|row| row.id), Some(next));

@@ -330,6 +330,11 @@ impl Model {
 
 /// Usage.
 impl Model {
+    /// Whether somebody is present in a meeting.
+    pub(super) fn is_occupied(&self, meeting: i64) -> bool {
+        self.seats.values().any(|seat| seat.meeting == meeting && seat.since.is_some())
+    }
+
     /// How many people of the tenant of a meeting are present, as news for the peak of the day.
     fn note_peak(&mut self, meeting: i64, now: i64) {
         let tenant = self.rooms[&meeting].tenant.clone();

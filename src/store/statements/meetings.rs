@@ -51,11 +51,18 @@ pub(in crate::store) async fn restart_meeting(
     pool: &Pool,
     old: &Run<'_>,
     new: &NewMeeting<'_>,
-) -> Result<Option<i64>, Error> {
+) -> Result<Option<i64>, Refusal> {
     let mut tx = pool.begin_with(BEGIN).await?;
     // Of two gateways that give one run up, one begins the next.
     if lock_meeting(&mut tx, old.id).await?.is_none() {
         return Ok(None);
+    }
+    let present = sqlx::query("SELECT 1 FROM sessions WHERE meeting = $1 AND present_since IS NOT NULL LIMIT 1")
+        .bind(old.id)
+        .fetch_optional(&mut *tx)
+        .await?;
+    if present.is_some() {
+        return Err(Refusal::Denied(Denial::ServerUnavailable));
     }
     if let Some(internal_id) = old.internal_id {
         sqlx::query(

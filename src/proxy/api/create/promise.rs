@@ -119,15 +119,16 @@ impl Gateway {
         Ok(Some(self.live.add_meeting(Meeting::from_row(row))))
     }
 
-    /// Gives up a run whose server is offline, so that people can meet elsewhere meanwhile: the room keeps its place, and the
-    /// old run is ended should its server come back with it. `None` where another gateway has done so already.
+    /// Gives up a run whose server is offline and that nobody is present in, so that people can meet elsewhere meanwhile: the
+    /// room keeps its place, and the old run is ended should its server come back with it. `None` where another gateway has
+    /// done so already.
     pub(super) async fn give_up(&self, order: &Order, old: &Arc<Meeting>) -> Result<Option<Arc<Meeting>>, Denial> {
         let Some((server, _placing)) = self.place(order, std::slice::from_ref(&old.server)) else {
             return Err(Denial::ServerUnavailable);
         };
         let now = now_ms();
         let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, &server.id, now) };
-        let next = self.store.restart_meeting(&old.run(), &new).await.map_err(unavailable)?;
+        let next = self.store.restart_meeting(&old.run(), &new).await.map_err(|refusal| refusal.denial())?;
         self.live.remove_meeting(old, now);
         self.forget_unrecorded(old).await.map_err(unavailable)?;
         tracing::warn!(tenant = %old.tenant, server = %old.server, "a meeting is given up with its server, and begun anew");
