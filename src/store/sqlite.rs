@@ -15,10 +15,15 @@ use super::Error;
 #[expect(clippy::duplicate_mod, reason = "the same statements, once for each dialect")]
 pub(super) mod statements;
 
+/// Whoever has a connection has it alone.
+pub(super) const ONE_AT_A_TIME: bool = true;
 /// Writes come one after the other.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Finds a meeting that runs. Nobody else counts its seats, or ends it, while this transaction lives.
 pub(super) const LOCK_MEETING: &str = "SELECT strangers, participants FROM meetings WHERE id = $1 AND ended_at IS NULL";
+/// Finds the oldest session of a person that has a seat and is not open. Nobody else changes it while this connection is held.
+pub(super) const LOCK_NOT_OPEN: &str = "SELECT id FROM sessions
+    WHERE meeting = $1 AND seat_until > $2 AND seat_until < $3 AND user_key = $4 ORDER BY id LIMIT 1";
 /// Finds a session. Nobody else changes it while this transaction lives.
 pub(super) const LOCK_SESSION: &str = "SELECT s.seat_until, s.present_since, m.tenant FROM sessions s
     JOIN meetings m ON m.id = s.meeting WHERE s.id = $1";

@@ -1,6 +1,8 @@
 //! The statements: one text for both dialects, which `super` stands for.
 
-use super::{BEGIN, Connection, LOCK_MEETING, LOCK_SESSION, Pool, Row, lock_tenant, tell};
+use super::{
+    BEGIN, Connection, LOCK_MEETING, LOCK_NOT_OPEN, LOCK_SESSION, ONE_AT_A_TIME, Pool, Row, lock_tenant, tell,
+};
 
 mod gateways;
 mod meetings;

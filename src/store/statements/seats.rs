@@ -4,37 +4,54 @@ use std::collections::HashMap;
 
 use sqlx::Row as _;
 
-use super::{BEGIN, Connection, LOCK_MEETING, LOCK_SESSION, Pool, read};
+use super::{BEGIN, Connection, LOCK_MEETING, LOCK_NOT_OPEN, LOCK_SESSION, ONE_AT_A_TIME, Pool, read};
 use crate::{
     domain::{denial::Denial, limits::Limit},
     store::{Error, MeetingRow, NewSession, PRESENT, Refusal, Seated, Seats, SessionRow},
 };
 
 pub(in crate::store) async fn admit_session(pool: &Pool, new: &NewSession<'_>) -> Result<Seated, Refusal> {
+    if ONE_AT_A_TIME {
+        // Nobody else has a connection: what was read stays true without a transaction, which would cost as much again.
+        return seat(&mut *pool.acquire().await?, new).await;
+    }
     let mut tx = pool.begin_with(BEGIN).await?;
-    let Some(Room { strangers, .. }) = lock_meeting(&mut tx, new.meeting).await? else {
-        // It has ended a moment ago, as another gateway knows already.
-        return Err(Refusal::Denied(Denial::ServerUnavailable));
-    };
+    lock_meeting(&mut tx, new.meeting).await?;
+    let seated = seat(&mut tx, new).await?;
+    tx.commit().await?;
+    Ok(seated)
+}
+
+/// Writes a session, if there is a seat for it: a free one, or that of another session of the same person. Should it not come to
+/// be written that the other has none any more, that one's lapses by itself.
+async fn seat(connection: &mut Connection, new: &NewSession<'_>) -> Result<Seated, Refusal> {
     let instead_of = match new.user {
-        Some(user) => vacate(&mut tx, new.meeting, user, new.now).await?,
+        Some(user) => lock_not_open(connection, new.meeting, user, new.now).await?,
         None => None,
     };
     let row = sqlx::query(
-        "INSERT INTO sessions (meeting, seat_until, user_key)
-         SELECT $1, $2, $5 WHERE $4 < 0 OR $4 >
-             (SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $3)
+        "INSERT INTO sessions (meeting, seat_until, user_key) SELECT id, $2, $5 FROM meetings
+         WHERE id = $1 AND ended_at IS NULL AND ($4 < 0 OR $4 - strangers >
+             (SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $3 AND id <> $6))
          RETURNING id",
     )
     .bind(new.meeting)
     .bind(new.until)
     .bind(new.now)
-    .bind(bound(new.seats, strangers))
+    .bind(bound(new.seats))
     .bind(new.user.map(|user| &user[..]))
-    .fetch_optional(&mut *tx)
+    .bind(instead_of.unwrap_or(0))
+    // To its end, where it may fail yet: it may be a transaction of its own.
+    .fetch_all(&mut *connection)
     .await?;
-    let row = row.ok_or(Refusal::Denied(Denial::MaxParticipantsReached))?;
-    tx.commit().await?;
+    let Some(row) = row.first() else {
+        // It is full, or has ended a moment ago, as another gateway knows already.
+        let runs = lock_meeting(connection, new.meeting).await?.is_some();
+        return Err(Refusal::Denied(if runs { Denial::MaxParticipantsReached } else { Denial::ServerUnavailable }));
+    };
+    if let Some(other) = instead_of {
+        sqlx::query("UPDATE sessions SET seat_until = 0 WHERE id = $1").bind(other).execute(connection).await?;
+    }
     Ok(Seated { id: row.try_get(0)?, instead_of })
 }
 
@@ -88,21 +105,11 @@ pub(super) async fn lock_session(tx: &mut Connection, session: i64) -> Result<Op
     }))
 }
 
-/// Takes the seat of the oldest session of the same person that has one and is not open. One join, one seat: somebody
-/// with two devices has two.
-async fn vacate(tx: &mut Connection, meeting: i64, user: &[u8], now: i64) -> Result<Option<i64>, Error> {
-    let row = sqlx::query(
-        "UPDATE sessions SET seat_until = 0 WHERE id =
-             (SELECT id FROM sessions WHERE meeting = $1 AND seat_until > $2 AND seat_until < $3 AND user_key = $4
-              ORDER BY id LIMIT 1)
-         RETURNING id",
-    )
-    .bind(meeting)
-    .bind(now)
-    .bind(PRESENT)
-    .bind(user)
-    .fetch_optional(tx)
-    .await?;
+/// The oldest session of the same person that has a seat and is not open. One join, one seat: somebody with two devices has
+/// two.
+async fn lock_not_open(connection: &mut Connection, meeting: i64, user: &[u8], now: i64) -> Result<Option<i64>, Error> {
+    let row =
+        sqlx::query(LOCK_NOT_OPEN).bind(meeting).bind(now).bind(PRESENT).bind(user).fetch_optional(connection).await?;
     row.map(|row| Ok(row.try_get(0)?)).transpose()
 }
 
@@ -120,14 +127,15 @@ pub(in crate::store) async fn readmit_session(
     };
     let done = sqlx::query(
         "UPDATE sessions SET seat_until = CASE WHEN seat_until > $2 THEN seat_until ELSE $2 END
-         WHERE id = $1 AND ($4 < 0 OR $4 >
+         WHERE id = $1 AND ($4 < 0 OR $4 - $6 >
              (SELECT COUNT(*) FROM sessions WHERE meeting = $5 AND seat_until > $3 AND id <> $1))",
     )
     .bind(session)
     .bind(until)
     .bind(now)
-    .bind(bound(seats, strangers))
+    .bind(bound(seats))
     .bind(meeting)
+    .bind(strangers)
     .execute(&mut *tx)
     .await?;
     if done.rows_affected() != 1 {
@@ -201,9 +209,9 @@ pub(in crate::store) async fn sessions(pool: &Pool) -> Result<Vec<SessionRow>, E
 }
 
 /// A bound as the statements take it: less than 0 for none.
-fn bound(limit: Limit<u32>, strangers: i64) -> i64 {
+fn bound(limit: Limit<u32>) -> i64 {
     match limit {
-        Limit::AtMost(n) => (i64::from(n) - strangers).max(0),
+        Limit::AtMost(n) => i64::from(n),
         Limit::Unlimited => -1,
     }
 }
