@@ -72,11 +72,11 @@ impl Drop for Disk {
 }
 
 /// Files that nobody can write, root and who has them open included. Given back with the test.
-struct Immutable(Vec<PathBuf>);
+struct Immutable([PathBuf; 2]);
 
 impl Immutable {
     /// `None`, with the reason printed, where that is not to be had.
-    fn make(files: Vec<PathBuf>) -> Option<Self> {
+    fn make(files: [PathBuf; 2]) -> Option<Self> {
         let made = files.iter().all(|file| run("chattr", &["+i", &file.display().to_string()]));
         let files = Self(files);
         made.then_some(files)
@@ -101,9 +101,8 @@ fn run(program: &str, arguments: &[&str]) -> bool {
     false
 }
 
-/// What goes on and what is refused while nothing can be written, and that all is right afterwards. Ada is in the room, Bo
-/// arrives and Cy leaves meanwhile.
-async fn nothing_can_be_written(stage: &Stage, begin: impl FnOnce() -> bool, end: impl FnOnce()) {
+/// Ada and Cy are in the room, and Bo is on the way there.
+async fn people(stage: &Stage) -> People {
     for tenant in ["tiny", "wagtail"] {
         stage.create(tenant, "room").await;
     }
@@ -114,11 +113,12 @@ async fn nothing_can_be_written(stage: &Stage, begin: impl FnOnce() -> bool, end
     }
     let bo = stage.joined("tiny", "room", "Bo").await;
     tokio::time::sleep(Duration::from_millis(500)).await; // until all of that is written
-    if !begin() {
-        eprintln!("skipped: only root can do that, on a file system that has it");
-        return;
-    }
+    let [ada, cy] = sockets.try_into().unwrap();
+    People { ada, bo, cy }
+}
 
+/// What goes on and what is refused while nothing can be written. Bo arrives and Cy leaves meanwhile.
+async fn nothing_can_be_written(stage: &Stage, People { mut ada, bo, cy }: People) -> [Socket; 2] {
     for _ in 0..3 {
         let refused = at_once("create", stage.create("wagtail", "another")).await;
         assert_eq!(refused.xml("messageKey"), "storeUnavailable", "{}", refused.body);
@@ -135,21 +135,16 @@ async fn nothing_can_be_written(stage: &Stage, begin: impl FnOnce() -> bool, end
     assert_eq!(info.xml("returncode"), "SUCCESS", "{}", info.body);
     let again = stage.create("tiny", "room").await;
     assert_eq!(again.xml("messageKey"), "duplicateWarning", "{}", again.body);
-    let mut bo = stage.graphql("tiny", &bo).await.expect("a seat that is promised is taken");
-    drop(sockets.pop());
-    echo(&mut sockets[0]).await.unwrap();
+    let bo = stage.graphql("tiny", &bo).await.expect("a seat that is promised is taken");
+    drop(cy);
+    echo(&mut ada).await.unwrap();
+    [ada, bo]
+}
 
-    end();
-    eventually("nothing has to be started anew", async || {
-        stage.create("wagtail", "another").await.xml("returncode") == "SUCCESS"
-    })
-    .await;
-    // Cy's seat is held for a while after she has left.
-    eventually("one seat is free", async || stage.join("tiny", "room", "Dee").await.status == 302).await;
-    assert_eq!(stage.join("tiny", "room", "Eve").await.xml("messageKey"), "maxParticipantsReached");
-    for socket in [&mut sockets[0], &mut bo] {
-        echo(socket).await.unwrap();
-    }
+/// Nothing has to be started anew.
+async fn promises_are_made_again(stage: &Stage) {
+    eventually("a room", async || stage.create("wagtail", "another").await.xml("returncode") == "SUCCESS").await;
+    eventually("a seat", async || stage.join("wagtail", "room", "Dee").await.status == 302).await;
 }
 
 fn plan() -> Plan {
@@ -169,21 +164,31 @@ async fn on_a_full_disk_meetings_go_on_and_nothing_new_is_promised() {
     let url = format!("url = \"sqlite:{}\"", at.join("anteroom.db").display());
     let change = async |text: String, _: &[Sim]| text.replace("url = \"sqlite:var/anteroom.db\"", &url);
     let stage = start(plan(), change).await;
-    let full = || {
-        disk.fill();
-        true
-    };
-    nothing_can_be_written(&stage, full, || disk.clear()).await;
-    stage.app.unwrap().stop(support::DEADLINE).await;
+    let people = people(&stage).await;
+    disk.fill();
+    let mut present = Box::pin(nothing_can_be_written(&stage, people)).await;
+    disk.clear();
+    promises_are_made_again(&stage).await;
+    // Cy's seat is held for a while after she has left.
+    eventually("one seat is free", async || stage.join("tiny", "room", "Dee").await.status == 302).await;
+    assert_eq!(stage.join("tiny", "room", "Eve").await.xml("messageKey"), "maxParticipantsReached");
+    for socket in &mut present {
+        echo(socket).await.unwrap();
+    }
+    stage.app.unwrap().stop(Duration::ZERO).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_file_that_turns_read_only_meetings_go_on_and_nothing_new_is_promised() {
     let stage = plan().start().await;
-    let files = ["var/anteroom.db", "var/anteroom.db-wal"].map(|file| stage.path(file));
-    let immutable = std::cell::RefCell::new(None);
-    let begin = || immutable.replace(Immutable::make(files.to_vec())).is_none() && immutable.borrow().is_some();
-    nothing_can_be_written(&stage, begin, || drop(immutable.take())).await;
+    let people = people(&stage).await;
+    let Some(immutable) = Immutable::make(["var/anteroom.db", "var/anteroom.db-wal"].map(|file| stage.path(file)))
+    else {
+        return eprintln!("skipped: only root can do that, on a file system that has it");
+    };
+    let _present = Box::pin(nothing_can_be_written(&stage, people)).await;
+    drop(immutable);
+    promises_are_made_again(&stage).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,7 +232,7 @@ async fn with_a_file_that_is_read_only_it_does_not_start() {
     let mut stage = plan().start().await;
     stage.app.take().unwrap().stop(support::DEADLINE).await;
     let files = ["var/anteroom.db", "var/anteroom.db.lock"].map(|file| stage.path(file));
-    let Some(_immutable) = Immutable::make(files.to_vec()) else {
+    let Some(_immutable) = Immutable::make(files) else {
         return eprintln!("skipped: only root can do that, on a file system that has it");
     };
     let error = App::start(stage.dir.path()).await.expect_err("nothing could be promised");

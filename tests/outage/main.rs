@@ -29,6 +29,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What does not wait for a time-out: those for connections, polls and statements are five seconds, for calls 30.
 const AT_ONCE: Duration = Duration::from_millis(3_500);
 
+/// Who is in the room, and who is on the way there, when the store goes away.
+struct People {
+    ada: Socket,
+    bo: Joined,
+    cy: Socket,
+}
+
 /// Starts everything, with a change of `anteroom.toml`.
 async fn start(plan: Plan, change: impl AsyncFnOnce(String, &[Sim]) -> String) -> Stage {
     let dir = tempfile::tempdir().unwrap();

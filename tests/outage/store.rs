@@ -173,13 +173,6 @@ impl Scene {
     }
 }
 
-/// Who is in the room when the store goes away.
-struct People {
-    ada: Socket,
-    bo: Joined,
-    cy: Socket,
-}
-
 /// People who talk and programs that ask all the time.
 struct Crowd {
     stop: Arc<AtomicBool>,
@@ -271,11 +264,14 @@ async fn while_postgresql_is_stopped_meetings_go_on_and_nothing_new_is_promised(
 async fn connections_to_postgresql_that_are_cut_are_made_anew() {
     let scene = Scene::set().await;
     let crowd = Crowd::begin(&scene.stage).await;
-    let People { ada, bo, cy } = scene.people().await;
+    let People { ada: mut socket, bo, .. } = scene.people().await;
     scene.line.close();
-    let bo = scene.stage.graphql("tiny", &bo).await.expect("a seat that is promised is taken");
-    drop(cy);
-    scene.is_back((ada, bo)).await;
+    scene.stage.graphql("tiny", &bo).await.expect("a seat that is promised is taken");
+    eventually("promises are made again", async || {
+        scene.stage.create("wagtail", "another").await.xml("returncode") == "SUCCESS"
+    })
+    .await;
+    echo(&mut socket).await.unwrap();
     crowd.end().await;
 }
 
