@@ -63,6 +63,8 @@ pub struct Meeting {
     pub ends_at: Option<i64>,
     /// Whether it may leave a recording.
     pub records: bool,
+    /// Whoever asked a server for it has died before the answer came.
+    pub is_orphan: bool,
     /// Documents that were given to it while it ran.
     pub documents: AtomicU32,
     /// The server's internal id, once it has answered.
@@ -88,6 +90,8 @@ impl Meeting {
     #[must_use]
     pub fn from_row(row: MeetingRow) -> Self {
         let internal_id = OnceLock::new();
+        // A promise of this gateway's own has no owner written beside it.
+        let is_orphan = row.internal_id.is_none() && row.owner.is_some();
         if let Some(id) = row.internal_id {
             let _ = internal_id.set(id.into());
         }
@@ -103,6 +107,7 @@ impl Meeting {
             created_at: row.created_at,
             ends_at: row.ends_at,
             records: row.records,
+            is_orphan,
             documents: AtomicU32::new(0),
             internal_id,
             info: Fresh::default(),

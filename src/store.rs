@@ -14,18 +14,12 @@ mod rows;
 mod sqlite;
 pub mod writer;
 
-use std::{collections::HashMap, fs::File, sync::Arc, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use data_encoding::HEXLOWER;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::domain::{
-    admission::RoomUsage,
-    denial::Denial,
-    ids::{ServerId, TenantId},
-    limits::Limit,
-};
 pub use change::Change;
 pub use error::{Error, Refusal};
 use health::Health;
@@ -72,8 +66,11 @@ macro_rules! ask {
     };
 }
 
-// Behind the macro, which it uses.
+// Behind the macro, which they use.
+mod gateways;
+mod meetings;
 mod operations;
+mod seats;
 
 impl Store {
     /// Opens the database, makes it where there is none, and brings its schema up to date.
@@ -152,339 +149,6 @@ impl Store {
         ask!(self.ping())
     }
 
-    /// A key of 32 bytes that all gateways on this store share; `fresh` becomes it where there is none yet.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn shared_key(&self, name: &str, fresh: [u8; 32]) -> Result<[u8; 32], Error> {
-        ask!(self.shared_key(name, &fresh))
-    }
-
-    /// The key of TLS tickets of a stretch of time; made where there is none yet.
-    ///
-    /// # Errors
-    /// When the store fails, or there is no randomness.
-    pub async fn ticket_key(&self, stretch: u64) -> Result<[u8; 32], Error> {
-        let mut fresh = [0; 32];
-        aws_lc_rs::rand::fill(&mut fresh).map_err(|_| sqlx::Error::Protocol("there is no randomness".into()))?;
-        self.shared_key(&ticket_key_name(stretch), fresh).await
-    }
-
-    /// Deletes the keys of the stretches before this one.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn forget_ticket_keys(&self, before: u64) -> Result<(), Error> {
-        ask!(self.forget_keys(&ticket_key_name(0), &ticket_key_name(before)))
-    }
-
-    /// Promises a room: counts what the tenant has and, where `decide` agrees, writes the new row, in one transaction.
-    /// Where there is nothing to decide, nothing is counted, and the transaction is one statement.
-    ///
-    /// Returns the number of the new row, or the meeting that has this id already.
-    ///
-    /// # Errors
-    /// What `decide` said, or the store's failure.
-    pub async fn admit_meeting(
-        &self,
-        new: &NewMeeting<'_>,
-        decide: Option<impl FnOnce(RoomUsage) -> Result<(), Denial>>,
-    ) -> Result<Admitted, Refusal> {
-        ask!(self.admit_meeting(new, decide))
-    }
-
-    /// Ends the record of a run and begins that of the next one of the same room, which keeps its place: in one
-    /// transaction, so that no other room gets in between. Returns the number of the new row; `None` where the old run has
-    /// been ended already, and has no place to leave.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn rerun_meeting(&self, old: i64, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
-        ask!(self.rerun_meeting(old, new))
-    }
-
-    /// Gives a run up whose server is away, and begins the record of the next one elsewhere. Should the server come back with
-    /// the old one, it is to be ended: it is a *leftover*. `None` where another gateway has been faster.
-    ///
-    /// # Errors
-    /// [`Denial::ServerUnavailable`] while people are present in it: it lives, whatever its server says to us. Or the store's
-    /// failure.
-    pub async fn restart_meeting(&self, old: &Run<'_>, new: &NewMeeting<'_>) -> Result<Option<i64>, Refusal> {
-        ask!(self.restart_meeting(old, new))
-    }
-
-    /// How long runs of a tenant's room have lasted that ended after `since`.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn used(&self, tenant: &TenantId, ext_id: &str, since: i64) -> Result<Duration, Error> {
-        ask!(self.used(tenant.as_str(), ext_id, since))
-    }
-
-    /// Moves a meeting that no server has made yet to another server. Returns whether it was still this gateway's to move:
-    /// what another has taken over is not.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn move_meeting(&self, id: i64, server: &ServerId) -> Result<bool, Error> {
-        ask!(self.move_meeting(id, server.as_str(), &self.gateway))
-    }
-
-    /// Gives back a room that no server has made. Returns whether it was still this gateway's to give: what another has
-    /// taken over is not.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn abandon_meeting(&self, id: i64, now: i64) -> Result<bool, Error> {
-        ask!(self.abandon_meeting(id, now, &self.gateway))
-    }
-
-    /// Ends a meeting: its room is free, its sessions are forgotten. Returns whether somebody may have come: where nobody has,
-    /// nothing was recorded.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn end_meeting(&self, id: i64, now: i64) -> Result<bool, Error> {
-        ask!(self.end_meeting(id, now))
-    }
-
-    /// Takes over a promise that a gateway has left without an answer. Returns whether it was still there.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn take_over_meeting(&self, id: i64, from: &str) -> Result<bool, Error> {
-        ask!(self.take_over_meeting(id, from, &self.gateway))
-    }
-
-    /// The running meeting of a tenant with this id, whichever gateway made it.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn find_meeting(&self, tenant: &TenantId, ext_id: &str) -> Result<Option<MeetingRow>, Error> {
-        ask!(self.find_meeting(tenant.as_str(), ext_id))
-    }
-
-    /// The running meeting of a tenant with this internal id.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn find_internal(&self, tenant: &TenantId, internal_id: &str) -> Result<Option<MeetingRow>, Error> {
-        ask!(self.find_internal(tenant.as_str(), internal_id))
-    }
-
-    /// The running meetings of a tenant on a server.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn find_meetings_on(&self, tenant: &TenantId, server: &ServerId) -> Result<Vec<MeetingRow>, Error> {
-        ask!(self.find_meetings_on(tenant.as_str(), server.as_str()))
-    }
-
-    /// A meeting by its number, running or not.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn meeting_of(&self, id: i64) -> Result<Option<MeetingRow>, Error> {
-        ask!(self.meeting_of(id))
-    }
-
-    /// All meetings that run.
-    ///
-    /// # Errors
-    /// When the store fails or a row is impossible.
-    pub async fn running(&self) -> Result<Vec<MeetingRow>, Error> {
-        ask!(self.running())
-    }
-
-    /// Promises a seat: where fewer than the meeting's are taken, writes a session whose seat is held for a while.
-    ///
-    /// A session of the same person that is no longer open, or not yet, gives its seat up for this one.
-    ///
-    /// # Errors
-    /// [`Denial::MaxParticipantsReached`], [`Denial::ServerUnavailable`] for a meeting that has ended, or the store's failure.
-    pub async fn admit_session(&self, new: &NewSession<'_>) -> Result<Seated, Refusal> {
-        ask!(self.admit_session(new))
-    }
-
-    /// Promises a seat, until `until`, to a session whose seat has lapsed or is about to. Its own is not counted.
-    ///
-    /// # Errors
-    /// See [`Store::admit_session`].
-    pub async fn readmit_session(
-        &self,
-        meeting: i64,
-        session: i64,
-        now: i64,
-        until: i64,
-        seats: Limit<u32>,
-    ) -> Result<(), Refusal> {
-        ask!(self.readmit_session(meeting, session, now, until, seats))
-    }
-
-    /// How many sessions of a meeting have, or had after `since`, a seat.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn recent_sessions(&self, meeting: i64, since: i64) -> Result<u32, Error> {
-        ask!(self.recent_sessions(meeting, since))
-    }
-
-    /// Notes how many people take seats of a meeting without a session of ours.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn set_strangers(&self, meeting: i64, strangers: u32) -> Result<(), Error> {
-        ask!(self.set_strangers(meeting, strangers))
-    }
-
-    /// The seats of all meetings that have any in use, by the meetings' numbers.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn seats(&self, now: i64) -> Result<HashMap<i64, Seats>, Error> {
-        ask!(self.seats(now))
-    }
-
-    /// A session by the hash of its token, with its meeting, whichever gateway made it.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn find_session(&self, token: &TokenHash) -> Result<Option<(SessionRow, MeetingRow)>, Error> {
-        ask!(self.find_session(token))
-    }
-
-    /// All sessions of meetings that run.
-    ///
-    /// # Errors
-    /// When the store fails or a row is impossible.
-    pub async fn sessions(&self) -> Result<Vec<SessionRow>, Error> {
-        ask!(self.sessions())
-    }
-
-    /// Whose recordings are whose.
-    ///
-    /// # Errors
-    /// When the store fails or a row is impossible.
-    pub async fn recordings(&self) -> Result<Vec<RecordingRow>, Error> {
-        ask!(self.recordings())
-    }
-
-    /// Whether somebody has a recording of this id, or may come to have.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn has_recording(&self, id: &str) -> Result<bool, Error> {
-        ask!(self.has_recording(id))
-    }
-
-    /// The runs that were given up while this server was away.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn leftovers(&self, server: &ServerId) -> Result<Vec<Leftover>, Error> {
-        ask!(self.leftovers(server.as_str()))
-    }
-
-    /// Forgets one that is over.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn forget_leftover(&self, server: &ServerId, internal_id: &str) -> Result<(), Error> {
-        ask!(self.forget_leftover(server.as_str(), internal_id))
-    }
-
-    /// Forgets meetings that ended before `before`. Returns how many.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn purge(&self, before: i64) -> Result<u64, Error> {
-        ask!(self.purge(before))
-    }
-
-    /// Says that this gateway lives, for [`ALIVE_MS`] from now. Returns whether the store had it among the living: if not,
-    /// those who are present through it have been taken to be gone.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn heartbeat(&self, now: i64) -> Result<bool, Error> {
-        ask!(self.heartbeat(&self.gateway, now + ALIVE_MS))
-    }
-
-    /// Whether another gateway lives.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn is_alive(&self, gateway: &str, now: i64) -> Result<bool, Error> {
-        match &self.db {
-            // There is one, and it is this one.
-            Db::Sqlite(..) => Ok(gateway == &*self.gateway),
-            Db::Postgres(..) => ask!(self.is_alive(gateway, now)),
-        }
-    }
-
-    /// Takes or keeps what one gateway does for all, for [`ALIVE_MS`] from now. Returns whether it is this one.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn lead(&self, name: &str, now: i64) -> Result<bool, Error> {
-        match &self.db {
-            // There is nobody else, and a former self must not be waited for.
-            Db::Sqlite(..) => Ok(true),
-            Db::Postgres(..) => ask!(self.lead(name, &self.gateway, now, now + ALIVE_MS)),
-        }
-    }
-
-    /// Gives up what this gateway does for all. Those who are still present through it have a seat for `lease` ms, to come
-    /// back by another, or by the next one that is started on a store of its own.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn retire(&self, now: i64, lease: i64) -> Result<(), Error> {
-        if !self.is_shared() {
-            // The next start settles it, and reads here until when they were present.
-            self.heartbeat(now).await?;
-            return Ok(());
-        }
-        ask!(self.resign(&self.gateway))?;
-        ask!(self.bury(&self.gateway, now, now + lease))
-    }
-
-    /// Settles what gateways that have died leave: those who were present through them have a seat until `until`, to come back
-    /// by another. A gateway that has written after it was settled, and is not heard of, is settled again. Returns how many
-    /// have died.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn bury_dead(&self, now: i64, until: i64) -> Result<usize, Error> {
-        // With SQLite every other is a former self.
-        let before = if self.is_shared() { now } else { i64::MAX };
-        let dead = ask!(self.dead(&self.gateway, before))?;
-        for (gateway, alive_until) in &dead {
-            let last_seen = (alive_until - ALIVE_MS).min(now);
-            ask!(self.bury(gateway, last_seen, until))?;
-        }
-        if !self.is_shared() {
-            ask!(self.hold_unattended(until))?;
-        }
-        Ok(dead.len())
-    }
-
-    /// Writes down what polls have found of a server, for the other gateways.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn report(&self, server: &ServerId, report: &str, at: i64) -> Result<(), Error> {
-        ask!(self.report(server, report, at))
-    }
-
-    /// What was last found of each server, with the time.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn reports(&self) -> Result<Vec<(String, String, i64)>, Error> {
-        ask!(self.reports())
-    }
-
     /// What was used on the days from `from` to before `to` (`YYYY-MM-DD`), by tenant and day. Those who are present are
     /// counted until `now`.
     ///
@@ -527,11 +191,6 @@ impl Store {
         let Db::Postgres(health) = &self.db else { return };
         tokio::join!(health.probe(), listen(health.options(), &changes));
     }
-}
-
-/// In the order of time.
-fn ticket_key_name(stretch: u64) -> String {
-    format!("tickets-{stretch:010}")
 }
 
 /// Whether a text is the address of a PostgreSQL.

@@ -24,6 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const YOUNG_MS: i64 = 5_000;
 /// A meeting that no server has answered for yet: longer than a `create` may take with all its tries.
 const UNANSWERED_MS: i64 = 120_000;
+/// One whose gateway has died: a server that was asked by then has long made it, or never will.
+const ORPHAN_MS: i64 = 15_000;
 /// Polls in a row without it that end a meeting.
 const MISSES: u32 = 2;
 /// BBB counts somebody who has left for up to a minute (bbb.md 6.7), and a seat is held for a while after the last socket.
@@ -73,7 +75,11 @@ async fn compare(gateway: &Gateway, meetings: &[Arc<Meeting>], listed: &ServerLi
             }
             count_strangers(gateway, meeting, found.people).await;
         }
-        let wait = if meeting.internal_id().is_some() { YOUNG_MS } else { UNANSWERED_MS };
+        let wait = match meeting.internal_id() {
+            Some(_) => YOUNG_MS,
+            None if meeting.is_orphan => ORPHAN_MS,
+            None => UNANSWERED_MS,
+        };
         if meeting.created_at + wait < begun && gateway.live.listed(meeting, found.is_some()) >= MISSES {
             end(gateway, meeting, "its server does not list it").await;
         }

@@ -17,7 +17,15 @@ use super::{
     writer::{Note, coalesced},
     *,
 };
-use crate::live::sessions::{GRACE_MS, LEASE_MS};
+use crate::{
+    domain::{
+        admission::RoomUsage,
+        denial::Denial,
+        ids::{ServerId, TenantId},
+        limits::Limit,
+    },
+    live::sessions::{GRACE_MS, LEASE_MS},
+};
 use gateway::{Gateway, Known};
 use rules::{Model, Room};
 

@@ -7,7 +7,13 @@ use super::{
     writer::{Note, Notes},
     *,
 };
-use crate::domain::server_mode::ServerMode;
+use crate::domain::{
+    admission::RoomUsage,
+    denial::Denial,
+    ids::{ServerId, TenantId},
+    limits::Limit,
+    server_mode::ServerMode,
+};
 
 /// One for all tests of this program; each has a database of its own.
 static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(Durable::No).expect("PostgreSQL"));
@@ -728,4 +734,30 @@ async fn the_keys_of_tickets_are_shared_and_deleted_when_they_are_old() {
     let slug = one.shared_key("slug", [1; 32]).await.expect("a key");
     one.forget_ticket_keys(u64::MAX / 2).await.expect("deleted");
     assert_eq!(two.shared_key("slug", [2; 32]).await.expect("a key"), slug, "no other one is touched");
+}
+
+#[tokio::test]
+async fn a_store_of_an_earlier_release_is_brought_up_to_date_with_what_is_in_it() {
+    use sqlx::{Connection as _, Executor as _};
+    let dir = tempfile::tempdir().expect("a directory");
+    let url = format!("sqlite:{}", dir.path().join("store.db").display());
+    let mut old = sqlx::SqliteConnection::connect(&format!("{url}?mode=rwc")).await.expect("a database");
+    // The schema of the release before several gateways, with a meeting and somebody in it.
+    sqlx::migrate!("migrations/sqlite").run_to(2, &mut old).await.expect("the old schema");
+    old.execute(
+        "INSERT INTO meetings (id, tenant, account, ext_id, server, internal_id, created_at, records)
+         VALUES (7, 'wagtail', 'a', 'one', 'bbb-01', 'int', 5, 1);
+         INSERT INTO sessions (id, meeting, token, seat_until) VALUES (9, 7, zeroblob(32), 9223372036854775807)",
+    )
+    .await
+    .expect("rows");
+    old.close().await.expect("closed");
+    let store = Store::open(&url).await.expect("a store");
+    store.bury_dead(1_000, 9_000).await.expect("settled");
+    assert_eq!(store.running().await.expect("loaded").iter().map(|row| row.id).collect::<Vec<_>>(), [7]);
+    let session = SessionRow { id: 9, meeting: 7, token: [0; 32], seat_until: 9_000 };
+    assert_eq!(store.sessions().await.expect("loaded"), [session], "who was present has a lease to come back");
+    assert_eq!(create(&store, "a", "one", 1).await, Ok(-7), "the room is known");
+    assert_eq!(join(&store, 7, 8_000, 9_000, 1).await, Err(Denial::MaxParticipantsReached));
+    assert!(store.end_meeting(7, 10_000).await.expect("ended"));
 }

@@ -1,0 +1,172 @@
+//! Meetings: promised, moved, given back, ended, found; and whose recordings are whose.
+
+use std::time::Duration;
+
+use super::{
+    Admitted, Db, Error, Leftover, MeetingRow, NewMeeting, RecordingRow, Refusal, Run, Store, postgres, sqlite,
+};
+use crate::domain::{
+    admission::RoomUsage,
+    denial::Denial,
+    ids::{ServerId, TenantId},
+};
+
+impl Store {
+    /// Promises a room: counts what the tenant has and, where `decide` agrees, writes the new row, in one transaction.
+    /// Where there is nothing to decide, nothing is counted, and the transaction is one statement.
+    ///
+    /// Returns the number of the new row, or the meeting that has this id already.
+    ///
+    /// # Errors
+    /// What `decide` said, or the store's failure.
+    pub async fn admit_meeting(
+        &self,
+        new: &NewMeeting<'_>,
+        decide: Option<impl FnOnce(RoomUsage) -> Result<(), Denial>>,
+    ) -> Result<Admitted, Refusal> {
+        ask!(self.admit_meeting(new, decide))
+    }
+
+    /// Ends the record of a run and begins that of the next one of the same room, which keeps its place: in one
+    /// transaction, so that no other room gets in between. Returns the number of the new row; `None` where the old run has
+    /// been ended already, and has no place to leave.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn rerun_meeting(&self, old: i64, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
+        ask!(self.rerun_meeting(old, new))
+    }
+
+    /// Gives a run up whose server is away, and begins the record of the next one elsewhere. Should the server come back with
+    /// the old one, it is to be ended: it is a *leftover*. `None` where another gateway has been faster.
+    ///
+    /// # Errors
+    /// [`Denial::ServerUnavailable`] while people are present in it: it lives, whatever its server says to us. Or the store's
+    /// failure.
+    pub async fn restart_meeting(&self, old: &Run<'_>, new: &NewMeeting<'_>) -> Result<Option<i64>, Refusal> {
+        ask!(self.restart_meeting(old, new))
+    }
+
+    /// How long runs of a tenant's room have lasted that ended after `since`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn used(&self, tenant: &TenantId, ext_id: &str, since: i64) -> Result<Duration, Error> {
+        ask!(self.used(tenant.as_str(), ext_id, since))
+    }
+
+    /// Moves a meeting that no server has made yet to another server. Returns whether it was still this gateway's to move:
+    /// what another has taken over is not.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn move_meeting(&self, id: i64, server: &ServerId) -> Result<bool, Error> {
+        ask!(self.move_meeting(id, server.as_str(), &self.gateway))
+    }
+
+    /// Gives back a room that no server has made. Returns whether it was still this gateway's to give: what another has
+    /// taken over is not.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn abandon_meeting(&self, id: i64, now: i64) -> Result<bool, Error> {
+        ask!(self.abandon_meeting(id, now, &self.gateway))
+    }
+
+    /// Ends a meeting: its room is free, its sessions are forgotten. Returns whether somebody may have come: where nobody has,
+    /// nothing was recorded.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn end_meeting(&self, id: i64, now: i64) -> Result<bool, Error> {
+        ask!(self.end_meeting(id, now))
+    }
+
+    /// Takes over a promise that a gateway has left without an answer. Returns whether it was still there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn take_over_meeting(&self, id: i64, from: &str) -> Result<bool, Error> {
+        ask!(self.take_over_meeting(id, from, &self.gateway))
+    }
+
+    /// The running meeting of a tenant with this id, whichever gateway made it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn find_meeting(&self, tenant: &TenantId, ext_id: &str) -> Result<Option<MeetingRow>, Error> {
+        ask!(self.find_meeting(tenant.as_str(), ext_id))
+    }
+
+    /// The running meeting of a tenant with this internal id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn find_internal(&self, tenant: &TenantId, internal_id: &str) -> Result<Option<MeetingRow>, Error> {
+        ask!(self.find_internal(tenant.as_str(), internal_id))
+    }
+
+    /// The running meetings of a tenant on a server.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn find_meetings_on(&self, tenant: &TenantId, server: &ServerId) -> Result<Vec<MeetingRow>, Error> {
+        ask!(self.find_meetings_on(tenant.as_str(), server.as_str()))
+    }
+
+    /// A meeting by its number, running or not.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn meeting_of(&self, id: i64) -> Result<Option<MeetingRow>, Error> {
+        ask!(self.meeting_of(id))
+    }
+
+    /// All meetings that run.
+    ///
+    /// # Errors
+    /// When the store fails or a row is impossible.
+    pub async fn running(&self) -> Result<Vec<MeetingRow>, Error> {
+        ask!(self.running())
+    }
+
+    /// Whose recordings are whose.
+    ///
+    /// # Errors
+    /// When the store fails or a row is impossible.
+    pub async fn recordings(&self) -> Result<Vec<RecordingRow>, Error> {
+        ask!(self.recordings())
+    }
+
+    /// Whether somebody has a recording of this id, or may come to have.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn has_recording(&self, id: &str) -> Result<bool, Error> {
+        ask!(self.has_recording(id))
+    }
+
+    /// The runs that were given up while this server was away.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn leftovers(&self, server: &ServerId) -> Result<Vec<Leftover>, Error> {
+        ask!(self.leftovers(server.as_str()))
+    }
+
+    /// Forgets one that is over.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_leftover(&self, server: &ServerId, internal_id: &str) -> Result<(), Error> {
+        ask!(self.forget_leftover(server.as_str(), internal_id))
+    }
+
+    /// Forgets meetings that ended before `before`. Returns how many.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn purge(&self, before: i64) -> Result<u64, Error> {
+        ask!(self.purge(before))
+    }
+}

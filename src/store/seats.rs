@@ -1,0 +1,75 @@
+//! Seats: promised, promised anew, counted, found.
+
+use std::collections::HashMap;
+
+use super::{
+    Db, Error, MeetingRow, NewSession, Refusal, Seated, Seats, SessionRow, Store, TokenHash, postgres, sqlite,
+};
+use crate::domain::limits::Limit;
+
+impl Store {
+    /// Promises a seat: where fewer than the meeting's are taken, writes a session whose seat is held for a while.
+    ///
+    /// A session of the same person that is no longer open, or not yet, gives its seat up for this one.
+    ///
+    /// # Errors
+    /// [`Denial::MaxParticipantsReached`], [`Denial::ServerUnavailable`] for a meeting that has ended, or the store's failure.
+    pub async fn admit_session(&self, new: &NewSession<'_>) -> Result<Seated, Refusal> {
+        ask!(self.admit_session(new))
+    }
+
+    /// Promises a seat, until `until`, to a session whose seat has lapsed or is about to. Its own is not counted.
+    ///
+    /// # Errors
+    /// See [`Store::admit_session`].
+    pub async fn readmit_session(
+        &self,
+        meeting: i64,
+        session: i64,
+        now: i64,
+        until: i64,
+        seats: Limit<u32>,
+    ) -> Result<(), Refusal> {
+        ask!(self.readmit_session(meeting, session, now, until, seats))
+    }
+
+    /// How many sessions of a meeting have, or had after `since`, a seat.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn recent_sessions(&self, meeting: i64, since: i64) -> Result<u32, Error> {
+        ask!(self.recent_sessions(meeting, since))
+    }
+
+    /// Notes how many people take seats of a meeting without a session of ours.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_strangers(&self, meeting: i64, strangers: u32) -> Result<(), Error> {
+        ask!(self.set_strangers(meeting, strangers))
+    }
+
+    /// The seats of all meetings that have any in use, by the meetings' numbers.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn seats(&self, now: i64) -> Result<HashMap<i64, Seats>, Error> {
+        ask!(self.seats(now))
+    }
+
+    /// A session by the hash of its token, with its meeting, whichever gateway made it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn find_session(&self, token: &TokenHash) -> Result<Option<(SessionRow, MeetingRow)>, Error> {
+        ask!(self.find_session(token))
+    }
+
+    /// All sessions of meetings that run.
+    ///
+    /// # Errors
+    /// When the store fails or a row is impossible.
+    pub async fn sessions(&self) -> Result<Vec<SessionRow>, Error> {
+        ask!(self.sessions())
+    }
+}
