@@ -588,6 +588,23 @@ async fn both_sockets_of_a_session_may_close_at_once() {
 }
 
 #[tokio::test]
+async fn a_seat_that_is_being_taken_is_not_taken_over() {
+    let (one, two) = two().await;
+    let meeting = create_for(&one, 1).await;
+    for n in 0..40 {
+        let at = 100 * n;
+        let first = join_as(&one, Some(&[1; 32]), meeting, at, at + 60, 1).await.expect("the seat").id;
+        let (without_seat, second) = tokio::join!(
+            note(&one, [Note::Opened { session: first, at }]),
+            join_as(&two, Some(&[1; 32]), meeting, at, at + 60, 1)
+        );
+        assert_eq!(without_seat.is_empty(), second.is_err(), "one of them has it: {without_seat:?}, {second:?}");
+        assert_eq!(one.recent_sessions(meeting, at).await.expect("counted"), 1);
+        note(&one, [closed(first, at, at + 1)]).await;
+    }
+}
+
+#[tokio::test]
 async fn the_seats_of_a_dead_gateway_are_free_after_a_lease() {
     let (one, two) = two().await;
     let meeting = create(&one, "a", "one", 1).await.expect("a room");

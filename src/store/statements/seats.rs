@@ -87,12 +87,13 @@ pub(super) async fn lock_session(tx: &mut Connection, session: i64) -> Result<Op
 }
 
 /// Takes the seat of the oldest session of the same person that has one and is not open. One join, one seat: somebody
-/// with two devices has two.
+/// with two devices has two. One that opens at this very moment, while this waits for it, is open: hence the condition once
+/// more, which holds for the row as it is then.
 async fn vacate(tx: &mut Connection, meeting: i64, user: &[u8], now: i64) -> Result<Option<i64>, Error> {
     let row = sqlx::query(
         "UPDATE sessions SET seat_until = 0 WHERE id =
              (SELECT id FROM sessions WHERE meeting = $1 AND seat_until > $2 AND seat_until < $3 AND user_key = $4
-              ORDER BY id LIMIT 1)
+              ORDER BY id LIMIT 1) AND seat_until > $2 AND seat_until < $3
          RETURNING id",
     )
     .bind(meeting)
