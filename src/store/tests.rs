@@ -379,6 +379,7 @@ async fn an_ended_meeting_has_no_seats(fixture: Fixture) {
     assert!(store.end_meeting(meeting, 10).await.expect("ended"), "somebody had come");
     assert_eq!(join(store, meeting, 11, 60, 3).await, Err(Denial::ServerUnavailable));
     assert!(store.readmit_session(meeting, session, 11, 60, Limit::AtMost(3)).await.is_err());
+    assert_eq!(note(store, [Note::Opened { session, at: 12 }]).await, [session], "the next run has seats of its own");
     assert!(note(store, [Note::Opened { session, at: 12 }, closed(session, 13, 28)]).await.is_empty());
 }
 
