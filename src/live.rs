@@ -391,6 +391,15 @@ impl Live {
         }
     }
 
+    /// Cuts the sockets of all sessions of a meeting.
+    pub fn cut_sessions(&self, meeting: &Meeting) {
+        for token in lock(&meeting.sessions).iter() {
+            if let Some(session) = self.session(token).filter(|session| session.is_open()) {
+                session.cut();
+            }
+        }
+    }
+
     /// Whether a tenant has, or had a moment ago, a meeting on a server.
     #[must_use]
     pub fn reaches(&self, tenant: &TenantId, server: &ServerId, now: i64) -> bool {

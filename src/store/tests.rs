@@ -388,6 +388,7 @@ async fn an_ended_meeting_has_no_seats(fixture: Fixture) {
     assert!(store.end_meeting(meeting, 10).await.expect("ended"), "somebody had come");
     assert_eq!(join(store, meeting, 11, 60, 3).await, Err(Denial::ServerUnavailable));
     assert!(store.readmit_session(meeting, session, 11, 60, Limit::AtMost(3)).await.is_err());
+    assert_eq!(note(store, [Note::Opened { session, at: 12 }]).await, [session], "the next run has seats of its own");
     assert!(note(store, [Note::Opened { session, at: 12 }, closed(session, 13, 28)]).await.is_empty());
 }
 
@@ -601,6 +602,23 @@ async fn both_sockets_of_a_session_may_close_at_once() {
         note(&one, [Note::Opened { session, at: n }]).await;
         note(&two, [Note::Opened { session, at: n }]).await;
         tokio::join!(note(&one, [closed(session, n, n + 1)]), note(&two, [closed(session, n, n + 1)]));
+    }
+}
+
+#[tokio::test]
+async fn a_seat_that_is_being_taken_is_not_taken_over() {
+    let (one, two) = two().await;
+    let meeting = create_for(&one, 1).await;
+    for n in 0..40 {
+        let at = 100 * n;
+        let first = join_as(&one, Some(&[1; 32]), meeting, at, at + 60, 1).await.expect("the seat").id;
+        let (without_seat, second) = tokio::join!(
+            note(&one, [Note::Opened { session: first, at }]),
+            join_as(&two, Some(&[1; 32]), meeting, at, at + 60, 1)
+        );
+        assert_eq!(without_seat.is_empty(), second.is_err(), "one of them has it: {without_seat:?}, {second:?}");
+        assert_eq!(one.recent_sessions(meeting, at).await.expect("counted"), 1);
+        note(&one, [closed(first, at, at + 1)]).await;
     }
 }
 

@@ -208,6 +208,8 @@ impl Gateway {
         let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, &server.id, now) };
         let next = self.store.rerun_meeting(old.id, &new).await.map_err(unavailable)?;
         self.live.remove_meeting(old, now);
+        // Whoever came while its server had the new run, and we the old one, is in the new one without a seat.
+        self.live.cut_sessions(old);
         self.forget_unrecorded(old).await.map_err(unavailable)?;
         let meeting = match next {
             Some(id) => self.live.add_meeting(order.meeting(id, &server.id, &old.account)),

@@ -45,10 +45,10 @@ pub(super) struct Room {
 #[derive(Debug, Clone)]
 pub(super) struct Seat {
     pub(super) meeting: i64,
-    user: Option<UserKey>,
+    pub(super) user: Option<UserKey>,
     pub(super) token: Option<TokenHash>,
     pub(super) until: i64,
-    since: Option<i64>,
+    pub(super) since: Option<i64>,
     pub(super) through: BTreeSet<String>,
 }
 
@@ -207,7 +207,7 @@ impl Model {
 
     /// A session that is open, and whose seat has lapsed, has it again where it is free.
     fn seat_again(&mut self, gateway: &str, session: i64, at: i64, now: i64) -> bool {
-        let meeting = self.seats[&session].meeting;
+        let Some(meeting) = self.seats.get(&session).map(|seat| seat.meeting) else { return false };
         let is_free = self.has_room(meeting, self.taken(meeting, now));
         if is_free {
             self.sit(gateway, session, at, now);
@@ -235,7 +235,7 @@ impl Model {
             }
             Note::Bound { session, token } => self.seats.get_mut(session)?.token = Some(*token),
             Note::Opened { session, at } => {
-                if self.seats.get(session)?.until <= now {
+                if self.seats.get(session).is_none_or(|seat| seat.until <= now) {
                     return Some(*session);
                 }
                 self.sit(gateway, *session, *at, now);

@@ -113,7 +113,8 @@ pub(in crate::store) async fn seat_again(
     Ok(true)
 }
 
-/// Returns whether the session has a seat, or is gone with its meeting. One that has lapsed may be somebody else's by now.
+/// Returns whether the session has a seat. One that has lapsed may be somebody else's by now, and one whose meeting has ended is
+/// gone with it: the room may run anew.
 async fn opened(
     tx: &mut Connection,
     gateway: &str,
@@ -123,7 +124,7 @@ async fn opened(
     tally: &mut Tally,
 ) -> Result<bool, Error> {
     let Some(Locked { tenant, seat_until, present_since }) = lock_session(tx, session).await? else {
-        return Ok(true);
+        return Ok(false);
     };
     if seat_until <= now {
         return Ok(false);

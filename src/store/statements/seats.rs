@@ -69,14 +69,14 @@ pub(super) async fn lock_meeting(tx: &mut Connection, meeting: i64) -> Result<Op
     Ok(Some(Room { strangers: row.try_get("strangers")?, seats: row.try_get("participants")? }))
 }
 
-/// Whether a session is in no running meeting any more, or there is a seat of its meeting for it, its own not counted.
-/// Nobody else counts them, or changes the session, while this transaction lives.
+/// Whether there is a seat for a session of a running meeting, its own not counted. Nobody else counts them while this
+/// transaction lives.
 pub(super) async fn lock_seat(tx: &mut Connection, session: i64, now: i64) -> Result<bool, Error> {
     let row = sqlx::query("SELECT meeting FROM sessions WHERE id = $1").bind(session).fetch_optional(&mut *tx).await?;
-    let Some(row) = row else { return Ok(true) };
+    let Some(row) = row else { return Ok(false) };
     let meeting: i64 = row.try_get(0)?;
     // In the order of a join: first the meeting, then a session.
-    let Some(room) = lock_meeting(tx, meeting).await? else { return Ok(true) };
+    let Some(room) = lock_meeting(tx, meeting).await? else { return Ok(false) };
     let Some(seats) = room.seats else { return Ok(true) };
     let others = sqlx::query("SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $2 AND id <> $3")
         .bind(meeting)
@@ -106,7 +106,7 @@ pub(super) async fn lock_session(tx: &mut Connection, session: i64) -> Result<Op
 }
 
 /// The oldest session of the same person that has a seat and is not open. One join, one seat: somebody with two devices has
-/// two.
+/// two. One that opens at this very moment, while this waits for it, is open: a row that was waited for is looked at again.
 async fn lock_not_open(connection: &mut Connection, meeting: i64, user: &[u8], now: i64) -> Result<Option<i64>, Error> {
     let row =
         sqlx::query(LOCK_NOT_OPEN).bind(meeting).bind(now).bind(PRESENT).bind(user).fetch_optional(connection).await?;
