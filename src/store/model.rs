@@ -99,7 +99,7 @@ async fn play(fixture: Fixture, gateways: usize, (seed, steps): (u64, u64)) {
         world.start(at, store).await;
     }
     for _ in 0..steps {
-        world.step().await;
+        Box::pin(world.step()).await;
         world.check().await;
     }
     world.finish().await;
