@@ -186,7 +186,7 @@ impl World {
             94..96 => self.create_one_at_once().await,
             96..98 => self.join_at_once().await,
             98 => self.close_at_once().await,
-            99 => self.join_while_it_opens().await,
+            99 => Box::pin(self.join_while_it_opens()).await,
             _ => unreachable!("below 100"),
         }
     }
