@@ -11,8 +11,8 @@ use tokio::{
 };
 
 use crate::{
-    domain::admission::seats,
     live::{
+        Meeting,
         clock::now_ms,
         sessions::{LEASE_MS, Session},
     },
@@ -54,7 +54,7 @@ pub async fn live_on(gateway: Arc<Gateway>, leads: watch::Sender<Leads>) {
 
 async fn heartbeat(gateway: &Gateway, steady: Option<Instant>) -> Result<bool, Error> {
     let now = now_ms();
-    if !gateway.store.heartbeat(now).await? && steady.is_some() {
+    if !gateway.store.heartbeat(now).await? {
         tracing::warn!("this gateway was taken to be dead: it says again who is present");
         gateway.live.open_sessions().iter().for_each(|session| session.reassert(&gateway.notes));
     }
@@ -75,12 +75,16 @@ async fn heartbeat(gateway: &Gateway, steady: Option<Instant>) -> Result<bool, E
 
 /// Follows what other gateways tell.
 pub async fn follow(gateway: Arc<Gateway>, mut changes: mpsc::Receiver<Change>) {
+    let mut reread_at = Instant::now() + REREAD_EVERY;
     loop {
-        let change = match tokio::time::timeout(REREAD_EVERY, changes.recv()).await {
+        let change = match tokio::time::timeout_at(reread_at, changes.recv()).await {
             Ok(Some(change)) => change,
             Ok(None) => return,
             Err(_) => Change::Everything,
         };
+        if change == Change::Everything {
+            reread_at = Instant::now() + REREAD_EVERY;
+        }
         let done = match &change {
             Change::Meetings(ids) => each(&gateway, ids).await,
             Change::Operations => gateway.read_operations().await,
@@ -108,7 +112,13 @@ async fn everything(gateway: &Gateway) -> Result<(), Error> {
     let running = gateway.store.running().await?;
     let ids: HashSet<i64> = running.iter().map(|row| row.id).collect();
     for row in running {
-        let _ = gateway.adopt(row);
+        let owner = row.owner.as_deref().unwrap_or_default();
+        if row.internal_id.is_none() && !gateway.store.is_alive(owner, now_ms()).await? {
+            // Whoever asked a server for it has died: a poll finds out what has become of it.
+            gateway.live.add_meeting(Meeting::from_row(row));
+        } else {
+            let _ = gateway.adopt(row);
+        }
     }
     for id in known.iter().filter(|id| !ids.contains(id)) {
         gateway.follow(*id).await?;
@@ -159,8 +169,5 @@ pub async fn reseat(gateway: Arc<Gateway>, mut without_seat: mpsc::UnboundedRece
 
 async fn seat_anew(gateway: &Gateway, session: &Session) -> Result<(), Refusal> {
     let (meeting, now) = (&session.meeting, now_ms());
-    let directory = gateway.directory.load_full();
-    let Some(tenant) = directory.tenant(meeting.tenant.as_str()) else { return Ok(()) };
-    let seats = seats(&tenant.limits, meeting.participants);
-    gateway.store.readmit_session(meeting.id, session.id, now, now + LEASE_MS, seats).await
+    gateway.store.readmit_session(meeting.id, session.id, now, now + LEASE_MS, meeting.seats()).await
 }
