@@ -13,7 +13,7 @@ impl Store {
     /// A session of the same person that is no longer open, or not yet, gives its seat up for this one.
     ///
     /// # Errors
-    /// [`Denial::MaxParticipantsReached`], [`Denial::ServerUnavailable`] for a meeting that has ended, or the store's failure.
+    /// `maxParticipantsReached`, `serverUnavailable` for a meeting that has ended, or the store's failure.
     pub async fn admit_session(&self, new: &NewSession<'_>) -> Result<Seated, Refusal> {
         ask!(self.admit_session(new))
     }
