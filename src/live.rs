@@ -63,8 +63,8 @@ pub struct Meeting {
     pub ends_at: Option<i64>,
     /// Whether it may leave a recording.
     pub records: bool,
-    /// Whoever asked a server for it has died before the answer came.
-    pub is_orphan: bool,
+    /// Another gateway that has asked a server for it, and has died before the answer came, or has been slow.
+    pub orphan_of: Option<Box<str>>,
     /// Documents that were given to it while it ran.
     pub documents: AtomicU32,
     /// The server's internal id, once it has answered.
@@ -91,7 +91,7 @@ impl Meeting {
     pub fn from_row(row: MeetingRow) -> Self {
         let internal_id = OnceLock::new();
         // A promise of this gateway's own has no owner written beside it.
-        let is_orphan = row.internal_id.is_none() && row.owner.is_some();
+        let orphan_of = row.owner.filter(|_| row.internal_id.is_none()).map(Into::into);
         if let Some(id) = row.internal_id {
             let _ = internal_id.set(id.into());
         }
@@ -107,7 +107,7 @@ impl Meeting {
             created_at: row.created_at,
             ends_at: row.ends_at,
             records: row.records,
-            is_orphan,
+            orphan_of,
             documents: AtomicU32::new(0),
             internal_id,
             info: Fresh::default(),
@@ -164,9 +164,13 @@ impl Meeting {
         let mut strangers = lock(&self.strangers);
         let agreed = found.min(strangers.last);
         strangers.last = found;
-        let news = agreed != strangers.seated;
-        strangers.seated = agreed;
+        let news = strangers.seated.replace(agreed) != Some(agreed);
         news.then_some(agreed)
+    }
+
+    /// The store could not be told how many strangers take a seat: it is told after the next poll.
+    pub fn strangers_untold(&self) {
+        lock(&self.strangers).seated = None;
     }
 
     /// Something is done to it: what was asked before that is out of date.
@@ -189,8 +193,8 @@ impl Meeting {
 struct Strangers {
     /// As of the last poll.
     last: u32,
-    /// How many take a seat.
-    seated: u32,
+    /// How many take a seat, as far as the store has been told; `None` where that is not known.
+    seated: Option<u32>,
 }
 
 fn seats(participants: Option<u32>) -> Limit<u32> {
@@ -277,7 +281,8 @@ impl Live {
     /// Adds a meeting that has been promised. Its server carries it from now on. One that is there already stays.
     pub fn add_meeting(&self, meeting: Meeting) -> Arc<Meeting> {
         let meeting = match self.meetings.entry(meeting.server_id.clone()) {
-            Entry::Occupied(have) if have.get().id == meeting.id => return Arc::clone(have.get()),
+            // A later run stays too: what was read a moment ago may be of the one before.
+            Entry::Occupied(have) if have.get().id >= meeting.id => return Arc::clone(have.get()),
             place => {
                 let meeting = Arc::new(meeting);
                 let old = match place {
@@ -304,8 +309,16 @@ impl Live {
             && meeting.may_be_called(internal_id)
         {
             self.internal.insert(internal_id.into(), Arc::clone(&meeting));
+            self.note_recording(&meeting, internal_id);
         }
         meeting
+    }
+
+    fn note_recording(&self, meeting: &Meeting, internal_id: &str) {
+        if meeting.records {
+            let (ext_id, server) = (meeting.ext_id.clone(), meeting.server.clone());
+            self.recordings.add(&meeting.tenant, Recording { id: internal_id.into(), ext_id, server });
+        }
     }
 
     /// Notes the internal id that the server has given to a meeting.
@@ -320,10 +333,7 @@ impl Live {
             return;
         }
         self.internal.entry(internal_id.into()).or_insert_with(|| Arc::clone(meeting));
-        if meeting.records {
-            let (ext_id, server) = (meeting.ext_id.clone(), meeting.server.clone());
-            self.recordings.add(&meeting.tenant, Recording { id: internal_id.into(), ext_id, server });
-        }
+        self.note_recording(meeting, internal_id);
     }
 
     /// Takes a meeting out that has ended. What is carried for it lasts longer: see

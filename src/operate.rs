@@ -20,7 +20,8 @@ impl Gateway {
         let _turn = self.operating.lock().await;
         let state = self.live.servers.of(server);
         let before = state.mode();
-        if before == mode {
+        // Another gateway may have changed it since this one heard of it.
+        if before == mode && !self.store.is_shared() {
             return Ok(());
         }
         self.store.set_server_mode(server, mode, now_ms()).await?;
@@ -35,7 +36,7 @@ impl Gateway {
     /// When the store fails: all stays as it was.
     pub async fn suspend(&self, tenant: &TenantId, suspended: bool, operator: &str) -> Result<(), Error> {
         let _turn = self.operating.lock().await;
-        if self.live.suspended.contains(tenant) == suspended {
+        if self.live.suspended.contains(tenant) == suspended && !self.store.is_shared() {
             return Ok(());
         }
         self.store.set_suspended(tenant, suspended, now_ms()).await?;
@@ -75,12 +76,9 @@ impl Gateway {
             if state.mode() != ServerMode::Draining || !state.is_empty() {
                 continue;
             }
-            // Another gateway may have promised a meeting there that is not told yet.
-            if self.store.is_in_use(&server.id).await.unwrap_or(true) {
-                continue;
-            }
-            match self.store.set_server_mode(&server.id, ServerMode::Disabled, now_ms()).await {
-                Ok(()) => {
+            match self.store.disable_drained(&server.id, now_ms()).await {
+                Ok(false) => {}
+                Ok(true) => {
                     state.set_mode(ServerMode::Disabled);
                     tracing::info!(server = %server.id, "the server is drained, and disabled");
                 }

@@ -1,21 +1,50 @@
--- Which gateway asks a server for the meeting; of no account once internal_id is there.
-ALTER TABLE meetings ADD COLUMN owner TEXT;
--- When its time is over, ms since the epoch; NULL for never.
-ALTER TABLE meetings ADD COLUMN ends_at INTEGER;
+-- Numbers are never given out twice: what is noted of a session that is gone must not be taken for another one's. SQLite can
+-- only be told so when a table is made, and a parent that is dropped takes its children with it: those come first.
+CREATE TABLE sessions_before AS SELECT id, meeting, token, seat_until FROM sessions;
+DROP TABLE sessions;
 
--- People whom its server counts and who have come by no join of ours.
-ALTER TABLE meetings ADD COLUMN strangers INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE meetings_now (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant       TEXT NOT NULL,
+    account      TEXT NOT NULL,
+    ext_id       TEXT NOT NULL,  -- the tenant's meetingID
+    server       TEXT NOT NULL,
+    participants INTEGER,        -- what its creator asked for; NULL for as many as the level allows
+    internal_id  TEXT,           -- NULL until the server has answered
+    create_time  INTEGER,        -- likewise
+    created_at   INTEGER NOT NULL,
+    ended_at     INTEGER,        -- NULL while it runs
+    records      INTEGER NOT NULL DEFAULT 0,  -- whether it may leave a recording
+    owner        TEXT,           -- which gateway asks a server for it
+    ends_at      INTEGER,        -- when its time is over; NULL where that was not written down
+    expected     INTEGER,        -- how many people were expected at its `create`; NULL for nobody knows
+    strangers    INTEGER NOT NULL DEFAULT 0   -- people whom its server counts and who have come by no join of ours
+) STRICT;
+INSERT INTO meetings_now (id, tenant, account, ext_id, server, participants, internal_id, create_time, created_at, ended_at,
+                          records)
+SELECT id, tenant, account, ext_id, server, participants, internal_id, create_time, created_at, ended_at, records FROM meetings;
+DROP TABLE meetings;
+ALTER TABLE meetings_now RENAME TO meetings;
 
--- How many people were expected at its `create`; NULL for nobody knows.
-ALTER TABLE meetings ADD COLUMN expected INTEGER;
-
+CREATE UNIQUE INDEX meetings_running ON meetings (tenant, ext_id) WHERE ended_at IS NULL;
+CREATE INDEX meetings_of_account ON meetings (tenant, account, ended_at);
+CREATE INDEX meetings_of_room ON meetings (tenant, ext_id, ended_at);
+CREATE INDEX meetings_ended ON meetings (ended_at) WHERE ended_at IS NOT NULL;
 -- Rooms and accounts are counted by tenant, and ended meetings only while they are retained.
 CREATE INDEX meetings_retained ON meetings (tenant, ended_at) WHERE ended_at IS NOT NULL;
 
--- Whose session it is: a digest of the caller's userID, NULL where it gave none.
-ALTER TABLE sessions ADD COLUMN user_key BLOB;
--- Since when somebody is present, NULL while nobody is.
-ALTER TABLE sessions ADD COLUMN present_since INTEGER;
+CREATE TABLE sessions (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    meeting       INTEGER NOT NULL REFERENCES meetings (id) ON DELETE CASCADE,
+    token         BLOB UNIQUE,    -- SHA-256 of the session token; NULL until the server has answered
+    seat_until    INTEGER NOT NULL,
+    user_key      BLOB,           -- a digest of the caller's userID; NULL where it gave none
+    present_since INTEGER         -- NULL while nobody is present
+) STRICT;
+INSERT INTO sessions (id, meeting, token, seat_until) SELECT id, meeting, token, seat_until FROM sessions_before;
+DROP TABLE sessions_before;
+
+CREATE INDEX sessions_seats ON sessions (meeting, seat_until);
 
 -- Which gateways have sockets of a session open. A seat is present while there is one.
 CREATE TABLE presences (

@@ -16,16 +16,12 @@ use crate::{
     upstream::{Body, whole},
 };
 
-use super::settle::{end, end_leftovers};
+use super::settle::{ORPHAN_MS, UNANSWERED_MS, end, end_leftovers, end_unanswered};
 
 /// A server that takes longer than this to tell its version tells it later.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// A meeting younger than this may not be listed yet.
 const YOUNG_MS: i64 = 5_000;
-/// A meeting that no server has answered for yet: longer than a `create` may take with all its tries.
-const UNANSWERED_MS: i64 = 120_000;
-/// One whose gateway has died: a server that was asked by then has long made it, or never will.
-const ORPHAN_MS: i64 = 15_000;
 /// Polls in a row without it that end a meeting.
 const MISSES: u32 = 2;
 /// BBB counts somebody who has left for up to a minute (bbb.md 6.7), and a seat is held for a while after the last socket.
@@ -77,11 +73,14 @@ async fn compare(gateway: &Gateway, meetings: &[Arc<Meeting>], listed: &ServerLi
         }
         let wait = match meeting.internal_id() {
             Some(_) => YOUNG_MS,
-            None if meeting.is_orphan => ORPHAN_MS,
+            None if meeting.orphan_of.is_some() => ORPHAN_MS,
             None => UNANSWERED_MS,
         };
         if meeting.created_at + wait < begun && gateway.live.listed(meeting, found.is_some()) >= MISSES {
-            end(gateway, meeting, "its server does not list it").await;
+            match meeting.internal_id() {
+                Some(_) => end(gateway, meeting, "its server does not list it").await,
+                None => end_unanswered(gateway, meeting).await,
+            }
         }
     }
 }
@@ -89,11 +88,13 @@ async fn compare(gateway: &Gateway, meetings: &[Arc<Meeting>], listed: &ServerLi
 /// A meeting whose `create` was answered, but not noted any more: the gateway stopped in between.
 fn learn(gateway: &Gateway, meeting: &Arc<Meeting>, found: &Listed) {
     gateway.live.name_meeting(meeting, &found.internal_id);
+    if !meeting.may_be_called(&found.internal_id) {
+        return;
+    }
     gateway.notes.leave(Note::Created {
         meeting: meeting.id,
         internal_id: found.internal_id.as_str().into(),
         create_time: found.create_time,
-        is_own: meeting.may_be_called(&found.internal_id),
     });
 }
 
@@ -112,6 +113,7 @@ async fn count_strangers(gateway: &Gateway, meeting: &Meeting, people: u32) {
     }
     if let Err(error) = gateway.store.set_strangers(meeting.id, strangers).await {
         tracing::warn!(%error, "the seats of a meeting are not corrected yet");
+        meeting.strangers_untold();
     }
 }
 

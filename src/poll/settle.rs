@@ -13,11 +13,16 @@ use crate::{
 const OVER_MS: i64 = 60_000;
 /// How long it may on a server that is not heard of.
 const OUTLIVED_MS: i64 = 10 * 60_000;
+/// A gateway that lives has an answer for its promise by then, or none will come.
+pub(super) const UNANSWERED_MS: i64 = 120_000;
+/// A server that was asked by a gateway that has died has long made the meeting by then, or never will.
+pub(super) const ORPHAN_MS: i64 = 15_000;
 /// A server that takes longer is asked again in the next round.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Ends what has to be ended.
 pub(super) async fn settle(gateway: &Gateway) {
+    adopt_unanswered(gateway).await;
     let (directory, now) = (gateway.directory.load_full(), now_ms());
     for meeting in gateway.live.meetings() {
         let Some(server) = directory.server(meeting.server.as_str()) else {
@@ -54,6 +59,42 @@ pub(super) async fn end(gateway: &Gateway, meeting: &Arc<Meeting>, reason: &'sta
     tracing::info!(tenant = %meeting.tenant, server = %meeting.server, reason, "a meeting has ended");
     if let Err(error) = gateway.end_record(meeting).await {
         tracing::warn!(%error, "an end is not written yet");
+    }
+}
+
+/// Ends the record of a meeting that nobody has an answer for, unless another gateway has taken it over and waits for one.
+pub(super) async fn end_unanswered(gateway: &Gateway, meeting: &Arc<Meeting>) {
+    let owner = meeting.orphan_of.as_deref().unwrap_or_else(|| gateway.store.gateway());
+    match gateway.store.abandon_unanswered(meeting.id, owner, now_ms()).await {
+        Ok(true) => {
+            tracing::info!(tenant = %meeting.tenant, server = %meeting.server, "a meeting that no server has made is given back");
+            gateway.live.remove_meeting(meeting, now_ms());
+        }
+        Ok(false) => {}
+        Err(error) => tracing::warn!(%error, "an end is not written yet"),
+    }
+}
+
+/// Looks after the promises that have no answer for a while, whichever gateway made them: a poll ends those that no server
+/// lists.
+async fn adopt_unanswered(gateway: &Gateway) {
+    let now = now_ms();
+    let Ok(rows) = gateway.store.unanswered(now - ORPHAN_MS).await else { return };
+    for row in rows {
+        let owner = row.owner.clone().unwrap_or_default();
+        let is_at_it =
+            row.created_at > now - UNANSWERED_MS && gateway.store.is_alive(&owner, now).await.unwrap_or(true);
+        if is_at_it || owner == gateway.store.gateway() && gateway.live.meeting(&row.tenant, &row.ext_id).is_some() {
+            continue;
+        }
+        if let Some(known) = gateway.live.meeting(&row.tenant, &row.ext_id)
+            && known.id == row.id
+            && known.orphan_of.as_deref() != Some(&*owner)
+        {
+            // Somebody else has taken it over since.
+            gateway.live.remove_meeting(&known, now);
+        }
+        gateway.live.add_meeting(Meeting::from_row(row));
     }
 }
 

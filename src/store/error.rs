@@ -66,9 +66,11 @@ impl Error {
     /// Whether what was to be written is at fault, and not the store: another try would fail too.
     pub(super) fn is_of_the_data(&self) -> bool {
         match &self.0 {
-            Kind::Database(error) => {
-                error.as_database_error().is_some_and(|error| !matches!(error.kind(), ErrorKind::Other))
-            }
+            Kind::Database(error) => error.as_database_error().is_some_and(|error| {
+                // Class 22 of PostgreSQL: a value that it does not take, such as a text with a NUL.
+                let is_value = error.code().is_some_and(|code| code.len() == 5 && code.starts_with("22"));
+                is_value || !matches!(error.kind(), ErrorKind::Other)
+            }),
             Kind::Away | Kind::Slow => false,
         }
     }
@@ -77,7 +79,7 @@ impl Error {
 impl Blame for Error {
     fn is_of_the_way(&self) -> bool {
         match &self.0 {
-            Kind::Database(error) => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut),
+            Kind::Database(error) => matches!(error, sqlx::Error::Io(_)),
             Kind::Away => false,
             Kind::Slow => true,
         }

@@ -70,7 +70,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn abandon_meeting(&self, id: i64, now: i64) -> Result<bool, Error> {
-        ask!(self.abandon_meeting(id, now, &self.gateway))
+        ask!(self.abandon_meeting(id, now, &self.gateway, false))
     }
 
     /// Ends a meeting: its room is free, its sessions are forgotten. Returns whether somebody may have come: where nobody has,
@@ -80,6 +80,22 @@ impl Store {
     /// When the store fails.
     pub async fn end_meeting(&self, id: i64, now: i64) -> Result<bool, Error> {
         ask!(self.end_meeting(id, now))
+    }
+
+    /// Gives back a room that nobody has an answer for, as long as the promise is `of` a gateway. Returns whether it was.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn abandon_unanswered(&self, id: i64, of: &str, now: i64) -> Result<bool, Error> {
+        ask!(self.abandon_meeting(id, now, of, true))
+    }
+
+    /// The running meetings that were promised before `before` and have no answer.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn unanswered(&self, before: i64) -> Result<Vec<MeetingRow>, Error> {
+        ask!(self.unanswered(before))
     }
 
     /// Takes over a promise that a gateway has left without an answer. Returns whether it was still there.

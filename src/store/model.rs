@@ -506,7 +506,7 @@ impl World {
             _ => {
                 gateway.pending.remove(&meeting);
                 let internal_id = internal_id.into();
-                gateway.notes.push(Note::Created { meeting, internal_id, create_time: now, is_own: true });
+                gateway.notes.push(Note::Created { meeting, internal_id, create_time: now });
             }
         }
         self.tell(format!("gateway {at} has an answer for {meeting}: {how}"));

@@ -23,12 +23,13 @@ impl Store {
         ask!(self.set_server_mode(server.as_str(), mode.as_str(), now))
     }
 
-    /// Whether a meeting runs on a server, or is promised there.
+    /// Disables a server that is draining and has no meeting, whichever gateway promised it, and tells the other gateways.
+    /// Returns whether it was so.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn is_in_use(&self, server: &ServerId) -> Result<bool, Error> {
-        ask!(self.is_in_use(server.as_str()))
+    pub async fn disable_drained(&self, server: &ServerId, now: i64) -> Result<bool, Error> {
+        ask!(self.disable_drained(server.as_str(), now))
     }
 
     /// The tenants that the operator has suspended.

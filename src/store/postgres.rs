@@ -31,8 +31,9 @@ pub(super) const LOCK_SESSION: &str = "SELECT s.seat_until, s.present_since, m.t
 pub(super) const CHANNEL: &str = "anteroom";
 /// Promises of different meetings do not wait for each other: enough for one machine's worth of them.
 const CONNECTIONS_MAX: u32 = 16;
-/// A call that has waited that long is refused with `storeUnavailable`.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A call that has waited that long is refused with `storeUnavailable`: others have all connections, which says nothing of the
+/// store. Less than a statement may take, so that this is told first.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
 /// A connection that was used more recently than that is taken to be good.
 const RESTED: Duration = Duration::from_secs(1);
 

@@ -65,12 +65,14 @@ for_both!(
     a_promise_without_an_answer_is_taken_over_once,
     a_run_that_is_given_up_is_left_over,
     usage_is_counted_as_it_happens,
-    modes_and_suspensions_are_kept_as_they_were_set_last,
-    a_server_is_in_use_from_the_promise_of_a_meeting_to_its_end,
     a_seat_that_has_lapsed_is_asked_for_again,
     a_promise_that_was_taken_over_is_no_longer_its_first_gateways,
     a_run_that_has_ended_has_no_place_to_leave_to_the_next,
     people_in_a_room_that_is_given_back_are_gone,
+    modes_and_suspensions_are_kept_as_they_were_set_last,
+    a_draining_server_is_disabled_when_nothing_is_promised_there,
+    a_promise_without_an_answer_is_given_back_unless_it_was_taken_over,
+    no_number_is_given_out_twice,
 );
 
 fn ids() -> (TenantId, ServerId) {
@@ -160,7 +162,7 @@ fn closed(session: i64, at: i64, until: i64) -> Note {
 }
 
 fn made(meeting: i64, internal_id: &str) -> Note {
-    Note::Created { meeting, internal_id: internal_id.into(), create_time: 1_234, is_own: true }
+    Note::Created { meeting, internal_id: internal_id.into(), create_time: 1_234 }
 }
 
 async fn rooms_and_accounts_are_counted_as_they_come_and_go(fixture: Fixture) {
@@ -730,15 +732,49 @@ async fn modes_and_suspensions_are_kept_as_they_were_set_last(fixture: Fixture) 
     assert_eq!(store.suspended_tenants().await.expect("tenants"), []);
 }
 
-async fn a_server_is_in_use_from_the_promise_of_a_meeting_to_its_end(fixture: Fixture) {
+async fn a_draining_server_is_disabled_when_nothing_is_promised_there(fixture: Fixture) {
     let store = &fixture.store;
     let (_, server) = ids();
-    let other: ServerId = "bbb-02".parse().expect("an id");
+    let disabled = async || store.disable_drained(&server, 5).await.expect("an answer");
     let meeting = create(store, "a", "one", 1).await.expect("a room");
-    assert!(store.is_in_use(&server).await.expect("an answer"));
-    assert!(!store.is_in_use(&other).await.expect("an answer"));
+    assert!(!disabled().await, "nobody wants that");
+    store.set_server_mode(&server, ServerMode::Draining, 1).await.expect("set");
+    assert!(!disabled().await, "a meeting is promised there");
     store.end_meeting(meeting, 10).await.expect("ended");
-    assert!(!store.is_in_use(&server).await.expect("an answer"));
+    store.set_server_mode(&server, ServerMode::Enabled, 2).await.expect("set");
+    assert!(!disabled().await, "somebody has changed his mind");
+    store.set_server_mode(&server, ServerMode::Draining, 3).await.expect("set");
+    assert!(disabled().await);
+    assert_eq!(store.server_modes().await.expect("modes"), [(server.clone(), ServerMode::Disabled)]);
+}
+
+async fn a_promise_without_an_answer_is_given_back_unless_it_was_taken_over(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let unanswered = async |before: i64| store.unanswered(before).await.expect("an answer").len();
+    assert_eq!((unanswered(1_000).await, unanswered(1_001).await), (0, 1));
+    assert!(store.take_over_meeting(meeting, "somebody").await.expect("an answer"));
+    assert!(!store.abandon_unanswered(meeting, "somebody", 2_000).await.expect("an answer"), "another waits for it");
+    assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached));
+    assert!(store.abandon_unanswered(meeting, store.gateway(), 2_000).await.expect("an answer"));
+    let second = create(store, "a", "two", 1).await.expect("the room is free");
+    note(store, [made(second, "int-2")]).await;
+    assert!(!store.abandon_unanswered(second, "somebody", 3_000).await.expect("an answer"), "it has an answer");
+    assert_eq!(unanswered(9_000).await, 0);
+}
+
+async fn no_number_is_given_out_twice(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let first = join(store, meeting, 0, 60, 9).await.expect("a seat");
+    note(store, [Note::Dropped { session: first }]).await;
+    let second = join(store, meeting, 0, 60, 9).await.expect("a seat");
+    assert!(second > first, "what is noted of the first is not the second's");
+    store.end_meeting(meeting, 10).await.expect("ended");
+    store.purge(i64::MAX).await.expect("purged");
+    let next = create(store, "a", "two", 1).await.expect("a room");
+    assert!(next > meeting);
+    assert!(join(store, next, 20, 60, 9).await.expect("a seat") > second);
 }
 
 #[tokio::test]

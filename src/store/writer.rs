@@ -24,7 +24,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Something that has happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Note {
-    /// A server has made the meeting; if it may leave a recording, that will be the tenant's.
+    /// A server has made the meeting, under an id that is one of this meeting's own; if it may leave a recording, that will be
+    /// the tenant's.
     Created {
         /// The meeting's number.
         meeting: i64,
@@ -32,8 +33,6 @@ pub enum Note {
         internal_id: Box<str>,
         /// Its `createTime`, ms since the epoch.
         create_time: i64,
-        /// Whether that id is one that recordings of this meeting may have.
-        is_own: bool,
     },
     /// A server has made the session.
     Bound {

@@ -43,6 +43,11 @@ impl Program {
 
     /// Starts it, and waits until it is ready.
     pub async fn resume(&mut self) {
+        self.spawn();
+        self.is_ready().await;
+    }
+
+    fn spawn(&mut self) {
         let log = fs::File::options().create(true).append(true).open(self.config.join("log.jsonl")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_anteroom"));
         command
@@ -51,12 +56,16 @@ impl Program {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         self.child = Some(command.spawn().unwrap());
-        self.is_ready().await;
     }
 
-    pub async fn is_ready(&self) {
+    pub async fn is_ready(&mut self) {
+        let config = self.config.clone();
         let ready = async {
             loop {
+                // One that finds no store at its start ends; whoever watches over it starts it again.
+                if self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some()) {
+                    self.spawn();
+                }
                 let up = tokio::net::TcpStream::connect(self.admin).await.is_ok();
                 if up && plain_get(self.admin, "localhost", "/health/ready").await.status == 200 {
                     return;
@@ -64,7 +73,7 @@ impl Program {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let log = || fs::read_to_string(self.config.join("log.jsonl")).unwrap_or_default();
+        let log = || fs::read_to_string(config.join("log.jsonl")).unwrap_or_default();
         tokio::time::timeout(DEADLINE, ready).await.unwrap_or_else(|_| panic!("not ready: {}", log()));
     }
 

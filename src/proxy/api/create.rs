@@ -43,8 +43,8 @@ enum Known {
     Nothing,
     /// It runs.
     Running(Arc<Meeting>),
-    /// It ran on a server that is offline; the next run is promised.
-    Next(Arc<Meeting>),
+    /// It ran for so long on a server that is offline; the next run is promised.
+    Next(Arc<Meeting>, Duration),
 }
 
 impl Gateway {
@@ -67,28 +67,35 @@ impl Gateway {
             return Answer::denied(Call::Create, denial);
         }
         let _turn = self.creating.hold(&order.server_id).await;
-        let promised = match self.known(order).await {
-            Ok(Known::Running(meeting)) => return self.make_again(order, &meeting).await,
-            Ok(Known::Next(meeting)) => Some(meeting),
-            Ok(Known::Nothing) => None,
-            Err(denial) => return Answer::denied(Call::Create, denial),
-        };
-        self.make_new(order, promised).await
+        match self.known(order).await {
+            Ok(Known::Running(meeting)) => self.make_again(order, &meeting).await,
+            Ok(Known::Next(meeting, used)) => self.make_new(order, Some(meeting), used).await,
+            Ok(Known::Nothing) => self.make_new(order, None, Duration::ZERO).await,
+            Err(denial) => Answer::denied(Call::Create, denial),
+        }
     }
 
     /// Looks for a meeting of this id.
     async fn known(&self, order: &Order) -> Result<Known, Denial> {
         let Some(meeting) = self.live.meeting_on_server(&order.server_id) else { return Ok(Known::Nothing) };
         if self.live.servers.of(&meeting.server).is_offline() {
-            return Ok(self.give_up(order, &meeting).await?.map_or(Known::Nothing, Known::Next));
+            let used = self.used(order, &meeting).await?;
+            if duration_left(&order.call.asked.tenant.limits, used).is_none() {
+                return Err(Denial::DurationUsedUp);
+            }
+            let next = self.give_up(order, &meeting).await?;
+            return Ok(next.map_or(Known::Nothing, |next| Known::Next(next, used)));
+        }
+        if let Some(owner) = meeting.orphan_of.as_deref().filter(|_| meeting.internal_id().is_none()) {
+            // It is this gateway's to have an answer for now.
+            self.store.take_over_meeting(meeting.id, owner).await.map_err(unavailable)?;
         }
         Ok(if self.may_move(order, &meeting).await? { Known::Nothing } else { Known::Running(meeting) })
     }
 
-    /// Promises a room and has a server make the meeting; another server where one cannot be reached.
-    async fn make_new(&self, order: &Order, mut promised: Option<Arc<Meeting>>) -> Answer {
+    /// Promises a room, which has run for `used`, and has a server make the meeting; another server where one cannot be reached.
+    async fn make_new(&self, order: &Order, mut promised: Option<Arc<Meeting>>, mut used: Duration) -> Answer {
         let mut tried: Vec<ServerId> = Vec::new();
-        let mut used = Duration::ZERO;
         while tried.len() < TRIES_MAX {
             let Some((server, placing)) = self.place(order, &tried) else { break };
             let meeting = match self.promise(order, &server, promised.take()).await {
@@ -210,11 +217,12 @@ impl Gateway {
         self.live.remove_meeting(old, now);
         // Whoever came while its server had the new run, and we the old one, is in the new one without a seat.
         self.live.cut_sessions(old);
-        self.forget_unrecorded(old).await.map_err(unavailable)?;
         let meeting = match next {
             Some(id) => self.live.add_meeting(order.meeting(id, &server.id, &old.account)),
             None => self.promise_made(order, server).await?,
         };
+        // A recording that there is not is looked for in vain, and no more.
+        let _ = self.forget_unrecorded(old).await;
         self.settle(&meeting, answer).await;
         Ok(())
     }
@@ -240,11 +248,14 @@ impl Gateway {
         meeting.touch();
         if meeting.internal_id().is_none() && !answer.internal_id.is_empty() {
             self.live.name_meeting(meeting, &answer.internal_id);
+            // Another id is none to write down: nobody knows what it may do to whoever reads it.
+            if !meeting.may_be_called(&answer.internal_id) {
+                return;
+            }
             self.notes.leave(Note::Created {
                 meeting: meeting.id,
                 internal_id: answer.internal_id.as_str().into(),
                 create_time: i64::try_from(answer.create_time).unwrap_or(0),
-                is_own: meeting.may_be_called(&answer.internal_id),
             });
             self.told().await;
         }

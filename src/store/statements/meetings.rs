@@ -107,13 +107,24 @@ pub(in crate::store) async fn move_meeting(pool: &Pool, id: i64, server: &str, b
     Ok(done.rows_affected() == 1)
 }
 
-pub(in crate::store) async fn abandon_meeting(pool: &Pool, id: i64, now: i64, by: &str) -> Result<bool, Error> {
+/// Gives back a promise, as long as it is `of` a gateway; with `unanswered` only one that has no answer either.
+pub(in crate::store) async fn abandon_meeting(
+    pool: &Pool,
+    id: i64,
+    now: i64,
+    of: &str,
+    unanswered: bool,
+) -> Result<bool, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
-    let own = sqlx::query("UPDATE meetings SET owner = NULL WHERE id = $1 AND owner = $2")
-        .bind(id)
-        .bind(by)
-        .execute(&mut *tx)
-        .await?;
+    let own = sqlx::query(
+        "UPDATE meetings SET owner = NULL
+         WHERE id = $1 AND owner = $2 AND (NOT $3 OR internal_id IS NULL AND ended_at IS NULL)",
+    )
+    .bind(id)
+    .bind(of)
+    .bind(unanswered)
+    .execute(&mut *tx)
+    .await?;
     if own.rows_affected() == 0 {
         return Ok(false);
     }
@@ -130,6 +141,16 @@ pub(in crate::store) async fn end_meeting(pool: &Pool, id: i64, now: i64) -> Res
     tell(&mut tx, &Change::meetings(&[id])).await?;
     tx.commit().await?;
     Ok(had_come)
+}
+
+pub(in crate::store) async fn unanswered(pool: &Pool, before: i64) -> Result<Vec<MeetingRow>, Error> {
+    sqlx::query("SELECT * FROM meetings WHERE ended_at IS NULL AND internal_id IS NULL AND created_at < $1")
+        .bind(before)
+        .fetch_all(pool)
+        .await?
+        .iter()
+        .map(read::meeting)
+        .collect()
 }
 
 pub(in crate::store) async fn take_over_meeting(pool: &Pool, id: i64, from: &str, by: &str) -> Result<bool, Error> {

@@ -23,8 +23,8 @@ pub(in crate::store) async fn write_notes(
     let (mut tally, mut made, mut without_seat) = (Tally::default(), Vec::new(), BTreeMap::new());
     for note in notes {
         match note {
-            Note::Created { meeting, internal_id, create_time, is_own } => {
-                if created(&mut tx, *meeting, internal_id, *create_time, *is_own, &mut tally).await? {
+            Note::Created { meeting, internal_id, create_time } => {
+                if created(&mut tx, *meeting, internal_id, *create_time, &mut tally).await? {
                     made.push(*meeting);
                 }
             }
@@ -62,7 +62,6 @@ async fn created(
     meeting: i64,
     internal_id: &str,
     create_time: i64,
-    is_own: bool,
     tally: &mut Tally,
 ) -> Result<bool, Error> {
     let row = sqlx::query(
@@ -78,16 +77,14 @@ async fn created(
     tally.made(row.try_get("tenant")?, row.try_get("created_at")?);
     // The server has answered with a run that was given up: it is none to be ended any more.
     sqlx::query("DELETE FROM leftovers WHERE internal_id = $1").bind(internal_id).execute(&mut *tx).await?;
-    if is_own {
-        sqlx::query(
-            "INSERT INTO recordings (record_id, tenant, ext_id, server)
-             SELECT internal_id, tenant, ext_id, server FROM meetings WHERE id = $1 AND records AND ended_at IS NULL
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(meeting)
-        .execute(tx)
-        .await?;
-    }
+    sqlx::query(
+        "INSERT INTO recordings (record_id, tenant, ext_id, server)
+         SELECT internal_id, tenant, ext_id, server FROM meetings WHERE id = $1 AND records AND ended_at IS NULL
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(meeting)
+    .execute(tx)
+    .await?;
     Ok(true)
 }
 

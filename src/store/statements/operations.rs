@@ -32,12 +32,21 @@ pub(in crate::store) async fn set_server_mode(pool: &Pool, server: &str, mode: &
     Ok(())
 }
 
-pub(in crate::store) async fn is_in_use(pool: &Pool, server: &str) -> Result<bool, Error> {
-    let row = sqlx::query("SELECT 1 FROM meetings WHERE ended_at IS NULL AND server = $1 LIMIT 1")
-        .bind(server)
-        .fetch_optional(pool)
-        .await?;
-    Ok(row.is_some())
+pub(in crate::store) async fn disable_drained(pool: &Pool, server: &str, now: i64) -> Result<bool, Error> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    let done = sqlx::query(
+        "UPDATE servers SET mode = $2, changed_at = $3 WHERE server = $1 AND mode = $4
+         AND NOT EXISTS (SELECT 1 FROM meetings WHERE ended_at IS NULL AND server = $1)",
+    )
+    .bind(server)
+    .bind(ServerMode::Disabled.as_str())
+    .bind(now)
+    .bind(ServerMode::Draining.as_str())
+    .execute(&mut *tx)
+    .await?;
+    tell(&mut tx, Change::OPERATIONS).await?;
+    tx.commit().await?;
+    Ok(done.rows_affected() == 1)
 }
 
 pub(in crate::store) async fn suspended_tenants(pool: &Pool) -> Result<Vec<TenantId>, Error> {

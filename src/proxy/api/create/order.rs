@@ -66,17 +66,21 @@ impl Order {
             participants: self.participants,
             expected: self.expected,
             records: self.records,
-            ends_at: self.ends_at(now),
+            ends_at: Some(self.ends_at(now)),
             now,
             retained_since: i64::MAX,
             runs_since: i64::MAX,
         }
     }
 
-    /// When the time of a meeting is over that begins now: as its server is told.
-    fn ends_at(&self, now: i64) -> Option<i64> {
-        let minutes: i64 = self.params.get("duration")?.parse().ok()?;
-        (minutes > 0).then(|| now.saturating_add(minutes.saturating_mul(60_000)))
+    /// When the time of a meeting is over that begins now, at the latest: as its server is told. The end of time for one without
+    /// a limit.
+    fn ends_at(&self, now: i64) -> i64 {
+        let minutes = self.params.get("duration").and_then(|minutes| minutes.parse().ok());
+        match minutes.filter(|minutes| *minutes > 0) {
+            Some(minutes) => now.saturating_add(60_000_i64.saturating_mul(minutes)),
+            None => i64::MAX,
+        }
     }
 
     /// What is promised. A room that runs anew stays with the account that it was counted for.
@@ -94,7 +98,7 @@ impl Order {
             create_time: None,
             created_at: asked.now,
             ended_at: None,
-            ends_at: self.ends_at(asked.now),
+            ends_at: Some(self.ends_at(asked.now)),
             records: self.records,
             owner: None,
         })

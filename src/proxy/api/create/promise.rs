@@ -84,7 +84,12 @@ impl Gateway {
                 ..order.new_meeting(&self.store, &server.id, now)
             };
             let decide = counts_rooms(&tenant.limits).then_some(|usage| admit_room(tenant, usage));
+            let turn = match &decide {
+                Some(_) => Some(self.counting.hold(tenant.id.as_str()).await),
+                None => None,
+            };
             let admitted = self.store.admit_meeting(&new, decide).await.map_err(|refusal| refusal.denial())?;
+            drop(turn);
             let row = match admitted {
                 Admitted::New { id, used } => {
                     return Ok(Promised::New(
@@ -130,9 +135,11 @@ impl Gateway {
         let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, &server.id, now) };
         let next = self.store.restart_meeting(&old.run(), &new).await.map_err(|refusal| refusal.denial())?;
         self.live.remove_meeting(old, now);
-        self.forget_unrecorded(old).await.map_err(unavailable)?;
+        let next = next.map(|id| self.live.add_meeting(order.meeting(id, &server.id, &old.account)));
         tracing::warn!(tenant = %old.tenant, server = %old.server, "a meeting is given up with its server, and begun anew");
-        Ok(next.map(|id| self.live.add_meeting(order.meeting(id, &server.id, &old.account))))
+        // A recording that there is not is looked for in vain, and no more.
+        let _ = self.forget_unrecorded(old).await;
+        Ok(next)
     }
 
     /// The promise of a run that its server has made already: another gateway has given it, or it is given now, if there is a
