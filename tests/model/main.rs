@@ -54,21 +54,21 @@ async fn postgres() -> Shared {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_program_on_sqlite_keeps_the_limits() {
-    for of in plays(1, 60) {
+    for of in plays(1, 40) {
         play(1, None, of).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_program_on_postgres_keeps_the_limits() {
-    for of in plays(1, 60) {
+    for of in plays(1, 40) {
         play(1, Some(postgres().await), of).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_programs_on_postgres_keep_the_limits() {
-    for of in plays(1, 60) {
+    for of in plays(1, 40) {
         play(2, Some(postgres().await), of).await;
     }
 }
