@@ -561,6 +561,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_of_an_old_run_does_not_replace_the_new_one() {
+        let live = Live::default();
+        live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 2)));
+        let kept = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
+        assert_eq!((kept.id, live.servers.of(&kept.server).meetings()), (2, 1));
+        let next = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 3)));
+        assert_eq!((next.id, live.servers.of(&next.server).meetings()), (3, 1), "a later one does");
+    }
+
+    #[test]
+    fn a_recording_of_a_meeting_that_another_gateway_has_made_is_known() {
+        let live = Live::default();
+        let made = live.add_meeting(Meeting::from_row(MeetingRow { records: true, ..row("wagtail", "room", "b", 1) }));
+        assert!(live.recordings.get(&made.tenant, &int("wagtail", "room", 1)).is_some());
+    }
+
+    #[test]
     fn a_server_gives_a_meeting_no_other_ones_name() {
         let live = Live::default();
         let theirs = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));

@@ -262,7 +262,7 @@ async fn a_suspended_tenant_gets_no_meeting_and_no_seat() {
 #[tokio::test(flavor = "multi_thread")]
 async fn people_whom_a_server_counts_and_who_came_another_way_take_seats() {
     let plan = Plan::new().server("members").tenant_with("tiny", "free", "---[limits]\nparticipants = 2");
-    let stage = plan.start().await;
+    let mut stage = plan.start().await;
     stage.create("tiny", "room").await;
     // Dial-in, say: a join at the server itself, which the gateway has not seen.
     let sim = &stage.sims[0];
@@ -281,6 +281,20 @@ async fn people_whom_a_server_counts_and_who_came_another_way_take_seats() {
     eventually("two polls have found somebody", async || strangers(&url, meeting).await == 1).await;
     assert_eq!(stage.join("tiny", "room", "Ada").await.status, 302, "seat 2 of 2");
     assert_eq!(key(&stage.join("tiny", "room", "Bob").await), "maxParticipantsReached");
+    // Whoever polls next counts anew: what was written down before does not stay for good.
+    stage.app.take().unwrap().stop(std::time::Duration::from_secs(1)).await;
+    drop(socket);
+    assert!(stage.sims[0].end_meeting("t.tiny.room"));
+    let again = [("meetingID", "t.tiny.room"), ("name", "room"), ("attendeePW", "ap"), ("moderatorPW", "mp")];
+    let again = plain_get(stage.sims[0].addr(), "sim", &sign::path("create", &again, "bbb-01-secret")).await;
+    // As if it were the same run, with nobody in it.
+    let mut rows = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let renamed = sqlx::query("UPDATE meetings SET internal_id = $1").bind(again.xml("internalMeetingID"));
+    renamed.execute(&mut rows).await.unwrap();
+    let app = App::start(stage.dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
+    stage.address = app.https[0];
+    stage.app = Some(app);
+    eventually("nobody else is there any more", async || strangers(&url, meeting).await == 0).await;
 }
 
 async fn strangers(url: &str, meeting: i64) -> i64 {
@@ -311,4 +325,42 @@ async fn a_meeting_that_outlives_its_time_is_ended_also_after_a_start() {
     eventually("it is ended on its server", async || stage.on_server("tiny", "room").is_none()).await;
     eventually("and its room is free", async || stage.create("tiny", "another").await.xml("returncode") == "SUCCESS")
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_last_for_ever_has_no_end_written_down_that_a_level_could_change() {
+    let plan = Plan::new().server("members").tenant_with("long", "free", "---[limits]\nduration = \"unlimited\"");
+    let stage = plan.start().await;
+    stage.create("long", "room").await;
+    let url = format!("sqlite:{}", stage.path("var/anteroom.db").display());
+    let mut store = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let ends_at: Option<i64> = sqlx::query_scalar("SELECT ends_at FROM meetings").fetch_one(&mut store).await.unwrap();
+    assert_eq!(ends_at, Some(i64::MAX), "not nothing, which is read as the usual limit of its tenant");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_begins_anew_elsewhere_gets_no_more_time_than_it_has_left() {
+    let limits = "---[limits]\nduration_window = \"1d\"";
+    let plan = Plan::new().server("members").server("members").tenant_with("tiny", "free", limits);
+    let mut stage = plan.start().await;
+    stage.create("tiny", "room").await;
+    stage.app.take().unwrap().stop(std::time::Duration::from_secs(1)).await;
+    // Its hour is over, and its server is gone.
+    let url = format!("sqlite:{}", stage.path("var/anteroom.db").display());
+    let mut store = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query("UPDATE meetings SET created_at = created_at - 3600000").execute(&mut store).await.unwrap();
+    let at = stage.sims.iter().position(|sim| sim.meeting("t.tiny.room").is_some()).unwrap();
+    stage.sims.remove(at).stop().await;
+    let app = App::start(stage.dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
+    stage.address = app.https[0];
+    stage.app = Some(app);
+    eventually("its server is known to be offline", async || {
+        stage
+            .metrics()
+            .await
+            .contains(&format!("anteroom_server_state{{server=\"bbb-0{}\",state=\"offline\"}} 1", at + 1))
+    })
+    .await;
+    assert_eq!(key(&stage.create("tiny", "room").await), "durationUsedUp");
+    assert!(stage.sims[0].meetings().is_empty(), "nothing has begun");
 }

@@ -15,6 +15,8 @@ use crate::domain::{
     server_mode::ServerMode,
 };
 
+mod several;
+
 /// One for all tests of this program; each has a database of its own.
 static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(Durable::No).expect("PostgreSQL"));
 
@@ -557,159 +559,6 @@ async fn a_second_gateway_does_not_get_a_file_that_one_has() {
     Store::open(&url).await.expect("the next one does");
 }
 
-/// Two gateways on one PostgreSQL.
-async fn two() -> (Store, Store) {
-    let first = Fixture::postgres().await;
-    let second = Store::open(&first.url).await.expect("a store");
-    (first.store, second)
-}
-
-#[tokio::test]
-async fn two_gateways_promise_no_more_than_one() {
-    let (one, two) = two().await;
-    let ids: Vec<_> = (0..60).map(|n| format!("room-{}", n / 2)).collect();
-    let creates = ids.iter().enumerate().map(|(n, id)| create([&one, &two][n % 2], "a", id, 5));
-    let results = futures_util::future::join_all(creates).await;
-    let new: Vec<_> = results.iter().flatten().filter(|id| **id > 0).collect();
-    assert_eq!(new.len(), 5, "{results:?}");
-    let joins = (0..80).map(|n| join([&one, &two][n % 2], *new[0], 0, 60, 9));
-    let results = futures_util::future::join_all(joins).await;
-    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 9);
-}
-
-#[tokio::test]
-async fn a_session_is_present_while_one_gateway_has_a_socket_of_it() {
-    let (one, two) = two().await;
-    let meeting = create(&one, "a", "one", 1).await.expect("a room");
-    let session = join(&one, meeting, 0, 60, 1).await.expect("seat 1 of 1");
-    let opened = |at| Note::Opened { session, at };
-    let full = async |now: i64| join(&two, meeting, now, now, 1).await == Err(Denial::MaxParticipantsReached);
-    note(&one, [opened(10)]).await;
-    note(&two, [opened(20)]).await;
-    note(&one, [closed(session, 30, 45)]).await;
-    assert!(full(1_000).await, "the other still has one");
-    note(&two, [closed(session, 2_000, 2_015)]).await;
-    assert!(full(2_014).await);
-    assert!(!full(2_015).await);
-    let usage = one.usage("1970-01-01", "1970-01-02", 9_000).await.expect("an answer");
-    assert_eq!((usage[0].participant_ms, usage[0].peak), (1_990, 1), "one person, once");
-}
-
-#[tokio::test]
-async fn both_sockets_of_a_session_may_close_at_once() {
-    let (one, two) = two().await;
-    let meeting = create(&one, "a", "one", 1).await.expect("a room");
-    for n in 0..20 {
-        let session = join(&one, meeting, n, n + 1, 1).await.expect("the seat");
-        note(&one, [Note::Opened { session, at: n }]).await;
-        note(&two, [Note::Opened { session, at: n }]).await;
-        tokio::join!(note(&one, [closed(session, n, n + 1)]), note(&two, [closed(session, n, n + 1)]));
-    }
-}
-
-#[tokio::test]
-async fn a_seat_that_is_being_taken_is_not_taken_over() {
-    let (one, two) = two().await;
-    let meeting = create_for(&one, 1).await;
-    for n in 0..40 {
-        let at = 100 * n;
-        let first = join_as(&one, Some(&[1; 32]), meeting, at, at + 60, 1).await.expect("the seat").id;
-        let (without_seat, second) = tokio::join!(
-            note(&one, [Note::Opened { session: first, at }]),
-            join_as(&two, Some(&[1; 32]), meeting, at, at + 60, 1)
-        );
-        assert_eq!(without_seat.is_empty(), second.is_err(), "one of them has it: {without_seat:?}, {second:?}");
-        assert_eq!(one.recent_sessions(meeting, at).await.expect("counted"), 1);
-        note(&one, [closed(first, at, at + 1)]).await;
-    }
-}
-
-#[tokio::test]
-async fn the_seats_of_a_dead_gateway_are_free_after_a_lease() {
-    let (one, two) = two().await;
-    let meeting = create(&one, "a", "one", 1).await.expect("a room");
-    let session = join(&one, meeting, 0, 60, 1).await.expect("seat 1 of 1");
-    assert!(!one.heartbeat(0).await.expect("alive"), "it is new");
-    assert!(!two.heartbeat(0).await.expect("alive"));
-    note(&one, [Note::Opened { session, at: 10 }]).await;
-    assert!(one.heartbeat(1_000).await.expect("alive"));
-    let seat = async |now: i64| join(&two, meeting, now, now, 1).await.is_ok();
-    let at = 1_000 + ALIVE_MS;
-    assert!(two.is_alive(one.gateway(), at - 1).await.expect("an answer"));
-    assert_eq!(two.bury_dead(at - 1, at + 60).await.expect("settled"), 0, "it may only be late");
-    assert!(!seat(at - 1).await);
-    assert_eq!(two.bury_dead(at, at + 60).await.expect("settled"), 1);
-    assert!(!two.is_alive(one.gateway(), at).await.expect("an answer"));
-    assert!(!seat(at + 59).await, "who was present may come back");
-    let usage = two.usage("1970-01-01", "1970-01-02", at).await.expect("an answer");
-    assert_eq!(usage[0].participant_ms, 990, "until it was last heard of");
-    assert!(seat(at + 60).await);
-    assert!(!one.heartbeat(at).await.expect("alive"), "it learns that it was taken to be dead");
-}
-
-#[tokio::test]
-async fn who_writes_after_its_burial_and_dies_holds_no_seat_for_ever() {
-    let (one, two) = two().await;
-    let meeting = create(&one, "a", "one", 1).await.expect("a room");
-    let session = join(&one, meeting, 0, 60_000, 1).await.expect("seat 1 of 1");
-    one.heartbeat(0).await.expect("alive");
-    assert_eq!(two.bury_dead(ALIVE_MS, ALIVE_MS).await.expect("settled"), 1, "it was late");
-    note(&one, [Note::Opened { session, at: ALIVE_MS }]).await;
-    let seat = async |now: i64| join(&two, meeting, now, now, 1).await.is_ok();
-    assert!(!seat(60_000).await, "somebody is present");
-    assert_eq!(two.bury_dead(60_000, 120_000).await.expect("settled"), 1, "and it is not heard of");
-    assert!(!seat(119_999).await);
-    assert!(seat(120_000).await);
-}
-
-#[tokio::test]
-async fn who_was_present_through_two_dead_gateways_was_there_until_the_last_was_heard_of() {
-    let Fixture { store: one, url, _dir } = Fixture::postgres().await;
-    let two = Store::open(&url).await.expect("a store");
-    let meeting = create(&one, "a", "one", 1).await.expect("a room");
-    let session = join(&one, meeting, 0, 60_000, 1).await.expect("seat 1 of 1");
-    one.heartbeat(5_000).await.expect("alive");
-    two.heartbeat(2_000).await.expect("alive");
-    for store in [&one, &two] {
-        note(store, [Note::Opened { session, at: 1_000 }]).await;
-    }
-    let three = Store::open(&url).await.expect("a store");
-    assert_eq!(three.bury_dead(90_000, 150_000).await.expect("settled"), 2);
-    let usage = three.usage("1970-01-01", "1970-01-02", 90_000).await.expect("an answer");
-    assert_eq!(usage[0].participant_ms, 4_000);
-}
-
-#[tokio::test]
-async fn one_gateway_leads_until_it_is_no_longer_heard_of() {
-    let (one, two) = two().await;
-    let leads = async |store: &Store, now: i64| store.lead("poller", now).await.expect("an answer");
-    assert!(leads(&one, 0).await);
-    assert!(!leads(&two, 1).await);
-    assert!(leads(&one, 5_000).await, "it goes on");
-    assert!(!leads(&two, 5_000 + ALIVE_MS - 1).await);
-    assert!(leads(&two, 5_000 + ALIVE_MS).await, "it was not heard of");
-    assert!(!leads(&one, 5_001 + ALIVE_MS).await);
-    two.retire(6_000 + ALIVE_MS, 60).await.expect("resigned");
-    assert!(leads(&one, 6_001 + ALIVE_MS).await, "at once");
-}
-
-#[tokio::test]
-async fn what_one_gateway_does_is_told_the_other() {
-    let (one, two) = two().await;
-    let (told, mut changes) = tokio::sync::mpsc::channel(16);
-    let attending = tokio::spawn(async move { two.attend(told).await });
-    let mut next = async || {
-        tokio::time::timeout(std::time::Duration::from_secs(20), changes.recv()).await.expect("in time").expect("told")
-    };
-    assert_eq!(next().await, Change::Everything, "what was before");
-    let meeting = create(&one, "a", "one", 1).await.expect("a room");
-    note(&one, [made(meeting, "int")]).await;
-    assert_eq!(next().await, Change::Meetings(vec![meeting]));
-    one.end_meeting(meeting, 10).await.expect("ended");
-    assert_eq!(next().await, Change::Meetings(vec![meeting]));
-    attending.abort();
-}
-
 async fn modes_and_suspensions_are_kept_as_they_were_set_last(fixture: Fixture) {
     let Fixture { store, url, _dir } = fixture;
     let (tenant, server) = ids();
@@ -775,19 +624,6 @@ async fn no_number_is_given_out_twice(fixture: Fixture) {
     let next = create(store, "a", "two", 1).await.expect("a room");
     assert!(next > meeting);
     assert!(join(store, next, 20, 60, 9).await.expect("a seat") > second);
-}
-
-#[tokio::test]
-async fn the_keys_of_tickets_are_shared_and_deleted_when_they_are_old() {
-    let (one, two) = two().await;
-    let first = one.ticket_key(9).await.expect("a key");
-    assert_eq!(two.ticket_key(9).await.expect("a key"), first);
-    assert_ne!(two.ticket_key(10).await.expect("a key"), first);
-    one.forget_ticket_keys(10).await.expect("deleted");
-    assert_ne!(one.ticket_key(9).await.expect("a key"), first, "a new one");
-    let slug = one.shared_key("slug", [1; 32]).await.expect("a key");
-    one.forget_ticket_keys(u64::MAX / 2).await.expect("deleted");
-    assert_eq!(two.shared_key("slug", [2; 32]).await.expect("a key"), slug, "no other one is touched");
 }
 
 #[tokio::test]
