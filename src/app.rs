@@ -151,6 +151,7 @@ impl App {
             grants,
             user_keys,
         }));
+        gateway.read_operations().await?;
         let tickets = gateway.store.is_shared().then(Arc::<Tickets>::default);
         let tls = Tls::new(certs, settings.listen.http2, tickets.clone()).map_err(io::Error::other)?;
         let tls = Arc::new(tls);
@@ -293,7 +294,7 @@ pub(crate) fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// The meetings and sessions that were promised before this start, and what the operator has changed.
+/// The meetings and sessions that were promised before this start.
 async fn refill(store: &Store) -> Result<Live, StartError> {
     let now = now_ms();
     store.heartbeat(now).await?;
@@ -320,12 +321,6 @@ async fn refill(store: &Store) -> Result<Live, StartError> {
     for row in store.recordings().await? {
         let recording = Recording { id: row.id.into(), ext_id: row.ext_id.into(), server: row.server };
         live.recordings.add(&row.tenant, recording);
-    }
-    for (server, mode) in store.server_modes().await? {
-        live.servers.of(&server).set_mode(mode);
-    }
-    for tenant in store.suspended_tenants().await? {
-        live.suspended.insert(tenant);
     }
     Ok(live)
 }

@@ -50,7 +50,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Takes over what the operator has changed at another gateway.
+    /// Takes over what the operator has changed before this start, or at another gateway.
     ///
     /// # Errors
     /// When the store fails.

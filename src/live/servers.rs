@@ -36,8 +36,6 @@ pub struct ServerState {
     /// What the operator wants of it.
     mode: ArcSwap<ServerMode>,
     health: Mutex<Health>,
-    /// Runs that were given up may be on it; true until somebody has looked.
-    leftovers: AtomicBool,
     /// The BBB version that it tells, if it does.
     version: ArcSwapOption<String>,
     meetings: AtomicU32,
@@ -83,7 +81,6 @@ impl Default for ServerState {
         Self {
             mode: ArcSwap::default(),
             health: Mutex::default(),
-            leftovers: AtomicBool::new(true),
             version: ArcSwapOption::empty(),
             meetings: AtomicU32::new(0),
             placing: AtomicU32::new(0),
@@ -254,16 +251,6 @@ impl ServerState {
     /// Whether it is older than 3.0: it has no GraphQL, and takes some calls in other ways.
     pub fn is_before_3(&self) -> bool {
         self.before_3.load(Relaxed)
-    }
-
-    /// Whether runs that were given up may be on it.
-    pub fn has_leftovers(&self) -> bool {
-        self.leftovers.load(Relaxed)
-    }
-
-    /// Notes whether runs that were given up may be on it.
-    pub fn set_leftovers(&self, may_be: bool) {
-        self.leftovers.store(may_be, Relaxed);
     }
 
     /// The BBB version that it tells; empty where it tells none.

@@ -39,12 +39,7 @@ pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Mee
     if before != State::Ready || state.plugin_sdk().is_none() {
         state.set_version(version(gateway, server).await.unwrap_or_default());
     }
-    if before == State::Offline {
-        state.set_leftovers(true);
-    }
-    if state.has_leftovers() && end_leftovers(gateway, server, listed).await {
-        state.set_leftovers(false);
-    }
+    end_leftovers(gateway, server, listed).await;
     gateway.live.weigh(&server.id, listed, now_ms());
     compare(gateway, meetings, listed, begun).await;
 }

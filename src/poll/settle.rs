@@ -1,9 +1,8 @@
 //! Ends: of what no server will ever be heard of again, of what outlives its duration, and of runs that were given up.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
-    bbb::{client::Call, query::Params},
     domain::{limits::Limit, tenant::Server},
     live::{Meeting, clock::now_ms, servers::ServerList},
     proxy::Gateway,
@@ -17,8 +16,6 @@ const OUTLIVED_MS: i64 = 10 * 60_000;
 pub(super) const UNANSWERED_MS: i64 = 120_000;
 /// A server that was asked by a gateway that has died has long made the meeting by then, or never will.
 pub(super) const ORPHAN_MS: i64 = 15_000;
-/// A server that takes longer is asked again in the next round.
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Ends what has to be ended.
 pub(super) async fn settle(gateway: &Gateway) {
@@ -31,7 +28,7 @@ pub(super) async fn settle(gateway: &Gateway) {
         };
         let Some(ends_at) = ends_at(gateway, &meeting) else { continue };
         if gateway.live.servers.of(&server.id).is_up() {
-            if ends_at.saturating_add(OVER_MS) < now && end_on(gateway, server, &meeting.server_id).await {
+            if ends_at.saturating_add(OVER_MS) < now && gateway.tell_to_end(server, &meeting.server_id).await {
                 end(gateway, &meeting, "its time is over").await;
             }
         } else if ends_at.saturating_add(OUTLIVED_MS) < now {
@@ -98,20 +95,10 @@ async fn adopt_unanswered(gateway: &Gateway) {
     }
 }
 
-/// Tells a server to end a meeting. Returns whether it has answered: it ends it, or does not know it.
-async fn end_on(gateway: &Gateway, server: &Server, server_id: &str) -> bool {
-    let mut params = Params::default();
-    params.set("meetingID", server_id);
-    let mut call = Call::new("end", &params);
-    call.timeout = TIMEOUT;
-    gateway.call(call, server).await.is_ok()
-}
-
-/// Ends the runs that were given up while a server was away and that it has come back with. Returns whether none is left.
-pub(super) async fn end_leftovers(gateway: &Gateway, server: &Server, listed: &ServerList) -> bool {
-    let Ok(leftovers) = gateway.store.leftovers(&server.id).await else { return false };
-    let mut settled = true;
-    for leftover in leftovers {
+/// Ends the runs that were given up while a server was away and that it has come back with. Whatever fails is done in the next
+/// round.
+pub(super) async fn end_leftovers(gateway: &Gateway, server: &Server, listed: &ServerList) {
+    for leftover in gateway.store.leftovers(&server.id).await.unwrap_or_default() {
         let is_there = listed
             .meetings
             .get(&*leftover.server_id)
@@ -119,9 +106,8 @@ pub(super) async fn end_leftovers(gateway: &Gateway, server: &Server, listed: &S
         if is_there {
             tracing::info!(server = %server.id, "a meeting that was begun anew elsewhere is ended");
         }
-        let over = !is_there || end_on(gateway, server, &leftover.server_id).await;
-        let forgotten = over && gateway.store.forget_leftover(&server.id, &leftover.internal_id).await.is_ok();
-        settled &= forgotten;
+        if !is_there || gateway.tell_to_end(server, &leftover.server_id).await {
+            let _ = gateway.store.forget_leftover(&server.id, &leftover.internal_id).await;
+        }
     }
-    settled
 }

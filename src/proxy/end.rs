@@ -1,6 +1,6 @@
 //! The end of a meeting, asked for or noticed: by the tenant's call, by the operator, in what its server answers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::Gateway;
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
     domain::{denial::Denial, tenant::Server},
     live::Meeting,
 };
+
+/// A caller may wait for it, and the server may just have been slow.
+const TELL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What became of an end that was asked for.
 #[derive(Debug)]
@@ -45,6 +48,15 @@ impl Gateway {
             self.end_noted(meeting).await;
         }
         Ok(over)
+    }
+
+    /// Tells a server to end what it may have under an id. Returns whether it has answered: it ends it, or does not know it.
+    pub(crate) async fn tell_to_end(&self, server: &Server, server_id: &str) -> bool {
+        let mut params = Params::default();
+        params.set("meetingID", server_id);
+        let mut call = Call::new("end", &params);
+        call.timeout = TELL_TIMEOUT;
+        self.call(call, server).await.is_ok()
     }
 
     /// Asks a server about one of its meetings.

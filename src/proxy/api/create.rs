@@ -12,9 +12,7 @@ use crate::{
     bbb::{
         answer::Failure,
         client::{Call as ServerCall, CallError},
-        params,
-        query::Params,
-        xml,
+        params, xml,
     },
     domain::{
         admission::{admit_tenant, duration_left},
@@ -34,8 +32,6 @@ use promise::Promised;
 
 /// Servers that are tried when one cannot be reached: the first choice and two more.
 const TRIES_MAX: usize = 3;
-/// The caller waits for it, and the server has just been slow.
-const CALL_OFF_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What there is to know before a new meeting is made.
 enum Known {
@@ -264,11 +260,7 @@ impl Gateway {
     /// A server whose answer did not come, or cannot be read, may have made the meeting all the same: it is told to end
     /// it, before another `create` may go elsewhere.
     async fn call_off(&self, order: &Order, server: &Server) {
-        let mut params = Params::default();
-        params.set("meetingID", &*order.server_id);
-        let mut end = ServerCall::new("end", &params);
-        end.timeout = CALL_OFF_TIMEOUT;
-        let _ = self.call(end, server).await;
+        let _ = self.tell_to_end(server, &order.server_id).await;
     }
 }
 
