@@ -5,6 +5,7 @@ pub mod clock;
 pub mod fresh;
 pub mod keyed;
 mod load;
+pub mod pace;
 pub mod recordings;
 pub mod servers;
 pub mod sessions;

@@ -152,7 +152,7 @@ fn room(stage: &Stage, tenant: &str, meeting: &str, user: &str) -> Value {
         "meeting": format!("t.{tenant}.{meeting}"),
         "user": user,
         "server": {
-            "name": format!("https://bbb-0{}.internal.test", server + 1),
+            "name": format!("bbb-0{}.internal.test", server + 1),
             "authority": stage.sims[server].addr().to_string(),
         },
     })

@@ -68,7 +68,7 @@ async fn a_socket_reaches_its_server_as_its_own_client() {
     let seen = &echo["seen"];
     let upstream = stage.sims.iter().find(|sim| !sim.meetings().is_empty()).unwrap().addr().to_string();
     assert_eq!(seen["host"], upstream);
-    assert_eq!(seen["origin"], format!("http://{upstream}"));
+    assert_eq!(seen["origin"], format!("http {upstream}"));
     assert_eq!(seen["cookies"], serde_json::json!(["JSESSIONID"]));
     assert_eq!(seen["xForwardedFor"], "127.0.0.1");
     assert_eq!(seen["sessionToken"], joined.token);

@@ -1,6 +1,16 @@
 //! Addresses inside BBB's answers: what names a server is led to the tenant's host.
 
+use std::ops::Range;
+
 use http::uri::Authority;
+use memchr::memmem::find_iter;
+
+/// What divides a scheme from a host, as it stands in plain text and as some write it in JSON.
+const JOINTS: [&str; 2] = ["://", ":\\/\\/"];
+/// A host has 253 characters at the most, a port 6.
+const AUTHORITY_BYTES_MAX: usize = 260;
+/// `https`.
+const SCHEME_BYTES_MAX: usize = 5;
 
 /// A text with all absolute addresses of a server (`https://bbb-01/pad`, `wss://bbb-01/ws`) on the tenant's host, below
 /// `prefix`; `None` where there is no address in it. Plain schemes become secure ones.
@@ -8,37 +18,83 @@ use http::uri::Authority;
 /// `names` are the server's, `authority` is the tenant's host as the caller wrote it.
 #[must_use]
 pub fn rewritten(text: &str, names: &[Authority], authority: &str, prefix: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let scheme = rest[..at].rsplit(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("");
-        let scheme_at = at - scheme.len();
-        let after = &rest[at + 3..];
-        // An address of the newer kind stands in brackets.
-        let from = if after.starts_with('[') { after.find(']').map_or(0, |at| at + 1) } else { 0 };
-        let end =
-            after[from..].find(|c: char| "/?#\"'<>()[]{},;|\\ \t\r\n".contains(c)).map_or(after.len(), |at| from + at);
-        let secure = match scheme {
-            "ws" | "wss" => "wss",
-            "http" | "https" => "https",
-            _ => "",
+    let mut out = Vec::new();
+    // Addresses begin and end between characters.
+    rewrite(text.as_bytes(), names, &format!("{authority}{prefix}"), &mut out).then(|| String::from_utf8(out).ok())?
+}
+
+/// The same for bytes, where `place` is authority and prefix: appends the new text to `out`, unless nothing is to be changed.
+/// Returns whether it did.
+pub fn rewrite(text: &[u8], names: &[Authority], place: &str, out: &mut Vec<u8>) -> bool {
+    let [plain, escaped] = JOINTS.map(|joint| find_iter(text, joint).map(move |at| (at, joint.len())));
+    let (mut plain, mut escaped) = (plain.peekable(), escaped.peekable());
+    let mut done = 0;
+    loop {
+        let next = match (plain.peek(), escaped.peek()) {
+            (Some(a), Some(b)) if b < a => escaped.next(),
+            (None, _) => escaped.next(),
+            (Some(_), _) => plain.next(),
         };
-        if is_one_of(&after[..end], names) && !secure.is_empty() {
-            out.push_str(&rest[..scheme_at]);
-            out.push_str(secure);
-            out.push_str("://");
-            out.push_str(authority);
-            out.push_str(prefix);
-        } else {
-            out.push_str(&rest[..at + 3 + end]);
+        let Some((at, joint)) = next else { break };
+        let Some((range, scheme)) = address_at(text, at, joint, names) else { continue };
+        for part in [&text[done..range.start], scheme.as_bytes(), b"://", place.as_bytes()] {
+            out.extend_from_slice(part);
         }
-        rest = &after[end..];
+        done = range.end;
     }
-    if out.is_empty() {
-        return None;
+    if done > 0 {
+        out.extend_from_slice(&text[done..]);
     }
-    out.push_str(rest);
-    Some(out)
+    done > 0
+}
+
+/// From the scheme of an address of the server to the end of its authority, and its scheme on the tenant's host.
+fn address_at(text: &[u8], at: usize, joint: usize, names: &[Authority]) -> Option<(Range<usize>, &'static str)> {
+    let start = scheme_start(text, at);
+    let secure = match &text[start..at] {
+        b"ws" | b"wss" => "wss",
+        b"http" | b"https" => "https",
+        _ => return None,
+    };
+    let end = at + joint + authority_len(&text[at + joint..]);
+    let authority = std::str::from_utf8(&text[at + joint..end]).ok()?;
+    is_one_of(authority, names).then_some((start..end, secure))
+}
+
+/// Where the letters before `at` begin; one more than a scheme has tells that it is none.
+fn scheme_start(text: &[u8], at: usize) -> usize {
+    let letters = text[..at].iter().rev().take(SCHEME_BYTES_MAX + 1).take_while(|b| b.is_ascii_alphabetic());
+    at - letters.count()
+}
+
+fn authority_len(text: &[u8]) -> usize {
+    // An address of the newer kind stands in brackets.
+    let from = match text.first() {
+        Some(b'[') => text.iter().position(|b| *b == b']').map_or(0, |at| at + 1),
+        _ => 0,
+    };
+    text[from..].iter().position(|b| b"/?#\"'<>()[]{},;|\\ \t\r\n".contains(b)).map_or(text.len(), |at| from + at)
+}
+
+/// How many bytes at the end of a text may be the beginning of an address that goes on behind it: some 270 at the most.
+#[must_use]
+pub fn open_end(text: &[u8]) -> usize {
+    let from = text.len().saturating_sub(SCHEME_BYTES_MAX + JOINTS[1].len() + AUTHORITY_BYTES_MAX);
+    let tail = &text[from..];
+    let joints =
+        JOINTS.iter().filter_map(|joint| memchr::memmem::rfind(tail, joint.as_bytes()).map(|at| (at, joint.len())));
+    if let Some((at, joint)) = joints.max()
+        && authority_len(&tail[at + joint..]) == tail.len() - at - joint
+    {
+        return tail.len() - scheme_start(tail, at);
+    }
+    // Not even the joint is whole.
+    let joint = JOINTS
+        .iter()
+        .flat_map(|joint| (0..joint.len()).map(|n| &joint[..n]))
+        .filter(|part| tail.ends_with(part.as_bytes()));
+    let at = tail.len() - joint.map(str::len).max().unwrap_or(0);
+    tail.len() - scheme_start(tail, at)
 }
 
 /// Whether `host[:port]` is a server: its port does not matter, its case neither.
@@ -53,20 +109,55 @@ mod tests {
 
     #[test]
     fn the_servers_own_addresses_are_rewritten_and_no_others() {
-        let names = ["bbb-01.internal.test".parse().expect("legal")];
+        let names = ["bbb-01.internal.test".parse().expect("legal"), "[::1]:80".parse().expect("legal")];
         for (text, expected) in [
             ("https://bbb-01.internal.test/playback/x", Some("https://meet.w/p/playback/x")),
             ("http://BBB-01.internal.test:8080", Some("https://meet.w/p")),
-            ("ftp://bbb-01.internal.test/x", Some("ftp://bbb-01.internal.test/x")),
+            ("http://[::1]:8080/x", Some("https://meet.w/p/x")),
+            ("ftp://bbb-01.internal.test/x", None),
+            ("xhttps://bbb-01.internal.test/x", None),
             (
                 "https://elsewhere.example/?u=https://bbb-01.internal.test",
                 Some("https://elsewhere.example/?u=https://meet.w/p"),
             ),
             ("https://bbb-01.internal.test, and so on", Some("https://meet.w/p, and so on")),
             ("[https://bbb-01.internal.test:80]", Some("[https://meet.w/p]")),
+            ("ü https:\\/\\/bbb-01.internal.test\\/x ü", Some("ü https://meet.w/p\\/x ü")),
+            (
+                "a:\\/\\/b http://bbb-01.internal.test wss:\\/\\/bbb-01.internal.test c://d",
+                Some("a:\\/\\/b https://meet.w/p wss://meet.w/p c://d"),
+            ),
+            ("https://bbb-01.internal.test.evil.example/", None),
+            ("https://bbb-01.internal.testü/", None),
             ("no address", None),
+            ("://", None),
+            ("", None),
         ] {
             assert_eq!(rewritten(text, &names, "meet.w", "/p").as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn an_end_is_open_as_long_as_it_may_be_an_address() {
+        for (text, open) in [
+            ("", 0),
+            ("{\"a\": ", 0),
+            ("{\"a\": \"h", 1),
+            ("{\"a\": \"https", 5),
+            ("\"https:", 6),
+            ("\"https:/", 7),
+            ("\"https://", 8),
+            ("\"https:\\", 7),
+            ("\"https:\\/", 8),
+            ("\"https:\\/\\/bbb", 13),
+            ("\"https://bbb-01.in", 17),
+            ("\"https://bbb-01/", 0),
+            ("\"https://bbb-01/x y", 1),
+            ("abcdefghij", 6),
+        ] {
+            assert_eq!(open_end(text.as_bytes()), open, "{text}");
+        }
+        let long = format!("https://{}", "a".repeat(5000));
+        assert!(open_end(long.as_bytes()) <= 6, "no host is that long");
     }
 }

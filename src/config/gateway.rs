@@ -37,6 +37,9 @@ const STORE_URL: &str = "sqlite:var/anteroom.db";
 /// Long enough for a hundred people who look at one page, short enough not to be noticed.
 const ANSWERS_MAX_AGE: Duration = Duration::from_secs(2);
 
+/// BBB's graphql-middleware takes 50 or 100 by its release (bbb.md 8.3).
+const SOCKETS_PER_SECOND: u32 = 40;
+
 /// What the file says.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Gateway {
@@ -229,6 +232,10 @@ fn server(
         cx.keep(&path.key("weight"), weight)
     });
     let meetings_max = raw.meetings_max.and_then(|count| cx.count(&path.key("meetings_max"), count, 1));
+    let sockets_per_second = raw.sockets_per_second.and_then(|number| {
+        let legal = u32::try_from(number).ok().filter(|number| (1..=1000).contains(number));
+        cx.keep(&path.key("sockets_per_second"), legal.ok_or("must be a whole number from 1 to 1000"))
+    });
     if let Some(upstream) = &upstream {
         let address = format!("{}://{}", upstream.scheme, upstream.authority);
         if let Some(other) = census.addresses.insert(address, path.to_string()) {
@@ -251,5 +258,7 @@ fn server(
         pool: pool?,
         weight: weight.unwrap_or(Weight::ONE),
         meetings_max: meetings_max.unwrap_or(Limit::Unlimited),
+        rewrites_frames: raw.rewrite_frames.unwrap_or(true),
+        sockets_per_second: sockets_per_second.unwrap_or(SOCKETS_PER_SECOND),
     })
 }

@@ -82,6 +82,12 @@ pub(super) struct Server {
     pub weight: Option<f64>,
     /// The meetings on it at which it takes no new one. Default: `"unlimited"`.
     pub meetings_max: Option<Count>,
+    /// Whether addresses that name it are looked for in what its GraphQL sends, and led to the tenant's host. Default: true;
+    /// false spares the search where its own settings make all of them relative.
+    pub rewrite_frames: Option<bool>,
+    /// New GraphQL sockets that it is asked for in a second; more wait for their turn. From 1 to 1000. Default: 40, below
+    /// what BBB takes.
+    pub sockets_per_second: Option<i64>,
 }
 
 /// Certificates by ACME.

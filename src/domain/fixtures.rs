@@ -73,5 +73,7 @@ pub(crate) fn server(id: &str, pool: &str) -> Server {
         pool: pool.parse().expect("an id"),
         weight: Weight::ONE,
         meetings_max: Limit::Unlimited,
+        rewrites_frames: true,
+        sockets_per_second: 40,
     }
 }

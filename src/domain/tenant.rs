@@ -113,6 +113,10 @@ pub struct Server {
     pub weight: Weight,
     /// The meetings on it at which it takes no new one.
     pub meetings_max: Limit<u32>,
+    /// Whether addresses that name it are looked for in what its GraphQL sends.
+    pub rewrites_frames: bool,
+    /// New GraphQL sockets that it is asked for in a second.
+    pub sockets_per_second: u32,
 }
 
 /// How many people a server takes beside one of weight 1, in thousandths.

@@ -14,7 +14,7 @@ use dashmap::DashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{fresh::Fresh, lock};
+use super::{fresh::Fresh, lock, pace::Pace};
 use crate::{
     bbb::{client::CallError, xml::Listed},
     domain::{
@@ -51,6 +51,8 @@ pub struct ServerState {
     pub list: Fresh<ServerList, CallError>,
     /// Its list of sessions, for a moment.
     pub sessions: Fresh<Elements, CallError>,
+    /// When it is asked for the next GraphQL socket.
+    pub sockets: Pace,
 }
 
 /// What a server reports of itself.
@@ -90,6 +92,7 @@ impl Default for ServerState {
             before_3: AtomicBool::new(false),
             list: Fresh::default(),
             sessions: Fresh::default(),
+            sockets: Pace::default(),
         }
     }
 }

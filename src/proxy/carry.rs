@@ -113,8 +113,14 @@ impl Gateway {
             return self.refuse(&asked, call, Denial::UnknownSession).by(&target.server.id);
         }
         // Where there is no socket, one that is asked for is nothing: what is carried as it is would not be rewritten.
-        if matches!(kind, Kind::GraphQl | Kind::Token | Kind::Session) && is_websocket(&asked.head) {
-            return self.socket(asked, target, path, kind).await;
+        if is_websocket(&asked.head) {
+            match kind {
+                Kind::GraphQl => {
+                    return self.graphql(asked, Some(&target.server), path).by(&target.server.id);
+                }
+                Kind::Token | Kind::Session => return self.socket(asked, target, path).await,
+                Kind::Static | Kind::Settings | Kind::Upload | Kind::Call(_) => {}
+            }
         }
         if let Err(refused) = self.check_body(&asked, &body, kind) {
             linger(body);

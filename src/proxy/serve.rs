@@ -18,7 +18,7 @@ use super::{
     Gateway,
     answer::{Answer, text},
     api::spec::wrong_method,
-    asked::{Asked, Connection},
+    asked::{Asked, Connection, is_websocket},
     route::{Kind, Route, call_of, route},
 };
 use crate::{
@@ -111,6 +111,10 @@ impl Gateway {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),
             },
+            // Its first frame says where it goes.
+            Route::RootMeeting { path, kind: Kind::GraphQl } if is_websocket(&asked.head) => {
+                self.graphql(asked, None, path)
+            }
             Route::RootMeeting { path, kind } => match self.server_of_root(&asked, path).await {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),

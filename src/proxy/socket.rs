@@ -7,7 +7,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use data_encoding::BASE64;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
@@ -22,7 +22,11 @@ use hyper::{
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{io::AsyncWriteExt, sync::mpsc, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    sync::mpsc,
+    time::timeout,
+};
 
 use super::{
     Gateway,
@@ -32,12 +36,14 @@ use super::{
     carry::{Target, prefix},
     frame::{FIRST_FRAME_TIMEOUT, close, read_first},
     headers::{remove_hop_by_hop, set_forwarded, to_browser, to_server},
-    route::Kind,
+    text_frames::TextFrames,
     tunnel,
 };
 use crate::{
     domain::{
         denial::Denial,
+        directory::Directory,
+        ids::ServerId,
         tenant::{Server, Tenant, Upstream},
     },
     live::{
@@ -59,6 +65,9 @@ const GRAPHQL_PROTOCOL: &str = "graphql-transport-ws";
 /// A seat with less time left than this is promised anew: the note that somebody is present takes a moment.
 const SEAT_MARGIN_MS: i64 = 5_000;
 
+/// A client that waits for its turn sends a few heartbeats.
+const WAITING_BYTES_MAX: usize = 64 * 1024;
+
 /// Why a server gave no WebSocket.
 enum NoSocket {
     /// It cannot be reached.
@@ -71,20 +80,15 @@ enum NoSocket {
 struct Closed(u16, &'static str);
 
 impl Gateway {
-    /// Opens a WebSocket of a meeting.
-    pub(crate) async fn socket(self: &Arc<Self>, asked: Asked, target: Target, path: &str, kind: Kind) -> Answer {
-        let server = Arc::clone(&target.server);
+    /// Opens a WebSocket of a meeting that names its session in the query, or none.
+    pub(crate) async fn socket(self: &Arc<Self>, asked: Asked, target: Target, path: &str) -> Answer {
+        let server = target.server;
         if let Some(refused) = refused(&asked) {
             return refused.by(&server.id);
         }
-        let mut headers = asked.head.headers.clone();
-        remove_hop_by_hop(&mut headers);
-        set_forwarded(&mut headers, &asked.connection.peer_value, "https");
+        let mut headers = passed_on(&asked);
         to_server(&mut headers, &server);
         let to = address(&server.upstream, path, asked.head.uri.query());
-        if kind == Kind::GraphQl {
-            return self.graphql(asked, Arc::clone(&server), to, headers).by(&server.id);
-        }
         match self.handshake(&server.upstream, to, headers).await {
             Ok((response, upgraded)) => {
                 let authority = asked.authority.clone();
@@ -99,6 +103,48 @@ impl Gateway {
                 self.refuse(&asked, Call::Socket, Denial::ServerUnavailable).by(&server.id)
             }
         }
+    }
+
+    /// Accepts a GraphQL socket; its server, which is `at` where its path has named one, is asked when its session is known.
+    pub(crate) fn graphql(self: &Arc<Self>, mut asked: Asked, at: Option<&Server>, path: &str) -> Answer {
+        if let Some(refused) = refused(&asked) {
+            return refused;
+        }
+        let headers = passed_on(&asked);
+        let key = headers.get(SEC_WEBSOCKET_KEY).cloned();
+        let (Some(browser), Some(key)) = (asked.head.extensions.remove::<OnUpgrade>(), key) else {
+            return no_upgrade();
+        };
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        set_upgrade(response.headers_mut());
+        response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept_of(&key));
+        let mut protocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+        if protocols.any(|offered| offered.split(',').any(|protocol| protocol.trim() == GRAPHQL_PROTOCOL)) {
+            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(GRAPHQL_PROTOCOL));
+        }
+        let wanted = Wanted {
+            headers,
+            at: at.map(|server| server.id.clone()),
+            path: path.to_owned(),
+            query: asked.head.uri.query().map(str::to_owned),
+            authority: asked.authority.clone(),
+            directory: Arc::clone(&asked.directory),
+        };
+        let socket = Socket::new(self, asked);
+        tokio::spawn(async move {
+            let Some(mut browser) = browser.await.ok().and_then(taken::<Downstream>) else { return };
+            // Boxed: what the opening needs is given back before the socket is carried.
+            match Box::pin(socket.open(&mut browser, wanted)).await {
+                Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
+                Err(Closed(code, reason)) => {
+                    tracing::debug!(tenant = %socket.tenant.id, reason, "a GraphQL socket is refused");
+                    let _ = browser.io.write_all(&close(code, reason)).await;
+                    let _ = browser.io.shutdown().await;
+                }
+            }
+        });
+        Answer::new(Call::Socket, Outcome::Ok, response)
     }
 
     /// Opens a WebSocket of the tenant's frontend.
@@ -167,41 +213,19 @@ impl Gateway {
         tokio::spawn(async move {
             let (Ok(browser), Ok(server)) = (browser.await, server.await) else { return };
             if let (Some(browser), Some(server)) = (taken(browser), taken(server)) {
-                socket.carry(browser, server, None).await;
+                socket.carry(browser, server, None, None).await;
             }
         });
         Answer::new(Call::Socket, Outcome::Ok, response)
     }
+}
 
-    /// Accepts a GraphQL socket; the server is asked when its session is known.
-    fn graphql(self: &Arc<Self>, mut asked: Asked, server: Arc<Server>, to: Uri, headers: HeaderMap) -> Answer {
-        let key = headers.get(SEC_WEBSOCKET_KEY).cloned();
-        let (Some(browser), Some(key)) = (asked.head.extensions.remove::<OnUpgrade>(), key) else {
-            return no_upgrade();
-        };
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        set_upgrade(response.headers_mut());
-        response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept_of(&key));
-        let mut protocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-        if protocols.any(|offered| offered.split(',').any(|protocol| protocol.trim() == GRAPHQL_PROTOCOL)) {
-            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(GRAPHQL_PROTOCOL));
-        }
-        let socket = Socket::new(self, asked);
-        tokio::spawn(async move {
-            let Some(mut browser) = browser.await.ok().and_then(taken::<Downstream>) else { return };
-            // Boxed: what the opening needs is given back before the socket is carried.
-            match Box::pin(socket.open(&mut browser, &server, to, headers)).await {
-                Ok((end, present)) => socket.carry(browser, end, Some(present)).await,
-                Err(Closed(code, reason)) => {
-                    tracing::debug!(tenant = %socket.tenant.id, reason, "a GraphQL socket is refused");
-                    let _ = browser.io.write_all(&close(code, reason)).await;
-                    let _ = browser.io.shutdown().await;
-                }
-            }
-        });
-        Answer::new(Call::Socket, Outcome::Ok, response)
-    }
+/// The headers that go on to whichever server it will be.
+fn passed_on(asked: &Asked) -> HeaderMap {
+    let mut headers = asked.head.headers.clone();
+    remove_hop_by_hop(&mut headers);
+    set_forwarded(&mut headers, &asked.connection.peer_value, "https");
+    headers
 }
 
 /// A socket that is refused before anything else is asked: of another site's page, or with a body.
@@ -255,6 +279,26 @@ where
     Some(End { io: Box::new(parts.io.into_inner()), read: parts.read_buf })
 }
 
+/// What a GraphQL socket is asked for with.
+struct Wanted {
+    /// Those of its request that go on.
+    headers: HeaderMap,
+    /// The server that its path has named.
+    at: Option<ServerId>,
+    path: String,
+    query: Option<String>,
+    /// The tenant's host, as the browser wrote it.
+    authority: String,
+    directory: Arc<Directory>,
+}
+
+/// The other end of a GraphQL socket.
+struct Opened {
+    end: End<Stream>,
+    present: Present,
+    frames: Option<Box<TextFrames>>,
+}
+
 /// A socket that is open.
 struct Socket {
     gateway: Arc<Gateway>,
@@ -276,12 +320,18 @@ impl Socket {
         }
     }
 
-    /// Joins both ends for as long as they stay.
-    async fn carry(self, browser: End<Downstream>, server: End<Stream>, present: Option<Present>) {
+    /// Joins both ends for as long as they stay. `frames` rewrites what the server sends, where that is needed.
+    async fn carry(
+        self,
+        browser: End<Downstream>,
+        server: End<Stream>,
+        present: Option<Present>,
+        frames: Option<Box<TextFrames>>,
+    ) {
         let Self { gateway, tenant, metrics, open, alive } = self;
         drop((gateway, tenant));
         [browser.io.get_ref().0, server.io.tcp()].into_iter().for_each(notice_loss);
-        let tunnel = tunnel::run(browser.io, server.io, browser.read, server.read);
+        let tunnel = tunnel::run(browser.io, server.io, browser.read, server.read, frames);
         let carried = match &present {
             Some(present) => tokio::select! {
                 carried = tunnel => carried,
@@ -294,14 +344,8 @@ impl Socket {
         drop((present, open, alive));
     }
 
-    /// Reads the first frame of a GraphQL socket, takes the seat of the session that it names, and asks the server.
-    async fn open(
-        &self,
-        browser: &mut End<Downstream>,
-        server: &Server,
-        to: Uri,
-        headers: HeaderMap,
-    ) -> Result<(End<Stream>, Present), Closed> {
+    /// Reads the first frame of a GraphQL socket, takes the seat of the session that it names, and asks its server.
+    async fn open(&self, browser: &mut End<Downstream>, wanted: Wanted) -> Result<Opened, Closed> {
         let gateway = &self.gateway;
         let read = std::mem::take(&mut browser.read);
         let first = timeout(FIRST_FRAME_TIMEOUT, read_first(&mut browser.io, read))
@@ -313,13 +357,29 @@ impl Socket {
             .session(&hash(&first.token))
             .await
             .map_err(|denial| Closed(CLOSE_TRY_AGAIN, denial.key()))?
-            .filter(|session| session.meeting.tenant == self.tenant.id && session.meeting.server == server.id)
+            .filter(|session| session.meeting.tenant == self.tenant.id)
+            .filter(|session| wanted.at.as_ref().is_none_or(|at| session.meeting.server == *at))
             .ok_or(Closed(CLOSE_FORBIDDEN, Denial::UnknownSession.key()))?;
+        let unavailable = Closed(CLOSE_TRY_AGAIN, Denial::ServerUnavailable.key());
+        let Some(server) = wanted.directory.server(session.meeting.server.as_str()) else { return Err(unavailable) };
         let present = gateway.seat(&session).await.map_err(|denial| match denial {
             Denial::StoreUnavailable => Closed(CLOSE_TRY_AGAIN, denial.key()),
             _ => Closed(CLOSE_FORBIDDEN, denial.key()),
         })?;
-        let unavailable = Closed(CLOSE_TRY_AGAIN, Denial::ServerUnavailable.key());
+        // After an outage all clients of a server come at once, and it takes only so many in a second.
+        let state = gateway.live.servers.of(&server.id);
+        let mut read = BytesMut::from(std::mem::take(&mut browser.read));
+        let is_there = tokio::select! {
+            () = state.sockets.turn(server.sockets_per_second) => true,
+            () = gone(&mut browser.io, &mut read) => false,
+        };
+        browser.read = read.freeze();
+        if !is_there {
+            return Err(Closed(CLOSE_TRY_AGAIN, "gone"));
+        }
+        let mut headers = wanted.headers;
+        to_server(&mut headers, server);
+        let to = address(&server.upstream, &wanted.path, wanted.query.as_deref());
         let (response, upgraded) = match gateway.handshake(&server.upstream, to, headers).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -333,11 +393,21 @@ impl Socket {
             tracing::warn!(server = %server.id, status = %response.status(), "a GraphQL socket was not opened");
             return Err(unavailable);
         }
-        match upgraded.await.ok().and_then(taken) {
-            Some(end) => Ok((end, present)),
-            None => Err(unavailable),
-        }
+        let Some(end) = upgraded.await.ok().and_then(taken) else { return Err(unavailable) };
+        let frames = || Box::new(TextFrames::new(Arc::clone(server), &wanted.authority, &prefix(server)));
+        Ok(Opened { end, present, frames: server.rewrites_frames.then(frames) })
     }
+}
+
+/// Ends when a browser has gone. What it sends meanwhile is kept, up to a bound.
+async fn gone(browser: &mut (impl AsyncRead + Unpin), read: &mut BytesMut) {
+    while read.len() < WAITING_BYTES_MAX {
+        if browser.read_buf(read).await.is_ok_and(|n| n > 0) {
+            continue;
+        }
+        return;
+    }
+    std::future::pending().await
 }
 
 impl Gateway {

@@ -16,6 +16,8 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::text_frames::TextFrames;
+
 /// More than a TLS record (16 KB), so that one read takes all that has come.
 const BUFFER_BYTES: usize = 32 * 1024;
 /// When one side has closed, the other has this long to follow.
@@ -23,8 +25,13 @@ const LINGER: Duration = Duration::from_secs(20);
 /// Reads per turn, so that a busy tunnel lets others of its thread run.
 const READS_PER_TURN: usize = 16;
 
+/// What a thread keeps for the next time of a buffer that has grown.
+const CHANGED_BYTES_MAX: usize = 4 * BUFFER_BYTES;
+
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER_BYTES].into());
+    /// What goes on instead of what has been read.
+    static CHANGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Bytes that went through a tunnel.
@@ -38,13 +45,20 @@ pub(super) struct Carried {
 
 /// Carries bytes both ways until both sides have closed, or one has and the other does not follow.
 ///
-/// `to_server` and `to_browser` are what has been read already. A connection that breaks is an end like another.
-pub(super) async fn run<B, S>(browser: B, server: S, to_server: Bytes, to_browser: Bytes) -> Carried
+/// `to_server` and `to_browser` are what has been read already; `frames` rewrites what the server sends, where that is
+/// needed. A connection that breaks is an end like another.
+pub(super) async fn run<B, S>(
+    browser: B,
+    server: S,
+    to_server: Bytes,
+    to_browser: Bytes,
+    frames: Option<Box<TextFrames>>,
+) -> Carried
 where
     B: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut tunnel = Tunnel { browser, server, up: Half::new(to_server), down: Half::new(to_browser) };
+    let mut tunnel = Tunnel { browser, server, up: Half::new(to_server, None), down: Half::new(to_browser, frames) };
     let _ = poll_fn(|cx| tunnel.poll(cx, Until::OneClosed)).await;
     let _ = tokio::time::timeout(LINGER, poll_fn(|cx| tunnel.poll(cx, Until::BothClosed))).await;
     Carried { up: tunnel.up.carried, down: tunnel.down.carried }
@@ -86,6 +100,7 @@ struct Half {
     kept: Bytes,
     state: State,
     carried: u64,
+    frames: Option<Box<TextFrames>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -99,8 +114,15 @@ enum State {
 }
 
 impl Half {
-    fn new(kept: Bytes) -> Self {
-        Self { carried: kept.len() as u64, kept, state: State::Open }
+    fn new(mut kept: Bytes, mut frames: Option<Box<TextFrames>>) -> Self {
+        let carried = kept.len() as u64;
+        let mut changed = Vec::new();
+        if let Some(frames) = &mut frames
+            && !frames.take(&kept, &mut changed)
+        {
+            kept = changed.into();
+        }
+        Self { kept, state: State::Open, carried, frames }
     }
 
     /// Ready when this direction has ended and said so to its sink.
@@ -152,26 +174,37 @@ impl Half {
             let mut read = ReadBuf::new(buffer);
             // A source that breaks has ended: what came before that still goes out.
             let broken = ready!(Pin::new(source).poll_read(cx, &mut read)).is_err();
-            let mut bytes = read.filled();
+            let bytes = read.filled();
             if broken || bytes.is_empty() {
                 self.state = State::Ending;
                 return Poll::Ready(Ok(()));
             }
             self.carried += bytes.len() as u64;
-            while !bytes.is_empty() {
-                match Pin::new(&mut *sink).poll_write(cx, bytes)? {
-                    Poll::Ready(n) => {
-                        self.wrote(n)?;
-                        bytes = &bytes[n..];
-                    }
-                    Poll::Pending => {
-                        self.kept = Bytes::copy_from_slice(bytes);
-                        break;
-                    }
+            let written = CHANGED.with_borrow_mut(|changed| {
+                let same = self.frames.as_mut().is_none_or(|frames| frames.take(bytes, changed));
+                let written = self.write(cx, sink, if same { bytes } else { changed });
+                changed.shrink_to(CHANGED_BYTES_MAX);
+                written
+            });
+            Poll::Ready(written)
+        })
+    }
+
+    /// Writes what the sink takes, and keeps the rest.
+    fn write<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, sink: &mut W, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match Pin::new(&mut *sink).poll_write(cx, bytes)? {
+                Poll::Ready(n) => {
+                    self.wrote(n)?;
+                    bytes = &bytes[n..];
+                }
+                Poll::Pending => {
+                    self.kept = Bytes::copy_from_slice(bytes);
+                    break;
                 }
             }
-            Poll::Ready(Ok(()))
-        })
+        }
+        Ok(())
     }
 
     fn wrote(&mut self, n: usize) -> io::Result<()> {
@@ -194,7 +227,7 @@ mod tests {
         // 64 bytes fit between the tunnel and each end: most writes are cut in two.
         let (browser, at_browser) = duplex(64);
         let (server, mut at_server) = duplex(64);
-        let tunnel = tokio::spawn(run(browser, server, Bytes::from("early "), Bytes::from("hello ")));
+        let tunnel = tokio::spawn(run(browser, server, Bytes::from("early "), Bytes::from("hello "), None));
         let sent: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         let copy = sent.clone();
         let (mut read_browser, mut write_browser) = tokio::io::split(at_browser);
@@ -224,7 +257,7 @@ mod tests {
         let (browser, at_browser) = duplex(64);
         let (server, _at_server) = duplex(64);
         drop(at_browser);
-        let carried = run(browser, server, Bytes::new(), Bytes::new()).await;
+        let carried = run(browser, server, Bytes::new(), Bytes::new(), None).await;
         assert_eq!(carried, Carried::default());
     }
 }

@@ -72,9 +72,9 @@ function looksRight({ label, host, meeting, user, server, page, recorder }) {
   for (const path of ['/graphql', '/bbb-webrtc-sfu']) {
     const seen = recorder.seenBy(path);
     assert.ok(seen, `${label}: ${path} echoed`);
-    assert.equal(seen.server, server.name, `${label}: ${path}`);
+    assert.equal(seen.server, `https ${server.name}`, `${label}: ${path}`);
     assert.equal(seen.host, server.authority, `${label}: ${path}`);
-    assert.equal(seen.origin, `http://${server.authority}`, `${label}: ${path}`);
+    assert.equal(seen.origin, `http ${server.authority}`, `${label}: ${path}`);
     assert.deepEqual(seen.cookies, ['JSESSIONID'], `${label}: ${path}`);
     assert.equal(seen.path, path, label);
     assert.equal(seen.meetingID, meeting, `${label}: ${path}`);

@@ -144,7 +144,7 @@ fn a_configuration_becomes_the_types_of_the_domain() {
         "anteroom.toml",
         format!(
             "{GATEWAY}\n[servers.bbb-02]\nurl = \"https://bbb-02.internal\"\npublic_url = \"https://bbb-02.meet.example\"\n\
-             secret = \"file:secrets/bbb\"\npool = \"rented\"\nweight = 1.5\nmeetings_max = 40\n[store]\nurl = \"sqlite:data/a.db\"\n"
+             secret = \"file:secrets/bbb\"\npool = \"rented\"\nweight = 1.5\nmeetings_max = 40\nrewrite_frames = false\nsockets_per_second = 90\n[store]\nurl = \"sqlite:data/a.db\"\n"
         ),
     );
     config.tenant_at(
@@ -181,7 +181,9 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     assert_eq!(server.secret.reveal(), "server two");
     assert_eq!(server.slug, KEY.slug(&server.id));
     assert_eq!((server.weight.get(), server.meetings_max), (1.5, Limit::AtMost(40)));
+    assert_eq!((server.rewrites_frames, server.sockets_per_second), (false, 90));
     let like_others = loaded.directory.server("bbb-01").expect("it is there");
+    assert_eq!((like_others.rewrites_frames, like_others.sockets_per_second), (true, 40));
     assert_eq!((like_others.weight.get(), like_others.meetings_max), (1.0, Limit::Unlimited));
     assert!(loaded.directory.server_of_slug(server.slug.as_str()).is_some());
 }

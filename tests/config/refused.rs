@@ -579,7 +579,7 @@ pool = "the members"
         ],
     },
     Broken {
-        name: "bad weights and numbers of meetings",
+        name: "bad numbers of a server",
         file: "anteroom.toml",
         text: r#"base_domains = ["meet.example"]
 [listen]
@@ -593,6 +593,9 @@ e = { url = "http://e", secret = "s", pool = "members", weight = 1000.1 }
 f = { url = "http://f", secret = "s", pool = "members", weight = "2" }
 g = { url = "http://g", secret = "s", pool = "members", weight = 0.001, meetings_max = 1 }
 h = { url = "http://h", secret = "s", pool = "members", weight = 1_000, meetings_max = "unlimited" }
+i = { url = "http://i", secret = "s", pool = "members", sockets_per_second = 0, rewrite_frames = "no" }
+j = { url = "http://j", secret = "s", pool = "members", sockets_per_second = 1001, rewrite_frames = false }
+k = { url = "http://k", secret = "s", pool = "members", sockets_per_second = 1000, rewrite_frames = true }
 "#,
         faults: &[
             r#"anteroom.toml:5: servers.a.meetings_max: must be from 1 to 4294967295, or "unlimited""#,
@@ -604,6 +607,9 @@ h = { url = "http://h", secret = "s", pool = "members", weight = 1_000, meetings
             "anteroom.toml:8: servers.d.weight: must be a number from 0.001 to 1000",
             "anteroom.toml:9: servers.e.weight: must be a number from 0.001 to 1000",
             "anteroom.toml:10: servers.f.weight: must be a number, not a text",
+            "anteroom.toml:13: servers.i.rewrite_frames: must be true or false, not a text",
+            "anteroom.toml:13: servers.i.sockets_per_second: must be a whole number from 1 to 1000",
+            "anteroom.toml:14: servers.j.sockets_per_second: must be a whole number from 1 to 1000",
         ],
     },
     Broken {

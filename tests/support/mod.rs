@@ -136,9 +136,7 @@ impl Plan {
         for (n, ((pool, config), keys)) in self.servers.into_iter().zip(self.server_keys).enumerate() {
             let name = format!("bbb-0{}", n + 1);
             let server_url = format!("https://{name}.internal.test");
-            let presentation_base_url =
-                config.presentation_base_url.clone().or(Some("/bigbluebutton/presentation".into()));
-            let config = sim::Config { secret: format!("{name}-secret"), server_url, presentation_base_url, ..config };
+            let config = sim::Config { secret: format!("{name}-secret"), server_url, ..config };
             let sim = Sim::start(config).await.unwrap();
             gateway.push_str(&format!(
                 "[servers.{name}]\nurl = \"{}\"\npublic_url = \"https://{name}.internal.test\"\nsecret = \"{name}-secret\"\npool = \"{pool}\"\n{keys}\n",

@@ -140,11 +140,13 @@ fn authorize(parts: &Parts, shared: &Shared) -> Option<(watch::Receiver<()>, Val
     Some((user.watch(), seen))
 }
 
-/// What the request looked like, without the values of cookies.
+/// What the request looked like, without the values of cookies. Addresses stand there in two words, so that whoever leads
+/// addresses elsewhere on the way back leaves them alone.
 fn seen(parts: &Parts, shared: &Shared) -> Value {
-    let header = |name: &str| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let in_words = |address: &str| address.replace("://", " ");
+    let header = |name: &str| parts.headers.get(name).map(|value| in_words(&String::from_utf8_lossy(value.as_bytes())));
     json!({
-        "server": shared.config.server_url,
+        "server": in_words(&shared.config.server_url),
         "path": parts.uri.path(),
         "query": parts.uri.query(),
         "host": header("host"),

@@ -164,8 +164,6 @@ async fn start_sim(server: ServerTable, client_uses_port: bool) -> Result<Sim, T
         listen: free_address(listen, 0)?.address,
         secret: server.secret,
         server_url: server.public_url,
-        // As the guide for servers behind the gateway has it: a path, which each tenant's host completes.
-        presentation_base_url: Some("/bigbluebutton/presentation".to_owned()),
         client_uses_port,
         log_entries_max: 0,
         ..Config::default()
