@@ -124,6 +124,28 @@ async fn two_meetings_on_two_servers_work_in_one_browser() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_is_embedded_has_cookies_and_pages_for_that() {
+    let sites = "embedded_by = [\"https://moodle.example\", \"https://*.school.example\"]";
+    let plan = Plan::new().server("members").tenant_with("wagtail", "multi-account", sites);
+    let stage = plan.tenant("heron", "multi-account").start().await;
+    for (tenant, is_embedded) in [("wagtail", true), ("heron", false)] {
+        stage.create(tenant, "room").await;
+        let reply = stage.join(tenant, "room", "Ada").await;
+        let cookie = reply.header("set-cookie");
+        assert!(cookie.starts_with("JSESSIONID.") && cookie.contains("Secure"), "{cookie}");
+        assert_eq!(cookie.ends_with("; SameSite=None; Partitioned"), is_embedded, "{cookie}");
+        let joined = stage.joined(tenant, "room", "Bob").await;
+        for path in [format!("{}/html5client/?sessionToken={}", joined.prefix, joined.token), "/nowhere".into()] {
+            let headers = [("cookie", &*joined.cookies), ("accept", "text/html")];
+            let page = stage.client().get_with(&host(tenant), &path, &headers).await;
+            let mut policies = page.headers.get_all("content-security-policy").iter();
+            let framing = "frame-ancestors 'self' https://moodle.example https://*.school.example";
+            assert_eq!(policies.any(|policy| policy == framing), is_embedded, "{tenant} {path}: {:?}", page.headers);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slides_are_found_by_their_meeting_and_uploads_keep_their_length() {
     let stage = stage().await;
     let joined = in_a_meeting(&stage).await;

@@ -138,6 +138,9 @@ pub(super) struct Tenant {
     pub account_param: Option<String>,
     /// What answers the paths that are not BBB's: `http://` or `https://`, a host and perhaps a port.
     pub frontend: Option<String>,
+    /// The sites whose pages show its meetings in a frame, such as `"https://moodle.example"` or `"https://*.school.example"`.
+    /// Their browsers get cookies that work there, and no other site may.
+    pub embedded_by: Option<Vec<String>>,
     /// Whether it gets no new meeting and no new participant for now; what runs goes on. Default: false.
     pub suspended: Option<bool>,
     /// Stretches of time for which it has another pool or other limits. No two of them are on at the same time.

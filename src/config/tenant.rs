@@ -44,6 +44,7 @@ pub(super) struct Draft {
     pub branding: Arc<Branding>,
     pub account_param: Option<String>,
     pub frontend: Option<Upstream>,
+    pub embedded_by: Vec<Box<str>>,
     pub suspended: bool,
     pub events: Vec<DraftEvent>,
 }
@@ -82,6 +83,10 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
         cx.fault(&"account_param".into(), "must be the name of a create parameter, such as \"meta_owner\"");
     }
     let frontend = raw.frontend.and_then(|text| cx.upstream(&"frontend".into(), &text));
+    let sites = KeyPath::from("embedded_by");
+    let embedded_by = raw.embedded_by.unwrap_or_default();
+    let embedded_by =
+        embedded_by.iter().enumerate().filter_map(|(n, text)| site(&cx.entry(&sites, n), text, cx)).collect();
     let events = events::read(raw.events.unwrap_or_default(), cx);
     Draft {
         name,
@@ -94,6 +99,7 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
         branding,
         account_param: raw.account_param,
         frontend,
+        embedded_by,
         suspended: raw.suspended.unwrap_or(false),
         events,
     }
@@ -188,6 +194,23 @@ fn last_moment(path: &KeyPath, text: &str, cx: &mut Convert<'_>) -> Option<i64> 
     Some(last)
 }
 
+/// A site as `frame-ancestors` of a content security policy names it.
+fn site(path: &KeyPath, text: &str, cx: &mut Convert<'_>) -> Option<Box<str>> {
+    let text = text.to_ascii_lowercase();
+    let host = text.strip_prefix("https://").map(|host| host.strip_prefix("*.").unwrap_or(host));
+    let is_site = host.is_some_and(|host| {
+        let (host, port) = host.split_once(':').map_or((host, None), |(host, port)| (host, Some(port)));
+        host.parse::<Host>().is_ok() && port.is_none_or(|port| port.parse::<u16>().is_ok())
+    });
+    let site = is_site.then(|| text.into());
+    cx.keep(
+        path,
+        site.ok_or(
+            "must be \"https://\" and a host, such as \"https://moodle.example\" or \"https://*.school.example\"",
+        ),
+    )
+}
+
 fn is_account(name: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     (1..=64).contains(&name.len()) && name.bytes().all(legal)
@@ -244,6 +267,7 @@ impl Draft {
                 .collect(),
             account_param: self.account_param.clone(),
             frontend: self.frontend.clone(),
+            embedded_by: self.embedded_by.clone(),
             suspended: self.suspended,
         }
     }

@@ -47,6 +47,7 @@ pub(crate) fn tenant(id: &str) -> Tenant {
         credentials: vec![credential("main", &["tenant-secret"])],
         account_param: None,
         frontend: None,
+        embedded_by: Vec::new(),
         suspended: false,
     }
 }

@@ -81,6 +81,8 @@ pub struct Tenant {
     pub account_param: Option<String>,
     /// What answers the paths that are not BBB's.
     pub frontend: Option<Upstream>,
+    /// The sites whose pages may show its meetings in a frame, as `frame-ancestors` names them; none for nobody in particular.
+    pub embedded_by: Vec<Box<str>>,
     /// Whether its file suspends it. The operator of a running gateway may have done so too.
     pub suspended: bool,
 }

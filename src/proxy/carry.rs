@@ -138,7 +138,7 @@ impl Gateway {
         let Some(mut response) = self.forward(&asked, body, server, path, limit, prepare).await else {
             return self.refuse(&asked, call, Denial::ServerUnavailable).by(&server.id);
         };
-        to_browser(response.headers_mut(), server, &asked.authority, &prefix(server));
+        to_browser(response.headers_mut(), server, &asked.tenant, &asked.authority, &prefix(server));
         if is_rewritten && asked.head.method == Method::HEAD {
             response.headers_mut().remove(CONTENT_LENGTH);
         } else if is_rewritten && response.status().is_success() {

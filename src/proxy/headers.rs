@@ -3,13 +3,16 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, COOKIE, HOST, LOCATION, ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER, SERVER,
-        SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_SECURITY_POLICY, COOKIE, HOST, LOCATION, ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+        REFERER, SERVER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, X_FRAME_OPTIONS,
     },
     uri::Authority,
 };
 
-use crate::domain::{ids::Slug, tenant::Server};
+use crate::domain::{
+    ids::Slug,
+    tenant::{Server, Tenant},
+};
 
 /// Headers that a proxy does not pass on (RFC 9110, 7.6.1), beside those that `Connection` names.
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -146,11 +149,11 @@ fn cookie_header<'a>(pairs: impl Iterator<Item = (&'a str, &'a [u8])>) -> Option
 ///
 /// `authority` is the tenant's host as the browser wrote it; the path of an answer that leads elsewhere on the server
 /// gets the prefix under which it is found there.
-pub(crate) fn to_browser(headers: &mut HeaderMap, server: &Server, authority: &str, prefix: &str) {
+pub(crate) fn to_browser(headers: &mut HeaderMap, server: &Server, tenant: &Tenant, authority: &str, prefix: &str) {
     remove_hop_by_hop(headers);
     headers.remove(SERVER);
     headers.remove("x-powered-by");
-    rename_cookies(headers, &server.slug);
+    rename_cookies(headers, &server.slug, tenant);
     if let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) {
         let value = relocate(location, &server.names, authority, prefix)
             .and_then(|location| HeaderValue::from_str(&location).ok());
@@ -162,28 +165,50 @@ pub(crate) fn to_browser(headers: &mut HeaderMap, server: &Server, authority: &s
 }
 
 /// Gives each cookie that a server sets the server's slug, so that two servers do not overwrite each other's.
-pub(crate) fn rename_cookies(headers: &mut HeaderMap, slug: &Slug) {
-    let renamed: Vec<HeaderValue> =
-        headers.get_all(SET_COOKIE).iter().filter_map(|value| rename_cookie(value.to_str().ok()?, slug)).collect();
+pub(crate) fn rename_cookies(headers: &mut HeaderMap, slug: &Slug, tenant: &Tenant) {
+    let is_embedded = !tenant.embedded_by.is_empty();
+    let renamed: Vec<HeaderValue> = headers
+        .get_all(SET_COOKIE)
+        .iter()
+        .filter_map(|value| rename_cookie(value.to_str().ok()?, slug, is_embedded))
+        .collect();
     headers.remove(SET_COOKIE);
     for value in renamed {
         headers.append(SET_COOKIE, value);
     }
 }
 
-/// `NAME=value; Path=/; Domain=...` becomes `NAME.<slug>=value; Path=/`: host-only, as BBB means it.
-fn rename_cookie(cookie: &str, slug: &Slug) -> Option<HeaderValue> {
+/// `NAME=value; Path=/; Domain=...` becomes `NAME.<slug>=value; Path=/`: host-only, as BBB means it. In a frame of another
+/// site's page a browser sends only what says that it may be, and keeps it apart for each such site.
+fn rename_cookie(cookie: &str, slug: &Slug, is_embedded: bool) -> Option<HeaderValue> {
     let (name, rest) = cookie.split_once('=')?;
     let mut parts = rest.split(';').map(str::trim);
     let mut renamed = format!("{}.{slug}={}", name.trim(), parts.next()?);
     for part in parts.filter(|part| !part.is_empty()) {
-        let attribute = part.split('=').next().unwrap_or(part);
-        if !attribute.eq_ignore_ascii_case("domain") {
+        let attribute = part.split('=').next().unwrap_or(part).trim_end();
+        let is_given = ["samesite", "partitioned", "secure"].iter().any(|given| attribute.eq_ignore_ascii_case(given));
+        if !attribute.eq_ignore_ascii_case("domain") && !(is_embedded && is_given) {
             renamed.push_str("; ");
             renamed.push_str(part);
         }
     }
+    if is_embedded {
+        renamed.push_str("; Secure; SameSite=None; Partitioned");
+    }
     HeaderValue::from_str(&renamed).ok()
+}
+
+/// Says which sites' pages may show this one in a frame, where the tenant has named them.
+pub(crate) fn set_framing(headers: &mut HeaderMap, tenant: &Tenant) {
+    if tenant.embedded_by.is_empty() {
+        return;
+    }
+    // The older header knows one site at the most.
+    headers.remove(X_FRAME_OPTIONS);
+    let policy = format!("frame-ancestors 'self' {}", tenant.embedded_by.join(" "));
+    if let Ok(value) = HeaderValue::from_str(&policy) {
+        headers.append(CONTENT_SECURITY_POLICY, value);
+    }
 }
 
 /// Where a `Location` of a server leads on the tenant's host: a path on the server itself gets the prefix, an address
@@ -215,7 +240,7 @@ pub(crate) fn relocate(location: &str, names: &[Authority], authority: &str, pre
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::fixtures::server;
+    use crate::domain::fixtures::{server, tenant};
 
     fn headers(rows: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -267,9 +292,23 @@ mod tests {
             ("set-cookie", "JSESSIONID=ABC; Path=/; Secure; HttpOnly"),
             ("set-cookie", "x=y=z; Domain=a.internal.test; Path=/"),
         ]);
-        rename_cookies(&mut map, &"s1".parse().expect("an id"));
+        let mut embedded = map.clone();
+        let (slug, mut tenant) = ("s1".parse().expect("an id"), tenant("wagtail"));
+        rename_cookies(&mut map, &slug, &tenant);
         let all: Vec<_> = map.get_all(SET_COOKIE).iter().collect();
         assert_eq!(all, ["JSESSIONID.s1=ABC; Path=/; Secure; HttpOnly", "x.s1=y=z; Path=/"]);
+        embedded.append(SET_COOKIE, HeaderValue::from_static("y=z; SameSite=Lax"));
+        tenant.embedded_by = vec!["https://moodle.example".into()];
+        rename_cookies(&mut embedded, &slug, &tenant);
+        let all: Vec<_> = embedded.get_all(SET_COOKIE).iter().collect();
+        assert_eq!(
+            all,
+            [
+                "JSESSIONID.s1=ABC; Path=/; HttpOnly; Secure; SameSite=None; Partitioned",
+                "x.s1=y=z; Path=/; Secure; SameSite=None; Partitioned",
+                "y.s1=z; Secure; SameSite=None; Partitioned"
+            ]
+        );
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Gateway {
         let Some(mut response) = self.forward(&asked, body, server, path, ANSWER_TIMEOUT, prepare).await else {
             return self.refuse(&asked, call, Denial::ServerUnavailable).by(&server.id);
         };
-        to_browser(response.headers_mut(), server, &asked.authority, "");
+        to_browser(response.headers_mut(), server, &asked.tenant, &asked.authority, "");
         if is_metadata && response.status().is_success() {
             return self.with_metadata(&asked, server, path, response).await.by(&server.id);
         }

@@ -4,7 +4,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::{domain::branding::ASSETS, metrics::Call};
+use crate::{bbb::meeting_id::is_internal, domain::branding::ASSETS, metrics::Call};
 
 /// What happens with a request, by its path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,7 @@ pub fn route(path: &str) -> Route<'_> {
         return match bbb_path(path) {
             _ if slug.is_empty() => Route::Refused,
             Some(BbbPath::Version) => Route::Version { slug: Some(slug) },
-            Some(BbbPath::Meeting(kind)) => Route::Meeting { slug, path, kind },
+            Some(BbbPath::Meeting(kind) | BbbPath::BelowPrefix(kind)) => Route::Meeting { slug, path, kind },
             Some(BbbPath::Api(_) | BbbPath::Recording | BbbPath::Refused) | None => Route::Refused,
         };
     }
@@ -137,8 +137,8 @@ pub fn route(path: &str) -> Route<'_> {
         Some(BbbPath::Meeting(kind)) => Route::RootMeeting { path, kind },
         Some(BbbPath::Recording) => Route::Recording { path },
         Some(BbbPath::Refused) => Route::Refused,
-        None if is_disguised(path) => Route::Refused,
-        None => Route::Other,
+        Some(BbbPath::BelowPrefix(_)) | None if is_disguised(path) => Route::Refused,
+        Some(BbbPath::BelowPrefix(_)) | None => Route::Other,
     }
 }
 
@@ -155,13 +155,15 @@ enum BbbPath<'a> {
     Version,
     Api(&'a str),
     Meeting(Kind),
+    /// Of a meeting where a server is named; on the root it may be anybody's.
+    BelowPrefix(Kind),
     Recording,
     Refused,
 }
 
 /// What a path is on a BBB server, or `None` where it is none of BBB's (bbb.md 8.3).
 fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
-    use BbbPath::{Api, Meeting, Recording, Refused, Version};
+    use BbbPath::{Api, BelowPrefix, Meeting, Recording, Refused, Version};
     let (first, rest) = match path[1..].find('/') {
         Some(at) => (&path[1..=at], &path[at + 1..]),
         None => (&path[1..], ""),
@@ -184,6 +186,7 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
                 None => Refused,
             },
         },
+        "html5client" if rest.starts_with("/sockjs/") => Meeting(Kind::Session), // of 2.7
         "html5client" if !rest.is_empty() => Meeting(Kind::Static),
         "graphql" if rest.is_empty() => Meeting(Kind::GraphQl),
         "api" => match rest {
@@ -197,6 +200,10 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
         "pad" | "hocuspocus" | "livekit" if !rest.is_empty() => Meeting(Kind::Session),
         "learning-analytics-dashboard" if !rest.is_empty() => Meeting(Kind::Session),
         "playback" | "presentation" | "podcast" | "notes" | "recording" if !rest.is_empty() => Recording,
+        // Names that a frontend may have as well.
+        "slides" | "download" if rest.split('/').any(is_internal) => Recording,
+        "static" | "plugins" | "images" | "client" if !rest.is_empty() => BelowPrefix(Kind::Static),
+        "default.pdf" if rest.is_empty() => BelowPrefix(Kind::Static),
         _ => return None,
     };
     // A path that can be read in two ways is read in none: Tomcat takes `;`, nginx resolves dots.
@@ -219,7 +226,7 @@ fn is_disguised(path: &str) -> bool {
         }
     }
     let plain = format!("/{}", segments.join("/"));
-    plain.starts_with("/s/") || bbb_path(&plain).is_some()
+    plain.starts_with("/s/") || !matches!(bbb_path(&plain), None | Some(BbbPath::BelowPrefix(_)))
 }
 
 /// Whether a path can be read in two ways: an escape that stands for a plain character, or for one that divides.
@@ -236,6 +243,9 @@ fn is_ambiguous(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SLIDES: &str = "/slides/183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1700000000000/";
+    const DOWNLOAD: &str = "/download/presentation/183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1700000000000/x.mp4";
 
     #[test]
     fn each_path_has_its_route() {
@@ -266,6 +276,23 @@ mod tests {
             ("/s/x1/ws", meeting("/ws", Token)),
             ("/s/x1/livekit/rtc", meeting("/livekit/rtc", Session)),
             ("/s/x1/pad/p/1", meeting("/pad/p/1", Session)),
+            ("/s/x1/pad/socket.io/", meeting("/pad/socket.io/", Session)),
+            ("/s/x1/hocuspocus/room", meeting("/hocuspocus/room", Session)),
+            ("/s/x1/static/js/pad.js", meeting("/static/js/pad.js", Static)),
+            ("/s/x1/plugins/quiz/manifest.json", meeting("/plugins/quiz/manifest.json", Static)),
+            ("/s/x1/images/logo.svg", meeting("/images/logo.svg", Static)),
+            ("/s/x1/client/x", meeting("/client/x", Static)),
+            ("/s/x1/default.pdf", meeting("/default.pdf", Static)),
+            ("/s/x1/html5client/sockjs/123/abc/websocket", meeting("/html5client/sockjs/123/abc/websocket", Session)),
+            ("/s/x1/bigbluebutton/fileUpload/x", meeting("/bigbluebutton/fileUpload/x", Session)),
+            (
+                "/s/x1/bigbluebutton/presentation/download/i/p",
+                meeting("/bigbluebutton/presentation/download/i/p", Session),
+            ),
+            (
+                "/s/x1/learning-analytics-dashboard/i/t/learning_dashboard_data.json",
+                meeting("/learning-analytics-dashboard/i/t/learning_dashboard_data.json", Session),
+            ),
             ("/s/x1/bigbluebutton/api/stuns", meeting("/bigbluebutton/api/stuns", Call(SessionCall::Stuns))),
             (
                 "/s/x1/bigbluebutton/api/getJoinUrl",
@@ -318,6 +345,10 @@ mod tests {
             ("/playback/../bigbluebutton/api/create", Refused),
             ("/s/x1/playback/presentation/2.3/x", Refused),
             ("/notes", Other),
+            ("/podcast/x/audio.ogg", Recording { path: "/podcast/x/audio.ogg" }),
+            ("/recording/screenshare/x/", Recording { path: "/recording/screenshare/x/" }),
+            (SLIDES, Recording { path: SLIDES }),
+            (DOWNLOAD, Recording { path: DOWNLOAD }),
             // A tenant's own files.
             ("/.anteroom/0a/logo.svg", Asset { digest: "0a", name: "logo.svg" }),
             ("/.anteroom/logo.svg", Refused),
@@ -331,6 +362,12 @@ mod tests {
             ("/api/v1/rooms", Other),
             ("/wsx", Other),
             ("/signin/../x", Other),
+            ("/static/app.css", Other),
+            ("/b/../static/app.css", Other),
+            ("/images/logo.svg", Other),
+            ("/default.pdf", Other),
+            ("/slides/mine", Other),
+            ("/download/app", Other),
         ] {
             assert_eq!(route(path), expected, "{path}");
         }

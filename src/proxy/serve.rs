@@ -19,6 +19,7 @@ use super::{
     answer::{Answer, text},
     api::spec::wrong_method,
     asked::{Asked, Connection, is_websocket},
+    headers::set_framing,
     route::{Kind, Route, call_of, route},
 };
 use crate::{
@@ -58,7 +59,11 @@ impl Gateway {
         let metrics = self.metrics.tenant(&line.tenant.id);
         // What has no length is refused where a body is large.
         metrics.count_body_up(body.size_hint().exact().unwrap_or(0));
-        let answer = self.dispatch(asked, body).await;
+        let mut answer = self.dispatch(asked, body).await;
+        // A frontend knows best who shows it.
+        if answer.call != Call::Frontend && is_page(&answer.response) {
+            set_framing(answer.response.headers_mut(), &line.tenant);
+        }
         note(&metrics, &line, &answer, started);
         answer.response.map(|body| counted(body, metrics))
     }
@@ -153,6 +158,10 @@ impl Gateway {
             Answer::xml(Call::Version, Outcome::Ok, version.to_xml())
         }
     }
+}
+
+fn is_page(response: &Response<Body>) -> bool {
+    response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
 /// One line and one set of counters per request, whatever its outcome. No path, query, token or cookie is in it.

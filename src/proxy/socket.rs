@@ -91,9 +91,9 @@ impl Gateway {
         let to = address(&server.upstream, path, asked.head.uri.query());
         match self.handshake(&server.upstream, to, headers).await {
             Ok((response, upgraded)) => {
-                let authority = asked.authority.clone();
-                let of = Arc::clone(&server);
-                let rewrite = move |headers: &mut HeaderMap| to_browser(headers, &of, &authority, &prefix(&of));
+                let (authority, tenant, of) = (asked.authority.clone(), Arc::clone(&asked.tenant), Arc::clone(&server));
+                let rewrite =
+                    move |headers: &mut HeaderMap| to_browser(headers, &of, &tenant, &authority, &prefix(&of));
                 self.join_ends(asked, response, upgraded, rewrite).by(&server.id)
             }
             Err(error) => {

@@ -151,7 +151,7 @@ fn a_configuration_becomes_the_types_of_the_domain() {
         "wagtail",
         &["Meet.Wagtail.Example", "wagtail.meet.example"],
         "pool = [\"rented\", \"members\"]\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\n\
-         [limits]\nparticipants = \"unlimited\"\nduration = \"1h30m\"\nroom_retention = \"90s\"\n\
+         embedded_by = [\"https://Moodle.example\", \"https://*.school.example:8443\"]\n[limits]\nparticipants = \"unlimited\"\nduration = \"1h30m\"\nroom_retention = \"90s\"\n\
          [secrets]\nmoodle = [\"the new one\", \"file:secrets/old\"]\n",
     );
     let loaded = config.load().expect("it is sound");
@@ -172,6 +172,8 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     assert_eq!(tenant.limits.duration, Limit::AtMost(Duration::from_secs(5400)));
     assert_eq!(tenant.limits.room_retention, Duration::from_secs(90));
     assert_eq!(tenant.account_param.as_deref(), Some("meta_owner"));
+    let sites: Vec<&str> = tenant.embedded_by.iter().map(|site| &**site).collect();
+    assert_eq!(sites, ["https://moodle.example", "https://*.school.example:8443"]);
     let secrets: Vec<&str> = tenant.credentials[0].secrets.iter().map(|secret| secret.secret.reveal()).collect();
     assert_eq!(secrets, ["the new one", "the old one"]);
 

@@ -96,7 +96,7 @@ a = "s"
 "#,
         faults: &[
             r#"tenants/wagtail.toml:1: nmae: this key is not known; did you mean "name"?"#,
-            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, events, frontend, hosts, join, limits, name, policy, pool, secrets and suspended",
+            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, embedded_by, events, frontend, hosts, join, limits, name, policy, pool, secrets and suspended",
             r#"tenants/wagtail.toml:7: limits.participant: this key is not known; did you mean "participants"?"#,
         ],
     },
@@ -514,6 +514,29 @@ d = []
             r#"tenants/wagtail.toml:7: secrets.c[2]: needs the name of a variable after "env:""#,
             r#"tenants/wagtail.toml:7: secrets.c[3]: its file "tenants" is not a regular file"#,
             "tenants/wagtail.toml:8: secrets.d: must not be an empty list",
+        ],
+    },
+    Broken {
+        name: "sites that are none",
+        file: "tenants/wagtail.toml",
+        text: r#"name = "Wagtail"
+policy = "small"
+hosts = ["wagtail.meet.example"]
+embedded_by = [
+  "https://moodle.example",
+  "http://moodle.example",
+  "https://moodle.example/course",
+  "https://*",
+  "moodle.example; script-src *",
+]
+[secrets]
+main = "secret"
+"#,
+        faults: &[
+            r#"tenants/wagtail.toml:6: embedded_by[1]: must be "https://" and a host, such as "https://moodle.example" or "https://*.school.example""#,
+            r#"tenants/wagtail.toml:7: embedded_by[2]: must be "https://" and a host, such as "https://moodle.example" or "https://*.school.example""#,
+            r#"tenants/wagtail.toml:8: embedded_by[3]: must be "https://" and a host, such as "https://moodle.example" or "https://*.school.example""#,
+            r#"tenants/wagtail.toml:9: embedded_by[4]: must be "https://" and a host, such as "https://moodle.example" or "https://*.school.example""#,
         ],
     },
     Broken {

@@ -249,7 +249,7 @@ fn redirected(server: &Server, reply: &Reply, asked: &Asked) -> Result<Option<Jo
     let Some(session_token) = token_of(query) else { return Ok(None) };
     let address = client_address(server, asked, path);
     let Some(mut response) = redirect(StatusCode::FOUND, &address) else { return Ok(None) };
-    copy_cookies(&reply.headers, response.headers_mut(), server);
+    copy_cookies(&reply.headers, response.headers_mut(), server, asked);
     Ok(Some(Joined { session_token, response }))
 }
 
@@ -269,7 +269,7 @@ fn told(server: &Server, reply: &Reply, asked: &Asked, ext_id: &str) -> Result<O
     }
     let mut response = text(StatusCode::OK, "text/xml;charset=utf-8", body);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    copy_cookies(&reply.headers, response.headers_mut(), server);
+    copy_cookies(&reply.headers, response.headers_mut(), server, asked);
     Ok(Some(Joined { session_token: answer.session_token, response }))
 }
 
@@ -292,11 +292,11 @@ fn client_address(server: &Server, asked: &Asked, path: &str) -> String {
     format!("https://{}/s/{}{path}", asked.authority, server.slug)
 }
 
-fn copy_cookies(from: &HeaderMap, to: &mut HeaderMap, server: &Server) {
+fn copy_cookies(from: &HeaderMap, to: &mut HeaderMap, server: &Server, asked: &Asked) {
     for cookie in from.get_all(SET_COOKIE) {
         to.append(SET_COOKIE, cookie.clone());
     }
-    rename_cookies(to, &server.slug);
+    rename_cookies(to, &server.slug, &asked.tenant);
 }
 
 fn token_of(query: &str) -> Option<String> {
