@@ -50,6 +50,8 @@ pub(super) struct Gateway {
     pub at_start: Vec<At<String>>,
     /// The pools that are named, be their servers sound or not.
     pub pools: BTreeSet<PoolId>,
+    /// Those of them that have a server of BBB 2.7.
+    pub meteor_pools: BTreeSet<PoolId>,
 }
 
 /// Reads `anteroom.toml`.
@@ -82,9 +84,12 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
     let servers = raw.servers.unwrap_or_default().into_iter();
     let servers = servers.filter_map(|(id, raw)| server(&all.key(&id), &id, raw, key, &mut census, cx));
     let servers = servers.map(Arc::new).collect();
+    census.check_meteor(cx);
     let base_domains = base_domains.into_iter().map(|host| host.value).collect();
     let settings = Settings { base_domains, listen, store_url, server_ca, answers_max_age };
-    Gateway { at_start: at_start(&settings, cx), settings: Some(settings), servers, pools: census.pools }
+    let meteor_pools = census.meteor.into_keys().collect();
+    let pools = census.pools.into_keys().collect();
+    Gateway { at_start: at_start(&settings, cx), settings: Some(settings), servers, pools, meteor_pools }
 }
 
 fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
@@ -207,9 +212,24 @@ fn check_acme(acme: &raw::Acme, cx: &mut Convert<'_>) {
 /// What the servers have been found to hold so far: addresses and slugs by the path of their server.
 #[derive(Default)]
 struct Census {
-    pools: BTreeSet<PoolId>,
+    /// Each with its servers.
+    pools: BTreeMap<PoolId, Vec<String>>,
+    /// Pools with a server of BBB 2.7, each with the place where that is said.
+    meteor: BTreeMap<PoolId, KeyPath>,
     addresses: BTreeMap<String, String>,
     slugs: BTreeMap<Slug, String>,
+}
+
+impl Census {
+    /// The client of 2.7 has the host to itself: there is no second server to find behind it.
+    fn check_meteor(&self, cx: &mut Convert<'_>) {
+        for (pool, path) in &self.meteor {
+            if self.pools[pool].len() > 1 {
+                let reason = format!("a server of BBB 2.7 needs a pool of its own, and {pool:?} has others as well");
+                cx.fault(path, reason);
+            }
+        }
+    }
 }
 
 fn server(
@@ -226,7 +246,18 @@ fn server(
     let public = raw.public_url.and_then(|text| cx.upstream(&path.key("public_url"), &text));
     let secret = raw.secret.and_then(|text| cx.secret(&path.key("secret"), &text));
     let pool = raw.pool.and_then(|text| cx.parse::<PoolId>(&path.key("pool"), &text));
-    census.pools.extend(pool.clone());
+    let is_meteor = raw.version.is_some_and(|version| {
+        if !matches!(&*version, "2.7" | "3.0") {
+            cx.fault(&path.key("version"), "must be \"2.7\" or, for all later ones, \"3.0\"");
+        }
+        version == "2.7"
+    });
+    if let Some(pool) = &pool {
+        census.pools.entry(pool.clone()).or_default().push(path.to_string());
+        if is_meteor {
+            census.meteor.insert(pool.clone(), path.key("version"));
+        }
+    }
     let weight = raw.weight.and_then(|number| {
         let weight = Weight::new(number).ok_or("must be a number from 0.001 to 1000");
         cx.keep(&path.key("weight"), weight)
@@ -260,5 +291,6 @@ fn server(
         meetings_max: meetings_max.unwrap_or(Limit::Unlimited),
         rewrites_frames: raw.rewrite_frames.unwrap_or(true),
         sockets_per_second: sockets_per_second.unwrap_or(SOCKETS_PER_SECOND),
+        is_meteor,
     })
 }

@@ -68,9 +68,30 @@ impl Rules<'_> {
         for pool in draft.pools.iter().chain(of_events).filter(|pool| has_no_server(&pool.value)) {
             faults.push(pool.fault(file, format!("no server belongs to the pool {:?}", pool.value)));
         }
+        self.check_meteor(file, draft, policy, faults);
         if let (true, Some(policy), Some(named)) = (draft.pools.is_empty(), policy, &draft.policy) {
             for pool in policy.pools.iter().filter(|pool| has_no_server(pool)) {
                 faults.push(named.fault(file, format!("no server belongs to its pool {pool:?}")));
+            }
+        }
+    }
+
+    /// A server of BBB 2.7 has its tenant's hosts to itself.
+    fn check_meteor(&self, file: &Path, draft: &Draft, policy: Option<&Arc<Policy>>, faults: &mut Vec<Fault>) {
+        let is_meteor = |pool: &PoolId| self.gateway.meteor_pools.contains(pool);
+        let reason = |pool: &PoolId| {
+            format!(
+                "{pool:?} has a server of BBB 2.7, which takes whole hosts: it must be the tenant's own and only pool"
+            )
+        };
+        let of_events: Vec<&At<PoolId>> = draft.events.iter().flat_map(|event| &event.pools).collect();
+        let is_only = draft.pools.len() == 1 && of_events.is_empty();
+        for pool in draft.pools.iter().chain(of_events).filter(|pool| is_meteor(&pool.value) && !is_only) {
+            faults.push(pool.fault(file, reason(&pool.value)));
+        }
+        if let (true, Some(policy), Some(named)) = (draft.pools.is_empty(), policy, &draft.policy) {
+            for pool in policy.pools.iter().filter(|pool| is_meteor(pool)) {
+                faults.push(named.fault(file, reason(pool)));
             }
         }
     }
@@ -101,6 +122,8 @@ impl Rules<'_> {
 pub(super) enum Claim<'a> {
     Host(&'a str),
     Secret(&'a str),
+    /// With a server of BBB 2.7.
+    Pool(&'a str),
 }
 
 /// Where a claim is written.
@@ -117,27 +140,31 @@ impl<'a> Place<'a> {
 }
 
 /// Everything a tenant claims, each with its place.
-fn claims(draft: &Draft) -> impl Iterator<Item = (Claim<'_>, Place<'_>)> {
+fn claims<'a>(draft: &'a Draft, gateway: &Gateway) -> impl Iterator<Item = (Claim<'a>, Place<'a>)> {
     let hosts = draft.hosts.iter().map(|host| (Claim::Host(host.value.as_str()), Place::of(host)));
     let secrets = draft.credentials.iter().flat_map(|credential| &credential.secrets);
-    hosts.chain(secrets.map(|secret| (Claim::Secret(secret.value.secret.reveal()), Place::of(secret))))
+    let pools = draft.pools.iter().filter(|pool| gateway.meteor_pools.contains(&pool.value));
+    hosts
+        .chain(secrets.map(|secret| (Claim::Secret(secret.value.secret.reveal()), Place::of(secret))))
+        .chain(pools.map(|pool| (Claim::Pool(pool.value.as_str()), Place::of(pool))))
 }
 
 /// Whether a tenant claims this.
-pub(super) fn has_claim(draft: &Draft, claim: Claim<'_>) -> bool {
-    claims(draft).any(|(own, _)| own == claim)
+pub(super) fn has_claim(draft: &Draft, gateway: &Gateway, claim: Claim<'_>) -> bool {
+    claims(draft, gateway).any(|(own, _)| own == claim)
 }
 
 /// Finds tenants that claim the same. The one that `holds` it already keeps it, else the first by its id; each of the
 /// others gets a fault.
 pub(super) fn conflicts<'a>(
     tenants: impl Iterator<Item = (&'a TenantId, &'a Draft)>,
+    gateway: &Gateway,
     holds: impl Fn(&TenantId, Claim<'_>) -> bool,
 ) -> Vec<(TenantId, Fault)> {
     let mut owners: HashMap<Claim<'a>, (&'a TenantId, Place<'a>)> = HashMap::new();
     let mut losers = Vec::new();
     for (id, draft) in tenants {
-        for (claim, place) in claims(draft) {
+        for (claim, place) in claims(draft, gateway) {
             let owner = match owners.entry(claim) {
                 Entry::Vacant(free) => {
                     free.insert((id, place));
@@ -163,6 +190,12 @@ fn conflict(claim: Claim<'_>, owner: (&TenantId, Place<'_>), loser: (&TenantId, 
     let other = tenant_file(owner.0);
     let reason = match claim {
         Claim::Host(host) => format!("{host:?} is a host of {} as well", other.display()),
+        Claim::Pool(pool) => {
+            format!(
+                "{pool:?} has a server of BBB 2.7, which takes whole hosts, and is the pool of {} as well",
+                other.display()
+            )
+        }
         Claim::Secret(_) => format!("is the same secret as {} of {}", owner.1.key, other.display()),
     };
     Fault { file: tenant_file(loser.0), line: loser.1.line, key: loser.1.key.to_owned(), reason }

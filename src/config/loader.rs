@@ -142,7 +142,7 @@ impl Files {
             choices.insert(id, Choice { draft: &entry.value, policy: policy.cloned() });
         }
         let chosen = choices.iter().map(|(id, choice)| (*id, &**choice.draft));
-        faults.extend(join::conflicts(chosen, |_, _| false).into_iter().map(|(_, fault)| fault));
+        faults.extend(join::conflicts(chosen, &gateway.value, |_, _| false).into_iter().map(|(_, fault)| fault));
         if !faults.is_empty() {
             return (None, faults);
         }
@@ -173,12 +173,14 @@ impl Files {
             }
         }
         let holds = |id: &TenantId, claim: join::Claim<'_>| {
-            service.and_then(|s| s.tenants.get(id)).is_some_and(|serving| join::has_claim(&serving.draft, claim))
+            service
+                .and_then(|s| s.tenants.get(id))
+                .is_some_and(|serving| join::has_claim(&serving.draft, gateway, claim))
         };
         // Whoever loses goes back to the last good version, which may hold what another one has just claimed. Each
         // tenant goes back once at most, and no two last good versions claim the same.
         loop {
-            let losers = join::conflicts(choices.iter().map(|(id, choice)| (*id, &**choice.draft)), holds);
+            let losers = join::conflicts(choices.iter().map(|(id, choice)| (*id, &**choice.draft)), gateway, holds);
             if losers.is_empty() {
                 break;
             }

@@ -85,6 +85,8 @@ pub(super) struct Server {
     /// Whether addresses that name it are looked for in what its GraphQL sends, and led to the tenant's host. Default: true;
     /// false spares the search where its own settings make all of them relative.
     pub rewrite_frames: Option<bool>,
+    /// Its BBB: `"2.7"`, which has a pool and a tenant of its own, or `"3.0"` for all later ones. Default: `"3.0"`.
+    pub version: Option<String>,
     /// New GraphQL sockets that it is asked for in a second; more wait for their turn. From 1 to 1000. Default: 40, below
     /// what BBB takes.
     pub sockets_per_second: Option<i64>,

@@ -87,6 +87,12 @@ impl Directory {
         self.pools.get(pool).map_or(&[], Vec::as_slice)
     }
 
+    /// The server of BBB 2.7 that has the tenant's hosts to itself.
+    #[must_use]
+    pub fn meteor_of(&self, tenant: &Tenant) -> Option<&Arc<Server>> {
+        self.servers_of(tenant).next().filter(|server| server.is_meteor)
+    }
+
     /// The servers of a tenant's pools, those of the preferred pool first.
     pub fn servers_of(&self, tenant: &Tenant) -> impl Iterator<Item = &Arc<Server>> {
         tenant.pools.iter().flat_map(|pool| self.pool(pool))

@@ -76,5 +76,6 @@ pub(crate) fn server(id: &str, pool: &str) -> Server {
         meetings_max: Limit::Unlimited,
         rewrites_frames: true,
         sockets_per_second: 40,
+        is_meteor: false,
     }
 }

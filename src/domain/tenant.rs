@@ -119,6 +119,8 @@ pub struct Server {
     pub rewrites_frames: bool,
     /// New GraphQL sockets that it is asked for in a second.
     pub sockets_per_second: u32,
+    /// Whether it is of BBB 2.7, whose client is a Meteor application: that knows no prefix, and has the host to itself.
+    pub is_meteor: bool,
 }
 
 /// How many people a server takes beside one of weight 1, in thousandths.

@@ -37,7 +37,11 @@ pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Mee
     }
     let Ok(listed) = &held.answer else { return };
     if before != State::Ready || state.plugin_sdk().is_none() {
-        state.set_version(version(gateway, server).await.unwrap_or_default());
+        let version = version(gateway, server).await;
+        if version.as_ref().is_some_and(|version| version.before_3 != server.is_meteor) {
+            tracing::warn!(server = %server.id, "is of another version than the configuration says: people cannot use it");
+        }
+        state.set_version(version.unwrap_or_default());
     }
     end_leftovers(gateway, server, listed).await;
     gateway.live.weigh(&server.id, listed, now_ms());

@@ -60,7 +60,7 @@ impl Gateway {
     }
 
     /// The server of a path that a client built from the root: by session, else by internal meeting id, else by the one
-    /// server whose session cookie the browser has (bbb.md 8.6).
+    /// server whose session cookie the browser has (bbb.md 8.6), else the one that has the host to itself.
     pub(crate) async fn server_of_root(&self, asked: &Asked, path: &str) -> Result<Target, Denial> {
         let session = self.named_session(asked).await?;
         let meeting = self.own_meeting(asked, path).await?;
@@ -71,10 +71,13 @@ impl Gateway {
                 let mut servers = session_slugs(&asked.head.headers)
                     .filter_map(|slug| asked.directory.server_of_slug(slug))
                     .filter(|server| self.live.reaches(&asked.tenant.id, &server.id, asked.now));
-                match (servers.next(), servers.next()) {
-                    (Some(server), None) => server.id.clone(),
-                    _ => return Err(Denial::NotFound),
-                }
+                let of_cookie = match (servers.next(), servers.next()) {
+                    (Some(server), None) => Some(server),
+                    _ => None,
+                };
+                let only = || asked.directory.meteor_of(&asked.tenant);
+                let only = only().filter(|server| self.live.reaches(&asked.tenant.id, &server.id, asked.now));
+                of_cookie.or(only).ok_or(Denial::NotFound)?.id.clone()
             }
         };
         let server = asked.directory.server(id.as_str()).ok_or(Denial::ServerUnavailable)?;
@@ -128,7 +131,9 @@ impl Gateway {
         }
         let server = &target.server;
         let limit = if kind == Kind::Upload { UPLOAD_TIMEOUT } else { ANSWER_TIMEOUT };
-        let is_rewritten = kind == Kind::Settings || matches!(kind, Kind::Call(call) if call.names_the_server());
+        let is_page = kind == Kind::Static && server.is_meteor && !has_ending(path);
+        let is_rewritten =
+            is_page || kind == Kind::Settings || matches!(kind, Kind::Call(call) if call.names_the_server());
         let prepare = |headers: &mut HeaderMap| {
             if is_rewritten {
                 // The server is to send them as they are.
@@ -141,12 +146,15 @@ impl Gateway {
         to_browser(response.headers_mut(), server, &asked.tenant, &asked.authority, &prefix(server));
         if is_rewritten && asked.head.method == Method::HEAD {
             response.headers_mut().remove(CONTENT_LENGTH);
+        } else if is_page && response.status().is_success() {
+            let meeting = target.session.as_ref().map(|session| &*session.meeting);
+            return self.rewritten(&asked, server, call, meeting, true, response).await;
         } else if is_rewritten && response.status().is_success() {
             // Nothing is rewritten without a session: it was asked for above, or by whoever sent this here.
             let Some(session) = &target.session else {
                 return self.refuse(&asked, call, Denial::UnknownSession).by(&server.id);
             };
-            return self.with_settings(&asked, server, call, &session.meeting, response).await;
+            return self.rewritten(&asked, server, call, Some(&session.meeting), false, response).await;
         }
         Answer::new(call, outcome(&response), response).by(&server.id)
     }
@@ -194,38 +202,44 @@ impl Gateway {
         if length > most { Err(self.refuse(asked, call_of(kind), Denial::TooLarge)) } else { Ok(()) }
     }
 
-    /// The client's settings with the tenant's host in place of the server's.
-    async fn with_settings(
+    /// An answer that has been read whole, with the tenant's host in place of the server's.
+    async fn rewritten(
         &self,
         asked: &Asked,
         server: &Server,
         call: Call,
-        meeting: &Meeting,
+        meeting: Option<&Meeting>,
+        is_page: bool,
         response: Response<Body>,
     ) -> Answer {
         let (mut head, body) = response.into_parts();
         let prefix = prefix(server);
-        let meeting = (&*meeting.server_id, &*meeting.ext_id);
+        let meeting = meeting.map(|meeting| (&*meeting.server_id, &*meeting.ext_id));
         let rewrite = Rewrite { names: &server.names, authority: &asked.authority, prefix: &prefix, meeting };
         let read = tokio::time::timeout(ANSWER_TIMEOUT, whole(body, SETTINGS_BYTES_MAX)).await;
-        let json = read
+        let new = read
             .ok()
             .flatten()
             .filter(|_| !head.headers.contains_key(CONTENT_ENCODING))
-            .and_then(|body| rewrite.apply(&body));
-        let Some(json) = json else {
+            .and_then(|body| if is_page { rewrite.page(&body) } else { rewrite.apply(&body) });
+        let Some(new) = new else {
             tracing::warn!(server = %server.id, "the server's settings cannot be read");
             return self.refuse(asked, call, Denial::ServerUnavailable).by(&server.id);
         };
-        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(new.len()));
         head.headers.remove(ETAG);
-        Answer::new(call, Outcome::Ok, Response::from_parts(head, Body::from(json))).by(&server.id)
+        Answer::new(call, Outcome::Ok, Response::from_parts(head, Body::from(new))).by(&server.id)
     }
 }
 
-/// Where a server is found on a tenant's host.
+/// Where a server is found on a tenant's host. The client of 2.7 knows of no prefix: it has the host to itself.
 pub(crate) fn prefix(server: &Server) -> String {
-    format!("/s/{}", server.slug)
+    if server.is_meteor { String::new() } else { format!("/s/{}", server.slug) }
+}
+
+/// Whether the last part of a path has an ending, as files have.
+fn has_ending(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.contains('.'))
 }
 
 pub(crate) fn outcome(response: &Response<Body>) -> Outcome {

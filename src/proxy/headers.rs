@@ -187,10 +187,11 @@ fn rename_cookie(cookie: &str, slug: &Slug, is_embedded: bool) -> Option<HeaderV
     for part in parts.filter(|part| !part.is_empty()) {
         let attribute = part.split('=').next().unwrap_or(part).trim_end();
         let is_given = ["samesite", "partitioned", "secure"].iter().any(|given| attribute.eq_ignore_ascii_case(given));
-        if !attribute.eq_ignore_ascii_case("domain") && !(is_embedded && is_given) {
-            renamed.push_str("; ");
-            renamed.push_str(part);
+        if attribute.eq_ignore_ascii_case("domain") || is_embedded && is_given {
+            continue;
         }
+        renamed.push_str("; ");
+        renamed.push_str(part);
     }
     if is_embedded {
         renamed.push_str("; Secure; SameSite=None; Partitioned");

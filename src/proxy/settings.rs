@@ -2,10 +2,14 @@
 //! by a path on it or by its id of the meeting, is led to the tenant's host and the tenant's own id.
 
 use http::uri::Authority;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use serde_json::Value;
 
 use super::route::{Route, route};
 use crate::bbb::addresses;
+
+/// What Meteor's settings stand behind.
+const METEOR_SETTINGS: &str = "decodeURIComponent(\"";
 
 /// For whom an answer is rewritten.
 #[derive(Debug, Clone, Copy)]
@@ -16,8 +20,8 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) authority: &'a str,
     /// Where the server is found there.
     pub(crate) prefix: &'a str,
-    /// The server's id of the session's meeting, and the tenant's.
-    pub(crate) meeting: (&'a str, &'a str),
+    /// The server's id of the session's meeting, and the tenant's; `None` where no session is known.
+    pub(crate) meeting: Option<(&'a str, &'a str)>,
 }
 
 impl Rewrite<'_> {
@@ -36,6 +40,20 @@ impl Rewrite<'_> {
         serde_json::to_vec(&json).ok()
     }
 
+    /// Rewrites the page of the 2.7 client: what stands in it plainly, and the settings that Meteor writes into it as encoded
+    /// JSON (bbb.md 8.2). `None` for what is no text.
+    pub(crate) fn page(self, body: &[u8]) -> Option<Vec<u8>> {
+        let html = std::str::from_utf8(body).ok()?;
+        let plain = |text: &str| {
+            addresses::rewritten(text, self.names, self.authority, self.prefix).unwrap_or_else(|| text.to_owned())
+        };
+        let Some((before, rest)) = html.split_once(METEOR_SETTINGS) else { return Some(plain(html).into()) };
+        let (settings, after) = rest.split_once('"')?;
+        let settings = self.apply(&percent_decode_str(settings).collect::<Vec<u8>>())?;
+        let settings = percent_encode(&settings, NON_ALPHANUMERIC);
+        Some(format!("{}{METEOR_SETTINGS}{settings}\"{}", plain(before), plain(after)).into())
+    }
+
     fn walk(self, value: &mut Value, nested: bool) {
         match value {
             Value::String(text) => {
@@ -50,8 +68,9 @@ impl Rewrite<'_> {
     }
 
     fn text(self, text: &str, nested: bool) -> Option<String> {
-        let (server_id, own_id) = self.meeting;
-        if text == server_id {
+        if let Some((server_id, own_id)) = self.meeting
+            && text == server_id
+        {
             return Some(own_id.to_owned());
         }
         if text.starts_with('/') {
@@ -83,7 +102,7 @@ mod tests {
     #[test]
     fn what_names_the_server_is_led_to_the_tenants_host() {
         let names = ["bbb-01.internal.test".parse().expect("legal")];
-        let meeting = ("t.w.room", "room");
+        let meeting = Some(("t.w.room", "room"));
         let rewrite = Rewrite { names: &names, authority: "meet.w", prefix: "/s/x1", meeting };
         for (text, expected) in [
             ("wss://bbb-01.internal.test/bbb-webrtc-sfu", "wss://meet.w/s/x1/bbb-webrtc-sfu"),
@@ -122,8 +141,23 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_meteor_names_the_tenants_host_only() {
+        let names = ["bbb-01.internal.test".parse().expect("legal")];
+        let rewrite = Rewrite { names: &names, authority: "meet.w", prefix: "", meeting: None };
+        let page = "<link href=\"https://bbb-01.internal.test/x.css\"><script>c = JSON.parse(decodeURIComponent(\"%7B%22a%22%3A\
+                    %22https%3A%2F%2Fbbb-01.internal.test%2Fpad%22%2C%22b%22%3A%22%2Fbigbluebutton%22%7D\"))</script>";
+        let page = String::from_utf8(rewrite.page(page.as_bytes()).expect("a page")).expect("a text");
+        assert_eq!(
+            percent_decode_str(&page).decode_utf8().expect("a text"),
+            "<link href=\"https://meet.w/x.css\"><script>c = JSON.parse(decodeURIComponent(\"{\"a\":\"https://meet.w/pad\",\
+             \"b\":\"/bigbluebutton\"}\"))</script>"
+        );
+        assert!(rewrite.page(b"decodeURIComponent(\"%7B").is_none() && rewrite.page(b"\xff").is_none());
+    }
+
+    #[test]
     fn what_is_no_json_is_told() {
-        let rewrite = Rewrite { names: &[], authority: "meet.w", prefix: "/s/x1", meeting: ("", "") };
+        let rewrite = Rewrite { names: &[], authority: "meet.w", prefix: "/s/x1", meeting: None };
         assert!(rewrite.apply(b"<html>").is_none());
     }
 }

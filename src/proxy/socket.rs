@@ -65,6 +65,8 @@ const GRAPHQL_PROTOCOL: &str = "graphql-transport-ws";
 /// A seat with less time left than this is promised anew: the note that somebody is present takes a moment.
 const SEAT_MARGIN_MS: i64 = 5_000;
 
+/// Where the socket of the 2.7 client is.
+const SOCKJS: &str = "/html5client/sockjs/";
 /// A client that waits for its turn sends a few heartbeats.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
@@ -89,12 +91,14 @@ impl Gateway {
         let mut headers = passed_on(&asked);
         to_server(&mut headers, &server);
         let to = address(&server.upstream, path, asked.head.uri.query());
+        // The client of 2.7 has its data from here.
+        let frames = path.starts_with(SOCKJS).then(|| frames(&server, &asked.authority)).flatten();
         match self.handshake(&server.upstream, to, headers).await {
             Ok((response, upgraded)) => {
                 let (authority, tenant, of) = (asked.authority.clone(), Arc::clone(&asked.tenant), Arc::clone(&server));
                 let rewrite =
                     move |headers: &mut HeaderMap| to_browser(headers, &of, &tenant, &authority, &prefix(&of));
-                self.join_ends(asked, response, upgraded, rewrite).by(&server.id)
+                self.join_ends(asked, response, upgraded, frames, rewrite).by(&server.id)
             }
             Err(error) => {
                 if matches!(error, NoSocket::Connect) {
@@ -156,7 +160,7 @@ impl Gateway {
         headers: HeaderMap,
     ) -> Answer {
         match self.handshake(&frontend, to, headers).await {
-            Ok((response, upgraded)) => self.join_ends(asked, response, upgraded, remove_hop_by_hop),
+            Ok((response, upgraded)) => self.join_ends(asked, response, upgraded, None, remove_hop_by_hop),
             Err(_) => self.refuse(&asked, Call::Socket, Denial::ServerUnavailable),
         }
     }
@@ -194,6 +198,7 @@ impl Gateway {
         mut asked: Asked,
         response: Response<Incoming>,
         server: OnUpgrade,
+        frames: Option<Box<TextFrames>>,
         rewrite: impl FnOnce(&mut HeaderMap),
     ) -> Answer {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -213,7 +218,7 @@ impl Gateway {
         tokio::spawn(async move {
             let (Ok(browser), Ok(server)) = (browser.await, server.await) else { return };
             if let (Some(browser), Some(server)) = (taken(browser), taken(server)) {
-                socket.carry(browser, server, None, None).await;
+                socket.carry(browser, server, None, frames).await;
             }
         });
         Answer::new(Call::Socket, Outcome::Ok, response)
@@ -226,6 +231,12 @@ fn passed_on(asked: &Asked) -> HeaderMap {
     remove_hop_by_hop(&mut headers);
     set_forwarded(&mut headers, &asked.connection.peer_value, "https");
     headers
+}
+
+/// What leads addresses in a server's frames to the tenant's host, unless that is not needed.
+fn frames(server: &Arc<Server>, authority: &str) -> Option<Box<TextFrames>> {
+    let frames = || Box::new(TextFrames::new(Arc::clone(server), authority, &prefix(server)));
+    server.rewrites_frames.then(frames)
 }
 
 /// A socket that is refused before anything else is asked: of another site's page, or with a body.
@@ -394,8 +405,7 @@ impl Socket {
             return Err(unavailable);
         }
         let Some(end) = upgraded.await.ok().and_then(taken) else { return Err(unavailable) };
-        let frames = || Box::new(TextFrames::new(Arc::clone(server), &wanted.authority, &prefix(server)));
-        Ok(Opened { end, present, frames: server.rewrites_frames.then(frames) })
+        Ok(Opened { end, present, frames: frames(server, &wanted.authority) })
     }
 }
 

@@ -191,6 +191,62 @@ fn a_configuration_becomes_the_types_of_the_domain() {
 }
 
 #[test]
+fn a_server_of_2_7_has_a_pool_and_a_tenant_of_its_own() {
+    let server = |id: &str, pool: &str, more: &str| {
+        format!("[servers.{id}]\nurl = \"https://{id}.internal\"\nsecret = \"s\"\npool = \"{pool}\"\n{more}\n")
+    };
+    let (alone, other) = (server("old-1", "old", "version = \"2.7\""), server("bbb-02", "old", ""));
+    let (reason, own) = (
+        "has a server of BBB 2.7, which takes whole hosts: it must be the tenant's own and only pool",
+        "pool = \"old\"",
+    );
+    let event = "[[events]]\nfrom = \"2100-01-01\"\nuntil = \"2100-01-02\"\npool = \"old\"\n";
+    for (name, servers, keys, event, expected) in [
+        ("alone", alone.clone(), own, "", None),
+        ("unused", alone.clone(), "", "", None),
+        (
+            "with others in its pool",
+            format!("{alone}{other}"),
+            own,
+            "",
+            Some(
+                "servers.old-1.version: a server of BBB 2.7 needs a pool of its own, and \"old\" has others as well"
+                    .to_owned(),
+            ),
+        ),
+        (
+            "as one of two",
+            alone.clone(),
+            "pool = [\"old\", \"members\"]",
+            "",
+            Some(format!("pool[0]: \"old\" {reason}")),
+        ),
+        ("for a day", alone.clone(), "", event, Some(format!("events[0].pool: \"old\" {reason}"))),
+    ] {
+        let config = Config::new();
+        config.write("anteroom.toml", format!("{GATEWAY}\n{servers}"));
+        config.tenant_at("wagtail", &["wagtail.meet.example"], &format!("{keys}\n{event}"));
+        let found = config.load().map_err(|faults| lines(&faults));
+        match expected {
+            None => assert!(found.is_ok(), "{name}: {:?}", found.err()),
+            Some(expected) => {
+                let found = found.err().unwrap_or_default();
+                assert!(found.contains(&expected), "{name}: {found}");
+            }
+        }
+    }
+    let config = Config::new();
+    config.write("anteroom.toml", format!("{GATEWAY}\n{alone}"));
+    for id in ["heron", "wagtail"] {
+        config.tenant_at(id, &[&format!("{id}.meet.example")], own);
+    }
+    let found = config.load().map_err(|faults| lines(&faults)).expect_err("two tenants");
+    let expected =
+        "\"old\" has a server of BBB 2.7, which takes whole hosts, and is the pool of tenants/heron.toml as well";
+    assert!(found.contains(expected), "{found}");
+}
+
+#[test]
 fn a_tenant_is_another_one_while_an_event_is_on() {
     let config = Config::new();
     let rented = "[servers.bbb-02]\nurl = \"https://bbb-02\"\nsecret = \"s\"\npool = \"rented\"\n";

@@ -616,6 +616,7 @@ e = { url = "http://e", secret = "s", pool = "members", weight = 1000.1 }
 f = { url = "http://f", secret = "s", pool = "members", weight = "2" }
 g = { url = "http://g", secret = "s", pool = "members", weight = 0.001, meetings_max = 1 }
 h = { url = "http://h", secret = "s", pool = "members", weight = 1_000, meetings_max = "unlimited" }
+l = { url = "http://l", secret = "s", pool = "members", version = "2.6" }
 i = { url = "http://i", secret = "s", pool = "members", sockets_per_second = 0, rewrite_frames = "no" }
 j = { url = "http://j", secret = "s", pool = "members", sockets_per_second = 1001, rewrite_frames = false }
 k = { url = "http://k", secret = "s", pool = "members", sockets_per_second = 1000, rewrite_frames = true }
@@ -630,9 +631,10 @@ k = { url = "http://k", secret = "s", pool = "members", sockets_per_second = 100
             "anteroom.toml:8: servers.d.weight: must be a number from 0.001 to 1000",
             "anteroom.toml:9: servers.e.weight: must be a number from 0.001 to 1000",
             "anteroom.toml:10: servers.f.weight: must be a number, not a text",
-            "anteroom.toml:13: servers.i.rewrite_frames: must be true or false, not a text",
-            "anteroom.toml:13: servers.i.sockets_per_second: must be a whole number from 1 to 1000",
-            "anteroom.toml:14: servers.j.sockets_per_second: must be a whole number from 1 to 1000",
+            r#"anteroom.toml:13: servers.l.version: must be "2.7" or, for all later ones, "3.0""#,
+            "anteroom.toml:14: servers.i.rewrite_frames: must be true or false, not a text",
+            "anteroom.toml:14: servers.i.sockets_per_second: must be a whole number from 1 to 1000",
+            "anteroom.toml:15: servers.j.sockets_per_second: must be a whole number from 1 to 1000",
         ],
     },
     Broken {

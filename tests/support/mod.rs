@@ -93,7 +93,12 @@ impl Plan {
 
     /// A server in a pool, with further keys.
     pub fn server_like(self, pool: &str, keys: &str) -> Self {
-        let mut plan = self.server(pool);
+        self.server_with_keys(pool, sim::Config::default(), keys)
+    }
+
+    /// The same, with settings of its own.
+    pub fn server_with_keys(self, pool: &str, config: sim::Config, keys: &str) -> Self {
+        let mut plan = self.server_with(pool, config);
         plan.server_keys.pop();
         plan.server_keys.push(keys.to_owned());
         plan

@@ -27,6 +27,7 @@ use crate::{
         Gateway,
         answer::{Answer, advice, outcome_of, redirect, text},
         asked::Asked,
+        carry::prefix,
         headers::{cookies_for, rename_cookies},
         pages::wants_page,
     },
@@ -289,7 +290,7 @@ fn client_path<'a>(server: &Server, location: &'a str) -> Option<&'a str> {
 
 /// The client's address on the tenant's host.
 fn client_address(server: &Server, asked: &Asked, path: &str) -> String {
-    format!("https://{}/s/{}{path}", asked.authority, server.slug)
+    format!("https://{}{}{path}", asked.authority, prefix(server))
 }
 
 fn copy_cookies(from: &HeaderMap, to: &mut HeaderMap, server: &Server, asked: &Asked) {
