@@ -1,30 +1,21 @@
 //! People in a real browser: they follow a link into a meeting on the tenant's own host, and nothing they see or send
 //! tells of anything else. What the browser does and sees is in `browser/meeting.mjs`, and for the demo in `demo.mjs`.
-//!
-//! Needs chromium, certutil, node, and the packages of `tests/browser`: `make test-deps`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 mod support;
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{path::Path, process::Stdio};
 
 use anteroom_bench::sign;
 use serde_json::{Value, json};
-use support::{DEADLINE, Plan, Stage, host, secret};
+use support::{DEADLINE, Plan, Stage, browser, host, secret};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, BufReader},
     process::Command,
     time::timeout,
 };
 
-/// All of it takes some ten seconds; a slow machine may need more.
-const BROWSER_TIMEOUT: Duration = Duration::from_secs(240);
-const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 /// Places on the level of the tenant `sparrow`.
 const FREE_PLACES: usize = 5;
 
@@ -57,17 +48,17 @@ async fn people_are_in_their_meetings_on_the_tenants_hosts() {
 
     let home = tempfile::tempdir().unwrap();
     let plan = json!({
-        "chromium": browser(),
+        "chromium": browser::program(),
         "home": home.path(),
         "ca": stage.path("dev-ca/ca.pem"),
         "port": stage.address.port(),
-        "screenshots": screenshots(),
+        "screenshots": browser::screenshots(),
         "rooms": rooms,
         "full": { "label": "meeting-full", "host": host("sparrow"), "join": join_link("sparrow", "nest", "Too Late") },
         "landing": { "label": "landing", "host": host("wagtail") },
         "forbidden": ["internal.test", "bbb-01", "bbb-02", "127.0.0.1"],
     });
-    run("meeting.mjs", &plan).await;
+    browser::run("meeting.mjs", &plan).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,13 +93,13 @@ async fn the_links_of_the_demo_lead_into_meetings() {
     .expect("the demo takes too long to start");
     assert_eq!(links.len(), 12, "two per tenant, one tenant per level: {links:?}");
     let plan = json!({
-        "chromium": browser(),
+        "chromium": browser::program(),
         "home": home.path(),
         "ca": dir.join("dev-ca/ca.pem"),
-        "screenshots": screenshots(),
+        "screenshots": browser::screenshots(),
         "links": links,
     });
-    run("demo.mjs", &plan).await;
+    browser::run("demo.mjs", &plan).await;
 
     let told = Command::new("kill").args(["-INT", &demo.id().unwrap().to_string()]).status().await.unwrap();
     assert!(told.success());
@@ -161,41 +152,4 @@ fn room(stage: &Stage, tenant: &str, meeting: &str, user: &str) -> Value {
 fn join_link(tenant: &str, meeting: &str, user: &str) -> String {
     let params = [("meetingID", meeting), ("fullName", user), ("role", "MODERATOR")];
     sign::join_url(&format!("https://{}", host(tenant)), &params, &secret(tenant))
-}
-
-/// Runs a script of `tests/browser`.
-async fn run(script: &str, plan: &Value) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
-    assert!(dir.join("node_modules").exists(), "the packages of tests/browser are missing: run `make test-deps`");
-    let mut node = Command::new("node")
-        .arg(script)
-        .current_dir(&dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("node is missing: run `make test-deps`");
-    node.stdin.take().unwrap().write_all(plan.to_string().as_bytes()).await.unwrap();
-    let done = timeout(BROWSER_TIMEOUT, node.wait_with_output()).await.expect("the browser takes too long").unwrap();
-    let said = [done.stdout, done.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    assert!(done.status.success(), "the browser found a fault; its pages are in {}\n{said}", screenshots().display());
-}
-
-/// `CHROMIUM`, or the first browser of `PATH`.
-fn browser() -> PathBuf {
-    if let Some(path) = std::env::var_os("CHROMIUM") {
-        return path.into();
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .flat_map(|dir| BROWSERS.map(|name| dir.join(name)))
-        .find(|program| program.is_file())
-        .expect("no chromium in PATH: run `make test-deps`, or set CHROMIUM")
-}
-
-/// `target/browser`, wherever the target directory is.
-fn screenshots() -> PathBuf {
-    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    tmp.parent().unwrap_or(tmp).join("browser")
 }

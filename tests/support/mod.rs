@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test program uses a part of the stage")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+pub mod browser;
 pub mod program;
 
 use std::{
