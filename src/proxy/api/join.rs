@@ -108,8 +108,14 @@ impl Gateway {
         let until = asked.now + LEASE_MS;
         let user = call.params.get("userID").filter(|id| !id.is_empty());
         let user = user.map(|id| self.user_keys.of(&tenant.id, id));
-        let new =
-            NewSession { meeting: meeting.id, user: user.as_ref(), now: asked.now, until, seats: meeting.seats() };
+        let new = NewSession {
+            meeting: meeting.id,
+            user: user.as_ref(),
+            now: asked.now,
+            until,
+            seats: meeting.seats(),
+            breakout: None,
+        };
         let Seated { id, instead_of } = self.store.admit_session(&new).await.map_err(|refusal| refusal.denial())?;
         if let Some(old) = instead_of.and_then(|id| self.live.session_of_id(id)) {
             old.give_up();
