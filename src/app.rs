@@ -313,6 +313,9 @@ async fn refill(store: &Store) -> Result<Live, StartError> {
     }
     for row in store.sessions().await? {
         if let Some(meeting) = meetings.get(&row.meeting) {
+            if let Some(room) = &row.breakout {
+                live.add_breakout(meeting, room);
+            }
             let state = live.servers.of(&meeting.server);
             let session = Session::new(row.id, Arc::clone(meeting), row.seat_until, state);
             live.add_session(row.token, Arc::new(session));

@@ -1,6 +1,7 @@
 //! What is true now: the meetings that run, the sessions in them, the state of the servers. Memory only; a restart
 //! refills it from the store.
 
+pub mod breakouts;
 pub mod clock;
 pub mod fresh;
 pub mod keyed;
@@ -30,6 +31,7 @@ use crate::{
     },
     store::{MeetingRow, Run, TokenHash},
 };
+use breakouts::{Breakouts, Starts};
 use clock::now_ms;
 use fresh::{Fresh, Moment, Touched};
 use load::Share;
@@ -84,6 +86,7 @@ pub struct Meeting {
     /// Its part in the load of its server.
     share: Share,
     sessions: Mutex<Vec<TokenHash>>,
+    breakouts: Starts,
 }
 
 impl Meeting {
@@ -119,6 +122,7 @@ impl Meeting {
             limits: None,
             share: Share::new(row.expected.unwrap_or_else(|| expected(None, seats)), row.created_at),
             sessions: Mutex::default(),
+            breakouts: Starts::default(),
         }
     }
 
@@ -228,6 +232,8 @@ pub struct Live {
     pub suspended: DashSet<TenantId>,
     /// Whose recordings are whose.
     pub recordings: Recordings,
+    /// Whose breakout rooms are whose.
+    pub breakouts: Breakouts,
 }
 
 impl Live {
@@ -241,6 +247,12 @@ impl Live {
     #[must_use]
     pub fn meeting_on_server(&self, server_id: &str) -> Option<Arc<Meeting>> {
         self.meetings.get(server_id).map(|found| Arc::clone(&found))
+    }
+
+    /// Whether a run of a meeting is the one of now.
+    #[must_use]
+    pub fn runs(&self, meeting: &Meeting) -> bool {
+        self.meetings.get(&meeting.server_id).is_some_and(|now| now.id == meeting.id)
     }
 
     /// A meeting by its internal id; one that has ended a moment ago included.
@@ -378,6 +390,7 @@ impl Live {
             }
             let Some((_, meeting)) = ended.pop_front() else { return };
             drop(ended);
+            self.forget_breakouts(&meeting);
             for token in std::mem::take(&mut *lock(&meeting.sessions)) {
                 if let Some((_, session)) = self.sessions.remove(&token) {
                     self.sessions_by_id.remove(&session.id);

@@ -72,6 +72,8 @@ pub struct Gateway {
     /// What is looked for in the store at a time.
     finding: Semaphore,
     creating: Keyed,
+    /// Breakout rooms that a server is asked about: once at a time each.
+    seeking: Keyed,
     /// By tenant: those who would wait for each other in the store anyway wait here, where they hold no connection.
     counting: Keyed,
     /// One change by the operator at a time, so that what is known is what was written last. Tokio's, since it is held
@@ -124,6 +126,7 @@ impl Gateway {
             finding: Semaphore::new(FINDING_MAX),
             unsigned: Semaphore::new(UNSIGNED_MAX),
             creating: Keyed::default(),
+            seeking: Keyed::default(),
             counting: Keyed::default(),
             operating: Mutex::default(),
             pages: Pages::new(),

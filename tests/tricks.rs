@@ -198,6 +198,9 @@ async fn breakout_rooms() {
         let disabled = told(&stage, asked, "disabledFeatures").await.unwrap();
         assert!(disabled.split(',').any(|feature| feature == "breakoutRooms"), "{asked:?}: {disabled}");
     }
+    let stage = with("breakouts = true").await;
+    assert_eq!(told(&stage, &[], "disabledFeatures").await, None, "where the level has them");
+    assert_eq!(told(&stage, &[("breakoutRoomsRecord", "true")], "breakoutRoomsRecord").await.as_deref(), Some("false"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

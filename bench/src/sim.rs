@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 mod answer;
 mod api;
+mod breakouts;
 mod broken;
 mod checksum;
 mod client;
@@ -39,6 +40,7 @@ mod version;
 mod view;
 mod world;
 
+pub use breakouts::{BreakoutPlan, BreakoutView};
 pub use broken::Breakage;
 pub use checksum::accepts_checksum;
 pub use config::Config;

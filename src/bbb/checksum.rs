@@ -76,14 +76,8 @@ fn signer<'a>(
     credentials: &'a [Credential],
     may: impl Fn(&ApiSecret) -> bool,
 ) -> Result<Signer<'a>, ChecksumError> {
-    let given = HEXLOWER_PERMISSIVE.decode(checksum.as_bytes()).map_err(|_| ChecksumError::Malformed)?;
-    let algorithm = algorithm_of(given.len()).ok_or(ChecksumError::Malformed)?;
-    let fits = |secret: &ApiSecret| {
-        may(secret) && {
-            let digest = hash(algorithm, call, query, &secret.secret);
-            verify_slices_are_equal(digest.as_ref(), &given).is_ok()
-        }
-    };
+    let given = Given::read(checksum)?;
+    let fits = |secret: &ApiSecret| may(secret) && given.is_of(call, query, &secret.secret);
     credentials
         .iter()
         .find_map(|credential| {
@@ -91,6 +85,33 @@ fn signer<'a>(
             Some(Signer { credential, secret })
         })
         .ok_or(ChecksumError::Mismatch)
+}
+
+/// Whether a server has signed a call itself. `raw_query` is the query exactly as received. Takes constant time.
+#[must_use]
+pub fn is_signed_with(call: &str, raw_query: &str, secret: &Secret) -> bool {
+    let Ok((rest, checksum)) = split_checksum(raw_query) else { return false };
+    Given::read(checksum).is_ok_and(|given| given.is_of(call, &rest, secret))
+}
+
+/// A digest that came with a call.
+struct Given {
+    digest: Vec<u8>,
+    algorithm: &'static digest::Algorithm,
+}
+
+impl Given {
+    fn read(checksum: &str) -> Result<Self, ChecksumError> {
+        let digest = HEXLOWER_PERMISSIVE.decode(checksum.as_bytes()).map_err(|_| ChecksumError::Malformed)?;
+        let algorithm = algorithm_of(digest.len()).ok_or(ChecksumError::Malformed)?;
+        Ok(Self { digest, algorithm })
+    }
+
+    /// Compares in constant time.
+    fn is_of(&self, call: &str, query: &str, secret: &Secret) -> bool {
+        let own = hash(self.algorithm, call, query, secret);
+        verify_slices_are_equal(own.as_ref(), &self.digest).is_ok()
+    }
 }
 
 /// What an operator is told of a call whose checksum does not fit, so that the integration can be mended.
@@ -229,6 +250,26 @@ mod tests {
             assert!(verdict(&format!("{QUERY}&checksum={sum}")).is_ok(), "{digits} digits");
         }
         assert_eq!(sign("create", QUERY, &Secret::new(SECRET)).len(), 64);
+    }
+
+    #[test]
+    fn a_server_has_signed_what_fits_its_own_secret() {
+        let secret = Secret::new(SECRET);
+        for algorithm in [&digest::SHA1_FOR_LEGACY_USE_ONLY, &digest::SHA256, &digest::SHA384, &digest::SHA512] {
+            let sum = HEXLOWER.encode(hash(algorithm, "join", "a=%41+b&c=1", &secret).as_ref());
+            for (query, is) in [
+                (format!("a=%41+b&c=1&checksum={sum}"), true),
+                (format!("a=A+b&c=1&checksum={sum}"), false),
+                (format!("a=%41+b&c=1&checksum={}", &sum[2..]), false),
+                ("a=%41+b&c=1".to_owned(), false),
+                (format!("a=%41+b&c=1&checksum={sum}&checksum={sum}"), false),
+            ] {
+                assert_eq!(is_signed_with("join", &query, &secret), is, "{query}");
+            }
+            let query = format!("a=%41+b&c=1&checksum={sum}");
+            assert!(!is_signed_with("create", &query, &secret));
+            assert!(!is_signed_with("join", &query, &Secret::new("another")));
+        }
     }
 
     #[test]

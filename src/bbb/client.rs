@@ -61,14 +61,23 @@ impl fmt::Display for CallError {
     }
 }
 
-/// The address of a call on a server, signed. `None` for a query that makes no address.
-fn signed_address(server: &Server, name: &str, query: &str) -> Option<Uri> {
-    let checksum = sign(name, query, &server.secret);
-    let joint = if query.is_empty() { "" } else { "&" };
+/// A query with its checksum.
+fn signed(server: &Server, name: &str, mut query: String) -> String {
+    let checksum = sign(name, &query, &server.secret);
+    if !query.is_empty() {
+        query.push('&');
+    }
+    query.push_str("checksum=");
+    query.push_str(&checksum);
+    query
+}
+
+/// The address of a call on a server. `None` for a query that makes no address.
+fn address(server: &Server, name: &str, query: &str) -> Option<Uri> {
     Uri::builder()
         .scheme(server.upstream.scheme.clone())
         .authority(server.upstream.authority.clone())
-        .path_and_query(format!("/bigbluebutton/api/{name}?{query}{joint}checksum={checksum}"))
+        .path_and_query(format!("/bigbluebutton/api/{name}?{query}"))
         .build()
         .ok()
 }
@@ -91,6 +100,8 @@ pub struct Call<'a> {
     pub name: &'static str,
     /// Its parameters.
     pub params: &'a Params,
+    /// Its query as the server itself has made and signed it: it goes on byte for byte, in place of the parameters.
+    pub signed: Option<&'a str>,
     /// GET, unless it has a body.
     pub method: Method,
     /// A body that no checksum covers, with its type: the modules of a `create`, documents, a text track. Its length must
@@ -108,7 +119,16 @@ impl<'a> Call<'a> {
     /// A call with the usual time-out and no body.
     #[must_use]
     pub fn new(name: &'static str, params: &'a Params) -> Self {
-        Self { name, params, method: Method::GET, body: None, forwarded_for: None, cookie: None, timeout: CALL_TIMEOUT }
+        Self {
+            name,
+            params,
+            signed: None,
+            method: Method::GET,
+            body: None,
+            forwarded_for: None,
+            cookie: None,
+            timeout: CALL_TIMEOUT,
+        }
     }
 
     /// Signs and sends the call, and reads its answer whole.
@@ -137,8 +157,13 @@ impl<'a> Call<'a> {
     }
 
     fn request(self, server: &Server) -> Option<Request<Body>> {
-        let (query, form) = self.split();
-        let uri = signed_address(server, self.name, &query)?;
+        let (uri, form) = match self.signed {
+            Some(query) => (address(server, self.name, query)?, None),
+            None => {
+                let (query, form) = self.split();
+                (address(server, self.name, &signed(server, self.name, query))?, form)
+            }
+        };
         let form = form.map(|form| (HeaderValue::from_static("application/x-www-form-urlencoded"), Body::from(form)));
         let mut request = Request::new(Body::empty());
         *request.method_mut() = self.method;
@@ -202,6 +227,14 @@ mod tests {
         assert!(request.uri().to_string().starts_with(
             "https://a.internal.test/bigbluebutton/api/create?welcome=hello&meetingID=t.wagtail.room&checksum="
         ));
+    }
+
+    #[test]
+    fn what_the_server_has_signed_goes_on_byte_for_byte() {
+        let (params, query) = (params("hello"), "fullName=A%20b+c&x=%7e&checksum=F00");
+        let call = Call { signed: Some(query), ..Call::new("join", &params) };
+        let request = call.request(&server("a", "members")).expect("legal");
+        assert_eq!(request.uri().to_string(), format!("https://a.internal.test/bigbluebutton/api/join?{query}"));
     }
 
     #[test]

@@ -28,6 +28,12 @@ impl std::error::Error for Rejected {}
 /// A document that the server fetches.
 const PRESENTATION: &str = "preUploadedPresentation";
 
+/// The feature that a level without breakout rooms disables.
+const BREAKOUT_ROOMS: &str = "breakoutRooms";
+
+/// Whether people are offered to have breakout rooms recorded.
+const BREAKOUTS_RECORD: &str = "breakoutRoomsRecord";
+
 /// How many people a meeting's creator expects, as balancers of BBB servers take it (bbblb).
 const SIZE_HINT: &str = "meta_bbb-meeting-size-hint";
 
@@ -68,8 +74,16 @@ pub fn create(
         // Whatever another rule has made of them.
         recording_flags().for_each(|name| params.set(name, "false"));
     }
+    if !limits.breakouts {
+        let disabled = params.get("disabledFeatures").unwrap_or_default().to_owned();
+        params.set("disabledFeatures", appended(&disabled, &[BREAKOUT_ROOMS.into()]));
+    }
     set_missing(&mut params, defaults);
     let records = params.get("record").is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
+    if limits.breakouts && !records {
+        // A room that would be recorded is one that nobody is let into.
+        params.set(BREAKOUTS_RECORD, "false");
+    }
     Ok(Create { params, participants, size_hint: size_hint(asked), records })
 }
 
@@ -152,7 +166,7 @@ fn apply(table: &Table, asked: &Params, limits: &Limits) -> Result<Params, Rejec
             Rule::Force(value) => params.set(name, &**value),
             Rule::Default(value) if missing => params.set(name, &**value),
             Rule::AtMost { unasked, .. } if missing => params.set(name, unasked.to_string()),
-            Rule::Append(items) if missing => params.set(name, appended("", items)),
+            Rule::Append(items) if missing && !items.is_empty() => params.set(name, appended("", items)),
             _ => {}
         }
     }
@@ -289,6 +303,12 @@ mod tests {
         assert_eq!(value(query, "record", &level).as_deref(), Some("true"));
         assert_eq!(value("", "record", &level), None);
         assert!(sent("record=TRUE", &level, &Rules::shipped()).expect("accepted").records);
+        level.breakouts = true;
+        for (query, expected) in
+            [("breakoutRoomsRecord=true", "false"), ("breakoutRoomsRecord=true&record=true", "true"), ("", "false")]
+        {
+            assert_eq!(value(query, "breakoutRoomsRecord", &level).as_deref(), Some(expected), "{query}");
+        }
     }
 
     #[test]
@@ -315,6 +335,10 @@ mod tests {
             ("disabledFeatures=breakoutRooms,chat", "breakoutRooms,chat"),
         ] {
             assert_eq!(value(query, "disabledFeatures", &small).as_deref(), Some(expected));
+        }
+        let with_rooms = Limits { breakouts: true, ..limits() };
+        for (query, expected) in [("", None), ("disabledFeatures=chat", Some("chat"))] {
+            assert_eq!(value(query, "disabledFeatures", &with_rooms).as_deref(), expected, "where the level has them");
         }
         let inside = sent("preUploadedPresentation=https://127.0.0.1/a.pdf", &small, &Rules::shipped());
         assert_eq!(inside, Err(Rejected("preUploadedPresentation".into())));
@@ -392,7 +416,7 @@ mod tests {
             ("userCameraCap=0", "userCameraCap", Some("2")),
             ("userCameraCap=9", "userCameraCap", Some("2")),
             ("", "meetingExpireIfNoUserJoinedInMinutes", Some("3")),
-            ("", "disabledFeatures", Some("breakoutRooms,polls")),
+            ("", "disabledFeatures", Some("polls,breakoutRooms")),
             ("disabledFeatures=chat,polls", "disabledFeatures", Some("chat,polls,breakoutRooms")),
             ("guestPolicy=ask_moderator", "guestPolicy", Some("ask_moderator")),
             ("bannerText=x", "bannerText", None),

@@ -191,49 +191,121 @@ pub struct Listed {
     pub element: String,
 }
 
-/// Reads a `getMeetings` answer: the meetings for which `own_id` says their tenant's own id, with that.
+/// A breakout room of a meeting, as its server tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breakout {
+    /// The server's id of the room.
+    pub ext_id: String,
+    /// Its internal id.
+    pub internal_id: String,
+    /// The internal id of the meeting that it belongs to.
+    pub parent: String,
+    /// Whether it may be recorded.
+    pub records: bool,
+    /// The people in it, as the server counts them.
+    pub people: u32,
+    /// It has been ended and is only still held.
+    pub ended: bool,
+}
+
+/// What a server lists.
+#[derive(Debug, Default)]
+pub struct List {
+    /// The meetings for which there is a tenant.
+    pub meetings: Vec<Listed>,
+    /// The breakout rooms of all of them.
+    pub breakouts: Vec<Breakout>,
+}
+
+/// What there is to know of one meeting, in a list or in an answer about it.
+#[derive(Debug, Default)]
+struct Facts {
+    ext_id: String,
+    internal_id: String,
+    create_time: i64,
+    people: u32,
+    ended: bool,
+    records: bool,
+    is_breakout: bool,
+    parent: String,
+}
+
+impl Facts {
+    fn note(&mut self, name: &str, raw: &str) {
+        // BBB formats numbers by its locale: thousands may come as `1,234` (bbb.md 3.7).
+        let digits = || text(raw).replace(',', "");
+        match name {
+            "meetingID" => self.ext_id = text(raw).into_owned(),
+            "internalMeetingID" => self.internal_id = text(raw).into_owned(),
+            "createTime" => self.create_time = digits().parse().unwrap_or(0),
+            "participantCount" => self.people = digits().parse().unwrap_or(0),
+            "hasBeenForciblyEnded" => self.ended = raw == "true",
+            // The flag, not whether it is being recorded (bbb.md 6.5).
+            "recording" => self.records = raw == "true",
+            "isBreakout" => self.is_breakout = raw == "true",
+            "parentMeetingID" => self.parent = text(raw).into_owned(),
+            _ => {}
+        }
+    }
+
+    fn breakout(self) -> Breakout {
+        let Self { ext_id, internal_id, parent, records, people, ended, .. } = self;
+        Breakout { ext_id, internal_id, parent, records, people, ended }
+    }
+}
+
+/// Reads a `getMeetingInfo` answer about what may be a breakout room; `None` where it is none.
+///
+/// # Errors
+/// [`Garbage`] for what is no XML answer of BBB.
+pub fn breakout(body: &[u8]) -> Result<Option<Breakout>, Garbage> {
+    let xml = std::str::from_utf8(body).map_err(|_| Garbage)?;
+    let (mut success, mut facts) = (false, Facts::default());
+    elements(xml, |element| match element.path {
+        ["response", "returncode"] => success = &xml[element.inner] == "SUCCESS",
+        ["response", name] => facts.note(name, &xml[element.inner]),
+        _ => {}
+    })?;
+    Ok((success && facts.is_breakout).then(|| facts.breakout()))
+}
+
+/// Reads a `getMeetings` answer: the breakout rooms, and the meetings for which `own_id` says their tenant's own id, with that.
 ///
 /// # Errors
 /// [`Garbage`] for what is no XML answer of BBB, and for one that is not `SUCCESS`.
-pub fn list(body: &[u8], mut own_id: impl FnMut(&str) -> Option<String>) -> Result<Vec<Listed>, Garbage> {
+pub fn list(body: &[u8], mut own_id: impl FnMut(&str) -> Option<String>) -> Result<List, Garbage> {
     let xml = std::str::from_utf8(body).map_err(|_| Garbage)?;
     let mut success = false;
-    let mut meetings = Vec::new();
-    let mut current = Listed::empty();
+    let mut list = List::default();
+    let mut current = Facts::default();
     let mut id_at = None;
     elements(xml, |element| match element.path {
         ["response", "returncode"] => success = &xml[element.inner] == "SUCCESS",
         ["response", "meetings", "meeting", name] => {
-            let raw = &xml[element.inner.clone()];
-            match *name {
-                "meetingID" => {
-                    current.server_id = text(raw).into_owned();
-                    id_at = Some(element.inner);
-                }
-                "internalMeetingID" => current.internal_id = text(raw).into_owned(),
-                // BBB formats numbers by its locale: thousands may come as `1,234` (bbb.md 3.7).
-                "createTime" => current.create_time = text(raw).replace(',', "").parse().unwrap_or(0),
-                "participantCount" => current.people = text(raw).replace(',', "").parse().unwrap_or(0),
-                "hasBeenForciblyEnded" => current.ended = raw == "true",
-                _ => {}
+            current.note(name, &xml[element.inner.clone()]);
+            if *name == "meetingID" {
+                id_at = Some(element.inner);
             }
         }
         ["response", "meetings", "meeting"] => {
-            let mut meeting = std::mem::replace(&mut current, Listed::empty());
+            let facts = std::mem::take(&mut current);
             let Some(id_at) = id_at.take() else { return };
-            if let Some(own) = own_id(&meeting.server_id) {
-                meeting.element = format!(
+            if facts.is_breakout {
+                list.breakouts.push(facts.breakout());
+            } else if let Some(own) = own_id(&facts.ext_id) {
+                let element = format!(
                     "{}{}{}",
                     &xml[element.outer.start..id_at.start],
                     escape(&*own),
                     &xml[id_at.end..element.outer.end]
                 );
-                meetings.push(meeting);
+                let Facts { ext_id: server_id, internal_id, create_time, people, ended, .. } = facts;
+                list.meetings.push(Listed { server_id, internal_id, create_time, people, ended, element });
             }
         }
         _ => {}
     })?;
-    if success { Ok(meetings) } else { Err(Garbage) }
+    if success { Ok(list) } else { Err(Garbage) }
 }
 
 /// Reads a `getSessions` answer: the internal id of the meeting of each session, and its whole element.
@@ -252,19 +324,6 @@ pub fn sessions(body: &[u8]) -> Result<Vec<(String, &str)>, Garbage> {
         _ => {}
     })?;
     if success { Ok(sessions) } else { Err(Garbage) }
-}
-
-impl Listed {
-    fn empty() -> Self {
-        Self {
-            server_id: String::new(),
-            internal_id: String::new(),
-            create_time: 0,
-            people: 0,
-            ended: false,
-            element: String::new(),
-        }
-    }
 }
 
 /// A copy of a text with some ranges replaced, given in order.
@@ -326,14 +385,42 @@ mod tests {
             <attendees><attendee><userID>u</userID></attendee></attendees></meeting>\
             <meeting><meetingID>t.heron.two</meetingID><internalMeetingID>i2</internalMeetingID></meeting>\
             <meeting><meetingID>unknown</meetingID></meeting>\
+            <meeting><meetingID>t.wagtail.room</meetingID><internalMeetingID>i3</internalMeetingID>\
+            <participantCount>1,002</participantCount><recording>true</recording><isBreakout>true</isBreakout>\
+            <parentMeetingID>i1</parentMeetingID></meeting>\
             </meetings></response>";
         let tenant = wagtail();
         let own = |id: &str| meeting_id::from_server(&tenant, id).map(str::to_owned);
-        let list = list(body, own).expect("a list");
-        assert_eq!(list.len(), 1);
+        let List { meetings: list, breakouts } = list(body, own).expect("a list");
+        assert_eq!(list.len(), 1, "a breakout room is none of them, whatever it is called");
+        let room = Breakout {
+            ext_id: "t.wagtail.room".into(),
+            internal_id: "i3".into(),
+            parent: "i1".into(),
+            records: true,
+            people: 1002,
+            ended: false,
+        };
+        assert_eq!(breakouts, [room]);
         assert_eq!((list[0].create_time, list[0].people), (1234, 1001));
         assert!(list[0].element.contains("<meetingID>one</meetingID>"), "{}", list[0].element);
         assert!(!list[0].element.contains("t.wagtail"));
+    }
+
+    #[test]
+    fn a_breakout_room_is_told_from_a_meeting() {
+        let about = |flag: &str, code: &str| {
+            let body = format!(
+                "<response><returncode>{code}</returncode><meetingID>x</meetingID><internalMeetingID>i</internalMeetingID>\
+                 <attendees><attendee><isBreakout>true</isBreakout></attendee></attendees>\
+                 <metadata><isbreakout>true</isbreakout></metadata>\
+                 <isBreakout>{flag}</isBreakout><parentMeetingID>p</parentMeetingID></response>"
+            );
+            breakout(body.as_bytes()).expect("an answer")
+        };
+        assert_eq!(about("true", "SUCCESS").map(|room| room.parent), Some("p".into()));
+        assert_eq!(about("false", "SUCCESS"), None);
+        assert_eq!(about("true", "FAILED"), None);
     }
 
     #[test]

@@ -307,6 +307,7 @@ impl Convert<'_> {
             }),
             own_domains: limits.own_domains.and_then(|n| self.count(&path("own_domains"), n, 0)),
             branding: limits.branding,
+            breakouts: limits.breakouts,
             room_retention: limits.room_retention.as_deref().and_then(|t| self.retention(&path("room_retention"), t)),
             duration_window: limits
                 .duration_window
@@ -327,6 +328,7 @@ pub(super) struct Exceptions {
     pub recording: Option<Recording>,
     pub own_domains: Option<Limit<u32>>,
     pub branding: Option<bool>,
+    pub breakouts: Option<bool>,
     pub room_retention: Option<Duration>,
     pub duration_window: Option<Duration>,
     pub documents: Option<Limit<u32>>,
@@ -343,6 +345,7 @@ impl Exceptions {
             recording: self.recording.unwrap_or(limits.recording),
             own_domains: self.own_domains.unwrap_or(limits.own_domains),
             branding: self.branding.unwrap_or(limits.branding),
+            breakouts: self.breakouts.unwrap_or(limits.breakouts),
             room_retention: self.room_retention.unwrap_or(limits.room_retention),
             duration_window: self.duration_window.unwrap_or(limits.duration_window),
             documents: self.documents.unwrap_or(limits.documents),

@@ -38,6 +38,7 @@ fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Poli
             recording: limits.recording?,
             own_domains: limits.own_domains?,
             branding: limits.branding?,
+            breakouts: limits.breakouts.unwrap_or(false),
             room_retention: limits.room_retention.unwrap_or(Duration::ZERO),
             duration_window: limits.duration_window.unwrap_or(Duration::ZERO),
             documents: limits.documents.unwrap_or(DOCUMENTS),

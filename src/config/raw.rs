@@ -177,7 +177,7 @@ pub(super) struct Policy {
     /// before takes a meeting.
     #[schemars(required)]
     pub pool: Option<Pools>,
-    /// What it allows. All of them but `room_retention`, `duration_window` and `documents` must be there.
+    /// What it allows. All of them but `breakouts`, `room_retention`, `duration_window` and `documents` must be there.
     #[schemars(required, extend("required" = ["accounts", "rooms", "participants", "duration", "recording", "own_domains", "branding"]))]
     pub limits: Option<Limits>,
     /// Rules of parameters of `create`.
@@ -307,6 +307,8 @@ pub(super) struct Limits {
     pub own_domains: Option<Count>,
     /// Whether the tenant's branding is applied.
     pub branding: Option<bool>,
+    /// Whether meetings may have breakout rooms. Default: false.
+    pub breakouts: Option<bool>,
     /// How long a room keeps its place after its meeting has ended. Default: `"0s"`.
     pub room_retention: Option<String>,
     /// How long ago runs of a room may have ended that still count towards its `duration`, so that nobody gets a longer

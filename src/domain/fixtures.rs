@@ -20,6 +20,7 @@ pub(crate) fn limits() -> Limits {
         recording: Recording::Never,
         own_domains: Limit::AtMost(0),
         branding: false,
+        breakouts: false,
         room_retention: Duration::ZERO,
         duration_window: Duration::ZERO,
         documents: DOCUMENTS,

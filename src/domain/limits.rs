@@ -59,6 +59,8 @@ pub struct Limits {
     pub own_domains: Limit<u32>,
     /// Whether the tenant's branding is applied.
     pub branding: bool,
+    /// Whether meetings may have breakout rooms.
+    pub breakouts: bool,
     /// How long a room keeps its place after its meeting has ended.
     pub room_retention: Duration,
     /// How long ago runs of a room may have ended that still count towards its duration; zero for none.

@@ -107,8 +107,7 @@ const CREATE: &[Row] = &[
     held("freeJoin", Drop),
     held("breakoutRoomsEnabled", Drop),
     free("breakoutRoomsPrivateChatEnabled", Pass),
-    // Breakout rooms have no limit of their own and their links name the server.
-    free("disabledFeatures", Append(&["breakoutRooms"])),
+    free("disabledFeatures", Append(&[])), // what a level or a tenant appends; breakout rooms by the limits
     held("disabledFeaturesExclude", Drop), // would enable again what is disabled
     free("guestPolicy", Pass),
     free("allowPromoteGuestToModerator", Pass),

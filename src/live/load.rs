@@ -3,7 +3,7 @@
 //! A meeting remembers what it has added, so that whatever happens to it changes the sum by the difference alone: no
 //! request looks at other meetings. What time does to the meetings is done by the poller, once per round.
 
-use std::sync::Mutex;
+use std::{collections::HashMap, sync::Mutex};
 
 use super::{
     Live, lock,
@@ -71,10 +71,17 @@ impl Live {
     /// Counts the meetings of a server anew, by its list and by how old they are now.
     pub fn weigh(&self, server: &ServerId, list: &ServerList, now: i64) {
         let state = self.servers.of(server);
+        let mut in_breakouts: HashMap<&str, u32> = HashMap::new();
+        for room in list.breakouts.values() {
+            let people = in_breakouts.entry(&room.parent).or_default();
+            *people = people.saturating_add(room.people);
+        }
         for (id, listed) in &list.meetings {
             let meeting = self.meeting_on_server(id).filter(|meeting| meeting.server == *server);
             if let Some(meeting) = meeting {
-                meeting.share.change(&state, now, |share| share.told = listed.people);
+                // Who is in a breakout room is in the meeting too, and costs the server both.
+                let people = listed.people.saturating_add(*in_breakouts.get(&*listed.internal_id).unwrap_or(&0));
+                meeting.share.change(&state, now, |share| share.told = people);
             }
         }
     }

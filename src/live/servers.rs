@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{fresh::Fresh, lock, pace::Pace};
 use crate::{
-    bbb::{client::CallError, xml::Listed},
+    bbb::{
+        client::CallError,
+        xml::{Breakout, Listed},
+    },
     domain::{
         health::{Health, State},
         ids::ServerId,
@@ -76,6 +79,8 @@ pub struct ServerList {
     pub by_tenant: Elements,
     /// The meetings of all tenants, by the id under which the server knows them.
     pub meetings: HashMap<Box<str>, Listed>,
+    /// Their breakout rooms, by internal id.
+    pub breakouts: HashMap<Box<str>, Breakout>,
 }
 
 impl Default for ServerState {

@@ -45,6 +45,7 @@ pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Mee
     }
     end_leftovers(gateway, server, listed).await;
     gateway.live.weigh(&server.id, listed, now_ms());
+    gateway.live.list_breakouts(&server.id, listed, meetings);
     compare(gateway, meetings, listed, begun).await;
 }
 

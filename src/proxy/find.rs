@@ -32,7 +32,8 @@ impl Gateway {
         Ok(found.and_then(|row| self.adopt(row)))
     }
 
-    /// A meeting of a tenant by its internal id; one that has ended a moment ago included. Anybody may ask for one, so that
+    /// A meeting of a tenant by its internal id, or by that of one of its breakout rooms; one that has ended a moment ago
+    /// included. Anybody may ask for one, so that
     /// not many are looked for at a time.
     ///
     /// # Errors
@@ -45,12 +46,20 @@ impl Gateway {
         if let Some(meeting) = self.live.meeting_of_internal(internal_id) {
             return Ok(Some(meeting).filter(|meeting| meeting.tenant == *tenant));
         }
+        if let Some(room) = self.live.breakouts.of_internal(tenant, internal_id) {
+            return Ok(Some(Arc::clone(&room.meeting)));
+        }
         if !self.store.is_shared() {
             return Ok(None);
         }
         let _turn = self.finding.acquire().await.map_err(|_| Denial::StoreUnavailable)?;
         let found = self.store.find_internal(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
-        Ok(found.and_then(|row| self.adopt(row)))
+        if let Some(row) = found {
+            return Ok(self.adopt(row));
+        }
+        let found = self.store.find_breakout(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
+        let meeting = found.and_then(|row| self.adopt(row));
+        Ok(meeting.inspect(|meeting| drop(self.live.add_breakout(meeting, internal_id))))
     }
 
     /// A session by the hash of its token. Anybody may ask for one, so that not many are looked for at a time.
@@ -112,6 +121,9 @@ impl Gateway {
     }
 
     pub(crate) fn adopt_session(&self, row: SessionRow, meeting: &Arc<Meeting>) {
+        if let Some(room) = &row.breakout {
+            self.live.add_breakout(meeting, room);
+        }
         let state = self.live.servers.of(&meeting.server);
         let session = Session::new(row.id, Arc::clone(meeting), row.seat_until, state);
         self.live.add_session(row.token, Arc::new(session));

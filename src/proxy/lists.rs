@@ -21,7 +21,7 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Gateway {
-    /// Asks a server for all its meetings, and sorts them by tenant.
+    /// Asks a server for all its meetings, and sorts them by tenant. Breakout rooms are in no tenant's list.
     pub(crate) async fn meetings_of(&self, server: &Server) -> Result<ServerList, CallError> {
         let body = self.listed("getMeetings", server).await?;
         let own = |id: &str| {
@@ -31,14 +31,16 @@ impl Gateway {
         };
         let mut by_tenant = Sorted::default();
         let mut meetings = HashMap::new();
-        for mut meeting in xml::list(&body, own).map_err(|_| CallError::Broken)? {
+        let list = xml::list(&body, own).map_err(|_| CallError::Broken)?;
+        for mut meeting in list.meetings {
             if let Some((tenant, _)) = ids::split(&meeting.server_id) {
                 by_tenant.add(tenant, &meeting.element);
             }
             meeting.element = String::new();
             meetings.insert(meeting.server_id.as_str().into(), meeting);
         }
-        Ok(ServerList { by_tenant: by_tenant.frozen(), meetings })
+        let breakouts = list.breakouts.into_iter().map(|room| (room.internal_id.as_str().into(), room)).collect();
+        Ok(ServerList { by_tenant: by_tenant.frozen(), meetings, breakouts })
     }
 
     /// Asks a server for all its sessions, and sorts them by tenant.

@@ -25,6 +25,11 @@ pub enum Route<'a> {
         /// What it is.
         kind: Kind,
     },
+    /// A join of a breakout room, as its server makes the address, under `/s/<slug>`.
+    BreakoutJoin {
+        /// The server's name in the path.
+        slug: &'a str,
+    },
     /// A meeting's traffic on the host's root: the server is found by session or internal meeting id.
     RootMeeting {
         /// The path on the server, which is the whole path.
@@ -122,6 +127,7 @@ pub fn route(path: &str) -> Route<'_> {
             _ if slug.is_empty() => Route::Refused,
             Some(BbbPath::Version) => Route::Version { slug: Some(slug) },
             Some(BbbPath::Meeting(kind) | BbbPath::BelowPrefix(kind)) => Route::Meeting { slug, path, kind },
+            Some(BbbPath::Api("join")) => Route::BreakoutJoin { slug },
             Some(BbbPath::Api(_) | BbbPath::Recording | BbbPath::Refused) | None => Route::Refused,
         };
     }
@@ -250,7 +256,7 @@ mod tests {
     #[test]
     fn each_path_has_its_route() {
         use Kind::{Call, GraphQl, Session, Settings, Static, Token, Upload};
-        use Route::{Api, Asset, Other, Recording, Refused, RootMeeting, Version};
+        use Route::{Api, Asset, BreakoutJoin, Other, Recording, Refused, RootMeeting, Version};
         let meeting = |path, kind| Route::Meeting { slug: "x1", path, kind };
         let root = |path, kind| RootMeeting { path, kind };
         for (path, expected) in [
@@ -306,7 +312,11 @@ mod tests {
             ),
             // An API call does not go round its checks by way of the prefix.
             ("/s/x1/bigbluebutton/api/create", Refused),
-            ("/s/x1/bigbluebutton/api/join", Refused),
+            ("/s/x1/bigbluebutton/api/join", BreakoutJoin { slug: "x1" }),
+            ("/s/x1/bigbluebutton/api/join/", Refused),
+            ("/s/x1/bigbluebutton/api/Join", Refused),
+            ("/s/x1/bigbluebutton/api//join", Refused),
+            ("/s//bigbluebutton/api/join", Refused),
             ("/s/x1/bigbluebutton/api/getMeetings", Refused),
             ("/s/x1/", Refused),
             ("/s/x1", Refused),

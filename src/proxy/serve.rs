@@ -99,6 +99,8 @@ impl Gateway {
         match route(&path) {
             Route::Version { slug } => self.version(&asked, slug).await,
             Route::Api(call) => self.api(asked, call, body).await,
+            // Boxed: seldom, and no other request is to have room for it.
+            Route::BreakoutJoin { slug } => Box::pin(self.join_breakout(asked, body, slug)).await,
             Route::Meeting { slug, path, kind: Kind::Call(call) } => {
                 let target = self.server_of_slug(&asked, slug, path).await;
                 self.session_call(asked, body, target, path, call).await

@@ -122,6 +122,14 @@ impl Store {
         ask!(self.find_internal(tenant.as_str(), internal_id))
     }
 
+    /// The running meeting of a tenant of which this is the internal id of a breakout room, once somebody has joined that.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn find_breakout(&self, tenant: &TenantId, internal_id: &str) -> Result<Option<MeetingRow>, Error> {
+        ask!(self.find_breakout(tenant.as_str(), internal_id))
+    }
+
     /// The running meetings of a tenant on a server.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ use crate::{
     live::sessions::{GRACE_MS, LEASE_MS},
 };
 use gateway::{Gateway, Known};
-use rules::{Model, Room};
+use rules::{Joining, Model, Room};
 
 /// A quarter of an hour before a midnight: plays go on into the next day.
 const BEGIN: i64 = 10 * 24 * 3_600_000 - 900_000;
@@ -40,6 +40,8 @@ const MARGIN_MS: i64 = 5_000;
 const ROOMS: [&str; 4] = ["one", "two", "three", "four"];
 const ACCOUNTS: [&str; 3] = ["a", "b", "c"];
 const SERVERS: [&str; 2] = ["bbb-01", "bbb-02"];
+/// Of every meeting.
+const BREAKOUTS: [&str; 2] = ["breakout-1", "breakout-2"];
 const PEOPLE: [UserKey; 3] = [[1; 32], [2; 32], [3; 32]];
 
 /// A tenant, and what it may have.

@@ -116,8 +116,10 @@ pub struct NewSession<'a> {
     pub now: i64,
     /// How long it is held.
     pub until: i64,
-    /// Seats of the meeting.
+    /// Seats of the meeting, and as many of all its breakout rooms together.
     pub seats: Limit<u32>,
+    /// The breakout room that it is in, by the server's internal id; `None` in the meeting itself.
+    pub breakout: Option<&'a str>,
 }
 
 /// A seat that is promised.
@@ -129,7 +131,7 @@ pub struct Seated {
     pub instead_of: Option<i64>,
 }
 
-/// How many seats of a meeting are in use.
+/// How many seats of a meeting are in use, those of its breakout rooms left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seats {
     /// Those that count: of people who are here, on their way or just gone.
@@ -149,6 +151,8 @@ pub struct SessionRow {
     pub token: TokenHash,
     /// How long its seat counts.
     pub seat_until: i64,
+    /// The breakout room that it is in, by the server's internal id; `None` in the meeting itself.
+    pub breakout: Option<String>,
 }
 
 /// A recording, or the meeting that may leave one, as it is kept.

@@ -8,9 +8,10 @@ use super::{
 use crate::domain::limits::Limit;
 
 impl Store {
-    /// Promises a seat: where fewer than the meeting's are taken, writes a session whose seat is held for a while.
+    /// Promises a seat: where fewer than the meeting's are taken, writes a session whose seat is held for a while. For one in
+    /// a breakout room those in all breakout rooms of the meeting are counted, for others those in the meeting itself.
     ///
-    /// A session of the same person that is no longer open, or not yet, gives its seat up for this one.
+    /// A session of the same person in the same room that is no longer open, or not yet, gives its seat up for this one.
     ///
     /// # Errors
     /// `maxParticipantsReached`, `serverUnavailable` for a meeting that has ended, or the store's failure.
@@ -33,7 +34,7 @@ impl Store {
         ask!(self.readmit_session(meeting, session, now, until, seats))
     }
 
-    /// How many sessions of a meeting have, or had after `since`, a seat.
+    /// How many sessions of a meeting, those in its breakout rooms left out, have, or had after `since`, a seat.
     ///
     /// # Errors
     /// When the store fails.
@@ -49,7 +50,7 @@ impl Store {
         ask!(self.set_strangers(meeting, strangers))
     }
 
-    /// The seats of all meetings that have any in use, by the meetings' numbers.
+    /// The seats of all meetings that have any in use, by the meetings' numbers; without those of breakout rooms.
     ///
     /// # Errors
     /// When the store fails.

@@ -23,9 +23,10 @@ pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(super) const LOCK_MEETING: &str = "SELECT strangers, participants FROM meetings WHERE id = $1 AND ended_at IS NULL";
 /// Finds the oldest session of a person that has a seat and is not open. Nobody else changes it while this connection is held.
 pub(super) const LOCK_NOT_OPEN: &str = "SELECT id FROM sessions
-    WHERE meeting = $1 AND seat_until > $2 AND seat_until < $3 AND user_key = $4 ORDER BY id LIMIT 1";
+    WHERE meeting = $1 AND seat_until > $2 AND seat_until < $3 AND user_key = $4
+        AND breakout IS NOT DISTINCT FROM $5 ORDER BY id LIMIT 1";
 /// Finds a session. Nobody else changes it while this transaction lives.
-pub(super) const LOCK_SESSION: &str = "SELECT s.seat_until, s.present_since, m.tenant FROM sessions s
+pub(super) const LOCK_SESSION: &str = "SELECT s.seat_until, s.present_since, s.breakout, m.tenant FROM sessions s
     JOIN meetings m ON m.id = s.meeting WHERE s.id = $1";
 /// Longer than any sane transaction; a call that has waited that long is refused with `storeUnavailable`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -77,6 +77,9 @@ for_both!(
     no_number_is_given_out_twice,
 );
 
+// Behind the macro, which it uses.
+mod breakouts;
+
 fn ids() -> (TenantId, ServerId) {
     ("wagtail".parse().expect("an id"), "bbb-01".parse().expect("an id"))
 }
@@ -141,7 +144,8 @@ async fn join_as(
     until: i64,
     seats: u32,
 ) -> Result<Seated, Denial> {
-    match store.admit_session(&NewSession { meeting, user, now, until, seats: Limit::AtMost(seats) }).await {
+    let seats = Limit::AtMost(seats);
+    match store.admit_session(&NewSession { meeting, user, now, until, seats, breakout: None }).await {
         Ok(seated) => Ok(seated),
         Err(Refusal::Denied(denial)) => Err(denial),
         Err(Refusal::Failed(error)) => panic!("{error}"),
@@ -258,7 +262,7 @@ async fn what_was_promised_is_known_after_a_restart(fixture: Fixture) {
     assert_eq!(meetings.len(), 1);
     assert_eq!(meetings[0].internal_id.as_deref(), Some("int"));
     assert_eq!((meetings[0].participants, meetings[0].ends_at), (Some(3), Some(9_000)));
-    let row = SessionRow { id: session, meeting, token: [7; 32], seat_until: 9_000 };
+    let row = SessionRow { id: session, meeting, token: [7; 32], seat_until: 9_000, breakout: None };
     assert_eq!(store.sessions().await.expect("loaded"), [row], "who was present has a lease to come back");
     assert_eq!(store.shared_key("slug", [2; 32]).await.expect("a key"), key);
     assert_eq!(store.purge(3_000).await.expect("purged"), 1);
@@ -316,7 +320,7 @@ async fn where_nothing_is_bounded_an_id_is_still_one_meeting(fixture: Fixture) {
     let Ok(Admitted::New { id, .. }) = store.admit_meeting(&new, nothing).await else { panic!("a new room") };
     assert!(matches!(store.admit_meeting(&new, nothing).await, Ok(Admitted::Existing(row)) if row.id == id));
     for _ in 0..50 {
-        let new = NewSession { meeting: id, user: None, now: 0, until: 60, seats: Limit::Unlimited };
+        let new = NewSession { meeting: id, user: None, now: 0, until: 60, seats: Limit::Unlimited, breakout: None };
         store.admit_session(&new).await.map_err(|_| "refused").expect("a seat");
     }
 }
@@ -645,7 +649,7 @@ async fn a_store_of_an_earlier_release_is_brought_up_to_date_with_what_is_in_it(
     let store = Store::open(&url).await.expect("a store");
     store.bury_dead(1_000, 9_000).await.expect("settled");
     assert_eq!(store.running().await.expect("loaded").iter().map(|row| row.id).collect::<Vec<_>>(), [7]);
-    let session = SessionRow { id: 9, meeting: 7, token: [0; 32], seat_until: 9_000 };
+    let session = SessionRow { id: 9, meeting: 7, token: [0; 32], seat_until: 9_000, breakout: None };
     assert_eq!(store.sessions().await.expect("loaded"), [session], "who was present has a lease to come back");
     assert_eq!(create(&store, "a", "one", 1).await, Ok(-7), "the room is known");
     assert_eq!(join(&store, 7, 8_000, 9_000, 1).await, Err(Denial::MaxParticipantsReached));

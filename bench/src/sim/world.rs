@@ -149,6 +149,10 @@ impl World {
         Created::New(self.meetings.entry(meeting.int_id.clone()).or_insert(meeting))
     }
 
+    pub(crate) fn add_breakout(&mut self, meeting: Meeting) {
+        self.meetings.insert(meeting.int_id.clone(), meeting);
+    }
+
     /// A bridge that no meeting has; after many tries any bridge, as there are only 90,000.
     fn free_voice_bridge(&self) -> String {
         let mut bridge = ids::voice_bridge();
@@ -179,6 +183,9 @@ impl World {
         let Some(meeting) = self.meetings.remove(int_id) else {
             return;
         };
+        let rooms: Vec<_> =
+            self.meetings().filter(|other| other.is_breakout_of(&meeting)).map(|room| room.int_id.clone()).collect();
+        rooms.iter().for_each(|room| self.end(room, now, wall_ms));
         if meeting.is_recorded {
             let breakouts = self.meetings().filter(|other| other.is_breakout_of(&meeting));
             let breakouts = breakouts.map(|other| other.int_id.clone()).collect();

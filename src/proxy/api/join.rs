@@ -1,6 +1,8 @@
 //! `join`: a seat is promised first, then the gateway itself joins at the server, and sends the browser to the meeting
 //! on the tenant's own host.
 
+mod breakout;
+
 use std::sync::Arc;
 
 use form_urlencoded::{byte_serialize, parse};
@@ -21,7 +23,10 @@ use crate::{
         validate, xml,
     },
     domain::{admission::admit_tenant, denial::Denial, tenant::Server},
-    live::sessions::{LEASE_MS, Session, hash},
+    live::{
+        Meeting,
+        sessions::{LEASE_MS, Session, hash},
+    },
     metrics::{Call, Outcome},
     proxy::{
         Gateway,
@@ -32,7 +37,7 @@ use crate::{
         pages::wants_page,
     },
     store::{
-        NewSession, Seated,
+        NewSession, Seated, UserKey,
         writer::{Note, Notes},
     },
     upstream::Body,
@@ -45,6 +50,15 @@ const REFUSED: &str = "https://anteroom.invalid/";
 const OF_A_GRANT: [&str; 3] = ["existingUserID", "replaceSessionToken", "sessionName"];
 /// Where the client lives on a server, in all versions.
 const CLIENT: &str = "/html5client/";
+
+/// Where somebody is let in.
+struct Place<'a> {
+    meeting: &'a Arc<Meeting>,
+    /// The breakout room of the meeting, by the server's internal id.
+    breakout: Option<&'a str>,
+    /// Who it is, if the caller said so.
+    user: Option<UserKey>,
+}
 
 /// A refusal of a join, BBB's or ours.
 struct No {
@@ -76,7 +90,13 @@ impl Gateway {
     pub(super) async fn join(&self, call: Verified) -> Answer {
         match self.admit(&call).await {
             Ok(answer) => answer,
-            Err(no) => self.refuse_join(&call, no),
+            Err(no) => {
+                let ext_id = call.params.get("meetingID").unwrap_or_default();
+                let meeting = self.live.meeting(&call.asked.tenant.id, ext_id);
+                let mut answer = self.refuse_join(&call.asked, &call.params, no);
+                answer.server = meeting.map(|meeting| meeting.server.clone());
+                answer
+            }
         }
     }
 
@@ -89,10 +109,7 @@ impl Gateway {
         validate::join(&call.params, meeting.is_some())?;
         let meeting = meeting.ok_or(Failure::ENDED)?;
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let state = self.live.servers.of(&server.id);
-        if state.is_offline() || !state.mode().takes_people() {
-            return Err(Denial::ServerUnavailable.into());
-        }
+        self.takes_people(server)?;
         let limits = meeting.limits(tenant);
         let branding = if limits.branding { tenant.branding.of_join(&asked.authority) } else { Vec::new() };
         let mut params = params::join(&call.params, limits, &tenant.rules, &branding)?;
@@ -106,25 +123,43 @@ impl Gateway {
         // before the gateway has seen what is said.
         params.set("errorRedirectUrl", REFUSED);
 
-        let until = asked.now + LEASE_MS;
         let user = call.params.get("userID").filter(|id| !id.is_empty());
         let user = user.map(|id| self.user_keys.of(&tenant.id, id));
-        let new =
-            NewSession { meeting: meeting.id, user: user.as_ref(), now: asked.now, until, seats: meeting.seats() };
+        let place = Place { meeting: &meeting, breakout: None, user };
+        self.let_in(asked, server, place, ServerCall::new("join", &params)).await
+    }
+
+    /// Whether people may come to a server.
+    fn takes_people(&self, server: &Server) -> Result<(), Denial> {
+        let state = self.live.servers.of(&server.id);
+        if state.is_offline() || !state.mode().takes_people() { Err(Denial::ServerUnavailable) } else { Ok(()) }
+    }
+
+    /// Promises a seat, and then has the server let somebody in by this call: from then on their session is known.
+    async fn let_in(
+        &self,
+        asked: &Asked,
+        server: &Server,
+        place: Place<'_>,
+        call: ServerCall<'_>,
+    ) -> Result<Answer, No> {
+        let Place { meeting, breakout, user } = place;
+        let (now, until) = (asked.now, asked.now + LEASE_MS);
+        let new = NewSession { meeting: meeting.id, user: user.as_ref(), now, until, seats: meeting.seats(), breakout };
         let Seated { id, instead_of } = self.store.admit_session(&new).await.map_err(|refusal| refusal.denial())?;
         if let Some(old) = instead_of.and_then(|id| self.live.session_of_id(id)) {
             old.give_up();
         }
         let reserved = Reserved { id, notes: &self.notes, kept: false };
-        let joined = self.join_at(server, &params, asked, ext_id).await?;
+        let joined = self.join_at(server, call, asked, &meeting.ext_id).await?;
 
         // The room may have begun anew meanwhile, and the session be one of the new run.
-        if self.live.meeting_on_server(&meeting.server_id).is_none_or(|now| now.id != meeting.id) {
+        if !self.live.runs(meeting) {
             return Err(Denial::ServerUnavailable.into());
         }
         let token = hash(&joined.session_token);
         let state = self.live.servers.of(&server.id);
-        let session = Session::new(id, Arc::clone(&meeting), until, state);
+        let session = Session::new(id, Arc::clone(meeting), until, state);
         if !self.live.add_session(token, Arc::new(session)) {
             tracing::warn!(server = %server.id, "the server has given out a session token twice");
             return Err(Denial::ServerUnavailable.into());
@@ -137,8 +172,13 @@ impl Gateway {
     }
 
     /// Joins at the server, and makes its answer one for the tenant's host.
-    async fn join_at(&self, server: &Server, params: &Params, asked: &Asked, ext_id: &str) -> Result<Joined, No> {
-        let mut call = ServerCall::new("join", params);
+    async fn join_at(
+        &self,
+        server: &Server,
+        mut call: ServerCall<'_>,
+        asked: &Asked,
+        ext_id: &str,
+    ) -> Result<Joined, No> {
         call.forwarded_for = Some(asked.connection.peer.ip());
         call.cookie = cookies_for(&asked.head.headers, &server.slug);
         let reply = self.call(call, server).await.map_err(CallError::denial)?;
@@ -155,13 +195,12 @@ impl Gateway {
 
     /// A refusal in the form its caller reads: XML for `redirect=false`, BBB's own redirect where the caller gave an
     /// address for it, a page for people, XML for all others (bbb.md 3.3).
-    fn refuse_join(&self, call: &Verified, no: No) -> Answer {
-        let asked = &call.asked;
-        let response = if is_false(call.params.get("redirect")) {
+    fn refuse_join(&self, asked: &Asked, params: &Params, no: No) -> Answer {
+        let response = if is_false(params.get("redirect")) {
             None
         } else if let Some(address) = ["errorRedirectUrl", "logoutURL"]
             .iter()
-            .find_map(|name| call.params.get(name).filter(|address| is_web_address(address)))
+            .find_map(|name| params.get(name).filter(|address| is_web_address(address)))
         {
             redirect(StatusCode::FOUND, &with_errors(address, &no.key, &no.message))
         } else if wants_page(&asked.head.headers) {
@@ -174,8 +213,6 @@ impl Gateway {
         let outcome = no.denial.map_or(Outcome::Refused, outcome_of);
         let mut answer = Answer::new(Call::Join, outcome, response);
         answer.reason = Failure::known_key(&no.key);
-        let meeting = call.params.get("meetingID").and_then(|id| self.live.meeting(&asked.tenant.id, id));
-        answer.server = meeting.map(|meeting| meeting.server.clone());
         match no.denial {
             Some(denial) => answer.because(denial),
             None => answer,

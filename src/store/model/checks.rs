@@ -13,11 +13,12 @@ impl World {
         assert_eq!(sessions, self.model.sessions(), "the sessions");
         for row in &running {
             let taken = store.recent_sessions(row.id, self.now).await.expect("an answer");
-            assert_eq!(taken, self.model.taken(row.id, self.now), "seats of {}", row.id);
+            assert_eq!(taken, self.model.taken(row.id, false, self.now), "seats of {}", row.id);
             let present = store.recent_sessions(row.id, PRESENT - 1).await.expect("an answer");
-            assert_eq!(present, self.model.taken(row.id, PRESENT - 1), "people in {}", row.id);
+            assert_eq!(present, self.model.taken(row.id, false, PRESENT - 1), "people in {}", row.id);
             if let Limit::AtMost(most) = self.seats_of(row.id) {
-                assert!(taken <= most, "{taken} seats of {} are taken", row.id);
+                let in_breakouts = self.model.taken(row.id, true, self.now);
+                assert!(taken.max(in_breakouts) <= most, "{taken} and {in_breakouts} seats of {} are taken", row.id);
             }
         }
         let (from, to) = day_of_all_days();
@@ -51,18 +52,18 @@ impl World {
         if !self.gateways.iter().all(is_calm) {
             return;
         }
-        let mut people: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
+        let mut people: BTreeMap<(i64, bool), BTreeSet<i64>> = BTreeMap::new();
         for gateway in &self.gateways {
             for session in gateway.open_sessions() {
                 let meeting = gateway.sessions[&session].meeting;
                 if self.model.runs(meeting) {
                     let seat = &self.model.seats[&session];
                     assert!(seat.until == PRESENT && seat.through.contains(&gateway.name()), "the seat of {session}");
-                    people.entry(meeting).or_default().insert(session);
+                    people.entry((meeting, seat.breakout.is_some())).or_default().insert(session);
                 }
             }
         }
-        for (meeting, people) in people {
+        for ((meeting, _), people) in people {
             if let Limit::AtMost(most) = self.seats_of(meeting) {
                 assert!(people.len() <= most as usize, "{people:?} are in {meeting}");
             }

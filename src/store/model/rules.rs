@@ -45,11 +45,21 @@ pub(super) struct Room {
 #[derive(Debug, Clone)]
 pub(super) struct Seat {
     pub(super) meeting: i64,
+    /// The breakout room of the meeting that it is in.
+    pub(super) breakout: Option<&'static str>,
     pub(super) user: Option<UserKey>,
     pub(super) token: Option<TokenHash>,
     pub(super) until: i64,
     pub(super) since: Option<i64>,
     pub(super) through: BTreeSet<String>,
+}
+
+/// A join: of a meeting, or of one of its breakout rooms.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Joining {
+    pub(super) meeting: i64,
+    pub(super) breakout: Option<&'static str>,
+    pub(super) user: Option<UserKey>,
 }
 
 #[derive(Debug, Default)]
@@ -143,36 +153,47 @@ impl Model {
 
 /// Seats.
 impl Model {
-    pub(super) fn taken(&self, meeting: i64, now: i64) -> u32 {
-        let taken = self.seats.values().filter(|seat| seat.meeting == meeting && seat.until > now).count();
+    /// Seats of a meeting itself, or of all its breakout rooms together.
+    pub(super) fn taken(&self, meeting: i64, in_breakouts: bool, now: i64) -> u32 {
+        let is_there = |seat: &Seat| seat.meeting == meeting && seat.breakout.is_some() == in_breakouts;
+        let taken = self.seats.values().filter(|seat| is_there(seat) && seat.until > now).count();
         u32::try_from(taken).expect("few")
     }
 
-    fn has_room(&self, meeting: i64, taken: u32) -> bool {
+    fn has_room(&self, meeting: i64, in_breakouts: bool, taken: u32) -> bool {
         let room = &self.rooms[&meeting];
-        room.seats.has_room(taken + room.strangers)
+        room.seats.has_room(taken + if in_breakouts { 0 } else { room.strangers })
     }
 
     /// Whether a join gets a seat, and whose it is.
-    pub(super) fn may_join(&self, meeting: i64, user: Option<UserKey>, now: i64) -> Result<Option<i64>, Denial> {
+    pub(super) fn may_join(&self, new: Joining, now: i64) -> Result<Option<i64>, Denial> {
+        let Joining { meeting, breakout, user } = new;
         if !self.runs(meeting) {
             return Err(Denial::ServerUnavailable);
         }
         let not_open = |seat: &Seat| seat.until > now && seat.since.is_none();
-        let same = self
-            .seats
-            .iter()
-            .find(|(_, seat)| seat.meeting == meeting && user.is_some() && seat.user == user && not_open(seat));
-        let taken = self.taken(meeting, now) - u32::from(same.is_some());
+        let same = self.seats.iter().find(|(_, seat)| {
+            seat.meeting == meeting
+                && seat.breakout == breakout
+                && user.is_some()
+                && seat.user == user
+                && not_open(seat)
+        });
+        let taken = self.taken(meeting, breakout.is_some(), now) - u32::from(same.is_some());
         let instead_of = same.map(|(id, _)| *id);
-        if self.has_room(meeting, taken) { Ok(instead_of) } else { Err(Denial::MaxParticipantsReached) }
+        if self.has_room(meeting, breakout.is_some(), taken) {
+            Ok(instead_of)
+        } else {
+            Err(Denial::MaxParticipantsReached)
+        }
     }
 
-    pub(super) fn join(&mut self, meeting: i64, user: Option<UserKey>, seated: Seated, until: i64) {
+    pub(super) fn join(&mut self, new: Joining, seated: Seated, until: i64) {
+        let Joining { meeting, breakout, user } = new;
         if let Some(old) = seated.instead_of.and_then(|old| self.seats.get_mut(&old)) {
             old.until = 0;
         }
-        let seat = Seat { meeting, user, token: None, until, since: None, through: BTreeSet::new() };
+        let seat = Seat { meeting, breakout, user, token: None, until, since: None, through: BTreeSet::new() };
         self.seats.insert(seated.id, seat);
     }
 
@@ -182,8 +203,9 @@ impl Model {
             return Err(Denial::ServerUnavailable);
         }
         let full = Denial::MaxParticipantsReached;
-        let own = self.seats.get(&session).ok_or(full)?.until > now;
-        if !self.has_room(meeting, self.taken(meeting, now) - u32::from(own)) {
+        let seat = self.seats.get(&session).ok_or(full)?;
+        let (own, in_breakouts) = (seat.until > now, seat.breakout.is_some());
+        if !self.has_room(meeting, in_breakouts, self.taken(meeting, in_breakouts, now) - u32::from(own)) {
             return Err(full);
         }
         let seat = self.seats.get_mut(&session).ok_or(full)?;
@@ -207,8 +229,9 @@ impl Model {
 
     /// A session that is open, and whose seat has lapsed, has it again where it is free.
     fn seat_again(&mut self, gateway: &str, session: i64, at: i64, now: i64) -> bool {
-        let Some(meeting) = self.seats.get(&session).map(|seat| seat.meeting) else { return false };
-        let is_free = self.has_room(meeting, self.taken(meeting, now));
+        let Some(seat) = self.seats.get(&session) else { return false };
+        let (meeting, in_breakouts) = (seat.meeting, seat.breakout.is_some());
+        let is_free = self.has_room(meeting, in_breakouts, self.taken(meeting, in_breakouts, now));
         if is_free {
             self.sit(gateway, session, at, now);
         }
@@ -219,7 +242,7 @@ impl Model {
         let seat = self.seats.get_mut(&session).expect("it is there");
         seat.through.insert(gateway.to_owned());
         seat.until = PRESENT;
-        if seat.since.replace(seat.since.unwrap_or(at)).is_none() {
+        if seat.since.replace(seat.since.unwrap_or(at)).is_none() && seat.breakout.is_none() {
             let meeting = seat.meeting;
             self.note_peak(meeting, now);
         }
@@ -258,13 +281,17 @@ impl Model {
     }
 
     fn depart(&mut self, session: i64, at: i64, until: i64, now: i64) {
-        let Some((meeting, since)) = self.seats.get(&session).and_then(|seat| Some((seat.meeting, seat.since?))) else {
+        let Some((meeting, since, counts)) =
+            self.seats.get(&session).and_then(|seat| Some((seat.meeting, seat.since?, seat.breakout.is_none())))
+        else {
             return;
         };
-        self.note_peak(meeting, now);
-        let tenant = self.rooms[&meeting].tenant.clone();
-        for (day, ms) in by_day(since, at) {
-            self.used.entry((tenant.clone(), day)).or_default().participant_ms += ms;
+        if counts {
+            self.note_peak(meeting, now);
+            let tenant = self.rooms[&meeting].tenant.clone();
+            for (day, ms) in by_day(since, at) {
+                self.used.entry((tenant.clone(), day)).or_default().participant_ms += ms;
+            }
         }
         let seat = self.seats.get_mut(&session).expect("it is there");
         (seat.since, seat.until) = (None, until);
@@ -273,7 +300,8 @@ impl Model {
     /// All sessions whose token is known, as rows.
     pub(super) fn sessions(&self) -> Vec<SessionRow> {
         let row = |(id, seat): (&i64, &Seat)| {
-            Some(SessionRow { id: *id, meeting: seat.meeting, token: seat.token?, seat_until: seat.until })
+            let (meeting, breakout) = (seat.meeting, seat.breakout.map(str::to_owned));
+            Some(SessionRow { id: *id, meeting, token: seat.token?, seat_until: seat.until, breakout })
         };
         self.seats.iter().filter_map(row).collect()
     }
@@ -338,7 +366,7 @@ impl Model {
     /// How many people of the tenant of a meeting are present, as news for the peak of the day.
     fn note_peak(&mut self, meeting: i64, now: i64) {
         let tenant = self.rooms[&meeting].tenant.clone();
-        let present = self.seats.values().filter(|seat| seat.since.is_some());
+        let present = self.seats.values().filter(|seat| seat.since.is_some() && seat.breakout.is_none());
         let people = present.filter(|seat| self.rooms[&seat.meeting].tenant == tenant).count();
         let used = self.used.entry((tenant, now.div_euclid(DAY))).or_default();
         used.peak = used.peak.max(i64::try_from(people).expect("few"));
@@ -358,7 +386,8 @@ impl Model {
         for ((tenant, day), used) in &self.used {
             add(tenant, *day, used);
         }
-        for seat in self.seats.values() {
+        // Who is in a breakout room is in its meeting too.
+        for seat in self.seats.values().filter(|seat| seat.breakout.is_none()) {
             for (day, ms) in seat.since.map_or_else(Vec::new, |since| by_day(since, now)) {
                 add(&self.rooms[&seat.meeting].tenant, day, &Used { participant_ms: ms, ..Used::default() });
             }

@@ -11,13 +11,18 @@ impl World {
         };
         let user = self.chance.one_of(PEOPLE).filter(|_| self.chance.once_in(2));
         let (now, until, seats) = (self.now, self.now + LEASE_MS, self.seats_of(meeting));
-        let new = NewSession { meeting, user: user.as_ref(), now, until, seats };
+        let breakout = self.chance.one_of(BREAKOUTS).filter(|_| self.chance.once_in(3));
+        let (joining, new) = (
+            Joining { meeting, breakout, user },
+            NewSession { meeting, user: user.as_ref(), now, until, seats, breakout },
+        );
         let seated = told(self.gateways[at].store.admit_session(&new).await);
-        self.tell(format!("gateway {at} has {meeting} joined by {:?}: {seated:?}", user.map(|user| user[0])));
-        let expected = self.model.may_join(meeting, user, now);
+        let who = user.map(|user| user[0]);
+        self.tell(format!("gateway {at} has {meeting} {breakout:?} joined by {who:?}: {seated:?}"));
+        let expected = self.model.may_join(joining, now);
         assert_eq!(seated.map(|seated| seated.instead_of), expected);
         let Ok(seated) = seated else { return };
-        self.model.join(meeting, user, seated, until);
+        self.model.join(joining, seated, until);
         let how = self.chance.below(10);
         let gateway = &mut self.gateways[at];
         if let Some(old) =
@@ -44,16 +49,29 @@ impl World {
             return;
         }
         let (now, until, seats) = (self.now, self.now + LEASE_MS, room.seats);
-        let new = NewSession { meeting, user: None, now, until, seats };
+        // In different breakout rooms: their seats are the same.
+        let is_in_breakouts = self.chance.once_in(3);
+        let new: Vec<_> = (0..6)
+            .map(|n| {
+                let breakout = is_in_breakouts.then_some(BREAKOUTS[n % BREAKOUTS.len()]);
+                NewSession { meeting, user: None, now, until, seats, breakout }
+            })
+            .collect();
         let gateways = &self.gateways;
-        let asked = (0..6).map(|n| gateways[n % gateways.len()].store.admit_session(&new));
-        let seated: Vec<_> = join_all(asked).await.into_iter().filter_map(|seated| told(seated).ok()).collect();
+        let asked = new.iter().enumerate().map(|(n, new)| gateways[n % gateways.len()].store.admit_session(new));
+        let joining = |n: usize| Joining { meeting, breakout: is_in_breakouts.then_some(BREAKOUTS[n]), user: None };
+        let seated: Vec<_> = join_all(asked)
+            .await
+            .into_iter()
+            .enumerate()
+            .filter_map(|(n, seated)| Some((joining(n % BREAKOUTS.len()), told(seated).ok()?)))
+            .collect();
         self.tell(format!("{} seats of {meeting} at once", seated.len()));
-        for seated in seated {
-            assert_eq!(self.model.may_join(meeting, None, now), Ok(None), "one seat too many at once");
-            self.model.join(meeting, None, seated, until);
+        for (joining, seated) in seated {
+            assert_eq!(self.model.may_join(joining, now), Ok(None), "one seat too many at once");
+            self.model.join(joining, seated, until);
         }
-        assert!(self.model.may_join(meeting, None, now).is_err(), "a seat was left");
+        assert!(self.model.may_join(joining(0), now).is_err(), "a seat was left");
     }
 
     /// A socket opens: of a session that the gateway knows, or finds in the store.
@@ -82,6 +100,7 @@ impl World {
         let (row, meeting) = found.expect("it is in a meeting that runs");
         let seat = &self.model.seats[&session];
         assert_eq!((row.id, row.seat_until, meeting.id), (session, seat.until, seat.meeting));
+        assert_eq!(row.breakout.as_deref(), seat.breakout);
         let known = Known { meeting: meeting.id, until: row.seat_until, sockets: 0 };
         gateway.sessions.entry(session).or_insert(known);
     }
@@ -136,15 +155,16 @@ impl World {
     pub(super) async fn join_while_it_opens(&mut self) {
         let not_open = |seat: &rules::Seat| seat.until > self.now && seat.since.is_none();
         let is_only = |of: &rules::Seat| {
-            let same = self.model.seats.values().filter(|seat| seat.meeting == of.meeting && seat.user == of.user);
+            let is_same = |seat: &&rules::Seat| (seat.meeting, seat.breakout) == (of.meeting, of.breakout);
+            let same = self.model.seats.values().filter(is_same).filter(|seat| seat.user == of.user);
             same.filter(|seat| not_open(seat)).count() == 1
         };
         let those = self.model.seats.iter().filter(|(_, seat)| seat.user.is_some() && not_open(seat) && is_only(seat));
-        let Some((session, meeting, user)) =
-            self.chance.one_of(those.map(|(session, seat)| (*session, seat.meeting, seat.user)))
-        else {
+        let of = |seat: &rules::Seat| Joining { meeting: seat.meeting, breakout: seat.breakout, user: seat.user };
+        let Some((session, joining)) = self.chance.one_of(those.map(|(session, seat)| (*session, of(seat)))) else {
             return;
         };
+        let Joining { meeting, breakout, user } = joining;
         let (at, other) = (self.any(), self.any());
         let (now, until, seats) = (self.now, self.now + LEASE_MS, self.seats_of(meeting));
         let known = Known { meeting, until, sockets: 0 };
@@ -158,7 +178,7 @@ impl World {
         }
         self.gateways[at].open(session, now);
         let notes = std::mem::take(&mut self.gateways[at].notes);
-        let new = NewSession { meeting, user: user.as_ref(), now, until, seats };
+        let new = NewSession { meeting, user: user.as_ref(), now, until, seats, breakout };
         let noted: Vec<_> = notes.iter().collect();
         let (store, others) = (&self.gateways[at].store, &self.gateways[other].store);
         let (without, seated) = tokio::join!(store.write_notes(now, &noted), others.admit_session(&new));
@@ -169,8 +189,8 @@ impl World {
         if !joined_first {
             assert_eq!(without, self.model.write(&name, now, &notes), "who has no seat");
         }
-        assert_eq!(seated.map(|seated| seated.instead_of), self.model.may_join(meeting, user, now));
-        seated.into_iter().for_each(|seated| self.model.join(meeting, user, seated, until));
+        assert_eq!(seated.map(|seated| seated.instead_of), self.model.may_join(joining, now));
+        seated.into_iter().for_each(|seated| self.model.join(joining, seated, until));
         if joined_first {
             assert_eq!(without, self.model.write(&name, now, &notes), "who has no seat");
         }

@@ -193,6 +193,25 @@ pub(in crate::store) async fn find_internal(
         .transpose()
 }
 
+/// The meeting that a breakout room is of, once somebody has joined that.
+pub(in crate::store) async fn find_breakout(
+    pool: &Pool,
+    tenant: &str,
+    internal_id: &str,
+) -> Result<Option<MeetingRow>, Error> {
+    sqlx::query(
+        "SELECT * FROM meetings
+         WHERE id IN (SELECT meeting FROM sessions WHERE breakout = $2) AND tenant = $1 AND ended_at IS NULL",
+    )
+    .bind(tenant)
+    .bind(internal_id)
+    .fetch_optional(pool)
+    .await?
+    .as_ref()
+    .map(read::meeting)
+    .transpose()
+}
+
 pub(in crate::store) async fn find_meetings_on(
     pool: &Pool,
     tenant: &str,
@@ -273,7 +292,7 @@ async fn end(tx: &mut Connection, meeting: i64, now: i64) -> Result<bool, Error>
     .await?;
     let Some(ended) = ended else { return Ok(true) };
     let tenant: String = ended.try_get("tenant")?;
-    let sessions = sqlx::query("DELETE FROM sessions WHERE meeting = $1 RETURNING present_since")
+    let sessions = sqlx::query("DELETE FROM sessions WHERE meeting = $1 RETURNING present_since, breakout")
         .bind(meeting)
         .fetch_all(&mut *tx)
         .await?;
@@ -286,7 +305,9 @@ async fn end(tx: &mut Connection, meeting: i64, now: i64) -> Result<bool, Error>
     }
     let mut tally = Tally::default();
     for session in &sessions {
-        if let Some(since) = session.try_get("present_since")? {
+        if let Some(since) = session.try_get("present_since")?
+            && session.try_get::<Option<String>, _>("breakout")?.is_none()
+        {
             tally.left(&tenant, since, now);
         }
     }

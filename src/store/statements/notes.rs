@@ -102,8 +102,8 @@ pub(in crate::store) async fn seat_again(
         return Ok(false);
     }
     let mut tally = Tally::default();
-    if let Some(Locked { tenant, present_since, .. }) = lock_session(&mut tx, session).await? {
-        present(&mut tx, gateway, session, at, (&tenant, present_since), &mut tally).await?;
+    if let Some(locked) = lock_session(&mut tx, session).await? {
+        present(&mut tx, gateway, session, at, &locked, &mut tally).await?;
     }
     tally.write(&mut tx, now).await?;
     tx.commit().await?;
@@ -120,13 +120,11 @@ async fn opened(
     now: i64,
     tally: &mut Tally,
 ) -> Result<bool, Error> {
-    let Some(Locked { tenant, seat_until, present_since }) = lock_session(tx, session).await? else {
-        return Ok(false);
-    };
-    if seat_until <= now {
+    let Some(locked) = lock_session(tx, session).await? else { return Ok(false) };
+    if locked.seat_until <= now {
         return Ok(false);
     }
-    present(tx, gateway, session, at, (&tenant, present_since), tally).await?;
+    present(tx, gateway, session, at, &locked, tally).await?;
     Ok(true)
 }
 
@@ -136,7 +134,7 @@ async fn present(
     gateway: &str,
     session: i64,
     at: i64,
-    (tenant, present_since): (&str, Option<i64>),
+    locked: &Locked,
     tally: &mut Tally,
 ) -> Result<(), Error> {
     sqlx::query("INSERT INTO presences (session, gateway) VALUES ($1, $2) ON CONFLICT DO NOTHING")
@@ -144,14 +142,16 @@ async fn present(
         .bind(gateway)
         .execute(&mut *tx)
         .await?;
-    if present_since.is_none() {
+    if locked.present_since.is_none() {
         sqlx::query("UPDATE sessions SET seat_until = $2, present_since = $3 WHERE id = $1")
             .bind(session)
             .bind(PRESENT)
             .bind(at)
             .execute(tx)
             .await?;
-        tally.came(tenant);
+        if !locked.in_breakout {
+            tally.came(&locked.tenant);
+        }
     }
     Ok(())
 }
@@ -164,7 +164,7 @@ pub(super) async fn closed(
     until: i64,
     tally: &mut Tally,
 ) -> Result<(), Error> {
-    let Some(Locked { tenant, present_since: Some(since), .. }) = lock_session(tx, session).await? else {
+    let Some(Locked { tenant, present_since: Some(since), in_breakout, .. }) = lock_session(tx, session).await? else {
         return Ok(());
     };
     let done = sqlx::query(
@@ -175,7 +175,7 @@ pub(super) async fn closed(
     .bind(until)
     .execute(tx)
     .await?;
-    if done.rows_affected() == 1 {
+    if done.rows_affected() == 1 && !in_breakout {
         tally.left(&tenant, since, at);
     }
     Ok(())

@@ -46,6 +46,7 @@ pub(super) fn session(row: &Row) -> Result<SessionRow, Error> {
         meeting: row.try_get("meeting")?,
         token: token.try_into().map_err(|_| Error::impossible("token"))?,
         seat_until: row.try_get("seat_until")?,
+        breakout: row.try_get("breakout")?,
     })
 }
 

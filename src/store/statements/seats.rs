@@ -22,17 +22,19 @@ pub(in crate::store) async fn admit_session(pool: &Pool, new: &NewSession<'_>) -
     Ok(seated)
 }
 
-/// Writes a session, if there is a seat for it: a free one, or that of another session of the same person. Should it not come to
+/// Writes a session, if there is a seat for it: a free one, or that of another session of the same person. The meeting has
+/// as many for itself as for all its breakout rooms together; strangers are in the meeting itself. Should it not come to
 /// be written that the other has none any more, that one's lapses by itself.
 async fn seat(connection: &mut Connection, new: &NewSession<'_>) -> Result<Seated, Refusal> {
     let instead_of = match new.user {
-        Some(user) => lock_not_open(connection, new.meeting, user, new.now).await?,
+        Some(user) => lock_not_open(connection, new, user).await?,
         None => None,
     };
     let row = sqlx::query(
-        "INSERT INTO sessions (meeting, seat_until, user_key) SELECT id, $2, $5 FROM meetings
-         WHERE id = $1 AND ended_at IS NULL AND ($4 < 0 OR $4 - strangers >
-             (SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $3 AND id <> $6))
+        "INSERT INTO sessions (meeting, seat_until, user_key, breakout) SELECT id, $2, $5, $7 FROM meetings
+         WHERE id = $1 AND ended_at IS NULL AND ($4 < 0 OR $4 - CASE WHEN $8 THEN 0 ELSE strangers END >
+             (SELECT COUNT(*) FROM sessions
+              WHERE meeting = $1 AND seat_until > $3 AND id <> $6 AND (breakout IS NOT NULL) = $8))
          RETURNING id",
     )
     .bind(new.meeting)
@@ -41,6 +43,8 @@ async fn seat(connection: &mut Connection, new: &NewSession<'_>) -> Result<Seate
     .bind(bound(new.seats))
     .bind(new.user.map(|user| &user[..]))
     .bind(instead_of.unwrap_or(0))
+    .bind(new.breakout)
+    .bind(new.breakout.is_some())
     // To its end, where it may fail yet: it may be a transaction of its own.
     .fetch_all(&mut *connection)
     .await?;
@@ -69,22 +73,28 @@ pub(super) async fn lock_meeting(tx: &mut Connection, meeting: i64) -> Result<Op
     Ok(Some(Room { strangers: row.try_get("strangers")?, seats: row.try_get("participants")? }))
 }
 
-/// Whether there is a seat for a session of a running meeting, its own not counted. Nobody else counts them while this
-/// transaction lives.
+/// Whether there is a seat for a session of a running meeting, or of its breakout rooms, its own not counted. Nobody else
+/// counts them while this transaction lives.
 pub(super) async fn lock_seat(tx: &mut Connection, session: i64, now: i64) -> Result<bool, Error> {
-    let row = sqlx::query("SELECT meeting FROM sessions WHERE id = $1").bind(session).fetch_optional(&mut *tx).await?;
-    let Some(row) = row else { return Ok(false) };
+    let row = sqlx::query("SELECT meeting, breakout FROM sessions WHERE id = $1");
+    let Some(row) = row.bind(session).fetch_optional(&mut *tx).await? else { return Ok(false) };
     let meeting: i64 = row.try_get(0)?;
+    let in_breakout = row.try_get::<Option<String>, _>(1)?.is_some();
     // In the order of a join: first the meeting, then a session.
     let Some(room) = lock_meeting(tx, meeting).await? else { return Ok(false) };
     let Some(seats) = room.seats else { return Ok(true) };
-    let others = sqlx::query("SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $2 AND id <> $3")
-        .bind(meeting)
-        .bind(now)
-        .bind(session)
-        .fetch_one(tx)
-        .await?;
-    Ok(others.try_get::<i64, _>(0)? < seats - room.strangers)
+    let others = sqlx::query(
+        "SELECT COUNT(*) FROM sessions
+         WHERE meeting = $1 AND seat_until > $2 AND id <> $3 AND (breakout IS NOT NULL) = $4",
+    )
+    .bind(meeting)
+    .bind(now)
+    .bind(session)
+    .bind(in_breakout)
+    .fetch_one(tx)
+    .await?;
+    let strangers = if in_breakout { 0 } else { room.strangers };
+    Ok(others.try_get::<i64, _>(0)? < seats - strangers)
 }
 
 /// A session that nobody else changes while this transaction lives.
@@ -93,6 +103,8 @@ pub(super) struct Locked {
     /// 0 where another session of the same person has it.
     pub(super) seat_until: i64,
     pub(super) present_since: Option<i64>,
+    /// Whether it is in a breakout room: its meeting, open beside it, is where somebody counts as present.
+    pub(super) in_breakout: bool,
 }
 
 /// A session of a meeting, `None` once that has ended.
@@ -102,14 +114,21 @@ pub(super) async fn lock_session(tx: &mut Connection, session: i64) -> Result<Op
         tenant: row.try_get("tenant")?,
         seat_until: row.try_get("seat_until")?,
         present_since: row.try_get("present_since")?,
+        in_breakout: row.try_get::<Option<String>, _>("breakout")?.is_some(),
     }))
 }
 
-/// The oldest session of the same person that has a seat and is not open. One join, one seat: somebody with two devices has
+/// The oldest session of the same person in the same room that has a seat and is not open. One join, one seat: somebody with two devices has
 /// two. One that opens at this very moment, while this waits for it, is open: a row that was waited for is looked at again.
-async fn lock_not_open(connection: &mut Connection, meeting: i64, user: &[u8], now: i64) -> Result<Option<i64>, Error> {
-    let row =
-        sqlx::query(LOCK_NOT_OPEN).bind(meeting).bind(now).bind(PRESENT).bind(user).fetch_optional(connection).await?;
+async fn lock_not_open(connection: &mut Connection, new: &NewSession<'_>, user: &[u8]) -> Result<Option<i64>, Error> {
+    let row = sqlx::query(LOCK_NOT_OPEN)
+        .bind(new.meeting)
+        .bind(new.now)
+        .bind(PRESENT)
+        .bind(user)
+        .bind(new.breakout)
+        .fetch_optional(connection)
+        .await?;
     row.map(|row| Ok(row.try_get(0)?)).transpose()
 }
 
@@ -127,8 +146,9 @@ pub(in crate::store) async fn readmit_session(
     };
     let done = sqlx::query(
         "UPDATE sessions SET seat_until = CASE WHEN seat_until > $2 THEN seat_until ELSE $2 END
-         WHERE id = $1 AND ($4 < 0 OR $4 - $6 >
-             (SELECT COUNT(*) FROM sessions WHERE meeting = $5 AND seat_until > $3 AND id <> $1))",
+         WHERE id = $1 AND ($4 < 0 OR $4 - CASE WHEN breakout IS NULL THEN $6 ELSE 0 END >
+             (SELECT COUNT(*) FROM sessions AS other WHERE other.meeting = $5 AND other.seat_until > $3
+              AND other.id <> $1 AND (other.breakout IS NULL) = (sessions.breakout IS NULL)))",
     )
     .bind(session)
     .bind(until)
@@ -146,7 +166,7 @@ pub(in crate::store) async fn readmit_session(
 }
 
 pub(in crate::store) async fn recent_sessions(pool: &Pool, meeting: i64, since: i64) -> Result<u32, Error> {
-    let row = sqlx::query("SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $2")
+    let row = sqlx::query("SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $2 AND breakout IS NULL")
         .bind(meeting)
         .bind(since)
         .fetch_one(pool)
@@ -157,7 +177,7 @@ pub(in crate::store) async fn recent_sessions(pool: &Pool, meeting: i64, since: 
 pub(in crate::store) async fn seats(pool: &Pool, now: i64) -> Result<HashMap<i64, Seats>, Error> {
     let rows = sqlx::query(
         "SELECT meeting, COUNT(*), COUNT(CASE WHEN seat_until = $2 THEN 1 END) FROM sessions
-         WHERE seat_until > $1 GROUP BY meeting",
+         WHERE seat_until > $1 AND breakout IS NULL GROUP BY meeting",
     )
     .bind(now)
     .bind(PRESENT)
@@ -186,7 +206,7 @@ pub(in crate::store) async fn find_session(
     token: &[u8],
 ) -> Result<Option<(SessionRow, MeetingRow)>, Error> {
     let row = sqlx::query(
-        "SELECT id, meeting, token, seat_until FROM sessions WHERE token = $1 AND EXISTS
+        "SELECT id, meeting, token, seat_until, breakout FROM sessions WHERE token = $1 AND EXISTS
              (SELECT 1 FROM meetings WHERE id = sessions.meeting AND ended_at IS NULL)",
     )
     .bind(token)
@@ -198,7 +218,7 @@ pub(in crate::store) async fn find_session(
 
 pub(in crate::store) async fn sessions(pool: &Pool) -> Result<Vec<SessionRow>, Error> {
     sqlx::query(
-        "SELECT s.id, s.meeting, s.token, s.seat_until FROM sessions s JOIN meetings m ON m.id = s.meeting
+        "SELECT s.id, s.meeting, s.token, s.seat_until, s.breakout FROM sessions s JOIN meetings m ON m.id = s.meeting
          WHERE m.ended_at IS NULL AND s.token IS NOT NULL",
     )
     .fetch_all(pool)

@@ -126,7 +126,7 @@ pub(in crate::store) async fn usage(pool: &Pool, from: &str, to: &str, now: i64)
     }
     let present = sqlx::query(
         "SELECT m.tenant, s.present_since FROM sessions s JOIN meetings m ON m.id = s.meeting
-         WHERE s.present_since IS NOT NULL",
+         WHERE s.present_since IS NOT NULL AND s.breakout IS NULL",
     )
     .fetch_all(pool)
     .await?;
