@@ -3,6 +3,7 @@
 
 pub mod breakouts;
 pub mod clock;
+pub mod files;
 pub mod fresh;
 pub mod keyed;
 mod load;
@@ -33,6 +34,7 @@ use crate::{
 };
 use breakouts::{Breakouts, Starts};
 use clock::now_ms;
+use files::Files;
 use fresh::{Fresh, Moment, Touched};
 use load::Share;
 use recordings::{Recording, Recordings};
@@ -232,6 +234,8 @@ pub struct Live {
     pub suspended: DashSet<TenantId>,
     /// Whose recordings are whose.
     pub recordings: Recordings,
+    /// Files of the servers' clients.
+    pub files: Files,
     /// Whose breakout rooms are whose.
     pub breakouts: Breakouts,
 }

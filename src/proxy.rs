@@ -7,6 +7,7 @@ mod asked;
 mod asset;
 mod calls;
 mod carry;
+mod client_file;
 mod end;
 mod find;
 mod frame;

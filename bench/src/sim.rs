@@ -35,6 +35,7 @@ mod rest;
 mod server;
 mod session;
 mod sockets;
+mod static_file;
 mod user;
 mod version;
 mod view;
@@ -60,7 +61,7 @@ struct Shared {
     world: Arc<Mutex<World>>,
     faults: Faults,
     log: log::Log,
-    client: client::Assets,
+    client: Mutex<Arc<client::Assets>>,
     /// Holds one receiver per open WebSocket, so that `stop` can wait for them.
     open_sockets: watch::Sender<()>,
     stop: watch::Sender<bool>,
@@ -98,7 +99,7 @@ impl Sim {
             pace,
             faults: Faults::new(Arc::clone(&world)),
             log: log::Log::new(config.log_entries_max),
-            client: client::Assets::new(&config, pace),
+            client: Mutex::new(Arc::new(client::Assets::new(&config, pace, 1))),
             open_sockets: watch::Sender::new(()),
             stop: watch::Sender::new(false),
             world,
@@ -169,6 +170,12 @@ impl Sim {
     /// All recordings of now, whatever their state, by record id.
     pub fn recordings(&self) -> Vec<RecordingView> {
         self.shared.world().recordings.iter().map(RecordingView::new).collect()
+    }
+
+    /// Puts another release of the client on the server.
+    pub fn release(&self, release: u32) {
+        let assets = client::Assets::new(&self.shared.config, self.shared.pace, release);
+        *self.shared.client.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(assets);
     }
 
     /// The run-time switches.

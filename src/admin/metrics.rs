@@ -99,6 +99,17 @@ impl Collector for Now {
             "Connections on which something came that is no HTTP request, or has too large a head",
             plain(signed(metrics.malformed.load(Relaxed))),
         )?;
+        let files = &gateway.live.files;
+        counter(
+            "client_file_hits",
+            "Requests for files of BBB's client that were answered from memory",
+            plain(signed(files.hits.load(Relaxed))),
+        )?;
+        counter(
+            "client_file_reads",
+            "Files of BBB's client that were read from a server",
+            plain(signed(files.reads.load(Relaxed))),
+        )?;
         counter(
             "config_reloads",
             "Reloads of the configuration that took something over",

@@ -130,6 +130,9 @@ impl Gateway {
             return refused.by(&target.server.id);
         }
         let server = &target.server;
+        if let Some(answer) = self.client_file(&asked, server, path, kind).await {
+            return answer;
+        }
         let limit = if kind == Kind::Upload { UPLOAD_TIMEOUT } else { ANSWER_TIMEOUT };
         let is_page = kind == Kind::Static && server.is_meteor && !has_ending(path);
         let is_rewritten =

@@ -1,13 +1,17 @@
-//! The client page and its files. Those of 3.0 are addressed relative to the page, as the real client's are; the steps that
-//! page takes are those of 3.0.30. The page of 2.7 only carries the settings that Meteor writes into it.
+//! The client page and its files. Those of 3.0 are addressed relative to the page, as the real client's are, and served as
+//! nginx serves files; the steps that page takes are those of 3.0.30. The page of 2.7 only carries the settings that Meteor
+//! writes into it.
 
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderValue, StatusCode};
+use std::collections::BTreeMap;
+
+use axum::http::header::{HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use bytes::Bytes;
 use serde_json::json;
 
 use super::meeting::Pace;
-use super::version::Version;
+use super::static_file::{File, ranged};
 use super::{Config, answer, rest};
 use crate::sign::{Algorithm, encode_value};
 
@@ -18,29 +22,60 @@ const BUNDLE: &str = include_str!("client/bundle.js");
 const STYLES: &str = include_str!("client/styles.css");
 const ICON: &str = include_str!("client/favicon.svg");
 
-/// The files as one server hands them out.
+/// When all files were installed: their contents change with a release, and nginx takes the time from the disk.
+const INSTALLED: &str = "Fri, 29 May 2026 12:00:00 GMT";
+/// What makes the weight of a client: libraries in a file of their own.
+const VENDOR_LINES: usize = 30_000;
+
+/// The files of one release, by their names below `/html5client/`.
 pub(crate) struct Assets {
-    page: String,
-    guest_page: String,
-    bundle_name: String,
-    version: Version,
+    files: BTreeMap<String, (&'static str, Bytes)>,
+    page: Bytes,
+    client_path: &'static str,
 }
 
 impl Assets {
-    pub(crate) fn new(config: &Config, pace: Pace) -> Self {
-        let hash = &Algorithm::Sha1.hex(BUNDLE.as_bytes())[..20];
-        let bundle_name = format!("bundle.{hash}.js");
+    /// The files of a release: each has other contents, and other names for those with a digest in them.
+    pub(crate) fn new(config: &Config, pace: Pace, release: u32) -> Self {
+        let mut files = BTreeMap::new();
+        let mut hashed = |name: &str, ending: &str, kind, text: String| {
+            let text = format!("{text}\n// release {release}\n");
+            let name = format!("{name}.{}.{ending}", &Algorithm::Sha1.hex(text.as_bytes())[..20]);
+            files.insert(name.clone(), (kind, Bytes::from(text)));
+            name
+        };
+        let script = "application/javascript";
+        let bundle = hashed("bundle", "js", script, BUNDLE.to_owned());
+        let vendor = hashed("vendor", "js", script, vendor());
         let retry = pace.scale(std::time::Duration::from_secs(10)).as_millis().to_string();
         let page = if config.version.is_meteor() {
             METEOR_PAGE.replace("%RUNTIME_CONFIG%", &runtime_config(config))
         } else {
-            PAGE.replace("bundle.js", &bundle_name)
+            PAGE.replace("bundle.js", &bundle)
+                .replace("vendor.js", &vendor)
                 .replace("%HOST%", if config.client_uses_port { "host" } else { "hostname" })
                 .replace("%RETRY_MS%", &retry)
         };
-        let guest_page = GUEST_PAGE.replace("%RETRY_MS%", &retry);
-        Self { page, guest_page, bundle_name, version: config.version }
+        for (name, kind, text) in [
+            ("styles.css", "text/css", STYLES),
+            ("resources/images/favicon.svg", "image/svg+xml", ICON),
+            ("locales/en.json", "application/json", "{\"app.title\":\"Meeting\"}"),
+            ("locales/de.json", "application/json", "{\"app.title\":\"Besprechung\"}"),
+        ] {
+            files.insert(name.to_owned(), (kind, Bytes::from_static(text.as_bytes())));
+        }
+        if config.version.is_meteor() {
+            let guest_page = GUEST_PAGE.replace("%RETRY_MS%", &retry);
+            files.insert("guestWait".to_owned(), ("text/html", guest_page.into()));
+        }
+        Self { files, page: page.into(), client_path: config.version.client_path() }
     }
+}
+
+/// Two megabytes of a script that does nothing.
+fn vendor() -> String {
+    let line = |n: usize| format!("var v{n:05} = '{}';\n", &Algorithm::Sha1.hex(&n.to_le_bytes())[..40]);
+    format!("(function () {{\n{}}})();", (0..VENDOR_LINES).map(line).collect::<String>())
 }
 
 /// Meteor's settings, encoded as in the page.
@@ -56,20 +91,23 @@ fn runtime_config(config: &Config) -> String {
 }
 
 /// A file below `/html5client/`.
-pub(crate) fn file(name: &str, assets: &Assets) -> Response {
+pub(crate) fn file(name: &str, headers: &HeaderMap, assets: &Assets) -> Response {
     let is_page =
-        name.is_empty() || name == "index.html" || format!("/html5client/{name}") == assets.version.client_path();
-    let (content_type, body, cache) = match name {
-        _ if is_page => ("text/html;charset=utf-8", assets.page.clone(), "no-store"),
-        "guestWait" if assets.version.is_meteor() => ("text/html;charset=utf-8", assets.guest_page.clone(), "no-store"),
-        "styles.css" => ("text/css", STYLES.to_owned(), "no-cache"),
-        "resources/images/favicon.svg" => ("image/svg+xml", ICON.to_owned(), "no-cache"),
-        name if name == assets.bundle_name => {
-            ("text/javascript;charset=utf-8", BUNDLE.to_owned(), "public, max-age=31536000, immutable")
-        }
-        _ => return answer::page(StatusCode::NOT_FOUND),
+        name.is_empty() || name == "index.html" || assets.client_path.strip_prefix("/html5client/") == Some(name);
+    let (content_type, bytes) = match assets.files.get(name) {
+        _ if is_page => ("text/html", assets.page.clone()),
+        Some((content_type, bytes)) => (*content_type, bytes.clone()),
+        None => return answer::page(StatusCode::NOT_FOUND),
     };
-    let mut response = answer::text(StatusCode::OK, content_type, body);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    let mut response = ranged(File::new(content_type, bytes), headers);
+    let is_known = match headers.get(IF_NONE_MATCH) {
+        Some(known) => response.headers().get("etag") == Some(known),
+        None => headers.get(IF_MODIFIED_SINCE).is_some_and(|since| since == INSTALLED),
+    };
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = axum::body::Body::empty();
+    }
+    response.headers_mut().insert(LAST_MODIFIED, HeaderValue::from_static(INSTALLED));
     response
 }

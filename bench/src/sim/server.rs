@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -95,7 +95,8 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
         return sockets::sockjs(path, &mut parts, shared).await;
     }
     if let Some(file) = path.strip_prefix("/html5client/") {
-        return client::file(file, &shared.client);
+        let assets = Arc::clone(&shared.client.lock().unwrap_or_else(PoisonError::into_inner));
+        return client::file(file, &parts.headers, &assets);
     }
     if let Some(name) = path.strip_prefix("/api/rest/").filter(|_| !is_meteor) {
         return rest::query(name, &parts, &shared);

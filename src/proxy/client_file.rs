@@ -1,0 +1,223 @@
+//! Files of BBB's client, from memory: a class that joins in the same second costs its server one read of each.
+//!
+//! Only those of 3.0 and later, which are the same for everybody. What is no plain file there is carried.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{
+        ACCEPT_ENCODING, ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE,
+        ETAG, EXPIRES, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, SET_COOKIE, VARY,
+    },
+};
+use http_body::Body as _;
+
+use super::{
+    Gateway,
+    answer::Answer,
+    asked::{Asked, address, is_websocket},
+    headers::remove_hop_by_hop,
+    route::Kind,
+};
+use crate::{
+    domain::tenant::Server,
+    live::{
+        clock::now_ms,
+        files::{FILE_BYTES_MAX, File, Held},
+    },
+    metrics::{Call, Outcome},
+    upstream::{Body, whole},
+};
+
+mod form;
+mod range;
+
+use form::{Form, accepted, is_known};
+use range::{Wanted, wanted};
+
+/// Where the client is.
+const CLIENT: &str = "/html5client/";
+/// How old the knowledge may be that a file is still what its server has; the page tells of a new release.
+const FRESH_MS: i64 = 5_000;
+/// If it is older than that nobody has asked for a while, and whoever does now waits for the server's word.
+const STALE_MS: i64 = 30_000;
+/// A server that takes longer than this for a file has none for us.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// A name with a digest in it.
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// To be kept, and asked about each time.
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+/// What the gateway says of a file by itself, or what is not of the file.
+const NOT_KEPT: [HeaderName; 10] = [
+    ACCEPT_RANGES,
+    AGE,
+    CACHE_CONTROL,
+    CONTENT_LENGTH,
+    DATE,
+    ETAG,
+    EXPIRES,
+    VARY,
+    http::header::SERVER,
+    HeaderName::from_static("x-powered-by"),
+];
+
+impl Gateway {
+    /// A file of the client, if that is what is asked for and it is one that can be held.
+    pub(crate) async fn client_file(
+        self: &Arc<Self>,
+        asked: &Asked,
+        server: &Arc<Server>,
+        path: &str,
+        kind: Kind,
+    ) -> Option<Answer> {
+        let is_file = kind == Kind::Static && path.starts_with(CLIENT) && !is_websocket(&asked.head);
+        let is_read = matches!(asked.head.method, Method::GET | Method::HEAD);
+        if !is_file || !is_read || server.is_meteor || self.live.servers.of(&server.id).is_before_3() {
+            return None;
+        }
+        let files = &self.live.files;
+        let held = files.get(&server.id, path, self.read_file(server, path, &HeaderMap::new())).await?;
+        let Held::File(mut file) = held else { return None };
+        let age = now_ms() - file.checked.load(Relaxed);
+        if !file.is_lasting && age > STALE_MS {
+            self.check_file(server, path, &file).await;
+            match files.get(&server.id, path, async { None }).await? {
+                Held::File(now) => file = now,
+                Held::Carried => return None,
+            }
+        } else if !file.is_lasting && age > FRESH_MS {
+            let (gateway, server, path, file) =
+                (Arc::clone(self), Arc::clone(server), path.to_owned(), Arc::clone(&file));
+            tokio::spawn(async move { gateway.check_file(&server, &path, &file).await });
+        }
+        let mut response = answer(&file, &asked.head.headers);
+        let outcome = if response.status().is_client_error() { Outcome::Refused } else { Outcome::Ok };
+        if asked.head.method == Method::HEAD {
+            let length = response.body().size_hint().exact().unwrap_or(0);
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            *response.body_mut() = Body::empty();
+        }
+        Some(Answer::new(Call::Meeting, outcome, response).by(&server.id))
+    }
+
+    /// Reads a file from its server. `None` where that gives no answer, or says that a file is still what it was.
+    async fn read_file(&self, server: &Server, path: &str, conditions: &HeaderMap) -> Option<Held> {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = address(&server.upstream, path, None);
+        *request.headers_mut() = conditions.clone();
+        request.headers_mut().insert(HOST, HeaderValue::from_str(server.upstream.authority.as_str()).ok()?);
+        request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        let read = async {
+            let response = self.pool.send(request).await.ok()?;
+            let (head, body) = response.into_parts();
+            if head.status.is_server_error() || head.status == StatusCode::NOT_MODIFIED {
+                return None;
+            }
+            let is_short = body.size_hint().upper().is_none_or(|bytes| bytes <= FILE_BYTES_MAX as u64);
+            if head.status != StatusCode::OK || !is_short || !is_for_all(&head.headers) {
+                return Some(Held::Carried);
+            }
+            let length = body.size_hint().exact();
+            let Some(bytes) = whole(body, FILE_BYTES_MAX).await else {
+                // Broken off, or too long without having said so.
+                return length.is_none().then_some(Held::Carried);
+            };
+            let pick = |name: HeaderName, condition: HeaderName| Some((condition, head.headers.get(name)?.clone()));
+            let validators = [pick(ETAG, IF_NONE_MATCH), pick(LAST_MODIFIED, IF_MODIFIED_SINCE)];
+            let validators = validators.into_iter().flatten().collect();
+            let mut headers = head.headers.clone();
+            remove_hop_by_hop(&mut headers);
+            for name in NOT_KEPT {
+                headers.remove(name);
+            }
+            let file = Arc::new(File::new(path, bytes, headers, validators, now_ms()));
+            if file.is_packable() {
+                let file = Arc::clone(&file);
+                tokio::task::spawn_blocking(move || file.pack());
+            }
+            Some(Held::File(file))
+        };
+        tokio::time::timeout(READ_TIMEOUT, read).await.ok()?
+    }
+
+    /// Asks a server whether a file is still what it has, unless somebody has a moment ago.
+    async fn check_file(&self, server: &Server, path: &str, file: &File) {
+        let _turn = file.checking.lock().await;
+        if now_ms() - file.checked.load(Relaxed) <= FRESH_MS {
+            return;
+        }
+        let found = self.read_file(server, path, &file.validators).await;
+        // A server that does not answer has what it had.
+        file.checked.store(now_ms(), Relaxed);
+        match found {
+            Some(Held::File(now)) if now.tag == file.tag => {}
+            Some(held) => {
+                tracing::info!(server = %server.id, "a file of the client is another one now");
+                self.live.files.replace(&server.id, path, held).await;
+            }
+            None => {}
+        }
+    }
+}
+
+/// Whether an answer is the same for everybody, as its server says.
+fn is_for_all(headers: &HeaderMap) -> bool {
+    let controls = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let mut controls = controls.flat_map(|value| value.split(',')).map(|control| control.trim().to_ascii_lowercase());
+    let by_encoding_only =
+        headers.get_all(VARY).iter().all(|value| value.as_bytes().eq_ignore_ascii_case(b"accept-encoding"));
+    !headers.contains_key(SET_COOKIE)
+        && !headers.contains_key(CONTENT_ENCODING)
+        && by_encoding_only
+        && !controls.any(|control| control == "no-store" || control.starts_with("private"))
+}
+
+/// A file as it is asked for: whole or in part, in the smallest form that is understood, or the word that it is known.
+fn answer(file: &Arc<File>, asked: &HeaderMap) -> Response<Body> {
+    let packed = file.packed.get();
+    let form = if asked.contains_key(RANGE) {
+        Form::Plain
+    } else {
+        accepted(asked, |form| form.bytes(file, packed).is_some())
+    };
+    let (bytes, etag) = (form.bytes(file, packed).unwrap_or(&file.bytes), file.etag(form.suffix()));
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.clone_from(&file.headers);
+    headers.insert(CACHE_CONTROL, if file.is_lasting { FOR_EVER } else { ASK_AGAIN });
+    headers.insert(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(encoding) = form.encoding() {
+        headers.insert(CONTENT_ENCODING, encoding);
+    }
+    if is_known(asked, &file.tag) {
+        headers.insert(ETAG, etag);
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    let is_current = asked.get(IF_RANGE).is_none_or(|condition| *condition == etag);
+    headers.insert(ETAG, etag);
+    let wanted = match asked.get(RANGE).filter(|_| is_current) {
+        Some(range) => wanted(range, bytes.len()),
+        None => Wanted::All,
+    };
+    match wanted {
+        Wanted::All => *response.body_mut() = Body::Held(bytes.clone()),
+        Wanted::Part(part) => {
+            let place = format!("bytes {}-{}/{}", part.start, part.end - 1, bytes.len());
+            headers.insert(CONTENT_RANGE, HeaderValue::try_from(place).expect("digits are legal"));
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            *response.body_mut() = Body::Held(bytes.slice(part));
+        }
+        Wanted::Nothing => {
+            let place = format!("bytes */{}", bytes.len());
+            headers.insert(CONTENT_RANGE, HeaderValue::try_from(place).expect("digits are legal"));
+            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+        }
+    }
+    response
+}
