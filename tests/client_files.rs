@@ -120,8 +120,7 @@ async fn files_are_kept_checked_cut_and_packed_as_http_has_it() {
 
     // Known already, in whichever form.
     let etag = whole.header("etag").to_owned();
-    for known in [etag.clone(), format!("W/{etag}"), format!("\"x\", {}", etag.replacen("\"", "\"", 1)), "*".to_owned()]
-    {
+    for known in [etag.clone(), format!("W/{etag}"), format!("\"x\", {etag}"), "*".to_owned()] {
         let answer = get(Method::GET, vendor, &[("if-none-match", &known)]).await;
         assert_eq!(
             (answer.head.status.as_u16(), answer.body.len(), answer.header("etag")),
