@@ -143,7 +143,7 @@ async fn join(store: &Store, meeting: i64, n: u64) -> i64 {
     user[..8].copy_from_slice(&n.to_be_bytes());
     // Each lease has lapsed when the next one is asked for: the meeting is never full.
     let now = i64::try_from(n).unwrap();
-    let new = NewSession { meeting, user: Some(&user), now, until: now + 1, seats: Limit::AtMost(200) };
+    let new = NewSession { meeting, user: Some(&user), now, until: now + 1, seats: Limit::AtMost(200), breakout: None };
     store.admit_session(&new).await.unwrap().id
 }
 

@@ -110,6 +110,7 @@ fn limits() -> Limits {
         recording: Recording::AlwaysAllowed,
         own_domains: Limit::Unlimited,
         branding: true,
+        breakouts: true,
         room_retention: Duration::ZERO,
         duration_window: Duration::ZERO,
         documents: Limit::AtMost(100),

@@ -108,12 +108,7 @@ impl Listed {
 impl Live {
     /// Notes a room that a server lists as one of this meeting; `None` where it cannot be one, or the meeting has ended.
     pub fn learn_breakout(&self, meeting: &Arc<Meeting>, server: &ServerId, found: &Listed) -> Option<Arc<Breakout>> {
-        if found.may_be_of(meeting, server) {
-            self.add_breakout(meeting, &found.internal_id)
-        } else {
-            tracing::debug!(%server, tenant = %meeting.tenant, "a breakout room is not let in");
-            None
-        }
+        if found.may_be_of(meeting, server) { self.add_breakout(meeting, &found.internal_id) } else { None }
     }
 
     /// Adds a room of a meeting; `None` where that has ended.

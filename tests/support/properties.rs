@@ -89,8 +89,10 @@ fn is_doubtful(query: &str) -> bool {
     named.count() != 1 || rest.contains(&format!("checksum={sum}"))
 }
 
-/// A raw query never panics, and is accepted only if BBB would.
+/// A raw query never panics, and is accepted only if BBB would; whoever's secret it is.
 pub fn any_query(raw: &str) {
+    let is_accepted = checksum::verify("join", raw, &credentials(), 0).is_ok();
+    assert_eq!(checksum::is_signed_with("join", raw, &Secret::new(SECRET)), is_accepted);
     match checksum::verify("join", raw, &credentials(), 0) {
         Ok(_) => assert!(sim::accepts_checksum("join", raw, SECRET)),
         Err(ChecksumError::Missing | ChecksumError::Malformed | ChecksumError::Mismatch) => {
@@ -104,6 +106,7 @@ pub fn answers(body: &[u8]) {
     let _ = xml::answer(body, &tenant(), Some("own"));
     let _ = xml::list(body, |id| meeting_id::from_server(&tenant(), id).map(str::to_owned));
     let _ = xml::sessions(body);
+    let _ = xml::breakout(body);
     let tenant = tenant();
     let names = ["bbb-01.internal.test".parse().unwrap()];
     let reader = Reader { tenant: &tenant, names: &names, authority: "meet.example" };
@@ -172,7 +175,9 @@ pub fn id(id: &str) {
 
 /// Any path has a route, and one that can be read in two ways is carried nowhere.
 pub fn path(path: &str) {
-    if let Route::Meeting { .. } | Route::RootMeeting { .. } | Route::Recording { .. } = route(path) {
+    if let Route::Meeting { .. } | Route::BreakoutJoin { .. } | Route::RootMeeting { .. } | Route::Recording { .. } =
+        route(path)
+    {
         assert!(!path.contains(';') && !path.contains("//"), "{path}");
         assert!(!path.split('/').any(|segment| segment == ".." || segment == "."), "{path}");
     }

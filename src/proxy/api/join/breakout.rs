@@ -98,8 +98,13 @@ impl Gateway {
             Denial::ServerUnavailable
         })?;
         let Some(found) = found.filter(|found| found.ext_id == ext_id) else { return Ok(None) };
-        let meeting = self.meeting_of_internal(&asked.tenant.id, &found.parent).await?;
-        Ok(meeting.and_then(|meeting| self.live.learn_breakout(&meeting, &server.id, &found)))
+        let Some(meeting) = self.meeting_of_internal(&asked.tenant.id, &found.parent).await? else { return Ok(None) };
+        let room = self.live.learn_breakout(&meeting, &server.id, &found);
+        if room.is_none() {
+            let (tenant, server, recorded) = (&meeting.tenant, &server.id, found.records);
+            tracing::info!(%tenant, %server, recorded, "nobody is let into a breakout room");
+        }
+        Ok(room)
     }
 
     async fn admit_to_breakout(
