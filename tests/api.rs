@@ -359,7 +359,7 @@ async fn levels_and_tenants_set_rules_of_their_own() {
             .await
             .unwrap();
     assert_eq!((&*params["welcome"], &*params["muteOnStart"], &*params["userCameraCap"]), ("Hi", "true", "2"));
-    assert_eq!((&*params["disabledFeatures"], &*params["bannerText"]), ("polls,breakoutRooms", "b"));
+    assert_eq!((&*params["disabledFeatures"], &*params["bannerText"]), ("polls", "b"));
     assert!(!params.contains_key("somethingNew"));
     let params = told("heron", &[("welcome", "Hi"), ("somethingNew", "1"), ("bannerText", "b")]).await.unwrap();
     assert_eq!((&*params["welcome"], &*params["somethingNew"], &*params["muteOnStart"]), ("Quack", "1", "true"));
