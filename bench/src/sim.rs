@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 mod answer;
 mod api;
+mod breakout;
 mod broken;
 mod checksum;
 mod client;
@@ -39,6 +40,7 @@ mod version;
 mod view;
 mod world;
 
+pub use breakout::{BreakoutPlan, BreakoutView};
 pub use broken::Breakage;
 pub use checksum::accepts_checksum;
 pub use config::Config;
@@ -142,6 +144,21 @@ impl Sim {
         let mut world = self.shared.world();
         let found = world.meetings().find(|meeting| meeting.ext_id == ext_id).map(|meeting| meeting.int_id.clone());
         found.map(|int_id| world.run_out(&int_id, Instant::now(), wall_ms())).is_some()
+    }
+
+    /// A moderator opens breakout rooms in the meeting of this external id. Returns them in order: none if there is no such
+    /// meeting, or it has rooms already, or may have none (`breakoutRooms` in `disabledFeatures`).
+    pub fn open_breakouts(&self, parent_ext_id: &str, plan: BreakoutPlan) -> Vec<BreakoutView> {
+        let mut world = self.shared.world();
+        let parent =
+            world.meetings().find(|meeting| meeting.ext_id == parent_ext_id).map(|meeting| meeting.int_id.clone());
+        parent.map_or_else(Vec::new, |parent| world.open_breakouts(&parent, plan, Instant::now(), wall_ms()))
+    }
+
+    /// The address of the breakout room of this number that the user of a session of its parent is given, on
+    /// [`Config::breakout_base_url`]. None if there is no such session or room, or it is not for this user.
+    pub fn breakout_join_url(&self, session_token: &str, sequence: u32) -> Option<String> {
+        breakout::join_url_of(session_token, sequence, &self.shared)
     }
 
     /// A moderator of the meeting of this external id presses the record button. Returns whether there is such a meeting,

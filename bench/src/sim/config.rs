@@ -18,6 +18,9 @@ pub struct Config {
     pub version: Version,
     /// `presentationBaseURL`, the start of slide URLs; `None` is the stock value, a path on `server_url`.
     pub presentation_base_url: Option<String>,
+    /// akka's `services.bbbWebAPI`, the start of the addresses of breakout rooms, up to and without `/join`; `None` is the stock
+    /// value, `/bigbluebutton/api` on `server_url`.
+    pub breakout_base_url: Option<String>,
     /// Whether slides ask for `sessionToken`, cookie and a token of the page, as they do from 3.0.27 on. Off by default,
     /// because the names of all that are not known, and the client page here does not send them.
     pub slides_need_session: bool,
@@ -54,6 +57,7 @@ impl Default for Config {
             server_url: "https://bbb-01.internal.test".to_owned(),
             version: Version::default(),
             presentation_base_url: None,
+            breakout_base_url: None,
             slides_need_session: false,
             speed: 1.0,
             client_uses_port: false,

@@ -66,6 +66,10 @@ pub(crate) struct Meeting {
     pub(crate) is_recorded: bool,
     /// Session tokens that were ever given out for this meeting.
     pub(crate) tokens: Vec<String>,
+    /// Of a breakout room: the internal ids of the viewers of its parent who are sent to it.
+    pub(crate) assigned: HashSet<String>,
+    /// Told when something has changed that open subscriptions show.
+    pub(crate) changes: watch::Sender<()>,
     created: Instant,
     empty_since: Option<Instant>,
     expire_unjoined_min: u32,
@@ -108,6 +112,8 @@ impl Meeting {
             participants: HashSet::new(),
             is_recorded: params.is_true("record") && params.is_true("autoStartRecording"),
             tokens: Vec::new(),
+            assigned: HashSet::new(),
+            changes: watch::Sender::new(()),
             created: now,
             empty_since: None,
             expire_unjoined_min: positive("meetingExpireIfNoUserJoinedInMinutes", 5),

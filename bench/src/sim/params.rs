@@ -8,6 +8,11 @@ use std::collections::BTreeMap;
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
+    /// Parameters that the server sets itself.
+    pub(crate) fn of(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+
     /// Parses a query or a form-urlencoded body.
     pub(crate) fn parse(encoded: &str) -> Self {
         let pairs = encoded.split('&').filter(|pair| !pair.is_empty()).map(|pair| {

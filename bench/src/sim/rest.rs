@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::meeting::Meeting;
 use super::user::User;
 use super::version::Version;
-use super::{Config, Shared, answer, session};
+use super::{Config, Shared, answer, breakout, session};
 
 pub(crate) fn query(name: &str, parts: &Parts, shared: &Shared) -> Response {
     let token = parts.headers.get("x-session-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -35,6 +35,8 @@ fn static_data(meeting: &Meeting, user: &User, config: &Config) -> Value {
             "extId": meeting.ext_id,
             "name": meeting.name,
             "logoutUrl": meeting.logout_url.as_ref().unwrap_or(&config.server_url),
+            "isBreakout": meeting.is_breakout,
+            "breakoutsAllowed": breakout::allowed(meeting),
             "bannerText": meeting.params.first("bannerText"),
             "bannerColor": meeting.params.first("bannerColor"),
             "customLogoUrl": meeting.params.first("logo"),

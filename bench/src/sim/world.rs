@@ -141,12 +141,31 @@ impl World {
             None => self.free_voice_bridge(),
         };
         self.voice_bridges.insert(voice_bridge.clone());
-        // Two runs of one external id in the same millisecond would get the same internal id.
-        self.last_create_ms = wall_ms.max(self.last_create_ms + 1);
+        self.last_create_ms = self.next_create_ms(wall_ms);
         let mut meeting = Meeting::new(ext_id, params, modules, now, self.last_create_ms);
         meeting.voice_bridge = voice_bridge;
         meeting.fill(self.attendees, wall_ms);
         Created::New(self.meetings.entry(meeting.int_id.clone()).or_insert(meeting))
+    }
+
+    /// The time that a meeting counts as created at: two runs of one external id in the same millisecond would get the same
+    /// internal id.
+    pub(crate) fn next_create_ms(&self, wall_ms: u64) -> u64 {
+        wall_ms.max(self.last_create_ms + 1)
+    }
+
+    /// Takes in a meeting that the server has made itself.
+    pub(crate) fn insert(&mut self, meeting: Meeting) {
+        self.last_create_ms = self.last_create_ms.max(meeting.create_time_ms);
+        self.voice_bridges.insert(meeting.voice_bridge.clone());
+        self.meetings.insert(meeting.int_id.clone(), meeting);
+    }
+
+    /// Tells the sockets of a meeting that something they show has changed.
+    pub(crate) fn changed(&self, int_id: &str) {
+        if let Some(meeting) = self.meetings.get(int_id) {
+            meeting.changes.send_replace(());
+        }
     }
 
     /// A bridge that no meeting has; after many tries any bridge, as there are only 90,000.
@@ -174,15 +193,15 @@ impl World {
         self.stuck.remove(&ids::meeting_hash(ext_id))
     }
 
-    /// Ends a meeting: it and its sessions are gone at once. If it was recorded, its recording begins to be processed.
+    /// Ends a meeting: it, its breakout rooms and their sessions are gone at once. If it was recorded, its recording begins to
+    /// be processed.
     pub(crate) fn end(&mut self, int_id: &str, now: Instant, wall_ms: u64) {
         let Some(meeting) = self.meetings.remove(int_id) else {
             return;
         };
+        let breakouts: Vec<String> = self.breakouts_of(&meeting).map(|other| other.int_id.clone()).collect();
         if meeting.is_recorded {
-            let breakouts = self.meetings().filter(|other| other.is_breakout_of(&meeting));
-            let breakouts = breakouts.map(|other| other.int_id.clone()).collect();
-            self.recordings.add(Recording::of(&meeting, breakouts, now, wall_ms));
+            self.recordings.add(Recording::of(&meeting, breakouts.clone(), now, wall_ms));
         }
         self.voice_bridges.remove(&meeting.voice_bridge);
         for token in &meeting.tokens {
@@ -191,6 +210,12 @@ impl World {
                 self.ended_sessions.insert(token.clone(), (user.role, now));
             }
             self.close_session(token);
+        }
+        for breakout in breakouts {
+            self.end(&breakout, now, wall_ms);
+        }
+        if let Some(parent) = meeting.parent.as_deref().and_then(|parent| self.find(parent)) {
+            self.changed(&parent.int_id);
         }
     }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod api;
+mod breakouts;
 mod checksums;
 mod faults;
 mod helpers;

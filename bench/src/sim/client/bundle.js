@@ -144,6 +144,8 @@
   }
 
   let settings = null;
+  let isBreakout = false;
+  let mayOpenBreakouts = false;
 
   function loadSettings() {
     return attempt('settings', async () => {
@@ -157,6 +159,10 @@
       bbb.sfuUrl = settings.kurento.wsUrl;
       element('meeting').textContent = meeting.name;
       element('user').textContent = `${user.name} · ${user.role.toLowerCase()}`;
+      isBreakout = meeting.isBreakout;
+      mayOpenBreakouts = meeting.breakoutsAllowed && user.role === 'MODERATOR';
+      root.dataset.breakout = String(isBreakout);
+      element('breakout-badge').hidden = !isBreakout;
       showBranding(meeting, metadata.user_metadata);
       if (user.guestStatus === 'WAIT') banner('A moderator has to let you in.');
       else if (meeting.bannerText) banner(meeting.bannerText);
@@ -223,11 +229,14 @@
     echo: 'subscription Echo { sim_echo { seen received } }',
     meeting: 'subscription Meeting { meeting { name ended logoutUrl } }',
     user: 'subscription User { user_current { name role } }',
+    breakouts: 'subscription Breakouts { breakoutRoom { breakoutRoomId sequence shortName joinURL } }',
     slide: 'subscription CurrentPage { pres_page_curr { num urlsJson } }',
   };
 
+  let graphql = null;
+
   function connectGraphql() {
-    connect('graphql', bbb.graphqlUrl, 'graphql-transport-ws', {
+    graphql = connect('graphql', bbb.graphqlUrl, 'graphql-transport-ws', {
       open: (link) => link.send({
         type: 'connection_init',
         payload: { headers: {
@@ -258,11 +267,54 @@
       link.up(bbb.graphqlUrl);
     } else if (id === 'slide') {
       loadSlide(data.pres_page_curr[0].urlsJson.svg);
+    } else if (id === 'breakouts') {
+      showBreakouts(data.breakoutRoom);
     } else if (id === 'meeting' && data.meeting[0].ended) {
-      end('The meeting has ended.');
+      end(isBreakout ? 'This breakout room has ended. Go back to the main meeting.' : 'The meeting has ended.');
     } else if (id === 'meeting') {
       logoutUrl = data.meeting[0].logoutUrl || logoutUrl;
     }
+  }
+
+  // The rooms that this user may go to, each with a link of the user's own. `null` stands for "not told yet".
+  let breakouts = null;
+
+  function showBreakouts(rooms) {
+    const hadRooms = breakouts !== null && breakouts.length > 0;
+    breakouts = rooms;
+    const state = rooms.length > 0 ? 'open' : hadRooms ? 'ended' : 'none';
+    const links = rooms.map((room) => {
+      const link = Object.assign(document.createElement('a'), {
+        href: room.joinURL, target: '_blank', rel: 'noopener', textContent: `Join ${room.shortName}`,
+      });
+      link.dataset.sequence = room.sequence;
+      const item = document.createElement('li');
+      item.append(link);
+      return item;
+    });
+    element('breakout-rooms').replaceChildren(...links);
+    element('breakouts').dataset.state = state;
+    element('breakouts').hidden = isBreakout || (state === 'none' && !mayOpenBreakouts);
+    element('breakouts-note').textContent = {
+      open: 'Each room opens in a new tab.', ended: 'The breakout rooms have ended.', none: 'No breakout rooms are open.',
+    }[state];
+    element('open-breakouts').hidden = !mayOpenBreakouts || state === 'open';
+    element('end-breakouts').hidden = !mayOpenBreakouts || state !== 'open';
+  }
+
+  function mutate(id, query, variables) {
+    graphql.send({ type: 'subscribe', id, payload: { query, variables } });
+  }
+
+  function openBreakouts() {
+    const rooms = [1, 2].map((sequence) => ({ name: `Room ${sequence}`, sequence, freeJoin: true }));
+    const query = 'mutation CreateBreakouts($record: Boolean!, $durationInMinutes: Int!, $rooms: [BreakoutRoom]!) '
+      + '{ breakoutRoomCreate(record: $record, durationInMinutes: $durationInMinutes, rooms: $rooms) }';
+    mutate('open-breakouts', query, { record: false, durationInMinutes: 15, rooms });
+  }
+
+  function endBreakouts() {
+    mutate('end-breakouts', 'mutation EndBreakouts { breakoutRoomEndAll }', {});
   }
 
   function loadSlide(url) {
@@ -339,6 +391,8 @@
   async function start() {
     drawSteps();
     element('leave').addEventListener('click', leave);
+    element('open-breakouts').addEventListener('click', openBreakouts);
+    element('end-breakouts').addEventListener('click', endBreakouts);
     if (!token) banner('This page was opened without a session. Please join again.');
     if (!await loadVersion() || !await loadSettings()) return;
     connectGraphql();

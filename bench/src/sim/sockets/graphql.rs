@@ -1,16 +1,19 @@
 //! graphql-middleware with the protocol `graphql-transport-ws`: the session comes in the first frame, and with it the user
-//! is in the meeting. A few subscriptions get data, all others an echo.
+//! is in the meeting. A few subscriptions get data, all others an echo; that of breakout rooms is told what changes.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::ws::{Message, WebSocket, close_code};
 use serde_json::{Value, json};
 
+use super::super::breakout::{self, BreakoutPlan};
 use super::super::meeting::Meeting;
-use super::super::user::User;
-use super::super::{Shared, presentation};
+use super::super::user::{Role, User};
+use super::super::world::World;
+use super::super::{Shared, presentation, wall_ms};
 use super::close;
-use super::member::{Member, ended};
+use super::member::{Event, Member, event};
 
 /// A close from the server: code and reason.
 type Closing = (u16, &'static str);
@@ -22,20 +25,32 @@ const BAD_MESSAGE: Closing = (4400, "Invalid message received");
 const NOT_INITIALISED: Closing = (4401, "Unauthorized");
 const INITIALISED_TWICE: Closing = (4429, "Too many initialisation requests");
 
+/// How many subscriptions of breakout rooms one socket may have, as the answers to them are remembered.
+const BREAKOUT_SUBSCRIPTIONS_MAX: usize = 8;
+
 /// Serves until either side closes or the meeting ends.
 pub(super) async fn run(mut socket: WebSocket, shared: Arc<Shared>, seen: Value, http_sessions: Vec<String>) {
-    let mut link = Link { shared, seen, http_sessions, member: None, meeting_subscription: None };
+    let mut link = Link {
+        shared,
+        seen,
+        http_sessions,
+        member: None,
+        meeting_subscription: None,
+        breakout_subscriptions: Vec::new(),
+    };
     loop {
-        let received = tokio::select! {
-            () = ended(&mut link.member) => return say_ended(socket, link).await,
-            received = socket.recv() => received,
-        };
-        let answers = match received {
-            Some(Ok(Message::Text(text))) => link.receive(&text),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-            Some(Ok(Message::Binary(_))) => Err(BAD_MESSAGE),
-            Some(Ok(Message::Close(_))) | None => return,
-            Some(Err(_)) => Err((close_code::SIZE, "message too big or broken")),
+        let answers = tokio::select! {
+            event = event(&mut link.member) => match event {
+                Event::Ended => return say_ended(socket, link).await,
+                Event::Changed => Ok(link.news()),
+            },
+            received = socket.recv() => match received {
+                Some(Ok(Message::Text(text))) => link.receive(&text),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                Some(Ok(Message::Binary(_))) => Err(BAD_MESSAGE),
+                Some(Ok(Message::Close(_))) | None => return,
+                Some(Err(_)) => Err((close_code::SIZE, "message too big or broken")),
+            },
         };
         match answers {
             Ok(answers) => {
@@ -61,6 +76,8 @@ struct Link {
     member: Option<Member>,
     /// The subscription that is told of the meeting's end.
     meeting_subscription: Option<Value>,
+    /// The subscriptions of breakout rooms, each with what it was last told.
+    breakout_subscriptions: Vec<(Value, Value)>,
 }
 
 async fn say_ended(mut socket: WebSocket, link: Link) {
@@ -89,7 +106,11 @@ impl Link {
                 }
                 Ok(vec![pong])
             }
-            Some("pong" | "complete") => Ok(Vec::new()),
+            Some("pong") => Ok(Vec::new()),
+            Some("complete") => {
+                self.breakout_subscriptions.retain(|(id, _)| *id != message["id"]);
+                Ok(Vec::new())
+            }
             Some("subscribe") => self.subscribe(&message["id"], &message["payload"]),
             _ => Err(BAD_MESSAGE),
         }
@@ -117,11 +138,23 @@ impl Link {
     fn subscribe(&mut self, id: &Value, payload: &Value) -> Result<Vec<Value>, Closing> {
         let member = self.member.as_ref().ok_or(NOT_INITIALISED)?;
         let query = payload["query"].as_str().ok_or(BAD_MESSAGE)?;
-        let world = self.shared.world();
+        let shared = Arc::clone(&self.shared);
+        let mut world = shared.world();
         let found = world.by_int_id(&member.meeting);
         let (meeting, user) =
             found.and_then(|meeting| Some((meeting, meeting.users.get(&member.user)?))).ok_or(FORBIDDEN)?;
-        let data = if query.contains("pres_page_curr") {
+        if query.trim_start().starts_with("mutation") && query.contains("breakoutRoom") {
+            let (meeting, role) = (meeting.int_id.clone(), user.role);
+            return Ok(change_breakouts(&mut world, &meeting, role, id, payload));
+        }
+        let data = if query.contains("breakoutRoom") {
+            if BREAKOUT_SUBSCRIPTIONS_MAX <= self.breakout_subscriptions.len() {
+                return Err(BAD_MESSAGE);
+            }
+            let data = breakout_data(&world, meeting, user, &self.shared);
+            self.breakout_subscriptions.push((id.clone(), data.clone()));
+            data
+        } else if query.contains("pres_page_curr") {
             page_data(meeting, &self.shared)
         } else if query.contains("user_current") {
             user_data(user)
@@ -139,6 +172,77 @@ impl Link {
         }
         Ok(answers)
     }
+
+    /// What the subscriptions of breakout rooms are to be told since the last time.
+    fn news(&mut self) -> Vec<Value> {
+        let Some(member) = &self.member else {
+            return Vec::new();
+        };
+        let world = self.shared.world();
+        let found = world.by_int_id(&member.meeting);
+        let Some((meeting, user)) = found.and_then(|meeting| Some((meeting, meeting.users.get(&member.user)?))) else {
+            return Vec::new();
+        };
+        let data = breakout_data(&world, meeting, user, &self.shared);
+        let stale = self.breakout_subscriptions.iter_mut().filter(|(_, told)| *told != data);
+        let news = stale.map(|(id, told)| {
+            told.clone_from(&data);
+            next(id, data.clone())
+        });
+        news.collect()
+    }
+}
+
+/// A moderator opens breakout rooms, or ends them all.
+fn change_breakouts(world: &mut World, meeting: &str, role: Role, id: &Value, payload: &Value) -> Vec<Value> {
+    if role != Role::Moderator {
+        let error = json!([{ "message": "permission denied" }]);
+        return vec![json!({ "type": "error", "id": id, "payload": error })];
+    }
+    let is_end = payload["query"].as_str().is_some_and(|query| query.contains("breakoutRoomEndAll"));
+    let name = if is_end { "breakoutRoomEndAll" } else { "breakoutRoomCreate" };
+    if is_end {
+        let parent = world.by_int_id(meeting);
+        let rooms: Vec<String> =
+            parent.into_iter().flat_map(|parent| world.breakouts_of(parent)).map(|room| room.int_id.clone()).collect();
+        for room in rooms {
+            world.run_out(&room, Instant::now(), wall_ms());
+        }
+    } else {
+        world.open_breakouts(meeting, plan(&payload["variables"]), Instant::now(), wall_ms());
+    }
+    vec![next(id, json!({ name: true })), json!({ "type": "complete", "id": id })]
+}
+
+/// What the variables of a `breakoutRoomCreate` ask for; `freeJoin` stands in each room.
+fn plan(variables: &Value) -> BreakoutPlan {
+    let default = BreakoutPlan::default();
+    let minutes = variables["durationInMinutes"].as_u64().and_then(|minutes| u32::try_from(minutes).ok());
+    let rooms = variables["rooms"].as_array();
+    BreakoutPlan {
+        rooms: rooms.map_or(default.rooms, |rooms| u32::try_from(rooms.len()).unwrap_or(u32::MAX)),
+        free_join: variables["rooms"][0]["freeJoin"].as_bool().unwrap_or(default.free_join),
+        record: variables["record"].as_bool().unwrap_or(default.record),
+        duration_min: minutes.unwrap_or(default.duration_min),
+    }
+}
+
+/// The rooms that a user may go to, each with the user's own address.
+fn breakout_data(world: &World, meeting: &Meeting, user: &User, shared: &Shared) -> Value {
+    let mut rooms: Vec<&Meeting> = world.breakouts_of(meeting).collect();
+    rooms.sort_by_key(|room| breakout::sequence(room));
+    let rooms = rooms.into_iter().filter_map(|room| {
+        let sequence = breakout::sequence(room);
+        let join_url = breakout::join_url(room, user, &shared.config)?;
+        Some(json!({
+            "breakoutRoomId": room.int_id,
+            "sequence": sequence,
+            "name": room.name,
+            "shortName": format!("Room {sequence}"),
+            "joinURL": join_url,
+        }))
+    });
+    json!({ "breakoutRoom": rooms.collect::<Vec<_>>() })
 }
 
 fn next(id: &Value, data: Value) -> Value {
@@ -181,6 +285,7 @@ fn meeting_data(meeting: &Meeting, shared: &Shared) -> Value {
         "extId": meeting.ext_id,
         "name": meeting.name,
         "ended": false,
+        "isBreakout": meeting.is_breakout,
         "createdTime": meeting.create_time_ms,
         "durationInSeconds": u64::from(meeting.duration_min) * 60,
         "logoutUrl": meeting.logout_url.as_ref().unwrap_or(&shared.config.server_url),

@@ -17,6 +17,7 @@ pub(super) struct Member {
     /// Internal user id.
     pub(super) user: String,
     ended: watch::Receiver<()>,
+    changes: watch::Receiver<()>,
     /// A guest who waits is not in the meeting.
     is_waiting: bool,
 }
@@ -27,6 +28,7 @@ impl Member {
         let meeting = world.meeting_mut(meeting_id)?;
         let user = meeting.users.get(user_id)?;
         let ended = user.watch();
+        let changes = meeting.changes.subscribe();
         let is_waiting = user.guest_status == GuestStatus::Wait;
         let is_full = match (shared.config.checks_limit_on_socket, shared.config.socket_limit_is_one_less) {
             (false, _) => false,
@@ -44,6 +46,7 @@ impl Member {
             meeting: meeting_id.to_owned(),
             user: user_id.to_owned(),
             ended,
+            changes,
             is_waiting,
         })
     }
@@ -71,5 +74,26 @@ pub(super) async fn ended(member: &mut Option<Member>) {
         // Nothing is ever sent: this returns when the user is dropped.
         Some(member) => drop(member.ended.changed().await),
         None => std::future::pending().await,
+    }
+}
+
+/// What a meeting tells an open socket.
+pub(super) enum Event {
+    /// It has ended, or the user was ejected.
+    Ended,
+    /// Something is different that subscriptions show.
+    Changed,
+}
+
+/// The next event, if there is a member.
+pub(super) async fn event(member: &mut Option<Member>) -> Event {
+    let Some(member) = member else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        biased;
+        _ = member.ended.changed() => Event::Ended,
+        // Without a sender the meeting is over, which the other half tells as soon as the users are dropped.
+        Ok(()) = member.changes.changed() => Event::Changed,
     }
 }
