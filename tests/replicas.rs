@@ -18,6 +18,7 @@ use anteroom::{app::App, store::Store, tls::dev_ca::DevCa};
 use anteroom_bench::{
     postgres::{Durable, Postgres},
     sign,
+    sim::BreakoutPlan,
 };
 use futures_util::{FutureExt, future::join_all};
 use rustls::HandshakeKind;
@@ -144,6 +145,52 @@ async fn limits_are_exact_over_two_gateways() {
     assert!(
         replies.iter().filter(|reply| reply.status != 302).all(|r| r.xml("messageKey") == "maxParticipantsReached")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn breakout_rooms_have_their_seats_over_two_gateways_and_are_served_by_both() {
+    let limits = "---[limits]\nparticipants = 5";
+    let plan = Plan::new().server("members").tenant_with("small", "level-1", limits).tenant("heron", "level-1");
+    let pair = Pair::start(plan).await;
+    let clients = pair.clients();
+    let [one, two] = &clients;
+    assert!(success(&create(one, "small", "room").await));
+    assert!(success(&create(one, "heron", "lair").await));
+    let people = join_all((0..5).map(|n| join(&clients[n % 2], "small", "room"))).await;
+    let people: Vec<_> = people.iter().map(|reply| joined("small", reply)).collect();
+    let sim = &pair.stage.sims[0];
+    let rooms =
+        sim.open_breakouts("t.small.room", BreakoutPlan { rooms: 10, free_join: true, ..BreakoutPlan::default() });
+    let address = |person: &Joined, room: u32| {
+        let url = sim.breakout_join_url(&person.token, room).unwrap();
+        format!("{}{}", person.prefix, url.strip_prefix("https://bbb-01.internal.test").unwrap())
+    };
+    let addresses: Vec<_> = people.iter().flat_map(|person| (1..=10).map(|room| address(person, room))).collect();
+    let small = host("small");
+    let replies = join_all(addresses.iter().enumerate().map(|(n, path)| clients[n % 2].get(&small, path))).await;
+    assert_eq!(replies.iter().filter(|reply| reply.status == 302).count(), 5);
+    let full = replies.iter().filter(|reply| reply.xml("messageKey") == "maxParticipantsReached").count();
+    assert_eq!(full, 45);
+
+    // Of a room that one gateway has let somebody into, the other has the session and the slides.
+    for (n, reply) in replies.iter().enumerate().filter(|(_, reply)| reply.status == 302) {
+        let other = &clients[(n + 1) % 2];
+        let in_room = joined("small", reply);
+        let slides = format!("/bigbluebutton/presentation/{0}/{0}/p/svg/1", rooms[n % 10].int_id);
+        sim.clear_log();
+        assert_eq!(other.get(&host("heron"), &slides).await.status, 404);
+        assert!(sim.log().iter().all(|request| request.path != slides), "another tenant's gets nowhere");
+        other.get(&small, &slides).await;
+        assert!(sim.log().iter().any(|request| request.path == slides));
+        other.graphql(&small, &in_room).await.expect("its socket");
+        assert!(other.graphql(&host("heron"), &in_room).await.is_err());
+    }
+    assert!(success(&api(one, "small", "end", &[("meetingID", "room")]).await));
+    eventually("both know that they have ended", async || {
+        let replies = join_all([one, two].map(|client| client.get(&small, &addresses[0]))).await;
+        replies.iter().all(|reply| reply.status == 404)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

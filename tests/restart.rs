@@ -6,13 +6,19 @@ mod support;
 
 use std::{fs, net::TcpListener, time::Duration};
 
+use anteroom_bench::sim::BreakoutPlan;
 use support::{
-    Client, DEADLINE, Joined, Plan, eventually, host, plain_get,
+    Client, DEADLINE, Joined, Plan, Reply, eventually, host, plain_get,
     program::{Program, anteroom, api, free_address},
 };
 
 const ROOM: [(&str, &str); 2] = [("name", "room"), ("meetingID", "room")];
 const ADA: [(&str, &str); 3] = [("meetingID", "room"), ("fullName", "Ada Secretname"), ("role", "VIEWER")];
+
+/// Where somebody who has joined finds their server.
+fn prefix_of(joined: &Reply) -> String {
+    format!("/s/{}", joined.header("location").split('/').nth(4).unwrap())
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_kill_meetings_rooms_seats_and_sessions_are_known_again() {
@@ -25,9 +31,8 @@ async fn after_a_kill_meetings_rooms_seats_and_sessions_are_known_again() {
 
     assert_eq!(api(&client, "tiny", "create", &ROOM).await.xml("returncode"), "SUCCESS");
     let reply = api(&client, "tiny", "join", &ADA).await;
-    let slug = reply.header("location").split('/').nth(4).unwrap().to_owned();
-    let ada =
-        Joined { prefix: format!("/s/{slug}"), token: reply.location_param("sessionToken"), cookies: reply.cookies() };
+    let (prefix, token) = (prefix_of(&reply), reply.location_param("sessionToken"));
+    let ada = Joined { prefix, token, cookies: reply.cookies() };
     let socket = client.graphql(&host("tiny"), &ada).await.unwrap();
     assert_eq!(api(&client, "tiny", "join", &ADA).await.status, 302, "seat 2 of 2");
     // What follows from a promise is written a moment later.
@@ -44,6 +49,44 @@ async fn after_a_kill_meetings_rooms_seats_and_sessions_are_known_again() {
     assert_eq!(api(&client, "tiny", "create", &other).await.xml("messageKey"), "roomLimitReached");
     assert_eq!(api(&client, "tiny", "join", &ADA).await.xml("messageKey"), "maxParticipantsReached");
     client.graphql(&host("tiny"), &ada).await.expect("the session and its address are as they were");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_people_in_breakout_rooms_are_known_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = Plan::new().server("members").tenant_with("tiny", "level-1", "---[limits]\nparticipants = 2");
+    let sims = plan.prepare(dir.path()).await;
+    let ports = Program::fix_ports(dir.path());
+    let mut program = Program::start(dir.path(), ports).await;
+    let client = Client::new(program.https, &dir.path().join("dev-ca/ca.pem"));
+    assert_eq!(api(&client, "tiny", "create", &ROOM).await.xml("returncode"), "SUCCESS");
+    let reply = api(&client, "tiny", "join", &ADA).await;
+    let (prefix, token) = (prefix_of(&reply), reply.location_param("sessionToken"));
+    let rooms = BreakoutPlan { rooms: 3, free_join: true, ..BreakoutPlan::default() };
+    let rooms = sims[0].open_breakouts("t.tiny.room", rooms);
+    let address = |room| {
+        let url = sims[0].breakout_join_url(&token, room).unwrap();
+        format!("{prefix}{}", url.strip_prefix("https://bbb-01.internal.test").unwrap())
+    };
+    let reply = client.get(&host("tiny"), &address(1)).await;
+    let cookies = reply.cookies();
+    let in_room = Joined { prefix: prefix.clone(), token: reply.location_param("sessionToken"), cookies };
+    let socket = client.graphql(&host("tiny"), &in_room).await.unwrap();
+    assert_eq!(client.get(&host("tiny"), &address(2)).await.status, 302, "seat 2 of 2");
+    // What follows from a promise is written a moment later.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    program.signal("KILL");
+    program.exited().await;
+    drop(socket);
+    let _program = Program::start(dir.path(), ports).await;
+
+    sims[0].clear_log();
+    let slides = format!("/bigbluebutton/presentation/{0}/{0}/p/svg/1", rooms[0].int_id);
+    client.get(&host("tiny"), &slides).await;
+    assert!(sims[0].log().iter().any(|request| request.path == slides), "whose the room is");
+    assert_eq!(client.get(&host("tiny"), &address(3)).await.xml("messageKey"), "maxParticipantsReached");
+    client.graphql(&host("tiny"), &in_room).await.expect("the session is as it was");
 }
 
 #[tokio::test(flavor = "multi_thread")]
