@@ -7,15 +7,18 @@ mod support;
 
 use std::sync::Arc;
 
-use anteroom_bench::sign;
+use anteroom_bench::{
+    sign,
+    sim::{self, Version},
+};
 use axum::{Router, response::Html, routing::get};
 use serde_json::{Value, json};
-use support::{Plan, Stage, browser, host, secret};
+use support::{Plan, Stage, browser, eventually, host, secret};
 
 const TENANT: &str = "wagtail";
 
 fn plan() -> Plan {
-    Plan::new().server("members")
+    Plan::new().server("members").tenant("heron", "multi-account")
 }
 
 async fn stage(plan: Plan) -> Arc<Stage> {
@@ -88,4 +91,91 @@ async fn sockets_that_are_cut_come_back() {
     let of = Arc::clone(&stage);
     let cut = get(async move || of.sims[0].faults().cut_sockets());
     run("reconnects", &stage, Router::new().route("/cut", cut), Value::Null).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn breakout_rooms_are_gone_to_and_come_back_from() {
+    let stage = stage(plan()).await;
+    create(&stage, &[]).await;
+    run("breakout", &stage, Router::new(), Value::Null).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_wait_and_are_let_in_or_turned_away() {
+    let stage = stage(plan()).await;
+    create(&stage, &[("guestPolicy", "ASK_MODERATOR")]).await;
+    let guest = |name| {
+        let params = [("meetingID", "hall"), ("fullName", name), ("role", "VIEWER"), ("guest", "true")];
+        sign::join_url(&format!("https://{}", host(TENANT)), &params, &secret(TENANT))
+    };
+    let more = json!({ "guests": [guest("Grace Hopper"), guest("Mallory")] });
+    run("guest", &stage, Router::new(), more).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_go_up_and_are_shown() {
+    let stage = stage(plan()).await;
+    create(&stage, &[]).await;
+    run("documents", &stage, Router::new(), Value::Null).await;
+    let log = stage.sims[0].log();
+    let uploads: Vec<_> = log.iter().filter(|seen| seen.path.ends_with("/upload")).collect();
+    assert_eq!(uploads.len(), 2);
+    assert!(uploads[0].body_bytes > 29_990_000 && uploads[0].body_sha256.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_learning_dashboard_opens_beside_the_meeting() {
+    let stage = stage(plan()).await;
+    create(&stage, &[]).await;
+    run("dashboard", &stage, Router::new(), Value::Null).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_notes_are_shared() {
+    let stage = stage(plan()).await;
+    create(&stage, &[]).await;
+    run("notes", &stage, Router::new(), Value::Null).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_is_watched_on_the_tenants_host() {
+    let fast = sim::Config { speed: 600.0, ..sim::Config::default() };
+    let stage = stage(Plan::new().server_with("members", fast).tenant("heron", "multi-account")).await;
+    let stays = ("meetingExpireIfNoUserJoinedInMinutes", "60");
+    create(&stage, &[("record", "true"), ("autoStartRecording", "true"), stays]).await;
+    let joined = stage.joined(TENANT, "hall", "Ada").await;
+    drop(stage.graphql(TENANT, &joined).await.unwrap());
+    let id = stage.on_server(TENANT, "hall").unwrap().int_id;
+    assert_eq!(stage.api(TENANT, "end", &[("meetingID", "hall")]).await.xml("returncode"), "SUCCESS");
+    eventually("the recording is published", async || {
+        let list = stage.api(TENANT, "getRecordings", &[("recordID", &id)]).await;
+        list.xml("state") == "published"
+    })
+    .await;
+    let list = stage.api(TENANT, "getRecordings", &[("recordID", &id)]).await;
+    let more = json!({ "recording": list.xml("url"), "otherHost": host("heron") });
+    run("recording", &stage, Router::new(), more).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn meetings_are_held_on_servers_of_older_releases() {
+    let old = |version| sim::Config { version, ..sim::Config::default() };
+    let plan = Plan::new().server_with("members", old(Version::V3_0_0));
+    let stage_of_3_0_0 = stage(plan).await;
+    create(&stage_of_3_0_0, &[]).await;
+    run("older", &stage_of_3_0_0, Router::new(), json!({ "label": "3.0.0" })).await;
+    let plan = Plan::new().server_with_keys("own", old(Version::V2_7), "version = \"2.7\"").server("members");
+    let stage_of_2_7 = plan.tenant_with(TENANT, "multi-account", "pool = \"own\"").start().await;
+    create(&stage_of_2_7, &[]).await;
+    run("older", &stage_of_2_7, Router::new(), json!({ "label": "2.7" })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenants_browser_gets_nothing_of_a_meeting() {
+    let stage = stage(plan()).await;
+    create(&stage, &[]).await;
+    stage.create("heron", "reading").await;
+    let params = [("meetingID", "reading"), ("fullName", "Mallory"), ("role", "MODERATOR")];
+    let other = sign::join_url(&format!("https://{}", host("heron")), &params, &secret("heron"));
+    run("strangers", &stage, Router::new(), json!({ "otherLink": other })).await;
 }

@@ -160,7 +160,8 @@ async fn slides_are_found_by_their_meeting_and_uploads_keep_their_length() {
         assert!(reply.body.contains("<svg"), "{}", reply.body);
     }
 
-    let upload = format!("{}/bigbluebutton/presentation/token/upload", joined.prefix);
+    let token = stage.sims.iter().find_map(|sim| sim.upload_token(&joined.token)).unwrap();
+    let upload = format!("{}/bigbluebutton/presentation/{token}/upload", joined.prefix);
     let file: Vec<u8> = (0..5_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
     let reply = client.post(&host("wagtail"), &upload, "multipart/form-data; boundary=b", file).await;
     assert_eq!((reply.status.as_u16(), &*reply.body), (200, "upload-success"));

@@ -20,6 +20,7 @@ mod broken;
 mod checksum;
 mod client;
 mod config;
+mod dashboard;
 mod errors;
 mod faults;
 mod ids;
@@ -170,11 +171,19 @@ impl Sim {
         meeting.and_then(|meeting| world.meeting_mut(&meeting)).is_some_and(Meeting::press_record)
     }
 
-    /// A moderator lets the user of a session in, or turns them away. Returns whether there is such a session. A socket that
-    /// is open while its user waits stays one of somebody who waits; the next one enters.
+    /// A moderator lets the user of a session in, or turns them away. Returns whether there is such a session.
     pub fn judge_guest(&self, session_token: &str, allow: bool) -> bool {
         let status = if allow { user::GuestStatus::Allow } else { user::GuestStatus::Deny };
         self.shared.world().judge_guest(session_token, status)
+    }
+
+    /// The token of an upload that the user of a session has asked for in the client; good once. `None` for no session.
+    pub fn upload_token(&self, session_token: &str) -> Option<String> {
+        let mut world = self.shared.world();
+        let (meeting, user) = world.session(session_token)?;
+        let (meeting, user, token) = (meeting.int_id.clone(), user.int_id.clone(), ids::upload_token());
+        world.meeting_mut(&meeting)?.upload_tokens.insert(token.clone(), user);
+        Some(token)
     }
 
     /// Puts a recording on the server, as if its meeting had been held, and returns its record id.

@@ -4,12 +4,13 @@
 // not as it should be.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { launch, open, screenshot, untilReady } from './browser.mjs';
 import { Watch } from './watch.mjs';
 
 const plan = JSON.parse(readFileSync(0, 'utf8'));
-const FLOWS = { privateWindow, embedded, reconnects };
+const FLOWS = { privateWindow, embedded, reconnects, breakout, guest, documents, dashboard, notes, recording, older, strangers };
 
 const rules = `MAP *.localhost:443 127.0.0.1:${plan.port}, MAP * ~NOTFOUND`;
 // A private window gives frames of other sites no storage at all, which BBB's client does not bear.
@@ -93,4 +94,198 @@ async function reconnects() {
   await untilReady({ label: 'reconnects', page }, plan.screenshots);
   assert.ok(watch.open('/graphql') === 1 && watch.open('/bbb-webrtc-sfu') === 1);
   await done('reconnects', watch);
+}
+
+function state(page, name) {
+  return page.locator(`#state[data-state="${name}"]`).waitFor({ timeout: 30_000 });
+}
+
+// A moderator opens two rooms, a participant goes to one in a new tab and comes back; the rooms are ended.
+async function breakout() {
+  const [first, second] = [await window_(), await window_()];
+  const moderator = await enter(first.context, plan.links[0], 'breakout-moderator');
+  const page = await enter(second.context, plan.links[1], 'breakout-participant');
+  await moderator.locator('#open-breakouts').click();
+  const link = page.locator('#breakout-rooms a').first();
+  await link.waitFor();
+  assert.equal(new URL(await link.getAttribute('href')).host, plan.host);
+  const [room] = await Promise.all([second.context.waitForEvent('page'), link.click()]);
+  await untilReady({ label: 'breakout-room', page: room }, plan.screenshots);
+  assert.equal(await room.locator('html').getAttribute('data-breakout'), 'true');
+  assert.equal(new URL(room.url()).host, plan.host);
+  await room.reload();
+  await untilReady({ label: 'breakout-room', page: room }, plan.screenshots);
+  await screenshot(room, plan.screenshots, 'breakout-room');
+  // The meeting goes on beside it.
+  assert.equal(await page.locator('#state').getAttribute('data-state'), 'ready');
+  await moderator.locator('#end-breakouts').click();
+  await state(room, 'ended');
+  await page.locator('#breakouts[data-state="ended"]').waitFor();
+  await room.close();
+  await page.reload();
+  await untilReady({ label: 'breakout-back', page }, plan.screenshots);
+  await done('moderator', first.watch);
+  await done('participant', second.watch);
+}
+
+// A guest waits, is let in, and is in the meeting; another one is turned away.
+async function guest() {
+  const [first, second, third] = [await window_(), await window_(), await window_()];
+  const moderator = await enter(first.context, plan.links[0], 'guest-moderator');
+  const [welcome, unwelcome] = [await second.context.newPage(), await third.context.newPage()];
+  await welcome.goto(plan.guests[0]);
+  await state(welcome, 'waiting');
+  await screenshot(welcome, plan.screenshots, 'guest-waits');
+  assert.ok(!second.watch.open('/bbb-webrtc-sfu'), 'who waits has no sound');
+  await moderator.locator('#waiting li').getByText('Let in').click();
+  await untilReady({ label: 'guest', page: welcome }, plan.screenshots);
+  await unwelcome.goto(plan.guests[1]);
+  await state(unwelcome, 'waiting');
+  await moderator.locator('#waiting li').getByText('Turn away').click();
+  await state(unwelcome, 'ended');
+  await done('moderator', first.watch);
+  await done('guest', second.watch);
+  await done('turned away', third.watch);
+}
+
+// A document of 30 MB goes up and is shown; one that is larger is refused in words.
+async function documents() {
+  const { context, watch } = await window_();
+  const page = await enter(context, plan.links[0], 'documents');
+  const before = await page.evaluate(() => window.__bbb.slideUrl);
+  const give = (name, size) => {
+    const path = join(plan.home, name);
+    writeFileSync(path, Buffer.alloc(size, 7));
+    return page.locator('#upload').setInputFiles(path);
+  };
+  // With its form it is a little more than the file.
+  await give('lecture.pdf', 29_990_000);
+  await page.locator('#upload-state[data-state="done"]').waitFor({ timeout: 60_000 });
+  await page.waitForFunction((old) => window.__bbb.slideUrl !== old, before);
+  await untilReady({ label: 'documents', page }, plan.screenshots);
+  await give('too-large.pdf', 31_000_000);
+  await page.waitForFunction(() => ['refused', 'failed'].includes(document.querySelector('#upload-state').dataset.state));
+  assert.match(await page.locator('#upload-state').innerText(), /too large/);
+  await screenshot(page, plan.screenshots, 'documents');
+  await done('documents', watch);
+}
+
+// The learning dashboard in a tab of its own: by the cookie of the client and by the session.
+async function dashboard() {
+  const { context, watch } = await window_();
+  const page = await enter(context, plan.links[0], 'dashboard');
+  const [tab] = await Promise.all([context.waitForEvent('page'), page.locator('#dashboard').click()]);
+  await tab.waitForFunction(() => document.querySelector('#state')?.textContent === 'file session', null, { timeout: 30_000 });
+  assert.match(await tab.locator('#users').innerText(), /Ada Lovelace/);
+  assert.equal(new URL(tab.url()).host, plan.host);
+  await screenshot(tab, plan.screenshots, 'dashboard');
+  await done('dashboard', watch);
+}
+
+// What one writes into the shared notes the other reads.
+async function notes() {
+  const [first, second] = [await window_(), await window_()];
+  const pads = [];
+  for (const [at, { context }] of [first, second].entries()) {
+    const page = await enter(context, plan.links[at], `notes-${at}`);
+    await page.locator('#open-notes').click();
+    const pad = page.frameLocator('#notes');
+    await pad.locator('#state').getByText('ready').waitFor({ timeout: 30_000 });
+    pads.push({ page, pad });
+  }
+  await pads[0].pad.locator('#text').fill('Minutes of the assembly');
+  await pads[1].pad.locator('#text').waitFor();
+  const deadline = Date.now() + 30_000;
+  while (await pads[1].pad.locator('#text').inputValue() !== 'Minutes of the assembly') {
+    assert.ok(Date.now() < deadline, 'the other one does not read it');
+    await pads[1].page.waitForTimeout(50);
+  }
+  await screenshot(pads[1].page, plan.screenshots, 'notes');
+  await done('writer', first.watch);
+  await done('reader', second.watch);
+}
+
+// A recording is watched, from its middle too.
+async function recording() {
+  const { context, watch } = await window_();
+  const page = await context.newPage();
+  await page.goto(plan.recording);
+  const said = page.locator('#state');
+  await said.getByText('ready').waitFor({ timeout: 30_000 });
+  assert.equal(await page.locator('#name').innerText(), "Members' assembly");
+  await page.evaluate(() => { document.querySelector('#sound').currentTime = 42; });
+  await said.getByText('at 42 s').waitFor({ timeout: 30_000 });
+  assert.equal(new URL(page.url()).host, plan.host);
+  await screenshot(page, plan.screenshots, 'recording');
+  await done('recording', watch);
+  const stranger = await page.goto(plan.recording.replace(plan.host, plan.otherHost));
+  assert.equal(stranger.status(), 404, 'it is not another tenant\'s');
+}
+
+// A meeting on a server of an older release, to the end and after a reload.
+async function older() {
+  const { context, watch } = await window_();
+  const page = await context.newPage();
+  await page.goto(plan.links[0]);
+  await state(page, 'ready');
+  assert.equal(new URL(page.url()).pathname.replace(/^\/s\/[a-z2-7]+/, ''), '/html5client/join');
+  await page.reload();
+  await state(page, 'ready');
+  await screenshot(page, plan.screenshots, `older-${plan.label}`);
+  await done('older', watch);
+}
+
+// Somebody of another tenant, who has a meeting on the same server, tries every address of a meeting on their own host.
+async function strangers() {
+  const first = await window_();
+  const page = await enter(first.context, plan.links[0], 'strangers-first');
+  await page.locator('#open-notes').click();
+  await page.frameLocator('#notes').locator('#state').getByText('ready').waitFor({ timeout: 30_000 });
+  const [tab] = await Promise.all([first.context.waitForEvent('page'), page.locator('#dashboard').click()]);
+  await tab.waitForFunction(() => document.querySelector('#state')?.textContent === 'file session');
+  await done('first', first.watch);
+  const second = await window_();
+  const other = await enter(second.context, plan.otherLink, 'strangers-second');
+
+  const addresses = [...new Map(first.watch.addresses.map((address) => [address.href, address])).values()];
+  const tokens = new Set(addresses.map(({ searchParams }) => searchParams.get('sessionToken')).filter((token) => token));
+  assert.equal(tokens.size, 1);
+  const [token] = tokens;
+  const asked = { pages: 0, sockets: 0 };
+  for (const { protocol, pathname, search } of addresses) {
+    const path = pathname + search;
+    if (protocol === 'wss:') {
+      const closed = await other.evaluate(socketOf, { path, token });
+      assert.ok(closed === 'never open' || closed === 4403, `${path}: ${closed}`);
+      asked.sockets += 1;
+      continue;
+    }
+    const answer = await other.evaluate(answerOf, { path, token: /\/api\/rest\//.test(path) ? token : null });
+    // The client and its server's name in the path are the same for all who have a meeting there.
+    const isShared = !search && /\/(html5client\/.*|rtt-check|bigbluebutton\/api|pad\/static\/.*|static\/js\/.*|)$/.test(pathname);
+    assert.ok(isShared || answer.status >= 400 || /FAILED|checksumError/.test(answer.text), `${path}: ${JSON.stringify(answer)}`);
+    assert.ok(!/Ada|assembly/.test(answer.text), `${path}: ${answer.text}`);
+    asked.pages += 1;
+  }
+  assert.ok(asked.pages > 12 && asked.sockets >= 3, JSON.stringify(asked));
+}
+
+async function answerOf({ path, token }) {
+  const answer = await fetch(path, { redirect: 'manual', headers: token ? { 'x-session-token': token } : {} });
+  return { status: answer.status, text: await answer.text() };
+}
+
+function socketOf({ path, token }) {
+  return new Promise((resolve) => {
+    const isGraphql = path.endsWith('/graphql');
+    const socket = new WebSocket(`wss://${location.host}${path}`, isGraphql ? 'graphql-transport-ws' : []);
+    let wasOpen = false;
+    socket.onopen = () => {
+      wasOpen = true;
+      if (isGraphql) socket.send(JSON.stringify({ type: 'connection_init', payload: { headers: { 'X-Session-Token': token } } }));
+      else resolve('open');
+    };
+    socket.onmessage = ({ data }) => resolve(data);
+    socket.onclose = ({ code }) => resolve(wasOpen ? code : 'never open');
+  });
 }

@@ -20,7 +20,7 @@ mod join;
 mod lobby;
 mod recordings;
 mod root;
-mod session_calls;
+pub(crate) mod session_calls;
 mod small;
 mod text_tracks;
 

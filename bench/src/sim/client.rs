@@ -1,6 +1,6 @@
 //! The client page and its files. Those of 3.0 are addressed relative to the page, as the real client's are, and served as
-//! nginx serves files; the steps that page takes are those of 3.0.30. The page of 2.7 only carries the settings that Meteor
-//! writes into it.
+//! nginx serves files; the steps that page takes are those of 3.0.30, or of 3.0.0. The page of 2.7 has the settings that
+//! Meteor writes into it, and takes the few steps of its client that differ.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,12 @@ use serde_json::json;
 
 use super::meeting::Pace;
 use super::static_file::{File, ranged};
+use super::version::Version;
 use super::{Config, answer, rest};
 use crate::sign::{Algorithm, encode_value};
 
 const METEOR_PAGE: &str = include_str!("client/meteor.html");
+const METEOR: &str = include_str!("client/meteor.js");
 const GUEST_PAGE: &str = include_str!("client/guest-wait.html");
 const PAGE: &str = include_str!("client/index.html");
 const BUNDLE: &str = include_str!("client/bundle.js");
@@ -53,6 +55,7 @@ impl Assets {
         } else {
             PAGE.replace("bundle.js", &bundle)
                 .replace("vendor.js", &vendor)
+                .replace("%VERSION%", if config.version == Version::V3_0_0 { "3.0.0" } else { "3.0.30" })
                 .replace("%HOST%", if config.client_uses_port { "host" } else { "hostname" })
                 .replace("%RETRY_MS%", &retry)
         };
@@ -65,6 +68,7 @@ impl Assets {
             files.insert(name.to_owned(), (kind, Bytes::from_static(text.as_bytes())));
         }
         if config.version.is_meteor() {
+            files.insert("meteor.js".to_owned(), (script, Bytes::from_static(METEOR.as_bytes())));
             let guest_page = GUEST_PAGE.replace("%RETRY_MS%", &retry);
             files.insert("guestWait".to_owned(), ("text/html", guest_page.into()));
         }

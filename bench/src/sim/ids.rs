@@ -28,6 +28,11 @@ pub(crate) fn password() -> String {
     random(MIXED, 8)
 }
 
+/// What an upload is let in by.
+pub(crate) fn upload_token() -> String {
+    random(LOWER, 24)
+}
+
 /// What opens a text track once.
 pub(crate) fn track_token() -> String {
     random(LOWER, 32)

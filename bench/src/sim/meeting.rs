@@ -68,6 +68,12 @@ pub(crate) struct Meeting {
     pub(crate) tokens: Vec<String>,
     /// Of a breakout room: the internal ids of the viewers of its parent who are sent to it.
     pub(crate) assigned: HashSet<String>,
+    /// Tokens of uploads that were asked for, each with the user's internal id; gone once used.
+    pub(crate) upload_tokens: HashMap<String, String>,
+    /// What the learning dashboard's data are found by.
+    pub(crate) dashboard_token: String,
+    /// The text of the shared notes.
+    pub(crate) notes: String,
     /// Told when something has changed that open subscriptions show.
     pub(crate) changes: watch::Sender<()>,
     created: Instant,
@@ -113,6 +119,9 @@ impl Meeting {
             is_recorded: params.is_true("record") && params.is_true("autoStartRecording"),
             tokens: Vec::new(),
             assigned: HashSet::new(),
+            upload_tokens: HashMap::new(),
+            dashboard_token: ids::auth_token(),
+            notes: String::new(),
             changes: watch::Sender::new(()),
             created: now,
             empty_since: None,
@@ -148,6 +157,7 @@ impl Meeting {
         let is_named = user.params.text("userID").is_some();
         let (int_id, ext_id) = (user.int_id.clone(), user.ext_id.clone());
         self.users.insert(int_id.clone(), user);
+        self.changes.send_replace(());
         if !is_named || accesses_max == 0 {
             return None;
         }

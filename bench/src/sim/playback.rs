@@ -87,6 +87,7 @@ fn presentation(id: &str, path: &str, shared: &Shared) -> Option<File> {
             "slides_new.xml" => Some(File::new("text/xml", "<popcorn/>\n")),
             "captions.json" => Some(File::new("application/json", "[]")),
             "presentation_text.json" => Some(File::new("application/json", "{}")),
+            "audio/audio.ogg" => Some(File::new("audio/wav", tone())),
             "video/webcams.webm" | "deskshare/deskshare.webm" => media("video/webm"),
             "video/webcams.mp4" => media("video/mp4"),
             _ if path.strip_prefix(&pages) == Some("/slide-1.png") => Some(File::new("image/png", PNG)),
@@ -132,6 +133,22 @@ fn metadata(recording: &Recording, shared: &Shared) -> String {
         recording.duration_ms(),
         recording.bytes(RecordingFormat::Presentation),
     )
+}
+
+/// A minute of a tone that can be played and sought: a stand-in for the sound of a recording without cameras.
+fn tone() -> Vec<u8> {
+    const RATE: u32 = 8000;
+    let samples = RATE * 60;
+    let mut wav = Vec::from(*b"RIFF");
+    wav.extend((36 + samples).to_le_bytes());
+    wav.extend(b"WAVEfmt ");
+    for (number, bytes) in [(16, 4), (1, 2), (1, 2), (RATE, 4), (RATE, 4), (1, 2), (8, 2), (0, 0)] {
+        wav.extend(&u32::to_le_bytes(number)[..bytes]);
+    }
+    wav.extend(b"data");
+    wav.extend(samples.to_le_bytes());
+    wav.extend((0..samples).map(|n| if n / 20 % 2 == 0 { 120 } else { 136 }));
+    wav
 }
 
 /// Bytes that tell their place: no media, but good enough to see whether a range is the right one.

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 
 use super::meeting::Meeting;
 use super::params::Params;
-use super::{Shared, answer, session};
+use super::{Shared, answer, session, wall_ms};
 use crate::sign::{encode_value, to_hex};
 
 /// bbb-web's `maxFileSizeUpload`.
@@ -24,14 +24,19 @@ pub(crate) const DEFAULT_PDF: &str = "%PDF-1.4\n\
     trailer<</Root 1 0 R>>\n%%EOF\n";
 
 /// Takes an upload as a stream and keeps only its size and SHA-256, in the log. The size is judged by `Content-Length`
-/// before anything is read, and what has none counts as too large, as it does with nginx and bbb-web.
-pub(crate) async fn upload(parts: &Parts, mut body: Body, entry: u64, shared: &Shared) -> Response {
+/// before anything is read, and what has none counts as too large, as it does with nginx and bbb-web. The token, which comes
+/// over GraphQL, is good once.
+pub(crate) async fn upload(token: &str, parts: &Parts, mut body: Body, entry: u64, shared: &Shared) -> Response {
     let length = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if !length.is_some_and(|length| 0 < length && length <= UPLOAD_BYTES_MAX) {
         let mut response = answer::page(StatusCode::PAYLOAD_TOO_LARGE);
         response.headers_mut().insert("x-file-too-large", HeaderValue::from_static("1"));
         return response;
     }
+    if !shared.world().meetings().any(|meeting| meeting.upload_tokens.contains_key(token)) {
+        return answer::page(StatusCode::FORBIDDEN);
+    }
+    let mut name = None;
     let mut hash = digest::Context::new(&digest::SHA256);
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
@@ -41,6 +46,7 @@ pub(crate) async fn upload(parts: &Parts, mut body: Body, entry: u64, shared: &S
         };
         if let Some(data) = frame.data_ref() {
             bytes += data.len() as u64;
+            name = name.or_else(|| file_name(data));
             hash.update(data);
         }
     }
@@ -49,7 +55,17 @@ pub(crate) async fn upload(parts: &Parts, mut body: Body, entry: u64, shared: &S
         received.body_bytes = bytes;
         received.body_sha256 = Some(sha256);
     });
+    if !shared.world().uploaded(token, name.as_deref().unwrap_or("upload"), wall_ms()) {
+        return answer::page(StatusCode::FORBIDDEN);
+    }
     answer::text(StatusCode::OK, "text/html;charset=utf-8", "upload-success")
+}
+
+/// The name of the file in a piece of a form.
+fn file_name(piece: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(&piece[..piece.len().min(4096)]).into_owned();
+    let (_, rest) = text.split_once("filename=\"")?;
+    Some(rest.split_once('"')?.0.to_owned())
 }
 
 /// A page of a document: `<int id>/<int id>/<presentation id>/svg|thumbnail|textfiles/<number>`, or the document itself:

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::broken::Unsent;
-use super::{Shared, answer, api, client, playback, presentation, rest, sockets, stopped};
+use super::{Shared, answer, api, client, dashboard, playback, presentation, rest, sockets, stopped};
 
 /// Accepts until the server is stopped; then all connections are dropped.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
@@ -103,12 +103,18 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
     }
     if let Some(rest) = path.strip_prefix("/bigbluebutton/presentation/") {
         return match (&parts.method, rest.strip_suffix("/upload")) {
-            (&Method::POST, Some(_)) => presentation::upload(&parts, body, entry, &shared).await,
+            (&Method::POST, Some(token)) => presentation::upload(token, &parts, body, entry, &shared).await,
             _ => presentation::page(rest, &parts, &shared),
         };
     }
-    if path.starts_with("/pad/") {
-        return sockets::pad(&mut parts, shared).await;
+    if let Some(path) = path.strip_prefix("/pad/") {
+        return sockets::pad(path, &mut parts, shared).await;
+    }
+    if let Some(path) = path.strip_prefix("/learning-analytics-dashboard/") {
+        return dashboard::file(path, &shared);
+    }
+    if path.starts_with("/hocuspocus/") || path.starts_with("/livekit/") {
+        return sockets::other(path, &mut parts, shared).await;
     }
     if let Some(response) = playback::serve(path, &parts, &shared) {
         return response;

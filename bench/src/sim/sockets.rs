@@ -18,7 +18,11 @@ use super::{Shared, answer, session, stopped, wall_ms};
 mod echo;
 mod graphql;
 mod member;
+mod notes;
 mod sockjs;
+
+const PAD_PAGE: &str = include_str!("pad/index.html");
+const PAD_SCRIPT: &str = include_str!("pad/pad.js");
 
 /// Read limit of graphql-middleware.
 const GRAPHQL_MESSAGE_BYTES_MAX: usize = 10 << 20;
@@ -91,15 +95,71 @@ pub(crate) async fn sip(parts: &mut Parts, shared: Arc<Shared>) -> Response {
     echoing(parts, shared, Kind { message_bytes_max: 1 << 20, ping: None, protocol: Some("sip") }).await
 }
 
-/// `/pad/*`: pages of etherpad, and its socket.
-pub(crate) async fn pad(parts: &mut Parts, shared: Arc<Shared>) -> Response {
+/// `/pad/*`: a pad of etherpad, its files, and its socket. Without https in front its cookies would not be secure.
+pub(crate) async fn pad(path: &str, parts: &mut Parts, shared: Arc<Shared>) -> Response {
     if parts.headers.contains_key("sec-websocket-key") {
-        return echoing(parts, shared, Kind { message_bytes_max: 1 << 20, ping: None, protocol: None }).await;
+        return notes(parts, shared).await;
+    }
+    match path.split_once('/') {
+        Some(("static", "js/pad.js")) => return answer::text(StatusCode::OK, "application/javascript", PAD_SCRIPT),
+        Some(("static", _)) => return answer::page(StatusCode::NOT_FOUND),
+        _ => {}
     }
     match authorize(parts, &shared) {
-        Some((_, seen)) => answer::json(&json!({ "id": "echo", "seen": seen })),
+        Some(_) if parts.headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https") => {
+            answer::text(StatusCode::OK, "text/html;charset=utf-8", PAD_PAGE)
+        }
+        Some(_) => answer::page(StatusCode::BAD_REQUEST),
         None => answer::page(StatusCode::UNAUTHORIZED),
     }
+}
+
+/// The socket of a pad: each text that is no note is echoed.
+async fn notes(parts: &mut Parts, shared: Arc<Shared>) -> Response {
+    let Some((ended, seen)) = authorize(parts, &shared) else {
+        return answer::page(StatusCode::UNAUTHORIZED);
+    };
+    let token = session::query_token(parts.uri.query()).unwrap_or_default();
+    let meeting = shared.world().session(&token).map(|(meeting, _)| meeting.int_id.clone()).unwrap_or_default();
+    let upgrade = match upgrade(parts).await {
+        Ok(upgrade) => upgrade,
+        Err(refusal) => return refusal,
+    };
+    let mut lifeline = Lifeline::new(&shared);
+    upgrade.on_upgrade(async move |socket| {
+        tokio::select! {
+            biased;
+            () = lifeline.cut() => {}
+            () = notes::run(socket, shared, meeting, seen, ended) => {}
+        }
+    })
+}
+
+/// `/livekit/*`, which a token of its own admits to, and `/hocuspocus/*`, which a session does: echoes.
+pub(crate) async fn other(path: &str, parts: &mut Parts, shared: Arc<Shared>) -> Response {
+    let kind = Kind { message_bytes_max: 1 << 20, ping: None, protocol: None };
+    if path.starts_with("/hocuspocus/") {
+        return echoing(parts, shared, kind).await;
+    }
+    if !parts.uri.query().is_some_and(|query| query.contains("access_token=")) {
+        return answer::page(StatusCode::UNAUTHORIZED);
+    }
+    let seen = seen(parts, &shared);
+    // Nobody ends it but its two sides.
+    let (alive, ended) = watch::channel(());
+    let upgrade = match upgrade(parts).await {
+        Ok(upgrade) => upgrade,
+        Err(refusal) => return refusal,
+    };
+    let mut lifeline = Lifeline::new(&shared);
+    upgrade.on_upgrade(async move |socket| {
+        let _alive = alive;
+        tokio::select! {
+            biased;
+            () = lifeline.cut() => {}
+            () = echo::run(socket, seen, None, ended) => {}
+        }
+    })
 }
 
 /// How echoing sockets differ.

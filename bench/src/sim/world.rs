@@ -327,9 +327,29 @@ impl World {
         let Some(session) = self.sessions.get(token) else {
             return false;
         };
-        let meeting = self.meetings.get_mut(&session.meeting);
-        let user = meeting.and_then(|meeting| meeting.users.get_mut(&session.user));
-        user.map(|user| user.guest_status = status).is_some()
+        let (meeting, user) = (session.meeting.clone(), session.user.clone());
+        self.judge_user(&meeting, &user, status)
+    }
+
+    /// The same by internal ids.
+    pub(crate) fn judge_user(&mut self, meeting: &str, user: &str, status: GuestStatus) -> bool {
+        let found = self.meetings.get_mut(meeting).and_then(|meeting| meeting.users.get_mut(user));
+        let is_there = found.map(|user| user.guest_status = status).is_some();
+        self.changed(meeting);
+        is_there
+    }
+
+    /// A document has been uploaded with a token, which is used up by that. Returns whether there was such a token.
+    pub(crate) fn uploaded(&mut self, token: &str, name: &str, wall_ms: u64) -> bool {
+        let found = self.meetings.values_mut().find(|meeting| meeting.upload_tokens.contains_key(token));
+        let Some(meeting) = found else {
+            return false;
+        };
+        meeting.upload_tokens.remove(token);
+        meeting.presentation_id = format!("{}-{wall_ms}", ids::meeting_hash(name));
+        meeting.modules.documents.push(name.to_owned());
+        meeting.changes.send_replace(());
+        true
     }
 
     /// Whether a session of this user in this meeting has that auth token.

@@ -308,7 +308,13 @@ async fn a_session_needs_its_token_and_its_cookie() {
             let answer = http(&sim, &head, &[("X-Session-Token", token), ("Cookie", cookie)], b"").await;
             assert_eq!(answer.status, status, "{path}: {name}");
         }
-        let pad = http(&sim, &format!("GET /pad/p/x?sessionToken={token}"), &[("Cookie", cookie)], b"").await;
+        let pad = http(
+            &sim,
+            &format!("GET /pad/p/x?sessionToken={token}"),
+            &[("Cookie", cookie), ("X-Forwarded-Proto", "https")],
+            b"",
+        )
+        .await;
         assert_eq!(pad.status, status, "pad: {name}");
         let stuns = format!("GET /bigbluebutton/api/stuns?sessionToken={token}");
         let stuns = http(&sim, &stuns, &[("Cookie", cookie)], b"").await.json();

@@ -32,8 +32,16 @@ async fn settings_hold_the_addresses_of_a_stock_server() {
 async fn an_upload_is_streamed_and_judged_by_its_length() {
     let sim = start(Config::default()).await;
     let document = vec![7_u8; 3_000_000];
-    let head = "POST /bigbluebutton/presentation/token123/upload";
-    let answer = http(&sim, head, &[("Content-Type", "multipart/form-data; boundary=x")], &document).await;
+    call(&sim, "create", &[("name", "Room"), ("meetingID", "room")]).await;
+    let seat = join(&sim, "room", &[("role", "MODERATOR")]).await;
+    let token = sim.upload_token(&seat.token).unwrap();
+    let head = &*format!("POST /bigbluebutton/presentation/{token}/upload");
+    let form = [("Content-Type", "multipart/form-data; boundary=x")];
+    assert_eq!(http(&sim, head, &form, b"x").await.body.as_str(), "upload-success");
+    assert_eq!(http(&sim, head, &form, b"x").await.status, 403, "the token is good once");
+    let token = sim.upload_token(&seat.token).unwrap();
+    let head = &*format!("POST /bigbluebutton/presentation/{token}/upload");
+    let answer = http(&sim, head, &form, &document).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "upload-success"));
     let received = sim.log().pop().unwrap();
     assert_eq!(received.body_bytes, 3_000_000);

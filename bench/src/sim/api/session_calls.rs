@@ -100,6 +100,11 @@ fn dashboard_data(call: &Call, world: &World) -> Result<Value, &'static str> {
     if !meeting.has_user_joined() {
         return Err("Learning Dashboard data not found");
     }
+    Ok(dashboard_of(meeting))
+}
+
+/// What the learning dashboard shows of a meeting.
+pub(crate) fn dashboard_of(meeting: &Meeting) -> Value {
     let is_shown =
         |user: &&User| meeting.participants.contains(&user.int_id) && !user.params.is_true("excludeFromDashboard");
     let users = meeting.users.values().filter(is_shown).map(|user| {
@@ -112,7 +117,7 @@ fn dashboard_data(call: &Call, world: &World) -> Result<Value, &'static str> {
         });
         (user.int_id.clone(), told)
     });
-    Ok(json!({
+    json!({
         "intId": meeting.int_id,
         "extId": meeting.ext_id,
         "name": meeting.name,
@@ -122,7 +127,7 @@ fn dashboard_data(call: &Call, world: &World) -> Result<Value, &'static str> {
         "presentationSlides": [],
         "createdOn": meeting.create_time_ms,
         "endedOn": 0,
-    }))
+    })
 }
 
 pub(super) fn join_url(call: &Call, shared: &Shared) -> Response {

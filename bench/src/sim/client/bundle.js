@@ -24,6 +24,7 @@
   const prefix = location.pathname.slice(0, Math.max(0, location.pathname.lastIndexOf('/html5client/')));
   // The real client leaves the port out and always takes https.
   const base = (root.dataset.host === 'host' ? location.origin : `https://${location.hostname}`) + prefix;
+  const isOld = root.dataset.version === '3.0.0';
   const token = takeToken();
   const clientSession = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
 
@@ -32,6 +33,7 @@
 
   const done = new Map();
   let logoutUrl = null;
+  let guestStatus = 'ALLOW';
   let leaving = false;
   let over = null;
   let rttTimer = null;
@@ -42,6 +44,8 @@
     const given = query.get('sessionToken');
     if (given) {
       sessionStorage.setItem(TOKEN_KEY, given);
+      // It stays in the address before 3.0.30.
+      if (isOld) return given;
       query.delete('sessionToken');
       const rest = query.toString();
       history.replaceState(null, '', location.pathname + (rest ? `?${rest}` : ''));
@@ -76,6 +80,7 @@
   function refreshState() {
     let state = 'connecting';
     if (over) state = over;
+    else if (guestStatus === 'WAIT') state = 'waiting';
     else if (STEPS.every(([name]) => done.get(name))) state = 'ready';
     else if (links.some((link) => link.isRetrying && link.wasUp)) state = 'reconnecting';
     else if ([...done.values()].includes(false)) state = 'failed';
@@ -146,28 +151,45 @@
   let settings = null;
   let isBreakout = false;
   let mayOpenBreakouts = false;
+  let isModerator = false;
+  let meetingId = null;
 
+  // 3.0.30 has all it needs to know at once; 3.0.0 has the settings, and the rest over GraphQL.
   function loadSettings() {
     return attempt('settings', async () => {
       const options = { headers: { 'x-session-token': token }, credentials: 'include' };
-      const data = await getJson(`${bbb.apiUrl}/meetingStaticData`, options);
       const metadata = await getJson(`${bbb.apiUrl}/userMetadata`, options);
-      const meeting = data.meeting[0];
-      settings = meeting.clientSettings.clientSettingsJson.public;
-      const user = data.user_current[0];
-      logoutUrl = meeting.logoutUrl;
+      const url = `${bbb.apiUrl}/${isOld ? 'clientSettings' : 'meetingStaticData'}`;
+      const data = await getJson(url, options);
+      if (isOld) {
+        settings = data.meeting_clientSettings[0].clientSettingsJson.public;
+      } else {
+        const meeting = data.meeting[0];
+        settings = meeting.clientSettings.clientSettingsJson.public;
+        logoutUrl = meeting.logoutUrl;
+        isBreakout = meeting.isBreakout;
+        introduce(meeting, data.user_current[0]);
+        mayOpenBreakouts = meeting.breakoutsAllowed && isModerator;
+        root.dataset.breakout = String(isBreakout);
+        element('breakout-badge').hidden = !isBreakout;
+        showBranding(meeting, metadata.user_metadata);
+        if (meeting.bannerText) banner(meeting.bannerText);
+      }
       bbb.sfuUrl = settings.kurento.wsUrl;
-      element('meeting').textContent = meeting.name;
-      element('user').textContent = `${user.name} · ${user.role.toLowerCase()}`;
-      isBreakout = meeting.isBreakout;
-      mayOpenBreakouts = meeting.breakoutsAllowed && user.role === 'MODERATOR';
-      root.dataset.breakout = String(isBreakout);
-      element('breakout-badge').hidden = !isBreakout;
-      showBranding(meeting, metadata.user_metadata);
-      if (user.guestStatus === 'WAIT') banner('A moderator has to let you in.');
-      else if (meeting.bannerText) banner(meeting.bannerText);
-      return `${bbb.apiUrl}/meetingStaticData`;
+      return url;
     });
+  }
+
+  function introduce(meeting, user) {
+    if (meeting) {
+      element('meeting').textContent = meeting.name;
+      meetingId = meeting.meetingId;
+    }
+    if (user) {
+      element('user').textContent = `${user.name} · ${user.role.toLowerCase()}`;
+      isModerator = user.role === 'MODERATOR';
+      guestStatus = user.guestStatus;
+    }
   }
 
   // A socket that comes back by itself. `handlers.open` sends the first message, `handlers.message` gets each text and calls
@@ -227,8 +249,10 @@
 
   const SUBSCRIPTIONS = {
     echo: 'subscription Echo { sim_echo { seen received } }',
-    meeting: 'subscription Meeting { meeting { name ended logoutUrl } }',
-    user: 'subscription User { user_current { name role } }',
+    meeting: 'subscription Meeting { meeting { name ended logoutUrl learningDashboardAccessToken } }',
+    user: 'subscription User { user_current { name role guestStatus } }',
+    guests: 'subscription Guests { user_guest { userId name } }',
+    tokens: 'subscription UploadTokens { pres_presentation_uploadToken { uploadToken } }',
     breakouts: 'subscription Breakouts { breakoutRoom { breakoutRoomId sequence shortName joinURL } }',
     slide: 'subscription CurrentPage { pres_page_curr { num urlsJson } }',
   };
@@ -267,13 +291,117 @@
       link.up(bbb.graphqlUrl);
     } else if (id === 'slide') {
       loadSlide(data.pres_page_curr[0].urlsJson.svg);
+    } else if (id === 'user') {
+      introduce(null, data.user_current[0]);
+      judged(data.user_current[0].guestStatus);
+    } else if (id === 'guests') {
+      showGuests(data.user_guest);
+    } else if (id === 'tokens') {
+      data.pres_presentation_uploadToken.forEach(({ uploadToken }) => upload(uploadToken));
     } else if (id === 'breakouts') {
       showBreakouts(data.breakoutRoom);
     } else if (id === 'meeting' && data.meeting[0].ended) {
       end(isBreakout ? 'This breakout room has ended. Go back to the main meeting.' : 'The meeting has ended.');
     } else if (id === 'meeting') {
       logoutUrl = data.meeting[0].logoutUrl || logoutUrl;
+      introduce(data.meeting[0], null);
+      showDashboard(data.meeting[0].learningDashboardAccessToken);
     }
+  }
+
+  // A guest who waits has GraphQL only, until a moderator has decided.
+  let isIn = false;
+
+  function judged(status) {
+    guestStatus = status;
+    element('lobby').hidden = status !== 'WAIT';
+    if (status === 'DENY') {
+      end('You were not let in.');
+    } else if (status === 'ALLOW' && !isIn) {
+      isIn = true;
+      enter();
+    }
+    refreshState();
+  }
+
+  function enter() {
+    connectSfu();
+    loadStuns();
+    measure();
+    element('documents').hidden = !isModerator;
+    element('open-notes').hidden = false;
+  }
+
+  function showGuests(guests) {
+    element('guests').hidden = guests.length === 0;
+    element('waiting').replaceChildren(...guests.map(({ userId, name }) => {
+      const item = document.createElement('li');
+      item.append(`${name} `, ...['ALLOW', 'DENY'].map((status) => {
+        const button = Object.assign(document.createElement('button'), {
+          type: 'button', className: 'plain', textContent: status === 'ALLOW' ? 'Let in' : 'Turn away',
+        });
+        button.dataset.status = status;
+        button.addEventListener('click', () => mutate(`judge-${userId}`,
+          'mutation Judge($guests: [GuestUserApprovalStatus]!) { guestUsersSubmitApprovalStatus(guests: $guests) }',
+          { guests: [{ guest: userId, status }] }));
+        return button;
+      }));
+      return item;
+    }));
+  }
+
+  // A document goes up with a token that GraphQL gives for it, once.
+  let document_ = null;
+  const used = new Set();
+
+  function chosen() {
+    [document_] = element('upload').files;
+    if (!document_) return;
+    uploadState('waiting', 'Asking for a place…');
+    mutate(`upload-${Date.now()}`, 'mutation Upload { presentationRequestUploadToken(podId: "DEFAULT_PRESENTATION_POD") }', {});
+  }
+
+  function uploadState(state, text) {
+    Object.assign(element('upload-state'), { textContent: text });
+    element('upload-state').dataset.state = state;
+  }
+
+  async function upload(uploadToken) {
+    if (!document_ || used.has(uploadToken)) return;
+    used.add(uploadToken);
+    const form = new FormData();
+    for (const [name, value] of [
+      ['conference', meetingId], ['room', meetingId], ['temporaryPresentationId', uploadToken], ['pod_id', 'DEFAULT_PRESENTATION_POD'],
+      ['is_downloadable', 'false'], ['current', 'true'], ['fileUpload', document_],
+    ]) form.append(name, value);
+    const { name, size } = document_;
+    document_ = null;
+    uploadState('uploading', `${name}, ${size} bytes`);
+    const url = settings.presentation.uploadEndpoint.replace(/\/upload$/, `/${uploadToken}/upload`);
+    try {
+      const response = await fetch(url, { method: 'POST', body: form, credentials: 'include' });
+      const text = await response.text();
+      if (response.status === 413) uploadState('refused', `${name} is too large.`);
+      else if (response.ok && text === 'upload-success') uploadState('done', `${name} is here.`);
+      else uploadState('failed', `${name} did not arrive: ${response.status}`);
+    } catch (error) {
+      uploadState('failed', `${name} did not arrive: ${error.message}`);
+    }
+  }
+
+  function openNotes() {
+    document.cookie = `sessionID=s.${token}; Path=/; SameSite=None; Secure`;
+    element('notes').src = withToken(`${settings.pads.url}/p/notes`);
+    element('notes').hidden = false;
+    element('open-notes').hidden = true;
+  }
+
+  function showDashboard(access) {
+    if (!isModerator || !access) return;
+    document.cookie = `ld-${meetingId}=${access}; Path=/; SameSite=None; Secure`;
+    const link = element('dashboard');
+    link.href = withToken(`${settings.app.learningDashboardBase}/?meeting=${meetingId}`);
+    link.hidden = false;
   }
 
   // The rooms that this user may go to, each with a link of the user's own. `null` stands for "not told yet".
@@ -390,14 +518,15 @@
 
   async function start() {
     drawSteps();
+    fetch(`locales/${navigator.language.startsWith('de') ? 'de' : 'en'}.json`).catch(() => {});
     element('leave').addEventListener('click', leave);
+    element('upload').addEventListener('change', chosen);
+    element('open-notes').addEventListener('click', openNotes);
     element('open-breakouts').addEventListener('click', openBreakouts);
     element('end-breakouts').addEventListener('click', endBreakouts);
     if (!token) banner('This page was opened without a session. Please join again.');
     if (!await loadVersion() || !await loadSettings()) return;
     connectGraphql();
-    connectSfu();
-    await Promise.all([loadStuns(), measure()]);
   }
 
   start();

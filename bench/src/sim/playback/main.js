@@ -17,8 +17,12 @@
   const name = metadata.querySelector('meta > meetingName')?.textContent ?? '';
   document.title = name;
   document.getElementById('name').textContent = name;
-  const webcams = document.getElementById('webcams');
-  webcams.src = `${files}/video/webcams.webm`;
-  webcams.hidden = false;
-  state.textContent = 'ready';
+  const sound = document.getElementById('sound');
+  sound.onloadedmetadata = () => { state.textContent = 'ready'; };
+  sound.onseeked = () => { state.textContent = `at ${Math.round(sound.currentTime)} s`; };
+  sound.onerror = () => { state.textContent = 'The sound cannot be played.'; };
+  sound.src = `${files}/audio/audio.ogg`;
+  sound.hidden = false;
+  const captions = await fetch(`${files}/captions.json`);
+  if (!captions.ok) state.textContent = 'The captions are missing.';
 })();

@@ -1,5 +1,5 @@
 //! graphql-middleware with the protocol `graphql-transport-ws`: the session comes in the first frame, and with it the user
-//! is in the meeting. A few subscriptions get data, all others an echo; that of breakout rooms is told what changes.
+//! is in the meeting. A few subscriptions get data, and are told what changes; all others get an echo.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::super::breakout::{self, BreakoutPlan};
 use super::super::meeting::Meeting;
-use super::super::user::{Role, User};
+use super::super::user::{GuestStatus, Role, User};
 use super::super::world::World;
-use super::super::{Shared, presentation, wall_ms};
+use super::super::{Shared, ids, presentation, wall_ms};
 use super::close;
 use super::member::{Event, Member, event};
 
@@ -25,19 +25,13 @@ const BAD_MESSAGE: Closing = (4400, "Invalid message received");
 const NOT_INITIALISED: Closing = (4401, "Unauthorized");
 const INITIALISED_TWICE: Closing = (4429, "Too many initialisation requests");
 
-/// How many subscriptions of breakout rooms one socket may have, as the answers to them are remembered.
-const BREAKOUT_SUBSCRIPTIONS_MAX: usize = 8;
+/// How many subscriptions one socket may have, as the answers to them are remembered.
+const SUBSCRIPTIONS_MAX: usize = 32;
 
 /// Serves until either side closes or the meeting ends.
 pub(super) async fn run(mut socket: WebSocket, shared: Arc<Shared>, seen: Value, http_sessions: Vec<String>) {
-    let mut link = Link {
-        shared,
-        seen,
-        http_sessions,
-        member: None,
-        meeting_subscription: None,
-        breakout_subscriptions: Vec::new(),
-    };
+    let mut link =
+        Link { shared, seen, http_sessions, member: None, meeting_subscription: None, subscriptions: Vec::new() };
     loop {
         let answers = tokio::select! {
             event = event(&mut link.member) => match event {
@@ -76,8 +70,41 @@ struct Link {
     member: Option<Member>,
     /// The subscription that is told of the meeting's end.
     meeting_subscription: Option<Value>,
-    /// The subscriptions of breakout rooms, each with what it was last told.
-    breakout_subscriptions: Vec<(Value, Value)>,
+    /// The other subscriptions, each with what it was last told.
+    subscriptions: Vec<(Value, Topic, Value)>,
+}
+
+/// What a subscription is told of.
+#[derive(Clone, Copy)]
+enum Topic {
+    Breakouts,
+    Guests,
+    Page,
+    UploadTokens,
+    User,
+}
+
+impl Topic {
+    fn of(query: &str) -> Option<Self> {
+        let topics = [
+            ("breakoutRoom", Self::Breakouts),
+            ("user_guest", Self::Guests),
+            ("pres_page_curr", Self::Page),
+            ("pres_presentation_uploadToken", Self::UploadTokens),
+            ("user_current", Self::User),
+        ];
+        topics.into_iter().find(|(name, _)| query.contains(name)).map(|(_, topic)| topic)
+    }
+
+    fn data(self, world: &World, meeting: &Meeting, user: &User, shared: &Shared) -> Value {
+        match self {
+            Self::Breakouts => breakout_data(world, meeting, user, shared),
+            Self::Guests => guest_data(meeting, user),
+            Self::Page => page_data(meeting, shared),
+            Self::UploadTokens => token_data(meeting, user),
+            Self::User => user_data(user),
+        }
+    }
 }
 
 async fn say_ended(mut socket: WebSocket, link: Link) {
@@ -108,7 +135,7 @@ impl Link {
             }
             Some("pong") => Ok(Vec::new()),
             Some("complete") => {
-                self.breakout_subscriptions.retain(|(id, _)| *id != message["id"]);
+                self.subscriptions.retain(|(id, _, _)| *id != message["id"]);
                 Ok(Vec::new())
             }
             Some("subscribe") => self.subscribe(&message["id"], &message["payload"]),
@@ -143,62 +170,106 @@ impl Link {
         let found = world.by_int_id(&member.meeting);
         let (meeting, user) =
             found.and_then(|meeting| Some((meeting, meeting.users.get(&member.user)?))).ok_or(FORBIDDEN)?;
-        if query.trim_start().starts_with("mutation") && query.contains("breakoutRoom") {
-            let (meeting, role) = (meeting.int_id.clone(), user.role);
-            return Ok(change_breakouts(&mut world, &meeting, role, id, payload));
+        if query.trim_start().starts_with("mutation")
+            && let Some(mutation) = Mutation::of(query)
+        {
+            let (meeting, user) = (meeting.int_id.clone(), user.int_id.clone());
+            return Ok(mutation.make(&mut world, &meeting, &user, id, payload));
         }
-        let data = if query.contains("breakoutRoom") {
-            if BREAKOUT_SUBSCRIPTIONS_MAX <= self.breakout_subscriptions.len() {
-                return Err(BAD_MESSAGE);
+        let is_subscription = query.trim_start().starts_with("subscription");
+        let data = if let Some(topic) = Topic::of(query) {
+            let data = topic.data(&world, meeting, user, &self.shared);
+            if is_subscription {
+                if SUBSCRIPTIONS_MAX <= self.subscriptions.len() {
+                    return Err(BAD_MESSAGE);
+                }
+                self.subscriptions.push((id.clone(), topic, data.clone()));
             }
-            let data = breakout_data(&world, meeting, user, &self.shared);
-            self.breakout_subscriptions.push((id.clone(), data.clone()));
             data
-        } else if query.contains("pres_page_curr") {
-            page_data(meeting, &self.shared)
-        } else if query.contains("user_current") {
-            user_data(user)
-        } else if query.contains("sim_echo") {
-            json!({ "sim_echo": { "seen": self.seen, "received": payload } })
-        } else if query.contains("meeting") {
+        } else if query.contains("meeting") && !query.contains("sim_echo") {
             self.meeting_subscription = Some(id.clone());
             meeting_data(meeting, &self.shared)
         } else {
             json!({ "sim_echo": { "seen": self.seen, "received": payload } })
         };
         let mut answers = vec![next(id, data)];
-        if !query.trim_start().starts_with("subscription") {
+        if !is_subscription {
             answers.push(json!({ "type": "complete", "id": id }));
         }
         Ok(answers)
     }
 
-    /// What the subscriptions of breakout rooms are to be told since the last time.
+    /// What the subscriptions are to be told since the last time. A guest who has been let in enters.
     fn news(&mut self) -> Vec<Value> {
-        let Some(member) = &self.member else {
+        let Some(member) = &mut self.member else {
             return Vec::new();
         };
-        let world = self.shared.world();
+        let mut world = self.shared.world();
+        member.admit(&mut world);
         let found = world.by_int_id(&member.meeting);
         let Some((meeting, user)) = found.and_then(|meeting| Some((meeting, meeting.users.get(&member.user)?))) else {
             return Vec::new();
         };
-        let data = breakout_data(&world, meeting, user, &self.shared);
-        let stale = self.breakout_subscriptions.iter_mut().filter(|(_, told)| *told != data);
-        let news = stale.map(|(id, told)| {
-            told.clone_from(&data);
-            next(id, data.clone())
-        });
-        news.collect()
+        let mut news = Vec::new();
+        for (id, topic, told) in &mut self.subscriptions {
+            let data = topic.data(&world, meeting, user, &self.shared);
+            if *told != data {
+                told.clone_from(&data);
+                news.push(next(id, data));
+            }
+        }
+        news
+    }
+}
+
+/// What a client can have the server do.
+#[derive(Clone, Copy)]
+enum Mutation {
+    Breakouts,
+    JudgeGuests,
+    RequestUpload,
+}
+
+impl Mutation {
+    fn of(query: &str) -> Option<Self> {
+        let mutations = [
+            ("breakoutRoom", Self::Breakouts),
+            ("guestUsersSubmitApprovalStatus", Self::JudgeGuests),
+            ("presentationRequestUploadToken", Self::RequestUpload),
+        ];
+        mutations.into_iter().find(|(name, _)| query.contains(name)).map(|(_, mutation)| mutation)
+    }
+
+    fn make(self, world: &mut World, meeting: &str, user: &str, id: &Value, payload: &Value) -> Vec<Value> {
+        let role = world.by_int_id(meeting).and_then(|meeting| meeting.users.get(user)).map(|user| user.role);
+        if role != Some(Role::Moderator) {
+            let error = json!([{ "message": "permission denied" }]);
+            return vec![json!({ "type": "error", "id": id, "payload": error })];
+        }
+        let name = match self {
+            Self::Breakouts => return change_breakouts(world, meeting, id, payload),
+            Self::JudgeGuests => {
+                let guests = payload["variables"]["guests"].as_array().cloned().unwrap_or_default();
+                for guest in guests {
+                    let status = if guest["status"] == "ALLOW" { GuestStatus::Allow } else { GuestStatus::Deny };
+                    world.judge_user(meeting, guest["guest"].as_str().unwrap_or_default(), status);
+                }
+                "guestUsersSubmitApprovalStatus"
+            }
+            Self::RequestUpload => {
+                if let Some(meeting) = world.meeting_mut(meeting) {
+                    meeting.upload_tokens.insert(ids::upload_token(), user.to_owned());
+                }
+                "presentationRequestUploadToken"
+            }
+        };
+        world.changed(meeting);
+        vec![next(id, json!({ name: true })), json!({ "type": "complete", "id": id })]
     }
 }
 
 /// A moderator opens breakout rooms, or ends them all.
-fn change_breakouts(world: &mut World, meeting: &str, role: Role, id: &Value, payload: &Value) -> Vec<Value> {
-    if role != Role::Moderator {
-        let error = json!([{ "message": "permission denied" }]);
-        return vec![json!({ "type": "error", "id": id, "payload": error })];
-    }
+fn change_breakouts(world: &mut World, meeting: &str, id: &Value, payload: &Value) -> Vec<Value> {
     let is_end = payload["query"].as_str().is_some_and(|query| query.contains("breakoutRoomEndAll"));
     let name = if is_end { "breakoutRoomEndAll" } else { "breakoutRoomCreate" };
     if is_end {
@@ -257,7 +328,7 @@ fn init_header<'a>(headers: &'a Value, name: &str) -> Option<&'a str> {
 
 fn page_data(meeting: &Meeting, shared: &Shared) -> Value {
     let url = |kind| presentation::page_url(meeting, kind, 1, shared);
-    let name = meeting.modules.documents.first().map_or("default.pdf", String::as_str);
+    let name = meeting.modules.documents.last().map_or("default.pdf", String::as_str);
     json!({ "pres_page_curr": [{
         "pageId": format!("{}/1", meeting.presentation_id),
         "presentationId": meeting.presentation_id,
@@ -266,6 +337,21 @@ fn page_data(meeting: &Meeting, shared: &Shared) -> Value {
         "totalPages": 1,
         "urlsJson": { "svg": url("svg"), "thumb": url("thumbnail"), "text": url("textfiles") },
     }] })
+}
+
+/// Who waits to be let in, for those who may do that.
+fn guest_data(meeting: &Meeting, user: &User) -> Value {
+    let waiting = meeting.users.values().filter(|other| other.guest_status == GuestStatus::Wait);
+    let waiting = waiting.filter(|_| user.role == Role::Moderator);
+    let waiting: Vec<_> = waiting.map(|other| json!({ "userId": other.int_id, "name": other.full_name })).collect();
+    json!({ "user_guest": waiting })
+}
+
+/// The upload tokens that a user has asked for and not used yet.
+fn token_data(meeting: &Meeting, user: &User) -> Value {
+    let own = meeting.upload_tokens.iter().filter(|(_, of)| **of == user.int_id);
+    let own: Vec<_> = own.map(|(token, _)| json!({ "uploadToken": token })).collect();
+    json!({ "pres_presentation_uploadToken": own })
 }
 
 fn user_data(user: &User) -> Value {
@@ -288,6 +374,7 @@ fn meeting_data(meeting: &Meeting, shared: &Shared) -> Value {
         "isBreakout": meeting.is_breakout,
         "createdTime": meeting.create_time_ms,
         "durationInSeconds": u64::from(meeting.duration_min) * 60,
+        "learningDashboardAccessToken": meeting.dashboard_token,
         "logoutUrl": meeting.logout_url.as_ref().unwrap_or(&shared.config.server_url),
     }] })
 }

@@ -51,6 +51,17 @@ impl Member {
         })
     }
 
+    /// Lets a guest in who has been waiting, once a moderator has said so.
+    pub(super) fn admit(&mut self, world: &mut World) {
+        let Some(meeting) = world.meeting_mut(&self.meeting).filter(|_| self.is_waiting) else {
+            return;
+        };
+        if meeting.users.get(&self.user).is_some_and(|user| user.guest_status == GuestStatus::Allow) {
+            meeting.enter(&self.user, wall_ms());
+            self.is_waiting = false;
+        }
+    }
+
     /// Whether the meeting goes on, so that it is this user who was sent away.
     pub(super) fn is_ejected(&self) -> bool {
         self.shared.world().by_int_id(&self.meeting).is_some()
