@@ -45,6 +45,7 @@ mod secrets;
 mod shape;
 mod tenant;
 mod watch;
+mod wording;
 
 pub(crate) use duration::parse as length_of_time;
 pub use loader::Loader;
@@ -171,12 +172,14 @@ pub fn settings(dir: &Path) -> Result<Settings, Vec<Fault>> {
     if faults.is_empty() { Ok(settings) } else { Err(faults) }
 }
 
-/// The JSON schemas of the files, for editors and for the documentation: `anteroom.toml`, `tenant` and `policy`.
+/// The JSON schemas of the files, for editors and for the documentation: `anteroom.toml`, `tenant`,
+/// `policy`, and `language` for the texts of pages.
 #[must_use]
 pub fn schema() -> serde_json::Value {
     serde_json::json!({
         "anteroom.toml": shape::GATEWAY.as_value(),
         "tenant": shape::TENANT.as_value(),
         "policy": shape::POLICY.as_value(),
+        "language": shape::LANGUAGE.as_value(),
     })
 }

@@ -9,6 +9,7 @@ pub mod health;
 pub mod host;
 pub mod ids;
 pub mod limits;
+pub mod pages;
 pub mod placement;
 pub mod rules;
 pub mod secret;

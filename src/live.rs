@@ -228,6 +228,8 @@ pub struct Live {
     presence: DashMap<TenantId, HashMap<ServerId, Presence>>,
     /// Meetings that have ended, the oldest first, with the time.
     ended: Mutex<VecDeque<(i64, Arc<Meeting>)>>,
+    /// When the last run of a room has ended, by the id under which its server knows it, for as long.
+    over: DashMap<Box<str>, i64>,
     /// The servers, their health and their load.
     pub servers: Servers,
     /// Tenants that the operator has suspended, beside those whose file says so.
@@ -374,7 +376,15 @@ impl Live {
             presence.meetings -= 1;
             presence.ended_at = presence.ended_at.max(now);
         }
+        self.over.insert(meeting.server_id.clone(), now);
         lock(&self.ended).push_back((now, meeting));
+    }
+
+    /// Whether a room had a meeting a short while ago, and has none now.
+    #[must_use]
+    pub fn has_ended(&self, tenant: &TenantId, ext_id: &str) -> bool {
+        let server_id = meeting_id::to_server(tenant, ext_id);
+        self.over.contains_key(&*server_id) && !self.meetings.contains_key(&*server_id)
     }
 
     /// A meeting has left no recording, as the store knows.
@@ -394,6 +404,7 @@ impl Live {
             }
             let Some((_, meeting)) = ended.pop_front() else { return };
             drop(ended);
+            self.over.remove_if(&meeting.server_id, |_, at| *at + AFTERGLOW_MS <= now);
             self.forget_breakouts(&meeting);
             for token in std::mem::take(&mut *lock(&meeting.sessions)) {
                 if let Some((_, session)) = self.sessions.remove(&token) {

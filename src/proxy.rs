@@ -38,7 +38,6 @@ use crate::{
     upstream::Pool,
 };
 use grant::Grants;
-use pages::Pages;
 
 /// 2 MB each at the most: what strangers can have held is bounded, however many they are.
 const UNSIGNED_MAX: usize = 32;
@@ -80,7 +79,6 @@ pub struct Gateway {
     /// One change by the operator at a time, so that what is known is what was written last. Tokio's, since it is held
     /// across the write.
     pub(crate) operating: Mutex<()>,
-    pages: Pages,
 }
 
 /// What a gateway is made of.
@@ -130,7 +128,6 @@ impl Gateway {
             seeking: Keyed::default(),
             counting: Keyed::default(),
             operating: Mutex::default(),
-            pages: Pages::new(),
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
     files::Reading,
     gateway::{self, Gateway},
     join::{self, Rules, policy_file, tenant_file},
-    scan::{CERTS, Files, POLICIES, TENANTS},
+    scan::{CERTS, Files, PAGES, POLICIES, TENANTS},
     tenant::Draft,
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         calendar::Calendar,
         directory::Directory,
         ids::{PolicyId, TenantId},
+        pages::{Language, Pages, Tag},
         tenant::{Policy, Server},
     },
     tls::certs::{Cert, CertName, Certs},
@@ -48,6 +49,10 @@ struct Service {
     policies: BTreeMap<PolicyId, Arc<Policy>>,
     tenants: BTreeMap<TenantId, Serving>,
     certs: BTreeMap<CertName, Arc<Cert>>,
+    languages: BTreeMap<Tag, Arc<Language>>,
+    template: Option<Arc<String>>,
+    /// Both together, as pages are made of them.
+    pages: Arc<Pages>,
     /// `certs` once more, as the handshakes want them.
     lookup: Certs,
     warnings: Vec<Fault>,
@@ -102,7 +107,7 @@ impl Loader {
     #[must_use]
     pub fn watched(&self) -> Vec<PathBuf> {
         let mut all: BTreeSet<PathBuf> =
-            [POLICIES, TENANTS, CERTS].iter().map(|folder| self.dir.join(folder)).collect();
+            [POLICIES, TENANTS, CERTS, PAGES].iter().map(|folder| self.dir.join(folder)).collect();
         all.insert(self.dir.clone());
         all.extend(self.files.readings().flat_map(Reading::directories).map(Path::to_owned));
         all.into_iter().collect()
@@ -252,6 +257,27 @@ impl Files {
                 Some((name.clone(), entry.sound_or(last)?))
             })
             .collect();
+        let languages: BTreeMap<Tag, Arc<Language>> = self
+            .languages
+            .iter()
+            .filter_map(|(tag, entry)| {
+                let last = service.and_then(|service| service.languages.get(tag));
+                Some((tag.clone(), entry.sound_or(last)?))
+            })
+            .collect();
+        let last = service.and_then(|service| service.template.as_ref());
+        let template = self.template.as_ref().and_then(|entry| match &entry.value {
+            None if entry.is_sound() => None,
+            _ => entry.sound_or(last),
+        });
+        let pages = match service.filter(|service| service.languages == languages && service.template == template) {
+            Some(service) => Arc::clone(&service.pages),
+            None => {
+                let own = languages.iter().map(|(tag, language)| (tag.clone(), Language::clone(language))).collect();
+                // The template has been tried out when it was read.
+                Arc::new(Pages::new(template.as_deref().map(String::as_str), &own).unwrap_or_default())
+            }
+        };
         let lookup: Certs = certs.iter().map(|(name, cert)| (name.clone(), Arc::clone(cert))).collect();
         let tls = (!settings.listen.https.is_empty()).then_some(&lookup);
         let warnings = self.warnings(&tenants, tls);
@@ -263,6 +289,9 @@ impl Files {
             policies: policies.iter().filter_map(|(id, policy)| Some((id.clone(), policy.clone()?))).collect(),
             tenants,
             certs,
+            languages,
+            template,
+            pages,
             lookup,
             warnings,
         }
@@ -320,7 +349,7 @@ impl Service {
         let tenants = self.tenants.values().map(|serving| Arc::clone(&serving.calendar)).collect();
         Loaded {
             settings: self.settings.clone(),
-            directory: Directory::new(tenants, self.servers.clone()),
+            directory: Directory::new(tenants, self.servers.clone()).with_pages(Arc::clone(&self.pages)),
             certs: self.lookup.clone(),
             warnings: self.warnings.clone(),
         }
@@ -336,6 +365,7 @@ impl Service {
         self.settings == other.settings
             && same(self.servers.iter(), other.servers.iter())
             && tenants(self) == tenants(other)
+            && Arc::ptr_eq(&self.pages, &other.pages)
             && self.certs.keys().eq(other.certs.keys())
             && same(self.certs.values(), other.certs.values())
     }

@@ -388,3 +388,23 @@ pub(super) struct NamedSecret {
     /// The last moment at which it is good: `"2026-12-31"` (the whole day, UTC) or `"2026-12-31T18:00:00Z"`.
     pub not_after: Option<String>,
 }
+
+/// `pages/<language>.toml`: what people read in one language, where it is to be other than what ships.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Language {
+    /// What stands on buttons and beside: `again`, `home`, `retries`, `support`.
+    pub words: Option<BTreeMap<String, String>>,
+    /// The texts of pages by their names, such as `landing`, `notYet` or `maxParticipantsReached`.
+    pub pages: Option<BTreeMap<String, PageText>>,
+}
+
+/// The texts of one page.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageText {
+    /// What is the matter.
+    pub title: Option<String>,
+    /// What to do.
+    pub detail: Option<String>,
+}

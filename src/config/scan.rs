@@ -16,10 +16,12 @@ use super::{
     gateway::{self, Gateway},
     policy,
     tenant::{self, Draft},
+    wording,
 };
 use crate::{
     domain::{
         ids::{PolicyId, TenantId},
+        pages::{Language, Tag},
         tenant::Policy,
     },
     tls::certs::{Cert, CertName},
@@ -28,6 +30,7 @@ use crate::{
 pub(super) const POLICIES: &str = "policies";
 pub(super) const TENANTS: &str = "tenants";
 pub(super) const CERTS: &str = "certs";
+pub(super) const PAGES: &str = "pages";
 
 /// What the files say, one by one, as they were read last.
 #[derive(Debug, Default)]
@@ -37,6 +40,8 @@ pub(super) struct Files {
     pub policies: BTreeMap<PolicyId, Entry<Option<Arc<Policy>>>>,
     pub tenants: BTreeMap<TenantId, Entry<Arc<Draft>>>,
     pub certs: BTreeMap<CertName, Entry<Option<Arc<Cert>>>>,
+    pub languages: BTreeMap<Tag, Entry<Option<Arc<Language>>>>,
+    pub template: Option<Entry<Option<Arc<String>>>>,
     /// Directories that cannot be read, and names that are none.
     pub odd: Vec<Fault>,
 }
@@ -82,6 +87,10 @@ impl Files {
         changed |= refresh_folder(dir, CERTS, &mut self.certs, &mut odd, |folder, name| {
             certs::read(dir, folder, name).map(|cert| cert.map(Arc::new))
         });
+        changed |= refresh_folder(dir, PAGES, &mut self.languages, &mut odd, |file, _| {
+            wording::language(dir, file).map(|language| language.map(Arc::new))
+        });
+        changed |= refresh_entry(&mut self.template, || wording::template(dir).map(|template| template.map(Arc::new)));
         changed |= self.odd != odd;
         self.odd = odd;
         changed
@@ -93,7 +102,9 @@ impl Files {
         let policies = self.policies.values().map(|entry| &entry.reading);
         let tenants = self.tenants.values().map(|entry| &entry.reading);
         let certs = self.certs.values().map(|entry| &entry.reading);
-        gateway.chain(policies).chain(tenants).chain(certs)
+        let languages = self.languages.values().map(|entry| &entry.reading);
+        let template = self.template.iter().map(|entry| &entry.reading);
+        gateway.chain(policies).chain(tenants).chain(certs).chain(languages).chain(template)
     }
 
     /// The faults that single files have.
@@ -102,7 +113,10 @@ impl Files {
         let policies = self.policies.values().map(|entry| &entry.faults);
         let tenants = self.tenants.values().map(|entry| &entry.faults);
         let certs = self.certs.values().map(|entry| &entry.faults);
-        gateway.chain(policies).chain(tenants).chain(certs).chain([&self.odd]).flatten().cloned().collect()
+        let languages = self.languages.values().map(|entry| &entry.faults);
+        let template = self.template.iter().map(|entry| &entry.faults);
+        let texts = languages.chain(template);
+        gateway.chain(policies).chain(tenants).chain(certs).chain(texts).chain([&self.odd]).flatten().cloned().collect()
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) static GATEWAY: LazyLock<Shape> = LazyLock::new(Shape::of::<raw::Gate
 pub(super) static TENANT: LazyLock<Shape> = LazyLock::new(Shape::of::<raw::Tenant>);
 /// `policies/<id>.toml`.
 pub(super) static POLICY: LazyLock<Shape> = LazyLock::new(Shape::of::<raw::Policy>);
+/// `pages/<language>.toml`.
+pub(super) static LANGUAGE: LazyLock<Shape> = LazyLock::new(Shape::of::<raw::Language>);
 
 /// The JSON schema of one kind of file.
 pub(super) struct Shape(Value);

@@ -9,6 +9,7 @@ use super::{
     calendar::Calendar,
     host::Host,
     ids::{PoolId, ServerId, Slug, TenantId},
+    pages::Pages,
     tenant::{Server, Tenant},
 };
 
@@ -20,6 +21,7 @@ pub struct Directory {
     servers: BTreeMap<ServerId, Arc<Server>>,
     slugs: HashMap<Slug, Arc<Server>>,
     pools: HashMap<PoolId, Vec<Arc<Server>>>,
+    pages: Arc<Pages>,
 }
 
 impl Directory {
@@ -38,6 +40,18 @@ impl Directory {
             directory.servers.insert(server.id.clone(), server);
         }
         directory
+    }
+
+    /// The same with an operator's own pages.
+    #[must_use]
+    pub fn with_pages(self, pages: Arc<Pages>) -> Self {
+        Self { pages, ..self }
+    }
+
+    /// What people read.
+    #[must_use]
+    pub fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// The tenant of a host as it is at a moment, which a request sees from start to end. `host` is lower case, without

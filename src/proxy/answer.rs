@@ -7,10 +7,14 @@ use http::{
 
 use serde_json::{Value, json};
 
-use super::{Gateway, asked::Asked, pages::wants_page};
+use super::{
+    Gateway,
+    asked::Asked,
+    pages::{page, wants_page},
+};
 use crate::{
     bbb::answer::{Failure, failed},
-    domain::{denial::Denial, ids::ServerId},
+    domain::{denial::Denial, ids::ServerId, pages::Page},
     metrics::{Call, Outcome},
     upstream::Body,
 };
@@ -85,32 +89,11 @@ impl Gateway {
     /// A refusal of ours in HTTP's own terms: a page for people, a line for programs.
     pub(crate) fn refuse(&self, asked: &Asked, call: Call, denial: Denial) -> Answer {
         let response = if wants_page(&asked.head.headers) {
-            self.pages.render(denial.status(), &asked.tenant.name, denial.message(), advice(denial), denial.key())
+            page(asked, denial.status(), &Page::Refused(denial), denial.key())
         } else {
             text(denial.status(), "text/plain;charset=utf-8", format!("{}: {}\n", denial.key(), denial.message()))
         };
         Answer::new(call, outcome_of(denial), response).because(denial)
-    }
-}
-
-/// What somebody who is refused can do.
-pub(crate) fn advice(denial: Denial) -> &'static str {
-    match denial {
-        Denial::UnknownHost | Denial::NotFound => "Please check the address.",
-        Denial::TenantSuspended => "Please ask your organisation.",
-        Denial::AccountLimitReached | Denial::RoomLimitReached => {
-            "Please end a meeting that is no longer needed, or ask your organisation for a higher service level."
-        }
-        Denial::DurationUsedUp => "Please try again later, or ask your organisation for a higher service level.",
-        Denial::DocumentLimitReached => {
-            "Please begin a new meeting, or ask your organisation for a higher service level."
-        }
-        Denial::MaxParticipantsReached => "Please try again when somebody has left, or ask the person who invited you.",
-        Denial::NoServerAvailable | Denial::ServerUnavailable | Denial::StoreUnavailable => {
-            "Please try again in a minute."
-        }
-        Denial::TooLarge => "Please send less.",
-        Denial::UnknownSession => "Please follow the link to your meeting once more.",
     }
 }
 

@@ -10,10 +10,10 @@ use super::{
     answer::{Answer, text},
     asked::{Asked, address, downstream, is_websocket},
     headers::{remove_hop_by_hop, set_forwarded, without_server_cookies},
-    pages::wants_page,
+    pages::{page, wants_page},
 };
 use crate::{
-    domain::{denial::Denial, tenant::Upstream},
+    domain::{denial::Denial, pages::Page, tenant::Upstream},
     metrics::{Call, Outcome},
     upstream::Body,
 };
@@ -63,13 +63,7 @@ impl Gateway {
             return self.refuse(asked, Call::Page, Denial::NotFound);
         }
         let response = if wants_page(&asked.head.headers) {
-            self.pages.render(
-                StatusCode::OK,
-                &asked.tenant.name,
-                "Meetings",
-                "Meetings of this organisation take place at this address. To join one, follow the link that you were given.",
-                "",
-            )
+            page(asked, StatusCode::OK, &Page::Landing, "")
         } else {
             text(StatusCode::OK, "text/plain;charset=utf-8", format!("{}\n", asked.tenant.name))
         };

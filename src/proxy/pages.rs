@@ -1,74 +1,81 @@
-//! The pages that people see: the landing page, and refusals that say what to do.
+//! Pages that people see: the landing page, and refusals that say what to do.
 
+use aws_lc_rs::rand;
 use bytes::Bytes;
+use data_encoding::BASE64;
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
-    header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{
+        ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+        REFERRER_POLICY, REFRESH, VARY, X_CONTENT_TYPE_OPTIONS,
+    },
 };
-use minijinja::{AutoEscape, Environment, context};
 
-use crate::upstream::Body;
+use super::asked::Asked;
+use crate::{
+    domain::{
+        branding::Source,
+        pages::{Look, Page},
+    },
+    upstream::Body,
+};
 
-/// Nothing from outside, no script; the one style sheet stands in the page.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; \
-                      form-action 'none'; frame-ancestors *";
-
-/// The templates, compiled once.
-#[derive(Debug)]
-pub(crate) struct Pages(Environment<'static>);
-
-impl Pages {
-    /// # Panics
-    /// Never: the template is part of the program and a test renders it.
-    pub(crate) fn new() -> Self {
-        let mut environment = Environment::new();
-        environment.set_auto_escape_callback(|_| AutoEscape::Html);
-        environment.add_template("page", include_str!("pages/page.html")).expect("the shipped template is well-formed");
-        Self(environment)
+/// A page for whoever has asked. `key` is what they can mention to support, or empty.
+pub(crate) fn page(asked: &Asked, status: StatusCode, page: &Page, key: &str) -> Response<Body> {
+    let tenant = &asked.tenant;
+    let branding = &tenant.branding;
+    // A picture from elsewhere is not shown: a page asks nobody but its own host.
+    let own = |source: &Option<Source>| match source {
+        Some(source @ Source::Asset(_)) if tenant.limits.branding => Some(source.address(&asked.authority)),
+        _ => None,
+    };
+    let (logo, dark_logo) = (own(&branding.logo), own(&branding.dark_logo));
+    let look = Look {
+        tenant: &tenant.name,
+        logo: logo.as_deref(),
+        dark_logo: dark_logo.as_deref(),
+        color: branding.banner_color.as_deref().filter(|_| tenant.limits.branding),
+    };
+    let mut random = [0; 20];
+    // Without chance the style is not shown, and nothing worse.
+    let _ = rand::fill(&mut random);
+    let nonce = BASE64.encode(&random[..16]);
+    let chance = u32::from_be_bytes([random[16], random[17], random[18], random[19]]);
+    let rendered = asked.directory.pages().render(page, &languages(&asked.head.headers), &look, key, &nonce, chance);
+    let mut response = Response::new(Body::from(Bytes::from(rendered.html)));
+    *response.status_mut() = status;
+    let policy = format!(
+        "default-src 'none'; style-src 'nonce-{nonce}'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors *"
+    );
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, policy),
+        (CONTENT_LANGUAGE, rendered.language),
+        (
+            REFRESH,
+            rendered.retry.filter(|_| asked.head.method == Method::GET).map_or_else(String::new, |n| n.to_string()),
+        ),
+    ] {
+        if let Ok(value) = HeaderValue::try_from(value)
+            && !value.is_empty()
+        {
+            headers.insert(name, value);
+        }
     }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(VARY, HeaderValue::from_static("accept, accept-language"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
 
-    /// A page with one message. `tenant` is the tenant's name, `detail` a second sentence or empty, `key` the message
-    /// key for support or empty.
-    pub(crate) fn render(
-        &self,
-        status: StatusCode,
-        tenant: &str,
-        title: &str,
-        detail: &str,
-        key: &str,
-    ) -> Response<Body> {
-        let html = self
-            .0
-            .get_template("page")
-            .and_then(|page| page.render(context! { tenant, title, detail, key }))
-            .unwrap_or_else(|_| title.to_owned());
-        let mut response = Response::new(Body::from(Bytes::from(html)));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        response
-    }
+fn languages(headers: &HeaderMap) -> String {
+    let all = headers.get_all(ACCEPT_LANGUAGE).iter().filter_map(|value| value.to_str().ok());
+    all.collect::<Vec<_>>().join(",")
 }
 
 /// Whether whoever asks reads pages: a browser that goes to an address, not a program.
 pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|accept| accept.contains("text/html"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_page_says_is_escaped() {
-        let response = Pages::new().render(StatusCode::FORBIDDEN, "<b>Co-op</b>", "Full & closed", "", "k");
-        let Body::Held(html) = response.into_body() else { panic!("held in memory") };
-        let html = String::from_utf8_lossy(&html);
-        assert!(html.contains("&lt;b&gt;Co-op&lt;") && html.contains("Full &amp; closed"), "{html}");
-        assert!(!html.contains("<b>Co-op"));
-    }
 }

@@ -128,7 +128,7 @@ async fn nothing_can_be_written(stage: &Stage, People { mut ada, bo, cy }: Peopl
     assert!(stage.sims[0].meeting("t.wagtail.another").is_none(), "what is not promised is not made");
     let page = at_once("join", follows_a_link(stage, "wagtail", "Dee")).await;
     assert_eq!(page.status, 503);
-    for said in ["cannot be admitted right now", "Please try again in a minute.", "storeUnavailable"] {
+    for said in ["Nobody can be let in at the moment.", "This page tries again by itself.", "storeUnavailable"] {
         assert!(page.body.contains(said), "{said}: {}", page.body);
     }
     let info = stage.api("tiny", "getMeetingInfo", &[("meetingID", "room")]).await;

@@ -22,7 +22,7 @@ use crate::{
         query::Params,
         validate, xml,
     },
-    domain::{admission::admit_tenant, denial::Denial, tenant::Server},
+    domain::{admission::admit_tenant, denial::Denial, pages::Page, tenant::Server},
     live::{
         Meeting,
         sessions::{LEASE_MS, Session, hash},
@@ -30,11 +30,11 @@ use crate::{
     metrics::{Call, Outcome},
     proxy::{
         Gateway,
-        answer::{Answer, advice, outcome_of, redirect, text},
+        answer::{Answer, outcome_of, redirect, text},
         asked::Asked,
         carry::prefix,
         headers::{cookies_for, rename_cookies},
-        pages::wants_page,
+        pages::{page, wants_page},
     },
     store::{
         NewSession, Seated, UserKey,
@@ -204,7 +204,7 @@ impl Gateway {
         {
             redirect(StatusCode::FOUND, &with_errors(address, &no.key, &no.message))
         } else if wants_page(&asked.head.headers) {
-            Some(self.join_page_of(asked, &no))
+            Some(self.join_page_of(asked, Some(params), &no))
         } else {
             None
         };
@@ -222,28 +222,29 @@ impl Gateway {
     /// The page of a join that BBB's own rules refuse.
     pub(super) fn join_page(&self, asked: &Asked, key: &'static str, message: &str) -> Answer {
         let no = No { key: key.into(), message: message.into(), denial: None };
-        let mut answer = Answer::new(Call::Join, Outcome::Refused, self.join_page_of(asked, &no));
+        let mut answer = Answer::new(Call::Join, Outcome::Refused, self.join_page_of(asked, None, &no));
         answer.reason = key;
         answer
     }
 
-    fn join_page_of(&self, asked: &Asked, no: &No) -> Response<Body> {
-        let (status, title, detail) = match (no.denial, no.key.as_str()) {
-            (Some(Denial::MaxParticipantsReached), _) => {
-                (StatusCode::FORBIDDEN, "This meeting is full.", advice(Denial::MaxParticipantsReached))
+    /// The page of a refusal.
+    fn join_page_of(&self, asked: &Asked, params: Option<&Params>, no: &No) -> Response<Body> {
+        let (status, of) = match (no.denial, no.key.as_str()) {
+            (Some(denial), _) => (denial.status(), Page::Refused(denial)),
+            (None, "meetingForciblyEnded" | "invalidMeetingIdentifier" | "notFound") => {
+                // Who has the address of a breakout room has it from one that was there.
+                let is_over = params.is_some_and(|params| {
+                    let ext_id = params.get("meetingID").unwrap_or_default();
+                    params.get("isBreakout") == Some("true") || self.live.has_ended(&asked.tenant.id, ext_id)
+                });
+                (StatusCode::NOT_FOUND, if is_over { Page::Over } else { Page::NotYet })
             }
-            (Some(denial), _) => (denial.status(), denial.message(), advice(denial)),
-            (None, "meetingForciblyEnded" | "invalidMeetingIdentifier" | "notFound") => (
-                StatusCode::NOT_FOUND,
-                "This meeting is not running.",
-                "It may be over, or not have begun yet. Please try again when it is due to begin.",
-            ),
-            (None, "checksumError") => {
-                (StatusCode::FORBIDDEN, "This link is not valid.", "Please ask for a new link to the meeting.")
-            }
-            (None, _) => (StatusCode::BAD_REQUEST, no.message.as_str(), ""),
+            (None, "checksumError") => (StatusCode::FORBIDDEN, Page::WrongLink),
+            (None, _) => (StatusCode::BAD_REQUEST, Page::Other(no.message.clone())),
         };
-        self.pages.render(status, &asked.tenant.name, title, detail, &no.key)
+        // What BBB says of a meeting that does not run tells people the wrong thing.
+        let key = if matches!(of, Page::NotYet | Page::Over) { of.name() } else { &no.key };
+        page(asked, status, &of, key)
     }
 }
 
