@@ -97,7 +97,7 @@ async fn without_a_server_a_program_and_a_person_are_told() {
     let path = format!("{}/html5client/?sessionToken={}", joined.prefix, joined.token);
     let page = stage.client().get_with(&host("wagtail"), &path, &[("accept", "text/html")]).await;
     assert_eq!(page.status, 502);
-    assert!(page.body.contains("does not answer") && !page.body.contains("127.0.0.1"), "{}", page.body);
+    assert!(page.body.contains("serverUnavailable") && !page.body.contains("127.0.0.1"), "{}", page.body);
     assert!(stage.metrics().await.contains("reason=\"serverUnavailable\""));
 }
 

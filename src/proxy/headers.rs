@@ -41,7 +41,8 @@ const NOT_FROM_OUTSIDE: [&str; 10] = [
     "x-rewrite-url",
 ];
 
-/// Cookies that scripts of BBB's client set in the browser, which have no server's name on them (bbb.md 8.3).
+/// Cookies that scripts of BBB's client set in the browser and servers read, which have no server's name on them (bbb.md 8.3).
+/// That of the dashboard (`ld-...`) is for its script alone.
 const SCRIPT_COOKIES: [&str; 3] = ["sessionID", "prefsHttp", "language"];
 
 /// Takes out what belongs to one hop.
@@ -102,7 +103,7 @@ pub(crate) fn to_server(headers: &mut HeaderMap, server: &Server) {
 pub(crate) fn cookies_for(headers: &HeaderMap, slug: &Slug) -> Option<HeaderValue> {
     let own = pairs(headers).filter_map(|(name, value)| match name.rsplit_once('.') {
         Some((name, of)) if of == slug.as_str() => Some((name, value)),
-        _ if SCRIPT_COOKIES.contains(&name) || name.starts_with("ld-") => Some((name, value)),
+        _ if SCRIPT_COOKIES.contains(&name) => Some((name, value)),
         _ => None,
     });
     cookie_header(own)
@@ -262,7 +263,7 @@ mod tests {
             ("host", "meet.wagtail.example"),
         ]);
         to_server(&mut map, &server);
-        assert_eq!(map[COOKIE], "JSESSIONID=1; sessionID=5; ld-x=6");
+        assert_eq!(map[COOKIE], "JSESSIONID=1; sessionID=5");
         assert_eq!(map[HOST], "a.internal.test");
         assert_eq!(map[ORIGIN], "https://a.internal.test");
         assert!(!map.contains_key(REFERER));

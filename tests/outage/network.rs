@@ -44,7 +44,7 @@ async fn a_long_cut_of_the_network_detaches_meetings_and_holds_nobody_up() {
     line.cut();
     eventually("the server is offline: who joins is told at once", async || {
         let refused = tokio::time::timeout(AT_ONCE, follows_a_link(&stage, "tiny", "Bo")).await;
-        refused.is_ok_and(|page| page.status == 502 && page.body.contains("Please try again in a minute."))
+        refused.is_ok_and(|page| page.status == 502 && page.body.contains("This page tries again by itself."))
     })
     .await;
     for call in ["getMeetingInfo", "isMeetingRunning", "end", "create"] {
