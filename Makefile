@@ -5,7 +5,7 @@ CLIENT_PACKAGES = tests/clients/node_modules/.package-lock.json
 VENV = var/venv/requirements.txt
 CLIENT_CRATE = var/client-rust/debug/anteroom-client-rust
 
-.PHONY: help demo test check build bench storm fuzz fmt build-deps test-deps
+.PHONY: help demo test check build bench bench-carry storm fuzz fmt build-deps test-deps
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ bench: build-deps ## A first load run: requests per second, latency, CPU time, d
 	cargo build --release --package anteroom --bin anteroom
 	cargo build --release --package anteroom-bench --bins
 	cargo run --release --package anteroom-bench --bin anteroom-bench -- quick
+
+bench-carry: build-deps ## What it costs to carry files, uploads and frames, beside nginx doing the same
+	@test -x /usr/sbin/nginx || echo "there is no nginx to compare with: apt-get install nginx-light"
+	cargo build --release --package anteroom --bin anteroom
+	cargo build --release --package anteroom-bench --bins
+	target/release/anteroom-bench carry
 
 storm: build-deps ## 500 people come to one meeting within 10 s and stay for two minutes: nobody is dropped
 	ulimit -n 16384; ANTEROOM_STORM=500/10/120 cargo test --test storm -- --nocapture

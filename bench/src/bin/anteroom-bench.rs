@@ -10,6 +10,7 @@ use std::{
 };
 
 use anteroom_bench::load::{
+    carry,
     process::raise_open_files,
     quick::{self, Scope},
     report::Report,
@@ -39,6 +40,8 @@ enum Command {
     Quick(Quick),
     /// Measure a gateway or BBB server that runs already
     Run(Run),
+    /// Carry files, uploads and frames through a gateway and through nginx, and compare what that costs
+    Carry(Carry),
 }
 
 #[derive(Args)]
@@ -69,6 +72,16 @@ struct Quick {
     attendees: u32,
     #[command(flatten)]
     load: Load,
+}
+
+#[derive(Args)]
+struct Carry {
+    /// Seconds for each load and way
+    #[arg(long, default_value_t = 3.0, value_parser = parse_seconds)]
+    seconds: f64,
+    /// Also write the figures to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -151,6 +164,35 @@ impl Load {
     }
 }
 
+/// The programs beside this one, each with its processor where there are two.
+fn setup_of_carry() -> io::Result<Setup> {
+    let pins = 1 < std::thread::available_parallelism().map_or(1, usize::from) && can_pin();
+    let cores = pins.then(|| Cores { gateway: "0".into(), others: "1".into() });
+    Ok(Setup { gateway: beside("anteroom")?, simulator: beside("bbb-sim")?, servers: 1, attendees: 0, cores })
+}
+
+/// Carries, and tells.
+fn carry(carry: &Carry) -> io::Result<ExitCode> {
+    let setup = setup_of_carry()?;
+    if let Some(cores) = &setup.cores {
+        pin_self(&cores.others)?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let costs = runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            costs = carry::compare(&setup, Duration::from_secs_f64(carry.seconds)) => costs,
+            _ = interrupt.recv() => Err(io::Error::other("interrupted, all that was started has been stopped")),
+        }
+    })?;
+    print!("{}", carry::table(&costs));
+    if let Some(file) = &carry.json {
+        let lines: Result<Vec<_>, _> = costs.iter().map(serde_json::to_string).collect();
+        fs::write(file, lines?.join("\n") + "\n")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 impl Quick {
     fn setup(&self) -> io::Result<Setup> {
         let enough = 1 < std::thread::available_parallelism().map_or(1, usize::from);
@@ -200,7 +242,10 @@ fn main() -> ExitCode {
 }
 
 fn start(command: &Command) -> io::Result<ExitCode> {
-    let (Command::Quick(Quick { load, .. }) | Command::Run(Run { load, .. })) = command;
+    let load = match command {
+        Command::Carry(of) => return carry(of),
+        Command::Quick(Quick { load, .. }) | Command::Run(Run { load, .. }) => load,
+    };
     let setup = if let Command::Quick(quick) = command { Some(quick.setup()?) } else { None };
     if let Some(cores) = setup.as_ref().and_then(|setup| setup.cores.as_ref()) {
         pin_self(&cores.others)?;
@@ -216,7 +261,7 @@ fn start(command: &Command) -> io::Result<ExitCode> {
                 let watched = Watched { gateway: run.pid, origins: Vec::new() };
                 quick::measure(&run.target()?, &watched, &load.scope(0, 0)).await
             }
-            (Command::Quick(_), None) => unreachable!("a quick run has been set up"),
+            (Command::Quick(_), None) | (Command::Carry(_), _) => unreachable!("it has been set up, or done"),
         }
     };
     let report = runtime.block_on(LocalSet::new().run_until(async {

@@ -29,6 +29,9 @@ struct Options {
     /// The client page keeps scheme and port of its own address, for a demo on another port than 443
     #[arg(long)]
     client_uses_port: bool,
+    /// The largest document that is taken, in bytes
+    #[arg(long, default_value_t = 30_000_000)]
+    upload_bytes_max: u64,
     /// How many received requests are kept in memory
     #[arg(long, default_value_t = 0)]
     log_entries_max: usize,
@@ -56,6 +59,7 @@ async fn run(options: Options) -> std::io::Result<()> {
         attendees: options.attendees,
         client_uses_port: options.client_uses_port,
         log_entries_max: options.log_entries_max,
+        upload_bytes_max: options.upload_bytes_max,
         ..Config::default()
     })
     .await?;

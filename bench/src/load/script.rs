@@ -251,8 +251,18 @@ impl Script {
     /// # Errors
     /// When the target does not answer as it should.
     pub async fn joined(&self, wire: &mut Wire) -> io::Result<Joined> {
+        self.joined_as(wire, "VIEWER").await
+    }
+
+    /// The same in a role.
+    ///
+    /// # Errors
+    /// When the target does not answer as it should.
+    pub async fn joined_as(&self, wire: &mut Wire, role: &str) -> io::Result<Joined> {
         self.create(wire, 0).await?;
-        let reply = wire.exchange(&self.get(&self.join_path(0, 0), "")).await?;
+        let meeting = self.meeting(0);
+        let params = [("meetingID", &*meeting), ("fullName", "Person 0"), ("userID", "p0"), ("role", role)];
+        let reply = wire.exchange(&self.get(&self.call("join", &params), "")).await?;
         let found = reply.header("location").and_then(|location| joined(location, reply.cookies()));
         found.ok_or_else(|| unexpected("join", &reply, "no session"))
     }

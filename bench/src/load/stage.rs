@@ -22,6 +22,7 @@ use super::{
 
 /// The level of the tenant: nothing of it is limited.
 const POLICY: &str = include_str!("../../../policies/custom.toml");
+const NGINX: &str = include_str!("../../peers/nginx.conf");
 const HOST: &str = "load.localhost";
 const TENANT_SECRET: &str = "load-secret";
 const SERVER_SECRET: &str = "server-secret";
@@ -56,6 +57,7 @@ pub struct Cores {
 pub struct Stage {
     servers: Vec<(Process, SocketAddr)>,
     gateway: Option<(Process, Target)>,
+    nginx: Option<Process>,
     // Behind the processes, so that it goes after them.
     _dir: TempDir,
 }
@@ -67,7 +69,7 @@ impl Stage {
     /// When they do not start.
     pub fn direct(setup: &Setup) -> io::Result<Self> {
         let servers = (0..setup.servers).map(|_| simulator(setup)).collect::<io::Result<_>>()?;
-        Ok(Self { servers, gateway: None, _dir: tempfile::tempdir()? })
+        Ok(Self { servers, gateway: None, nginx: None, _dir: tempfile::tempdir()? })
     }
 
     /// Starts simulated servers and a gateway in front of them.
@@ -100,6 +102,44 @@ impl Stage {
         Ok(stage)
     }
 
+    /// Starts nginx in front of the first server, beside the gateway and with its certificate. Returns its process and where
+    /// it is; `None` where there is no nginx.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn nginx(&mut self, setup: &Setup) -> io::Result<Option<(u32, Target)>> {
+        let program = Path::new("/usr/sbin/nginx");
+        let (Some((_, gateway)), true) = (&self.gateway, program.is_file()) else { return Ok(None) };
+        let [listen, ..] = free_ports()?;
+        let dir = self._dir.path();
+        let certificates = dir.join("certs").join(HOST);
+        let config = [
+            ("{dir}", dir.display().to_string()),
+            ("{server}", self.servers[0].1.to_string()),
+            ("{listen}", listen.to_string()),
+            ("{certificate}", certificates.join("fullchain.pem").display().to_string()),
+            ("{key}", certificates.join("privkey.pem").display().to_string()),
+        ]
+        .into_iter()
+        .fold(NGINX.to_owned(), |text, (name, value)| text.replace(name, &value));
+        let file = dir.join("nginx.conf");
+        fs::write(&file, config)?;
+        let mut command = pinned(setup.cores.as_ref().map(|cores| &*cores.gateway), program);
+        command.arg("-c").arg(&file).stderr(Stdio::null());
+        let mut nginx = Process::start(command, program)?;
+        nginx.is_asked = true;
+        self.nginx = Some(nginx);
+        let target = Target { address: listen, secret: SERVER_SECRET.into(), ..gateway.clone() };
+        let started = Instant::now();
+        while tokio::net::TcpStream::connect(listen).await.is_err() {
+            if START_TIMEOUT < started.elapsed() {
+                return Err(named(program, &fs::read_to_string(dir.join("nginx.err")).unwrap_or_default()));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(self.nginx.as_ref().map(|nginx| (nginx.id(), target)))
+    }
+
     /// What is to be called: the gateway, or the first server where there is none.
     #[must_use]
     pub fn target(&self) -> Target {
@@ -124,34 +164,49 @@ impl Stage {
     }
 }
 
-/// A process that ends when this is dropped.
-struct Process(Child);
+/// A process that ends when this is dropped, and whether it is asked to first.
+struct Process {
+    child: Child,
+    is_asked: bool,
+}
 
 impl Process {
     fn start(mut command: Command, program: &Path) -> io::Result<Self> {
-        command.stdin(Stdio::null()).spawn().map(Self).map_err(|error| named(program, &error))
+        command
+            .stdin(Stdio::null())
+            .spawn()
+            .map(|child| Self { child, is_asked: false })
+            .map_err(|error| named(program, &error))
     }
 
     fn id(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself. Nothing of what it holds is to be kept, so it is not asked first.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // It may have ended by itself. Nothing of what it holds is to be kept, so it is not asked first; but nginx has a worker,
+        // which ends with it only when it is asked.
+        if let Some(pid) =
+            rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0)).filter(|_| self.is_asked)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = self.child.wait();
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 fn simulator(setup: &Setup) -> io::Result<(Process, SocketAddr)> {
     let mut command = pinned(setup.cores.as_ref().map(|cores| &*cores.others), &setup.simulator);
     command.args(["--listen", "127.0.0.1:0", "--secret", SERVER_SECRET]);
+    command.args(["--upload-bytes-max", "1000000000"]);
     command.args(["--attendees", &setup.attendees.to_string()]).stdout(Stdio::piped());
     let mut process = Process::start(command, &setup.simulator)?;
     let mut line = String::new();
-    if let Some(output) = process.0.stdout.take() {
+    if let Some(output) = process.child.stdout.take() {
         BufReader::new(output).read_line(&mut line)?;
     }
     let address = line.trim().rsplit_once("http://").and_then(|(_, address)| address.parse().ok());
@@ -194,7 +249,7 @@ fn free_ports() -> io::Result<[SocketAddr; 3]> {
 async fn wait_ready(process: &mut Process, admin: SocketAddr, log: &Path) -> io::Result<()> {
     let started = Instant::now();
     loop {
-        if let Some(status) = process.0.try_wait()? {
+        if let Some(status) = process.child.try_wait()? {
             let said = fs::read_to_string(log).unwrap_or_default();
             return Err(io::Error::other(format!("the gateway has ended with {status}: {said}")));
         }

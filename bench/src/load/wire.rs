@@ -185,10 +185,42 @@ impl Wire {
         Ok(&self.buffer)
     }
 
+    /// Sends bytes and reads until so many messages of a WebSocket have come whole, be they in one frame or in several.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn messages(&mut self, bytes: &[u8], messages: usize) -> io::Result<&[u8]> {
+        self.buffer.clear();
+        self.stream.write(bytes).await?;
+        let (mut at, mut whole) = (0, 0);
+        while whole < messages {
+            match frame(&self.buffer[at..]) {
+                Some((end, is_last)) => {
+                    at += end;
+                    whole += usize::from(is_last);
+                }
+                None => self.stream.read(&mut self.buffer).await?,
+            }
+        }
+        Ok(&self.buffer)
+    }
+
     /// Gives the read buffer back, for a connection that is to be idle.
     pub fn rest(&mut self) {
         self.buffer = Vec::new();
     }
+}
+
+/// The length of the first frame of a server, and whether it ends a message; `None` while it has not come whole.
+fn frame(bytes: &[u8]) -> Option<(usize, bool)> {
+    let [first, length, ..] = *bytes else { return None };
+    let (payload, head) = match length & 0x7f {
+        126 => (u64::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)), 4),
+        127 => (u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?), 10),
+        short => (u64::from(short), 2),
+    };
+    let end = head + usize::try_from(payload).ok()?;
+    (end <= bytes.len()).then_some((end, first & 0x80 != 0 && first & 0x0f < 8))
 }
 
 fn invalid() -> io::Error {

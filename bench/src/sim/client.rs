@@ -26,6 +26,11 @@ const ICON: &str = include_str!("client/favicon.svg");
 
 /// When all files were installed: their contents change with a release, and nginx takes the time from the disk.
 const INSTALLED: &str = "Fri, 29 May 2026 12:00:00 GMT";
+/// 64 KB of no picture in particular.
+pub(crate) const PHOTO: &str = match std::str::from_utf8(&[b'P'; 64 * 1024]) {
+    Ok(photo) => photo,
+    Err(_) => "",
+};
 /// What makes the weight of a client: libraries in a file of their own.
 const VENDOR_LINES: usize = 30_000;
 
@@ -62,6 +67,7 @@ impl Assets {
         for (name, kind, text) in [
             ("styles.css", "text/css", STYLES),
             ("resources/images/favicon.svg", "image/svg+xml", ICON),
+            ("resources/images/photo.jpg", "image/jpeg", PHOTO),
             ("locales/en.json", "application/json", "{\"app.title\":\"Meeting\"}"),
             ("locales/de.json", "application/json", "{\"app.title\":\"Besprechung\"}"),
         ] {

@@ -13,9 +13,6 @@ use super::params::Params;
 use super::{Shared, answer, session, wall_ms};
 use crate::sign::{encode_value, to_hex};
 
-/// bbb-web's `maxFileSizeUpload`.
-const UPLOAD_BYTES_MAX: u64 = 30_000_000;
-
 /// A document of one empty page.
 pub(crate) const DEFAULT_PDF: &str = "%PDF-1.4\n\
     1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n\
@@ -28,7 +25,7 @@ pub(crate) const DEFAULT_PDF: &str = "%PDF-1.4\n\
 /// over GraphQL, is good once.
 pub(crate) async fn upload(token: &str, parts: &Parts, mut body: Body, entry: u64, shared: &Shared) -> Response {
     let length = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if !length.is_some_and(|length| 0 < length && length <= UPLOAD_BYTES_MAX) {
+    if !length.is_some_and(|length| 0 < length && length <= shared.config.upload_bytes_max) {
         let mut response = answer::page(StatusCode::PAYLOAD_TOO_LARGE);
         response.headers_mut().insert("x-file-too-large", HeaderValue::from_static("1"));
         return response;

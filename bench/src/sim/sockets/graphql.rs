@@ -176,6 +176,10 @@ impl Link {
             let (meeting, user) = (meeting.int_id.clone(), user.int_id.clone());
             return Ok(mutation.make(&mut world, &meeting, &user, id, payload));
         }
+        if let Some((bytes, count)) = patches(query) {
+            let patch = next(id, json!({ "patches": "x".repeat(bytes) }));
+            return Ok(vec![patch; count]);
+        }
         let is_subscription = query.trim_start().starts_with("subscription");
         let data = if let Some(topic) = Topic::of(query) {
             let data = topic.data(&world, meeting, user, &self.shared);
@@ -266,6 +270,14 @@ impl Mutation {
         world.changed(meeting);
         vec![next(id, json!({ name: true })), json!({ "type": "complete", "id": id })]
     }
+}
+
+/// How large and how many patches a load asks for: `sim_patches(bytes: N, count: M)`.
+fn patches(query: &str) -> Option<(usize, usize)> {
+    let (_, rest) = query.split_once("sim_patches(bytes: ")?;
+    let (bytes, rest) = rest.split_once(", count: ")?;
+    Some((bytes.parse().ok()?, rest.split(')').next()?.parse().ok()?))
+        .filter(|(bytes, count)| bytes * count <= 16 << 20)
 }
 
 /// A moderator opens breakout rooms, or ends them all.
