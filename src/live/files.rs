@@ -67,8 +67,8 @@ pub struct Packed {
 pub enum Held {
     /// It is a file that is held.
     File(Arc<File>),
-    /// What is there is carried each time.
-    Carried,
+    /// What is there is carried each time, as was found out at this moment, ms since the epoch.
+    Carried(i64),
 }
 
 type Key = (ServerId, Box<str>);
@@ -91,7 +91,7 @@ impl Default for Files {
                 let content = match held {
                     // The smaller forms come later, and are half of it together.
                     Held::File(file) => file.bytes.len() * 3 / 2,
-                    Held::Carried => 0,
+                    Held::Carried(_) => 0,
                 };
                 u32::try_from(path.len() + ENTRY_BYTES + content).unwrap_or(u32::MAX)
             })
@@ -115,6 +115,11 @@ impl Files {
             read.await.ok_or(())
         };
         self.held.try_get_with(key, read).await.ok()
+    }
+
+    /// Forgets what is known of a path: whoever asks next finds out anew.
+    pub async fn forget(&self, server: &ServerId, path: &str) {
+        self.held.invalidate(&(server.clone(), path.into())).await;
     }
 
     /// Holds something else from now on.
@@ -277,8 +282,10 @@ mod tests {
     async fn a_failure_is_not_remembered() {
         let (files, server) = (Files::default(), "bbb-01".parse().expect("an id"));
         assert!(files.get(&server, "/x", async { None }).await.is_none());
-        assert!(matches!(files.get(&server, "/x", async { Some(Held::Carried) }).await, Some(Held::Carried)));
-        assert!(matches!(files.get(&server, "/x", async { None }).await, Some(Held::Carried)));
-        assert_eq!((files.hits.load(Relaxed), files.reads.load(Relaxed)), (1, 2));
+        assert!(matches!(files.get(&server, "/x", async { Some(Held::Carried(0)) }).await, Some(Held::Carried(0))));
+        assert!(matches!(files.get(&server, "/x", async { None }).await, Some(Held::Carried(0))));
+        files.forget(&server, "/x").await;
+        assert!(files.get(&server, "/x", async { None }).await.is_none());
+        assert_eq!((files.hits.load(Relaxed), files.reads.load(Relaxed)), (1, 3));
     }
 }

@@ -81,13 +81,22 @@ impl Gateway {
         }
         let files = &self.live.files;
         let held = files.get(&server.id, path, self.read_file(server, path, &HeaderMap::new())).await?;
-        let Held::File(mut file) = held else { return None };
+        let mut file = match held {
+            Held::File(file) => file,
+            Held::Carried(since) => {
+                // A server that is being upgraded lacks a file for a moment.
+                if now_ms() - since > STALE_MS {
+                    files.forget(&server.id, path).await;
+                }
+                return None;
+            }
+        };
         let age = now_ms() - file.checked.load(Relaxed);
         if !file.is_lasting && age > STALE_MS {
             self.check_file(server, path, &file).await;
             match files.get(&server.id, path, async { None }).await? {
                 Held::File(now) => file = now,
-                Held::Carried => return None,
+                Held::Carried(_) => return None,
             }
         } else if !file.is_lasting && age > FRESH_MS {
             let (gateway, server, path, file) =
@@ -119,12 +128,12 @@ impl Gateway {
             }
             let is_short = body.size_hint().upper().is_none_or(|bytes| bytes <= FILE_BYTES_MAX as u64);
             if head.status != StatusCode::OK || !is_short || !is_for_all(&head.headers) {
-                return Some(Held::Carried);
+                return Some(Held::Carried(now_ms()));
             }
             let length = body.size_hint().exact();
             let Some(bytes) = whole(body, FILE_BYTES_MAX).await else {
                 // Broken off, or too long without having said so.
-                return length.is_none().then_some(Held::Carried);
+                return length.is_none().then(|| Held::Carried(now_ms()));
             };
             let pick = |name: HeaderName, condition: HeaderName| Some((condition, head.headers.get(name)?.clone()));
             let validators = [pick(ETAG, IF_NONE_MATCH), pick(LAST_MODIFIED, IF_MODIFIED_SINCE)];
