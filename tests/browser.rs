@@ -47,18 +47,13 @@ async fn people_are_in_their_meetings_on_the_tenants_hosts() {
     }
 
     let home = tempfile::tempdir().unwrap();
-    let plan = json!({
-        "chromium": browser::program(),
-        "home": home.path(),
-        "ca": stage.path("dev-ca/ca.pem"),
-        "port": stage.address.port(),
-        "screenshots": browser::screenshots(),
+    let more = json!({
         "rooms": rooms,
         "full": { "label": "meeting-full", "host": host("sparrow"), "join": join_link("sparrow", "nest", "Too Late") },
         "landing": { "label": "landing", "host": host("wagtail") },
         "forbidden": ["internal.test", "bbb-01", "bbb-02", "127.0.0.1"],
     });
-    browser::run("meeting.mjs", &plan).await;
+    browser::run("meeting.mjs", &browser::plan(&stage, home.path(), &more)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,20 +42,15 @@ async fn run(flow: &str, stage: &Stage, control: Router, more: Value) {
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(async move { axum::serve(listener, control).await });
     let home = tempfile::tempdir().unwrap();
-    let mut plan = json!({
+    let mut of_flow = json!({
         "flow": flow,
-        "chromium": browser::program(),
-        "home": home.path(),
-        "ca": stage.path("dev-ca/ca.pem"),
-        "port": stage.address.port(),
-        "screenshots": browser::screenshots(),
         "stage": format!("http://{address}"),
         "host": host(TENANT),
         "links": [link("Ada Lovelace", "MODERATOR"), link("Grace Hopper", "VIEWER")],
         "forbidden": ["internal.test", "bbb-01", "bbb-02", "127.0.0.1"],
     });
-    plan.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
-    browser::run("flows.mjs", &plan).await;
+    of_flow.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    browser::run("flows.mjs", &browser::plan(stage, home.path(), &of_flow)).await;
     serving.abort();
 }
 

@@ -6,10 +6,14 @@ mod support;
 
 use std::sync::Arc;
 
+use anteroom::domain::{
+    denial::Denial,
+    pages::{Look, Page, Pages},
+};
 use anteroom_bench::sign;
 use axum::{Router, routing::get};
-use serde_json::json;
-use support::{Plan, Reply, Stage, browser, eventually, host, secret, write};
+use serde_json::{Value, json};
+use support::{Plan, Reply, Socket, Stage, browser, eventually, host, secret, write};
 
 const TENANT: &str = "wagtail";
 const LOGO: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"120\" height=\"40\"><rect width=\"120\" height=\"40\" fill=\"#0a4b78\"/></svg>";
@@ -32,18 +36,21 @@ async fn look(stage: &Stage, tenant: &str, path: &str, language: &str) -> Reply 
     stage.client().get_with(&host(tenant), path, &headers).await
 }
 
-/// Has the pages of this stage come: an address for each.
-async fn addresses(stage: &Stage) -> Vec<(&'static str, &'static str, String, u16)> {
+/// Has the pages of this stage come: an address for each, with the tenant and the status; for as long as the people are there
+/// who fill a room.
+async fn addresses(stage: &Stage) -> (Vec<(&'static str, &'static str, String, u16)>, Vec<Socket>) {
     stage.create(TENANT, "done").await;
     stage.api(TENANT, "end", &[("meetingID", "done")]).await;
     stage.create(TENANT, "hall").await;
     stage.create("sparrow", "nest").await;
+    let mut people = Vec::new();
     for n in 0..5 {
-        stage.joined("sparrow", "nest", &format!("Guest {n}")).await;
+        let joined = stage.joined("sparrow", "nest", &format!("Guest {n}")).await;
+        people.push(stage.graphql("sparrow", &joined).await.unwrap());
     }
     let prefix = stage.joined(TENANT, "hall", "Ada").await.prefix;
     let altered = path(TENANT, &[("meetingID", "hall")]).replace("Ada", "Bob");
-    vec![
+    let pages = vec![
         ("landing", TENANT, "/".into(), 200),
         ("notYet", TENANT, path(TENANT, &[("meetingID", "tomorrow")]), 404),
         ("over", TENANT, path(TENANT, &[("meetingID", "done")]), 404),
@@ -53,13 +60,15 @@ async fn addresses(stage: &Stage) -> Vec<(&'static str, &'static str, String, u1
         ("suspended", "closed", path("closed", &[("meetingID", "hall")]), 403),
         ("notFound", TENANT, "/nowhere".into(), 404),
         ("unknownSession", TENANT, format!("{prefix}/html5client/?sessionToken=nobodys"), 401),
-    ]
+    ];
+    (pages, people)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_page_comes_with_its_status_in_the_visitors_language() {
     let stage = stage().await;
-    for (name, tenant, path, status) in addresses(&stage).await {
+    let (pages, _people) = addresses(&stage).await;
+    for (name, tenant, path, status) in pages {
         let mut seen = Vec::new();
         for language in ["en", "de", "fr", "es"] {
             let reply = look(&stage, tenant, &path, &format!("{language}-XX,xx;q=0.5")).await;
@@ -133,8 +142,8 @@ async fn an_operator_says_it_in_words_of_their_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_looked_at_in_a_browser() {
     let stage = Arc::new(stage().await);
-    let mut pages: Vec<_> = addresses(&stage)
-        .await
+    let (pages, _people) = addresses(&stage).await;
+    let mut pages: Vec<_> = pages
         .into_iter()
         .map(|(name, tenant, path, _)| json!({ "name": name, "host": host(tenant), "path": path }))
         .collect();
@@ -145,15 +154,24 @@ async fn pages_are_looked_at_in_a_browser() {
     let control = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, Router::new().route("/begin", begin)).await });
     let home = tempfile::tempdir().unwrap();
-    let plan = json!({
-        "chromium": browser::program(),
-        "home": home.path(),
-        "ca": stage.path("dev-ca/ca.pem"),
-        "port": stage.address.port(),
-        "screenshots": browser::screenshots(),
+    let more = json!({
+        "rendered": rendered(),
         "stage": format!("http://{control}"),
         "pages": pages,
         "waits": format!("https://{}{}", host(TENANT), path(TENANT, &[("meetingID", "tomorrow")])),
     });
-    browser::run("pages.mjs", &plan).await;
+    browser::run("pages.mjs", &browser::plan(&stage, home.path(), &more)).await;
+}
+
+/// The pages that do not come on this stage, in all languages, as they would.
+fn rendered() -> Vec<Value> {
+    let look = Look { tenant: "Wagtail Co-op", color: Some("#ffd400"), ..Look::default() };
+    let pages = Pages::default();
+    let languages = ["en", "de", "fr", "es"];
+    let of = |denial: &Denial, language| {
+        let page = Page::Refused(*denial);
+        let html = pages.render(&page, language, &look, denial.key(), "n", 0).html;
+        json!({ "name": denial.key(), "language": language, "html": html })
+    };
+    Denial::ALL.iter().flat_map(|denial| languages.map(|language| of(denial, language))).collect()
 }

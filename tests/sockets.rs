@@ -104,6 +104,26 @@ async fn many_sockets_at_once_wait_for_their_turn() {
     assert_eq!(stage.on_server(TENANT, "room").unwrap().users_online, 60);
 }
 
+/// Who goes away while waiting takes nobody's turn, and costs the server nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_wait_is_not_waited_for() {
+    let plan = Plan::new().server_like("members", "sockets_per_second = 1");
+    let stage = plan.tenant(TENANT, "multi-account").start().await;
+    stage.create(TENANT, "room").await;
+    let people = join_all((0..4).map(async |n| stage.joined(TENANT, "room", &format!("Guest {n}")).await)).await;
+    let _first = stage.graphql(TENANT, &people[0]).await.unwrap();
+    for joined in &people[1..3] {
+        let path = format!("{}/graphql", joined.prefix);
+        let headers = [("cookie", &*joined.cookies)];
+        let mut socket = stage.client().socket(&host(TENANT), &path, &headers).await.unwrap();
+        let soon = timeout(Duration::from_millis(100), greet(&mut socket, &joined.token)).await;
+        assert!(soon.is_err(), "it is nobody's turn yet: {soon:?}");
+    }
+    let _last = stage.graphql(TENANT, &people[3]).await.unwrap();
+    let asked = stage.sims[0].log().iter().filter(|seen| seen.path == "/graphql").count();
+    assert_eq!(asked, 2, "for those who have stayed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_close_keeps_its_code_both_ways() {
     let stage = Plan::new().server("members").tenant(TENANT, "multi-account").start().await;

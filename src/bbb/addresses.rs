@@ -67,10 +67,12 @@ fn scheme_start(text: &[u8], at: usize) -> usize {
     at - letters.count()
 }
 
+/// How long a text stays one host and port, as far as one can be that long.
 fn authority_len(text: &[u8]) -> usize {
-    // An address of the newer kind stands in brackets.
+    let text = &text[..text.len().min(AUTHORITY_BYTES_MAX + 1)];
+    // An address of the newer kind stands in brackets, and is open until they are closed.
     let from = match text.first() {
-        Some(b'[') => text.iter().position(|b| *b == b']').map_or(0, |at| at + 1),
+        Some(b'[') => text.iter().position(|b| *b == b']').map_or(text.len(), |at| at + 1),
         _ => 0,
     };
     text[from..].iter().position(|b| b"/?#\"'<>()[]{},;|\\ \t\r\n".contains(b)).map_or(text.len(), |at| from + at)
@@ -152,6 +154,10 @@ mod tests {
             ("\"https:\\/\\/bbb", 13),
             ("\"https://bbb-01.in", 17),
             ("\"https://bbb-01/", 0),
+            ("\"https://[", 9),
+            ("\"https://[::1", 12),
+            ("\"https://[::1]:80", 16),
+            ("\"https://[::1]/", 0),
             ("\"https://bbb-01/x y", 1),
             ("abcdefghij", 6),
         ] {
@@ -159,5 +165,7 @@ mod tests {
         }
         let long = format!("https://{}", "a".repeat(5000));
         assert!(open_end(long.as_bytes()) <= 6, "no host is that long");
+        let long = format!("https://[{}", "1:".repeat(5000));
+        assert!(open_end(long.as_bytes()) <= 6, "nor one in brackets");
     }
 }

@@ -11,7 +11,7 @@ use super::{
     files::Reading,
     gateway::{self, Gateway},
     join::{self, Rules, policy_file, tenant_file},
-    scan::{CERTS, Files, PAGES, POLICIES, TENANTS},
+    scan::{CERTS, Entry, Files, PAGES, POLICIES, TENANTS},
     tenant::Draft,
 };
 use crate::{
@@ -249,22 +249,8 @@ impl Files {
                 Some(((*id).clone(), choice.serve(id, old)?))
             })
             .collect();
-        let certs: BTreeMap<CertName, Arc<Cert>> = self
-            .certs
-            .iter()
-            .filter_map(|(name, entry)| {
-                let last = service.and_then(|service| service.certs.get(name));
-                Some((name.clone(), entry.sound_or(last)?))
-            })
-            .collect();
-        let languages: BTreeMap<Tag, Arc<Language>> = self
-            .languages
-            .iter()
-            .filter_map(|(tag, entry)| {
-                let last = service.and_then(|service| service.languages.get(tag));
-                Some((tag.clone(), entry.sound_or(last)?))
-            })
-            .collect();
+        let certs = sound(&self.certs, service.map(|service| &service.certs));
+        let languages = sound(&self.languages, service.map(|service| &service.languages));
         let last = service.and_then(|service| service.template.as_ref());
         let template = self.template.as_ref().and_then(|entry| match &entry.value {
             None if entry.is_sound() => None,
@@ -310,6 +296,15 @@ impl Files {
         }
         sorted(warnings)
     }
+}
+
+/// The entries as they are, and the last good version of faulty ones.
+fn sound<K: Ord + Clone, T: PartialEq>(
+    entries: &BTreeMap<K, Entry<Option<Arc<T>>>>,
+    service: Option<&BTreeMap<K, Arc<T>>>,
+) -> BTreeMap<K, Arc<T>> {
+    let last = |key: &K| service.and_then(|service| service.get(key));
+    entries.iter().filter_map(|(key, entry)| Some((key.clone(), entry.sound_or(last(key))?))).collect()
 }
 
 /// The version of a tenant that goes into service.

@@ -230,3 +230,26 @@ fn answer(file: &Arc<File>, asked: &HeaderMap) -> Response<Body> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_for_one_person_is_not_held() {
+        for (name, value, is) in [
+            ("content-type", "text/css", true),
+            ("cache-control", "public, max-age=60", true),
+            ("vary", "Accept-Encoding", true),
+            ("set-cookie", "a=b", false),
+            ("cache-control", "public, no-store", false),
+            ("cache-control", "Private", false),
+            ("vary", "cookie", false),
+            ("content-encoding", "gzip", false),
+        ] {
+            let name: HeaderName = name.parse().expect("legal");
+            let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+            assert_eq!(is_for_all(&headers), is, "{value}");
+        }
+    }
+}

@@ -33,8 +33,7 @@ impl Gateway {
     }
 
     /// A meeting of a tenant by its internal id, or by that of one of its breakout rooms; one that has ended a moment ago
-    /// included. Anybody may ask for one, so that
-    /// not many are looked for at a time.
+    /// included. Anybody may ask for one, so that not many are looked for at a time.
     ///
     /// # Errors
     /// [`Denial::StoreUnavailable`] when it is not known here and the store cannot be asked.

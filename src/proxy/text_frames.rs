@@ -405,6 +405,22 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_is_named_by_a_number_is_found_wherever_it_is_cut() {
+        let named = Server { names: vec!["[::1]:8090".parse().expect("legal")], ..server("a", "members") };
+        let named = Arc::new(named);
+        let input = frame(FIN | TEXT, r#"{"a":"http://[::1]:8090/x"}"#);
+        for cut in 0..=input.len() {
+            let (mut frames, mut out) = (TextFrames::new(Arc::clone(&named), "meet.w", "/s/x1"), Vec::new());
+            let mut all = Vec::new();
+            for piece in [&input[..cut], &input[cut..]] {
+                let same = frames.take(piece, &mut out);
+                all.extend_from_slice(if same { piece } else { &out });
+            }
+            assert_eq!(messages(&all), [(TEXT, br#"{"a":"https://meet.w/s/x1/x"}"#.to_vec())], "{cut}");
+        }
+    }
+
+    #[test]
     fn a_message_without_end_is_not_kept() {
         let mut frames = frames();
         let mut head = vec![FIN | TEXT, 127];

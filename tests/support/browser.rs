@@ -8,12 +8,27 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
+
+use super::Stage;
 
 /// Some ten seconds each; a slow machine may need more.
 const TIMEOUT: Duration = Duration::from_secs(240);
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// What a browser needs to know of a stage, whose home is `home`, and more.
+pub fn plan(stage: &Stage, home: &Path, more: &Value) -> Value {
+    let mut plan = json!({
+        "chromium": program(),
+        "home": home,
+        "ca": stage.path("dev-ca/ca.pem"),
+        "port": stage.address.port(),
+        "screenshots": screenshots(),
+    });
+    plan.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    plan
+}
 
 /// Runs a script, which gets its plan in JSON on standard input.
 pub async fn run(script: &str, plan: &Value) {

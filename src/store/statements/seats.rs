@@ -118,8 +118,8 @@ pub(super) async fn lock_session(tx: &mut Connection, session: i64) -> Result<Op
     }))
 }
 
-/// The oldest session of the same person in the same room that has a seat and is not open. One join, one seat: somebody with two devices has
-/// two. One that opens at this very moment, while this waits for it, is open: a row that was waited for is looked at again.
+/// The oldest session of the same person in the same room that has a seat and is not open. One join, one seat: somebody with
+/// two devices has two. One that opens at this very moment, while this waits for it, is open: a row that was waited for is looked at again.
 async fn lock_not_open(connection: &mut Connection, new: &NewSession<'_>, user: &[u8]) -> Result<Option<i64>, Error> {
     let row = sqlx::query(LOCK_NOT_OPEN)
         .bind(new.meeting)
