@@ -208,7 +208,7 @@ impl TextFrames {
         };
         let whole = usize::try_from(left).ok().and_then(|left| input[begins..].get(..left));
         let whole = whole.filter(|payload| self.held.is_empty() && (last || addresses::open_end(payload) == 0));
-        if let Some(payload) = whole.filter(|_| !is_cut) {
+        if let Some(payload) = whole.filter(|_| !is_cut && self.may_stay(&head)) {
             let mut new = Vec::new();
             if addresses::rewrite(payload, &self.server.names, &self.place, &mut new) {
                 self.send(&new, last, output);
@@ -244,6 +244,13 @@ impl TextFrames {
             }
             _ => None,
         }
+    }
+
+    /// Whether a frame of a text message may keep its opcode: not where it goes on with what has not begun for the browser,
+    /// because nothing of the fragments before it was worth a frame.
+    fn may_stay(&self, head: &Head) -> bool {
+        let begun = self.message == Message::Text { begun: true };
+        begun == (head.bytes[0] & OPCODE == CONTINUATION)
     }
 
     /// A part of a text message, the last one where `last`.
@@ -395,6 +402,11 @@ mod tests {
             for second in cut..=input.len() {
                 assert_eq!(messages(&passed(&input, &[cut, second])), expected, "{cut} {second}");
             }
+        }
+        // Its first fragment is empty, and its head is cut.
+        let input = [frame(TEXT, ""), frame(FIN, text)].concat();
+        for cut in 0..=input.len() {
+            assert_eq!(messages(&passed(&input, &[cut])), [(TEXT, rewritten(text).into_bytes())], "{cut}");
         }
         // The server cuts a message in two itself, with a ping between.
         for cut in 0..=text.len() {
