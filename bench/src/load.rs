@@ -4,7 +4,8 @@
 //! as answers come, a [`tally`] counts, and [`report`] tells. Everything runs on one thread, so that the generator can be
 //! kept on one core and its own share of that core can be told.
 
-pub mod carry;
+mod carry;
+pub mod compare;
 pub mod generate;
 pub mod process;
 pub mod quick;

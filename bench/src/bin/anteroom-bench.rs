@@ -10,12 +10,12 @@ use std::{
 };
 
 use anteroom_bench::load::{
-    carry,
+    compare::{self, Scope},
     process::raise_open_files,
-    quick::{self, Scope},
+    quick,
     report::Report,
     script::{Scenario, Sizes},
-    stage::{Cores, Setup, beside, can_pin, pin_self},
+    stage::{Cores, Setup, beside, can_pin, peers::Carrier, pin_self},
     tally::Watched,
     target::{Target, roots_of, system_roots},
 };
@@ -40,8 +40,8 @@ enum Command {
     Quick(Quick),
     /// Measure a gateway or BBB server that runs already
     Run(Run),
-    /// Carry files, uploads and frames through a gateway and through nginx, and compare what that costs
-    Carry(Carry),
+    /// The same plain work through a gateway, nginx, HAProxy and Caddy, and what it costs each
+    Compare(Compare),
 }
 
 #[derive(Args)]
@@ -75,10 +75,25 @@ struct Quick {
 }
 
 #[derive(Args)]
-struct Carry {
-    /// Seconds for each load and way
+struct Compare {
+    /// What to carry; may be repeated [default: all]
+    #[arg(long, value_name = "NAME")]
+    load: Vec<compare::Load>,
+    /// Who carries; may be repeated [default: all that are on this machine]
+    #[arg(long, value_name = "NAME")]
+    by: Vec<Carrier>,
+    /// How often the whole is done; medians are told
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
+    /// Seconds for each load, carrier and run
     #[arg(long, default_value_t = 3.0, value_parser = parse_seconds)]
     seconds: f64,
+    /// WebSockets to hold open
+    #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..=5000))]
+    sockets: u16,
+    /// The gateway's program [default: `anteroom` beside this one]
+    #[arg(long, value_name = "PATH")]
+    gateway: Option<PathBuf>,
     /// Also write the figures to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -128,8 +143,8 @@ struct Load {
     /// Meetings that run when getMeetings is called
     #[arg(long, default_value_t = 200)]
     meetings: u64,
-    /// The file that static asks for, below html5client/
-    #[arg(long, default_value = "styles.css")]
+    /// The file that static and the handshakes ask for, below the meeting's address
+    #[arg(long, default_value = "html5client/styles.css")]
     asset: String,
     /// Also write the figures to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
@@ -149,9 +164,9 @@ fn parse_rate(text: &str) -> Result<(Scenario, f64), String> {
 }
 
 impl Load {
-    fn scope(&self, sockets: usize, attendees: u32) -> Scope {
+    fn scope(&self, sockets: usize, attendees: u32) -> quick::Scope {
         let scenarios = if self.scenario.is_empty() { Scenario::ALL.to_vec() } else { self.scenario.clone() };
-        Scope {
+        quick::Scope {
             scenarios,
             rates: self.rate.iter().copied().collect::<BTreeMap<_, _>>(),
             connections: usize::from(self.connections),
@@ -164,30 +179,37 @@ impl Load {
     }
 }
 
-/// The programs beside this one, each with its processor where there are two.
-fn setup_of_carry() -> io::Result<Setup> {
+/// Compares, and tells.
+fn compare(args: &Compare) -> io::Result<ExitCode> {
     let pins = 1 < std::thread::available_parallelism().map_or(1, usize::from) && can_pin();
     let cores = pins.then(|| Cores { gateway: "0".into(), others: "1".into() });
-    Ok(Setup { gateway: beside("anteroom")?, simulator: beside("bbb-sim")?, servers: 1, attendees: 0, cores })
-}
-
-/// Carries, and tells.
-fn carry(carry: &Carry) -> io::Result<ExitCode> {
-    let setup = setup_of_carry()?;
+    let gateway = args.gateway.clone().map_or_else(|| beside("anteroom"), Ok)?;
+    let setup = Setup { gateway, simulator: beside("bbb-sim")?, servers: 1, attendees: 0, cores };
     if let Some(cores) = &setup.cores {
         pin_self(&cores.others)?;
     }
+    raise_open_files();
+    let scope = Scope {
+        loads: if args.load.is_empty() { compare::Load::ALL.to_vec() } else { args.load.clone() },
+        carriers: match &*args.by {
+            [] => Carrier::ALL.into_iter().filter(|carrier| carrier.is_here()).collect(),
+            named => named.to_vec(),
+        },
+        runs: args.runs,
+        seconds: Duration::from_secs_f64(args.seconds),
+        sockets: args.sockets.into(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let costs = runtime.block_on(async {
+    let found = runtime.block_on(LocalSet::new().run_until(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         tokio::select! {
-            costs = carry::compare(&setup, Duration::from_secs_f64(carry.seconds)) => costs,
+            found = compare::compare(&setup, &scope) => found,
             _ = interrupt.recv() => Err(io::Error::other("interrupted, all that was started has been stopped")),
         }
-    })?;
-    print!("{}", carry::table(&costs));
-    if let Some(file) = &carry.json {
-        let lines: Result<Vec<_>, _> = costs.iter().map(serde_json::to_string).collect();
+    }))?;
+    print!("{}", found.table());
+    if let Some(file) = &args.json {
+        let lines: Result<Vec<_>, _> = found.cells.iter().map(serde_json::to_string).collect();
         fs::write(file, lines?.join("\n") + "\n")?;
     }
     Ok(ExitCode::SUCCESS)
@@ -243,7 +265,7 @@ fn main() -> ExitCode {
 
 fn start(command: &Command) -> io::Result<ExitCode> {
     let load = match command {
-        Command::Carry(of) => return carry(of),
+        Command::Compare(args) => return compare(args),
         Command::Quick(Quick { load, .. }) | Command::Run(Run { load, .. }) => load,
     };
     let setup = if let Command::Quick(quick) = command { Some(quick.setup()?) } else { None };
@@ -261,7 +283,7 @@ fn start(command: &Command) -> io::Result<ExitCode> {
                 let watched = Watched { gateway: run.pid, origins: Vec::new() };
                 quick::measure(&run.target()?, &watched, &load.scope(0, 0)).await
             }
-            (Command::Quick(_), None) | (Command::Carry(_), _) => unreachable!("it has been set up, or done"),
+            (Command::Quick(_), None) | (Command::Compare(_), _) => unreachable!("it has been set up, or done"),
         }
     };
     let report = runtime.block_on(LocalSet::new().run_until(async {

@@ -264,7 +264,7 @@ impl Lane {
             },
         };
         let reply = wire.exchange(&self.request).await.map_err(|_| Fault::Broken)?;
-        script.check(&reply)?;
+        script.check(number, &reply)?;
         if !script.scenario().is_handshake() {
             self.wire = Some(wire);
             return Ok(());

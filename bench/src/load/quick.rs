@@ -8,7 +8,7 @@ use super::{
     report::{Context, Figures, Report, Row, Way},
     script::{Scenario, Script, Sizes},
     sockets::{self, Sockets},
-    stage::{Setup, Stage},
+    stage::{Setup, Stage, peers::Carrier},
     tally::Watched,
     target::Target,
 };
@@ -99,6 +99,7 @@ async fn sockets_of(setup: &Setup, sockets: usize) -> io::Result<Result<Sockets,
     if let Err(why) = sockets::fit(sockets) {
         return Ok(Err(why));
     }
-    let stage = Stage::through(setup).await?;
-    sockets::measure(&stage, sockets).await.map(Ok)
+    let mut stage = Stage::through(setup).await?;
+    let (pid, target) = stage.carrier(Carrier::Anteroom, setup).await?;
+    sockets::measure(pid, &target, sockets).await.map(Ok)
 }

@@ -1,6 +1,6 @@
 //! What is called: each scenario's requests, and what an answer must be to count.
 
-use std::{fmt, io, io::Write, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, io, io::Write, str::FromStr, time::Duration};
 
 use serde::Serialize;
 
@@ -13,6 +13,8 @@ use crate::sign;
 
 /// Meetings that `join` spreads its participants over.
 const JOIN_MEETINGS: u64 = 20;
+/// Of how many calls the mix consists.
+const MIX: u64 = 10;
 /// A server that has just started is not chosen before the gateway has asked it once.
 const SETUP_TRIES: u32 = 50;
 
@@ -26,13 +28,18 @@ pub enum Scenario {
     Static,
     /// `getMeetingInfo` of one meeting.
     GetMeetingInfo,
+    /// `isMeetingRunning` of one meeting.
+    IsMeetingRunning,
     /// `create`, each of another meeting.
     Create,
     /// `join`, each of another person.
     Join,
     /// `getMeetings` with many meetings running.
     GetMeetings,
-    /// A new TLS connection for each version call, without resumption.
+    /// What a site does all day, of ten calls seven `getMeetingInfo`, and one each of `getMeetings`, `create` and `join`; the
+    /// `create` is of a meeting that runs, as frontends make it before each `join`.
+    Mix,
+    /// A new TLS connection for each file, without resumption.
     HandshakeFull,
     /// The same, resumed.
     HandshakeResumed,
@@ -40,13 +47,15 @@ pub enum Scenario {
 
 impl Scenario {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Version,
         Self::Static,
         Self::GetMeetingInfo,
+        Self::IsMeetingRunning,
         Self::Create,
         Self::Join,
         Self::GetMeetings,
+        Self::Mix,
         Self::HandshakeFull,
         Self::HandshakeResumed,
     ];
@@ -58,9 +67,11 @@ impl Scenario {
             Self::Version => "version",
             Self::Static => "static",
             Self::GetMeetingInfo => "getMeetingInfo",
+            Self::IsMeetingRunning => "isMeetingRunning",
             Self::Create => "create",
             Self::Join => "join",
             Self::GetMeetings => "getMeetings",
+            Self::Mix => "mix",
             Self::HandshakeFull => "handshake-full",
             Self::HandshakeResumed => "handshake-resumed",
         }
@@ -72,8 +83,8 @@ impl Scenario {
     pub fn rate(self) -> f64 {
         match self {
             Self::Version | Self::Static => 2000.0,
-            Self::GetMeetingInfo => 1000.0,
-            Self::Create | Self::Join => 200.0,
+            Self::GetMeetingInfo | Self::IsMeetingRunning => 1000.0,
+            Self::Create | Self::Join | Self::Mix => 200.0,
             Self::GetMeetings => 50.0,
             Self::HandshakeFull | Self::HandshakeResumed => 200.0,
         }
@@ -85,6 +96,7 @@ impl Scenario {
         match self {
             Self::Create => 3_000,
             Self::Join => 10_000,
+            Self::Mix => 40_000,
             _ => 1_000_000,
         }
     }
@@ -127,13 +139,13 @@ pub struct Sizes {
     pub meetings: u64,
     /// People in each of them, as far as the server is one that was started for it.
     pub attendees: u32,
-    /// The file that `static` asks for, below `html5client/`.
+    /// The file that `static` and the handshakes ask for, below the meeting's address.
     pub asset: String,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { meetings: 200, attendees: 20, asset: "styles.css".into() }
+        Self { meetings: 200, attendees: 20, asset: "html5client/styles.css".into() }
     }
 }
 
@@ -144,8 +156,8 @@ pub struct Script {
     secret: String,
     /// Distinct for each run, so that two runs against one target do not meet.
     run: String,
-    /// The request, where all are the same.
-    fixed: Option<Vec<u8>>,
+    /// The requests that are the same each time.
+    fixed: BTreeMap<Scenario, Vec<u8>>,
 }
 
 /// Where somebody who has joined finds the meeting.
@@ -168,41 +180,49 @@ impl Script {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let run = format!("bench-{:x}", since.as_millis());
         let (host, secret) = (target.host.clone(), target.secret.clone());
-        let mut script = Self { scenario, host, secret, run, fixed: None };
+        let mut script = Self { scenario, host, secret, run, fixed: BTreeMap::new() };
         let mut wire = target.dialer(true)?.dial().await?;
-        let path = match scenario {
-            Scenario::Version | Scenario::HandshakeFull | Scenario::HandshakeResumed => {
-                Some("/bigbluebutton/api".to_owned())
-            }
-            Scenario::Static => {
-                let Joined { prefix, .. } = script.joined(&mut wire).await?;
-                Some(format!("{prefix}/html5client/{}", sizes.asset))
-            }
-            Scenario::GetMeetingInfo => {
-                script.create(&mut wire, 0).await?;
-                Some(script.call("getMeetingInfo", &[("meetingID", &script.meeting(0))]))
-            }
-            Scenario::GetMeetings => {
-                for n in 0..sizes.meetings {
-                    script.create(&mut wire, n).await?;
-                }
-                Some(script.call("getMeetings", &[]))
-            }
-            Scenario::Join => {
-                for n in 0..JOIN_MEETINGS {
-                    script.create(&mut wire, n).await?;
-                }
-                None
-            }
-            Scenario::Create => None,
+        let meetings = match scenario {
+            Scenario::GetMeetings => sizes.meetings,
+            Scenario::Mix => sizes.meetings.max(JOIN_MEETINGS),
+            Scenario::Join => JOIN_MEETINGS,
+            Scenario::GetMeetingInfo | Scenario::IsMeetingRunning => 1,
+            _ => 0,
         };
-        script.fixed = path.map(|path| script.get(&path, ""));
-        let mut first = Vec::new();
-        script.write(0, &mut first);
-        let reply = wire.exchange(&first).await?;
-        script.check(&reply).map_err(|fault| unexpected(scenario.name(), &reply, &format!("{fault:?}")))?;
-        if scenario == Scenario::GetMeetings && 0 < sizes.attendees && !find(reply.body, b"<attendee>") {
-            return Err(unexpected(scenario.name(), &reply, "nobody is in the meetings"));
+        for n in 0..meetings {
+            script.create(&mut wire, n).await?;
+        }
+        let asset = match scenario {
+            Scenario::Static | Scenario::HandshakeFull | Scenario::HandshakeResumed => {
+                let Joined { prefix, .. } = script.joined(&mut wire).await?;
+                format!("{prefix}/{}", sizes.asset)
+            }
+            _ => String::new(),
+        };
+        let first_meeting = script.meeting(0);
+        let parts: Vec<Scenario> = (0..MIX).map(|number| script.part(number)).collect();
+        for one in parts {
+            let path = match one {
+                Scenario::Version => "/bigbluebutton/api".to_owned(),
+                Scenario::Static | Scenario::HandshakeFull | Scenario::HandshakeResumed => asset.clone(),
+                Scenario::GetMeetingInfo => script.call("getMeetingInfo", &[("meetingID", &first_meeting)]),
+                Scenario::IsMeetingRunning => script.call("isMeetingRunning", &[("meetingID", &first_meeting)]),
+                Scenario::GetMeetings => script.call("getMeetings", &[]),
+                Scenario::Create | Scenario::Join | Scenario::Mix => continue,
+            };
+            let request = script.get(&path, "");
+            script.fixed.insert(one, request);
+        }
+        let mut request = Vec::new();
+        // All that it consists of, once.
+        for number in if scenario == Scenario::Mix { 0..MIX } else { 0..1 } {
+            script.write(number, &mut request);
+            let reply = wire.exchange(&request).await?;
+            let checked = script.check(number, &reply);
+            checked.map_err(|fault| unexpected(scenario.name(), &reply, &format!("{fault:?}")))?;
+            if scenario == Scenario::GetMeetings && 0 < sizes.attendees && !find(reply.body, b"<attendee>") {
+                return Err(unexpected(scenario.name(), &reply, "nobody is in the meetings"));
+            }
         }
         Ok(script)
     }
@@ -216,29 +236,42 @@ impl Script {
     /// Writes the request of this number, which no other request has.
     pub fn write(&self, number: u64, into: &mut Vec<u8>) {
         into.clear();
-        if let Some(fixed) = &self.fixed {
+        let part = self.part(number);
+        if let Some(fixed) = self.fixed.get(&part) {
             into.extend_from_slice(fixed);
             return;
         }
-        let path = if self.scenario == Scenario::Join {
-            self.join_path(number % JOIN_MEETINGS, number)
-        } else {
-            self.create_path(&format!("{}-{number}", self.run))
+        let path = match (self.scenario, part) {
+            (_, Scenario::Join) => self.join_path(number % JOIN_MEETINGS, number),
+            (Scenario::Mix, _) => self.create_path(&self.meeting(number / MIX % JOIN_MEETINGS)),
+            _ => self.create_path(&format!("{}-{number}", self.run)),
         };
         into.extend_from_slice(&self.get(&path, ""));
     }
 
-    /// Whether an answer is the one to be expected.
+    /// What the request of this number is, where a scenario consists of several.
+    fn part(&self, number: u64) -> Scenario {
+        match (self.scenario, number % MIX) {
+            (Scenario::Mix, 7) => Scenario::GetMeetings,
+            (Scenario::Mix, 8) => Scenario::Create,
+            (Scenario::Mix, 9) => Scenario::Join,
+            (Scenario::Mix, _) => Scenario::GetMeetingInfo,
+            (one, _) => one,
+        }
+    }
+
+    /// Whether an answer is the one to be expected for the request of this number.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check(&self, reply: &Reply<'_>) -> Result<(), Fault> {
-        let status = if self.scenario == Scenario::Join { 302 } else { 200 };
+    pub fn check(&self, number: u64, reply: &Reply<'_>) -> Result<(), Fault> {
+        let part = self.part(number);
+        let status = if part == Scenario::Join { 302 } else { 200 };
         if reply.status != status {
             return Err(Fault::Status);
         }
-        let fits = match self.scenario {
-            Scenario::Static => !reply.body.is_empty(),
+        let fits = match part {
+            Scenario::Static | Scenario::HandshakeFull | Scenario::HandshakeResumed => !reply.body.is_empty(),
             Scenario::Join => reply.header("location").is_some_and(|location| location.contains("sessionToken=")),
             // The outcome stands at the start, in XML as in JSON.
             _ => find(&reply.body[..reply.body.len().min(200)], b"SUCCESS"),
@@ -335,7 +368,7 @@ mod tests {
     use super::*;
 
     fn script(scenario: Scenario) -> Script {
-        Script { scenario, host: "a.localhost".into(), secret: "s".into(), run: "r".into(), fixed: None }
+        Script { scenario, host: "a.localhost".into(), secret: "s".into(), run: "r".into(), fixed: BTreeMap::new() }
     }
 
     #[test]
@@ -361,7 +394,7 @@ mod tests {
             ("an empty file", Scenario::Static, 200, String::new(), "", Err(Fault::Refused)),
         ] {
             let reply = Reply { status, head: head.as_bytes(), body: body.as_bytes() };
-            assert_eq!(script(scenario).check(&reply), expected, "{name}");
+            assert_eq!(script(scenario).check(0, &reply), expected, "{name}");
         }
     }
 

@@ -8,8 +8,7 @@ use serde::Serialize;
 use super::{
     process,
     script::{Joined, Scenario, Script, Sizes},
-    stage::Stage,
-    target::Dialer,
+    target::{Dialer, Target},
     wire::Wire,
 };
 
@@ -53,14 +52,12 @@ pub fn fit(sockets: usize) -> Result<(), String> {
     }
 }
 
-/// Opens sockets through a gateway and looks at its memory.
+/// Opens sockets through a carrier, which is this process, and looks at its memory.
 ///
 /// # Errors
 /// When a socket does not open or does not echo.
-pub async fn measure(stage: &Stage, sockets: usize) -> io::Result<Sockets> {
-    let target = stage.target();
-    let pid = stage.watched().gateway.ok_or_else(|| io::Error::other("there is no gateway"))?;
-    let script = Script::prepare(Scenario::Version, &target, &Sizes::default()).await?;
+pub async fn measure(pid: u32, target: &Target, sockets: usize) -> io::Result<Sockets> {
+    let script = Script::prepare(Scenario::Version, target, &Sizes::default()).await?;
     let dialer = target.dialer(true)?;
     let joined = script.joined(&mut dialer.dial().await?).await?;
     let mut open = Vec::with_capacity(BEFORE + sockets);

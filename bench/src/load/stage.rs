@@ -1,6 +1,8 @@
 //! What is measured, started for the purpose: simulated BBB servers and a gateway, each a process of its own on
 //! loopback, with a configuration in a temporary directory. Whatever ends the stage ends them all.
 
+pub mod peers;
+
 use std::{
     env,
     ffi::OsStr,
@@ -22,7 +24,6 @@ use super::{
 
 /// The level of the tenant: nothing of it is limited.
 const POLICY: &str = include_str!("../../../policies/custom.toml");
-const NGINX: &str = include_str!("../../peers/nginx.conf");
 const HOST: &str = "load.localhost";
 const TENANT_SECRET: &str = "load-secret";
 const SERVER_SECRET: &str = "server-secret";
@@ -57,7 +58,7 @@ pub struct Cores {
 pub struct Stage {
     servers: Vec<(Process, SocketAddr)>,
     gateway: Option<(Process, Target)>,
-    nginx: Option<Process>,
+    peers: Vec<Process>,
     // Behind the processes, so that it goes after them.
     _dir: TempDir,
 }
@@ -69,7 +70,7 @@ impl Stage {
     /// When they do not start.
     pub fn direct(setup: &Setup) -> io::Result<Self> {
         let servers = (0..setup.servers).map(|_| simulator(setup)).collect::<io::Result<_>>()?;
-        Ok(Self { servers, gateway: None, nginx: None, _dir: tempfile::tempdir()? })
+        Ok(Self { servers, gateway: None, peers: Vec::new(), _dir: tempfile::tempdir()? })
     }
 
     /// Starts simulated servers and a gateway in front of them.
@@ -100,44 +101,6 @@ impl Stage {
         };
         stage.gateway = Some((process, target));
         Ok(stage)
-    }
-
-    /// Starts nginx in front of the first server, beside the gateway and with its certificate. Returns its process and where
-    /// it is; `None` where there is no nginx.
-    ///
-    /// # Errors
-    /// When it does not start.
-    pub async fn nginx(&mut self, setup: &Setup) -> io::Result<Option<(u32, Target)>> {
-        let program = Path::new("/usr/sbin/nginx");
-        let (Some((_, gateway)), true) = (&self.gateway, program.is_file()) else { return Ok(None) };
-        let [listen, ..] = free_ports()?;
-        let dir = self._dir.path();
-        let certificates = dir.join("certs").join(HOST);
-        let config = [
-            ("{dir}", dir.display().to_string()),
-            ("{server}", self.servers[0].1.to_string()),
-            ("{listen}", listen.to_string()),
-            ("{certificate}", certificates.join("fullchain.pem").display().to_string()),
-            ("{key}", certificates.join("privkey.pem").display().to_string()),
-        ]
-        .into_iter()
-        .fold(NGINX.to_owned(), |text, (name, value)| text.replace(name, &value));
-        let file = dir.join("nginx.conf");
-        fs::write(&file, config)?;
-        let mut command = pinned(setup.cores.as_ref().map(|cores| &*cores.gateway), program);
-        command.arg("-c").arg(&file).stderr(Stdio::null());
-        let mut nginx = Process::start(command, program)?;
-        nginx.is_asked = true;
-        self.nginx = Some(nginx);
-        let target = Target { address: listen, secret: SERVER_SECRET.into(), ..gateway.clone() };
-        let started = Instant::now();
-        while tokio::net::TcpStream::connect(listen).await.is_err() {
-            if START_TIMEOUT < started.elapsed() {
-                return Err(named(program, &fs::read_to_string(dir.join("nginx.err")).unwrap_or_default()));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(self.nginx.as_ref().map(|nginx| (nginx.id(), target)))
     }
 
     /// What is to be called: the gateway, or the first server where there is none.

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use rustls::{
-    ClientConfig, RootCertStore,
+    CipherSuite, ClientConfig, RootCertStore,
     client::Resumption,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
@@ -42,8 +42,10 @@ impl Target {
     /// Never: the provider's defaults are consistent.
     pub fn dialer(&self, resumes: bool) -> io::Result<Dialer> {
         let Some(roots) = &self.roots else { return Ok(Dialer { address: self.address, tls: None }) };
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        // As browsers ask on processors that have instructions for AES.
+        provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("the provider has suites for TLS 1.3")
             .with_root_certificates(Arc::clone(roots))

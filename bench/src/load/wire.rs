@@ -116,6 +116,16 @@ impl Wire {
         }
     }
 
+    /// What the handshake has agreed on: version, cipher, key exchange; `None` without TLS.
+    #[must_use]
+    pub fn agreed(&self) -> Option<String> {
+        let Stream::Tls(stream) = &self.stream else { return None };
+        let tls = stream.get_ref().1;
+        let version = tls.protocol_version()?.as_str()?;
+        let (suite, group) = (tls.negotiated_cipher_suite()?.suite(), tls.negotiated_key_exchange_group()?.name());
+        Some(format!("{version}, {}, {}", suite.as_str()?, group.as_str()?))
+    }
+
     /// Sends a request and reads its answer whole.
     ///
     /// # Errors

@@ -78,6 +78,7 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Response {
         "/bigbluebutton/ping" if is_meteor => answer::text(StatusCode::OK, "text/plain", Body::empty()),
         "/bigbluebutton/rtt-check" if !is_meteor => answer::text(StatusCode::OK, "text/plain", Body::empty()),
         "/default.pdf" => answer::text(StatusCode::OK, "application/pdf", presentation::DEFAULT_PDF),
+        "/images/dot.png" => answer::text(StatusCode::OK, "image/png", &client::PHOTO[..1024]),
         "/images/photo.jpg" => answer::text(StatusCode::OK, "image/jpeg", client::PHOTO),
         "/graphql" if !is_meteor => sockets::graphql(&mut parts, shared).await,
         "/bbb-webrtc-sfu" => sockets::sfu(&mut parts, shared).await,

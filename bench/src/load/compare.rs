@@ -1,0 +1,376 @@
+//! The side by side: the same plain work through the gateway and through nginx, HAProxy and Caddy, in one run.
+//!
+//! What counts is the processor time of the carrier's processes for one piece of work, and the memory of one open WebSocket.
+//! Each carrier has one core, generator and servers the other. All carriers of a load stand side by side in front of the same
+//! servers and are loaded in turns; the whole is repeated, and medians are told.
+
+use std::{fmt, io, str::FromStr, time::Duration};
+
+use serde::Serialize;
+
+use super::{
+    carry::{Cargo, carry},
+    generate::{Load as Lanes, Plan},
+    script::{Scenario, Script, Sizes},
+    sockets,
+    stage::{Setup, Stage, peers::Carrier},
+    tally::Watched,
+    target::Target,
+};
+
+/// Callers of API calls and of files.
+const CALLERS: usize = 32;
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// One kind of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Load {
+    /// A file of 1 KB from the server, on connections that are kept.
+    #[serde(rename = "file-1k")]
+    File1k,
+    /// A file of 64 KB from the server.
+    #[serde(rename = "file-64k")]
+    File64k,
+    /// A file of the client of 64 KB, which a gateway may hold in memory.
+    #[serde(rename = "file-64k-memory")]
+    File64kMemory,
+    /// A new connection with a full handshake for each file of 1 KB, one after the other.
+    HandshakeFull,
+    /// The same, resumed.
+    HandshakeResumed,
+    /// WebSockets that have echoed once and are idle.
+    Sockets,
+    /// A document of 100 MB.
+    Upload,
+    /// GraphQL frames of 200 B.
+    #[serde(rename = "frames-200")]
+    Frames200,
+    /// And of 20 KB.
+    #[serde(rename = "frames-20k")]
+    Frames20k,
+    /// The call of that name.
+    #[serde(rename = "getMeetingInfo")]
+    GetMeetingInfo,
+    /// The call of that name.
+    #[serde(rename = "isMeetingRunning")]
+    IsMeetingRunning,
+    /// The call of that name, each of another meeting.
+    Create,
+    /// The call of that name, each of another person.
+    Join,
+    /// The call of that name, with 200 meetings running.
+    #[serde(rename = "getMeetings")]
+    GetMeetings,
+    /// Seven `getMeetingInfo`, and one each of `getMeetings`, `create` and `join`.
+    Mix,
+}
+
+/// How a load is measured.
+enum Way {
+    /// Calls on so many connections, each as fast as it gets answers; the file for those that ask for one.
+    Calls(Scenario, usize, &'static str),
+    Carried(Cargo),
+    Sockets,
+}
+
+impl Load {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [Self; 15] = [
+        Self::File1k,
+        Self::File64k,
+        Self::File64kMemory,
+        Self::HandshakeFull,
+        Self::HandshakeResumed,
+        Self::Sockets,
+        Self::Upload,
+        Self::Frames200,
+        Self::Frames20k,
+        Self::GetMeetingInfo,
+        Self::IsMeetingRunning,
+        Self::Create,
+        Self::Join,
+        Self::GetMeetings,
+        Self::Mix,
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File1k => "file-1k",
+            Self::File64k => "file-64k",
+            Self::File64kMemory => "file-64k-memory",
+            Self::HandshakeFull => "handshake-full",
+            Self::HandshakeResumed => "handshake-resumed",
+            Self::Sockets => "sockets",
+            Self::Upload => "upload",
+            Self::Frames200 => "frames-200",
+            Self::Frames20k => "frames-20k",
+            Self::GetMeetingInfo => "getMeetingInfo",
+            Self::IsMeetingRunning => "isMeetingRunning",
+            Self::Create => "create",
+            Self::Join => "join",
+            Self::GetMeetings => "getMeetings",
+            Self::Mix => "mix",
+        }
+    }
+
+    /// What a value of it is.
+    #[must_use]
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Sockets => "KB each",
+            Self::Upload => "us per MB",
+            Self::Frames200 | Self::Frames20k => "us per frame",
+            Self::HandshakeFull | Self::HandshakeResumed => "us per connection",
+            _ => "us per request",
+        }
+    }
+
+    fn way(self) -> Way {
+        const DOT: &str = "images/dot.png";
+        match self {
+            Self::File1k => Way::Calls(Scenario::Static, CALLERS, DOT),
+            Self::File64k => Way::Calls(Scenario::Static, CALLERS, "images/photo.jpg"),
+            Self::File64kMemory => Way::Calls(Scenario::Static, CALLERS, "html5client/resources/images/photo.jpg"),
+            Self::HandshakeFull => Way::Calls(Scenario::HandshakeFull, 1, DOT),
+            Self::HandshakeResumed => Way::Calls(Scenario::HandshakeResumed, 1, DOT),
+            Self::Sockets => Way::Sockets,
+            Self::Upload => Way::Carried(Cargo::Upload),
+            Self::Frames200 => Way::Carried(Cargo::Frames(200)),
+            Self::Frames20k => Way::Carried(Cargo::Frames(20_000)),
+            Self::GetMeetingInfo => Way::Calls(Scenario::GetMeetingInfo, CALLERS, ""),
+            Self::IsMeetingRunning => Way::Calls(Scenario::IsMeetingRunning, CALLERS, ""),
+            Self::Create => Way::Calls(Scenario::Create, CALLERS, ""),
+            Self::Join => Way::Calls(Scenario::Join, CALLERS, ""),
+            Self::GetMeetings => Way::Calls(Scenario::GetMeetings, CALLERS, ""),
+            Self::Mix => Way::Calls(Scenario::Mix, CALLERS, ""),
+        }
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Load {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|load| load.name().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| format!("no such load; there are {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+/// How much is measured.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// What is carried, in this order.
+    pub loads: Vec<Load>,
+    /// By whom, in this order.
+    pub carriers: Vec<Carrier>,
+    /// How often the whole is done.
+    pub runs: u32,
+    /// What is counted of each load.
+    pub seconds: Duration,
+    /// WebSockets that are opened.
+    pub sockets: usize,
+}
+
+/// What a load came to at a carrier, in one run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cell {
+    /// Which run, from 0.
+    pub run: u32,
+    /// What was carried.
+    pub load: Load,
+    /// By whom.
+    pub by: Carrier,
+    /// What one piece has cost, in the load's unit.
+    pub value: f64,
+    /// Pieces of work that were done as expected.
+    pub pieces: u64,
+    /// All others.
+    pub failed: u64,
+    /// Pieces per second.
+    pub per_second: f64,
+    /// The carrier's share of its core; none for sockets, which are to be idle.
+    pub carrier_share: Option<f64>,
+    /// What generator and servers together took of theirs, where that was counted.
+    pub others_share: Option<f64>,
+}
+
+/// All that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// What each carrier says of itself, and what its handshake agrees on.
+    pub carriers: Vec<(Carrier, String, String)>,
+    /// What was measured.
+    pub cells: Vec<Cell>,
+}
+
+/// Compares.
+///
+/// # Errors
+/// When something does not start, or does not answer as it should.
+pub async fn compare(setup: &Setup, scope: &Scope) -> io::Result<Found> {
+    let mut cells = Vec::new();
+    let mut carriers: Vec<(Carrier, String, String)> = Vec::new();
+    for run in 0..scope.runs {
+        for load in &scope.loads {
+            let mut stage = Stage::through(setup).await?;
+            let mut targets = Vec::new();
+            for by in &scope.carriers {
+                targets.push((*by, stage.carrier(*by, setup).await?));
+            }
+            let origins = stage.watched().origins;
+            for (by, (pid, target)) in targets {
+                eprintln!("run {} of {}: {load}, {by}", run + 1, scope.runs);
+                if carriers.iter().all(|(known, ..)| *known != by) {
+                    let agreed = target.dialer(false)?.dial().await?.agreed().unwrap_or_default();
+                    carriers.push((by, by.version().unwrap_or_default(), agreed));
+                }
+                let watched = Watched { gateway: Some(pid), origins: origins.clone() };
+                cells.push(Cell { run, load: *load, by, ..measure(*load, by, &target, watched, scope).await? });
+            }
+        }
+    }
+    Ok(Found { carriers, cells })
+}
+
+async fn measure(load: Load, by: Carrier, target: &Target, watched: Watched, scope: &Scope) -> io::Result<Cell> {
+    let pid = watched.gateway.ok_or_else(|| io::Error::other("nobody is watched"))?;
+    let none = Cell {
+        run: 0,
+        load,
+        by,
+        value: 0.0,
+        pieces: 0,
+        failed: 0,
+        per_second: 0.0,
+        carrier_share: None,
+        others_share: None,
+    };
+    Ok(match load.way() {
+        Way::Calls(scenario, connections, asset) => {
+            let sizes = Sizes { attendees: 0, asset: asset.to_owned(), ..Sizes::default() };
+            let script = Script::prepare(scenario, target, &sizes).await?;
+            let mut lanes = Lanes::connect(script, target, connections).await?;
+            let plan = Plan { connections, warm_up: WARM_UP, duration: scope.seconds, watched };
+            let tally = lanes.closed_loop(&plan).await?;
+            let others = Some(tally.used.generator + tally.used.origins.unwrap_or_default());
+            Cell {
+                value: tally.per_request_us(tally.used.gateway).unwrap_or_default(),
+                pieces: tally.answered(),
+                failed: tally.failed(),
+                per_second: tally.per_second(),
+                carrier_share: tally.share(tally.used.gateway),
+                others_share: tally.share(others),
+                ..none
+            }
+        }
+        Way::Carried(cargo) => {
+            let (bytes, pieces, cpu, took) = carry(cargo, pid, target, scope.seconds).await?;
+            let per = if load == Load::Upload { bytes as f64 / 1e6 } else { pieces as f64 };
+            Cell {
+                value: cpu.as_secs_f64() * 1e6 / per,
+                pieces,
+                per_second: pieces as f64 / took.as_secs_f64(),
+                carrier_share: Some(cpu.as_secs_f64() / took.as_secs_f64()),
+                ..none
+            }
+        }
+        Way::Sockets => {
+            let found = sockets::measure(pid, target, scope.sockets).await?;
+            Cell { value: found.bytes_per_socket / 1024.0, pieces: found.sockets as u64, ..none }
+        }
+    })
+}
+
+impl Found {
+    /// The middle of what the runs came to for a load and a carrier, if it was measured.
+    #[must_use]
+    pub fn median(&self, load: Load, by: Carrier) -> Option<f64> {
+        let of_both = self.cells.iter().filter(|cell| cell.load == load && cell.by == by);
+        let mut values: Vec<f64> = of_both.map(|cell| cell.value).collect();
+        values.sort_by(f64::total_cmp);
+        let (below, above) = (values.get(values.len().checked_sub(1)? / 2)?, values.get(values.len() / 2)?);
+        Some(f64::midpoint(*below, *above))
+    }
+
+    /// Medians as a table: what one piece costs each carrier, and the ratios of the gateway's cost to the others'.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        for (carrier, version, agreed) in &self.carriers {
+            text.push_str(&format!("{carrier}: {version} ({agreed})\n"));
+        }
+        let others = || self.carriers.iter().map(|(carrier, ..)| *carrier).filter(|by| *by != Carrier::Anteroom);
+        text.push_str(&format!("\n{:<19}{:<19}", "load", "unit"));
+        self.carriers.iter().for_each(|(carrier, ..)| text.push_str(&format!("{carrier:>10}")));
+        others().for_each(|by| text.push_str(&format!("{:>12}", format!(": {by}"))));
+        text.push_str("  failed\n");
+        let mut loads: Vec<Load> = self.cells.iter().map(|cell| cell.load).collect();
+        loads.dedup();
+        loads.sort_unstable();
+        loads.dedup();
+        for load in loads {
+            text.push_str(&format!("{load:<19}{:<19}", load.unit()));
+            for (by, ..) in &self.carriers {
+                let value = self.median(load, *by).map_or("-".into(), |value| format!("{value:.1}"));
+                text.push_str(&format!("{value:>10}"));
+            }
+            let own = self.median(load, Carrier::Anteroom);
+            for by in others() {
+                let ratio =
+                    own.zip(self.median(load, by)).map_or("-".into(), |(own, other)| format!("{:.2}", own / other));
+                text.push_str(&format!("{ratio:>12}"));
+            }
+            let failed: u64 = self.cells.iter().filter(|cell| cell.load == load).map(|cell| cell.failed).sum();
+            text.push_str(&format!("{failed:>8}\n"));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(run: u32, by: Carrier, value: f64) -> Cell {
+        let load = Load::File1k;
+        Cell { run, load, by, value, pieces: 1, failed: 0, per_second: 1.0, carrier_share: None, others_share: None }
+    }
+
+    #[test]
+    fn each_load_is_found_by_its_name() {
+        for load in Load::ALL {
+            assert_eq!(load.name().parse(), Ok(load));
+            assert_eq!(serde_json::to_value(load).expect("a text"), load.name());
+        }
+    }
+
+    #[test]
+    fn medians_and_ratios_are_told() {
+        let (own, other) = (Carrier::Anteroom, Carrier::Nginx);
+        let cells = vec![
+            cell(0, own, 30.0),
+            cell(1, own, 10.0),
+            cell(2, own, 12.0),
+            cell(0, other, 20.0),
+            cell(1, other, 40.0),
+        ];
+        let carriers = vec![(own, String::new(), String::new()), (other, "1.22".into(), "TLSv1_3".into())];
+        let found = Found { carriers, cells };
+        assert_eq!(found.median(Load::File1k, own), Some(12.0));
+        assert_eq!(found.median(Load::File1k, other), Some(30.0));
+        assert_eq!(found.median(Load::Mix, own), None);
+        let table = found.table();
+        let line = table.lines().find(|line| line.starts_with("file-1k")).expect("a line");
+        let told: Vec<&str> = line.split_whitespace().skip(4).collect();
+        assert_eq!(told, ["12.0", "30.0", "0.40", "0"], "{table}");
+    }
+}
