@@ -22,8 +22,9 @@ pub(super) const BEGIN: &str = "BEGIN";
 pub(super) const LOCK_MEETING: &str =
     "SELECT strangers, participants FROM meetings WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE";
 /// Finds the oldest session of a person that has a seat and is not open. Nobody else changes it while this transaction lives.
+/// By person (a `+` leaves a column out of the choice of an index): a large meeting has many seats, and a person few.
 pub(super) const LOCK_NOT_OPEN: &str = "SELECT id FROM sessions
-    WHERE meeting = $1 AND seat_until > $2 AND seat_until < $3 AND user_key = $4
+    WHERE meeting = $1 AND +seat_until > $2 AND +seat_until < $3 AND user_key = $4
         AND breakout IS NOT DISTINCT FROM $5 ORDER BY id LIMIT 1 FOR NO KEY UPDATE";
 /// Finds a session. Nobody else changes it while this transaction lives.
 pub(super) const LOCK_SESSION: &str = "SELECT s.seat_until, s.present_since, s.breakout, m.tenant FROM sessions s

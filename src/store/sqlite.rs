@@ -22,8 +22,9 @@ pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Finds a meeting that runs. Nobody else counts its seats, or ends it, while this transaction lives.
 pub(super) const LOCK_MEETING: &str = "SELECT strangers, participants FROM meetings WHERE id = $1 AND ended_at IS NULL";
 /// Finds the oldest session of a person that has a seat and is not open. Nobody else changes it while this connection is held.
+/// By person (a `+` leaves a column out of the choice of an index): a large meeting has many seats, and a person few.
 pub(super) const LOCK_NOT_OPEN: &str = "SELECT id FROM sessions
-    WHERE meeting = $1 AND seat_until > $2 AND seat_until < $3 AND user_key = $4
+    WHERE meeting = $1 AND +seat_until > $2 AND +seat_until < $3 AND user_key = $4
         AND breakout IS NOT DISTINCT FROM $5 ORDER BY id LIMIT 1";
 /// Finds a session. Nobody else changes it while this transaction lives.
 pub(super) const LOCK_SESSION: &str = "SELECT s.seat_until, s.present_since, s.breakout, m.tenant FROM sessions s
@@ -45,11 +46,15 @@ pub(super) async fn open(url: &str) -> Result<Pool, Error> {
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(BUSY_TIMEOUT)
+        // A file does not go away as a server does, and asking costs as much as a statement.
+        .test_before_acquire(false)
         .after_release(|connection, _| {
             Box::pin(async move {
                 // Where a disk is full SQLite rolls back by itself, and sqlx, whose own attempt fails then, takes the
                 // transaction to be open for ever. The ping comes after that attempt.
-                connection.ping().await?;
+                if connection.is_in_transaction() {
+                    connection.ping().await?;
+                }
                 Ok(!connection.is_in_transaction())
             })
         })
