@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod log;
 mod operate;
 mod reach;
 mod serve;
@@ -14,8 +15,9 @@ use clap::{Parser, Subcommand};
 
 use crate::config::schema;
 use check::{check, dev_ca};
+use log::LogForm;
 use operate::{MeetingAction, ServerAction, TenantAction};
-use serve::{LogForm, serve};
+use serve::serve;
 
 /// A multi-tenant gateway in front of `BigBlueButton`.
 #[derive(Debug, Parser)]

@@ -485,7 +485,7 @@ async fn what_the_commands_change_outlives_a_kill() {
     program.exited().await;
     let told = refused(&run(&["server", "list"]));
     assert!(told.contains("no gateway answers") && told.contains(&ports.1.to_string()), "{told}");
-    let program = Program::start(dir.path(), ports).await;
+    let mut program = Program::start(dir.path(), ports).await;
 
     let list = stdout(&run(&["server", "list"]));
     let modes: Vec<_> = list.lines().map(|line| line.split_whitespace().take(3).collect::<Vec<_>>()).collect();
@@ -511,12 +511,14 @@ async fn what_the_commands_change_outlives_a_kill() {
     assert_eq!(tenants.lines().count(), 3, "{tenants}");
     assert!(tenants.lines().nth(2).unwrap().contains("wagtail.localhost"), "{tenants}");
 
+    // It is written a moment later, by a thread of its own, which ends with the program.
+    program.signal("TERM");
+    program.exited().await;
     let log = fs::read_to_string(dir.path().join("log.jsonl")).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let changes: Vec<_> = lines.iter().filter(|line| line["operator"] == "cli").collect();
     assert_eq!(changes.len(), 8, "each change once: {changes:?}");
     assert!(!log.contains("a room"), "ids of meetings are not in the log");
-    drop(program);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,346 @@
+//! The log: one line an event, as JSON or for people. Lines are gathered in memory and written by a thread of its own, so that
+//! no request waits for a disk or a pipe; when that thread falls behind, lines are dropped, and how many is told.
+
+use std::{
+    cell::RefCell,
+    fmt::{self, Write as _},
+    io::{self, IsTerminal},
+    mem,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use clap::ValueEnum;
+use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields, MakeWriter,
+        format::{DefaultFields, Writer},
+    },
+    registry::LookupSpan,
+};
+
+/// Lines that wait to be written; what comes beyond that is dropped.
+const WAITING_BYTES_MAX: usize = 8 << 20;
+/// After each write lines are gathered for so long, to be written at once: short for whoever looks, long beside a request.
+const GATHER: Duration = Duration::from_millis(2);
+/// What is kept of a buffer that has grown.
+const KEPT_BYTES: usize = 256 << 10;
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogForm {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Writes what is left when it is dropped.
+#[must_use]
+pub(super) struct Log {
+    lines: Lines,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts the log on standard output. `ANTEROOM_LOG` says what is in it; by itself all from `info` on.
+///
+/// # Errors
+/// When the system starts no thread.
+pub(super) fn start(form: LogForm) -> io::Result<Log> {
+    let lines = Lines::default();
+    let waiting = lines.clone();
+    let thread = thread::Builder::new().name("log".into()).spawn(move || waiting.write_all_to(&mut io::stdout()))?;
+    let filter = EnvFilter::try_from_env("ANTEROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone());
+    match form {
+        LogForm::Json => log.event_format(Json).fmt_fields(DefaultFields::new()).init(),
+        // Colours are for terminals only.
+        LogForm::Text => log.with_ansi(io::stdout().is_terminal()).compact().init(),
+    }
+    Ok(Log { lines, thread: Some(thread) })
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.lines.lock().ended = true;
+        self.lines.0.1.notify_one();
+        // There is nobody to tell of a thread that has panicked.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Lines on their way to the thread that writes them.
+#[derive(Clone, Default)]
+struct Lines(Arc<(Mutex<Waiting>, Condvar)>);
+
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    dropped: u64,
+    ended: bool,
+}
+
+impl Lines {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // A line is added whole or not at all.
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, line: &[u8]) {
+        let mut waiting = self.lock();
+        if WAITING_BYTES_MAX < waiting.bytes.len() + line.len() {
+            waiting.dropped += 1;
+            return;
+        }
+        let is_first = waiting.bytes.is_empty();
+        waiting.bytes.extend_from_slice(line);
+        drop(waiting);
+        if is_first {
+            self.0.1.notify_one();
+        }
+    }
+
+    /// Writes lines as they come, until there are none and none will be. What cannot be written is lost: there is no other
+    /// place to tell it.
+    fn write_all_to(&self, out: &mut impl io::Write) {
+        let mut lines = Vec::new();
+        loop {
+            let mut waiting = self.lock();
+            while waiting.bytes.is_empty() && !waiting.ended {
+                waiting = self.0.1.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+            if waiting.bytes.is_empty() {
+                return;
+            }
+            mem::swap(&mut waiting.bytes, &mut lines);
+            let dropped = mem::take(&mut waiting.dropped);
+            let ended = waiting.ended;
+            drop(waiting);
+            let _ = out.write_all(&lines).and_then(|()| out.flush());
+            lines.clear();
+            lines.shrink_to(KEPT_BYTES);
+            if 0 < dropped {
+                tracing::warn!(dropped, "lines of the log were dropped: they came faster than they could be written");
+            }
+            if !ended {
+                thread::sleep(GATHER);
+            }
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(self)
+    }
+}
+
+/// Takes one line, in one piece.
+struct Line<'a>(&'a Lines);
+
+impl io::Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.add(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// `{"timestamp":…,"level":…,` the fields `,"target":…}`.
+struct Json;
+
+impl<S, N> FormatEvent<S, N> for Json
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let about = event.metadata();
+        to.write_str("{\"timestamp\":\"")?;
+        write_time(&mut to, OffsetDateTime::now_utc())?;
+        to.write_str("\",\"level\":\"")?;
+        to.write_str(about.level().as_str())?;
+        to.write_char('"')?;
+        let mut fields = Fields { to: &mut to, written: Ok(()) };
+        event.record(&mut fields);
+        fields.written?;
+        to.write_str(",\"target\":\"")?;
+        Escaped(&mut to).write_str(about.target())?;
+        to.write_str("\"}\n")
+    }
+}
+
+/// RFC 3339 to the microsecond. All but the last part is the same for a whole second.
+fn write_time(to: &mut dyn fmt::Write, now: OffsetDateTime) -> fmt::Result {
+    const SECOND: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
+    thread_local! {
+        static LAST: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    }
+    LAST.with_borrow_mut(|(second, text)| {
+        if *second != now.unix_timestamp() {
+            *text = now.format(SECOND).map_err(|_| fmt::Error)?;
+            *second = now.unix_timestamp();
+        }
+        to.write_str(text)
+    })?;
+    write!(to, ".{:06}Z", now.microsecond())
+}
+
+/// Writes each field as a member of an object that has been begun.
+struct Fields<'a> {
+    to: &'a mut dyn fmt::Write,
+    written: fmt::Result,
+}
+
+impl Fields<'_> {
+    fn member(&mut self, field: &Field, write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
+        let to = &mut *self.to;
+        let all = || {
+            to.write_str(",\"")?;
+            to.write_str(field.name())?;
+            to.write_str("\":")?;
+            write(to)
+        };
+        if self.written.is_ok() {
+            self.written = all();
+        }
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.member(field, |to| {
+            to.write_char('"')?;
+            Escaped(to).write_str(value)?;
+            to.write_char('"')
+        });
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.member(field, |to| write!(to, "{value}"));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.member(field, |to| write!(to, "{value}"));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.member(field, |to| to.write_str(if value { "true" } else { "false" }));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.member(field, |to| if value.is_finite() { write!(to, "{value}") } else { to.write_str("null") });
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.member(field, |to| {
+            to.write_char('"')?;
+            write!(Escaped(to), "{value:?}")?;
+            to.write_char('"')
+        });
+    }
+}
+
+/// Text within a JSON string (RFC 8259, 7).
+struct Escaped<'a>(&'a mut dyn fmt::Write);
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, mut text: &str) -> fmt::Result {
+        while let Some(at) = text.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+            self.0.write_str(&text[..at])?;
+            match text.as_bytes()[at] {
+                b'"' => self.0.write_str("\\\"")?,
+                b'\\' => self.0.write_str("\\\\")?,
+                b'\n' => self.0.write_str("\\n")?,
+                b'\t' => self.0.write_str("\\t")?,
+                byte => write!(self.0, "\\u{byte:04x}")?,
+            }
+            text = &text[at + 1..];
+        }
+        self.0.write_str(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The lines of what is logged in `of`.
+    fn logged(of: impl FnOnce()) -> Vec<Value> {
+        let lines = Lines::default();
+        let log = tracing_subscriber::fmt().with_writer(lines.clone()).event_format(Json).finish();
+        tracing::subscriber::with_default(log, of);
+        lines.lock().ended = true;
+        let mut out = Vec::new();
+        lines.write_all_to(&mut out);
+        let text = String::from_utf8(out).expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    #[test]
+    fn a_line_is_an_object_with_all_fields() {
+        let lines = logged(|| {
+            tracing::info!(target: "access", tenant = "wagtail", status = 200_u16, late = -1, ok = true, share = 0.5, "said");
+            tracing::warn!(error = ?"a \"b\"\n", path = %"/x", nothing = f64::NAN);
+        });
+        let [first, second] = &lines[..] else { panic!("{lines:?}") };
+        let time = first["timestamp"].as_str().expect("text");
+        assert!(OffsetDateTime::parse(time, &time::format_description::well_known::Rfc3339).is_ok(), "{time}");
+        for (name, value) in [
+            ("level", json!("INFO")),
+            ("target", json!("access")),
+            ("message", json!("said")),
+            ("tenant", json!("wagtail")),
+            ("status", json!(200)),
+            ("late", json!(-1)),
+            ("ok", json!(true)),
+            ("share", json!(0.5)),
+        ] {
+            assert_eq!(first[name], value, "{name}");
+        }
+        assert_eq!(second["level"], "WARN");
+        assert_eq!(second["error"], "\"a \\\"b\\\"\\n\"");
+        assert_eq!(second["path"], "/x");
+        assert_eq!(second["nothing"], Value::Null);
+    }
+
+    #[test]
+    fn times_are_whole() {
+        let mut text = String::new();
+        let time = OffsetDateTime::from_unix_timestamp_nanos(1_795_657_180_000_042_999).expect("in range");
+        write_time(&mut text, time).expect("text grows");
+        assert_eq!(text, "2026-11-26T01:39:40.000042Z");
+    }
+
+    #[test]
+    fn what_comes_too_fast_is_dropped_and_told() {
+        let lines = logged(|| {
+            let long = "x".repeat(WAITING_BYTES_MAX / 4);
+            (0..6).for_each(|n| tracing::info!(n, long));
+        });
+        assert_eq!(lines.len(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_out_as_it_went_in(text in "\\PC*|[\\x00-\\x7f]*") {
+            let lines = logged(|| tracing::info!(text));
+            prop_assert_eq!(&lines[0]["text"], &Value::String(text));
+        }
+    }
+}
