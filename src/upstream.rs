@@ -1,13 +1,17 @@
 //! Connections to the servers behind the gateway: BBB servers and tenants' frontends.
 //!
-//! One pool of kept-alive HTTP/1.1 connections for requests, and single connections for WebSockets, which need one each
+//! [`pool`] keeps them, a [`link`] is one of them, an [`answer`] is what comes. One pool of kept-alive HTTP/1.1 connections for requests, and single connections for WebSockets, which need one each
 //! anyway. The way to a server is the same for both.
+
+mod answer;
+mod link;
+mod pool;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::VecDeque,
-    fmt,
-    future::Future,
-    io,
+    fmt, io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -15,17 +19,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::{
-        Client,
-        connect::{Connected, Connection},
-    },
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -36,14 +32,13 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::domain::tenant::Upstream;
+pub use answer::Answer;
+pub use pool::{Pool, SendError};
 
+/// How long what is still being sent is taken after it has been refused.
+const LINGER: Duration = Duration::from_secs(5);
 /// A server that does not take a connection in this time is taken as away: it is near, and a person waits.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Idle connections kept per server; more than a busy gateway has requests in flight to one server at a time.
-const IDLE_MAX: usize = 64;
-/// Below nginx's and Tomcat's own keep-alive time-outs (65 s, 60 s), so that the gateway closes first.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
-
 /// A body that passes through, or one that is held in memory.
 #[derive(Debug)]
 pub enum Body {
@@ -51,10 +46,12 @@ pub enum Body {
     Held(Bytes),
     /// Held in memory in several pieces, none of them empty; each is taken as it is sent.
     Pieces(VecDeque<Bytes>),
-    /// Streamed from the other side, with its length where that was told.
+    /// Streamed from a caller, with its length where that was told.
     Streamed(Incoming),
     /// The same, looked at as it passes.
     Watched(Incoming, Watch),
+    /// Streamed from a server.
+    Answered(Answer),
 }
 
 /// Why a body broke off.
@@ -76,6 +73,17 @@ impl Body {
     #[must_use]
     pub fn empty() -> Self {
         Self::Held(Bytes::new())
+    }
+
+    /// Takes the rest of what a caller sends and nobody wants, for a while: a connection that is closed under a caller who still
+    /// sends may lose the answer on its way to them (RFC 9112, 9.6).
+    pub fn linger(self) {
+        if let Self::Streamed(mut body) | Self::Watched(mut body, _) = self
+            && !body.is_end_stream()
+        {
+            let rest = async move { while let Some(Ok(_)) = body.frame().await {} };
+            tokio::spawn(timeout(LINGER, rest));
+        }
     }
 }
 
@@ -114,6 +122,7 @@ impl HttpBody for Body {
             Self::Held(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Held(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Streamed(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Answered(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
@@ -122,6 +131,7 @@ impl HttpBody for Body {
             Self::Held(bytes) => bytes.is_empty(),
             Self::Pieces(pieces) => pieces.is_empty(),
             Self::Streamed(body) | Self::Watched(body, _) => body.is_end_stream(),
+            Self::Answered(body) => body.is_end_stream(),
         }
     }
 
@@ -130,6 +140,7 @@ impl HttpBody for Body {
             Self::Held(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum()),
             Self::Streamed(body) | Self::Watched(body, _) => body.size_hint(),
+            Self::Answered(body) => body.size_hint(),
         }
     }
 }
@@ -266,80 +277,8 @@ impl Connector {
     }
 }
 
-impl tower_service::Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connector = self.clone();
-        Box::pin(async move {
-            let tls = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
-            let host = uri.host().ok_or(io::ErrorKind::InvalidInput)?;
-            connector.open(host, uri.port_u16(), tls).await.map(TokioIo::new)
-        })
-    }
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector").finish_non_exhaustive()
-    }
-}
-
-/// The pool of connections.
-#[derive(Debug, Clone)]
-pub struct Pool {
-    client: Client<Connector, Body>,
-    connector: Connector,
-}
-
-/// Why a request got no answer.
-#[derive(Debug)]
-pub enum SendError {
-    /// No connection could be opened: nothing was sent, another server may be asked.
-    Connect,
-    /// The connection broke, or what came was no HTTP: the request may or may not have been acted on.
-    Broken,
-}
-
-impl Pool {
-    /// An empty pool.
-    #[must_use]
-    pub fn new(connector: Connector) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_MAX)
-            .http1_max_buf_size(64 * 1024)
-            .build(connector.clone());
-        Self { client, connector }
-    }
-
-    /// The way to open a connection of one's own.
-    #[must_use]
-    pub fn connector(&self) -> &Connector {
-        &self.connector
-    }
-
-    /// Sends a request whose URI is absolute.
-    ///
-    /// # Errors
-    /// See [`SendError`]. There is no time-out here: callers know how long their request may take.
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, SendError> {
-        self.client.request(request).await.map_err(|error| {
-            tracing::debug!(%error, cause = ?std::error::Error::source(&error), "no answer from upstream");
-            if error.is_connect() { SendError::Connect } else { SendError::Broken }
-        })
     }
 }

@@ -17,17 +17,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::body::Incoming;
 
-use super::{
-    Gateway,
-    answer::Answer,
-    asked::{Asked, linger},
-    grant,
-    pages::wants_page,
-};
+use super::{Gateway, answer::Answer, asked::Asked, grant, pages::wants_page};
 use crate::{
     bbb::{answer::Failure, checksum, documents::Refused, params::Rejected, query::Params},
     domain::{denial::Denial, ids::ServerId},
     metrics::{Call, Outcome},
+    upstream::Body,
 };
 use spec::Spec;
 
@@ -98,7 +93,7 @@ impl Gateway {
     /// Answers an API call by its name.
     pub(crate) async fn api(self: &Arc<Self>, asked: Asked, name: &str, body: Incoming) -> Answer {
         let Some(spec) = Spec::find(name) else {
-            linger(body);
+            Body::Streamed(body).linger();
             let is_hook = name == "hooks" || name.starts_with("hooks/");
             let failure = if is_hook { Failure::UNSUPPORTED } else { Failure::UNKNOWN_CALL };
             return Answer::failure(Call::Unsupported, failure);
@@ -108,17 +103,18 @@ impl Gateway {
         let fits = spec.allows(&asked.head.method, false);
         let before_3 = !fits && spec.differs_before_3() && self.has_before_3(&asked);
         if !fits && !spec.allows(&asked.head.method, before_3) {
-            linger(body);
+            Body::Streamed(body).linger();
             return spec.wrong_method(before_3);
         }
         if matches!(call, Call::InsertDocument | Call::PutRecordingTextTrack) {
-            return self.with_body(&asked, spec, body).await;
+            return Box::pin(self.with_body(&asked, spec, body)).await;
         }
         if call == Call::Join
             && let Some(params) = self.granted(&asked).await
         {
-            linger(body);
-            return self.join(Verified { credential: "".into(), params, modules: None, granted: true, asked }).await;
+            Body::Streamed(body).linger();
+            let granted = Verified { credential: "".into(), params, modules: None, granted: true, asked };
+            return Box::pin(self.join(granted)).await;
         }
         let read = match read::verify(&asked, spec, body, &self.unsigned).await {
             Ok(read) => read,
@@ -130,7 +126,7 @@ impl Gateway {
         let verified = Verified { credential, params, modules, granted: false, asked };
         match call {
             Call::Create => self.create(verified).await,
-            Call::Join => self.join(verified).await,
+            Call::Join => Box::pin(self.join(verified)).await,
             Call::GetMeetings | Call::GetSessions => self.list(call, &verified).await,
             Call::End | Call::IsMeetingRunning | Call::GetMeetingInfo => self.ask(call, &verified).await,
             Call::SendChatMessage => self.send_chat_message(&verified).await,

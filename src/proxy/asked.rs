@@ -4,26 +4,19 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, atomic::AtomicBool},
-    time::Duration,
 };
 
 use http::{
-    HeaderValue, Method, Response, Uri, Version,
+    HeaderValue, Method, Uri, Version,
     header::{SEC_WEBSOCKET_KEY, UPGRADE},
     request::Parts,
 };
-use http_body::Body as _;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
-use crate::{
-    domain::{
-        directory::Directory,
-        host::Host,
-        tenant::{Tenant, Upstream},
-    },
-    upstream::Body,
+use crate::domain::{
+    directory::Directory,
+    host::Host,
+    tenant::{Tenant, Upstream},
 };
 
 /// A connection as far as its requests need to know it.
@@ -84,23 +77,4 @@ pub(crate) fn address(to: &Upstream, path: &str, query: Option<&str>) -> Uri {
         .path_and_query(path_and_query)
         .build()
         .expect("parts of two addresses make one")
-}
-
-/// An answer from upstream as one of ours.
-pub(crate) fn downstream(response: Response<Incoming>) -> Response<Body> {
-    let mut response = response.map(Body::Streamed);
-    *response.version_mut() = Version::HTTP_11;
-    response
-}
-
-/// How long what is still being sent is taken after it has been refused.
-const LINGER: Duration = Duration::from_secs(5);
-
-/// Takes the rest of a body that nobody wants, for a while: a connection that is closed under a caller who still sends may
-/// lose the answer on its way to them (RFC 9112, 9.6).
-pub(crate) fn linger(mut body: Incoming) {
-    if !body.is_end_stream() {
-        let rest = async move { while let Some(Ok(_)) = body.frame().await {} };
-        tokio::spawn(tokio::time::timeout(LINGER, rest));
-    }
 }

@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use super::{
     Gateway,
     answer::{Answer, text},
-    asked::{Asked, address, downstream, is_websocket, linger},
+    asked::{Asked, address, is_websocket},
     headers::{remove_hop_by_hop, session_slugs, set_forwarded, to_browser, to_server},
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
     settings::Rewrite,
@@ -112,7 +112,7 @@ impl Gateway {
     ) -> Answer {
         let call = call_of(kind);
         if matches!(kind, Kind::Token | Kind::Settings) && target.session.is_none() {
-            linger(body);
+            Body::Streamed(body).linger();
             return self.refuse(&asked, call, Denial::UnknownSession).by(&target.server.id);
         }
         // Where there is no socket, one that is asked for is nothing: what is carried as it is would not be rewritten.
@@ -126,7 +126,7 @@ impl Gateway {
             }
         }
         if let Err(refused) = self.check_body(&asked, &body, kind) {
-            linger(body);
+            Body::Streamed(body).linger();
             return refused.by(&target.server.id);
         }
         let server = &target.server;
@@ -182,7 +182,7 @@ impl Gateway {
         *request.uri_mut() = address(&server.upstream, path, asked.head.uri.query());
         *request.headers_mut() = headers;
         match tokio::time::timeout(limit, self.pool.send(request)).await {
-            Ok(Ok(response)) => Some(downstream(response)),
+            Ok(Ok(response)) => Some(response),
             Ok(Err(SendError::Connect)) => {
                 self.unreachable(server);
                 None

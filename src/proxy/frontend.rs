@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use super::{
     Gateway,
     answer::{Answer, text},
-    asked::{Asked, address, downstream, is_websocket},
+    asked::{Asked, address, is_websocket},
     headers::{remove_hop_by_hop, set_forwarded, without_server_cookies},
     pages::{page, wants_page},
 };
@@ -45,8 +45,7 @@ impl Gateway {
         *request.uri_mut() = to;
         *request.headers_mut() = headers;
         match tokio::time::timeout(ANSWER_TIMEOUT, self.pool.send(request)).await {
-            Ok(Ok(response)) => {
-                let mut response = downstream(response);
+            Ok(Ok(mut response)) => {
                 remove_hop_by_hop(response.headers_mut());
                 let outcome = if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok };
                 Answer::new(Call::Frontend, outcome, response)

@@ -17,7 +17,7 @@ use super::{
     Gateway,
     answer::Answer,
     api::spec::wrong_method,
-    asked::{Asked, linger},
+    asked::Asked,
     carry::{Target, outcome},
     headers::to_browser,
 };
@@ -61,11 +61,11 @@ impl Gateway {
     pub(crate) async fn playback(&self, asked: Asked, body: Incoming, target: Target, path: &str) -> Answer {
         let call = Call::Playback;
         if !matches!(asked.head.method, Method::GET | Method::HEAD) {
-            linger(body);
+            Body::Streamed(body).linger();
             return wrong_method(call, "GET, HEAD").by(&target.server.id);
         }
         if !body.is_end_stream() {
-            linger(body);
+            Body::Streamed(body).linger();
             return self.refuse(&asked, call, Denial::TooLarge).by(&target.server.id);
         }
         // The one file of a recording that names the server.

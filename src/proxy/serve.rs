@@ -99,15 +99,15 @@ impl Gateway {
         match route(&path) {
             Route::Version { slug } => self.version(&asked, slug).await,
             Route::Api(call) => self.api(asked, call, body).await,
-            // Boxed: seldom, and no other request is to have room for it.
+            // Boxed, here and below: seldom, and no other request is to have room for it.
             Route::BreakoutJoin { slug } => Box::pin(self.join_breakout(asked, body, slug)).await,
             Route::Meeting { slug, path, kind: Kind::Call(call) } => {
                 let target = self.server_of_slug(&asked, slug, path).await;
-                self.session_call(asked, body, target, path, call).await
+                Box::pin(self.session_call(asked, body, target, path, call)).await
             }
             Route::RootMeeting { path, kind: Kind::Call(call) } => {
                 let target = self.server_of_root(&asked, path).await;
-                self.session_call(asked, body, target, path, call).await
+                Box::pin(self.session_call(asked, body, target, path, call)).await
             }
             Route::Recording { path } => match self.server_of_recording(&asked, path) {
                 Ok(target) => self.playback(asked, body, target, path).await,
@@ -193,12 +193,12 @@ fn note(metrics: &TenantMetrics, line: &Line, answer: &Answer, started: Instant)
 /// A body whose bytes are counted: at once where it is held, else as they pass, since not all of a long one may be wanted.
 fn counted(body: Body, metrics: Arc<TenantMetrics>) -> Body {
     match body {
-        Body::Streamed(body) if !body.is_end_stream() => {
+        Body::Answered(body) if !body.is_end_stream() => {
             let count = move |data: &[u8]| {
                 metrics.count_body_down(data.len() as u64);
                 Ok(())
             };
-            Body::Watched(body, Watch(Box::new(count)))
+            Body::Answered(body.watched(Watch(Box::new(count))))
         }
         body => {
             metrics.count_body_down(body.size_hint().exact().unwrap_or(0));

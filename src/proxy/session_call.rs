@@ -10,7 +10,7 @@ use super::{
     Gateway,
     answer::Answer,
     api::spec::wrong_method,
-    asked::{Asked, linger},
+    asked::Asked,
     carry::Target,
     grant::GRANT,
     route::{Kind, SessionCall},
@@ -23,6 +23,7 @@ use crate::{
     domain::{denial::Denial, tenant::Server},
     live::{Meeting, sessions::Session},
     metrics::{Call, Outcome},
+    upstream::Body,
     upstream::whole,
 };
 
@@ -66,11 +67,11 @@ impl Gateway {
             _ => false,
         };
         if !fits {
-            linger(body);
+            Body::Streamed(body).linger();
             return wrong_method(Call::Session, allowed);
         }
         if let Err(refused) = self.check_body(&asked, &body, Kind::Call(call)) {
-            linger(body);
+            Body::Streamed(body).linger();
             return refused;
         }
         let session = target.as_ref().ok().and_then(|target| target.session.clone());
@@ -80,7 +81,7 @@ impl Gateway {
             }
             (Ok(target), Some(_)) => self.carry(asked, body, target, path, Kind::Call(call)).await,
             _ => {
-                linger(body);
+                Body::Streamed(body).linger();
                 no_session(&asked, call)
             }
         }

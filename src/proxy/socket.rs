@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::{Bytes, BytesMut};
 use data_encoding::BASE64;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
         SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
@@ -32,7 +32,7 @@ use super::{
     Gateway,
     accept::Downstream,
     answer::{Answer, text},
-    asked::{Asked, address, downstream},
+    asked::{Asked, address},
     carry::{Target, prefix},
     frame::{FIRST_FRAME_TIMEOUT, close, read_first},
     headers::{remove_hop_by_hop, set_forwarded, to_browser, to_server},
@@ -202,7 +202,8 @@ impl Gateway {
         rewrite: impl FnOnce(&mut HeaderMap),
     ) -> Answer {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let mut response = downstream(response);
+        let mut response = response.map(Body::Streamed);
+        *response.version_mut() = Version::HTTP_11;
         rewrite(response.headers_mut());
         if !switched {
             // Its body is not looked at, and may name the server.

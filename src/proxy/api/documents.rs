@@ -30,11 +30,7 @@ use crate::{
     domain::{denial::Denial, limits::Limit, tenant::Tenant},
     live::Meeting,
     metrics::{Call, Outcome},
-    proxy::{
-        Gateway,
-        answer::Answer,
-        asked::{Asked, linger},
-    },
+    proxy::{Gateway, answer::Answer, asked::Asked},
     upstream::{Body, Watch},
 };
 
@@ -52,7 +48,7 @@ impl Gateway {
         };
         let answer = answered.await.unwrap_or_else(|unfit| self.unfit(spec, asked, unfit));
         if let Some(body) = body {
-            linger(body);
+            Body::Streamed(body).linger();
         }
         answer
     }

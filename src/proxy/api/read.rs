@@ -20,7 +20,8 @@ use crate::{
     },
     domain::denial::Denial,
     metrics::Call,
-    proxy::asked::{Asked, linger},
+    proxy::asked::Asked,
+    upstream::Body,
 };
 
 /// The body of a call: what BBB's nginx takes is 1 MB, its documentation speaks of 2.
@@ -60,7 +61,7 @@ pub(super) async fn verify<'a>(
     let (name, credentials) = (spec.name(), &asked.tenant.credentials);
     let in_query = checksum::verify(name, asked.query(), credentials, asked.now);
     if let Err(ChecksumError::Malformed | ChecksumError::Mismatch) = in_query {
-        linger(body);
+        Body::Streamed(body).linger();
         if spec.of_recordings {
             present(spec.call, &Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?)?;
         }
@@ -144,7 +145,7 @@ async fn sent(asked: &Asked, spec: &Spec, body: Incoming, signed: bool) -> Resul
     let is_form = matches!(&*mime, "application/x-www-form-urlencoded" | "multipart/form-data");
     // The address of a join is in many hands: what is beside it nobody has signed.
     if (signed && spec.call == Call::Join) || (!signed && !is_form) {
-        linger(body);
+        Body::Streamed(body).linger();
         return Ok(if signed { Sent::Nothing } else { Sent::Other });
     }
     let body = body_of(body).await?;
@@ -189,7 +190,7 @@ async fn collect(mut body: Incoming) -> Result<Bytes, Unfit> {
         let frame = frame.map_err(|_| Failure::BODY)?;
         let Some(data) = frame.data_ref() else { continue };
         if whole.len() + data.len() > BODY_BYTES_MAX {
-            linger(body);
+            Body::Streamed(body).linger();
             return Err(Denial::TooLarge.into());
         }
         whole.extend_from_slice(data);

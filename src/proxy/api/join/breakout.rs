@@ -18,11 +18,8 @@ use crate::{
     domain::{admission::admit_tenant, denial::Denial, tenant::Server},
     live::breakouts::Breakout,
     metrics::Call,
-    proxy::{
-        Gateway,
-        answer::Answer,
-        asked::{Asked, linger},
-    },
+    proxy::{Gateway, answer::Answer, asked::Asked},
+    upstream::Body,
 };
 
 /// What such an address is made of.
@@ -32,7 +29,7 @@ const PARAMS: [&str; 8] =
 impl Gateway {
     /// Answers a `join` under the address of a server.
     pub(crate) async fn join_breakout(&self, asked: Asked, body: Incoming, slug: &str) -> Answer {
-        linger(body);
+        Body::Streamed(body).linger();
         let Some((server, params)) = self.signed_by_server(&asked, slug).await else {
             return self.refuse(&asked, Call::Join, Denial::NotFound);
         };

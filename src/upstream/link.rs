@@ -1,0 +1,305 @@
+//! One connection to a server, and one request on it after the other (HTTP/1.1, RFC 9112).
+//!
+//! It has no task of its own: whoever waits for an answer drives it, and so does whoever takes the answer's body. Between
+//! two requests nobody does.
+
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::Weak,
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{
+    HeaderMap, Method, Request, Response,
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    request::Parts,
+};
+use http_body::Body as _;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use super::{
+    Body, Stream,
+    answer::{Answer, Head, READ_BYTES},
+    pool::Kept,
+};
+
+/// A head of an answer that is longer is none.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// What a connection that waits for its next request keeps of its buffers.
+const KEPT_BYTES_MAX: usize = 2 * READ_BYTES;
+
+/// A connection that has no request in flight.
+#[derive(Debug)]
+pub(super) struct Link {
+    stream: Stream,
+    /// Bytes that have come and were not taken yet.
+    pub(super) read: BytesMut,
+    /// A request's head, and the framing of a body.
+    out: Vec<u8>,
+    /// Where it waits between two requests.
+    home: Weak<Kept>,
+    /// Whether it has had a request before.
+    pub(super) is_used: bool,
+}
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The connection was gone before anything was sent.
+    Unsent(Box<Request<Body>>),
+    /// It broke, or what came was no HTTP.
+    Broken(io::Error),
+}
+
+impl Link {
+    pub(super) fn new(stream: Stream, home: Weak<Kept>) -> Box<Self> {
+        Box::new(Self { stream, read: BytesMut::new(), out: Vec::new(), home, is_used: false })
+    }
+
+    /// Whether nothing has come since the last answer, not even its end.
+    pub(super) fn is_open(&mut self) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        self.read.is_empty() && self.poll_read(&mut nobody, 1).is_pending()
+    }
+
+    /// Puts the connection where the next request finds it.
+    pub(super) fn rest(mut self: Box<Self>) {
+        if KEPT_BYTES_MAX < self.read.capacity() {
+            self.read = BytesMut::new();
+        }
+        self.is_used = true;
+        if let Some(home) = self.home.upgrade() {
+            home.put(self);
+        }
+    }
+
+    /// Reads what has come, at most about `most` bytes. Ready with 0 at the end.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
+        self.read.reserve(most);
+        pin!(self.stream.read_buf(&mut self.read)).poll(cx)
+    }
+
+    /// Sends a request and waits for the head of its answer. What is left of the request's body when the answer comes early is
+    /// not sent any more.
+    ///
+    /// # Errors
+    /// See [`Failed`].
+    pub(super) async fn exchange(mut self: Box<Self>, request: Request<Body>) -> Result<Response<Body>, Failed> {
+        let is_head = request.method() == Method::HEAD;
+        let (head, body) = request.into_parts();
+        self.out.clear();
+        let is_chunked = write_head(&mut self.out, &head, &body);
+        let mut sending = Sending { body: Some(body), is_chunked, piece: Bytes::new(), at: 0, ending: false };
+        let mut began = false;
+        let outcome = std::future::poll_fn(|cx| {
+            let sent = self.poll_send(cx, &mut sending, &mut began)?;
+            match self.poll_head(cx, is_head) {
+                Poll::Ready(answer) => Poll::Ready(answer.map(|answer| (answer, sent.is_ready()))),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        match outcome {
+            Ok((Head { response, framing, is_kept }, is_sent)) => {
+                if let Some(body) = sending.body.take() {
+                    body.linger();
+                }
+                let answer = Answer::new(self, framing, is_kept && is_sent);
+                Ok(response.map(|()| Body::Answered(answer)))
+            }
+            Err(_) if !began && self.is_used => match sending.body.take() {
+                Some(body) => Err(Failed::Unsent(Box::new(Request::from_parts(head, body)))),
+                None => Err(Failed::Broken(io::ErrorKind::BrokenPipe.into())),
+            },
+            Err(error) => Err(Failed::Broken(error)),
+        }
+    }
+
+    /// Sends what can be sent. Ready when there is no more, or when the server takes no more: it may have answered before.
+    fn poll_send(&mut self, cx: &mut Context<'_>, sending: &mut Sending, began: &mut bool) -> Poll<io::Result<()>> {
+        loop {
+            let next = if sending.at < self.out.len() { &self.out[sending.at..] } else { &sending.piece[..] };
+            if !next.is_empty() {
+                let n = match ready!(Pin::new(&mut self.stream).poll_write(cx, next)) {
+                    Ok(n) if 0 < n => n,
+                    failed if !*began => {
+                        return Poll::Ready(Err(failed.err().unwrap_or(io::ErrorKind::WriteZero.into())));
+                    }
+                    _ => {
+                        sending.body = None;
+                        return Poll::Ready(Ok(()));
+                    }
+                };
+                *began = true;
+                if sending.at < self.out.len() {
+                    sending.at += n
+                } else {
+                    sending.piece.advance(n)
+                }
+                continue;
+            }
+            if sending.is_done() {
+                return Pin::new(&mut self.stream).poll_flush(cx);
+            }
+            self.out.clear();
+            sending.at = 0;
+            ready!(sending.poll_next(cx, &mut self.out))?;
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>, is_head: bool) -> Poll<io::Result<Head>> {
+        let mut searched = 0;
+        loop {
+            while let Some(end) = head_end(&self.read, searched) {
+                let head = Head::parse(self.read.split_to(end).freeze(), is_head)?;
+                // What is said on the way to the answer is for whoever waits for leave to send.
+                if !head.response.status().is_informational() {
+                    return Poll::Ready(Ok(head));
+                }
+                searched = 0;
+            }
+            if HEAD_BYTES_MAX < self.read.len() {
+                return Poll::Ready(Err(io::Error::other("the head of an answer is too long")));
+            }
+            searched = self.read.len().saturating_sub(2);
+            if ready!(self.poll_read(cx, READ_BYTES))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+}
+
+/// A request's body on its way.
+struct Sending {
+    /// `None` once it has been sent, or is not wanted any more.
+    body: Option<Body>,
+    is_chunked: bool,
+    piece: Bytes,
+    /// How much of the connection's own bytes has been written.
+    at: usize,
+    /// Whether the line behind a piece is still to be written.
+    ending: bool,
+}
+
+impl Sending {
+    fn is_done(&self) -> bool {
+        self.body.is_none() && !self.ending
+    }
+
+    /// Takes the next piece of the body; what goes before it is appended to `out`.
+    fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.ending) {
+            out.extend_from_slice(b"\r\n");
+        }
+        let Some(body) = &mut self.body else { return Poll::Ready(Ok(())) };
+        // Asked only for what there is: a body that has ended need not be polled to tell.
+        let frame = if body.is_end_stream() { None } else { ready!(Pin::new(body).poll_frame(cx)) };
+        match frame {
+            None => {
+                self.body = None;
+                if self.is_chunked {
+                    out.extend_from_slice(b"0\r\n\r\n");
+                }
+            }
+            Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+            Some(Ok(frame)) => {
+                self.piece = frame.into_data().unwrap_or_default();
+                if self.is_chunked && !self.piece.is_empty() {
+                    out.extend_from_slice(format!("{:x}\r\n", self.piece.len()).as_bytes());
+                    self.ending = true;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Writes a request's head. Returns whether its body is to be sent in chunks.
+fn write_head(out: &mut Vec<u8>, head: &Parts, body: &Body) -> bool {
+    let mut put = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| out.extend_from_slice(piece));
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    put(&[head.method.as_str().as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1\r\n"]);
+    if !head.headers.contains_key(HOST)
+        && let Some(authority) = head.uri.authority()
+    {
+        put(&[b"host: ", authority.as_str().as_bytes(), b"\r\n"]);
+    }
+    for (name, value) in head.headers.iter().filter(|(name, _)| **name != CONTENT_LENGTH && **name != TRANSFER_ENCODING)
+    {
+        put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+    let length = body.size_hint().exact();
+    match length {
+        // Without a body a length says no more, unless the method means one (RFC 9110, 8.6).
+        Some(0) if !expects_body(&head.method, &head.headers) => put(&[b"\r\n"]),
+        Some(length) => put(&[b"content-length: ", length.to_string().as_bytes(), b"\r\n\r\n"]),
+        None => put(&[b"transfer-encoding: chunked\r\n\r\n"]),
+    }
+    length.is_none()
+}
+
+fn expects_body(method: &Method, headers: &HeaderMap) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH) || headers.contains_key(CONTENT_LENGTH)
+}
+
+/// Where the head of an answer ends, if it has come whole. `searched` bytes have been looked at before.
+fn head_end(bytes: &[u8], searched: usize) -> Option<usize> {
+    memchr::memchr_iter(b'\n', bytes.get(searched..)?).map(|at| searched + at).find_map(|at| match bytes[at + 1..] {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_ends_with_an_empty_line_wherever_it_is_cut() {
+        for (text, end) in [("HTTP/1.1 200 OK\r\na: b\r\n\r\nrest", 25), ("HTTP/1.1 200 OK\na: b\n\nrest", 22)] {
+            for cut in 0..text.len() {
+                let bytes = text.as_bytes();
+                let first = head_end(&bytes[..cut], 0);
+                assert_eq!(first, (end <= cut).then_some(end), "{cut}");
+                assert_eq!(
+                    head_end(bytes, if first.is_some() { 0 } else { cut.saturating_sub(2) }),
+                    Some(end),
+                    "{cut}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_tells_how_long_its_body_is() {
+        for (method, length, body, expected) in [
+            (Method::GET, None, Body::empty(), "GET /x?y HTTP/1.1\r\nhost: a.test\r\n\r\n"),
+            (Method::POST, None, Body::empty(), "POST /x?y HTTP/1.1\r\nhost: a.test\r\ncontent-length: 0\r\n\r\n"),
+            (
+                Method::DELETE,
+                Some("0"),
+                Body::empty(),
+                "DELETE /x?y HTTP/1.1\r\nhost: a.test\r\ncontent-length: 0\r\n\r\n",
+            ),
+            // What it is counts, not what somebody said.
+            (
+                Method::POST,
+                Some("9"),
+                Body::from("abc"),
+                "POST /x?y HTTP/1.1\r\nhost: a.test\r\ncontent-length: 3\r\n\r\n",
+            ),
+        ] {
+            let mut request = Request::builder().method(method).uri("http://a.test/x?y");
+            if let Some(length) = length {
+                request = request.header(CONTENT_LENGTH, length);
+            }
+            let (head, ()) = request.body(()).expect("legal").into_parts();
+            let mut out = Vec::new();
+            assert!(!write_head(&mut out, &head, &body));
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
+    }
+}

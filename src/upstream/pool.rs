@@ -1,0 +1,146 @@
+//! Connections that are kept for the next request, for each server apart.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use dashmap::DashMap;
+use http::{Request, Response, uri::Authority};
+
+use super::{
+    Body, Connector,
+    link::{Failed, Link},
+};
+
+/// Idle connections kept per server; more than a busy gateway has requests in flight to one server at a time.
+const IDLE_MAX: usize = 64;
+/// Below nginx's and Tomcat's own keep-alive time-outs (65 s, 60 s), so that the gateway closes first.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// The pool of connections.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    connector: Connector,
+    /// By authority, and whether in TLS.
+    servers: Arc<DashMap<(Authority, bool), Arc<Kept>>>,
+}
+
+/// The connections of one server that have no request in flight, the one that was used last at the end.
+#[derive(Default)]
+pub(super) struct Kept(Mutex<VecDeque<(Instant, Box<Link>)>>);
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub enum SendError {
+    /// No connection could be opened: nothing was sent, another server may be asked.
+    Connect,
+    /// The connection broke, or what came was no HTTP: the request may or may not have been acted on.
+    Broken,
+}
+
+impl Pool {
+    /// An empty pool.
+    #[must_use]
+    pub fn new(connector: Connector) -> Self {
+        Self { connector, servers: Arc::default() }
+    }
+
+    /// The way to open a connection of one's own.
+    #[must_use]
+    pub fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    /// Sends a request whose URI is absolute.
+    ///
+    /// # Errors
+    /// See [`SendError`]. There is no time-out here: callers know how long their request may take.
+    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
+        let authority = request.uri().authority().ok_or(SendError::Connect)?.clone();
+        let tls = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
+        let kept = self.of(&authority, tls);
+        loop {
+            let link = match kept.take() {
+                Some(link) => link,
+                None => {
+                    // Boxed: seldom, and no request on a kept connection is to have room for it.
+                    let stream = Box::pin(self.connector.open(authority.host(), authority.port_u16(), tls)).await;
+                    let stream = stream.map_err(|error| {
+                        tracing::debug!(%error, "no connection to upstream");
+                        SendError::Connect
+                    })?;
+                    Link::new(stream, Arc::downgrade(&kept))
+                }
+            };
+            match link.exchange(request).await {
+                Ok(response) => return Ok(response),
+                // It had been closed meanwhile. One that is new is no such.
+                Err(Failed::Unsent(unsent)) => request = *unsent,
+                Err(Failed::Broken(error)) => {
+                    tracing::debug!(%error, "no answer from upstream");
+                    return Err(SendError::Broken);
+                }
+            }
+        }
+    }
+
+    fn of(&self, authority: &Authority, tls: bool) -> Arc<Kept> {
+        let key = (authority.clone(), tls);
+        if let Some(kept) = self.servers.get(&key) {
+            return Arc::clone(&kept);
+        }
+        let kept = self.servers.entry(key).or_insert_with(|| {
+            let kept = Arc::default();
+            tokio::spawn(sweep(Arc::downgrade(&kept)));
+            kept
+        });
+        Arc::clone(&kept)
+    }
+}
+
+impl Kept {
+    /// A connection that is still open.
+    fn take(&self) -> Option<Box<Link>> {
+        loop {
+            let (since, mut link) = self.links().pop_back()?;
+            if since.elapsed() < IDLE_TIMEOUT && link.is_open() {
+                return Some(link);
+            }
+        }
+    }
+
+    pub(super) fn put(&self, link: Box<Link>) {
+        let mut links = self.links();
+        links.push_back((Instant::now(), link));
+        let oldest = if IDLE_MAX < links.len() { links.pop_front() } else { None };
+        drop(links);
+        drop(oldest);
+    }
+
+    fn links(&self) -> std::sync::MutexGuard<'_, VecDeque<(Instant, Box<Link>)>> {
+        // A connection is in it or not.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes connections that nobody needs any more, for as long as their pool lives.
+async fn sweep(kept: Weak<Kept>) {
+    loop {
+        tokio::time::sleep(IDLE_TIMEOUT / 2).await;
+        let Some(kept) = kept.upgrade() else { return };
+        let mut links = kept.links();
+        let old = links.iter().take_while(|(since, _)| IDLE_TIMEOUT <= since.elapsed()).count();
+        let old: Vec<_> = links.drain(..old).collect();
+        drop(links);
+        drop(old);
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("idle", &self.links().len()).finish()
+    }
+}
