@@ -54,13 +54,14 @@ enum Db {
 }
 
 /// Runs a statement in the store's dialect; in a shared store not for longer than one may wait.
+// Boxed: what waits for the store waits long, and what does not is not to have room for it.
 macro_rules! ask {
     ($store:ident . $statement:ident ( $($argument:expr),* )) => {
         match &$store.db {
-            Db::Sqlite(pool, _) => sqlite::statements::$statement(pool, $($argument),*).await,
+            Db::Sqlite(pool, _) => Box::pin(sqlite::statements::$statement(pool, $($argument),*)).await,
             Db::Postgres(health) => {
                 let pool = health.pool();
-                health.guard(postgres::statements::$statement(&pool, $($argument),*)).await
+                Box::pin(health.guard(postgres::statements::$statement(&pool, $($argument),*))).await
             }
         }
     };

@@ -104,17 +104,24 @@ impl Default for Files {
 impl Files {
     /// What is known of a path. Where nothing is, `read` finds out, once for all who ask at the same time; `None` where it
     /// could not.
-    pub async fn get(&self, server: &ServerId, path: &str, read: impl Future<Output = Option<Held>>) -> Option<Held> {
+    pub async fn get<F>(&self, server: &ServerId, path: &str, read: impl FnOnce() -> F) -> Option<Held>
+    where
+        F: Future<Output = Option<Held>>,
+    {
         let key = (server.clone(), path.into());
         if let Some(held) = self.held.get(&key).await {
             self.hits.fetch_add(1, Relaxed);
             return Some(held);
         }
-        let read = async {
-            self.reads.fetch_add(1, Relaxed);
-            read.await.ok_or(())
-        };
-        self.held.try_get_with(key, read).await.ok()
+        // Boxed: whoever finds a file is not to have room for the reading of one.
+        Box::pin(async {
+            let read = async {
+                self.reads.fetch_add(1, Relaxed);
+                read().await.ok_or(())
+            };
+            self.held.try_get_with(key, read).await.ok()
+        })
+        .await
     }
 
     /// Forgets what is known of a path: whoever asks next finds out anew.
@@ -271,7 +278,7 @@ mod tests {
         let (files, server) = (Files::default(), "bbb-01".parse().expect("an id"));
         for n in 0..40 {
             let held = Held::File(Arc::new(file("image/png", vec![0; 8 * 1024 * 1024])));
-            files.get(&server, &format!("/x/{n}"), async { Some(held) }).await.expect("read");
+            files.get(&server, &format!("/x/{n}"), async || Some(held)).await.expect("read");
             files.held.run_pending_tasks().await;
             assert!(files.bytes() <= BYTES_MAX, "{}", files.bytes());
         }
@@ -281,11 +288,11 @@ mod tests {
     #[tokio::test]
     async fn a_failure_is_not_remembered() {
         let (files, server) = (Files::default(), "bbb-01".parse().expect("an id"));
-        assert!(files.get(&server, "/x", async { None }).await.is_none());
-        assert!(matches!(files.get(&server, "/x", async { Some(Held::Carried(0)) }).await, Some(Held::Carried(0))));
-        assert!(matches!(files.get(&server, "/x", async { None }).await, Some(Held::Carried(0))));
+        assert!(files.get(&server, "/x", async || None).await.is_none());
+        assert!(matches!(files.get(&server, "/x", async || Some(Held::Carried(0))).await, Some(Held::Carried(0))));
+        assert!(matches!(files.get(&server, "/x", async || None).await, Some(Held::Carried(0))));
         files.forget(&server, "/x").await;
-        assert!(files.get(&server, "/x", async { None }).await.is_none());
+        assert!(files.get(&server, "/x", async || None).await.is_none());
         assert_eq!((files.hits.load(Relaxed), files.reads.load(Relaxed)), (1, 3));
     }
 }

@@ -79,15 +79,21 @@ impl<T, E> Fresh<T, E> {
     /// The answer that is held, if it is not older than `max_age` and newer than `changed`; else a new one.
     ///
     /// Whoever waits for another's question takes its answer if the change was before it went out.
-    pub async fn get(
-        &self,
-        changed: Moment,
-        max_age: Duration,
-        ask: impl Future<Output = Result<T, E>>,
-    ) -> Arc<Held<T, E>> {
-        if let Some(held) = self.usable(changed, max_age) {
-            return held;
+    pub async fn get<F>(&self, changed: Moment, max_age: Duration, ask: impl FnOnce() -> F) -> Arc<Held<T, E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        match self.usable(changed, max_age) {
+            Some(held) => held,
+            // Boxed: whoever finds an answer is not to have room for a question.
+            None => Box::pin(self.renew(changed, max_age, ask)).await,
         }
+    }
+
+    async fn renew<F>(&self, changed: Moment, max_age: Duration, ask: impl FnOnce() -> F) -> Arc<Held<T, E>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
         let waiting_since = Moment::now();
         let _turn = self.turn.lock().await;
         // What was asked while this waited is new, however long the answer took.
@@ -98,7 +104,7 @@ impl<T, E> Fresh<T, E> {
             return held;
         }
         let asked = Moment::now();
-        let held = Arc::new(Held { asked, answer: ask.await });
+        let held = Arc::new(Held { asked, answer: ask().await });
         self.held.store(Some(Arc::clone(&held)));
         held
     }
@@ -128,7 +134,7 @@ mod tests {
     async fn one_question_answers_all_who_ask_until_it_is_old_or_something_changes() {
         let (fresh, asked, touched) = (Fresh::default(), AtomicU32::new(0), Touched::default());
         let all = async || {
-            let answers = (0..10).map(|_| fresh.get(touched.at(), AGE, question(&asked)));
+            let answers = (0..10).map(|_| fresh.get(touched.at(), AGE, || question(&asked)));
             join_all(answers).await.iter().map(|held| held.answer).collect::<Vec<_>>()
         };
         assert_eq!(all().await, vec![Ok(1); 10]);
@@ -145,12 +151,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_was_asked_for_before_a_change_does_not_count() {
         let (fresh, asked, touched) = (Fresh::default(), AtomicU32::new(0), Touched::default());
-        let early = fresh.get(touched.at(), AGE, question(&asked));
+        let early = fresh.get(touched.at(), AGE, || question(&asked));
         let late = async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             touched.touch();
             tokio::time::sleep(Duration::from_millis(1)).await;
-            fresh.get(touched.at(), AGE, question(&asked)).await
+            fresh.get(touched.at(), AGE, || question(&asked)).await
         };
         let (early, late) = tokio::join!(early, late);
         assert_eq!((early.answer, late.answer), (Ok(1), Ok(2)));

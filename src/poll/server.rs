@@ -30,7 +30,7 @@ const LEFT_MS: i64 = 75_000;
 pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Meeting>]) {
     let begun = now_ms();
     let state = gateway.live.servers.of(&server.id);
-    let held = state.list.get(Moment::now(), Duration::ZERO, gateway.meetings_of(server)).await;
+    let held = state.list.get(Moment::now(), Duration::ZERO, || gateway.meetings_of(server)).await;
     let (before, now) = state.polled(held.answer.is_ok());
     if before != now {
         tell(server, now, meetings.len());

@@ -80,7 +80,8 @@ impl Gateway {
             return None;
         }
         let files = &self.live.files;
-        let held = files.get(&server.id, path, self.read_file(server, path, &HeaderMap::new())).await?;
+        let unconditionally = HeaderMap::new();
+        let held = files.get(&server.id, path, || self.read_file(server, path, &unconditionally)).await?;
         let mut file = match held {
             Held::File(file) => file,
             Held::Carried(since) => {
@@ -94,7 +95,7 @@ impl Gateway {
         let age = now_ms() - file.checked.load(Relaxed);
         if !file.is_lasting && age > STALE_MS {
             self.check_file(server, path, &file).await;
-            match files.get(&server.id, path, async { None }).await? {
+            match files.get(&server.id, path, async || None).await? {
                 Held::File(now) => file = now,
                 Held::Carried(_) => return None,
             }

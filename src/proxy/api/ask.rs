@@ -55,7 +55,7 @@ impl Gateway {
     /// `getMeetingInfo`, and `isMeetingRunning`, which tells one thing of it.
     async fn info(&self, call: Call, meeting: &Arc<Meeting>, server: &Server) -> Result<Answer, Denial> {
         let made = meeting.internal_id().is_some();
-        let question = self.about("getMeetingInfo", meeting, server);
+        let question = || self.about("getMeetingInfo", meeting, server);
         let held = meeting.info.get(meeting.touched(), self.answers_max_age, question).await;
         let Ok(info) = &held.answer else { return Err(Denial::ServerUnavailable) };
         if made && is_gone(info) {
@@ -102,11 +102,11 @@ impl Gateway {
             return None;
         }
         if call == Call::GetSessions {
-            let held = state.sessions.get(touched, self.answers_max_age, self.sessions_of(server)).await;
+            let held = state.sessions.get(touched, self.answers_max_age, || self.sessions_of(server)).await;
             let list = held.answer.as_ref().ok()?;
             return Some((held.asked, list.get(tenant.as_str()).cloned()));
         }
-        let held = state.list.get(touched, self.answers_max_age, self.meetings_of(server)).await;
+        let held = state.list.get(touched, self.answers_max_age, || self.meetings_of(server)).await;
         let list = held.answer.as_ref().ok()?;
         Some((held.asked, list.by_tenant.get(tenant.as_str()).cloned()))
     }
