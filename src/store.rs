@@ -9,6 +9,7 @@
 mod change;
 mod error;
 mod health;
+mod joins;
 mod postgres;
 mod rows;
 mod sqlite;
@@ -23,6 +24,7 @@ use tokio::{sync::mpsc, time::timeout};
 pub use change::Change;
 pub use error::{Error, Refusal};
 use health::Health;
+use joins::Joins;
 pub use rows::{
     Admitted, Leftover, MeetingRow, NewMeeting, NewSession, PRESENT, RecordingRow, Run, Seated, Seats, SessionRow,
     TokenHash, UsageRow, UserKey,
@@ -49,7 +51,11 @@ pub struct Store {
 #[derive(Debug, Clone)]
 enum Db {
     /// With the lock that keeps a second gateway from it.
-    Sqlite(sqlite::Pool, Option<Arc<File>>),
+    Sqlite {
+        pool: sqlite::Pool,
+        lock: Option<Arc<File>>,
+        joins: Joins,
+    },
     Postgres(Arc<Health>),
 }
 
@@ -58,7 +64,7 @@ enum Db {
 macro_rules! ask {
     ($store:ident . $statement:ident ( $($argument:expr),* )) => {
         match &$store.db {
-            Db::Sqlite(pool, _) => Box::pin(sqlite::statements::$statement(pool, $($argument),*)).await,
+            Db::Sqlite { pool, .. } => Box::pin(sqlite::statements::$statement(pool, $($argument),*)).await,
             Db::Postgres(health) => {
                 let pool = health.pool();
                 Box::pin(health.guard(postgres::statements::$statement(&pool, $($argument),*))).await
@@ -98,7 +104,8 @@ impl Store {
         aws_lc_rs::rand::fill(&mut name).map_err(|_| sqlx::Error::Protocol("there is no randomness".into()))?;
         let gateway = HEXLOWER.encode(&name).into();
         let db = if url.starts_with("sqlite:") {
-            Db::Sqlite(sqlite::open(url).await?, lock.map(Arc::new))
+            let pool = sqlite::open(url).await?;
+            Db::Sqlite { joins: Joins::start(pool.clone()), pool, lock: lock.map(Arc::new) }
         } else {
             let options = postgres::options(url)?;
             let pool = postgres::open(&options).await?;
@@ -110,7 +117,7 @@ impl Store {
     /// Closes the database in good order.
     pub async fn close(&self) {
         match &self.db {
-            Db::Sqlite(pool, lock) => {
+            Db::Sqlite { pool, lock, .. } => {
                 pool.close().await;
                 // Whoever still has a clone of this store keeps the file open.
                 if let Some(lock) = lock {
@@ -131,7 +138,7 @@ impl Store {
     #[must_use]
     pub fn is_away(&self) -> bool {
         match &self.db {
-            Db::Sqlite(..) => false,
+            Db::Sqlite { .. } => false,
             Db::Postgres(health) => health.is_away(),
         }
     }
@@ -163,7 +170,7 @@ impl Store {
     /// sessions that are open and for which there is no seat.
     async fn write_notes(&self, now: i64, notes: &[&Note]) -> Result<Vec<i64>, Error> {
         let opened = match &self.db {
-            Db::Sqlite(pool, _) => sqlite::statements::write_notes(pool, &self.gateway, now, notes).await,
+            Db::Sqlite { pool, .. } => sqlite::statements::write_notes(pool, &self.gateway, now, notes).await,
             Db::Postgres(health) => {
                 let pool = health.pool();
                 health.catch_up(postgres::statements::write_notes(&pool, &self.gateway, now, notes)).await
@@ -172,7 +179,7 @@ impl Store {
         let mut without_seat = Vec::new();
         for (session, at) in opened {
             let seated = match &self.db {
-                Db::Sqlite(pool, _) => sqlite::statements::seat_again(pool, &self.gateway, now, session, at).await,
+                Db::Sqlite { pool, .. } => sqlite::statements::seat_again(pool, &self.gateway, now, session, at).await,
                 Db::Postgres(health) => {
                     let pool = health.pool();
                     health.catch_up(postgres::statements::seat_again(&pool, &self.gateway, now, session, at)).await

@@ -46,7 +46,7 @@ impl Store {
     pub async fn is_alive(&self, gateway: &str, now: i64) -> Result<bool, Error> {
         match &self.db {
             // There is one, and it is this one.
-            Db::Sqlite(..) => Ok(gateway == &*self.gateway),
+            Db::Sqlite { .. } => Ok(gateway == &*self.gateway),
             Db::Postgres(..) => ask!(self.is_alive(gateway, now)),
         }
     }
@@ -58,7 +58,7 @@ impl Store {
     pub async fn lead(&self, name: &str, now: i64) -> Result<bool, Error> {
         match &self.db {
             // There is nobody else, and a former self must not be waited for.
-            Db::Sqlite(..) => Ok(true),
+            Db::Sqlite { .. } => Ok(true),
             Db::Postgres(..) => ask!(self.lead(name, &self.gateway, now, now + ALIVE_MS)),
         }
     }

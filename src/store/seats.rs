@@ -16,7 +16,13 @@ impl Store {
     /// # Errors
     /// `maxParticipantsReached`, `serverUnavailable` for a meeting that has ended, or the store's failure.
     pub async fn admit_session(&self, new: &NewSession<'_>) -> Result<Seated, Refusal> {
-        ask!(self.admit_session(new))
+        match &self.db {
+            Db::Sqlite { joins, .. } => joins.seat(new).await,
+            Db::Postgres(health) => {
+                let pool = health.pool();
+                Box::pin(health.guard(postgres::statements::admit_session(&pool, new))).await
+            }
+        }
     }
 
     /// Promises a seat, until `until`, to a session whose seat has lapsed or is about to. Its own is not counted.

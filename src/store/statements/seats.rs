@@ -25,7 +25,7 @@ pub(in crate::store) async fn admit_session(pool: &Pool, new: &NewSession<'_>) -
 /// Writes a session, if there is a seat for it: a free one, or that of another session of the same person. The meeting has
 /// as many for itself as for all its breakout rooms together; strangers are in the meeting itself. Should it not come to
 /// be written that the other has none any more, that one's lapses by itself.
-async fn seat(connection: &mut Connection, new: &NewSession<'_>) -> Result<Seated, Refusal> {
+pub(in crate::store) async fn seat(connection: &mut Connection, new: &NewSession<'_>) -> Result<Seated, Refusal> {
     let instead_of = match new.user {
         Some(user) => lock_not_open(connection, new, user).await?,
         None => None,

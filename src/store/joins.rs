@@ -1,0 +1,84 @@
+//! Seats on SQLite: those that are asked for at the same time are promised in one transaction, so that the file is written once
+//! for all of them. Each is decided after the one before it, as if they had come apart.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Error, NewSession, Refusal, Seated, UserKey, sqlite};
+use crate::domain::{denial::Denial, limits::Limit};
+
+/// Seats in one transaction: a storm is cut into pieces between which others get their turn.
+const BATCH_MAX: usize = 32;
+
+/// The way to whoever promises seats.
+#[derive(Debug, Clone)]
+pub(super) struct Joins(mpsc::UnboundedSender<Join>);
+
+/// Somebody who waits for a seat.
+#[derive(Debug)]
+struct Join {
+    meeting: i64,
+    user: Option<UserKey>,
+    now: i64,
+    until: i64,
+    seats: Limit<u32>,
+    breakout: Option<Box<str>>,
+    answer: oneshot::Sender<Result<Seated, Refusal>>,
+}
+
+impl Joins {
+    /// Promises seats for as long as somebody may ask for one.
+    pub(super) fn start(pool: sqlite::Pool) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(promise(pool, receiver));
+        Self(sender)
+    }
+
+    pub(super) async fn seat(&self, new: &NewSession<'_>) -> Result<Seated, Refusal> {
+        let NewSession { meeting, user, now, until, seats, breakout } = *new;
+        let (answer, answered) = oneshot::channel();
+        let join = Join { meeting, user: user.copied(), now, until, seats, breakout: breakout.map(Into::into), answer };
+        // Whoever promises lives as long as this does, unless it has panicked.
+        let _ = self.0.send(join);
+        answered.await.unwrap_or(Err(Refusal::Failed(sqlx::Error::WorkerCrashed.into())))
+    }
+}
+
+impl Join {
+    fn asked(&self) -> NewSession<'_> {
+        let Self { meeting, ref user, now, until, seats, ref breakout, .. } = *self;
+        NewSession { meeting, user: user.as_ref(), now, until, seats, breakout: breakout.as_deref() }
+    }
+}
+
+async fn promise(pool: sqlite::Pool, mut waiting: mpsc::UnboundedReceiver<Join>) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        // Who has gone away meanwhile wants no seat.
+        batch.retain(|join| !join.answer.is_closed());
+        let together = if batch.len() > 1 { together(&pool, &batch).await.ok() } else { None };
+        let mut together = together.into_iter().flatten();
+        for join in batch.drain(..) {
+            let outcome = match together.next() {
+                Some(outcome) => outcome.map_err(Refusal::Denied),
+                // Alone, or not all could be written: each for itself then, as one of them may be at fault.
+                None => sqlite::statements::admit_session(&pool, &join.asked()).await,
+            };
+            let _ = join.answer.send(outcome);
+        }
+    }
+}
+
+/// Promises all of them or none.
+async fn together(pool: &sqlite::Pool, batch: &[Join]) -> Result<Vec<Result<Seated, Denial>>, Error> {
+    let mut tx = pool.begin_with(sqlite::BEGIN).await?;
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for join in batch {
+        outcomes.push(match sqlite::statements::seat(&mut tx, &join.asked()).await {
+            Ok(seated) => Ok(seated),
+            Err(Refusal::Denied(denial)) => Err(denial),
+            Err(Refusal::Failed(error)) => return Err(error),
+        });
+    }
+    tx.commit().await?;
+    Ok(outcomes)
+}
