@@ -152,11 +152,12 @@ const UNANSWERED_MAX: Duration = Duration::from_secs(120);
 
 /// Small frames go out at once, and a peer that has vanished is noticed within two minutes, on either side of the gateway, as
 /// long as nothing is sent to it.
-pub fn tune(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
+pub fn tune<'a>(socket: impl Into<SockRef<'a>>) {
+    let socket = socket.into();
+    let _ = socket.set_tcp_nodelay(true);
     let keepalive =
         TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+    let _ = socket.set_tcp_keepalive(&keepalive);
 }
 
 /// The same where something is sent: by itself the system goes on trying for a quarter of an hour. Only for WebSockets: of other

@@ -29,7 +29,7 @@ use tracing_subscriber::{
 /// Lines that wait to be written; what comes beyond that is dropped.
 const WAITING_BYTES_MAX: usize = 8 << 20;
 /// After each write lines are gathered for so long, to be written at once: short for whoever looks, long beside a request.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(20);
 /// What is kept of a buffer that has grown.
 const KEPT_BYTES: usize = 256 << 10;
 

@@ -108,6 +108,8 @@ async fn accept<F>(listener: TcpListener, mut stop: Stop, serve: impl Fn(TcpStre
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    // What is accepted has the settings of its listener.
+    tune(&listener);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -115,7 +117,6 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                tune(&stream);
                 tokio::spawn(serve(stream, peer, stop.clone()));
             }
             Err(error) => {
