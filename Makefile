@@ -5,7 +5,7 @@ CLIENT_PACKAGES = tests/clients/node_modules/.package-lock.json
 VENV = var/venv/requirements.txt
 CLIENT_CRATE = var/client-rust/debug/anteroom-client-rust
 
-.PHONY: help demo test check build bench bench-compare storm fuzz fmt build-deps test-deps
+.PHONY: help demo test check build bench bench-compare instructions storm fuzz fmt build-deps test-deps
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,10 +31,16 @@ bench: build-deps ## A first load run: requests per second, latency, CPU time, d
 	cargo run --release --package anteroom-bench --bin anteroom-bench -- quick
 
 bench-compare: build-deps ## What it costs to carry files, handshakes, sockets and calls, beside nginx, HAProxy and Caddy
+	@mkdir -p var
 	@for program in /usr/sbin/nginx /usr/sbin/haproxy /usr/bin/caddy; do test -x $$program || echo "there is no $$program to compare with: apt-get install nginx-light haproxy caddy"; done
-	cargo build --release --package anteroom --bin anteroom
+	cargo build --profile dist --package anteroom --bin anteroom
 	cargo build --release --package anteroom-bench --bins
-	target/release/anteroom-bench compare
+	target/release/anteroom-bench compare --gateway target/dist/anteroom --json var/compare.jsonl --html var/compare.html
+	@echo "the same with plots: var/compare.html"
+
+instructions: build-deps ## How many instructions the hot functions take, beside what benches/instructions.txt has kept
+	@command -v valgrind >/dev/null || { echo "valgrind counts them: apt-get install valgrind"; exit 1; }
+	cargo bench --bench instructions
 
 storm: build-deps ## 500 people come to one meeting within 10 s and stay for two minutes: nobody is dropped
 	ulimit -n 16384; ANTEROOM_STORM=500/10/120 cargo test --test storm -- --nocapture

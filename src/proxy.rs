@@ -22,7 +22,7 @@ mod serve;
 mod session_call;
 mod settings;
 mod socket;
-mod text_frames;
+pub mod text_frames;
 mod tunnel;
 
 use std::{sync::Arc, time::Duration};

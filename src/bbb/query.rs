@@ -120,19 +120,27 @@ pub(crate) fn append_pair(text: &mut String, name: &str, value: &str) {
     text.extend(byte_serialize(value.as_bytes()));
 }
 
-fn decode(raw: &[u8]) -> Result<String, QueryError> {
-    let spaced: Cow<'_, [u8]> = if raw.contains(&b'+') {
-        raw.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect::<Vec<_>>().into()
+/// Decodes a name or a value; most are as they are.
+fn decode(raw: &[u8]) -> Result<Cow<'_, str>, QueryError> {
+    let bytes = if raw.contains(&b'+') {
+        let spaced: Vec<u8> = raw.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+        Cow::Owned(percent_decode(&spaced).collect())
     } else {
-        raw.into()
+        Cow::from(percent_decode(raw))
     };
-    let bytes: Vec<u8> = percent_decode(&spaced).collect();
-    String::from_utf8(bytes).map_err(|_| QueryError::NotUtf8)
+    let text = match bytes {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    };
+    text.ok_or(QueryError::NotUtf8)
 }
 
 /// What BBB does to each name and value: control characters (`\p{Cc}`) out, then trimmed.
 pub(crate) fn sanitise(text: &str) -> String {
     let text = text.trim_matches(|c: char| c <= ' ' || c.is_control());
+    if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) {
+        return text.to_owned();
+    }
     if text.contains(char::is_control) { text.chars().filter(|c| !c.is_control()).collect() } else { text.to_owned() }
 }
 

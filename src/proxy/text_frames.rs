@@ -19,7 +19,7 @@ const CONTROL: u8 = 8;
 
 /// Rewrites one socket's frames.
 #[derive(Debug)]
-pub(super) struct TextFrames {
+pub struct TextFrames {
     server: Arc<Server>,
     /// Authority and prefix on the tenant's host.
     place: Box<str>,
@@ -150,14 +150,15 @@ impl Output<'_> {
 
 impl TextFrames {
     /// Frames of a server. `authority` is the tenant's host as its browser wrote it, `prefix` where the server is found there.
-    pub(super) fn new(server: Arc<Server>, authority: &str, prefix: &str) -> Self {
+    #[must_use]
+    pub fn new(server: Arc<Server>, authority: &str, prefix: &str) -> Self {
         let place = format!("{authority}{prefix}").into();
         Self { server, place, state: State::Head(Head::default()), message: Message::None, held: Vec::new() }
     }
 
     /// Takes what has come next. Returns whether that goes on as it is; else what goes on instead is in `out`, which may be
     /// nothing.
-    pub(super) fn take(&mut self, input: &[u8], out: &mut Vec<u8>) -> bool {
+    pub fn take(&mut self, input: &[u8], out: &mut Vec<u8>) -> bool {
         out.clear();
         let mut output = Output { input, same: 0, changed: false, out };
         let mut at = 0;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -97,6 +97,9 @@ struct Compare {
     /// Also write the figures to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also write a report with plots to this file, a page for a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -207,11 +210,14 @@ fn compare(args: &Compare) -> io::Result<ExitCode> {
             _ = interrupt.recv() => Err(io::Error::other("interrupted, all that was started has been stopped")),
         }
     }))?;
-    print!("{}", found.table());
-    if let Some(file) = &args.json {
-        let lines: Result<Vec<_>, _> = found.cells.iter().map(serde_json::to_string).collect();
-        fs::write(file, lines?.join("\n") + "\n")?;
-    }
+    let report = compare::report::Report::new(&found, &scope);
+    print!("{}", report.table());
+    let write = |file: &Option<PathBuf>, text: &dyn Fn() -> String| match file {
+        Some(file) => fs::write(file, text()).map_err(|error| named(file, &error)),
+        None => Ok(()),
+    };
+    write(&args.json, &|| report.json_lines())?;
+    write(&args.html, &|| report.html())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -307,10 +313,13 @@ fn start(command: &Command) -> io::Result<ExitCode> {
 fn tell(report: &Report, load: &Load) -> io::Result<ExitCode> {
     println!("{}", report.table());
     if let Some(file) = &load.json {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
-        fs::write(file, report.json_lines()).map_err(named)?;
+        fs::write(file, report.json_lines()).map_err(|error| named(file, &error))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn named(file: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", file.display()))
 }
 
 #[cfg(test)]

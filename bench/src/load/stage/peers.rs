@@ -74,10 +74,16 @@ impl Carrier {
         self.peer().is_none_or(|peer| Path::new(peer.program).is_file())
     }
 
-    /// What a peer says of its version, in one line; `None` where it says nothing.
+    /// What it says of its version, in one line; `None` where it says nothing.
     #[must_use]
-    pub fn version(self) -> Option<String> {
-        let said = Command::new(self.peer()?.program).arg(if self == Self::Caddy { "version" } else { "-v" }).output();
+    pub fn version(self, setup: &Setup) -> Option<String> {
+        let program = self.peer().map_or(setup.gateway.as_path(), |peer| Path::new(peer.program));
+        let argument = match self {
+            Self::Anteroom => "--version",
+            Self::Caddy => "version",
+            Self::Nginx | Self::Haproxy => "-v",
+        };
+        let said = Command::new(program).arg(argument).output();
         let said = said.map(|said| [said.stdout, said.stderr].concat()).ok()?;
         String::from_utf8_lossy(&said).lines().next().map(|line| line.trim().to_owned())
     }
