@@ -5,7 +5,7 @@ CLIENT_PACKAGES = tests/clients/node_modules/.package-lock.json
 VENV = var/venv/requirements.txt
 CLIENT_CRATE = var/client-rust/debug/anteroom-client-rust
 
-.PHONY: help demo test check build bench bench-compare instructions storm fuzz fmt build-deps test-deps
+.PHONY: help demo test check build bench bench-compare bench-growth instructions storm fuzz fmt build-deps test-deps
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,13 @@ bench-compare: build-deps ## What it costs to carry files, handshakes, sockets a
 	cargo build --release --package anteroom-bench --bins
 	target/release/anteroom-bench compare --gateway target/dist/anteroom --json var/compare.jsonl --html var/compare.html
 	@echo "the same with plots: var/compare.html"
+
+bench-growth: build-deps ## How cost grows with callers, open sockets and tenants, as curves
+	@mkdir -p var
+	cargo build --profile dist --package anteroom --bin anteroom
+	cargo build --release --package anteroom-bench --bins
+	target/release/anteroom-bench growth --gateway target/dist/anteroom --json var/growth.jsonl --html var/growth.html
+	@echo "the same with plots: var/growth.html"
 
 instructions: build-deps ## How many instructions the hot functions take, beside what benches/instructions.txt has kept
 	@command -v valgrind >/dev/null || { echo "valgrind counts them: apt-get install valgrind"; exit 1; }

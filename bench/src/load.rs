@@ -7,6 +7,7 @@
 mod carry;
 pub mod compare;
 pub mod generate;
+pub mod growth;
 pub mod html;
 pub mod process;
 pub mod quick;

@@ -92,10 +92,10 @@ impl Link {
         self.out.clear();
         let is_chunked = write_head(&mut self.out, &head, &body);
         let mut sending = Sending { body: Some(body), is_chunked, piece: Bytes::new(), at: 0, ending: false };
-        let mut began = false;
+        let (mut began, mut searched) = (false, 0);
         let outcome = std::future::poll_fn(|cx| {
             let sent = self.poll_send(cx, &mut sending, &mut began)?;
-            match self.poll_head(cx, is_head) {
+            match self.poll_head(cx, is_head, &mut searched) {
                 Poll::Ready(answer) => Poll::Ready(answer.map(|answer| (answer, sent.is_ready()))),
                 Poll::Pending => Poll::Pending,
             }
@@ -149,21 +149,21 @@ impl Link {
         }
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>, is_head: bool) -> Poll<io::Result<Head>> {
-        let mut searched = 0;
+    /// Reads the head of the answer. `searched` bytes of what has come have been looked at before.
+    fn poll_head(&mut self, cx: &mut Context<'_>, is_head: bool, searched: &mut usize) -> Poll<io::Result<Head>> {
         loop {
-            while let Some(end) = head_end(&self.read, searched) {
+            while let Some(end) = head_end(&self.read, *searched) {
                 let head = Head::parse(self.read.split_to(end).freeze(), is_head)?;
                 // What is said on the way to the answer is for whoever waits for leave to send.
                 if !head.response.status().is_informational() {
                     return Poll::Ready(Ok(head));
                 }
-                searched = 0;
+                *searched = 0;
             }
             if HEAD_BYTES_MAX < self.read.len() {
                 return Poll::Ready(Err(io::Error::other("the head of an answer is too long")));
             }
-            searched = self.read.len().saturating_sub(2);
+            *searched = self.read.len().saturating_sub(2);
             if ready!(self.poll_read(cx, READ_BYTES))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }

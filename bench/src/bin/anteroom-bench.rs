@@ -4,16 +4,16 @@ use std::{
     collections::BTreeMap,
     fs, io,
     net::{SocketAddr, ToSocketAddrs},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
 use anteroom_bench::load::{
     compare::{self, Scope},
+    growth,
     process::raise_open_files,
     quick,
-    report::Report,
     script::{Scenario, Sizes},
     stage::{Cores, Setup, beside, can_pin, peers::Carrier, pin_self},
     tally::Watched,
@@ -42,6 +42,8 @@ enum Command {
     Run(Run),
     /// The same plain work through a gateway, nginx, HAProxy and Caddy, and what it costs each
     Compare(Compare),
+    /// How cost grows with callers, open sockets and tenants
+    Growth(Grow),
 }
 
 #[derive(Args)]
@@ -91,6 +93,28 @@ struct Compare {
     /// WebSockets to hold open
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..=5000))]
     sockets: u16,
+    /// The gateway's program [default: `anteroom` beside this one]
+    #[arg(long, value_name = "PATH")]
+    gateway: Option<PathBuf>,
+    /// Also write the figures to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Also write a report with plots to this file, a page for a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Grow {
+    /// What grows; may be repeated [default: all]
+    #[arg(long, value_name = "NAME")]
+    of: Vec<growth::Of>,
+    /// No point beyond so many
+    #[arg(long, default_value_t = 10_000)]
+    most: usize,
+    /// Seconds for each point and call
+    #[arg(long, default_value_t = 2.0, value_parser = parse_seconds)]
+    seconds: f64,
     /// The gateway's program [default: `anteroom` beside this one]
     #[arg(long, value_name = "PATH")]
     gateway: Option<PathBuf>,
@@ -182,16 +206,43 @@ impl Load {
     }
 }
 
-/// Compares, and tells.
-fn compare(args: &Compare) -> io::Result<ExitCode> {
+/// The programs beside this one, each with its processor where there are two.
+fn setup(gateway: Option<&PathBuf>) -> io::Result<Setup> {
     let pins = 1 < std::thread::available_parallelism().map_or(1, usize::from) && can_pin();
     let cores = pins.then(|| Cores { gateway: "0".into(), others: "1".into() });
-    let gateway = args.gateway.clone().map_or_else(|| beside("anteroom"), Ok)?;
-    let setup = Setup { gateway, simulator: beside("bbb-sim")?, servers: 1, attendees: 0, cores };
-    if let Some(cores) = &setup.cores {
+    let gateway = gateway.cloned().map_or_else(|| beside("anteroom"), Ok)?;
+    if let Some(cores) = &cores {
         pin_self(&cores.others)?;
     }
     raise_open_files();
+    Ok(Setup { gateway, simulator: beside("bbb-sim")?, servers: 1, attendees: 0, tenants: 1, cores })
+}
+
+/// Runs a measurement to its end, or until somebody interrupts it: what was started ends with the future that is dropped.
+fn run_to_end<T>(measure: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(LocalSet::new().run_until(async {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tokio::select! {
+            found = measure => found,
+            _ = interrupt.recv() => Err(interrupted()),
+            _ = terminate.recv() => Err(interrupted()),
+        }
+    }))
+}
+
+fn interrupted() -> io::Error {
+    io::Error::new(io::ErrorKind::Interrupted, "interrupted, all that was started has been stopped")
+}
+
+fn write(file: Option<&PathBuf>, text: impl FnOnce() -> String) -> io::Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    fs::write(file, text()).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))
+}
+
+/// Compares, and tells.
+fn compare(args: &Compare) -> io::Result<()> {
+    let setup = setup(args.gateway.as_ref())?;
     let scope = Scope {
         loads: if args.load.is_empty() { compare::Load::ALL.to_vec() } else { args.load.clone() },
         carriers: match &*args.by {
@@ -202,23 +253,23 @@ fn compare(args: &Compare) -> io::Result<ExitCode> {
         seconds: Duration::from_secs_f64(args.seconds),
         sockets: args.sockets.into(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let found = runtime.block_on(LocalSet::new().run_until(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            found = compare::compare(&setup, &scope) => found,
-            _ = interrupt.recv() => Err(io::Error::other("interrupted, all that was started has been stopped")),
-        }
-    }))?;
+    let found = run_to_end(compare::compare(&setup, &scope))?;
     let report = compare::report::Report::new(&found, &scope);
     print!("{}", report.table());
-    let write = |file: &Option<PathBuf>, text: &dyn Fn() -> String| match file {
-        Some(file) => fs::write(file, text()).map_err(|error| named(file, &error)),
-        None => Ok(()),
-    };
-    write(&args.json, &|| report.json_lines())?;
-    write(&args.html, &|| report.html())?;
-    Ok(ExitCode::SUCCESS)
+    write(args.json.as_ref(), || report.json_lines())?;
+    write(args.html.as_ref(), || report.html())
+}
+
+/// Draws curves.
+fn grow(args: &Grow) -> io::Result<()> {
+    let setup = setup(args.gateway.as_ref())?;
+    let all = if args.of.is_empty() { growth::Of::ALL.to_vec() } else { args.of.clone() };
+    let points = run_to_end(growth::grow(&setup, &all, args.most, Duration::from_secs_f64(args.seconds)))?;
+    print!("{}", growth::text(&points));
+    let lines =
+        || points.iter().filter_map(|point| serde_json::to_string(point).ok()).map(|line| line + "\n").collect();
+    write(args.json.as_ref(), lines)?;
+    write(args.html.as_ref(), || growth::html(&points))
 }
 
 impl Quick {
@@ -231,6 +282,7 @@ impl Quick {
             simulator: program(&self.simulator, "bbb-sim")?,
             servers: usize::from(self.servers),
             attendees: 0,
+            tenants: 1,
             cores: pins.then(|| Cores { gateway: self.gateway_cores.clone(), others: self.other_cores.clone() }),
         })
     }
@@ -261,65 +313,35 @@ impl Run {
 
 fn main() -> ExitCode {
     match start(&Options::parse().command) {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("anteroom-bench: {error}");
-            ExitCode::FAILURE
+            if error.kind() == io::ErrorKind::Interrupted { ExitCode::from(130) } else { ExitCode::FAILURE }
         }
     }
 }
 
-fn start(command: &Command) -> io::Result<ExitCode> {
-    let load = match command {
+fn start(command: &Command) -> io::Result<()> {
+    let (report, load) = match command {
         Command::Compare(args) => return compare(args),
-        Command::Quick(Quick { load, .. }) | Command::Run(Run { load, .. }) => load,
-    };
-    let setup = if let Command::Quick(quick) = command { Some(quick.setup()?) } else { None };
-    if let Some(cores) = setup.as_ref().and_then(|setup| setup.cores.as_ref()) {
-        pin_self(&cores.others)?;
-    }
-    raise_open_files();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let loading = async {
-        match (command, &setup) {
-            (Command::Quick(quick), Some(setup)) => {
-                quick::compare(setup, &load.scope(quick.sockets, quick.attendees)).await
+        Command::Growth(args) => return grow(args),
+        Command::Quick(quick) => {
+            let setup = quick.setup()?;
+            if let Some(cores) = &setup.cores {
+                pin_self(&cores.others)?;
             }
-            (Command::Run(run), _) => {
-                let watched = Watched { gateway: run.pid, origins: Vec::new() };
-                quick::measure(&run.target()?, &watched, &load.scope(0, 0)).await
-            }
-            (Command::Quick(_), None) | (Command::Compare(_), _) => unreachable!("it has been set up, or done"),
+            raise_open_files();
+            let scope = quick.load.scope(quick.sockets, quick.attendees);
+            (run_to_end(quick::compare(&setup, &scope))?, &quick.load)
+        }
+        Command::Run(run) => {
+            raise_open_files();
+            let watched = Watched { gateway: run.pid, origins: Vec::new() };
+            (run_to_end(quick::measure(&run.target()?, &watched, &run.load.scope(0, 0)))?, &run.load)
         }
     };
-    let report = runtime.block_on(LocalSet::new().run_until(async {
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        // What was started ends with the future that is dropped.
-        tokio::select! {
-            report = loading => report.map(Some),
-            _ = interrupt.recv() => Ok(None),
-            _ = terminate.recv() => Ok(None),
-        }
-    }))?;
-    match report {
-        Some(report) => tell(&report, load),
-        None => {
-            eprintln!("anteroom-bench: interrupted, all that was started has been stopped");
-            Ok(ExitCode::from(130))
-        }
-    }
-}
-
-fn tell(report: &Report, load: &Load) -> io::Result<ExitCode> {
     println!("{}", report.table());
-    if let Some(file) = &load.json {
-        fs::write(file, report.json_lines()).map_err(|error| named(file, &error))?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn named(file: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", file.display()))
+    write(load.json.as_ref(), || report.json_lines())
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ const HOST: &str = "load.localhost";
 const TENANT_SECRET: &str = "load-secret";
 const SERVER_SECRET: &str = "server-secret";
 /// A gateway that is not ready by then has a fault.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What is started, and where it runs.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub struct Setup {
     pub servers: usize,
     /// People that each simulated meeting has at once.
     pub attendees: u32,
+    /// Tenants in the configuration; the first one is loaded.
+    pub tenants: usize,
     /// Which processors each has; `None` leaves it to the system.
     pub cores: Option<Cores>,
 }
@@ -81,7 +83,7 @@ impl Stage {
         let mut stage = Self::direct(setup)?;
         let dir = stage._dir.path().to_owned();
         let [https, http, admin] = free_ports()?;
-        write_config(&dir, [https, http, admin], stage.servers.iter().map(|(_, address)| *address))?;
+        write_config(&dir, [https, http, admin], stage.servers.iter().map(|(_, address)| *address), setup.tenants)?;
         let made = Command::new(&setup.gateway).args(["dev-ca", "--config"]).arg(&dir).output();
         let made = made.map_err(|error| named(&setup.gateway, &error))?;
         if !made.status.success() {
@@ -177,7 +179,12 @@ fn simulator(setup: &Setup) -> io::Result<(Process, SocketAddr)> {
     Ok((process, address))
 }
 
-fn write_config(dir: &Path, ports: [SocketAddr; 3], servers: impl Iterator<Item = SocketAddr>) -> io::Result<()> {
+fn write_config(
+    dir: &Path,
+    ports: [SocketAddr; 3],
+    servers: impl Iterator<Item = SocketAddr>,
+    tenants: usize,
+) -> io::Result<()> {
     let [https, http, admin] = ports;
     let mut gateway = format!(
         "base_domains = [\"localhost\"]\n\n[listen]\n\
@@ -190,14 +197,19 @@ fn write_config(dir: &Path, ports: [SocketAddr; 3], servers: impl Iterator<Item 
              secret = \"{SERVER_SECRET}\"\npool = \"custom\"\n"
         ));
     }
-    let tenant = format!(
-        "name = \"A load test\"\npolicy = \"custom\"\nhosts = [\"{HOST}\"]\n\n[secrets]\nmain = \"{TENANT_SECRET}\"\n"
-    );
-    for (path, text) in [("anteroom.toml", &*gateway), ("tenants/load.toml", &tenant), ("policies/custom.toml", POLICY)]
+    let tenant = |host: &str, secret: &str| {
+        format!("name = \"A load test\"\npolicy = \"custom\"\nhosts = [\"{host}\"]\n\n[secrets]\nmain = \"{secret}\"\n")
+    };
+    let loaded = tenant(HOST, TENANT_SECRET);
+    for (path, text) in [("anteroom.toml", &*gateway), ("tenants/load.toml", &loaded), ("policies/custom.toml", POLICY)]
     {
         let path = dir.join(path);
         fs::create_dir_all(path.parent().unwrap_or(dir))?;
         fs::write(path, text)?;
+    }
+    for n in 1..tenants {
+        let text = tenant(&format!("other-{n}.localhost"), &format!("secret-of-another-tenant-{n}"));
+        fs::write(dir.join(format!("tenants/other-{n}.toml")), text)?;
     }
     fs::create_dir_all(dir.join("certs"))
 }

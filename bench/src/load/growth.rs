@@ -1,0 +1,281 @@
+//! How cost grows: with callers at once, with open sockets, with tenants. Each point has a stage of its own.
+
+use std::{fmt, io, str::FromStr, time::Duration};
+
+use serde::Serialize;
+
+use super::{
+    generate::{Load, Plan},
+    html::{Page, lines, table},
+    process,
+    report::Context,
+    script::{Scenario, Script, Sizes},
+    sockets,
+    stage::{Setup, Stage, peers::Carrier},
+    tally::Watched,
+    target::Target,
+};
+
+const WARM_UP: Duration = Duration::from_millis(300);
+/// Callers where something else grows.
+const CALLERS: usize = 32;
+
+/// What grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Of {
+    /// Callers at once.
+    Callers,
+    /// Open WebSockets.
+    Sockets,
+    /// Tenants in the configuration.
+    Tenants,
+}
+
+impl Of {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Callers, Self::Sockets, Self::Tenants];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Callers => "callers",
+            Self::Sockets => "sockets",
+            Self::Tenants => "tenants",
+        }
+    }
+
+    /// Where it is looked at.
+    #[must_use]
+    pub fn points(self) -> &'static [usize] {
+        match self {
+            Self::Callers => &[1, 2, 4, 8, 16, 32, 64],
+            Self::Sockets => &[10, 100, 1000, 3000, 9000],
+            Self::Tenants => &[1, 10, 100, 1000, 10_000, 100_000],
+        }
+    }
+}
+
+impl FromStr for Of {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|of| of.name().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| format!("nothing of that name grows; there are {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+impl fmt::Display for Of {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One point of a curve.
+#[derive(Debug, Clone, Serialize)]
+pub struct Point {
+    /// What grows.
+    pub of: Of,
+    /// How many there are.
+    pub at: usize,
+    /// What is told of it, with its unit.
+    pub what: &'static str,
+    /// How much that is.
+    pub value: f64,
+}
+
+/// Looks at what grows, up to `most` of each.
+///
+/// # Errors
+/// When something does not start, or does not answer as it should.
+pub async fn grow(setup: &Setup, all: &[Of], most: usize, seconds: Duration) -> io::Result<Vec<Point>> {
+    let mut points = Vec::new();
+    for of in all {
+        for at in of.points().iter().copied().filter(|at| *at <= most) {
+            eprintln!("{at} {of}");
+            let found = match of {
+                Of::Callers => callers(setup, at, seconds).await?,
+                Of::Sockets => open_sockets(setup, at).await?,
+                Of::Tenants => tenants(setup, at, seconds).await?,
+            };
+            points.extend(found.into_iter().map(|(what, value)| Point { of: *of, at, what, value }));
+        }
+    }
+    Ok(points)
+}
+
+type Found = io::Result<Vec<(&'static str, f64)>>;
+
+async fn callers(setup: &Setup, callers: usize, seconds: Duration) -> Found {
+    let mut found = Vec::new();
+    for (what, scenario) in [
+        ("CPU for a file of 1 KB, us", Scenario::Static),
+        ("CPU for getMeetingInfo, us", Scenario::GetMeetingInfo),
+        ("CPU for join, us", Scenario::Join),
+        ("CPU for create, us", Scenario::Create),
+    ] {
+        let mut stage = Stage::through(setup).await?;
+        let (pid, target) = stage.carrier(Carrier::Anteroom, setup).await?;
+        found.push((what, cost(scenario, pid, &target, callers, seconds).await?));
+    }
+    Ok(found)
+}
+
+async fn cost(scenario: Scenario, pid: u32, target: &Target, callers: usize, seconds: Duration) -> io::Result<f64> {
+    let sizes = Sizes { attendees: 0, asset: "images/dot.png".into(), ..Sizes::default() };
+    let mut load = Load::connect(Script::prepare(scenario, target, &sizes).await?, target, callers).await?;
+    let watched = Watched { gateway: Some(pid), origins: Vec::new() };
+    let tally = load.closed_loop(&Plan { connections: callers, warm_up: WARM_UP, duration: seconds, watched }).await?;
+    if 0 < tally.failed() {
+        return Err(io::Error::other(format!("{scenario}: {:?}", tally.faults)));
+    }
+    Ok(tally.per_request_us(tally.used.gateway).unwrap_or_default())
+}
+
+async fn open_sockets(setup: &Setup, sockets: usize) -> Found {
+    let mut stage = Stage::through(setup).await?;
+    let (pid, target) = stage.carrier(Carrier::Anteroom, setup).await?;
+    let found = sockets::measure(pid, &target, sockets).await?;
+    Ok(vec![
+        ("memory of all, MB", (found.resident_after_bytes - found.resident_before_bytes) as f64 / 1e6),
+        ("CPU to open one, us", found.open_cpu_us),
+        ("CPU while all are idle, % of a core", found.idle_cpu_share * 100.0),
+    ])
+}
+
+async fn tenants(setup: &Setup, tenants: usize, seconds: Duration) -> Found {
+    let setup = Setup { tenants, ..setup.clone() };
+    let mut stage = Stage::through(&setup).await?;
+    let (pid, target) = stage.carrier(Carrier::Anteroom, &setup).await?;
+    let started = process::cpu_time(pid)?;
+    let resident = process::resident_bytes(pid)?;
+    Ok(vec![
+        ("CPU for a file of 1 KB, us", cost(Scenario::Static, pid, &target, CALLERS, seconds).await?),
+        ("CPU for getMeetingInfo, us", cost(Scenario::GetMeetingInfo, pid, &target, CALLERS, seconds).await?),
+        ("memory after the start, MB", resident as f64 / 1e6),
+        ("CPU to start, s", started.as_secs_f64()),
+    ])
+}
+
+/// The curves as a table for a terminal.
+#[must_use]
+pub fn text(points: &[Point]) -> String {
+    let mut text = String::new();
+    for (of, whats) in curves(points) {
+        text.push_str(&format!("{:<40}", of.name()));
+        of.points().iter().for_each(|at| text.push_str(&format!("{at:>10}")));
+        text.push('\n');
+        for what in whats {
+            text.push_str(&format!("{what:<40}"));
+            for at in of.points() {
+                let value = value(points, of, what, *at).map_or("-".into(), |value| format!("{value:.1}"));
+                text.push_str(&format!("{value:>10}"));
+            }
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The curves as a page for a browser.
+#[must_use]
+pub fn html(points: &[Point]) -> String {
+    let Context { commit, cpu, cpus, kernel, .. } = Context::of_system(String::new(), Sizes::default());
+    let mut page = Page::new(
+        "How cost grows",
+        &format!(
+            "What a gateway costs while there is more and more of something. Working directory at commit {commit}; {cpus} x {cpu}, \
+             Linux {kernel}. The horizontal axes are logarithmic: each step is several times the last. Where a line is flat, \
+             another one costs what the first one did."
+        ),
+    );
+    for (of, whats) in curves(points) {
+        let (heading, words) = match of {
+            Of::Callers => (
+                "Callers at once",
+                "Each caller asks again as soon as it is answered. With few of them the gateway sleeps and is woken for each \
+                 request, which costs; with many it goes from one to the next.",
+            ),
+            Of::Sockets => (
+                "Open WebSockets",
+                "Each has been opened, has echoed 2 KB once and is idle. Memory is that of all together: on a logarithmic axis a \
+                 bend upwards is what an even price for each looks like. What one costs stands in the table.",
+            ),
+            Of::Tenants => (
+                "Tenants",
+                "Each has a file, a host, a secret and a certificate of its own; the load is one tenant's. A request is to cost the \
+                 same whoever else there is; memory and the time to start grow with the tenants.",
+            ),
+        };
+        let name = |what: &str| what.to_owned();
+        let curve = |what: &'static str| {
+            let found = points.iter().filter(|point| point.of == of && point.what == what);
+            (name(what), found.map(|point| (point.at as f64, point.value)).collect())
+        };
+        // What has the same unit shares a plot.
+        let (per_call, others): (Vec<_>, Vec<_>) = whats.iter().copied().partition(|what| what.ends_with("us"));
+        let mut drawn =
+            vec![lines(&per_call.into_iter().map(curve).collect::<Vec<_>>(), heading, "microseconds", true)];
+        drawn.extend(others.into_iter().map(|what| lines(&[curve(what)], heading, what, true)));
+        let mut headings = vec![of.name()];
+        headings.extend(whats.iter().copied());
+        let rows = of.points().iter().filter(|at| whats.iter().any(|what| value(points, of, what, **at).is_some()));
+        let rows = rows.map(|at| {
+            let told =
+                whats.iter().map(|what| value(points, of, what, *at).map_or("-".into(), |value| format!("{value:.1}")));
+            std::iter::once(at.to_string()).chain(told).collect()
+        });
+        drawn.push(table(&headings, &rows.collect::<Vec<_>>()));
+        page.section(heading, words, &drawn);
+    }
+    page.finish()
+}
+
+/// What was looked at, and what is told of each.
+fn curves(points: &[Point]) -> Vec<(Of, Vec<&'static str>)> {
+    let whats = |of: Of| {
+        let mut whats: Vec<&'static str> = Vec::new();
+        for point in points.iter().filter(|point| point.of == of) {
+            if !whats.contains(&point.what) {
+                whats.push(point.what);
+            }
+        }
+        whats
+    };
+    Of::ALL.into_iter().map(|of| (of, whats(of))).filter(|(_, whats)| !whats.is_empty()).collect()
+}
+
+fn value(points: &[Point], of: Of, what: &str, at: usize) -> Option<f64> {
+    points.iter().find(|point| point.of == of && point.what == what && point.at == at).map(|point| point.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_is_told_as_text_and_drawn() {
+        let point = |at, what, value| Point { of: Of::Tenants, at, what, value };
+        let points = [
+            point(1, "CPU for getMeetingInfo, us", 12.0),
+            point(10_000, "CPU for getMeetingInfo, us", 12.5),
+            point(1, "memory after the start, MB", 20.0),
+        ];
+        let text = text(&points);
+        let line = text.lines().find(|line| line.starts_with("CPU for getMeetingInfo")).expect("a line");
+        assert_eq!(line.split_whitespace().skip(4).collect::<Vec<_>>(), ["12.0", "-", "-", "-", "12.5", "-"]);
+        let page = html(&points);
+        assert!(
+            page.contains("12.5 at 10k") && page.contains("<h2>Tenants</h2>") && !page.contains("<h2>Callers"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn what_grows_is_found_by_its_name() {
+        for of in Of::ALL {
+            assert_eq!(of.name().parse(), Ok(of));
+        }
+        assert!("meetings".parse::<Of>().is_err());
+    }
+}
