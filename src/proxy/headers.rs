@@ -3,8 +3,8 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, CONTENT_SECURITY_POLICY, COOKIE, HOST, LOCATION, ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-        REFERER, SERVER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, X_FRAME_OPTIONS,
+        CONNECTION, CONTENT_SECURITY_POLICY, COOKIE, HOST, LOCATION, ORIGIN, REFERER, SERVER, SET_COOKIE,
+        X_FRAME_OPTIONS,
     },
     uri::Authority,
 };
@@ -15,16 +15,16 @@ use crate::domain::{
 };
 
 /// Headers that a proxy does not pass on (RFC 9110, 7.6.1), beside those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// What a browser must not tell a server: BBB's nginx makes these itself, and the gateway the forwarded ones.
@@ -41,6 +41,9 @@ const NOT_FROM_OUTSIDE: [&str; 10] = [
     "x-rewrite-url",
 ];
 
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 /// Cookies that scripts of BBB's client set in the browser and servers read, which have no server's name on them (bbb.md 8.3).
 /// That of the dashboard (`ld-...`) is for its script alone.
 const SCRIPT_COOKIES: [&str; 3] = ["sessionID", "prefsHttp", "language"];
@@ -54,28 +57,26 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
+    remove_all(headers, |name| HOP_BY_HOP.contains(&name) || named.iter().any(|named| named == name));
 }
 
 /// Says who asks, and takes out what the asking side claimed about that.
 pub(crate) fn set_forwarded(headers: &mut HeaderMap, peer: &HeaderValue, scheme: &'static str) {
-    for name in NOT_FROM_OUTSIDE {
-        headers.remove(name);
-    }
     // Many applications read `_` as `-`.
-    let alike: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().contains('_'))
-        .filter(|name| NOT_FROM_OUTSIDE.contains(&&*name.as_str().replace('_', "-")))
-        .cloned()
-        .collect();
-    for name in alike {
+    remove_all(headers, |name| match name.contains('_') {
+        true => NOT_FROM_OUTSIDE.contains(&&*name.replace('_', "-")),
+        false => NOT_FROM_OUTSIDE.contains(&name),
+    });
+    headers.insert(FORWARDED_FOR, peer.clone());
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+}
+
+/// Takes out the headers with such names: there are fewer in a request than names to look for.
+fn remove_all(headers: &mut HeaderMap, is_meant: impl Fn(&str) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| is_meant(name.as_str())).cloned().collect();
+    for name in names {
         headers.remove(name);
     }
-    headers.insert("x-forwarded-for", peer.clone());
-    headers.insert("x-forwarded-proto", HeaderValue::from_static(scheme));
 }
 
 /// Prepares the headers of a meeting's request for its server.
@@ -167,6 +168,9 @@ pub(crate) fn to_browser(headers: &mut HeaderMap, server: &Server, tenant: &Tena
 
 /// Gives each cookie that a server sets the server's slug, so that two servers do not overwrite each other's.
 pub(crate) fn rename_cookies(headers: &mut HeaderMap, slug: &Slug, tenant: &Tenant) {
+    if !headers.contains_key(SET_COOKIE) {
+        return;
+    }
     let is_embedded = !tenant.embedded_by.is_empty();
     let renamed: Vec<HeaderValue> = headers
         .get_all(SET_COOKIE)
