@@ -1,7 +1,7 @@
 //! Connections to the servers behind the gateway: BBB servers and tenants' frontends.
 //!
-//! [`pool`] keeps them, a [`link`] is one of them, an [`answer`] is what comes. One pool of kept-alive HTTP/1.1 connections for requests, and single connections for WebSockets, which need one each
-//! anyway. The way to a server is the same for both.
+//! `pool` keeps them, a `link` is one of them, an `answer` is what comes. One pool of kept-alive HTTP/1.1 connections for
+//! requests, and single connections for WebSockets, which need one each anyway. The way to a server is the same for both.
 
 mod answer;
 mod link;

@@ -114,6 +114,8 @@ pub fn lines(series: &[(String, Vec<(f64, f64)>)], horizontal: &str, vertical: &
     let left = points().map(|(x, _)| scale(x)).fold(f64::INFINITY, f64::min);
     let right = points().map(|(x, _)| scale(x)).fold(f64::NEG_INFINITY, f64::max);
     let top = points().map(|(_, y)| y).fold(0.0, f64::max);
+    // Nothing but zeros lie on the axis, below a whole one.
+    let top = if top == 0.0 { 1.0 } else { top };
     let step = tick_step(top);
     let ceiling = (top / step).ceil().max(1.0) * step;
     let x = |value: f64| LEFT + WIDTH * (scale(value) - left) / (right - left).max(1e-9);
