@@ -479,6 +479,8 @@ async fn what_the_commands_change_outlives_a_kill() {
     stdout(&run(&["server", "enable", "bbb-04"]));
     let created = api(&client, "heron", "create", &[("name", "a room"), ("meetingID", "a room")]).await;
     assert_eq!(created.xml("returncode"), "SUCCESS", "the one server that is enabled has it");
+    let person = [("meetingID", "a room"), ("fullName", "Somebody"), ("role", "VIEWER"), ("userID", "somebody")];
+    assert_eq!(api(&client, "heron", "join", &person).await.status, 302);
     assert_eq!(stdout(&run(&["tenant", "suspend", "wagtail"])), "wagtail is suspended by the operator");
 
     program.signal("KILL");
@@ -519,6 +521,7 @@ async fn what_the_commands_change_outlives_a_kill() {
     let changes: Vec<_> = lines.iter().filter(|line| line["operator"] == "cli").collect();
     assert_eq!(changes.len(), 8, "each change once: {changes:?}");
     assert!(!log.contains("a room"), "ids of meetings are not in the log");
+    assert_eq!(lines.iter().find(|line| line["level"] == "ERROR"), None, "nothing has failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,7 +39,7 @@ impl Joins {
         let join = Join { meeting, user: user.copied(), now, until, seats, breakout: breakout.map(Into::into), answer };
         // Whoever promises lives as long as this does, unless it has panicked.
         let _ = self.0.send(join);
-        answered.await.unwrap_or(Err(Refusal::Failed(sqlx::Error::WorkerCrashed.into())))
+        answered.await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
     }
 }
 
