@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -13,7 +13,7 @@ use anteroom_bench::load::{
     compare::{self, Scope},
     growth,
     process::raise_open_files,
-    quick,
+    quick, scenario_file, scenario_report,
     script::{Scenario, Sizes},
     stage::{Cores, Setup, beside, can_pin, peers::Carrier, pin_self},
     tally::Watched,
@@ -143,6 +143,12 @@ struct Run {
     /// The gateway's process on this machine, to count its processor time
     #[arg(long)]
     pid: Option<u32>,
+    /// A scenario file: its steps one after the other, in place of calls (bench/scenarios)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "rate"])]
+    file: Option<PathBuf>,
+    /// Also write a report with plots of a scenario file to this file, a page for a browser
+    #[arg(long, value_name = "FILE", requires = "file")]
+    html: Option<PathBuf>,
     #[command(flatten)]
     load: Load,
 }
@@ -200,7 +206,7 @@ impl Load {
             warm_up: Duration::from_secs_f64(self.warm_up),
             open: Duration::from_secs_f64(self.seconds),
             closed: Duration::from_secs_f64(self.closed_seconds),
-            sizes: Sizes { meetings: self.meetings, attendees, asset: self.asset.clone() },
+            sizes: Sizes { meetings: self.meetings, attendees, asset: self.asset.clone(), ..Sizes::default() },
             sockets,
         }
     }
@@ -258,6 +264,24 @@ fn compare(args: &Compare) -> io::Result<()> {
     print!("{}", report.table());
     write(args.json.as_ref(), || report.json_lines())?;
     write(args.html.as_ref(), || report.html())
+}
+
+/// Does what a scenario file says.
+fn steps(run: &Run, file: &Path, watched: &Watched) -> io::Result<()> {
+    let (steps, target) = (scenario_file::read(file)?, run.target()?);
+    let warm_up = Duration::from_secs_f64(run.load.warm_up);
+    let outcomes = run_to_end(async {
+        let mut outcomes = Vec::new();
+        for (n, step) in steps.iter().enumerate() {
+            eprintln!("step {} of {}: {}", n + 1, steps.len(), step.name);
+            outcomes.push((step.clone(), scenario_file::run(step, &target, watched, warm_up).await?));
+        }
+        Ok(outcomes)
+    })?;
+    print!("{}", scenario_report::text(&outcomes));
+    let lines = || outcomes.iter().map(|(step, outcome)| scenario_file::json(step, outcome)).collect();
+    write(run.load.json.as_ref(), lines)?;
+    write(run.html.as_ref(), || scenario_report::html(&target.host, &outcomes))
 }
 
 /// Draws curves.
@@ -337,6 +361,9 @@ fn start(command: &Command) -> io::Result<()> {
         Command::Run(run) => {
             raise_open_files();
             let watched = Watched { gateway: run.pid, origins: Vec::new() };
+            if let Some(file) = &run.file {
+                return steps(run, file, &watched);
+            }
             (run_to_end(quick::measure(&run.target()?, &watched, &run.load.scope(0, 0)))?, &run.load)
         }
     };

@@ -86,19 +86,18 @@ impl Step {
     }
 }
 
-async fn greet(script: &Script, wire: &mut Wire, joined: &Joined) -> io::Result<()> {
+pub(super) async fn greet(script: &Script, wire: &mut Wire, joined: &Joined) -> io::Result<()> {
     let Joined { prefix, token, cookies } = joined;
     let fields = format!(
         "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
          sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: graphql-transport-ws\r\ncookie: {cookies}\r\n"
     );
-    let reply = wire.exchange(&script.get(&format!("{prefix}/graphql"), &fields)).await?;
-    if reply.status != 101 {
-        return Err(io::Error::other(format!("a GraphQL socket was answered with status {}", reply.status)));
+    let status = wire.upgrade(&script.get(&format!("{prefix}/graphql"), &fields)).await?;
+    if status != 101 {
+        return Err(io::Error::other(format!("a GraphQL socket was answered with status {status}")));
     }
     let init = serde_json::json!({ "type": "connection_init", "payload": { "headers": { "X-Session-Token": token } } });
-    let said = wire.messages(&text_frame(&init.to_string()), 1).await?;
-    if said.windows(14).any(|part| part == b"connection_ack") { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+    wire.answered(&text_frame(&init.to_string()), b"connection_ack").await
 }
 
 fn subscribe(id: &str, query: &str) -> Vec<u8> {
@@ -121,7 +120,7 @@ async fn upload_token(wire: &mut Wire) -> io::Result<String> {
 }
 
 /// A text frame (RFC 6455, 5.2) of up to 64 KB. The mask of a client is zero, which changes nothing.
-fn text_frame(text: &str) -> Vec<u8> {
+pub(super) fn text_frame(text: &str) -> Vec<u8> {
     let length = u16::try_from(text.len()).expect("what is said here is short");
     let mut frame = vec![0x81];
     match length {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::sign;
 
-/// Meetings that `join` spreads its participants over.
+/// Meetings that `join` spreads its people over, unless it is told otherwise.
 const JOIN_MEETINGS: u64 = 20;
 /// Of how many calls the mix consists.
 const MIX: u64 = 10;
@@ -139,13 +139,15 @@ pub struct Sizes {
     pub meetings: u64,
     /// People in each of them, as far as the server is one that was started for it.
     pub attendees: u32,
+    /// Meetings that `join` spreads its people over.
+    pub join_meetings: u64,
     /// The file that `static` and the handshakes ask for, below the meeting's address.
     pub asset: String,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { meetings: 200, attendees: 20, asset: "html5client/styles.css".into() }
+        Self { meetings: 200, attendees: 20, join_meetings: JOIN_MEETINGS, asset: "html5client/styles.css".into() }
     }
 }
 
@@ -156,6 +158,7 @@ pub struct Script {
     secret: String,
     /// Distinct for each run, so that two runs against one target do not meet.
     run: String,
+    join_meetings: u64,
     /// The requests that are the same each time.
     fixed: BTreeMap<Scenario, Vec<u8>>,
 }
@@ -180,12 +183,13 @@ impl Script {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let run = format!("bench-{:x}", since.as_millis());
         let (host, secret) = (target.host.clone(), target.secret.clone());
-        let mut script = Self { scenario, host, secret, run, fixed: BTreeMap::new() };
+        let join_meetings = sizes.join_meetings.max(1);
+        let mut script = Self { scenario, host, secret, run, join_meetings, fixed: BTreeMap::new() };
         let mut wire = target.dialer(true)?.dial().await?;
         let meetings = match scenario {
             Scenario::GetMeetings => sizes.meetings,
-            Scenario::Mix => sizes.meetings.max(JOIN_MEETINGS),
-            Scenario::Join => JOIN_MEETINGS,
+            Scenario::Mix => sizes.meetings.max(sizes.join_meetings),
+            Scenario::Join => sizes.join_meetings,
             Scenario::GetMeetingInfo | Scenario::IsMeetingRunning => 1,
             _ => 0,
         };
@@ -242,8 +246,8 @@ impl Script {
             return;
         }
         let path = match (self.scenario, part) {
-            (_, Scenario::Join) => self.join_path(number % JOIN_MEETINGS, number),
-            (Scenario::Mix, _) => self.create_path(&self.meeting(number / MIX % JOIN_MEETINGS)),
+            (_, Scenario::Join) => self.join_path(number % self.join_meetings, number),
+            (Scenario::Mix, _) => self.create_path(&self.meeting(number / MIX % self.join_meetings)),
             _ => self.create_path(&format!("{}-{number}", self.run)),
         };
         into.extend_from_slice(&self.get(&path, ""));
@@ -296,6 +300,16 @@ impl Script {
         let meeting = self.meeting(0);
         let params = [("meetingID", &*meeting), ("fullName", "Person 0"), ("userID", "p0"), ("role", role)];
         let reply = wire.exchange(&self.get(&self.call("join", &params), "")).await?;
+        let found = reply.header("location").and_then(|location| joined(location, reply.cookies()));
+        found.ok_or_else(|| unexpected("join", &reply, "no session"))
+    }
+
+    /// Joins one of the meetings that were made beforehand, as the person of this number.
+    ///
+    /// # Errors
+    /// When the target does not answer as it should.
+    pub async fn join(&self, wire: &mut Wire, person: u64) -> io::Result<Joined> {
+        let reply = wire.exchange(&self.get(&self.join_path(person % self.join_meetings, person), "")).await?;
         let found = reply.header("location").and_then(|location| joined(location, reply.cookies()));
         found.ok_or_else(|| unexpected("join", &reply, "no session"))
     }
@@ -368,7 +382,14 @@ mod tests {
     use super::*;
 
     fn script(scenario: Scenario) -> Script {
-        Script { scenario, host: "a.localhost".into(), secret: "s".into(), run: "r".into(), fixed: BTreeMap::new() }
+        Script {
+            scenario,
+            host: "a.localhost".into(),
+            secret: "s".into(),
+            run: "r".into(),
+            join_meetings: 20,
+            fixed: BTreeMap::new(),
+        }
     }
 
     #[test]

@@ -215,9 +215,39 @@ impl Wire {
         Ok(&self.buffer)
     }
 
+    /// Asks for a WebSocket and returns the status. What comes behind the head is kept for [`Wire::answered`].
+    ///
+    /// # Errors
+    /// See [`Wire::exchange`].
+    pub async fn upgrade(&mut self, request: &[u8]) -> io::Result<u16> {
+        let reply = self.exchange(request).await?;
+        let (status, head) = (reply.status, reply.head.len());
+        self.buffer.drain(..head);
+        Ok(status)
+    }
+
+    /// Sends bytes and reads frames of a WebSocket until one holds the answer. Other ones are passed over, and what comes behind
+    /// it is kept for the next time.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn answered(&mut self, bytes: &[u8], answer: &[u8]) -> io::Result<()> {
+        self.stream.write(bytes).await?;
+        loop {
+            while let Some((end, _)) = frame(&self.buffer) {
+                let found = self.buffer[..end].windows(answer.len()).any(|part| part == answer);
+                self.buffer.drain(..end);
+                if found {
+                    return Ok(());
+                }
+            }
+            self.stream.read(&mut self.buffer).await?;
+        }
+    }
+
     /// Gives the read buffer back, for a connection that is to be idle.
     pub fn rest(&mut self) {
-        self.buffer = Vec::new();
+        self.buffer.shrink_to_fit();
     }
 }
 
@@ -312,6 +342,18 @@ mod tests {
             let reply = reply.as_ref().map(|reply| (reply.status, std::str::from_utf8(reply.body).expect("text")));
             assert_eq!(reply.map_err(io::Error::kind), expected, "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_found_among_other_frames_and_the_rest_is_kept() {
+        let frames =
+            &["HTTP/1.1 101 Switching Protocols\r\n\r\n\x01\x02pi\x02", "\x04pi", "ng\x01\x04pong\x01\x04po", "ng"]
+                as &[_];
+        let mut wire = answered(frames).await;
+        assert_eq!(wire.upgrade(b"GET / HTTP/1.1\r\n\r\n").await.expect("answered"), 101);
+        wire.answered(b"", b"pong").await.expect("answered");
+        wire.answered(b"", b"pong").await.expect("answered");
+        assert!(wire.answered(b"", b"pong").await.is_err(), "the other side has gone");
     }
 
     #[test]
