@@ -23,8 +23,7 @@ use crate::{
     domain::{denial::Denial, tenant::Server},
     live::{Meeting, sessions::Session},
     metrics::{Call, Outcome},
-    upstream::Body,
-    upstream::whole,
+    upstream::{Body, whole},
 };
 
 /// As BBB's nginx waits for bbb-web.

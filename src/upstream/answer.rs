@@ -144,8 +144,7 @@ impl Answer {
     }
 
     fn end(&mut self) {
-        // Bytes that nobody has asked for are no beginning of the next answer.
-        if let Some(link) = self.link.take().filter(|link| self.is_kept && link.read.is_empty()) {
+        if let Some(link) = self.link.take().filter(|_| self.is_kept) {
             link.rest();
         }
     }

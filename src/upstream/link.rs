@@ -41,7 +41,7 @@ pub(super) struct Link {
     /// Where it waits between two requests.
     home: Weak<Kept>,
     /// Whether it has had a request before.
-    pub(super) is_used: bool,
+    is_used: bool,
 }
 
 /// Why a request got no answer.
@@ -58,7 +58,8 @@ impl Link {
         Box::new(Self { stream, read: BytesMut::new(), out: Vec::new(), home, is_used: false })
     }
 
-    /// Whether nothing has come since the last answer, not even its end.
+    /// Whether nothing has come since the last answer, not even its end: bytes that nobody has asked for are no beginning of the
+    /// next answer.
     pub(super) fn is_open(&mut self) -> bool {
         let mut nobody = Context::from_waker(Waker::noop());
         self.read.is_empty() && self.poll_read(&mut nobody, 1).is_pending()
@@ -91,7 +92,8 @@ impl Link {
         let (head, body) = request.into_parts();
         self.out.clear();
         let is_chunked = write_head(&mut self.out, &head, &body);
-        let mut sending = Sending { body: Some(body), is_chunked, piece: Bytes::new(), at: 0, ending: false };
+        let mut sending =
+            Sending { body: Some(body), is_chunked, piece: Bytes::new(), at: 0, ending: false, is_refused: false };
         let (mut began, mut searched) = (false, 0);
         let outcome = std::future::poll_fn(|cx| {
             let sent = self.poll_send(cx, &mut sending, &mut began)?;
@@ -117,8 +119,11 @@ impl Link {
         }
     }
 
-    /// Sends what can be sent. Ready when there is no more, or when the server takes no more: it may have answered before.
+    /// Sends what can be sent. Ready when all has been; never where the server takes no more: it may have answered before.
     fn poll_send(&mut self, cx: &mut Context<'_>, sending: &mut Sending, began: &mut bool) -> Poll<io::Result<()>> {
+        if sending.is_refused {
+            return Poll::Pending;
+        }
         loop {
             let next = if sending.at < self.out.len() { &self.out[sending.at..] } else { &sending.piece[..] };
             if !next.is_empty() {
@@ -128,8 +133,8 @@ impl Link {
                         return Poll::Ready(Err(failed.err().unwrap_or(io::ErrorKind::WriteZero.into())));
                     }
                     _ => {
-                        sending.body = None;
-                        return Poll::Ready(Ok(()));
+                        sending.is_refused = true;
+                        return Poll::Pending;
                     }
                 };
                 *began = true;
@@ -145,7 +150,11 @@ impl Link {
             }
             self.out.clear();
             sending.at = 0;
-            ready!(sending.poll_next(cx, &mut self.out))?;
+            if sending.poll_next(cx, &mut self.out)?.is_pending() {
+                // What is still in the TLS layer need not wait for what comes next.
+                ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+                return Poll::Pending;
+            }
         }
     }
 
@@ -181,6 +190,8 @@ struct Sending {
     at: usize,
     /// Whether the line behind a piece is still to be written.
     ending: bool,
+    /// Whether the server has stopped reading.
+    is_refused: bool,
 }
 
 impl Sending {

@@ -13,13 +13,14 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use rustls::RootCertStore;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 
-use super::{Body, Connector, Pool, SendError, whole};
+use super::{Body, Connector, Pool, SendError, tune, whole};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -218,4 +219,37 @@ async fn the_answer_to_head_has_a_length_and_no_body() {
         assert!(response.into_body().frame().await.is_none());
     }
     assert_eq!(count.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_and_hangs_up_is_heard_and_asked_anew() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let to = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("accepted");
+        stream.read_u8().await.expect("read");
+        // It does not say that it closes, and leaves unread what comes.
+        stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig").await.expect("written");
+        drop(stream);
+        let (stream, _) = listener.accept().await.expect("accepted");
+        serve(stream, &[OK]).await;
+    });
+    let pool = pool();
+    let sent = pool.send(request(Method::POST, to, Bytes::from(vec![b'x'; 8 << 20])));
+    let refused = timeout(Duration::from_secs(10), sent).await.expect("in time").expect("answered");
+    assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(text(refused).await.as_deref(), Some("big"));
+    assert_eq!(text(get(&pool, to).await.expect("answered")).await.as_deref(), Some("ok"));
+}
+
+#[tokio::test]
+async fn what_is_accepted_has_the_settings_of_its_listener() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    tune(&listener);
+    let to = listener.local_addr().expect("bound");
+    let (accepted, _near) = tokio::join!(listener.accept(), TcpStream::connect(to));
+    let (accepted, _) = accepted.expect("accepted");
+    let socket = SockRef::from(&accepted);
+    assert!(socket.tcp_nodelay().expect("told") && socket.keepalive().expect("told"));
+    assert_eq!(socket.tcp_keepalive_time().expect("told"), Duration::from_secs(60));
 }
