@@ -173,11 +173,12 @@ where
         to.write_str("\",\"level\":\"")?;
         to.write_str(about.level().as_str())?;
         to.write_char('"')?;
-        let mut fields = Fields { to: &mut to, written: Ok(()) };
+        let mut fields = Fields { to: &mut to, written: Ok(()), target: None };
         event.record(&mut fields);
         fields.written?;
+        let target = fields.target;
         to.write_str(",\"target\":\"")?;
-        Escaped(&mut to).write_str(about.target())?;
+        Escaped(&mut to).write_str(target.as_deref().unwrap_or(about.target()))?;
         to.write_str("\"}\n")
     }
 }
@@ -202,10 +203,16 @@ fn write_time(to: &mut dyn fmt::Write, now: OffsetDateTime) -> fmt::Result {
 struct Fields<'a> {
     to: &'a mut dyn fmt::Write,
     written: fmt::Result,
+    /// Where the event comes from, if it came through the `log` crate: those have one target, and say so in a field.
+    target: Option<String>,
 }
 
 impl Fields<'_> {
     fn member(&mut self, field: &Field, write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
+        // What the `log` crate says of where an event comes from; no field of ours has a dot.
+        if field.name().starts_with("log.") {
+            return;
+        }
         let to = &mut *self.to;
         let all = || {
             to.write_str(",\"")?;
@@ -221,6 +228,9 @@ impl Fields<'_> {
 
 impl Visit for Fields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "log.target" {
+            self.target = Some(value.to_owned());
+        }
         self.member(field, |to| {
             to.write_char('"')?;
             Escaped(to).write_str(value)?;
@@ -297,8 +307,9 @@ mod tests {
         let lines = logged(|| {
             tracing::info!(target: "access", tenant = "wagtail", status = 200_u16, late = -1, ok = true, share = 0.5, "said");
             tracing::warn!(error = ?"a \"b\"\n", path = %"/x", nothing = f64::NAN);
+            tracing::warn!(target: "log", { log.target = "rustls::x", log.file = "x.rs", log.line = 7 }, "alert");
         });
-        let [first, second] = &lines[..] else { panic!("{lines:?}") };
+        let [first, second, third] = &lines[..] else { panic!("{lines:?}") };
         let time = first["timestamp"].as_str().expect("text");
         assert!(OffsetDateTime::parse(time, &time::format_description::well_known::Rfc3339).is_ok(), "{time}");
         for (name, value) in [
@@ -317,6 +328,7 @@ mod tests {
         assert_eq!(second["error"], "\"a \\\"b\\\"\\n\"");
         assert_eq!(second["path"], "/x");
         assert_eq!(second["nothing"], Value::Null);
+        assert_eq!((&third["target"], third.get("log.file")), (&json!("rustls::x"), None));
     }
 
     #[test]
