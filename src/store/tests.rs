@@ -60,6 +60,7 @@ for_both!(
     a_note_that_cannot_be_written_does_not_stop_the_others,
     where_nothing_is_bounded_an_id_is_still_one_meeting,
     of_many_joins_at_once_exactly_the_allowed_number_succeeds,
+    of_many_joins_at_once_each_gets_its_own_answer,
     a_join_takes_the_seat_of_the_same_person_that_is_not_open,
     one_user_id_for_many_gains_nothing,
     people_without_a_session_of_ours_take_seats_too,
@@ -330,6 +331,18 @@ async fn of_many_joins_at_once_exactly_the_allowed_number_succeeds(fixture: Fixt
     let meeting = create(store, "a", "one", 1).await.expect("a room");
     let results = futures_util::future::join_all((0..60).map(|_| join(store, meeting, 0, 60, 7))).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 7);
+}
+
+async fn of_many_joins_at_once_each_gets_its_own_answer(fixture: Fixture) {
+    let store = &fixture.store;
+    let full = create(store, "a", "one", 2).await.expect("a room");
+    let empty = create(store, "a", "two", 2).await.expect("a room");
+    let seats = |n: usize| if n.is_multiple_of(3) { (full, 0) } else { (empty, 100) };
+    let joins = (0..40).map(|n| join(store, seats(n).0, 0, 60, seats(n).1));
+    let results = futures_util::future::join_all(joins).await;
+    for (n, result) in results.iter().enumerate() {
+        assert_eq!(result.is_ok(), !n.is_multiple_of(3), "{n}: {result:?}");
+    }
 }
 
 async fn a_join_takes_the_seat_of_the_same_person_that_is_not_open(fixture: Fixture) {
