@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "not part of an interface")]
 
+mod fixtures;
+
 use std::{
     hint::black_box,
     sync::Arc,
@@ -20,34 +22,16 @@ use anteroom::{
         recordings::Reader,
         validate, xml,
     },
-    domain::{
-        ids::TenantId,
-        limits::{Limit, Limits, Recording},
-        rules::Rules,
-        secret::Secret,
-        tenant::{ApiSecret, Credential},
-    },
+    domain::{ids::TenantId, rules::Rules, secret::Secret},
 };
+use fixtures::{QUERY, credentials, limits};
 
 const ROUNDS: u32 = 20;
 const TIMES: u32 = 2_000;
 
-/// What a learning platform sends: some twenty parameters, names with spaces and umlauts.
-const QUERY: &str = "name=M%C3%BCller+%26+S%C3%B6hne&meetingID=course-4711%5B719%5D&attendeePW=111222&moderatorPW=333444\
-    &welcome=Welcome+to+%3Cb%3E%25%25CONFNAME%25%25%3C%2Fb%3E&logoutURL=https%3A%2F%2Fschool.example%2Fcourse%2F4711\
-    &maxParticipants=30&duration=90&record=true&autoStartRecording=false&allowStartStopRecording=true&muteOnStart=true\
-    &meta_origin=Moodle&meta_origin-version=4.5&meta_origin-server-name=school.example&meta_context=Algebra&meta_contextid=12\
-    &lockSettingsDisableCam=false&lockSettingsDisableMic=false&guestPolicy=ASK_MODERATOR&disabledFeatures=polls";
-
 fn main() {
     let tenant: TenantId = "wagtail".parse().unwrap();
-    let secret = |n: u32| ApiSecret {
-        secret: Secret::new(format!("639259d4-9dd8-4b25-bf01-95f9567eaf4{n}")),
-        label: format!("main/{n}").into(),
-        not_after: None,
-    };
-    let credentials: Vec<_> =
-        (0..3).map(|n| Credential { name: format!("c{n}").into(), secrets: vec![secret(n)] }).collect();
+    let credentials = credentials();
     let checksum = sign("create", QUERY, &credentials[2].secrets[0].secret);
     let query = format!("{QUERY}&checksum={checksum}");
     let limits = limits();
@@ -99,22 +83,6 @@ fn row(name: &str, mut run: impl FnMut()) {
     let times = u32::try_from(Duration::from_millis(40).as_nanos() / once.as_nanos()).unwrap_or(TIMES).clamp(1, TIMES);
     let best = (0..ROUNDS).map(|_| round(times)).min().unwrap_or_default();
     println!("{name:<58}{:>9.1} us", best.as_secs_f64() * 1e6);
-}
-
-fn limits() -> Limits {
-    Limits {
-        accounts: Limit::Unlimited,
-        rooms: Limit::Unlimited,
-        participants: Limit::AtMost(100),
-        duration: Limit::AtMost(Duration::from_secs(86_400)),
-        recording: Recording::AlwaysAllowed,
-        own_domains: Limit::Unlimited,
-        branding: true,
-        breakouts: true,
-        room_retention: Duration::ZERO,
-        duration_window: Duration::ZERO,
-        documents: Limit::AtMost(100),
-    }
 }
 
 fn answer() -> Arc<str> {

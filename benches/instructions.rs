@@ -6,7 +6,9 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "not part of an interface")]
 
-use std::{collections::BTreeMap, env, fs, hint::black_box, process::Command, sync::Arc, time::Duration};
+mod fixtures;
+
+use std::{collections::BTreeMap, env, fs, hint::black_box, process::Command, sync::Arc};
 
 use anteroom::{
     bbb::{
@@ -16,30 +18,17 @@ use anteroom::{
         query::Params,
     },
     config::{Loaded, Loader, SlugKey},
-    domain::{
-        directory::Directory,
-        ids::TenantId,
-        limits::{Limit, Limits, Recording},
-        rules::Rules,
-        secret::Secret,
-        tenant::{ApiSecret, Credential},
-    },
+    domain::{directory::Directory, ids::TenantId, rules::Rules, secret::Secret},
     live::clock::now_ms,
     proxy::{route::route, text_frames::TextFrames},
 };
+use fixtures::{QUERY, credentials, limits};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 /// A change that is told.
 const TOLD_PER_CENT: f64 = 1.0;
 /// How often a function is called: often enough that what is done once is seen to be, when the difference of two runs is taken.
 const TIMES: u64 = 400;
-
-/// What a learning platform sends with a `create`.
-const QUERY: &str = "name=M%C3%BCller+%26+S%C3%B6hne&meetingID=course-4711%5B719%5D&attendeePW=111222&moderatorPW=333444\
-    &welcome=Welcome+to+%3Cb%3E%25%25CONFNAME%25%25%3C%2Fb%3E&logoutURL=https%3A%2F%2Fschool.example%2Fcourse%2F4711\
-    &maxParticipants=30&duration=90&record=true&autoStartRecording=false&allowStartStopRecording=true&muteOnStart=true\
-    &meta_origin=Moodle&meta_origin-version=4.5&meta_origin-server-name=school.example&meta_context=Algebra&meta_contextid=12\
-    &lockSettingsDisableCam=false&lockSettingsDisableMic=false&guestPolicy=ASK_MODERATOR&disabledFeatures=polls";
 
 /// The functions: a name, and what makes one call of it.
 type Function = fn() -> Box<dyn FnMut()>;
@@ -146,15 +135,6 @@ fn route_of_path() -> Box<dyn FnMut()> {
     })
 }
 
-fn credentials() -> Vec<Credential> {
-    let secret = |n: u32| ApiSecret {
-        secret: Secret::new(format!("639259d4-9dd8-4b25-bf01-95f9567eaf4{n}")),
-        label: format!("main/{n}").into(),
-        not_after: None,
-    };
-    (0..3).map(|n| Credential { name: format!("c{n}").into(), secrets: vec![secret(n)] }).collect()
-}
-
 fn checksum() -> Box<dyn FnMut()> {
     let credentials = credentials();
     let query = format!("{QUERY}&checksum={}", sign("create", QUERY, &credentials[2].secrets[0].secret));
@@ -165,23 +145,6 @@ fn checksum() -> Box<dyn FnMut()> {
 
 fn query() -> Box<dyn FnMut()> {
     Box::new(|| drop(Params::parse(black_box(QUERY).as_bytes()).unwrap()))
-}
-
-fn limits() -> Limits {
-    let hour = Duration::from_secs(3600);
-    Limits {
-        accounts: Limit::Unlimited,
-        rooms: Limit::Unlimited,
-        participants: Limit::AtMost(100),
-        duration: Limit::AtMost(24 * hour),
-        recording: Recording::AlwaysAllowed,
-        own_domains: Limit::Unlimited,
-        branding: true,
-        breakouts: true,
-        room_retention: Duration::ZERO,
-        duration_window: Duration::ZERO,
-        documents: Limit::AtMost(100),
-    }
 }
 
 fn rules() -> Box<dyn FnMut()> {

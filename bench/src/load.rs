@@ -21,3 +21,10 @@ pub mod stage;
 pub mod tally;
 pub mod target;
 pub mod wire;
+
+/// What is meant by a name, whatever its case, of all that have one; else a sentence that lists them.
+fn by_name<T: Copy>(all: &[T], name: fn(T) -> &'static str, text: &str, what: &str) -> Result<T, String> {
+    let names = || all.iter().map(|one| name(*one)).collect::<Vec<_>>().join(", ");
+    let found = all.iter().find(|one| name(**one).eq_ignore_ascii_case(text));
+    found.copied().ok_or_else(|| format!("no such {what}; there are {}", names()))
+}

@@ -93,6 +93,13 @@ struct Compare {
     /// WebSockets to hold open
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..=5000))]
     sockets: u16,
+    #[command(flatten)]
+    of_all: OfAll,
+}
+
+/// What the comparisons with a stage of their own have in common.
+#[derive(Args)]
+struct OfAll {
     /// The gateway's program [default: `anteroom` beside this one]
     #[arg(long, value_name = "PATH")]
     gateway: Option<PathBuf>,
@@ -115,15 +122,8 @@ struct Grow {
     /// Seconds for each point and call
     #[arg(long, default_value_t = 2.0, value_parser = parse_seconds)]
     seconds: f64,
-    /// The gateway's program [default: `anteroom` beside this one]
-    #[arg(long, value_name = "PATH")]
-    gateway: Option<PathBuf>,
-    /// Also write the figures to this file, one JSON object a line
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Also write a report with plots to this file, a page for a browser
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
+    #[command(flatten)]
+    of_all: OfAll,
 }
 
 #[derive(Args)]
@@ -212,16 +212,35 @@ impl Load {
     }
 }
 
-/// The programs beside this one, each with its processor where there are two.
-fn setup(gateway: Option<&PathBuf>) -> io::Result<Setup> {
-    let pins = 1 < std::thread::available_parallelism().map_or(1, usize::from) && can_pin();
-    let cores = pins.then(|| Cores { gateway: "0".into(), others: "1".into() });
-    let gateway = gateway.cloned().map_or_else(|| beside("anteroom"), Ok)?;
-    if let Some(cores) = &cores {
+impl OfAll {
+    /// The programs, each with its processor where there are two.
+    fn setup(&self) -> io::Result<Setup> {
+        let cores = can_keep_apart().then(|| Cores { gateway: "0".into(), others: "1".into() });
+        let gateway = program(self.gateway.as_ref(), "anteroom")?;
+        ready(Setup { gateway, simulator: beside("bbb-sim")?, servers: 1, attendees: 0, tenants: 1, cores })
+    }
+
+    fn write(&self, json: impl FnOnce() -> String, html: impl FnOnce() -> String) -> io::Result<()> {
+        write(self.json.as_ref(), json)?;
+        write(self.html.as_ref(), html)
+    }
+}
+
+fn program(named: Option<&PathBuf>, name: &str) -> io::Result<PathBuf> {
+    named.cloned().map_or_else(|| beside(name), Ok)
+}
+
+fn can_keep_apart() -> bool {
+    1 < std::thread::available_parallelism().map_or(1, usize::from) && can_pin()
+}
+
+/// Puts this process where a setup wants it.
+fn ready(setup: Setup) -> io::Result<Setup> {
+    if let Some(cores) = &setup.cores {
         pin_self(&cores.others)?;
     }
     raise_open_files();
-    Ok(Setup { gateway, simulator: beside("bbb-sim")?, servers: 1, attendees: 0, tenants: 1, cores })
+    Ok(setup)
 }
 
 /// Runs a measurement to its end, or until somebody interrupts it: what was started ends with the future that is dropped.
@@ -248,7 +267,7 @@ fn write(file: Option<&PathBuf>, text: impl FnOnce() -> String) -> io::Result<()
 
 /// Compares, and tells.
 fn compare(args: &Compare) -> io::Result<()> {
-    let setup = setup(args.gateway.as_ref())?;
+    let setup = args.of_all.setup()?;
     let scope = Scope {
         loads: if args.load.is_empty() { compare::Load::ALL.to_vec() } else { args.load.clone() },
         carriers: match &*args.by {
@@ -262,8 +281,7 @@ fn compare(args: &Compare) -> io::Result<()> {
     let found = run_to_end(compare::compare(&setup, &scope))?;
     let report = compare::report::Report::new(&found, &scope);
     print!("{}", report.table());
-    write(args.json.as_ref(), || report.json_lines())?;
-    write(args.html.as_ref(), || report.html())
+    args.of_all.write(|| report.json_lines(), || report.html())
 }
 
 /// Does what a scenario file says.
@@ -286,24 +304,21 @@ fn steps(run: &Run, file: &Path, watched: &Watched) -> io::Result<()> {
 
 /// Draws curves.
 fn grow(args: &Grow) -> io::Result<()> {
-    let setup = setup(args.gateway.as_ref())?;
+    let setup = args.of_all.setup()?;
     let all = if args.of.is_empty() { growth::Of::ALL.to_vec() } else { args.of.clone() };
     let points = run_to_end(growth::grow(&setup, &all, args.most, Duration::from_secs_f64(args.seconds)))?;
     print!("{}", growth::text(&points));
     let lines =
         || points.iter().filter_map(|point| serde_json::to_string(point).ok()).map(|line| line + "\n").collect();
-    write(args.json.as_ref(), lines)?;
-    write(args.html.as_ref(), || growth::html(&points))
+    args.of_all.write(lines, || growth::html(&points))
 }
 
 impl Quick {
     fn setup(&self) -> io::Result<Setup> {
-        let enough = 1 < std::thread::available_parallelism().map_or(1, usize::from);
-        let pins = !self.no_pin && enough && can_pin();
-        let program = |named: &Option<PathBuf>, name| named.clone().map_or_else(|| beside(name), Ok);
-        Ok(Setup {
-            gateway: program(&self.gateway, "anteroom")?,
-            simulator: program(&self.simulator, "bbb-sim")?,
+        let pins = !self.no_pin && can_keep_apart();
+        ready(Setup {
+            gateway: program(self.gateway.as_ref(), "anteroom")?,
+            simulator: program(self.simulator.as_ref(), "bbb-sim")?,
             servers: usize::from(self.servers),
             attendees: 0,
             tenants: 1,
@@ -351,10 +366,6 @@ fn start(command: &Command) -> io::Result<()> {
         Command::Growth(args) => return grow(args),
         Command::Quick(quick) => {
             let setup = quick.setup()?;
-            if let Some(cores) = &setup.cores {
-                pin_self(&cores.others)?;
-            }
-            raise_open_files();
             let scope = quick.load.scope(quick.sockets, quick.attendees);
             (run_to_end(quick::compare(&setup, &scope))?, &quick.load)
         }

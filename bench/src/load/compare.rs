@@ -190,8 +190,7 @@ impl FromStr for Load {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|load| load.name().eq_ignore_ascii_case(text));
-        found.ok_or_else(|| format!("no such load; there are {}", Self::ALL.map(Self::name).join(", ")))
+        super::by_name(&Self::ALL, Self::name, text, "load")
     }
 }
 

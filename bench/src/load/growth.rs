@@ -61,8 +61,7 @@ impl FromStr for Of {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|of| of.name().eq_ignore_ascii_case(text));
-        found.ok_or_else(|| format!("nothing of that name grows; there are {}", Self::ALL.map(Self::name).join(", ")))
+        super::by_name(&Self::ALL, Self::name, text, "thing that grows")
     }
 }
 

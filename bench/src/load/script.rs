@@ -124,11 +124,7 @@ impl FromStr for Scenario {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|scenario| scenario.name().eq_ignore_ascii_case(text));
-        found.ok_or_else(|| {
-            let names: Vec<&str> = Self::ALL.iter().map(|scenario| scenario.name()).collect();
-            format!("no such scenario; there are {}", names.join(", "))
-        })
+        super::by_name(&Self::ALL, Self::name, text, "scenario")
     }
 }
 

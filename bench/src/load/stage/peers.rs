@@ -99,8 +99,7 @@ impl FromStr for Carrier {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|carrier| carrier.name().eq_ignore_ascii_case(text));
-        found.ok_or_else(|| format!("no such program; there are {}", Self::ALL.map(Self::name).join(", ")))
+        crate::load::by_name(&Self::ALL, Self::name, text, "program")
     }
 }
 
