@@ -8,6 +8,7 @@ mod asset;
 mod calls;
 mod carry;
 mod client_file;
+mod corked;
 mod end;
 mod find;
 mod frame;

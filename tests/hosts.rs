@@ -102,6 +102,24 @@ async fn both_versions_of_tls_are_spoken_and_sessions_are_resumed() {
 }
 
 #[tokio::test]
+async fn what_ends_a_handshake_reaches_whoever_only_listens() {
+    let stage = stage().await;
+    let nothing_in_common = config(&stage, &[&TLS13], &[b"spdy/1"]);
+    let error = connect(&stage, &nothing_in_common, "wagtail.localhost").await.unwrap_err();
+    assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
+
+    for alpn in [&b"http/1.1"[..], b"h2"] {
+        let mut stream = connect(&stage, &config(&stage, &[&TLS13], &[alpn]), "wagtail.localhost").await.unwrap();
+        let listening = async {
+            while stream.get_ref().1.tls13_tickets_received() == 0 {
+                let _ = tokio::time::timeout(Duration::from_millis(20), stream.read_u8()).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), listening).await.expect("a ticket, without having asked");
+    }
+}
+
+#[tokio::test]
 async fn http_2_is_spoken_where_it_is_offered() {
     let stage = stage().await;
     let config = config(&stage, &[&TLS13], &[b"h2", b"http/1.1"]);

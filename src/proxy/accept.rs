@@ -29,6 +29,7 @@ use super::{
     Gateway,
     answer::{redirect, text},
     asked::Connection,
+    corked::Corked,
 };
 use crate::{
     domain::host::Host,
@@ -37,7 +38,7 @@ use crate::{
 };
 
 /// A browser's connection.
-pub(crate) type Downstream = TlsStream<TcpStream>;
+pub(crate) type Downstream = TlsStream<Corked<TcpStream>>;
 
 /// A handshake takes two round trips; who takes longer than this holds a place for nothing.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -129,12 +130,13 @@ where
 
 /// Makes the handshake and serves the connection. `None` where the handshake came to nothing.
 async fn secured(stream: TcpStream, peer: SocketAddr, gateway: &Arc<Gateway>, tls: &Tls, stop: Stop) -> Option<()> {
-    let (stream, sni) = timeout(HANDSHAKE_TIMEOUT, handshake(stream, tls)).await.ok()??;
+    let used = Arc::<AtomicBool>::default();
+    let (stream, sni) = timeout(HANDSHAKE_TIMEOUT, handshake(stream, tls, Arc::clone(&used))).await.ok()??;
     let connection = Arc::new(Connection {
         peer,
         peer_value: HeaderValue::from_str(&peer.ip().to_string()).ok()?,
         sni,
-        used: AtomicBool::new(false),
+        used,
         alive: stop.alive.clone(),
     });
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -142,8 +144,9 @@ async fn secured(stream: TcpStream, peer: SocketAddr, gateway: &Arc<Gateway>, tl
     Some(())
 }
 
-async fn handshake(stream: TcpStream, tls: &Tls) -> Option<(Downstream, Host)> {
-    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await.ok()?;
+/// `used` turns true when a request comes.
+async fn handshake(stream: TcpStream, tls: &Tls, used: Arc<AtomicBool>) -> Option<(Downstream, Host)> {
+    let mut start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), Corked::open(stream)).await.ok()?;
     let sni: Option<Host> = start.client_hello().server_name().and_then(|name| name.parse().ok());
     let Some(sni) = sni.filter(|sni| tls.knows(sni)) else {
         let mut stream = start.io;
@@ -151,13 +154,26 @@ async fn handshake(stream: TcpStream, tls: &Tls) -> Option<(Downstream, Host)> {
         let _ = stream.shutdown().await;
         return None;
     };
-    Some((start.into_stream(tls.config()).await.ok()?, sni))
+    start.io.cork();
+    match start.into_stream(tls.config()).into_fallible().await {
+        Ok(mut stream) => {
+            stream.get_mut().0.uncork(used);
+            Some((stream, sni))
+        }
+        Err((_, mut stream)) => {
+            // What is held is an alert.
+            let _ = stream.shutdown().await;
+            None
+        }
+    }
 }
 
 async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gateway>, http2: bool, mut stop: Stop) {
     let silent = silent(Arc::clone(&connection));
     let log = EndLog { gateway: Arc::clone(&gateway), peer: connection.peer };
     let service = service_fn(move |request| {
+        // At once, and not when the request is first looked at: what the handshake still has to say goes out with its answer.
+        connection.used.store(true, Relaxed);
         let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
         async move { Ok::<_, Infallible>(gateway.serve(connection, request).await) }
     });

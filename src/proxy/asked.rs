@@ -29,7 +29,7 @@ pub(crate) struct Connection {
     /// The host of the TLS handshake.
     pub(crate) sni: Host,
     /// Whether a request has come.
-    pub(crate) used: AtomicBool,
+    pub(crate) used: Arc<AtomicBool>,
     /// Held by the connection and its sockets: a gateway that stops waits for them.
     pub(crate) alive: mpsc::Sender<Infallible>,
 }

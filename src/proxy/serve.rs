@@ -38,7 +38,6 @@ impl Gateway {
         request: Request<Incoming>,
     ) -> Response<Body> {
         let started = Instant::now();
-        connection.used.store(true, Relaxed);
         let peer = connection.peer.ip();
         let (head, body) = request.into_parts();
         let asked = match self.find_tenant(connection, head) {

@@ -342,7 +342,7 @@ impl Socket {
     ) {
         let Self { gateway, tenant, metrics, open, alive } = self;
         drop((gateway, tenant));
-        [browser.io.get_ref().0, server.io.tcp()].into_iter().for_each(notice_loss);
+        [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
         let tunnel = tunnel::run(browser.io, server.io, browser.read, server.read, frames);
         let carried = match &present {
             Some(present) => tokio::select! {
