@@ -97,7 +97,8 @@ impl Watcher {
             } else if timeout(POLL, self.signal.notified()).await.is_ok() {
                 self.dirty = true;
             } else {
-                let Sight { new, blind } = self.sync();
+                // What is watched tells by itself when it changes, and so does the directory that it is in.
+                let Sight { new, blind } = self.look(|watched| watched.is_none());
                 self.dirty = new || blind;
             }
         }
@@ -112,10 +113,15 @@ impl Watcher {
         self.dirty = false;
     }
 
-    /// Watches what is there and not yet watched.
-    fn sync(&mut self) -> Sight {
+    /// Watches what is there and not yet watched, and what has been put in the place of something that was.
+    fn sync(&mut self) {
+        self.look(|_| true);
+    }
+
+    /// The same for those directories alone that a look is worth.
+    fn look(&mut self, is_worth: impl Fn(&Option<Inode>) -> bool) -> Sight {
         let mut sight = Sight::default();
-        for (dir, watched) in &mut self.dirs {
+        for (dir, watched) in self.dirs.iter_mut().filter(|(_, watched)| is_worth(watched)) {
             let inode = fs::metadata(dir).ok().filter(fs::Metadata::is_dir).map(|m| (m.dev(), m.ino()));
             if inode == *watched {
                 continue;
