@@ -185,7 +185,7 @@ fn find_bin() -> io::Result<PathBuf> {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).find(|dir| dir.join("initdb").exists());
-    found.ok_or_else(|| Error::other("PostgreSQL is not installed: apt-get install postgresql"))
+    found.ok_or_else(|| Error::new(io::ErrorKind::NotFound, "PostgreSQL is not installed: apt-get install postgresql"))
 }
 
 fn is_root() -> io::Result<bool> {

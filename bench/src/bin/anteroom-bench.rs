@@ -5,6 +5,7 @@ use std::{
     fs, io,
     net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
+    pin::pin,
     process::ExitCode,
     time::Duration,
 };
@@ -15,9 +16,10 @@ use anteroom_bench::load::{
     process::raise_open_files,
     quick, scenario_file, scenario_report,
     script::{Scenario, Sizes},
-    stage::{Cores, Setup, beside, can_pin, peers::Carrier, pin_self},
+    stage::{Cores, Setup, Store, beside, can_pin, peers::Carrier, pin_self},
+    stop::Stop,
     tally::Watched,
-    target::{Target, roots_of, system_roots},
+    target::{Target, Targets, roots_of, system_roots},
 };
 use clap::{Args, Parser, Subcommand};
 use http::Uri;
@@ -25,6 +27,9 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     task::LocalSet,
 };
+
+/// As a shell tells of a program that was interrupted.
+const INTERRUPTED: u8 = 130;
 
 /// Puts load on a gateway and tells what it cost
 #[derive(Parser)]
@@ -72,6 +77,12 @@ struct Quick {
     /// People in each meeting when getMeetings is called
     #[arg(long, default_value_t = 20)]
     attendees: u32,
+    /// Tenants whose host names `domains` calls in turn
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    domains: u16,
+    /// Gateways of `replicas`, on one PostgreSQL
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    replicas: u8,
     #[command(flatten)]
     load: Load,
 }
@@ -131,9 +142,13 @@ struct Run {
     /// Scheme, host and port, such as https://meet.example
     #[arg(long, value_name = "URL")]
     target: Uri,
-    /// The address to connect to [default: what the host resolves to]
+    /// The address to connect to; may be repeated for several gateways, which are called in turn [default: what the host
+    /// resolves to]
     #[arg(long, value_name = "ADDR:PORT")]
-    connect: Option<SocketAddr>,
+    connect: Vec<SocketAddr>,
+    /// A file with a host name and its secret in each line, for the scenario `domains` [default: the target's own]
+    #[arg(long, value_name = "FILE")]
+    domains: Option<PathBuf>,
     /// The shared secret of the API
     #[arg(long, env = "BENCH_SECRET", hide_env_values = true)]
     secret: String,
@@ -146,9 +161,6 @@ struct Run {
     /// A scenario file: its steps one after the other, in place of calls (bench/scenarios)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "rate"])]
     file: Option<PathBuf>,
-    /// Also write a report with plots of a scenario file to this file, a page for a browser
-    #[arg(long, value_name = "FILE", requires = "file")]
-    html: Option<PathBuf>,
     #[command(flatten)]
     load: Load,
 }
@@ -182,6 +194,9 @@ struct Load {
     /// Also write the figures to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also write a report with plots to this file, a page for a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// More than an hour is no quick look, and less than a tenth of a second no load.
@@ -197,7 +212,7 @@ fn parse_rate(text: &str) -> Result<(Scenario, f64), String> {
 }
 
 impl Load {
-    fn scope(&self, sockets: usize, attendees: u32) -> quick::Scope {
+    fn scope(&self, attendees: u32, stop: Stop) -> quick::Scope {
         let scenarios = if self.scenario.is_empty() { Scenario::ALL.to_vec() } else { self.scenario.clone() };
         quick::Scope {
             scenarios,
@@ -207,7 +222,10 @@ impl Load {
             open: Duration::from_secs_f64(self.seconds),
             closed: Duration::from_secs_f64(self.closed_seconds),
             sizes: Sizes { meetings: self.meetings, attendees, asset: self.asset.clone(), ..Sizes::default() },
-            sockets,
+            sockets: 0,
+            domains: 1,
+            replicas: 1,
+            stop,
         }
     }
 }
@@ -217,7 +235,16 @@ impl OfAll {
     fn setup(&self) -> io::Result<Setup> {
         let cores = can_keep_apart().then(|| Cores { gateway: "0".into(), others: "1".into() });
         let gateway = program(self.gateway.as_ref(), "anteroom")?;
-        ready(Setup { gateway, simulator: beside("bbb-sim")?, servers: 1, attendees: 0, tenants: 1, cores })
+        ready(Setup {
+            gateway,
+            simulator: beside("bbb-sim")?,
+            servers: 1,
+            attendees: 0,
+            tenants: 1,
+            gateways: 1,
+            store: Store::Sqlite,
+            cores,
+        })
     }
 
     fn write(&self, json: impl FnOnce() -> String, html: impl FnOnce() -> String) -> io::Result<()> {
@@ -243,22 +270,36 @@ fn ready(setup: Setup) -> io::Result<Setup> {
     Ok(setup)
 }
 
-/// Runs a measurement to its end, or until somebody interrupts it: what was started ends with the future that is dropped.
-fn run_to_end<T>(measure: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+/// Runs a measurement to its end. Somebody who interrupts it ends it early, with what it has found; whoever does so again ends
+/// it at once: what was started ends with the future that is dropped. Returns whether it came to its end, too.
+fn run_to_end<T, F>(measure: impl FnOnce(Stop) -> F) -> io::Result<(T, bool)>
+where
+    F: Future<Output = io::Result<T>>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(LocalSet::new().run_until(async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        tokio::select! {
-            found = measure => found,
-            _ = interrupt.recv() => Err(interrupted()),
-            _ = terminate.recv() => Err(interrupted()),
+        let (tell, stop) = Stop::channel();
+        let mut measure = pin!(measure(stop));
+        loop {
+            tokio::select! {
+                found = &mut measure => return Ok((found?, !*tell.borrow())),
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if tell.send_replace(true) {
+                return Err(io::Error::new(
+                    io::ErrorKind::Interrupted,
+                    "interrupted, all that was started has been stopped",
+                ));
+            }
+            eprintln!("\nstopping; once more to stop at once");
         }
     }))
 }
 
-fn interrupted() -> io::Error {
-    io::Error::new(io::ErrorKind::Interrupted, "interrupted, all that was started has been stopped")
-}
+/// What a command comes to: whether it came to its end.
+type Ended = io::Result<bool>;
 
 fn write(file: Option<&PathBuf>, text: impl FnOnce() -> String) -> io::Result<()> {
     let Some(file) = file else { return Ok(()) };
@@ -266,9 +307,9 @@ fn write(file: Option<&PathBuf>, text: impl FnOnce() -> String) -> io::Result<()
 }
 
 /// Compares, and tells.
-fn compare(args: &Compare) -> io::Result<()> {
+fn compare(args: &Compare) -> Ended {
     let setup = args.of_all.setup()?;
-    let scope = Scope {
+    let scope = |stop| Scope {
         loads: if args.load.is_empty() { compare::Load::ALL.to_vec() } else { args.load.clone() },
         carriers: match &*args.by {
             [] => Carrier::ALL.into_iter().filter(|carrier| carrier.is_here()).collect(),
@@ -277,40 +318,46 @@ fn compare(args: &Compare) -> io::Result<()> {
         runs: args.runs,
         seconds: Duration::from_secs_f64(args.seconds),
         sockets: args.sockets.into(),
+        stop,
     };
-    let found = run_to_end(compare::compare(&setup, &scope))?;
+    let (found, ended) = run_to_end(async |stop| compare::compare(&setup, &scope(stop)).await)?;
+    let scope = scope(Stop::never());
     let report = compare::report::Report::new(&found, &scope);
     print!("{}", report.table());
-    args.of_all.write(|| report.json_lines(), || report.html())
+    args.of_all.write(|| report.json_lines(), || report.html())?;
+    Ok(ended)
 }
 
 /// Does what a scenario file says.
-fn steps(run: &Run, file: &Path, watched: &Watched) -> io::Result<()> {
-    let (steps, target) = (scenario_file::read(file)?, run.target()?);
+fn steps(run: &Run, file: &Path, watched: &Watched) -> Ended {
+    let (steps, targets) = (scenario_file::read(file)?, run.targets()?);
     let warm_up = Duration::from_secs_f64(run.load.warm_up);
-    let outcomes = run_to_end(async {
+    let (outcomes, ended) = run_to_end(async |stop| {
         let mut outcomes = Vec::new();
-        for (n, step) in steps.iter().enumerate() {
+        for (n, step) in steps.iter().enumerate().take_while(|_| !stop.is_told()) {
             eprintln!("step {} of {}: {}", n + 1, steps.len(), step.name);
-            outcomes.push((step.clone(), scenario_file::run(step, &target, watched, warm_up).await?));
+            outcomes.push((step.clone(), scenario_file::run(step, &targets, watched, warm_up, &stop).await?));
         }
         Ok(outcomes)
     })?;
     print!("{}", scenario_report::text(&outcomes));
     let lines = || outcomes.iter().map(|(step, outcome)| scenario_file::json(step, outcome)).collect();
     write(run.load.json.as_ref(), lines)?;
-    write(run.html.as_ref(), || scenario_report::html(&target.host, &outcomes))
+    write(run.load.html.as_ref(), || scenario_report::html(&targets.to_string(), &outcomes))?;
+    Ok(ended)
 }
 
 /// Draws curves.
-fn grow(args: &Grow) -> io::Result<()> {
+fn grow(args: &Grow) -> Ended {
     let setup = args.of_all.setup()?;
     let all = if args.of.is_empty() { growth::Of::ALL.to_vec() } else { args.of.clone() };
-    let points = run_to_end(growth::grow(&setup, &all, args.most, Duration::from_secs_f64(args.seconds)))?;
+    let seconds = Duration::from_secs_f64(args.seconds);
+    let (points, ended) = run_to_end(async |stop| growth::grow(&setup, &all, args.most, seconds, &stop).await)?;
     print!("{}", growth::text(&points));
     let lines =
         || points.iter().filter_map(|point| serde_json::to_string(point).ok()).map(|line| line + "\n").collect();
-    args.of_all.write(lines, || growth::html(&points))
+    args.of_all.write(lines, || growth::html(&points))?;
+    Ok(ended)
 }
 
 impl Quick {
@@ -322,13 +369,15 @@ impl Quick {
             servers: usize::from(self.servers),
             attendees: 0,
             tenants: 1,
+            gateways: 1,
+            store: Store::Sqlite,
             cores: pins.then(|| Cores { gateway: self.gateway_cores.clone(), others: self.other_cores.clone() }),
         })
     }
 }
 
 impl Run {
-    fn target(&self) -> io::Result<Target> {
+    fn targets(&self) -> io::Result<Targets> {
         let wrong = || io::Error::other("--target: https://HOST[:PORT] or http://HOST[:PORT] is wanted");
         let host = self.target.host().ok_or_else(wrong)?;
         let (tls, port) = match self.target.scheme_str() {
@@ -345,41 +394,75 @@ impl Run {
             Some(file) => Some(roots_of(file)?),
             None => Some(system_roots()),
         };
-        let address = self.connect.map_or_else(resolve, Ok)?;
-        Ok(Target { host: host.to_owned(), address, roots, secret: self.secret.clone() })
+        let addresses = if self.connect.is_empty() { vec![resolve()?] } else { self.connect.clone() };
+        let at = |address| Target { host: host.to_owned(), address, roots: roots.clone(), secret: self.secret.clone() };
+        let replicas: Vec<Target> = addresses.into_iter().map(at).collect();
+        let domains = match &self.domains {
+            None => replicas[..1].to_vec(),
+            Some(file) => domains(file, &replicas)?,
+        };
+        Ok(Targets { replicas, domains })
     }
+}
+
+/// Hosts and their secrets, each at the next address.
+fn domains(file: &Path, at: &[Target]) -> io::Result<Vec<Target>> {
+    let wrong = |why: &dyn std::fmt::Display| io::Error::other(format!("{}: {why}", file.display()));
+    let text = fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let mut targets = Vec::new();
+    for ((n, line), target) in lines.zip(at.iter().cycle()) {
+        let [host, secret] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+            return Err(wrong(&format!("line {}: a host and its secret are wanted", n + 1)));
+        };
+        targets.push(Target { host: host.to_owned(), secret: secret.to_owned(), ..target.clone() });
+    }
+    if targets.is_empty() { Err(wrong(&"names no host")) } else { Ok(targets) }
 }
 
 fn main() -> ExitCode {
     match start(&Options::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(INTERRUPTED),
         Err(error) => {
             eprintln!("anteroom-bench: {error}");
-            if error.kind() == io::ErrorKind::Interrupted { ExitCode::from(130) } else { ExitCode::FAILURE }
+            if error.kind() == io::ErrorKind::Interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
         }
     }
 }
 
-fn start(command: &Command) -> io::Result<()> {
-    let (report, load) = match command {
+fn start(command: &Command) -> Ended {
+    let ((report, ended), load) = match command {
         Command::Compare(args) => return compare(args),
         Command::Growth(args) => return grow(args),
         Command::Quick(quick) => {
             let setup = quick.setup()?;
-            let scope = quick.load.scope(quick.sockets, quick.attendees);
-            (run_to_end(quick::compare(&setup, &scope))?, &quick.load)
+            let measured = run_to_end(async |stop| {
+                let scope = quick::Scope {
+                    sockets: quick.sockets,
+                    domains: quick.domains.into(),
+                    replicas: quick.replicas.into(),
+                    ..quick.load.scope(quick.attendees, stop)
+                };
+                quick::compare(&setup, &scope).await
+            });
+            (measured?, &quick.load)
         }
         Command::Run(run) => {
             raise_open_files();
-            let watched = Watched { gateway: run.pid, origins: Vec::new() };
+            let watched = Watched { gateways: run.pid.into_iter().collect(), origins: Vec::new() };
             if let Some(file) = &run.file {
                 return steps(run, file, &watched);
             }
-            (run_to_end(quick::measure(&run.target()?, &watched, &run.load.scope(0, 0)))?, &run.load)
+            let targets = run.targets()?;
+            let measured = run_to_end(async |stop| quick::measure(&targets, &watched, &run.load.scope(0, stop)).await);
+            (measured?, &run.load)
         }
     };
     println!("{}", report.table());
-    write(load.json.as_ref(), || report.json_lines())
+    write(load.json.as_ref(), || report.json_lines())?;
+    write(load.html.as_ref(), || report.html())?;
+    Ok(ended)
 }
 
 #[cfg(test)]
@@ -401,7 +484,8 @@ mod tests {
         let target = |url: &str| {
             let args = ["x", "run", "--target", url, "--connect", "127.0.0.1:1", "--secret", "s"];
             let Ok(Options { command: Command::Run(run) }) = Options::try_parse_from(args) else { return None };
-            run.target().ok().map(|target| (target.host, target.roots.is_some()))
+            let targets = run.targets().ok()?;
+            targets.replicas.into_iter().next().map(|target| (target.host, target.roots.is_some()))
         };
         assert_eq!(target("https://meet.example"), Some(("meet.example".into(), true)));
         assert_eq!(target("http://bbb.example:8090"), Some(("bbb.example".into(), false)));

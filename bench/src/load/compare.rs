@@ -15,7 +15,8 @@ use super::{
     generate::{Load as Lanes, Plan},
     script::{Scenario, Script, Sizes},
     sockets,
-    stage::{Setup, Stage, peers::Carrier},
+    stage::{Setup, Stage, Store, peers::Carrier},
+    stop::Stop,
     tally::Watched,
     target::Target,
 };
@@ -61,6 +62,12 @@ pub enum Load {
     Create,
     /// The call of that name, each of another person.
     Join,
+    /// `create` where the gateway's store is PostgreSQL, whose time is not counted.
+    #[serde(rename = "create-postgresql")]
+    CreatePostgresql,
+    /// `join`, likewise.
+    #[serde(rename = "join-postgresql")]
+    JoinPostgresql,
     /// The call of that name, with 200 meetings running.
     #[serde(rename = "getMeetings")]
     GetMeetings,
@@ -87,7 +94,7 @@ enum Way {
 
 impl Load {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::File1k,
         Self::File64k,
         Self::File64kMemory,
@@ -101,6 +108,8 @@ impl Load {
         Self::IsMeetingRunning,
         Self::Create,
         Self::Join,
+        Self::CreatePostgresql,
+        Self::JoinPostgresql,
         Self::GetMeetings,
         Self::Mix,
     ];
@@ -122,6 +131,8 @@ impl Load {
             Self::IsMeetingRunning => "isMeetingRunning",
             Self::Create => "create",
             Self::Join => "join",
+            Self::CreatePostgresql => "create-postgresql",
+            Self::JoinPostgresql => "join-postgresql",
             Self::GetMeetings => "getMeetings",
             Self::Mix => "mix",
         }
@@ -151,11 +162,18 @@ impl Load {
             Self::Sockets => Goal::AtMost(10.0),
             Self::GetMeetingInfo => Goal::AtMost(30.0),
             Self::IsMeetingRunning => Goal::AtMost(20.0),
-            Self::Create => Goal::AtMost(200.0),
-            Self::Join | Self::GetMeetings => Goal::AtMost(150.0),
+            Self::Create | Self::CreatePostgresql => Goal::AtMost(200.0),
+            Self::Join | Self::JoinPostgresql | Self::GetMeetings => Goal::AtMost(150.0),
             Self::Mix => Goal::AtMost(90.0),
             Self::Upload | Self::Frames200 | Self::Frames20k => return None,
         })
+    }
+
+    fn store(self) -> Store {
+        match self {
+            Self::CreatePostgresql | Self::JoinPostgresql => Store::Postgresql,
+            _ => Store::Sqlite,
+        }
     }
 
     fn way(self) -> Way {
@@ -172,8 +190,8 @@ impl Load {
             Self::Frames20k => Way::Carried(Cargo::Frames(20_000)),
             Self::GetMeetingInfo => Way::Calls(Scenario::GetMeetingInfo, CALLERS, ""),
             Self::IsMeetingRunning => Way::Calls(Scenario::IsMeetingRunning, CALLERS, ""),
-            Self::Create => Way::Calls(Scenario::Create, CALLERS, ""),
-            Self::Join => Way::Calls(Scenario::Join, CALLERS, ""),
+            Self::Create | Self::CreatePostgresql => Way::Calls(Scenario::Create, CALLERS, ""),
+            Self::Join | Self::JoinPostgresql => Way::Calls(Scenario::Join, CALLERS, ""),
             Self::GetMeetings => Way::Calls(Scenario::GetMeetings, CALLERS, ""),
             Self::Mix => Way::Calls(Scenario::Mix, CALLERS, ""),
         }
@@ -207,6 +225,8 @@ pub struct Scope {
     pub seconds: Duration,
     /// WebSockets that are opened.
     pub sockets: usize,
+    /// Ends it early.
+    pub stop: Stop,
 }
 
 /// What a load came to at a carrier, in one run.
@@ -241,7 +261,7 @@ pub struct Found {
     pub cells: Vec<Cell>,
 }
 
-/// Compares.
+/// Compares, or tells what has been measured until it was to stop.
 ///
 /// # Errors
 /// When something does not start, or does not answer as it should.
@@ -250,6 +270,10 @@ pub async fn compare(setup: &Setup, scope: &Scope) -> io::Result<Found> {
     let mut carriers: Vec<(Carrier, String, String)> = Vec::new();
     for run in 0..scope.runs {
         for load in &scope.loads {
+            if scope.stop.is_told() {
+                break;
+            }
+            let setup = &Setup { store: load.store(), ..setup.clone() };
             let mut stage = Stage::through(setup).await?;
             let mut targets = Vec::new();
             for by in &scope.carriers {
@@ -262,16 +286,26 @@ pub async fn compare(setup: &Setup, scope: &Scope) -> io::Result<Found> {
                     let agreed = target.dialer(false)?.dial().await?.agreed().unwrap_or_default();
                     carriers.push((by, by.version(setup).unwrap_or_default(), agreed));
                 }
-                let watched = Watched { gateway: Some(pid), origins: origins.clone() };
-                cells.push(Cell { run, load: *load, by, ..measure(*load, by, &target, watched, scope).await? });
+                let watched = Watched { gateways: vec![pid], origins: origins.clone() };
+                let cell = measure(*load, by, pid, &target, watched, scope).await?;
+                if scope.stop.is_told() {
+                    break;
+                }
+                cells.push(Cell { run, load: *load, by, ..cell });
             }
         }
     }
     Ok(Found { carriers, cells })
 }
 
-async fn measure(load: Load, by: Carrier, target: &Target, watched: Watched, scope: &Scope) -> io::Result<Cell> {
-    let pid = watched.gateway.ok_or_else(|| io::Error::other("nobody is watched"))?;
+async fn measure(
+    load: Load,
+    by: Carrier,
+    pid: u32,
+    target: &Target,
+    watched: Watched,
+    scope: &Scope,
+) -> io::Result<Cell> {
     let none = Cell {
         run: 0,
         load,
@@ -288,7 +322,8 @@ async fn measure(load: Load, by: Carrier, target: &Target, watched: Watched, sco
             let sizes = Sizes { attendees: 0, asset: asset.to_owned(), ..Sizes::default() };
             let script = Script::prepare(scenario, target, &sizes).await?;
             let mut lanes = Lanes::connect(script, target, connections).await?;
-            let plan = Plan { connections, warm_up: WARM_UP, duration: scope.seconds, watched };
+            let stop = scope.stop.clone();
+            let plan = Plan { connections, warm_up: WARM_UP, duration: scope.seconds, watched, stop };
             let tally = lanes.closed_loop(&plan).await?;
             let others = Some(tally.used.generator + tally.used.origins.unwrap_or_default());
             Cell {

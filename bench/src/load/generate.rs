@@ -21,9 +21,11 @@ use tokio::{
 };
 
 use super::{
-    script::Script,
+    progress::{self, Progress},
+    script::{Scenario, Script, Sizes},
+    stop::Stop,
     tally::{Fault, Tally, Used, Watched},
-    target::{Dialer, Target},
+    target::{Dialer, Target, Targets},
     wire::Wire,
 };
 
@@ -43,42 +45,70 @@ pub struct Plan {
     pub duration: Duration,
     /// Processes whose use is counted.
     pub watched: Watched,
+    /// Ends it early.
+    pub stop: Stop,
 }
 
-/// Connections to a target that have their script.
+/// Connections to targets that have their script.
 pub struct Load {
-    script: Rc<Script>,
+    scenario: Scenario,
     lanes: Vec<Lane>,
     next: Rc<Cell<u64>>,
 }
 
 impl Load {
-    /// Opens the connections. Those that resume make the handshake that gives them their first ticket.
+    /// Makes what a scenario needs at its targets, and opens so many connections to each.
+    ///
+    /// # Errors
+    /// When one of them does not answer as it should.
+    pub async fn prepare(scenario: Scenario, targets: &Targets, sizes: &Sizes, connections: usize) -> io::Result<Self> {
+        let mut scripts = Vec::new();
+        if scenario == Scenario::Domains {
+            for target in &targets.domains {
+                let script = Script::prepare(scenario, target, sizes).await;
+                let named = |error| io::Error::other(format!("{}: {error}", target.host));
+                scripts.push((Rc::new(script.map_err(named)?), target.clone()));
+            }
+        } else if let Some(first) = targets.replicas.first() {
+            let script = Rc::new(Script::prepare(scenario, first, sizes).await?);
+            scripts.extend(targets.replicas.iter().map(|target| (Rc::clone(&script), target.clone())));
+        }
+        Self::spread(&scripts, connections).await
+    }
+
+    /// Opens the connections to a target. Those that resume make the handshake that gives them their first ticket.
     ///
     /// # Errors
     /// When the target cannot be reached.
     pub async fn connect(script: Script, target: &Target, connections: usize) -> io::Result<Self> {
-        let scenario = script.scenario();
-        let script = Rc::new(script);
+        Self::spread(&[(Rc::new(script), target.clone())], connections).await
+    }
+
+    /// Opens so many connections to each of several targets, which are called in turn.
+    ///
+    /// # Errors
+    /// When there is none, or one of them cannot be reached.
+    async fn spread(targets: &[(Rc<Script>, Target)], connections: usize) -> io::Result<Self> {
+        let scenario = targets.first().ok_or_else(|| io::Error::other("nothing is called"))?.0.scenario();
+        let sites =
+            || targets.iter().map(|(script, target)| Site::new(script, target)).collect::<io::Result<Rc<[_]>>>();
+        let shared = sites()?;
         // The first number was used to try the script.
         let next = Rc::new(Cell::new(1));
         let mut lanes = Vec::new();
         for _ in 0..connections {
-            let mut lane = Lane {
-                script: Rc::clone(&script),
-                dialer: target.dialer(scenario.resumes())?,
-                wire: None,
-                request: Vec::new(),
-            };
-            if scenario.is_handshake() {
+            // Whoever resumes has tickets of its own.
+            let sites = if scenario.resumes() { sites()? } else { Rc::clone(&shared) };
+            let mut lane = Lane { wires: sites.iter().map(|_| None).collect(), sites, request: Vec::new() };
+            if scenario == Scenario::HandshakeResumed {
                 // A full handshake, where a resumed one will be expected later.
                 let _ = lane.call(0).await;
-            } else {
-                lane.wire = Some(lane.dialer.dial().await?);
+            } else if !scenario.is_handshake() {
+                lane.dial().await?;
             }
             lanes.push(lane);
         }
-        Ok(Self { script, lanes, next })
+        Ok(Self { scenario, lanes, next })
     }
 
     /// Calls at a fixed rate.
@@ -105,7 +135,8 @@ impl Load {
         if 0 < shared.open {
             tally.faults.insert(Fault::Unanswered, shared.open);
         }
-        tally.elapsed = shared.counted_from.elapsed().max(plan.duration);
+        let elapsed = shared.counted_from.elapsed();
+        tally.elapsed = if plan.stop.is_told() { elapsed } else { elapsed.max(plan.duration) };
         tally.used = used;
         Ok(tally)
     }
@@ -120,7 +151,14 @@ impl Load {
     ) -> io::Result<Option<Used>> {
         let mut before = None;
         let mut running = JoinSet::new();
-        while let Some(due) = due.recv().await {
+        let shown = show(plan, Rc::clone(shared), |shared| &shared.tally);
+        let mut next = async || {
+            tokio::select! {
+                due = due.recv() => due,
+                () = plan.stop.told() => None,
+            }
+        };
+        while let Some(due) = next().await {
             let mut now = shared.borrow_mut();
             if now.counted_from <= due {
                 if before.is_none() {
@@ -142,7 +180,24 @@ impl Load {
         let drained = async { while running.join_next().await.is_some() {} };
         // What has not come by then is counted as unanswered.
         let _ = timeout(DRAIN, drained).await;
+        drop(shown);
         Ok(before)
+    }
+
+    /// So many pieces, as fast as answers come, and nothing counted.
+    ///
+    /// # Errors
+    /// When one is not answered as expected.
+    pub async fn pieces(&mut self, pieces: usize, stop: &Stop) -> io::Result<()> {
+        let end = self.next.get() + pieces as u64;
+        let next = &self.next;
+        let calls = self.lanes.iter_mut().map(async |lane| {
+            while next.get() < end && !stop.is_told() {
+                lane.call(take(next)).await.map_err(|fault| io::Error::other(format!("{fault:?}")))?;
+            }
+            Ok(())
+        });
+        futures_util::future::try_join_all(calls).await.map(drop)
     }
 
     /// Calls on all connections at once, each as soon as its last answer is there.
@@ -150,7 +205,7 @@ impl Load {
     /// # Errors
     /// When a watched process has gone.
     pub async fn closed_loop(&mut self, plan: &Plan) -> io::Result<Tally> {
-        let requests_max = self.script.scenario().requests_max();
+        let requests_max = self.scenario.requests_max();
         let tally = Rc::new(RefCell::new(Tally::default()));
         let counts = Rc::new(Cell::new(false));
         let end = Instant::now() + plan.warm_up + plan.duration;
@@ -162,8 +217,9 @@ impl Load {
         for mut lane in lanes {
             let (tally, counts) = (Rc::clone(&tally), Rc::clone(&counts));
             let (next, last) = (Rc::clone(&self.next), Rc::clone(&last));
+            let stop = plan.stop.clone();
             running.spawn_local(async move {
-                while Instant::now() < end && next.get() < last.get() {
+                while Instant::now() < end && next.get() < last.get() && !stop.is_told() {
                     let started = Instant::now();
                     let outcome = lane.call(take(&next)).await;
                     if counts.get() {
@@ -173,6 +229,7 @@ impl Load {
                 lane
             });
         }
+        let shown = show(plan, Rc::clone(&tally), |tally| tally);
         tokio::time::sleep(plan.warm_up).await;
         let (before, started) = (plan.watched.used()?, Instant::now());
         counts.set(true);
@@ -186,13 +243,33 @@ impl Load {
         let _ = timeout(plan.duration + DRAIN, finished).await;
         let elapsed = started.elapsed();
         let used = plan.watched.used()?.since(before);
-        drop(running);
+        drop((running, shown));
         let mut tally = tally.take();
         if 0 < missing {
             tally.faults.insert(Fault::Unanswered, missing as u64);
         }
         Ok(Tally { elapsed, used, ..tally })
     }
+}
+
+/// Shows on a terminal how far a load is, for as long as what it returns lives.
+fn show<T: 'static>(plan: &Plan, shared: Rc<RefCell<T>>, tally: fn(&T) -> &Tally) -> JoinSet<()> {
+    let whole = plan.warm_up + plan.duration;
+    let mut shown = JoinSet::new();
+    shown.spawn_local(async move {
+        let progress = Progress::start();
+        loop {
+            {
+                let shared = shared.borrow();
+                let tally = tally(&shared);
+                let p99 = tally.latency.percentiles().p99 / 1000.0;
+                progress
+                    .tell(whole, &format!("{} answered, {} failed, p99 {p99:.2} ms", tally.answered(), tally.failed()));
+            }
+            tokio::time::sleep(progress::EVERY).await;
+        }
+    });
+    shown
 }
 
 fn take(next: &Cell<u64>) -> u64 {
@@ -241,21 +318,49 @@ async fn work(mut lane: Lane, mut job: Job, shared: Rc<RefCell<Shared>>) {
     }
 }
 
-/// A place for one request at a time: a connection that is kept, or one after the other.
-struct Lane {
+/// A target and what it is asked.
+struct Site {
     script: Rc<Script>,
     dialer: Dialer,
-    wire: Option<Wire>,
+}
+
+impl Site {
+    fn new(script: &Rc<Script>, target: &Target) -> io::Result<Self> {
+        Ok(Self { script: Rc::clone(script), dialer: target.dialer(script.scenario().resumes())? })
+    }
+}
+
+/// A place for one request at a time: a connection to each target that is kept, or one after the other.
+struct Lane {
+    sites: Rc<[Site]>,
+    wires: Vec<Option<Wire>>,
     request: Vec<u8>,
 }
 
 impl Lane {
+    async fn dial(&mut self) -> io::Result<()> {
+        for (site, wire) in self.sites.iter().zip(&mut self.wires) {
+            *wire = Some(site.dialer.dial().await?);
+        }
+        Ok(())
+    }
+
+    /// What has this number: one request, or those that follow each other, each at the target behind the last one's.
     async fn call(&mut self, number: u64) -> Result<(), Fault> {
-        let script = Rc::clone(&self.script);
+        let requests = self.sites[0].script.scenario().requests();
+        for nth in 0..requests {
+            let at = (number + nth) % self.sites.len() as u64;
+            self.request(usize::try_from(at).unwrap_or_default(), number * requests + nth).await?;
+        }
+        Ok(())
+    }
+
+    async fn request(&mut self, at: usize, number: u64) -> Result<(), Fault> {
+        let Site { script, dialer } = &self.sites[at];
         script.write(number, &mut self.request);
-        let mut wire = match self.wire.take() {
+        let mut wire = match self.wires[at].take() {
             Some(wire) => wire,
-            None => match self.dialer.dial().await {
+            None => match dialer.dial().await {
                 Ok(wire) => wire,
                 Err(_) => {
                     tokio::time::sleep(REDIAL_PAUSE).await;
@@ -266,7 +371,7 @@ impl Lane {
         let reply = wire.exchange(&self.request).await.map_err(|_| Fault::Broken)?;
         script.check(number, &reply)?;
         if !script.scenario().is_handshake() {
-            self.wire = Some(wire);
+            self.wires[at] = Some(wire);
             return Ok(());
         }
         let as_asked = wire.is_resumed().is_none_or(|resumed| resumed == script.scenario().resumes());
@@ -283,7 +388,7 @@ mod tests {
         task::LocalSet,
     };
 
-    use super::{super::script::Scenario, super::script::Sizes, *};
+    use super::*;
 
     const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nSUCCESS";
 
@@ -316,6 +421,7 @@ mod tests {
             warm_up: Duration::from_millis(100),
             duration: Duration::from_millis(duration_ms),
             watched: Watched::default(),
+            stop: Stop::never(),
         }
     }
 

@@ -1,6 +1,10 @@
-//! How cost grows: with callers at once, with open sockets, with tenants. Each point has a stage of its own.
+//! How cost grows: with callers at once, with open sockets, with tenants, with meetings. Each point has a stage of its own.
 
-use std::{fmt, io, str::FromStr, time::Duration};
+use std::{
+    fmt, io,
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 
@@ -12,8 +16,9 @@ use super::{
     script::{Scenario, Script, Sizes},
     sockets,
     stage::{Setup, Stage, peers::Carrier},
+    stop::Stop,
     tally::Watched,
-    target::Target,
+    target::{Target, Targets},
 };
 
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -21,6 +26,17 @@ const WARM_UP: Duration = Duration::from_millis(300);
 const COUNTED: usize = 100;
 /// Callers where something else grows.
 const CALLERS: usize = 32;
+/// Of how many tenants the host names are called in turn: each is tried beforehand.
+const HOSTS_MAX: usize = 1000;
+/// Among how many servers meetings are spread, so that none has more than its list of meetings may be long.
+const SERVERS: usize = 10;
+/// Between two looks at whether a gateway is still busy with its start, and how many of them there are at most.
+const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE_TRIES: u32 = 30;
+/// Whoever takes no more of a core than this is idle.
+const IDLE_SHARE: f64 = 0.02;
+/// The gateway asks its servers every five seconds what runs there: two rounds.
+const ROUNDS: Duration = Duration::from_secs(10);
 
 /// What grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -32,17 +48,20 @@ pub enum Of {
     Sockets,
     /// Tenants in the configuration.
     Tenants,
+    /// Meetings that run.
+    Meetings,
 }
 
 impl Of {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Callers, Self::Sockets, Self::Tenants];
+    pub const ALL: [Self; 4] = [Self::Callers, Self::Sockets, Self::Tenants, Self::Meetings];
 
     fn name(self) -> &'static str {
         match self {
             Self::Callers => "callers",
             Self::Sockets => "sockets",
             Self::Tenants => "tenants",
+            Self::Meetings => "meetings",
         }
     }
 
@@ -53,6 +72,7 @@ impl Of {
             Self::Callers => &[1, 2, 4, 8, 16, 32, 64],
             Self::Sockets => &[10, 100, 1000, 3000, 9000],
             Self::Tenants => &[1, 10, 100, 1000, 10_000, 100_000],
+            Self::Meetings => &[10, 100, 1000, 10_000, 100_000],
         }
     }
 }
@@ -84,20 +104,25 @@ pub struct Point {
     pub value: f64,
 }
 
-/// Looks at what grows, up to `most` of each.
+/// Looks at what grows, up to `most` of each, and until it is to `stop`.
 ///
 /// # Errors
 /// When something does not start, or does not answer as it should.
-pub async fn grow(setup: &Setup, all: &[Of], most: usize, seconds: Duration) -> io::Result<Vec<Point>> {
+pub async fn grow(setup: &Setup, all: &[Of], most: usize, seconds: Duration, stop: &Stop) -> io::Result<Vec<Point>> {
     let mut points = Vec::new();
+    let look = Look { seconds, stop: stop.clone() };
     for of in all {
         for at in of.points().iter().copied().filter(|at| *at <= most) {
             eprintln!("{at} {of}");
             let found = match of {
-                Of::Callers => callers(setup, at, seconds).await?,
+                Of::Callers => callers(setup, at, &look).await?,
                 Of::Sockets => open_sockets(setup, at).await?,
-                Of::Tenants => tenants(setup, at, seconds).await?,
+                Of::Tenants => tenants(setup, at, &look).await?,
+                Of::Meetings => meetings(setup, at, &look).await?,
             };
+            if stop.is_told() {
+                return Ok(points);
+            }
             points.extend(found.into_iter().map(|(what, value)| Point { of: *of, at, what, value }));
         }
     }
@@ -106,7 +131,13 @@ pub async fn grow(setup: &Setup, all: &[Of], most: usize, seconds: Duration) -> 
 
 type Found = io::Result<Vec<(&'static str, f64)>>;
 
-async fn callers(setup: &Setup, callers: usize, seconds: Duration) -> Found {
+/// How a call is looked at.
+struct Look {
+    seconds: Duration,
+    stop: Stop,
+}
+
+async fn callers(setup: &Setup, callers: usize, look: &Look) -> Found {
     let mut found = Vec::new();
     for (what, scenario) in [
         ("CPU for a file of 1 KB, us", Scenario::Static),
@@ -116,20 +147,25 @@ async fn callers(setup: &Setup, callers: usize, seconds: Duration) -> Found {
     ] {
         let mut stage = Stage::through(setup).await?;
         let (pid, target) = stage.carrier(Carrier::Anteroom, setup).await?;
-        found.push((what, cost(scenario, pid, &target, callers, seconds).await?));
+        found.push((what, look.cost(scenario, pid, &target.into(), callers).await?));
     }
     Ok(found)
 }
 
-async fn cost(scenario: Scenario, pid: u32, target: &Target, callers: usize, seconds: Duration) -> io::Result<f64> {
-    let sizes = Sizes { attendees: 0, asset: "images/dot.png".into(), ..Sizes::default() };
-    let mut load = Load::connect(Script::prepare(scenario, target, &sizes).await?, target, callers).await?;
-    let watched = Watched { gateway: Some(pid), origins: Vec::new() };
-    let tally = load.closed_loop(&Plan { connections: callers, warm_up: WARM_UP, duration: seconds, watched }).await?;
-    if 0 < tally.failed() {
-        return Err(io::Error::other(format!("{scenario}: {:?}", tally.faults)));
+impl Look {
+    /// Processor time of the gateway for one request, in microseconds.
+    async fn cost(&self, scenario: Scenario, pid: u32, targets: &Targets, callers: usize) -> io::Result<f64> {
+        let sizes = Sizes { attendees: 0, asset: "images/dot.png".into(), ..Sizes::default() };
+        let mut load = Load::prepare(scenario, targets, &sizes, callers).await?;
+        let watched = Watched { gateways: vec![pid], origins: Vec::new() };
+        let stop = self.stop.clone();
+        let plan = Plan { connections: callers, warm_up: WARM_UP, duration: self.seconds, watched, stop };
+        let tally = load.closed_loop(&plan).await?;
+        if 0 < tally.failed() {
+            return Err(io::Error::other(format!("{scenario}: {:?}", tally.faults)));
+        }
+        Ok(tally.per_request_us(tally.used.gateway).unwrap_or_default())
     }
-    Ok(tally.per_request_us(tally.used.gateway).unwrap_or_default())
 }
 
 async fn open_sockets(setup: &Setup, sockets: usize) -> Found {
@@ -147,18 +183,64 @@ async fn open_sockets(setup: &Setup, sockets: usize) -> Found {
     Ok(told)
 }
 
-async fn tenants(setup: &Setup, tenants: usize, seconds: Duration) -> Found {
+async fn tenants(setup: &Setup, tenants: usize, look: &Look) -> Found {
     let setup = Setup { tenants, ..setup.clone() };
     let mut stage = Stage::through(&setup).await?;
     let (pid, target) = stage.carrier(Carrier::Anteroom, &setup).await?;
     let started = process::cpu_time(pid)?;
+    settle(pid).await?;
     let resident = process::resident_bytes(pid)?;
+    let targets = Targets { replicas: vec![target], domains: stage.domains(HOSTS_MAX) };
     Ok(vec![
-        ("CPU for a file of 1 KB, us", cost(Scenario::Static, pid, &target, CALLERS, seconds).await?),
-        ("CPU for getMeetingInfo, us", cost(Scenario::GetMeetingInfo, pid, &target, CALLERS, seconds).await?),
+        ("CPU for a file of 1 KB, us", look.cost(Scenario::Static, pid, &targets, CALLERS).await?),
+        ("CPU for getMeetingInfo, us", look.cost(Scenario::GetMeetingInfo, pid, &targets, CALLERS).await?),
+        ("CPU for a connection and a call, hosts in turn, us", look.cost(Scenario::Domains, pid, &targets, 1).await?),
         ("memory after the start, MB", resident as f64 / 1e6),
         ("CPU to start, s", started.as_secs_f64()),
     ])
+}
+
+/// Waits until a gateway has done what it does once after its start, if it comes to that.
+async fn settle(pid: u32) -> io::Result<()> {
+    let mut last = process::cpu_time(pid)?;
+    for _ in 0..SETTLE_TRIES {
+        tokio::time::sleep(SETTLE).await;
+        let now = process::cpu_time(pid)?;
+        if now - last <= SETTLE.mul_f64(IDLE_SHARE) {
+            break;
+        }
+        last = now;
+    }
+    Ok(())
+}
+
+async fn meetings(setup: &Setup, meetings: usize, look: &Look) -> Found {
+    let setup = Setup { servers: SERVERS, ..setup.clone() };
+    let mut stage = Stage::through(&setup).await?;
+    let (pid, target) = stage.carrier(Carrier::Anteroom, &setup).await?;
+    create(&target, meetings, look).await?;
+    let (before, from) = (process::cpu_time(pid)?, Instant::now());
+    tokio::select! {
+        () = tokio::time::sleep(ROUNDS) => {}
+        () = look.stop.told() => {}
+    }
+    let polls = (process::cpu_time(pid)? - before).as_secs_f64() / from.elapsed().as_secs_f64();
+    let resident = process::resident_bytes(pid)?;
+    let targets = Targets::from(target);
+    Ok(vec![
+        ("CPU for getMeetingInfo, us", look.cost(Scenario::GetMeetingInfo, pid, &targets, CALLERS).await?),
+        ("CPU for join, us", look.cost(Scenario::Join, pid, &targets, CALLERS).await?),
+        ("CPU for create, us", look.cost(Scenario::Create, pid, &targets, CALLERS).await?),
+        ("CPU to ask the servers what runs, % of a core", polls * 100.0),
+        ("memory, MB", resident as f64 / 1e6),
+    ])
+}
+
+/// Makes so many meetings.
+async fn create(target: &Target, meetings: usize, look: &Look) -> io::Result<()> {
+    let script = Script::prepare(Scenario::Create, target, &Sizes::default()).await?;
+    let mut load = Load::connect(script, target, CALLERS).await?;
+    load.pieces(meetings, &look.stop).await
 }
 
 /// The curves as a table for a terminal.
@@ -208,8 +290,15 @@ pub fn html(points: &[Point]) -> String {
             ),
             Of::Tenants => (
                 "Tenants",
-                "Each has a file, a host, a secret and a certificate of its own; the load is one tenant's. A request is to cost the \
-                 same whoever else there is; memory and the time to start grow with the tenants.",
+                "Each has a file, a host, a secret and a certificate of its own. The load on kept connections is one tenant's; then \
+                 there is a new connection with a full handshake for each call, the hosts of up to 1,000 tenants in turn. A request \
+                 is to cost the same whoever else there is; memory and the time to start grow with the tenants.",
+            ),
+            Of::Meetings => (
+                "Meetings that run",
+                "Spread over ten servers. A call is to cost the same however many there are. Every five seconds the gateway asks the \
+                 servers what runs there: that grows with the meetings, is told as a share of a core, and is part of what calls \
+                 cost here.",
             ),
         };
         let name = |what: &str| what.to_owned();
@@ -281,6 +370,6 @@ mod tests {
         for of in Of::ALL {
             assert_eq!(of.name().parse(), Ok(of));
         }
-        assert!("meetings".parse::<Of>().is_err());
+        assert!("recordings".parse::<Of>().is_err());
     }
 }

@@ -7,7 +7,7 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    io::{self, IsTerminal},
+    io,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -17,7 +17,9 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     carry::{greet, text_frame},
+    progress::Progress,
     script::{Joined, Scenario, Script, Sizes},
+    stop::Stop,
     tally::{Spread, Used, Watched},
     target::{Dialer, Target},
     wire::Wire,
@@ -43,6 +45,8 @@ pub struct Plan {
     pub beat: Duration,
     /// Processes whose use is counted.
     pub watched: Watched,
+    /// Lets all leave early.
+    pub stop: Stop,
 }
 
 /// What somebody does, in this order.
@@ -123,28 +127,35 @@ impl Course {
     }
 }
 
-/// Lets people come and stay.
+/// Lets people come and stay, at one or more gateways in turn.
 ///
 /// # Errors
 /// When a meeting cannot be made, or a watched process has gone.
-pub async fn come(target: &Target, plan: &Plan) -> io::Result<Course> {
+pub async fn come(targets: &[Target], plan: &Plan) -> io::Result<Course> {
+    let first = targets.first().ok_or_else(|| io::Error::other("there is nowhere to go"))?;
     let sizes = Sizes { join_meetings: plan.meetings, ..Sizes::default() };
-    let script = Rc::new(Script::prepare(Scenario::Join, target, &sizes).await?);
+    let script = Rc::new(Script::prepare(Scenario::Join, first, &sizes).await?);
     let course = Rc::new(RefCell::new(Course::default()));
     let start = Instant::now() + Duration::from_millis(50);
     let end = start + plan.within + plan.stay;
     let mut running = JoinSet::new();
-    for n in 0..plan.people {
+    for (n, target) in (0..plan.people).zip(targets.iter().cycle()) {
         let due = start + plan.within * n / plan.people.max(1);
         let (script, target, course) = (Rc::clone(&script), target.clone(), Rc::clone(&course));
-        let beat = plan.beat;
+        let (beat, stop) = (plan.beat, plan.stop.clone());
         running.spawn_local(async move {
-            tokio::time::sleep_until(due.into()).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(due.into()) => {}
+                () = stop.told() => return,
+            }
             course.borrow_mut().lateness.count(due.elapsed());
             let mut step = Step::Joined;
             let entered = timeout(PATIENCE, enter(&script, &target, n.into(), due, &course, &mut step)).await;
             match entered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                Ok(sockets) => stay(sockets, beat, end, &course).await,
+                Ok(sockets) => tokio::select! {
+                    () = stay(sockets, beat, end, &course) => {}
+                    () = stop.told() => {}
+                },
                 Err(why) => {
                     let mut course = course.borrow_mut();
                     let failed = course.failed.entry(step).or_insert_with(|| (0, why.to_string()));
@@ -153,11 +164,14 @@ pub async fn come(target: &Target, plan: &Plan) -> io::Result<Course> {
             }
         });
     }
-    let shows = io::stderr().is_terminal();
+    let progress = Progress::start();
     let (first, begun) = (plan.watched.used()?, Instant::now());
     let mut last = (first, begun);
-    while Instant::now() < end {
-        tokio::time::sleep(LOOK.min(end.saturating_duration_since(Instant::now()))).await;
+    while Instant::now() < end && !plan.stop.is_told() {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK.min(end.saturating_duration_since(Instant::now()))) => {}
+            () = plan.stop.told() => {}
+        }
         let now = (plan.watched.used()?, Instant::now());
         let since = now.0.since(last.0);
         let passed = now.1.duration_since(last.1).as_secs_f64().max(f64::EPSILON);
@@ -168,16 +182,13 @@ pub async fn come(target: &Target, plan: &Plan) -> io::Result<Course> {
             gateway_share: since.gateway.map(|used| used.as_secs_f64() / passed),
             gateway_resident_bytes: now.0.gateway_resident,
         };
-        if shows {
-            let Course { inside, dropped, .. } = *course;
-            eprint!("\r{:>5.0} s: {inside} inside, {} failed, {dropped} dropped ", look.at, course.failed());
-        }
+        let Course { inside, dropped, .. } = *course;
+        let whole = plan.within + plan.stay;
+        progress.tell(whole, &format!("{inside} inside, {} failed, {dropped} dropped", course.failed()));
         course.looks.push(look);
         last = now;
     }
-    if shows {
-        eprintln!();
-    }
+    drop(progress);
     let used = plan.watched.used()?.since(first);
     let elapsed = begun.elapsed();
     let left = async { while running.join_next().await.is_some() {} };
@@ -300,13 +311,21 @@ mod tests {
 
     fn plan() -> Plan {
         let ms = Duration::from_millis;
-        Plan { people: 6, meetings: 2, within: ms(300), stay: ms(1500), beat: ms(400), watched: Watched::default() }
+        Plan {
+            people: 6,
+            meetings: 2,
+            within: ms(300),
+            stay: ms(1500),
+            beat: ms(400),
+            watched: Watched::default(),
+            stop: Stop::never(),
+        }
     }
 
     #[tokio::test]
     async fn all_get_in_say_something_and_stay() {
         let (_sim, target) = target().await;
-        let course = LocalSet::new().run_until(come(&target, &plan())).await.expect("run");
+        let course = LocalSet::new().run_until(come(std::slice::from_ref(&target), &plan())).await.expect("run");
         assert_eq!((course.failed(), course.dropped), (0, 0), "{:?}", course.failed);
         for step in [Step::Joined, Step::Page, Step::Files, Step::Inside] {
             assert_eq!(course.took[&step].len(), 6, "{step:?}");
@@ -323,7 +342,8 @@ mod tests {
             sim.faults().cut_sockets();
         };
         let plan = plan();
-        let (course, ()) = LocalSet::new().run_until(async { tokio::join!(come(&target, &plan), going) }).await;
+        let (course, ()) =
+            LocalSet::new().run_until(async { tokio::join!(come(std::slice::from_ref(&target), &plan), going) }).await;
         assert_eq!(course.expect("run").dropped, 6);
     }
 

@@ -6,11 +6,12 @@ use std::{collections::BTreeMap, io, time::Duration};
 use super::{
     generate::{Load, Plan},
     report::{Context, Figures, Report, Row, Way},
-    script::{Scenario, Script, Sizes},
+    script::{Scenario, Sizes},
     sockets::{self, Sockets},
-    stage::{Setup, Stage, peers::Carrier},
+    stage::{Setup, Stage, Store, peers::Carrier},
+    stop::Stop,
     tally::Watched,
-    target::Target,
+    target::Targets,
 };
 
 /// How much is measured.
@@ -32,11 +33,18 @@ pub struct Scope {
     pub sizes: Sizes,
     /// Sockets to open; 0 for none.
     pub sockets: usize,
+    /// Tenants whose host names are called in turn.
+    pub domains: usize,
+    /// Gateways on one store.
+    pub replicas: usize,
+    /// Ends it early.
+    pub stop: Stop,
 }
 
 impl Scope {
     fn plan(&self, duration: Duration, watched: Watched) -> Plan {
-        Plan { connections: self.connections, warm_up: self.warm_up, duration, watched }
+        let stop = self.stop.clone();
+        Plan { connections: self.connections, warm_up: self.warm_up, duration, watched, stop }
     }
 
     fn context(&self, subject: String) -> Context {
@@ -48,24 +56,39 @@ impl Scope {
     }
 }
 
-/// Compares.
+/// Compares, or tells what has been measured until it was to stop.
 ///
 /// # Errors
 /// When something does not start, or a target does not answer as it should before any load.
 pub async fn compare(setup: &Setup, scope: &Scope) -> io::Result<Report> {
     let mut rows = Vec::new();
     for scenario in &scope.scenarios {
-        let attendees = if *scenario == Scenario::GetMeetings { scope.sizes.attendees } else { 0 };
-        let setup = &Setup { attendees, ..setup.clone() };
-        // A handshake directly is none: the simulated server has no TLS.
-        if !scenario.is_handshake() {
-            let stage = Stage::direct(setup)?;
-            rows.push(row(*scenario, Way::Direct, &stage.target(), stage.watched(), scope).await?);
+        let setup = match scenario {
+            Scenario::GetMeetings => Setup { attendees: scope.sizes.attendees, ..setup.clone() },
+            Scenario::Domains => Setup { tenants: scope.domains, ..setup.clone() },
+            Scenario::Replicas => Setup { gateways: scope.replicas, store: Store::Postgresql, ..setup.clone() },
+            _ => setup.clone(),
+        };
+        // A handshake directly is none: the simulated server has no TLS. Nor has it replicas.
+        if !scenario.is_handshake() && *scenario != Scenario::Replicas {
+            let stage = Stage::direct(&setup)?;
+            rows.extend(row(*scenario, Way::Direct, &stage.target().into(), stage.watched(), scope).await?);
         }
-        let stage = Stage::through(setup).await?;
-        rows.push(row(*scenario, Way::Through, &stage.target(), stage.watched(), scope).await?);
+        if scope.stop.is_told() {
+            break;
+        }
+        let stage = match Stage::through(&setup).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && *scenario == Scenario::Replicas => {
+                eprintln!("{scenario} not measured: {error}");
+                continue;
+            }
+            stage => stage?,
+        };
+        let targets = Targets { replicas: stage.replicas(), domains: stage.domains(scope.domains) };
+        rows.extend(row(*scenario, Way::Through, &targets, stage.watched(), scope).await?);
     }
-    let sockets = if scope.sockets == 0 { None } else { Some(sockets_of(setup, scope.sockets).await?) };
+    let sockets =
+        if scope.sockets == 0 || scope.stop.is_told() { None } else { Some(sockets_of(setup, scope.sockets).await?) };
     let mut context = scope.context(setup.gateway.display().to_string());
     context.cores = setup.cores.clone().map(|cores| (cores.gateway, cores.others));
     Ok(Report { context, rows, sockets })
@@ -75,23 +98,33 @@ pub async fn compare(setup: &Setup, scope: &Scope) -> io::Result<Report> {
 ///
 /// # Errors
 /// When it does not answer as it should before any load.
-pub async fn measure(target: &Target, watched: &Watched, scope: &Scope) -> io::Result<Report> {
+pub async fn measure(targets: &Targets, watched: &Watched, scope: &Scope) -> io::Result<Report> {
     let mut rows = Vec::new();
     for scenario in &scope.scenarios {
-        rows.push(row(*scenario, Way::Through, target, watched.clone(), scope).await?);
+        rows.extend(row(*scenario, Way::Through, targets, watched.clone(), scope).await?);
     }
-    let context = scope.context(format!("{} at {}", target.host, target.address));
+    let context = scope.context(targets.to_string());
     Ok(Report { context, rows, sockets: None })
 }
 
-async fn row(scenario: Scenario, way: Way, target: &Target, watched: Watched, scope: &Scope) -> io::Result<Row> {
+/// `None` where there was no time for both loads.
+async fn row(
+    scenario: Scenario,
+    way: Way,
+    targets: &Targets,
+    watched: Watched,
+    scope: &Scope,
+) -> io::Result<Option<Row>> {
+    if scope.stop.is_told() {
+        return Ok(None);
+    }
     eprintln!("{scenario} {way:?}");
     let rate = scope.rates.get(&scenario).copied().unwrap_or(scenario.rate());
-    let script = Script::prepare(scenario, target, &scope.sizes).await?;
-    let mut load = Load::connect(script, target, scope.connections).await?;
+    let mut load = Load::prepare(scenario, targets, &scope.sizes, scope.connections).await?;
     let open = load.open_loop(rate, &scope.plan(scope.open, watched.clone())).await?;
     let closed = load.closed_loop(&scope.plan(scope.closed, watched)).await?;
-    Ok(Row { scenario, way, rate, open: Figures::from(&open), closed: Figures::from(&closed) })
+    let row = Row { scenario, way, rate, open: Figures::from(&open), closed: Figures::from(&closed) };
+    Ok(Some(row).filter(|_| !scope.stop.is_told()))
 }
 
 async fn sockets_of(setup: &Setup, sockets: usize) -> io::Result<Result<Sockets, String>> {

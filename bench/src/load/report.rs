@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, process::Command, time::SystemTime}
 use serde::Serialize;
 
 use super::{
+    html::{DotRow, Page, dots, table},
     process,
     script::{Scenario, Sizes},
     sockets::Sockets,
@@ -192,19 +193,8 @@ impl Report {
             .and_then(|()| self.open(&mut text))
             .and_then(|()| self.closed(&mut text))
             .expect("text grows");
-        match &self.sockets {
-            None => {}
-            Some(Err(why)) => text.push_str(&format!("\nSockets: not measured. {why}\n")),
-            Some(Ok(found)) => text.push_str(&format!(
-                "\nSockets: {} open over TLS after one echo of 2 KB each, idle: {:.1} KB each \
-                 (gateway {:.1} MB -> {:.1} MB), \
-                 {:.0} us CPU to open one\n",
-                found.sockets,
-                found.bytes_per_socket / 1024.0,
-                megabytes(found.resident_before_bytes),
-                megabytes(found.resident_after_bytes),
-                found.open_cpu_us
-            )),
+        if let Some(found) = &self.sockets {
+            text.push_str(&format!("\nSockets: {}\n", sockets_in_words(found)));
         }
         text
     }
@@ -221,6 +211,79 @@ impl Report {
             lines.push_str(&tagged("sockets", sockets));
         }
         lines
+    }
+
+    /// The same as a page for a browser.
+    ///
+    /// # Panics
+    /// Never: text grows.
+    #[must_use]
+    pub fn html(&self) -> String {
+        let mut intro = String::new();
+        self.head(&mut intro).expect("text grows");
+        let mut page = Page::new("What calls take and cost", &intro);
+        let Context { open_seconds, closed_seconds, connections, .. } = self.context;
+        let name = |row: &Row| format!("{} {}", row.scenario, row.way.name());
+        let ms = |us: f64| format!("{:.2}", us / 1000.0);
+        let headings =
+            ["", "a second", "answered", "failed", "p50 ms", "p90", "p99", "p99.9", "longest", "late p99", ""];
+        let told = |row: &Row| {
+            let Percentiles { p50, p90, p99, p999, max } = row.open.latency_us;
+            let counts = [format!("{:.0}", row.rate), row.open.answered.to_string(), row.open.failed.to_string()];
+            let times = [p50, p90, p99, p999, max, row.open.lateness_us.p99].map(ms);
+            let cells = std::iter::once(name(row)).chain(counts).chain(times);
+            cells.chain([row.open.remark(row.way).to_owned()]).collect()
+        };
+        let spread = |row: &Row| {
+            let Percentiles { p50, p99, p999, .. } = row.open.latency_us;
+            let values = [p50, p99, p999].map(|us| (0.0 < us).then(|| us / 1000.0));
+            DotRow { label: name(row), values: values.into(), goal: None }
+        };
+        let series = ["half are faster", "99 of 100 are", "999 of 1,000 are"].map(str::to_owned);
+        page.section(
+            "At a fixed rate",
+            &format!(
+                "Requests begin when the plan says so, for {open_seconds} s, and count from then, so that one that had to wait because \
+                 the target was busy is slow, too. \"late\" is how much of that was the generator's own fault. \"through\" is the \
+                 gateway in TLS, \"direct\" the server behind it without. The scale is logarithmic."
+            ),
+            &[
+                dots(&series, &self.rows.iter().map(spread).collect::<Vec<_>>(), "milliseconds"),
+                table(&headings, &self.rows.iter().map(told).collect::<Vec<_>>()),
+            ],
+        );
+
+        let headings = ["", "a second", "failed", "p50 ms", "p99 ms", "gateway us", "server us", "gateway MB", ""];
+        let told = |row: &Row| {
+            let Figures { per_second, failed, latency_us, gateway_cpu_us, origins_cpu_us, .. } = &row.closed;
+            let resident = row.closed.gateway_resident_bytes;
+            let resident = resident.map_or("-".into(), |bytes| format!("{:.1}", megabytes(bytes)));
+            let counts = [name(row), format!("{per_second:.0}"), failed.to_string()];
+            let times = [ms(latency_us.p50), ms(latency_us.p99), whole(*gateway_cpu_us), whole(*origins_cpu_us)];
+            counts.into_iter().chain(times).chain([resident, row.closed.remark(row.way).to_owned()]).collect()
+        };
+        let costs = |row: &Row| DotRow {
+            label: name(row),
+            values: vec![row.closed.gateway_cpu_us, row.closed.origins_cpu_us],
+            goal: None,
+        };
+        let series = ["the gateway", "the server behind it"].map(str::to_owned);
+        page.section(
+            "As fast as answers come",
+            &format!(
+                "Each of {connections} connections asks again as soon as it is answered, for at most {closed_seconds} s. The plot shows \
+                 the processor time of one request, on a logarithmic scale. How many a second there are is a maximum of the gateway \
+                 only where the last column says \"gateway full\"."
+            ),
+            &[
+                dots(&series, &self.rows.iter().map(costs).collect::<Vec<_>>(), "microseconds of processor time"),
+                table(&headings, &self.rows.iter().map(told).collect::<Vec<_>>()),
+            ],
+        );
+        if let Some(found) = &self.sockets {
+            page.section("Open WebSockets", &sockets_in_words(found), &[]);
+        }
+        page.finish()
     }
 
     fn head(&self, to: &mut String) -> std::fmt::Result {
@@ -308,6 +371,21 @@ impl Report {
     }
 }
 
+fn sockets_in_words(found: &Result<Sockets, String>) -> String {
+    match found {
+        Err(why) => format!("not measured. {why}"),
+        Ok(found) => format!(
+            "{} open over TLS after one echo of 2 KB each, idle: {:.1} KB each (gateway {:.1} MB -> {:.1} MB), \
+             {:.0} us CPU to open one",
+            found.sockets,
+            found.bytes_per_socket / 1024.0,
+            megabytes(found.resident_before_bytes),
+            megabytes(found.resident_after_bytes),
+            found.open_cpu_us
+        ),
+    }
+}
+
 fn tagged(kind: &str, value: &impl Serialize) -> String {
     let mut value = serde_json::to_value(value).expect("all keys are texts");
     value["kind"] = kind.into();
@@ -386,5 +464,8 @@ mod tests {
         assert_eq!(lines[1]["scenario"], "getMeetingInfo");
         assert_eq!(lines[1]["open"]["gateway_cpu_us"], 1000.0);
         assert_eq!(lines[1]["closed"]["answered"], 10);
+        let page = report.html();
+        assert!(page.contains("getMeetingInfo through") && page.contains("<td class=\"number\">1.50</td>"), "{page}");
+        assert!(page.contains("the gateway: 1000.00") && page.contains("There is a reason."), "{page}");
     }
 }

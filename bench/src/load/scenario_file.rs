@@ -8,9 +8,10 @@ use super::{
     generate::{Load, Plan},
     people::{self, Course},
     report::Figures,
-    script::{Scenario, Script, Sizes},
+    script::{Scenario, Sizes},
+    stop::Stop,
     tally::Watched,
-    target::Target,
+    target::Targets,
 };
 
 /// A step.
@@ -123,17 +124,23 @@ fn seconds(name: &str, value: Option<f64>, default: f64) -> Result<Duration, Str
     within(name, value, default, 0.1..=86_400.0).map(Duration::from_secs_f64)
 }
 
-/// Does a step.
+/// Does a step, or what there is time for until it is to `stop`.
 ///
 /// # Errors
 /// When the target does not answer as it should before the load, or a watched process has gone.
-pub async fn run(step: &Step, target: &Target, watched: &Watched, warm_up: Duration) -> io::Result<Outcome> {
+pub async fn run(
+    step: &Step,
+    targets: &Targets,
+    watched: &Watched,
+    warm_up: Duration,
+    stop: &Stop,
+) -> io::Result<Outcome> {
+    let (watched, stop) = (watched.clone(), stop.clone());
     match &step.kind {
         Kind::Calls { call, rate, seconds, connections, meetings, asset } => {
             let sizes = Sizes { meetings: *meetings, attendees: 0, asset: asset.clone(), ..Sizes::default() };
-            let script = Script::prepare(*call, target, &sizes).await?;
-            let mut load = Load::connect(script, target, *connections).await?;
-            let plan = Plan { connections: *connections, warm_up, duration: *seconds, watched: watched.clone() };
+            let mut load = Load::prepare(*call, targets, &sizes, *connections).await?;
+            let plan = Plan { connections: *connections, warm_up, duration: *seconds, watched, stop };
             let tally = load.open_loop(*rate, &plan).await?;
             Ok(Outcome::Calls(*call, *rate, Box::new(Figures::from(&tally))))
         }
@@ -144,9 +151,10 @@ pub async fn run(step: &Step, target: &Target, watched: &Watched, warm_up: Durat
                 within: *within,
                 stay: *stay,
                 beat: *beat,
-                watched: watched.clone(),
+                watched,
+                stop,
             };
-            Ok(Outcome::People(*people, Box::new(people::come(target, &plan).await?)))
+            Ok(Outcome::People(*people, Box::new(people::come(&targets.replicas, &plan).await?)))
         }
     }
 }

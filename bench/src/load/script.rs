@@ -43,11 +43,16 @@ pub enum Scenario {
     HandshakeFull,
     /// The same, resumed.
     HandshakeResumed,
+    /// A new TLS connection to another host name each time, without resumption, and `isMeetingRunning` on it with the secret of
+    /// that host.
+    Domains,
+    /// `create` at one gateway, and at the next one a `join` into that meeting.
+    Replicas,
 }
 
 impl Scenario {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Version,
         Self::Static,
         Self::GetMeetingInfo,
@@ -58,6 +63,8 @@ impl Scenario {
         Self::Mix,
         Self::HandshakeFull,
         Self::HandshakeResumed,
+        Self::Domains,
+        Self::Replicas,
     ];
 
     /// Its name.
@@ -74,6 +81,8 @@ impl Scenario {
             Self::Mix => "mix",
             Self::HandshakeFull => "handshake-full",
             Self::HandshakeResumed => "handshake-resumed",
+            Self::Domains => "domains",
+            Self::Replicas => "replicas",
         }
     }
 
@@ -86,7 +95,8 @@ impl Scenario {
             Self::GetMeetingInfo | Self::IsMeetingRunning => 1000.0,
             Self::Create | Self::Join | Self::Mix => 200.0,
             Self::GetMeetings => 50.0,
-            Self::HandshakeFull | Self::HandshakeResumed => 200.0,
+            Self::HandshakeFull | Self::HandshakeResumed | Self::Domains => 200.0,
+            Self::Replicas => 100.0,
         }
     }
 
@@ -94,7 +104,7 @@ impl Scenario {
     #[must_use]
     pub fn requests_max(self) -> u64 {
         match self {
-            Self::Create => 3_000,
+            Self::Create | Self::Replicas => 3_000,
             Self::Join => 10_000,
             Self::Mix => 40_000,
             _ => 1_000_000,
@@ -104,13 +114,19 @@ impl Scenario {
     /// Whether each request has a connection of its own.
     #[must_use]
     pub fn is_handshake(self) -> bool {
-        matches!(self, Self::HandshakeFull | Self::HandshakeResumed)
+        matches!(self, Self::HandshakeFull | Self::HandshakeResumed | Self::Domains)
     }
 
     /// Whether connections resume sessions.
     #[must_use]
     pub fn resumes(self) -> bool {
-        self != Self::HandshakeFull
+        !matches!(self, Self::HandshakeFull | Self::Domains)
+    }
+
+    /// How many requests follow each other in one piece of it.
+    #[must_use]
+    pub fn requests(self) -> u64 {
+        if self == Self::Replicas { 2 } else { 1 }
     }
 }
 
@@ -208,14 +224,15 @@ impl Script {
                 Scenario::GetMeetingInfo => script.call("getMeetingInfo", &[("meetingID", &first_meeting)]),
                 Scenario::IsMeetingRunning => script.call("isMeetingRunning", &[("meetingID", &first_meeting)]),
                 Scenario::GetMeetings => script.call("getMeetings", &[]),
-                Scenario::Create | Scenario::Join | Scenario::Mix => continue,
+                Scenario::Domains => script.call("isMeetingRunning", &[("meetingID", &first_meeting)]),
+                Scenario::Create | Scenario::Join | Scenario::Mix | Scenario::Replicas => continue,
             };
             let request = script.get(&path, "");
             script.fixed.insert(one, request);
         }
         let mut request = Vec::new();
         // All that it consists of, once.
-        for number in if scenario == Scenario::Mix { 0..MIX } else { 0..1 } {
+        for number in if scenario == Scenario::Mix { 0..MIX } else { 0..scenario.requests() } {
             script.write(number, &mut request);
             let reply = wire.exchange(&request).await?;
             let checked = script.check(number, &reply);
@@ -242,9 +259,11 @@ impl Script {
             return;
         }
         let path = match (self.scenario, part) {
-            (_, Scenario::Join) => self.join_path(number % self.join_meetings, number),
+            (Scenario::Replicas, Scenario::Join) => self.join_path(&self.created(number / 2), number),
+            (Scenario::Replicas, _) => self.create_path(&self.created(number / 2)),
+            (_, Scenario::Join) => self.join_path(&self.meeting(number % self.join_meetings), number),
             (Scenario::Mix, _) => self.create_path(&self.meeting(number / MIX % self.join_meetings)),
-            _ => self.create_path(&format!("{}-{number}", self.run)),
+            _ => self.create_path(&self.created(number)),
         };
         into.extend_from_slice(&self.get(&path, ""));
     }
@@ -256,6 +275,8 @@ impl Script {
             (Scenario::Mix, 8) => Scenario::Create,
             (Scenario::Mix, 9) => Scenario::Join,
             (Scenario::Mix, _) => Scenario::GetMeetingInfo,
+            (Scenario::Replicas, number) if number % 2 == 0 => Scenario::Create,
+            (Scenario::Replicas, _) => Scenario::Join,
             (one, _) => one,
         }
     }
@@ -305,7 +326,8 @@ impl Script {
     /// # Errors
     /// When the target does not answer as it should.
     pub async fn join(&self, wire: &mut Wire, person: u64) -> io::Result<Joined> {
-        let reply = wire.exchange(&self.get(&self.join_path(person % self.join_meetings, person), "")).await?;
+        let path = self.join_path(&self.meeting(person % self.join_meetings), person);
+        let reply = wire.exchange(&self.get(&path, "")).await?;
         let found = reply.header("location").and_then(|location| joined(location, reply.cookies()));
         found.ok_or_else(|| unexpected("join", &reply, "no session"))
     }
@@ -339,13 +361,18 @@ impl Script {
         self.call("create", &[("name", "A load test"), ("meetingID", meeting), ("record", "false")])
     }
 
-    fn join_path(&self, meeting: u64, person: u64) -> String {
-        let (meeting, name, id) = (self.meeting(meeting), format!("Person {person}"), format!("p{person}"));
-        self.call("join", &[("meetingID", &meeting), ("fullName", &name), ("userID", &id), ("role", "VIEWER")])
+    fn join_path(&self, meeting: &str, person: u64) -> String {
+        let (name, id) = (format!("Person {person}"), format!("p{person}"));
+        self.call("join", &[("meetingID", meeting), ("fullName", &name), ("userID", &id), ("role", "VIEWER")])
     }
 
     fn call(&self, name: &str, params: &[(&str, &str)]) -> String {
         sign::path(name, params, &self.secret)
+    }
+
+    /// The id of a meeting that the load makes.
+    fn created(&self, n: u64) -> String {
+        format!("{}-{n}", self.run)
     }
 
     /// The id of a meeting that was made beforehand.
@@ -423,6 +450,16 @@ mod tests {
         script.write(2, &mut two);
         assert!(find(&one, b"meetingID=r-1&") && find(&two, b"meetingID=r-2&"));
         assert!(one.starts_with(b"GET /bigbluebutton/api/create?") && one.ends_with(b"\r\n\r\n"));
+    }
+
+    #[test]
+    fn somebody_joins_the_meeting_that_was_created_just_before() {
+        let script = script(Scenario::Replicas);
+        let (mut create, mut join) = (Vec::new(), Vec::new());
+        script.write(14, &mut create);
+        script.write(15, &mut join);
+        assert!(create.starts_with(b"GET /bigbluebutton/api/create?") && find(&create, b"meetingID=r-7&"));
+        assert!(join.starts_with(b"GET /bigbluebutton/api/join?") && find(&join, b"meetingID=r-7&"));
     }
 
     #[test]

@@ -9,12 +9,15 @@ use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
+
+use crate::postgres::{Durable, Postgres};
 
 use super::{
     tally::Watched,
@@ -43,8 +46,21 @@ pub struct Setup {
     pub attendees: u32,
     /// Tenants in the configuration; the first one is loaded.
     pub tenants: usize,
+    /// How many gateways; several have PostgreSQL.
+    pub gateways: usize,
+    /// Where the gateway keeps what it has promised.
+    pub store: Store,
     /// Which processors each has; `None` leaves it to the system.
     pub cores: Option<Cores>,
+}
+
+/// A gateway's store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// In its own process.
+    Sqlite,
+    /// In one beside it, on the processor of the others.
+    Postgresql,
 }
 
 /// Which processor each of them has, as `taskset` takes it.
@@ -56,11 +72,14 @@ pub struct Cores {
     pub others: String,
 }
 
-/// Simulated servers, and the gateway if there is one.
+/// Simulated servers, and the gateways if there are any.
 pub struct Stage {
     servers: Vec<(Process, SocketAddr)>,
-    gateway: Option<(Process, Target)>,
+    gateways: Vec<(Process, Target)>,
     peers: Vec<Process>,
+    tenants: usize,
+    // Behind the gateways, which lose it last.
+    _database: Option<Postgres>,
     // Behind the processes, so that it goes after them.
     _dir: TempDir,
 }
@@ -72,22 +91,57 @@ impl Stage {
     /// When they do not start.
     pub fn direct(setup: &Setup) -> io::Result<Self> {
         let servers = (0..setup.servers).map(|_| simulator(setup)).collect::<io::Result<_>>()?;
-        Ok(Self { servers, gateway: None, peers: Vec::new(), _dir: tempfile::tempdir()? })
+        Ok(Self {
+            servers,
+            gateways: Vec::new(),
+            peers: Vec::new(),
+            tenants: 0,
+            _database: None,
+            _dir: tempfile::tempdir()?,
+        })
     }
 
-    /// Starts simulated servers and a gateway in front of them.
+    /// Starts simulated servers and the gateways in front of them.
     ///
     /// # Errors
     /// When they do not start.
     pub async fn through(setup: &Setup) -> io::Result<Self> {
         let mut stage = Self::direct(setup)?;
-        let dir = stage._dir.path().to_owned();
-        let [https, http, admin] = free_ports()?;
-        write_config(&dir, [https, http, admin], stage.servers.iter().map(|(_, address)| *address), setup.tenants)?;
-        let made = Command::new(&setup.gateway).args(["dev-ca", "--config"]).arg(&dir).output();
-        let made = made.map_err(|error| named(&setup.gateway, &error))?;
-        if !made.status.success() {
-            return Err(named(&setup.gateway, &String::from_utf8_lossy(&made.stderr)));
+        stage.tenants = setup.tenants.max(1);
+        let shared = 1 < setup.gateways || setup.store == Store::Postgresql;
+        let database = if shared { Some(Postgres::start(Durable::Yes)?) } else { None };
+        let store = match &database {
+            Some(database) => database.database()?,
+            None => "sqlite:var/anteroom.db".into(),
+        };
+        stage._database = database;
+        for nth in 0..setup.gateways.max(1) {
+            let gateway = stage.gateway(setup, nth, &store).await?;
+            stage.gateways.push(gateway);
+        }
+        Ok(stage)
+    }
+
+    /// Starts one gateway. All have the files of the first, but for their own addresses.
+    async fn gateway(&self, setup: &Setup, nth: usize, store: &str) -> io::Result<(Process, Target)> {
+        let first = self._dir.path();
+        let ports = free_ports()?;
+        let [https, _, admin] = ports;
+        let file = config_file(ports, self.servers.iter().map(|(_, address)| *address), store);
+        let dir = if nth == 0 { first.to_owned() } else { first.join(format!("gateway-{nth}")) };
+        fs::create_dir_all(&dir)?;
+        fs::write(dir.join("anteroom.toml"), file)?;
+        if nth == 0 {
+            write_tenants(&dir, setup.tenants)?;
+            let made = Command::new(&setup.gateway).args(["dev-ca", "--config"]).arg(&dir).output();
+            let made = made.map_err(|error| named(&setup.gateway, &error))?;
+            if !made.status.success() {
+                return Err(named(&setup.gateway, &String::from_utf8_lossy(&made.stderr)));
+            }
+        } else {
+            ["tenants", "policies", "certs"]
+                .into_iter()
+                .try_for_each(|name| symlink(first.join(name), dir.join(name)))?;
         }
         let log = dir.join("gateway.err");
         let mut command = pinned(setup.cores.as_ref().map(|cores| &*cores.gateway), &setup.gateway);
@@ -98,17 +152,16 @@ impl Stage {
         let target = Target {
             host: HOST.into(),
             address: https,
-            roots: Some(roots_of(&dir.join("dev-ca/ca.pem"))?),
+            roots: Some(roots_of(&first.join("dev-ca/ca.pem"))?),
             secret: TENANT_SECRET.into(),
         };
-        stage.gateway = Some((process, target));
-        Ok(stage)
+        Ok((process, target))
     }
 
-    /// What is to be called: the gateway, or the first server where there is none.
+    /// What is to be called: the first gateway, or the first server where there is none.
     #[must_use]
     pub fn target(&self) -> Target {
-        match &self.gateway {
+        match self.gateways.first() {
             Some((_, target)) => target.clone(),
             None => Target {
                 host: "bbb-01.internal.test".into(),
@@ -119,11 +172,28 @@ impl Stage {
         }
     }
 
+    /// All gateways, each as the same tenant.
+    #[must_use]
+    pub fn replicas(&self) -> Vec<Target> {
+        self.gateways.iter().map(|(_, target)| target.clone()).collect()
+    }
+
+    /// All tenants at the first gateway, but no more than so many.
+    #[must_use]
+    pub fn domains(&self, most: usize) -> Vec<Target> {
+        let first = self.target();
+        let others = (1..self.tenants).map(|n| {
+            let (host, secret) = other_tenant(n);
+            Target { host, secret, ..first.clone() }
+        });
+        std::iter::once(first.clone()).chain(others).take(most).collect()
+    }
+
     /// The processes.
     #[must_use]
     pub fn watched(&self) -> Watched {
         Watched {
-            gateway: self.gateway.as_ref().map(|(process, _)| process.id()),
+            gateways: self.gateways.iter().map(|(process, _)| process.id()).collect(),
             origins: self.servers.iter().map(|(process, _)| process.id()).collect(),
         }
     }
@@ -179,39 +249,39 @@ fn simulator(setup: &Setup) -> io::Result<(Process, SocketAddr)> {
     Ok((process, address))
 }
 
-fn write_config(
-    dir: &Path,
-    ports: [SocketAddr; 3],
-    servers: impl Iterator<Item = SocketAddr>,
-    tenants: usize,
-) -> io::Result<()> {
+fn config_file(ports: [SocketAddr; 3], servers: impl Iterator<Item = SocketAddr>, store: &str) -> String {
     let [https, http, admin] = ports;
-    let mut gateway = format!(
+    let mut file = format!(
         "base_domains = [\"localhost\"]\n\n[listen]\n\
          https = [\"{https}\"]\nhttp = [\"{http}\"]\nadmin = \"{admin}\"\n\n\
-         [store]\nurl = \"sqlite:var/anteroom.db\"\n"
+         [store]\nurl = \"{store}\"\n"
     );
     for (n, address) in servers.enumerate() {
-        gateway.push_str(&format!(
+        file.push_str(&format!(
             "\n[servers.bbb-{n}]\nurl = \"http://{address}\"\npublic_url = \"https://bbb-01.internal.test\"\n\
              secret = \"{SERVER_SECRET}\"\npool = \"custom\"\n"
         ));
     }
+    file
+}
+
+fn write_tenants(dir: &Path, tenants: usize) -> io::Result<()> {
+    ["tenants", "policies", "certs"].into_iter().try_for_each(|name| fs::create_dir_all(dir.join(name)))?;
+    fs::write(dir.join("policies/custom.toml"), POLICY)?;
     let tenant = |host: &str, secret: &str| {
         format!("name = \"A load test\"\npolicy = \"custom\"\nhosts = [\"{host}\"]\n\n[secrets]\nmain = \"{secret}\"\n")
     };
-    let loaded = tenant(HOST, TENANT_SECRET);
-    for (path, text) in [("anteroom.toml", &*gateway), ("tenants/load.toml", &loaded), ("policies/custom.toml", POLICY)]
-    {
-        let path = dir.join(path);
-        fs::create_dir_all(path.parent().unwrap_or(dir))?;
-        fs::write(path, text)?;
-    }
+    fs::write(dir.join("tenants/load.toml"), tenant(HOST, TENANT_SECRET))?;
     for n in 1..tenants {
-        let text = tenant(&format!("other-{n}.localhost"), &format!("secret-of-another-tenant-{n}"));
-        fs::write(dir.join(format!("tenants/other-{n}.toml")), text)?;
+        let (host, secret) = other_tenant(n);
+        fs::write(dir.join(format!("tenants/other-{n}.toml")), tenant(&host, &secret))?;
     }
-    fs::create_dir_all(dir.join("certs"))
+    Ok(())
+}
+
+/// Host and secret of a tenant behind the first.
+fn other_tenant(n: usize) -> (String, String) {
+    (format!("other-{n}.localhost"), format!("secret-of-another-tenant-{n}"))
 }
 
 /// Ports that were free a moment ago. All are held until the last is found, so that they differ.

@@ -141,8 +141,8 @@ impl Tally {
 /// The processes that take part. The generator is always this one.
 #[derive(Debug, Clone, Default)]
 pub struct Watched {
-    /// The gateway, if there is one that can be watched.
-    pub gateway: Option<u32>,
+    /// The gateways, those that can be watched.
+    pub gateways: Vec<u32>,
     /// The simulated servers.
     pub origins: Vec<u32>,
 }
@@ -150,13 +150,13 @@ pub struct Watched {
 /// Processor time of those that take part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Used {
-    /// The gateway's.
+    /// The gateways', together.
     pub gateway: Option<Duration>,
     /// The simulated servers', together.
     pub origins: Option<Duration>,
     /// The generator's.
     pub generator: Duration,
-    /// The gateway's resident memory now, in bytes.
+    /// The gateways' resident memory now, in bytes.
     pub gateway_resident: Option<u64>,
 }
 
@@ -166,12 +166,14 @@ impl Watched {
     /// # Errors
     /// When one of them has gone.
     pub fn used(&self) -> io::Result<Used> {
-        let origins: Duration = self.origins.iter().map(|pid| process::cpu_time(*pid)).sum::<io::Result<_>>()?;
+        let time = |pids: &[u32]| pids.iter().map(|pid| process::cpu_time(*pid)).sum::<io::Result<Duration>>();
+        let resident = self.gateways.iter().map(|pid| process::resident_bytes(*pid)).sum::<io::Result<u64>>()?;
+        let (gateway, origins) = (time(&self.gateways)?, time(&self.origins)?);
         Ok(Used {
-            gateway: self.gateway.map(process::cpu_time).transpose()?,
+            gateway: (!self.gateways.is_empty()).then_some(gateway),
             origins: (!self.origins.is_empty()).then_some(origins),
             generator: process::own_cpu_time()?,
-            gateway_resident: self.gateway.map(process::resident_bytes).transpose()?,
+            gateway_resident: (!self.gateways.is_empty()).then_some(resident),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What is called: a host at an address, with or without TLS, and the secret of its API.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use std::{fmt, io, net::SocketAddr, path::Path, sync::Arc};
 
 use rustls::{
     CipherSuite, ClientConfig, RootCertStore,
@@ -23,6 +23,29 @@ pub struct Target {
     pub roots: Option<Arc<RootCertStore>>,
     /// The shared secret of its API.
     pub secret: String,
+}
+
+/// What a load is put on.
+#[derive(Clone)]
+pub struct Targets {
+    /// The same tenant at each of one or more gateways.
+    pub replicas: Vec<Target>,
+    /// Host names of several tenants, each with its secret.
+    pub domains: Vec<Target>,
+}
+
+impl fmt::Display for Targets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, others @ ..] = &*self.replicas else { return f.write_str("nobody") };
+        write!(f, "{} at {}", first.host, first.address)?;
+        others.iter().try_for_each(|other| write!(f, " and {}", other.address))
+    }
+}
+
+impl From<Target> for Targets {
+    fn from(one: Target) -> Self {
+        Self { replicas: vec![one.clone()], domains: vec![one] }
+    }
 }
 
 /// Opens connections to a target. One that resumes keeps the session tickets it has got.

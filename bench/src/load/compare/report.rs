@@ -200,6 +200,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{super::Cell, *};
+    use crate::load::stop::Stop;
 
     fn cell(load: Load, by: Carrier, value: f64) -> Cell {
         Cell {
@@ -233,6 +234,7 @@ mod tests {
             runs: 1,
             seconds: Duration::from_secs(1),
             sockets: 1,
+            stop: Stop::never(),
         };
         let report = Report::new(&found, &scope);
         let table = report.table();

@@ -117,7 +117,9 @@ impl Stage {
     /// # Errors
     /// When it does not start.
     pub async fn carrier(&mut self, carrier: Carrier, setup: &Setup) -> io::Result<(u32, Target)> {
-        let Some((gateway, target)) = &self.gateway else { return Err(io::Error::other("there is no gateway")) };
+        let Some((gateway, target)) = self.gateways.first() else {
+            return Err(io::Error::other("there is no gateway"));
+        };
         let Some(peer) = carrier.peer() else { return Ok((gateway.id(), target.clone())) };
         let [listen, ..] = free_ports()?;
         let dir = self._dir.path().to_owned();
