@@ -38,7 +38,7 @@ bench-compare: build-deps ## What it costs to carry files, handshakes, sockets a
 	target/release/anteroom-bench compare --gateway target/dist/anteroom --json var/compare.jsonl --html var/compare.html
 	@echo "the same with plots: var/compare.html"
 
-bench-growth: build-deps ## How cost grows with callers, open sockets and tenants, as curves
+bench-growth: build-deps ## How cost grows with callers, open sockets, tenants and meetings, as curves
 	@mkdir -p var
 	cargo build --profile dist --package anteroom --bin anteroom
 	cargo build --release --package anteroom-bench --bins

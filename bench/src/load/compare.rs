@@ -274,7 +274,13 @@ pub async fn compare(setup: &Setup, scope: &Scope) -> io::Result<Found> {
                 break;
             }
             let setup = &Setup { store: load.store(), ..setup.clone() };
-            let mut stage = Stage::through(setup).await?;
+            let mut stage = match Stage::through(setup).await {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && setup.store == Store::Postgresql => {
+                    eprintln!("{load} not measured: {error}");
+                    continue;
+                }
+                stage => stage?,
+            };
             let mut targets = Vec::new();
             for by in &scope.carriers {
                 targets.push((*by, stage.carrier(*by, setup).await?));

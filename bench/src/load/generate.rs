@@ -463,6 +463,46 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_load_that_is_told_to_stop_tells_what_it_has() {
+        let run = async {
+            let target = target(None).await;
+            let mut load = load(&target).await;
+            let mut tallies = Vec::new();
+            for open in [true, false] {
+                let (tell, stop) = Stop::channel();
+                let plan = Plan { stop, ..plan(60_000) };
+                let telling = async {
+                    tokio::time::sleep(Duration::from_millis(400)).await;
+                    tell.send(true).expect("a load listens");
+                };
+                let running =
+                    async { if open { load.open_loop(100.0, &plan).await } else { load.closed_loop(&plan).await } };
+                tallies.push(tokio::join!(running, telling).0.expect("run"));
+            }
+            tallies
+        };
+        for tally in LocalSet::new().run_until(run).await {
+            assert!(0 < tally.answered() && tally.failed() == 0, "{:?}", tally.faults);
+            assert!(tally.elapsed < Duration::from_secs(60), "{:?}", tally.elapsed);
+        }
+    }
+
+    #[tokio::test]
+    async fn several_targets_are_called_in_turn() {
+        let run = async {
+            // One of them answers nobody from the beginning of the load on.
+            let targets =
+                [target(None).await, target(Some((Duration::from_millis(50), Duration::from_secs(3600)))).await];
+            let script =
+                Rc::new(Script::prepare(Scenario::Version, &targets[0], &Sizes::default()).await.expect("answered"));
+            let sites = targets.map(|target| (Rc::clone(&script), target));
+            Load::spread(&sites, 20).await.expect("connected").open_loop(20.0, &plan(500)).await.expect("run")
+        };
+        let tally = LocalSet::new().run_until(run).await;
+        assert_eq!((tally.answered(), tally.failed()), (5, 5), "{:?}", tally.faults);
+    }
+
+    #[tokio::test]
     async fn what_is_never_answered_is_a_fault() {
         let run = async {
             let target = target(Some((Duration::from_millis(150), Duration::from_secs(3600)))).await;

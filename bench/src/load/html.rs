@@ -65,21 +65,35 @@ pub struct DotRow {
     pub goal: Option<f64>,
 }
 
-/// Ratios on a logarithmic scale, a row for each thing, a dot for each series; a line where the ratio is 1, a bar at the aim.
+/// What the values of [`dots`] are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Values {
+    /// Ratios: there is a line where it is 1.
+    Ratios,
+    /// Amounts.
+    Amounts,
+}
+
+/// Values on a logarithmic scale, a row for each thing, a dot for each series, a bar at the aim.
 #[must_use]
-pub fn dots(series: &[String], rows: &[DotRow], axis: &str) -> String {
+pub fn dots(series: &[String], rows: &[DotRow], axis: &str, values: Values) -> String {
     const LEFT: f64 = 170.0;
     const WIDTH: f64 = 600.0;
     const STEP: f64 = 26.0;
     let all = || rows.iter().flat_map(|row| row.values.iter().copied().chain([row.goal]).flatten());
-    let low = all().fold(0.5, f64::min).max(1e-3).log10().floor();
-    let high = all().fold(2.0, f64::max).log10().ceil();
+    let (least, most) = match values {
+        Values::Ratios => (0.5, 2.0),
+        Values::Amounts => (f64::INFINITY, f64::NEG_INFINITY),
+    };
+    let low = all().fold(least, f64::min).clamp(1e-3, 1e9).log10().floor();
+    let high = all().fold(most, f64::max).clamp(1e-3, 1e9).log10().ceil().max(low + 1.0);
     let x = |value: f64| LEFT + WIDTH * (value.max(1e-3).log10() - low) / (high - low);
     let bottom = 20.0 + STEP * rows.len() as f64;
     let mut svg = Svg::new(LEFT + WIDTH + 30.0, bottom + 50.0, axis);
     let decades = (low as i32..=high as i32).flat_map(|decade| [1.0, 2.0, 5.0].map(|n| n * 10_f64.powi(decade)));
     for tick in decades.filter(|tick| *tick <= 10_f64.powf(high) * 1.001) {
-        let class = if (tick - 1.0).abs() < 1e-9 { "one" } else { "grid" };
+        let is_one = values == Values::Ratios && (tick - 1.0).abs() < 1e-9;
+        let class = if is_one { "one" } else { "grid" };
         svg.line(class, (x(tick), 14.0), (x(tick), bottom));
         svg.text("tick", "middle", (x(tick), bottom + 16.0), &short(tick));
     }
@@ -248,13 +262,16 @@ mod tests {
         let series = ["one".to_owned(), "two".to_owned(), "three & four".to_owned()];
         let curves = [("x".to_owned(), vec![(1.0, 3.0), (100.0, 4.0)]), ("y".to_owned(), vec![])];
         let mut page = Page::new("A \"report\"", "It <is> one.");
-        page.section("Ratios", "Left is less.", &[dots(&series, &rows, "ratio")]);
+        page.section("Ratios", "Left is less.", &[dots(&series, &rows, "ratio", Values::Ratios)]);
+        page.section("Amounts", "Left is less.", &[dots(&series, &rows, "us", Values::Amounts)]);
+        page.section("Nothing", "Nobody was there.", &[dots(&series, &[], "us", Values::Amounts)]);
         page.section("Curves", "Flat is good.", &[lines(&curves, "sockets", "KB", true), lines(&[], "x", "y", false)]);
         page.section("Figures", "As they are.", &[table(&["a", "b"], &[vec!["x".into(), "1".into()]])]);
         let page = page.finish();
         let mut reader = quick_xml::Reader::from_str(page.trim_start_matches("<!doctype html>\n"));
         reader.config_mut().check_end_names = false;
         while !matches!(reader.read_event().expect("well formed"), quick_xml::events::Event::Eof) {}
+        assert_eq!(page.matches("class=\"one\"").count(), 1, "amounts have no line at 1");
         assert!(page.contains("a&lt;b") && page.contains("three &amp; four: 20.00"), "{page}");
         assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, process::Command, time::SystemTime}
 use serde::Serialize;
 
 use super::{
-    html::{DotRow, Page, dots, table},
+    html::{DotRow, Page, Values, dots, table},
     process,
     script::{Scenario, Sizes},
     sockets::Sockets,
@@ -248,7 +248,7 @@ impl Report {
                  gateway in TLS, \"direct\" the server behind it without. The scale is logarithmic."
             ),
             &[
-                dots(&series, &self.rows.iter().map(spread).collect::<Vec<_>>(), "milliseconds"),
+                dots(&series, &self.rows.iter().map(spread).collect::<Vec<_>>(), "milliseconds", Values::Amounts),
                 table(&headings, &self.rows.iter().map(told).collect::<Vec<_>>()),
             ],
         );
@@ -264,7 +264,8 @@ impl Report {
         };
         let costs = |row: &Row| DotRow {
             label: name(row),
-            values: vec![row.closed.gateway_cpu_us, row.closed.origins_cpu_us],
+            // Next to nothing is none.
+            values: [row.closed.gateway_cpu_us, row.closed.origins_cpu_us].map(|us| us.filter(|us| 0.5 <= *us)).into(),
             goal: None,
         };
         let series = ["the gateway", "the server behind it"].map(str::to_owned);
@@ -276,7 +277,7 @@ impl Report {
                  only where the last column says \"gateway full\"."
             ),
             &[
-                dots(&series, &self.rows.iter().map(costs).collect::<Vec<_>>(), "microseconds of processor time"),
+                dots(&series, &self.rows.iter().map(costs).collect::<Vec<_>>(), "microseconds of processor time", Values::Amounts),
                 table(&headings, &self.rows.iter().map(told).collect::<Vec<_>>()),
             ],
         );

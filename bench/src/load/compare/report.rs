@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Found, Goal, Load, Scope};
 use crate::load::{
-    html::{DotRow, Page, dots, table},
+    html::{DotRow, Page, Values, dots, table},
     report::Context,
     script::Sizes,
     stage::peers::Carrier,
@@ -105,7 +105,7 @@ impl<'a> Report<'a> {
             "Each row is a kind of work. Its dots tell what one piece of it costs each program, as a part of what it costs nginx: \
              processor time, and for sockets memory. On the line at 1 it costs the same; left of it less. The dashed bar is what \
              Anteroom aims at. Anteroom does all that it always does (tenants, sessions, limits, rewriting); the others only carry.",
-            &[dots(&series, &rows, "cost as a part of nginx's, on a logarithmic scale")],
+            &[dots(&series, &rows, "cost as a part of nginx's, on a logarithmic scale", Values::Ratios)],
         );
         page.section(
             "Figures",
