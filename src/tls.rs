@@ -5,6 +5,7 @@
 
 pub mod certs;
 pub mod dev_ca;
+pub mod provider;
 pub mod tickets;
 
 use std::{fmt, sync::Arc};
@@ -41,8 +42,7 @@ impl Tls {
     /// Never: the provider's defaults are consistent.
     pub fn new(certs: Certs, http2: bool, shared: Option<Arc<Tickets>>) -> Result<Self, rustls::Error> {
         let certs = Arc::new(Current(ArcSwap::from_pointee(certs)));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider::provider())
             .with_safe_default_protocol_versions()
             .expect("the provider has suites for its own versions")
             .with_no_client_auth()

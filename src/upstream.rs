@@ -31,7 +31,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::domain::tenant::Upstream;
+use crate::{domain::tenant::Upstream, tls::provider::provider};
 pub use answer::Answer;
 pub use pool::{Pool, SendError};
 
@@ -244,7 +244,7 @@ impl Connector {
     /// Never: the provider's defaults are consistent.
     #[must_use]
     pub fn new(roots: RootCertStore) -> Self {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("the provider has suites for its own versions")
             .with_root_certificates(roots)
