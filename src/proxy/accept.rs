@@ -48,6 +48,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// After an error of `accept` (no file left): long enough not to spin, short enough not to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What is encrypted and not yet sent on a connection: a file of 64 KiB and the head before it leave in one call.
+const UNSENT_BYTES_MAX: usize = 72 * 1024;
 /// Requests in flight on one HTTP/2 connection.
 const H2_STREAMS_MAX: u32 = 128;
 /// `unrecognized_name`, fatal, as a plain record: what RFC 6066 (3) asks for.
@@ -157,7 +159,9 @@ async fn handshake(stream: TcpStream, tls: &Tls, used: Arc<AtomicBool>) -> Optio
     start.io.cork();
     match start.into_stream(tls.config()).into_fallible().await {
         Ok(mut stream) => {
-            stream.get_mut().0.uncork(used);
+            let (io, session) = stream.get_mut();
+            io.uncork(used);
+            session.set_buffer_limit(Some(UNSENT_BYTES_MAX));
             Some((stream, sni))
         }
         Err((_, mut stream)) => {
