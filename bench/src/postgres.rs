@@ -173,6 +173,12 @@ impl Drop for Postgres {
     }
 }
 
+/// Whether it is installed.
+#[must_use]
+pub fn is_installed() -> bool {
+    find_bin().is_ok()
+}
+
 /// The programs of the newest version that is installed; Debian puts them out of the way.
 fn find_bin() -> io::Result<PathBuf> {
     let newest = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().filter_map(|entry| {

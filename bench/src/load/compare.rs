@@ -20,6 +20,7 @@ use super::{
     tally::Watched,
     target::Target,
 };
+use crate::postgres;
 
 /// Callers of API calls and of files.
 const CALLERS: usize = 32;
@@ -274,13 +275,11 @@ pub async fn compare(setup: &Setup, scope: &Scope) -> io::Result<Found> {
                 break;
             }
             let setup = &Setup { store: load.store(), ..setup.clone() };
-            let mut stage = match Stage::through(setup).await {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && setup.store == Store::Postgresql => {
-                    eprintln!("{load} not measured: {error}");
-                    continue;
-                }
-                stage => stage?,
-            };
+            if setup.store == Store::Postgresql && !postgres::is_installed() {
+                eprintln!("{load} not measured: PostgreSQL is not installed");
+                continue;
+            }
+            let mut stage = Stage::through(setup).await?;
             let mut targets = Vec::new();
             for by in &scope.carriers {
                 targets.push((*by, stage.carrier(*by, setup).await?));

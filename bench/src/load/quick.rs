@@ -13,6 +13,7 @@ use super::{
     tally::Watched,
     target::Targets,
 };
+use crate::postgres;
 
 /// How much is measured.
 #[derive(Debug, Clone)]
@@ -77,13 +78,11 @@ pub async fn compare(setup: &Setup, scope: &Scope) -> io::Result<Report> {
         if scope.stop.is_told() {
             break;
         }
-        let stage = match Stage::through(&setup).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && *scenario == Scenario::Replicas => {
-                eprintln!("{scenario} not measured: {error}");
-                continue;
-            }
-            stage => stage?,
-        };
+        if setup.store == Store::Postgresql && !postgres::is_installed() {
+            eprintln!("{scenario} not measured: PostgreSQL is not installed");
+            continue;
+        }
+        let stage = Stage::through(&setup).await?;
         let targets = Targets { replicas: stage.replicas(), domains: stage.domains(scope.domains) };
         rows.extend(row(*scenario, Way::Through, &targets, stage.watched(), scope).await?);
     }
