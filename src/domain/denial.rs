@@ -31,11 +31,15 @@ pub enum Denial {
     NotFound,
     /// The session token is none of this tenant.
     UnknownSession,
+    /// Too many of a kind in a second: from one address, or of one tenant.
+    RateLimited,
+    /// A bound of the gateway is reached, and waiting for room has taken too long.
+    Overloaded,
 }
 
 impl Denial {
     /// All of them, for metrics and tests.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::UnknownHost,
         Self::TenantSuspended,
         Self::AccountLimitReached,
@@ -49,6 +53,8 @@ impl Denial {
         Self::TooLarge,
         Self::NotFound,
         Self::UnknownSession,
+        Self::RateLimited,
+        Self::Overloaded,
     ];
 
     /// The stable key for programs: `messageKey` of the XML, label of the metric.
@@ -68,6 +74,8 @@ impl Denial {
             Self::TooLarge => "requestTooLarge",
             Self::NotFound => "notFound",
             Self::UnknownSession => "unknownSession",
+            Self::RateLimited => "rateLimited",
+            Self::Overloaded => "overloaded",
         }
     }
 
@@ -89,6 +97,8 @@ impl Denial {
             Self::TooLarge => "The request is too large.",
             Self::NotFound => "There is nothing at this address.",
             Self::UnknownSession => "This session is not known here.",
+            Self::RateLimited => "Too many requests in a short time.",
+            Self::Overloaded => "The gateway has too much to do at the moment.",
         }
     }
 
@@ -103,11 +113,12 @@ impl Denial {
             | Self::DurationUsedUp
             | Self::DocumentLimitReached
             | Self::MaxParticipantsReached => StatusCode::FORBIDDEN,
-            Self::NoServerAvailable | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoServerAvailable | Self::StoreUnavailable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::ServerUnavailable => StatusCode::BAD_GATEWAY,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::UnknownSession => StatusCode::UNAUTHORIZED,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 }

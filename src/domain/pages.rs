@@ -77,7 +77,9 @@ impl Page {
                 Denial::MaxParticipantsReached
                 | Denial::NoServerAvailable
                 | Denial::ServerUnavailable
-                | Denial::StoreUnavailable => true,
+                | Denial::StoreUnavailable
+                | Denial::RateLimited
+                | Denial::Overloaded => true,
                 Denial::UnknownHost
                 | Denial::TenantSuspended
                 | Denial::AccountLimitReached

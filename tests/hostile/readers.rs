@@ -1,0 +1,1 @@
+//! Messages with two readers: what the gateway has decided by, its servers read in the same way.
