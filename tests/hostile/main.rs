@@ -3,6 +3,7 @@
 //!
 //! `evil` has the tools: a client that sends any bytes and a server that answers with any. A new idea costs ten lines.
 
+#![allow(unreachable_pub, missing_docs, reason = "not part of an interface")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 #[path = "../support/mod.rs"]
