@@ -1,0 +1,1 @@
+//! Addresses in the forms in which clients and servers write them.
