@@ -318,6 +318,7 @@ async fn refill(store: &Store) -> Result<Live, StartError> {
             }
             let state = live.servers.of(&meeting.server);
             let session = Session::new(row.id, Arc::clone(meeting), row.seat_until, state);
+            let session = if row.waits { session.waiting() } else { session };
             live.add_session(row.token, Arc::new(session));
         }
     }

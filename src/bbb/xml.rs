@@ -120,6 +120,8 @@ pub struct Answer {
     pub running: bool,
     /// `session_token` of a join, or empty.
     pub session_token: String,
+    /// `guestStatus` of a join is `WAIT`: the guest is not let in yet.
+    pub waits: bool,
     /// `url` of a join: where in [`Self::body`] it stands, already unescaped.
     pub url: String,
 }
@@ -145,6 +147,7 @@ pub fn answer(body: &[u8], tenant: &TenantId, known: Option<&str>) -> Result<Ans
                 "createTime" => answer.create_time = text(raw).parse().unwrap_or(0),
                 "running" => answer.running = raw == "true",
                 "session_token" => answer.session_token = text(raw).into_owned(),
+                "guestStatus" => answer.waits = raw == "WAIT",
                 "url" => answer.url = text(raw).into_owned(),
                 "meetingID" => {
                     let id = text(raw);

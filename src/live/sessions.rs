@@ -89,13 +89,29 @@ struct Seat {
     until: i64,
     /// The store has none for it: what is open is cut, and what is about to open as well.
     lost: bool,
+    /// A guest who waits to be let in, without a seat.
+    waits: bool,
 }
 
 impl Session {
     /// A session whose seat is held until `until`.
     #[must_use]
     pub fn new(id: i64, meeting: Arc<Meeting>, until: i64, server: Arc<ServerState>) -> Self {
-        Self { id, meeting, seat: Mutex::new(Seat { sockets: 0, until, lost: false }), cut: Notify::new(), server }
+        let seat = Seat { sockets: 0, until, lost: false, waits: false };
+        Self { id, meeting, seat: Mutex::new(seat), cut: Notify::new(), server }
+    }
+
+    /// The same of a guest who waits to be let in: without a seat, until one is held.
+    #[must_use]
+    pub fn waiting(self) -> Self {
+        let seat = Seat { sockets: 0, until: 0, lost: false, waits: true };
+        Self { seat: Mutex::new(seat), ..self }
+    }
+
+    /// Whether it is a guest who waits to be let in.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        lock(&self.seat).waits
     }
 
     /// Whether the seat counts.
@@ -115,7 +131,7 @@ impl Session {
     pub fn hold(&self, until: i64) {
         let mut seat = lock(&self.seat);
         seat.until = seat.until.max(until);
-        seat.lost = false;
+        (seat.lost, seat.waits) = (false, false);
     }
 
     /// Another session of the same person has the seat. What is open stays until the store has said what becomes of it.

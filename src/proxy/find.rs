@@ -81,6 +81,18 @@ impl Gateway {
         Ok(self.live.session(token))
     }
 
+    /// Whether the guest of a session still waits to be let in: another gateway may have let them in since.
+    pub(crate) async fn is_waiting(&self, session: &Session, token: &TokenHash) -> bool {
+        if session.is_waiting()
+            && self.store.is_shared()
+            && let Ok(Some((row, _))) = self.store.find_session(token).await
+            && !row.waits
+        {
+            session.hold(row.seat_until);
+        }
+        session.is_waiting()
+    }
+
     /// Whether a tenant has, or had a moment ago, a meeting on a server.
     pub(crate) async fn reaches(&self, tenant: &TenantId, server: &ServerId, now: i64) -> bool {
         if self.live.reaches(tenant, server, now) {
@@ -125,6 +137,7 @@ impl Gateway {
         }
         let state = self.live.servers.of(&meeting.server);
         let session = Session::new(row.id, Arc::clone(meeting), row.seat_until, state);
+        let session = if row.waits { session.waiting() } else { session };
         self.live.add_session(row.token, Arc::new(session));
     }
 

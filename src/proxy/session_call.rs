@@ -21,7 +21,11 @@ use crate::{
         query::Params,
     },
     domain::{denial::Denial, tenant::Server},
-    live::{Meeting, sessions::Session},
+    live::{
+        Meeting,
+        clock::now_ms,
+        sessions::{LEASE_MS, Session},
+    },
     metrics::{Call, Outcome},
     upstream::{Body, whole},
 };
@@ -78,12 +82,31 @@ impl Gateway {
             (Ok(target), Some(session)) if call == SessionCall::GetJoinUrl => {
                 self.join_url(&asked, body, &target.server, &session, path).await.by(&target.server.id)
             }
-            (Ok(target), Some(_)) => self.carry(asked, body, target, path, Kind::Call(call)).await,
+            (Ok(target), Some(session)) => {
+                if call == SessionCall::Enter
+                    && session.is_waiting()
+                    && let Err(denial) = self.seat_of_guest(&session).await
+                {
+                    Body::Streamed(body).linger();
+                    return not_entered(&asked, denial).by(&target.server.id);
+                }
+                self.carry(asked, body, target, path, Kind::Call(call)).await
+            }
             _ => {
                 Body::Streamed(body).linger();
                 no_session(&asked, call)
             }
         }
+    }
+
+    /// The client of 2.7 enters: a guest who has waited in the lobby takes a seat now.
+    async fn seat_of_guest(&self, session: &Session) -> Result<(), Denial> {
+        let (meeting, now) = (&session.meeting, now_ms());
+        let until = now + LEASE_MS;
+        let seated = self.store.readmit_session(meeting.id, session.id, now, until, meeting.seats()).await;
+        seated.map_err(|refusal| refusal.denial())?;
+        session.hold(until);
+        Ok(())
     }
 
     /// `getJoinUrl`: what the server has signed for itself becomes an address of the tenant's host that the gateway grants.
@@ -122,6 +145,17 @@ impl Gateway {
         let grant = self.grants.sign(&meeting.tenant, meeting.internal_id()?, &query);
         Some(format!("https://{}/bigbluebutton/api/join?{query}&{GRANT}={grant}", asked.authority))
     }
+}
+
+/// What BBB says to one who is one too many (bbb.md 3.15).
+fn not_entered(asked: &Asked, denial: Denial) -> Answer {
+    let token = Params::parse(asked.query().as_bytes()).ok();
+    let token = token.and_then(|params| params.get("sessionToken").map(str::to_owned)).unwrap_or_default();
+    let json = json!({ "response": {
+        "returncode": "FAILED", "message": denial.message(), "sessionToken": token,
+        "logoutURL": format!("https://{}/", asked.authority),
+    } });
+    Answer::json(Call::Session, Outcome::Refused, &json).because(denial)
 }
 
 /// What BBB says to a session that is none (bbb.md 3.12 to 3.15).

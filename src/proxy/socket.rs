@@ -36,6 +36,7 @@ use super::{
     carry::{Target, prefix},
     frame::{FIRST_FRAME_TIMEOUT, close, read_first},
     headers::{remove_hop_by_hop, set_forwarded, to_browser, to_server},
+    lobby::{self, Left},
     text_frames::TextFrames,
     tunnel,
 };
@@ -78,8 +79,22 @@ enum NoSocket {
     Broken,
 }
 
-/// A socket that is closed before it is carried: with this code and word.
+/// A socket that is closed before it is carried: with this code and word, or without a frame where there is no code.
 struct Closed(u16, &'static str);
+
+/// No code: one of the ends has closed it, and the other has been told.
+const NO_CODE: u16 = 0;
+/// "Message too big" and "protocol error" of RFC 6455, 7.4.1.
+const CLOSE_TOO_BIG: u16 = 1009;
+const CLOSE_PROTOCOL: u16 = 1002;
+
+/// There is no seat: for BBB's client that is final, but not that nobody can say.
+fn without_seat(denial: Denial) -> Closed {
+    match denial {
+        Denial::StoreUnavailable => Closed(CLOSE_TRY_AGAIN, denial.key()),
+        _ => Closed(CLOSE_FORBIDDEN, denial.key()),
+    }
+}
 
 impl Gateway {
     /// Opens a WebSocket of a meeting that names its session in the query, or none.
@@ -143,7 +158,9 @@ impl Gateway {
                 Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
                 Err(Closed(code, reason)) => {
                     tracing::debug!(tenant = %socket.tenant.id, reason, "a GraphQL socket is refused");
-                    let _ = browser.io.write_all(&close(code, reason)).await;
+                    if code != NO_CODE {
+                        let _ = browser.io.write_all(&close(code, reason)).await;
+                    }
                     let _ = browser.io.shutdown().await;
                 }
             }
@@ -365,8 +382,9 @@ impl Socket {
             .map_err(|_| Closed(CLOSE_TRY_AGAIN, "timeout"))?
             .map_err(|_| Closed(CLOSE_FORBIDDEN, "malformed"))?;
         browser.read = first.bytes;
+        let token = hash(&first.token);
         let session = gateway
-            .session(&hash(&first.token))
+            .session(&token)
             .await
             .map_err(|denial| Closed(CLOSE_TRY_AGAIN, denial.key()))?
             .filter(|session| session.meeting.tenant == self.tenant.id)
@@ -374,10 +392,11 @@ impl Socket {
             .ok_or(Closed(CLOSE_FORBIDDEN, Denial::UnknownSession.key()))?;
         let unavailable = Closed(CLOSE_TRY_AGAIN, Denial::ServerUnavailable.key());
         let Some(server) = wanted.directory.server(session.meeting.server.as_str()) else { return Err(unavailable) };
-        let present = gateway.seat(&session).await.map_err(|denial| match denial {
-            Denial::StoreUnavailable => Closed(CLOSE_TRY_AGAIN, denial.key()),
-            _ => Closed(CLOSE_FORBIDDEN, denial.key()),
-        })?;
+        let present = if gateway.is_waiting(&session, &token).await {
+            None
+        } else {
+            Some(gateway.seat(&session).await.map_err(without_seat)?)
+        };
         // After an outage all clients of a server come at once, and it takes only so many in a second.
         let state = gateway.live.servers.of(&server.id);
         let mut read = BytesMut::from(std::mem::take(&mut browser.read));
@@ -405,8 +424,38 @@ impl Socket {
             tracing::warn!(server = %server.id, status = %response.status(), "a GraphQL socket was not opened");
             return Err(unavailable);
         }
-        let Some(end) = upgraded.await.ok().and_then(taken) else { return Err(unavailable) };
-        Ok(Opened { end, present, frames: frames(server, &wanted.authority) })
+        let Some(mut end) = upgraded.await.ok().and_then(taken) else { return Err(unavailable) };
+        let mut frames = frames(server, &wanted.authority);
+        let present = match present {
+            Some(present) => present,
+            None => self.let_in(browser, &mut end, &mut frames, &session).await?,
+        };
+        Ok(Opened { end, present, frames })
+    }
+
+    /// Carries the socket of a guest who waits, until that is over: a seat is taken before the server hears that the guest
+    /// comes in.
+    async fn let_in(
+        &self,
+        browser: &mut End<Downstream>,
+        server: &mut End<Stream>,
+        frames: &mut Option<Box<TextFrames>>,
+        session: &Arc<Session>,
+    ) -> Result<Present, Closed> {
+        [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
+        let read = (std::mem::take(&mut browser.read), std::mem::take(&mut server.read));
+        let (left, carried) = lobby::wait(&mut browser.io, &mut server.io, read, frames).await;
+        self.metrics.count_bytes(carried.up, carried.down);
+        match left {
+            Left::ComesIn(first) => browser.read = first,
+            Left::Closed => return Err(Closed(NO_CODE, "closed while a guest waited")),
+            Left::TooLarge => return Err(Closed(CLOSE_TOO_BIG, "a message of a guest who waits is too large")),
+            Left::Malformed => return Err(Closed(CLOSE_PROTOCOL, "malformed")),
+        }
+        self.gateway.seat(session).await.map_err(|denial| {
+            tracing::info!(tenant = %self.tenant.id, reason = denial.key(), "a guest who was let in has no seat");
+            without_seat(denial)
+        })
     }
 }
 

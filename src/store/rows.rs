@@ -153,6 +153,8 @@ pub struct SessionRow {
     pub seat_until: i64,
     /// The breakout room that it is in, by the server's internal id; `None` in the meeting itself.
     pub breakout: Option<String>,
+    /// A guest who waits to be let in: it has no seat.
+    pub waits: bool,
 }
 
 /// A recording, or the meeting that may leave one, as it is kept.

@@ -25,6 +25,14 @@ impl Store {
         }
     }
 
+    /// Notes that the guest of a session waits to be let in, and has no seat. [`Store::readmit_session`] promises one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn wait_session(&self, session: i64) -> Result<(), Error> {
+        ask!(self.wait_session(session))
+    }
+
     /// Promises a seat, until `until`, to a session whose seat has lapsed or is about to. Its own is not counted.
     ///
     /// # Errors

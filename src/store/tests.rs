@@ -76,6 +76,7 @@ for_both!(
     a_draining_server_is_disabled_when_nothing_is_promised_there,
     a_promise_without_an_answer_is_given_back_unless_it_was_taken_over,
     no_number_is_given_out_twice,
+    who_waits_to_be_let_in_has_no_seat_until_then,
 );
 
 // Behind the macro, which it uses.
@@ -263,7 +264,7 @@ async fn what_was_promised_is_known_after_a_restart(fixture: Fixture) {
     assert_eq!(meetings.len(), 1);
     assert_eq!(meetings[0].internal_id.as_deref(), Some("int"));
     assert_eq!((meetings[0].participants, meetings[0].ends_at), (Some(3), Some(9_000)));
-    let row = SessionRow { id: session, meeting, token: [7; 32], seat_until: 9_000, breakout: None };
+    let row = SessionRow { id: session, meeting, token: [7; 32], seat_until: 9_000, breakout: None, waits: false };
     assert_eq!(store.sessions().await.expect("loaded"), [row], "who was present has a lease to come back");
     assert_eq!(store.shared_key("slug", [2; 32]).await.expect("a key"), key);
     assert_eq!(store.purge(3_000).await.expect("purged"), 1);
@@ -643,6 +644,26 @@ async fn no_number_is_given_out_twice(fixture: Fixture) {
     assert!(join(store, next, 20, 60, 9).await.expect("a seat") > second);
 }
 
+async fn who_waits_to_be_let_in_has_no_seat_until_then(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create_for(store, 1).await;
+    let guest = join(store, meeting, 0, 60, 1).await.expect("the one seat");
+    note(store, [Note::Bound { session: guest, token: [7; 32] }]).await;
+    let waits = async || store.sessions().await.expect("loaded").iter().map(|row| row.waits).collect::<Vec<_>>();
+    assert_eq!(waits().await, [false]);
+    store.wait_session(guest).await.expect("written");
+    assert_eq!(waits().await, [true]);
+    assert_eq!(store.recent_sessions(meeting, 0).await.expect("counted"), 0);
+    let invited = join(store, meeting, 0, 60, 1).await.expect("it is free");
+    let let_in = async |now| store.readmit_session(meeting, guest, now, now + 60, Limit::AtMost(1)).await;
+    assert!(matches!(let_in(10).await, Err(Refusal::Denied(Denial::MaxParticipantsReached))));
+    assert_eq!(waits().await, [true], "and goes on waiting");
+    store.write_notes(0, &[&Note::Dropped { session: invited }]).await.expect("written");
+    let_in(10).await.expect("a seat");
+    assert_eq!(waits().await, [false]);
+    assert_eq!(join(store, meeting, 20, 80, 1).await, Err(Denial::MaxParticipantsReached));
+}
+
 #[tokio::test]
 async fn a_store_of_an_earlier_release_is_brought_up_to_date_with_what_is_in_it() {
     use sqlx::{Connection as _, Executor as _};
@@ -662,7 +683,7 @@ async fn a_store_of_an_earlier_release_is_brought_up_to_date_with_what_is_in_it(
     let store = Store::open(&url).await.expect("a store");
     store.bury_dead(1_000, 9_000).await.expect("settled");
     assert_eq!(store.running().await.expect("loaded").iter().map(|row| row.id).collect::<Vec<_>>(), [7]);
-    let session = SessionRow { id: 9, meeting: 7, token: [0; 32], seat_until: 9_000, breakout: None };
+    let session = SessionRow { id: 9, meeting: 7, token: [0; 32], seat_until: 9_000, breakout: None, waits: false };
     assert_eq!(store.sessions().await.expect("loaded"), [session], "who was present has a lease to come back");
     assert_eq!(create(&store, "a", "one", 1).await, Ok(-7), "the room is known");
     assert_eq!(join(&store, 7, 8_000, 9_000, 1).await, Err(Denial::MaxParticipantsReached));

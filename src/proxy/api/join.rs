@@ -22,10 +22,11 @@ use crate::{
         query::Params,
         validate, xml,
     },
-    domain::{admission::admit_tenant, denial::Denial, pages::Page, tenant::Server},
+    domain::{admission::admit_tenant, denial::Denial, limits::Limit, pages::Page, tenant::Server},
     live::{
         Meeting,
         sessions::{LEASE_MS, Session, hash},
+        clock::now_ms,
     },
     metrics::{Call, Outcome},
     proxy::{
@@ -51,6 +52,8 @@ const OF_A_GRANT: [&str; 3] = ["existingUserID", "replaceSessionToken", "session
 /// Where the client lives on a server, in all versions.
 const CLIENT: &str = "/html5client/";
 
+/// Where a server of 2.7 sends a guest who waits (bbb.md 3.3).
+const LOBBY: &str = "/html5client/guestWait";
 /// Where somebody is let in.
 struct Place<'a> {
     meeting: &'a Arc<Meeting>,
@@ -59,6 +62,10 @@ struct Place<'a> {
     /// Who it is, if the caller said so.
     user: Option<UserKey>,
 }
+    /// Whether the caller is a browser that is to be sent on.
+    redirects: bool,
+    /// Whether the guest policy may have somebody wait: a seat is promised when the server has said that it does not.
+    may_wait: bool,
 
 /// A refusal of a join, BBB's or ours.
 struct No {
@@ -123,9 +130,15 @@ impl Gateway {
         // before the gateway has seen what is said.
         params.set("errorRedirectUrl", REFUSED);
 
+        let may_wait = call.granted || may_have_to_wait(&params);
+        if may_wait {
+            // Only this answer tells whether the guest is let in.
+            params.set("redirect", "false");
+        }
         let user = call.params.get("userID").filter(|id| !id.is_empty());
         let user = user.map(|id| self.user_keys.of(&tenant.id, id));
-        let place = Place { meeting: &meeting, breakout: None, user };
+        let redirects = !is_false(call.params.get("redirect"));
+        let place = Place { meeting: &meeting, breakout: None, user, redirects, may_wait };
         self.let_in(asked, server, place, ServerCall::new("join", &params)).await
     }
 
@@ -143,24 +156,31 @@ impl Gateway {
         place: Place<'_>,
         call: ServerCall<'_>,
     ) -> Result<Answer, No> {
-        let Place { meeting, breakout, user } = place;
+        let Place { meeting, breakout, user, redirects, may_wait } = place;
         let (now, until) = (asked.now, asked.now + LEASE_MS);
-        let new = NewSession { meeting: meeting.id, user: user.as_ref(), now, until, seats: meeting.seats(), breakout };
+        // Who may have to wait has no seat meanwhile, and is not refused one either.
+        let (seats, held) = if may_wait { (Limit::Unlimited, 0) } else { (meeting.seats(), until) };
+        let new = NewSession { meeting: meeting.id, user: user.as_ref(), now, until: held, seats, breakout };
         let Seated { id, instead_of } = self.store.admit_session(&new).await.map_err(|refusal| refusal.denial())?;
         if let Some(old) = instead_of.and_then(|id| self.live.session_of_id(id)) {
             old.give_up();
         }
         let reserved = Reserved { id, notes: &self.notes, kept: false };
-        let joined = self.join_at(server, call, asked, &meeting.ext_id).await?;
+        let joined = self.join_at(server, call, asked, &meeting.ext_id, redirects).await?;
 
         // The room may have begun anew meanwhile, and the session be one of the new run.
         if !self.live.runs(meeting) {
             return Err(Denial::ServerUnavailable.into());
         }
         let token = hash(&joined.session_token);
+        let waits = may_wait && joined.waits;
+        if may_wait {
+            self.judged(meeting, id, waits, until).await?;
+        }
         let state = self.live.servers.of(&server.id);
         let session = Session::new(id, Arc::clone(meeting), until, state);
         if !self.live.add_session(token, Arc::new(session)) {
+        let session = if waits { session.waiting() } else { session };
             tracing::warn!(server = %server.id, "the server has given out a session token twice");
             return Err(Denial::ServerUnavailable.into());
         }
@@ -172,6 +192,15 @@ impl Gateway {
     }
 
     /// Joins at the server, and makes its answer one for the tenant's host.
+    /// The server has said whether somebody waits: who does is noted so, who does not takes a seat.
+    async fn judged(&self, meeting: &Meeting, session: i64, waits: bool, until: i64) -> Result<(), Denial> {
+        if waits {
+            return self.store.wait_session(session).await.map_err(|_| Denial::StoreUnavailable);
+        }
+        let seated = self.store.readmit_session(meeting.id, session, now_ms(), until, meeting.seats()).await;
+        seated.map_err(|refusal| refusal.denial())
+    }
+
     async fn join_at(
         &self,
         server: &Server,
@@ -179,13 +208,14 @@ impl Gateway {
         asked: &Asked,
         ext_id: &str,
     ) -> Result<Joined, No> {
+        redirects: bool,
         call.forwarded_for = Some(asked.connection.peer.ip());
         call.cookie = cookies_for(&asked.head.headers, &server.slug);
         let reply = self.call(call, server).await.map_err(CallError::denial)?;
         let joined = if reply.status.is_redirection() {
             redirected(server, &reply, asked)
         } else {
-            told(server, &reply, asked, ext_id)
+            told(server, &reply, asked, ext_id, redirects)
         };
         joined?.ok_or_else(|| {
             tracing::warn!(server = %server.id, status = %reply.status, "join got a broken answer");
@@ -282,6 +312,8 @@ fn redirected(server: &Server, reply: &Reply, asked: &Asked) -> Result<Option<Jo
     };
     let (_, query) = location.split_once('?').unwrap_or((location, ""));
     if let Some(no) = errors_of(query) {
+    /// The guest is not let in yet.
+    waits: bool,
         return Err(no);
     }
     let Some(path) = client_path(server, location) else { return Ok(None) };
@@ -289,11 +321,12 @@ fn redirected(server: &Server, reply: &Reply, asked: &Asked) -> Result<Option<Jo
     let address = client_address(server, asked, path);
     let Some(mut response) = redirect(StatusCode::FOUND, &address) else { return Ok(None) };
     copy_cookies(&reply.headers, response.headers_mut(), server, asked);
-    Ok(Some(Joined { session_token, response }))
+    Ok(Some(Joined { session_token, waits: path.starts_with(LOBBY), response }))
 }
 
-/// The XML of a join: for `redirect=false`, and for some refusals whatever was asked. `None` for what is no answer.
-fn told(server: &Server, reply: &Reply, asked: &Asked, ext_id: &str) -> Result<Option<Joined>, No> {
+/// The XML of a join: for `redirect=false`, and for some refusals whatever was asked. `None` for what is no answer. Where it was
+/// the gateway that wanted XML, the browser is sent to where the server would have sent it.
+fn told(server: &Server, reply: &Reply, asked: &Asked, ext_id: &str, redirects: bool) -> Result<Option<Joined>, No> {
     let Ok(answer) = xml::answer(&reply.body, &asked.tenant.id, Some(ext_id)) else {
         return Ok(None);
     };
@@ -302,14 +335,21 @@ fn told(server: &Server, reply: &Reply, asked: &Asked, ext_id: &str) -> Result<O
     }
     let Some(path) = client_path(server, &answer.url) else { return Ok(None) };
     let address = client_address(server, asked, path);
-    let Ok(body) = xml::replace_text(&answer.body, "url", &address) else { return Ok(None) };
     if answer.session_token.is_empty() {
         return Ok(None);
     }
-    let mut response = text(StatusCode::OK, "text/xml;charset=utf-8", body);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut response = if redirects {
+        let Some(response) = redirect(StatusCode::FOUND, &address) else { return Ok(None) };
+        response
+    } else {
+        let Ok(body) = xml::replace_text(&answer.body, "url", &address) else { return Ok(None) };
+        let mut response = text(StatusCode::OK, "text/xml;charset=utf-8", body);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    };
     copy_cookies(&reply.headers, response.headers_mut(), server, asked);
-    Ok(Some(Joined { session_token: answer.session_token, response }))
+    let waits = answer.waits || path.starts_with(LOBBY);
+    Ok(Some(Joined { session_token: answer.session_token, waits, response }))
 }
 
 /// The path and query of the client's address, if it is one of the server's client: anything else may be an address that
@@ -384,6 +424,12 @@ fn is_false(value: Option<&str>) -> bool {
 }
 
 #[cfg(test)]
+/// Whether the guest policy of the meeting may have somebody wait: a guest, or who is told to be authenticated (bbb.md 6.6).
+/// Moderators change the policy while a meeting runs, so that what it was created with says nothing.
+fn may_have_to_wait(params: &Params) -> bool {
+    ["guest", "auth"].iter().any(|name| params.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true")))
+}
+
 mod tests {
     use super::*;
 

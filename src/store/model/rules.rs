@@ -301,7 +301,7 @@ impl Model {
     pub(super) fn sessions(&self) -> Vec<SessionRow> {
         let row = |(id, seat): (&i64, &Seat)| {
             let (meeting, breakout) = (seat.meeting, seat.breakout.map(str::to_owned));
-            Some(SessionRow { id: *id, meeting, token: seat.token?, seat_until: seat.until, breakout })
+            Some(SessionRow { id: *id, meeting, token: seat.token?, seat_until: seat.until, breakout, waits: false })
         };
         self.seats.iter().filter_map(row).collect()
     }

@@ -47,6 +47,7 @@ pub(super) fn session(row: &Row) -> Result<SessionRow, Error> {
         token: token.try_into().map_err(|_| Error::impossible("token"))?,
         seat_until: row.try_get("seat_until")?,
         breakout: row.try_get("breakout")?,
+        waits: row.try_get("waits")?,
     })
 }
 

@@ -145,7 +145,7 @@ pub(in crate::store) async fn readmit_session(
         return Err(Refusal::Denied(Denial::ServerUnavailable));
     };
     let done = sqlx::query(
-        "UPDATE sessions SET seat_until = CASE WHEN seat_until > $2 THEN seat_until ELSE $2 END
+        "UPDATE sessions SET seat_until = CASE WHEN seat_until > $2 THEN seat_until ELSE $2 END, waits = FALSE
          WHERE id = $1 AND ($4 < 0 OR $4 - CASE WHEN breakout IS NULL THEN $6 ELSE 0 END >
              (SELECT COUNT(*) FROM sessions AS other WHERE other.meeting = $5 AND other.seat_until > $3
               AND other.id <> $1 AND (other.breakout IS NULL) = (sessions.breakout IS NULL)))",
@@ -162,6 +162,12 @@ pub(in crate::store) async fn readmit_session(
         return Err(Refusal::Denied(Denial::MaxParticipantsReached));
     }
     tx.commit().await?;
+    Ok(())
+}
+
+/// A guest waits to be let in: without a seat.
+pub(in crate::store) async fn wait_session(pool: &Pool, session: i64) -> Result<(), Error> {
+    sqlx::query("UPDATE sessions SET seat_until = 0, waits = TRUE WHERE id = $1").bind(session).execute(pool).await?;
     Ok(())
 }
 
@@ -206,7 +212,7 @@ pub(in crate::store) async fn find_session(
     token: &[u8],
 ) -> Result<Option<(SessionRow, MeetingRow)>, Error> {
     let row = sqlx::query(
-        "SELECT id, meeting, token, seat_until, breakout FROM sessions WHERE token = $1 AND EXISTS
+        "SELECT id, meeting, token, seat_until, breakout, waits FROM sessions WHERE token = $1 AND EXISTS
              (SELECT 1 FROM meetings WHERE id = sessions.meeting AND ended_at IS NULL)",
     )
     .bind(token)
@@ -218,7 +224,7 @@ pub(in crate::store) async fn find_session(
 
 pub(in crate::store) async fn sessions(pool: &Pool) -> Result<Vec<SessionRow>, Error> {
     sqlx::query(
-        "SELECT s.id, s.meeting, s.token, s.seat_until, s.breakout FROM sessions s JOIN meetings m ON m.id = s.meeting
+        "SELECT s.id, s.meeting, s.token, s.seat_until, s.breakout, s.waits FROM sessions s JOIN meetings m ON m.id = s.meeting
          WHERE m.ended_at IS NULL AND s.token IS NOT NULL",
     )
     .fetch_all(pool)

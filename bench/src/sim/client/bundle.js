@@ -319,6 +319,9 @@
       end('You were not let in.');
     } else if (status === 'ALLOW' && !isIn) {
       isIn = true;
+      mutate('come-in', `mutation UserJoin($clientType: String!, $clientIsMobile: Boolean!) {
+        userJoinMeeting(clientType: $clientType, clientIsMobile: $clientIsMobile)
+      }`, { clientType: 'HTML5', clientIsMobile: /Mobi/.test(navigator.userAgent) });
       enter();
     }
     refreshState();

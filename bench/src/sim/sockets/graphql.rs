@@ -1,5 +1,5 @@
 //! graphql-middleware with the protocol `graphql-transport-ws`: the session comes in the first frame, and with it the user
-//! is in the meeting. A few subscriptions get data, and are told what changes; all others get an echo.
+//! is in the meeting; only a guest who had to wait needs the mutation `userJoinMeeting`, with which all real clients come in. A few subscriptions get data, and are told what changes; all others get an echo.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use super::super::user::{GuestStatus, Role, User};
 use super::super::world::World;
 use super::super::{Shared, ids, presentation, wall_ms};
 use super::close;
-use super::member::{Event, Member, event};
+use super::member::{Admission, Event, Member, event};
 
 /// A close from the server: code and reason.
 type Closing = (u16, &'static str);
@@ -167,6 +167,9 @@ impl Link {
         let query = payload["query"].as_str().ok_or(BAD_MESSAGE)?;
         let shared = Arc::clone(&self.shared);
         let mut world = shared.world();
+        if query.contains("userJoinMeeting") {
+            return self.come_in(&mut world, id);
+        }
         let found = world.by_int_id(&member.meeting);
         let (meeting, user) =
             found.and_then(|meeting| Some((meeting, meeting.users.get(&member.user)?))).ok_or(FORBIDDEN)?;
@@ -203,13 +206,27 @@ impl Link {
         Ok(answers)
     }
 
-    /// What the subscriptions are to be told since the last time. A guest who has been let in enters.
+    /// `userJoinMeeting`.
+    fn come_in(&mut self, world: &mut World, id: &Value) -> Result<Vec<Value>, Closing> {
+        let member = self.member.as_mut().ok_or(NOT_INITIALISED)?;
+        match member.admit(world) {
+            Admission::In => {
+                Ok(vec![next(id, json!({ "userJoinMeeting": true })), json!({ "type": "complete", "id": id })])
+            }
+            Admission::Refused => {
+                let error = json!([{ "message": "the guest has not been let in" }]);
+                Ok(vec![json!({ "type": "error", "id": id, "payload": error })])
+            }
+            Admission::Full => Err(FULL),
+        }
+    }
+
+    /// What the subscriptions are to be told since the last time.
     fn news(&mut self) -> Vec<Value> {
-        let Some(member) = &mut self.member else {
+        let Some(member) = &self.member else {
             return Vec::new();
         };
-        let mut world = self.shared.world();
-        member.admit(&mut world);
+        let world = self.shared.world();
         let found = world.by_int_id(&member.meeting);
         let Some((meeting, user)) = found.and_then(|meeting| Some((meeting, meeting.users.get(&member.user)?))) else {
             return Vec::new();

@@ -9,6 +9,14 @@ use super::super::user::GuestStatus;
 use super::super::world::World;
 use super::super::{Shared, wall_ms};
 
+/// What becomes of a `userJoinMeeting`.
+pub(super) enum Admission {
+    In,
+    /// The guest waits, or was turned away.
+    Refused,
+    Full,
+}
+
 /// What a socket holds once its user is known. Dropping it lets the user leave.
 pub(super) struct Member {
     shared: Arc<Shared>,
@@ -51,15 +59,21 @@ impl Member {
         })
     }
 
-    /// Lets a guest in who has been waiting, once a moderator has said so.
-    pub(super) fn admit(&mut self, world: &mut World) {
+    /// The client asks to be in the meeting (`userJoinMeeting`): a guest who has been waiting is, once a moderator has said so.
+    pub(super) fn admit(&mut self, world: &mut World) -> Admission {
         let Some(meeting) = world.meeting_mut(&self.meeting).filter(|_| self.is_waiting) else {
-            return;
+            return Admission::In;
         };
-        if meeting.users.get(&self.user).is_some_and(|user| user.guest_status == GuestStatus::Allow) {
-            meeting.enter(&self.user, wall_ms());
-            self.is_waiting = false;
+        let Some(user) = meeting.users.get(&self.user) else { return Admission::Refused };
+        if user.guest_status != GuestStatus::Allow {
+            return Admission::Refused;
         }
+        if self.shared.config.checks_limit_on_socket && meeting.is_full_for(&user.ext_id, user.bot) {
+            return Admission::Full;
+        }
+        meeting.enter(&self.user, wall_ms());
+        self.is_waiting = false;
+        Admission::In
     }
 
     /// Whether the meeting goes on, so that it is this user who was sent away.

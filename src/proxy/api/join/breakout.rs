@@ -118,6 +118,8 @@ impl Gateway {
         let place = Place {
             meeting: &room.meeting,
             breakout: Some(&room.internal_id),
+            redirects: true,
+            may_wait: false,
             user: user.map(|id| self.user_keys.of(&tenant.id, id)),
         };
         let mut call = ServerCall::new("join", params);

@@ -1,0 +1,2 @@
+-- A guest who waits to be let in has no seat; whoever is let in asks for one.
+ALTER TABLE sessions ADD COLUMN waits BOOLEAN NOT NULL DEFAULT FALSE;
