@@ -180,6 +180,12 @@ impl Meeting {
         lock(&self.strangers).seated = None;
     }
 
+    /// How many people are in it through this gateway.
+    #[must_use]
+    pub fn present(&self) -> u32 {
+        self.share.present()
+    }
+
     /// Something is done to it: what was asked before that is out of date.
     pub fn touch(&self) {
         self.touched.touch();
@@ -454,6 +460,13 @@ impl Live {
             let present = of_tenant.iter().filter(|(_, p)| p.meetings > 0);
             present.map(|(id, p)| (id.clone(), p.touched.at())).collect()
         })
+    }
+
+    /// The meetings of a tenant that run on a server.
+    #[must_use]
+    pub fn meetings_on(&self, tenant: &TenantId, server: &ServerId) -> Vec<Arc<Meeting>> {
+        let own = self.meetings.iter().filter(|entry| entry.tenant == *tenant && entry.server == *server);
+        own.map(|entry| Arc::clone(&entry)).collect()
     }
 
     /// How many meetings of a tenant run.

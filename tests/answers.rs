@@ -60,7 +60,7 @@ async fn what_is_done_is_seen_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_server_makes_a_list_shorter() {
+async fn a_dead_server_makes_no_list_shorter() {
     let stage = stage().await;
     for room in ["one", "two"] {
         stage.create("wagtail", room).await;
@@ -68,5 +68,6 @@ async fn a_dead_server_makes_a_list_shorter() {
     stage.sims[0].faults().set_down(true);
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     let list = stage.api("wagtail", "getMeetings", &[]).await;
-    assert_eq!((list.xml("returncode"), list.body.matches("<meeting>").count()), ("SUCCESS", 1), "{}", list.body);
+    assert_eq!((list.xml("returncode"), list.body.matches("<meeting>").count()), ("SUCCESS", 2), "{}", list.body);
+    assert_eq!(list.body.matches("<lastKnown>true</lastKnown>").count(), 1, "{}", list.body);
 }

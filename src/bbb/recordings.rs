@@ -20,6 +20,10 @@ pub struct Recording {
     pub record_id: String,
     /// `startTime`, ms since the epoch, or 0.
     pub start_time: i64,
+    /// `state`: `published`, `unpublished`, ...
+    pub state: String,
+    /// The element as the server has sent it.
+    pub raw: String,
     /// The whole `<recording>` element, for its tenant.
     pub element: String,
 }
@@ -48,7 +52,7 @@ impl Reader<'_> {
         let xml = std::str::from_utf8(body).map_err(|_| Garbage)?;
         let mut success = false;
         let mut recordings = Vec::new();
-        let (mut record_id, mut start_time) = (String::new(), 0);
+        let (mut record_id, mut start_time, mut state) = (String::new(), 0, String::new());
         let mut leaves: Vec<Range<usize>> = Vec::new();
         elements(xml, |element| match element.path {
             ["response", "returncode"] => success = &xml[element.inner] == "SUCCESS",
@@ -56,9 +60,11 @@ impl Reader<'_> {
                 let leaves = std::mem::take(&mut leaves);
                 let record_id = std::mem::take(&mut record_id);
                 let start_time = std::mem::take(&mut start_time);
+                let state = std::mem::take(&mut state);
                 let Some(own_id) = own(&record_id) else { return };
+                let raw = xml[element.outer.clone()].to_owned();
                 let element = self.rewrite(xml, element.outer, leaves, &own_id);
-                recordings.push(Recording { record_id, start_time, element });
+                recordings.push(Recording { record_id, start_time, state, raw, element });
             }
             ["response", "recordings", "recording", below @ ..] => {
                 let raw = &xml[element.inner.clone()];
@@ -67,6 +73,7 @@ impl Reader<'_> {
                 }
                 match below {
                     ["recordID"] => record_id = text(raw).into_owned(),
+                    ["state"] => state = text(raw).into_owned(),
                     ["startTime"] => start_time = text(raw).replace(',', "").parse().unwrap_or(0),
                     _ => {}
                 }
@@ -196,7 +203,7 @@ mod tests {
         let reader = Reader { tenant: &tenant, names: &names, authority: "meet.w" };
         let list = reader.list(body().as_bytes(), |id| (id == OWN).then(|| "room".to_owned())).expect("a list");
         assert_eq!(list.len(), 1);
-        let Recording { record_id, start_time, element } = &list[0];
+        let Recording { record_id, start_time, element, .. } = &list[0];
         assert_eq!((&**record_id, *start_time), (OWN, 1_700_000_000_001));
         assert!(!element.contains("internal.test") && !element.contains("t.wagtail"), "{element}");
         assert!(element.contains("<meetingID>room</meetingID>") && element.contains("<meetingId>room</meetingId>"));
@@ -220,6 +227,8 @@ mod tests {
             .map(|id| Recording {
                 record_id: id.into(),
                 start_time: 0,
+                state: String::new(),
+                raw: String::new(),
                 element: format!("<recording>{id}</recording>"),
             })
             .into();

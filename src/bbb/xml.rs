@@ -329,6 +329,62 @@ pub fn sessions(body: &[u8]) -> Result<Vec<(String, &str)>, Garbage> {
     if success { Ok(sessions) } else { Err(Garbage) }
 }
 
+/// Whether an answer is a success, and what it says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// `returncode` is `SUCCESS`.
+    pub success: bool,
+    /// `messageKey`, or empty.
+    pub message_key: String,
+    /// `message`, or empty.
+    pub message: String,
+}
+
+/// Reads what any answer has; `None` for what is no XML answer of BBB.
+#[must_use]
+pub fn outcome(body: &[u8]) -> Option<Outcome> {
+    let xml = std::str::from_utf8(body).ok()?;
+    let (mut outcome, mut is_answer) = (Outcome::default(), false);
+    let read = elements(xml, |element| {
+        let raw = &xml[element.inner.clone()];
+        match element.path {
+            ["response", "returncode"] => (is_answer, outcome.success) = (true, raw == "SUCCESS"),
+            ["response", "messageKey"] => outcome.message_key = text(raw).into_owned(),
+            ["response", "message"] => outcome.message = text(raw).into_owned(),
+            _ => {}
+        }
+    });
+    (read.is_ok() && is_answer).then_some(outcome)
+}
+
+/// The text of the element of this name below `response`.
+#[must_use]
+pub fn text_of(body: &[u8], name: &str) -> Option<String> {
+    let xml = std::str::from_utf8(body).ok()?;
+    let mut found = None;
+    let read = elements(xml, |element| {
+        if element.path == ["response", name] {
+            found = Some(text(&xml[element.inner]).into_owned());
+        }
+    });
+    read.is_ok().then_some(found).flatten()
+}
+
+/// Takes `<meeting>` elements that stand one behind the other apart: the text of the child of this name, and the whole element.
+#[must_use]
+pub fn meetings_apart(list: &[u8], id: &str) -> Vec<(String, String)> {
+    let Ok(list) = std::str::from_utf8(list) else { return Vec::new() };
+    let xml = format!("<response>{list}</response>");
+    let (mut apart, mut found) = (Vec::new(), String::new());
+    let read = elements(&xml, |element| match element.path {
+        ["response", "meeting", name] if *name == id => found = text(&xml[element.inner]).into_owned(),
+        ["response", "meeting"] => apart.push((std::mem::take(&mut found), xml[element.outer].to_owned())),
+        _ => {}
+    });
+    // They were read before.
+    if read.is_ok() { apart } else { Vec::new() }
+}
+
 /// A copy of a text with some ranges replaced, given in order.
 pub(super) struct Splice<'x> {
     from: &'x str,

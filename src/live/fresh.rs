@@ -65,13 +65,15 @@ pub struct Held<T, E> {
 #[derive(Debug)]
 pub struct Fresh<T, E> {
     held: ArcSwapOption<Held<T, E>>,
+    /// The last one that was no failure.
+    good: ArcSwapOption<Held<T, E>>,
     /// Held while a question is out: tokio's, since that takes its time.
     turn: Mutex<()>,
 }
 
 impl<T, E> Default for Fresh<T, E> {
     fn default() -> Self {
-        Self { held: ArcSwapOption::empty(), turn: Mutex::default() }
+        Self { held: ArcSwapOption::empty(), good: ArcSwapOption::empty(), turn: Mutex::default() }
     }
 }
 
@@ -105,11 +107,20 @@ impl<T, E> Fresh<T, E> {
         }
         let asked = Moment::now();
         let held = Arc::new(Held { asked, answer: ask().await });
+        if held.answer.is_ok() {
+            self.good.store(Some(Arc::clone(&held)));
+        }
         self.held.store(Some(Arc::clone(&held)));
         held
     }
 
-    fn usable(&self, changed: Moment, max_age: Duration) -> Option<Arc<Held<T, E>>> {
+    /// The last answer that was no failure, however old it is.
+    pub fn last(&self) -> Option<Arc<Held<T, E>>> {
+        self.good.load_full()
+    }
+
+    /// The answer that is held, if it counts: nothing is asked, and nothing waited for.
+    pub fn usable(&self, changed: Moment, max_age: Duration) -> Option<Arc<Held<T, E>>> {
         self.held.load_full().filter(|held| held.asked > changed && held.asked.age() <= max_age)
     }
 }
@@ -146,6 +157,7 @@ mod tests {
         touched.touch();
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!(all().await, vec![Err(()); 10], "a change is seen at once, and a failure is an answer too");
+        assert_eq!(fresh.last().map(|held| held.answer), Some(Ok(2)), "what was known before stays known");
     }
 
     #[tokio::test(start_paused = true)]

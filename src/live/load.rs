@@ -57,6 +57,11 @@ impl Share {
         on.change_load(counted.unwrap_or(0), 0);
     }
 
+    /// How many people are in it through this gateway.
+    pub(super) fn present(&self) -> u32 {
+        lock(&self.state).present
+    }
+
     fn change(&self, on: &ServerState, now: i64, change: impl FnOnce(&mut State)) {
         let mut state = lock(&self.state);
         change(&mut state);

@@ -1,4 +1,7 @@
 //! Whose recordings are whose, and which server has them. What a recording says of itself does not count.
+//!
+//! What servers have said of recordings last is kept in memory, at most [`LAST_BYTES_MAX`] of it, the least asked for first out:
+//! while a server does not answer, its part of a list is made of that.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,6 +9,7 @@ use std::{
 };
 
 use dashmap::DashMap;
+use moka::sync::Cache;
 
 use crate::domain::ids::{ServerId, TenantId};
 
@@ -20,19 +24,33 @@ pub struct Recording {
     pub server: ServerId,
 }
 
+/// What is kept of what servers have said: some 20,000 recordings.
+const LAST_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
 /// The recordings of all tenants; each tenant has its own, and is asked for by nobody else.
-#[derive(Debug, Default)]
-pub struct Recordings(DashMap<TenantId, BTreeMap<Box<str>, Arc<Recording>>>);
+#[derive(Debug)]
+pub struct Recordings {
+    owned: DashMap<TenantId, BTreeMap<Box<str>, Arc<Recording>>>,
+    /// Whole elements as servers have sent them last, by id.
+    last: Cache<Box<str>, Arc<str>>,
+}
+
+impl Default for Recordings {
+    fn default() -> Self {
+        let bytes = |id: &Box<str>, element: &Arc<str>| u32::try_from(id.len() + element.len()).unwrap_or(u32::MAX);
+        Self { owned: DashMap::new(), last: Cache::builder().max_capacity(LAST_BYTES_MAX).weigher(bytes).build() }
+    }
+}
 
 impl Recordings {
     /// Notes whose a recording is.
     pub fn add(&self, tenant: &TenantId, recording: Recording) {
-        self.0.entry(tenant.clone()).or_default().insert(recording.id.clone(), Arc::new(recording));
+        self.owned.entry(tenant.clone()).or_default().insert(recording.id.clone(), Arc::new(recording));
     }
 
     /// Forgets a recording that there will not be.
     pub fn remove(&self, tenant: &TenantId, id: &str) {
-        if let Some(mut own) = self.0.get_mut(tenant) {
+        if let Some(mut own) = self.owned.get_mut(tenant) {
             own.remove(id);
         }
     }
@@ -40,20 +58,36 @@ impl Recordings {
     /// A recording of a tenant.
     #[must_use]
     pub fn get(&self, tenant: &TenantId, id: &str) -> Option<Arc<Recording>> {
-        self.0.get(tenant)?.get(id).map(Arc::clone)
+        self.owned.get(tenant)?.get(id).map(Arc::clone)
+    }
+
+    /// What a server has said of a recording last.
+    #[must_use]
+    pub fn last(&self, id: &str) -> Option<Arc<str>> {
+        self.last.get(id)
+    }
+
+    /// Notes what a server says of a recording.
+    pub fn said(&self, id: &str, element: &str) {
+        self.last.insert(id.into(), element.into());
+    }
+
+    /// A recording is about to be changed: what was said of it is out of date.
+    pub fn changes(&self, id: &str) {
+        self.last.invalidate(id);
     }
 
     /// The servers that have recordings of a tenant.
     #[must_use]
     pub fn servers(&self, tenant: &TenantId) -> BTreeSet<ServerId> {
-        let own = self.0.get(tenant);
+        let own = self.owned.get(tenant);
         own.map_or_else(BTreeSet::new, |own| own.values().map(|recording| recording.server.clone()).collect())
     }
 
     /// The recordings of a tenant whose ids begin with `start`, in the order of their ids; all of them for none.
     #[must_use]
     pub fn beginning_with(&self, tenant: &TenantId, start: &str) -> Vec<Arc<Recording>> {
-        let Some(own) = self.0.get(tenant) else { return Vec::new() };
+        let Some(own) = self.owned.get(tenant) else { return Vec::new() };
         let from = own.range::<str, _>((std::ops::Bound::Included(start), std::ops::Bound::Unbounded));
         from.take_while(|(id, _)| id.starts_with(start)).map(|(_, recording)| Arc::clone(recording)).collect()
     }

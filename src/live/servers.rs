@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::Relaxed},
     },
 };
 
@@ -28,6 +28,9 @@ use crate::{
         tenant::Server,
     },
 };
+
+/// How long lists do not wait for a server that was too slow for one.
+const SLOW_MS: i64 = 30_000;
 
 /// State of all servers. One that has not been asked yet is taken to answer: a `create` finds out.
 #[derive(Debug, Default)]
@@ -54,6 +57,8 @@ pub struct ServerState {
     pub list: Fresh<ServerList, CallError>,
     /// Its list of sessions, for a moment.
     pub sessions: Fresh<Elements, CallError>,
+    /// Until when no list waits for it, ms since the epoch: it was too slow for one.
+    slow_until: AtomicI64,
     /// When it is asked for the next GraphQL socket.
     pub sockets: Pace,
 }
@@ -97,6 +102,7 @@ impl Default for ServerState {
             before_3: AtomicBool::new(false),
             list: Fresh::default(),
             sessions: Fresh::default(),
+            slow_until: AtomicI64::new(0),
             sockets: Pace::default(),
         }
     }
@@ -172,6 +178,16 @@ impl ServerState {
     /// Whether it has not answered for a while.
     pub fn is_offline(&self) -> bool {
         self.state() == State::Offline
+    }
+
+    /// Whether a list may wait for it: it answers, and was not too slow for one a moment ago.
+    pub fn is_quick(&self, now: i64) -> bool {
+        self.state() == State::Ready && self.slow_until.load(Relaxed) <= now
+    }
+
+    /// Notes whether it was quick enough for a list.
+    pub fn listed_in_time(&self, in_time: bool, now: i64) {
+        self.slow_until.store(if in_time { 0 } else { now + SLOW_MS }, Relaxed);
     }
 
     /// Notes whether it has answered a poll. Returns what it was taken to be before, and is now.

@@ -36,6 +36,7 @@ pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Mee
         tell(server, now, meetings.len());
     }
     let Ok(listed) = &held.answer else { return };
+    state.listed_in_time(true, begun);
     if before != State::Ready || state.plugin_sdk().is_none() {
         let version = version(gateway, server).await;
         if version.as_ref().is_some_and(|version| version.before_3 != server.is_meteor) {

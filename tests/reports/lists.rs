@@ -1,1 +1,171 @@
 //! Lists that must not be shorter than the truth, and what is left of a meeting after its end.
+
+use std::time::{Duration, Instant};
+
+use anteroom_bench::sim::{self, RecordingSeed, RecordingState};
+
+use crate::support::{DEADLINE, Plan, Reply, Stage, eventually};
+
+const ROOMS: [&str; 4] = ["room 0", "room 1", "room 2", "room 3"];
+/// Longer than anything waits.
+const FOR_EVER: Duration = Duration::from_secs(120);
+
+async fn stage() -> Stage {
+    Plan::new().server("members").server("members").tenant("wagtail", "multi-account").start().await
+}
+
+/// Meetings on both servers, each with a recording, of which the ids are returned.
+async fn recorded(stage: &Stage) -> Vec<String> {
+    let mut ids = Vec::new();
+    for room in ROOMS {
+        let params = [("name", room), ("meetingID", room), ("record", "true")];
+        let created = stage.api("wagtail", "create", &params).await;
+        let on_server = format!("t.wagtail.{room}");
+        let sim = stage.sims.iter().find(|sim| sim.meeting(&on_server).is_some()).unwrap();
+        let start_time_ms = Some(created.xml("createTime").parse().unwrap());
+        let state = if room == ROOMS[0] { RecordingState::Unpublished } else { RecordingState::Published };
+        let seed = RecordingSeed { ext_id: on_server, start_time_ms, state, ..RecordingSeed::default() };
+        ids.push(sim.add_recording(seed));
+        stage.joined("wagtail", room, "Ada").await;
+    }
+    assert!(stage.sims.iter().all(|sim| sim.recordings().len() == 2), "both have some");
+    ids
+}
+
+fn all<'a>(reply: &'a Reply, name: &str) -> Vec<&'a str> {
+    let mut found: Vec<_> =
+        reply.body.split(&format!("<{name}>")).skip(1).map(|rest| rest.split('<').next().unwrap()).collect();
+    found.sort_unstable();
+    found
+}
+
+fn marked(reply: &Reply) -> usize {
+    reply.body.matches("<lastKnown>true</lastKnown>").count()
+}
+
+async fn list(stage: &Stage, call: &str, params: &[(&str, &str)]) -> Reply {
+    stage.api("wagtail", call, params).await
+}
+
+async fn restarted(stage: &mut Stage) {
+    assert!(stage.app.take().unwrap().stop(DEADLINE).await);
+    let mut app = anteroom::app::App::start(stage.dir.path()).await.unwrap();
+    app.ready().await;
+    stage.address = app.https[0];
+    stage.app = Some(app);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_recordings_with_one_server_away_is_whole_or_fails() {
+    let stage = stage().await;
+    let mut ids = recorded(&stage).await;
+    ids.sort_unstable();
+    let named = ids.join(",");
+    // Moodle asks by id, and marks what is missing as deleted by its owner.
+    stage.sims[1].faults().set_down(true);
+    for params in [&[("recordID", &*named)][..], &[], &[("meetingID", "room 0,room 1,room 2,room 3")]] {
+        let reply = list(&stage, "getRecordings", params).await;
+        assert_eq!(
+            (reply.xml("returncode"), reply.xml("messageKey")),
+            ("FAILED", "serverUnavailable"),
+            "{}",
+            reply.body
+        );
+    }
+    stage.sims[1].faults().set_down(false);
+    eventually("the server is asked again", async || all(&list(&stage, "getRecordings", &[]).await, "recordID") == ids)
+        .await;
+
+    stage.sims[1].faults().set_down(true);
+    let reply = list(&stage, "getRecordings", &[("recordID", &named)]).await;
+    assert_eq!((all(&reply, "recordID"), marked(&reply)), (ids.iter().map(|id| &**id).collect(), 2), "{}", reply.body);
+    assert!(!reply.body.contains("internal.test") && !reply.body.contains("t.wagtail"), "{}", reply.body);
+    for (state, count) in
+        [("published", 3), ("unpublished", 1), ("any", 4), ("deleted", 0), ("published,unpublished", 4)]
+    {
+        let reply = list(&stage, "getRecordings", &[("state", state)]).await;
+        assert_eq!(all(&reply, "recordID").len(), count, "{state}: {}", reply.body);
+    }
+    let filtered = list(&stage, "getRecordings", &[("meta_course", "math")]).await;
+    assert_eq!(
+        filtered.xml("messageKey"),
+        "serverUnavailable",
+        "what a server finds is not guessed: {}",
+        filtered.body
+    );
+    // What was changed, or may have been, is not told from before.
+    let change = [("recordID", &*named), ("publish", "false")];
+    assert_eq!(list(&stage, "publishRecordings", &change).await.xml("returncode"), "FAILED");
+    assert_eq!(list(&stage, "getRecordings", &[]).await.xml("messageKey"), "serverUnavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_answers_nonsense_leaves_the_list_of_recordings_whole() {
+    let stage = stage().await;
+    recorded(&stage).await;
+    assert_eq!(all(&list(&stage, "getRecordings", &[]).await, "recordID").len(), 4);
+    let page = sim::CannedAnswer::page(502);
+    stage.sims[0].faults().set_call_answer("getRecordings", Some(page));
+    let reply = list(&stage, "getRecordings", &[]).await;
+    assert_eq!((all(&reply, "recordID").len(), marked(&reply)), (4, 2), "{}", reply.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn meetings_on_a_server_that_is_away_are_listed_from_what_was_last_known() {
+    let mut stage = stage().await;
+    for room in ROOMS {
+        stage.create("wagtail", room).await;
+    }
+    let listed = list(&stage, "getMeetings", &[]).await;
+    assert_eq!((all(&listed, "meetingID"), marked(&listed)), (ROOMS.to_vec(), 0));
+    // One more on each, which the list of before does not have.
+    stage.create("wagtail", "room 4").await;
+    stage.create("wagtail", "room 5").await;
+    stage.sims[0].faults().set_down(true);
+    let away = stage.sims[0].meetings().len();
+    let reply = list(&stage, "getMeetings", &[]).await;
+    let rooms = [&ROOMS[..], &["room 4", "room 5"]].concat();
+    assert_eq!((all(&reply, "meetingID"), marked(&reply)), (rooms.clone(), away), "{}", reply.body);
+    assert_eq!(all(&reply, "internalMeetingID").len(), rooms.len());
+    assert!(!reply.body.contains("t.wagtail") && reply.xml("returncode") == "SUCCESS", "{}", reply.body);
+    assert!(!reply.header("age").is_empty());
+    let sessions = list(&stage, "getSessions", &[]).await;
+    assert_eq!(sessions.xml("messageKey"), "serverUnavailable", "nothing is known: {}", sessions.body);
+    // What has ended meanwhile is not listed from before.
+    let running = stage.sims[1].meetings()[0].ext_id.replace("t.wagtail.", "");
+    stage.api("wagtail", "end", &[("meetingID", &running)]).await;
+    let rooms: Vec<_> = rooms.into_iter().filter(|room| *room != running).collect();
+    assert_eq!(all(&list(&stage, "getMeetings", &[]).await, "meetingID"), rooms);
+    restarted(&mut stage).await;
+    let reply = list(&stage, "getMeetings", &[]).await;
+    assert_eq!((all(&reply, "meetingID"), marked(&reply)), (rooms, away), "after a restart: {}", reply.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_server_is_waited_for_once() {
+    let stage = stage().await;
+    for room in ROOMS {
+        stage.create("wagtail", room).await;
+    }
+    stage.sims[0].faults().set_call_delay("getMeetings", FOR_EVER);
+    let first = list(&stage, "getMeetings", &[]).await;
+    assert_eq!((all(&first, "meetingID"), marked(&first)), (ROOMS.to_vec(), 2), "{}", first.body);
+    let started = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(all(&list(&stage, "getMeetings", &[]).await, "meetingID"), ROOMS);
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "three of them take less than one that waits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_list_of_recordings_is_waited_for_once() {
+    let stage = stage().await;
+    recorded(&stage).await;
+    assert_eq!(all(&list(&stage, "getRecordings", &[]).await, "recordID").len(), 4);
+    stage.sims[0].faults().set_call_delay("getRecordings", FOR_EVER);
+    let reply = list(&stage, "getRecordings", &[]).await;
+    assert_eq!((all(&reply, "recordID").len(), marked(&reply)), (4, 2), "{}", reply.body);
+    let started = Instant::now();
+    assert_eq!(marked(&list(&stage, "getRecordings", &[]).await), 2);
+    assert!(started.elapsed() < Duration::from_secs(10), "it is not waited for again");
+}

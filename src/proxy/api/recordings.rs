@@ -4,9 +4,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
 
 use super::Verified;
 use crate::{
@@ -19,21 +21,28 @@ use crate::{
         recordings::{self, PAGE_MAX, Page, Reader, Recording},
         xml,
     },
-    domain::{denial::Denial, ids::ServerId},
-    live::recordings::Recording as Owned,
+    domain::{denial::Denial, ids::ServerId, tenant::Server},
+    live::{clock::now_ms, recordings::Recording as Owned},
     metrics::{Call, Outcome},
-    proxy::{Gateway, answer::Answer, asked::Asked},
+    proxy::{Gateway, answer::Answer, asked::Asked, last_known::MARK},
 };
 
 /// Ids in one question that may be a form: 57 bytes each, far below the 1 MB of a server's nginx.
 const IDS_PER_FORM: usize = 2000;
 /// Questions of one call that are out at a time.
 const AT_ONCE: usize = 4;
+/// How long a list may take, however many servers there are and however many questions: a server reads the files of all that it
+/// is asked for.
+const LIST_TIMEOUT: Duration = Duration::from_secs(15);
+/// The states that are listed where none is asked for (bbb.md 3.11).
+const STATES: &str = "published,unpublished";
 /// Ids in one question that must be a GET: below the 8 KB of a request line.
 const IDS_PER_QUERY: usize = 100;
 
 impl Gateway {
-    /// Answers `getRecordings`: the newest first, from all servers that have some of the tenant.
+    /// Answers `getRecordings`: the newest first, from all servers that have some of the tenant. Of a server that does not
+    /// answer in time it has what was last known; where that is not known of each, the call fails: a caller would take what
+    /// is missing for deleted.
     pub(super) async fn recordings(&self, call: &Verified) -> Answer {
         let name = Call::GetRecordings;
         let found = self.named(&call.asked, &call.params, true);
@@ -42,34 +51,110 @@ impl Gateway {
             passed_on.set(name, value);
         }
         let shares = by_server(found, IDS_PER_FORM);
+        let until = Instant::now() + LIST_TIMEOUT;
         let asked: Vec<_> =
-            shares.iter().map(|(server, share)| self.list_of(&call.asked, server, share, &passed_on)).collect();
+            shares.iter().map(|(server, share)| self.part_of(&call.asked, server, share, &passed_on, until)).collect();
         let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
-        if !answers.is_empty() && answers.iter().all(Result::is_err) {
+        let Some(answers) = answers.into_iter().collect::<Option<Vec<_>>>() else {
             return Answer::denied(name, Denial::ServerUnavailable);
-        }
-        let mut list: Vec<Recording> = answers.into_iter().flatten().flatten().collect();
+        };
+        let mut list: Vec<Recording> = answers.into_iter().flatten().collect();
         list.sort_by(|a, b| (b.start_time, &b.record_id).cmp(&(a.start_time, &a.record_id)));
         // Servers that share a storage list the same recording.
         list.dedup_by(|a, b| a.record_id == b.record_id);
         Answer::xml(name, Outcome::Ok, recordings::answer(&list, page(&call.params)))
     }
 
-    async fn list_of(
+    /// What one server says, or has said last; `None` where neither is to be had. A server that was too slow a moment ago is
+    /// asked only for what is not known.
+    async fn part_of(
         &self,
         asked: &Asked,
         server: &ServerId,
         share: &[Arc<Owned>],
         passed_on: &Params,
+        until: Instant,
+    ) -> Option<Vec<Recording>> {
+        let server = asked.directory.server(server.as_str())?;
+        let (state, now) = (self.live.servers.of(&server.id), now_ms());
+        let last = || self.last_of(asked, server, share, passed_on);
+        if !state.is_quick(now)
+            && let Some(last) = last()
+        {
+            return Some(last);
+        }
+        if state.is_offline() {
+            return None;
+        }
+        match self.list_of(asked, server, share, passed_on, until.saturating_duration_since(Instant::now())).await {
+            Ok(list) => {
+                self.note_said(share, &list, passed_on.iter().next().is_none());
+                Some(list)
+            }
+            Err(error) => {
+                if error == CallError::Timeout {
+                    state.listed_in_time(false, now);
+                }
+                last()
+            }
+        }
+    }
+
+    /// Notes what a server has said; where it was asked for all, what it has left out is not there any more.
+    fn note_said(&self, share: &[Arc<Owned>], list: &[Recording], all: bool) {
+        let (known, said) = (&self.live.recordings, list.iter().map(|recording| &*recording.record_id));
+        let said: BTreeSet<&str> = said.collect();
+        share.iter().filter(|own| all && !said.contains(&*own.id)).for_each(|own| known.changes(&own.id));
+        list.iter().for_each(|recording| known.said(&recording.record_id, &recording.raw));
+    }
+
+    async fn list_of(
+        &self,
+        asked: &Asked,
+        server: &Server,
+        share: &[Arc<Owned>],
+        passed_on: &Params,
+        timeout: Duration,
     ) -> Result<Vec<Recording>, CallError> {
-        let server = asked.directory.server(server.as_str()).ok_or(CallError::Connect)?;
         let mut params = passed_on.clone();
         params.set("recordID", ids_of(share));
-        let reply = self.call(ServerCall::new("getRecordings", &params), server).await?;
+        let mut call = ServerCall::new("getRecordings", &params);
+        call.timeout = timeout;
+        let reply = self.call(call, server).await?;
+        self.read(asked, server, &reply.body).ok_or(CallError::Broken)
+    }
+
+    fn read(&self, asked: &Asked, server: &Server, body: &[u8]) -> Option<Vec<Recording>> {
         let reader = Reader { tenant: &asked.tenant.id, names: &server.names, authority: &asked.authority };
         let all = &self.live.recordings;
         let own = |id: &str| all.get(&asked.tenant.id, id).map(|own| own.ext_id.to_string());
-        reader.list(&reply.body, own).map_err(|_| CallError::Broken)
+        reader.list(body, own).ok()
+    }
+
+    /// What a server has said last of each of these, marked so; `None` where it has not of one, or where the question cannot be
+    /// answered here.
+    fn last_of(
+        &self,
+        asked: &Asked,
+        server: &Server,
+        share: &[Arc<Owned>],
+        passed_on: &Params,
+    ) -> Option<Vec<Recording>> {
+        if passed_on.iter().any(|(name, _)| name.starts_with("meta_")) {
+            return None;
+        }
+        let mut answer = String::from("<response><returncode>SUCCESS</returncode><recordings>");
+        for recording in share {
+            let element = self.live.recordings.last(&recording.id)?;
+            answer.push_str(element.strip_suffix("</recording>")?);
+            answer.push_str(MARK);
+            answer.push_str("</recording>");
+        }
+        answer.push_str("</recordings></response>");
+        let mut list = self.read(asked, server, answer.as_bytes())?;
+        let states = passed_on.get("state").filter(|states| !states.is_empty()).unwrap_or(STATES);
+        list.retain(|recording| split(states).any(|state| state == "any" || state == recording.state));
+        Some(list)
     }
 
     /// Answers `publishRecordings`, `deleteRecordings` and `updateRecordings`: the tenant's own among those that are named
@@ -118,7 +203,10 @@ impl Gateway {
         let server = asked.directory.server(server.as_str()).ok_or(CallError::Connect)?;
         let mut params = passed_on.clone();
         params.set("recordID", ids_of(share));
-        self.call_xml(ServerCall::new(call.as_str(), &params), server, &asked.tenant.id, None).await
+        let changed = self.call_xml(ServerCall::new(call.as_str(), &params), server, &asked.tenant.id, None).await;
+        // Whatever came of it.
+        share.iter().for_each(|recording| self.live.recordings.changes(&recording.id));
+        changed
     }
 
     /// The tenant's recordings that a call names, by `recordID`, else by `meetingID`, else all. In BBB ids are beginnings of
