@@ -5,6 +5,7 @@ pub mod answer;
 pub mod checksum;
 pub mod client;
 pub mod documents;
+pub mod elsewhere;
 pub mod fetched;
 pub mod meeting_id;
 pub mod params;

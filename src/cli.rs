@@ -2,6 +2,7 @@
 
 mod check;
 mod log;
+mod online;
 mod operate;
 mod reach;
 mod serve;
@@ -46,6 +47,9 @@ enum Command {
         /// The directory of the configuration.
         #[arg(long, value_name = "DIR")]
         config: PathBuf,
+        /// Ask each BBB server too, with a meeting that is made and ended for that.
+        #[arg(long)]
+        online: bool,
     },
     /// Print the JSON schemas of the configuration files.
     Schema,
@@ -75,7 +79,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { config, grace, log } => serve(&config, Duration::from_secs(grace), log),
-        Command::Check { config } => check(&config),
+        Command::Check { config, online } => check(&config, online),
         Command::Schema => {
             println!("{:#}", schema());
             ExitCode::SUCCESS

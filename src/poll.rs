@@ -9,6 +9,8 @@ mod report;
 mod server;
 mod settle;
 
+pub(crate) use server::version;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};

@@ -2,16 +2,16 @@
 
 use std::{path::Path, process::ExitCode};
 
-use super::failed;
+use super::{failed, online::servers};
 use crate::{
     app::{StartError, dev_ca_dir, faults_counted},
     config::{Loaded, Loader, SlugKey},
     tls::dev_ca::DevCa,
 };
 
-pub(super) fn check(config: &Path) -> ExitCode {
+pub(super) fn check(config: &Path, online: bool) -> ExitCode {
     match Loader::new(config).load(&SlugKey([0; 32])) {
-        Ok(Loaded { directory, warnings, .. }) => {
+        Ok(Loaded { directory, warnings, settings, .. }) => {
             for warning in &warnings {
                 println!("warning: {warning}");
             }
@@ -21,7 +21,7 @@ pub(super) fn check(config: &Path) -> ExitCode {
                 directory.tenants().count(),
                 directory.servers().count()
             );
-            ExitCode::SUCCESS
+            if online { servers(&directory, settings.server_ca.as_deref()) } else { ExitCode::SUCCESS }
         }
         Err(faults) => {
             for fault in &faults {

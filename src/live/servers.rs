@@ -18,6 +18,7 @@ use super::{fresh::Fresh, lock, pace::Pace};
 use crate::{
     bbb::{
         client::CallError,
+        elsewhere::Strange,
         xml::{Breakout, Listed},
     },
     domain::{
@@ -57,6 +58,8 @@ pub struct ServerState {
     pub list: Fresh<ServerList, CallError>,
     /// Its list of sessions, for a moment.
     pub sessions: Fresh<Elements, CallError>,
+    /// What is strange about where it sends people who join.
+    strange: Mutex<Option<Strange>>,
     /// Until when no list waits for it, ms since the epoch: it was too slow for one.
     slow_until: AtomicI64,
     /// When it is asked for the next GraphQL socket.
@@ -102,6 +105,7 @@ impl Default for ServerState {
             before_3: AtomicBool::new(false),
             list: Fresh::default(),
             sessions: Fresh::default(),
+            strange: Mutex::default(),
             slow_until: AtomicI64::new(0),
             sockets: Pace::default(),
         }
@@ -178,6 +182,16 @@ impl ServerState {
     /// Whether it has not answered for a while.
     pub fn is_offline(&self) -> bool {
         self.state() == State::Offline
+    }
+
+    /// What is strange about where it sends people who join.
+    pub fn strange(&self) -> Option<Strange> {
+        *lock(&self.strange)
+    }
+
+    /// Notes where it has sent somebody: to its own client, or elsewhere.
+    pub fn set_strange(&self, strange: Option<Strange>) {
+        *lock(&self.strange) = strange;
     }
 
     /// Whether a list may wait for it: it answers, and was not too slow for one a moment ago.

@@ -13,7 +13,7 @@ use crate::{
     },
     proxy::Gateway,
     store::writer::Note,
-    upstream::{Body, whole},
+    upstream::{Body, Pool, whole},
 };
 
 use super::settle::{ORPHAN_MS, UNANSWERED_MS, end, end_leftovers, end_unanswered};
@@ -38,7 +38,7 @@ pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Mee
     let Ok(listed) = &held.answer else { return };
     state.listed_in_time(true, begun);
     if before != State::Ready || state.plugin_sdk().is_none() {
-        let version = version(gateway, server).await;
+        let version = version(&gateway.pool, server).await;
         if version.as_ref().is_some_and(|version| version.before_3 != server.is_meteor) {
             tracing::warn!(server = %server.id, "is of another version than the configuration says: people cannot use it");
         }
@@ -119,7 +119,7 @@ async fn count_strangers(gateway: &Gateway, meeting: &Meeting, people: u32) {
 }
 
 /// What a server's version call tells (bbb.md 3.1).
-async fn version(gateway: &Gateway, server: &Server) -> Option<Version> {
+pub(crate) async fn version(pool: &Pool, server: &Server) -> Option<Version> {
     let uri = http::Uri::builder()
         .scheme(server.upstream.scheme.clone())
         .authority(server.upstream.authority.clone())
@@ -129,7 +129,7 @@ async fn version(gateway: &Gateway, server: &Server) -> Option<Version> {
     let request =
         http::Request::get(uri).header(http::header::CONTENT_TYPE, "application/json").body(Body::empty()).ok()?;
     let answered = async {
-        let response = gateway.pool.send(request).await.ok()?;
+        let response = pool.send(request).await.ok()?;
         whole(response.into_body(), 64 * 1024).await
     };
     let body = tokio::time::timeout(TIMEOUT, answered).await.ok()??;

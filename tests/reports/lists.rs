@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anteroom_bench::sim::{self, RecordingSeed, RecordingState};
 
-use crate::support::{DEADLINE, Plan, Reply, Stage, eventually};
+use crate::support::{DEADLINE, Plan, Reply, Stage, eventually, program};
 
 const ROOMS: [&str; 4] = ["room 0", "room 1", "room 2", "room 3"];
 /// Longer than anything waits.
@@ -168,4 +168,70 @@ async fn a_slow_list_of_recordings_is_waited_for_once() {
     let started = Instant::now();
     assert_eq!(marked(&list(&stage, "getRecordings", &[]).await), 2);
     assert!(started.elapsed() < Duration::from_secs(10), "it is not waited for again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_balancer_entered_as_a_server_is_called_one_in_the_list_of_servers() {
+    let stage = Plan::new().server("members").tenant("wagtail", "multi-account").start().await;
+    stage.create("wagtail", "room").await;
+    stage.sims[0].faults().set_joins_elsewhere(Some("https://node-07.example"));
+    let refused = stage.join("wagtail", "room", "Ada").await;
+    assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{}", refused.body);
+    let note = async || {
+        let admin = stage.app.as_ref().unwrap().admin.unwrap();
+        let order = ["token", "--scope", "read"];
+        let token = program::anteroom(&order, stage.dir.path());
+        let token = String::from_utf8(token.stdout).unwrap();
+        let address = format!("http://{admin}");
+        let list = std::process::Command::new(env!("CARGO_BIN_EXE_anteroom"))
+            .args(["server", "list", "--url", &address])
+            .env("ANTEROOM_TOKEN", token.trim())
+            .output()
+            .unwrap();
+        String::from_utf8(list.stdout).unwrap()
+    };
+    let list = note().await;
+    assert!(list.contains("NOTE") && list.contains("redirects joins to another host: is this a balancer?"), "{list}");
+    stage.sims[0].faults().set_joins_elsewhere(None);
+    stage.joined("wagtail", "room", "Ada").await;
+    let list = note().await;
+    assert!(!list.contains("balancer"), "it is one no longer: {list}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_online_finds_what_no_server_can_do_before_people_do() {
+    let mut stage = Plan::new().server("members").server("members").tenant("wagtail", "level-1").start().await;
+    let dir = stage.dir.path().to_owned();
+    let check = || {
+        let told = program::anteroom(&["check", "--online"], &dir);
+        (told.status.success(), String::from_utf8(told.stdout).unwrap())
+    };
+    let (sound, told) = check();
+    assert!(sound, "{told}");
+    assert!(told.contains("server bbb-01: BBB, answers, has this secret"), "{told}");
+    assert!(stage.sims.iter().all(|sim| sim.meetings().is_empty()), "nothing is left of it");
+    let faults = |n: usize| stage.sims[n].faults();
+    faults(0).set_joins_elsewhere(Some("https://node-07.example"));
+    faults(1).set_api_answer(Some(sim::CannedAnswer::page(200)));
+    let (sound, told) = check();
+    assert!(!sound && told.contains("2 faults with the servers"), "{told}");
+    let balancer = "server bbb-01: fault: redirects joins to another host: is this a balancer? (node-07.example)";
+    assert!(told.contains(balancer), "{told}");
+    assert!(told.contains("server bbb-02: fault: is no BBB server"), "{told}");
+    faults(0).set_joins_elsewhere(None);
+    let other = sim::CannedAnswer {
+        status: 200,
+        content_type: "text/xml".into(),
+        body: b"<response><returncode>FAILED</returncode><messageKey>checksumError</messageKey></response>".to_vec(),
+    };
+    faults(0).set_call_answer("getMeetings", Some(other));
+    stage.sims.pop().unwrap().stop().await;
+    let (_, told) = check();
+    assert!(told.contains("server bbb-01: fault: its secret is another one"), "{told}");
+    assert!(told.contains("server bbb-02: fault: cannot be reached"), "{told}");
+    let meteor = sim::Config { version: sim::Version::V2_7, ..sim::Config::default() };
+    let stage = Plan::new().server_with("members", meteor).tenant("wagtail", "level-1").start().await;
+    let told = program::anteroom(&["check", "--online"], stage.dir.path());
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("is older than 3.0, and servers.bbb-01.version says 3.0"), "{told}");
 }

@@ -34,6 +34,7 @@ pub struct Faults {
 struct ApiFaults {
     delay: Duration,
     every_call: Option<CannedAnswer>,
+    joins_elsewhere: Option<String>,
     by_call: HashMap<String, CallFaults>,
 }
 
@@ -93,6 +94,12 @@ impl Faults {
         self.api().by_call.entry(call.to_owned()).or_default().answer = answer;
     }
 
+    /// Redirects joins to the `join` of another server, as a balancer does: to this scheme and host with the path and query of
+    /// the call; `None` ends it.
+    pub fn set_joins_elsewhere(&self, server: Option<&str>) {
+        self.api().joins_elsewhere = server.map(str::to_owned);
+    }
+
     /// Does calls of this name, and then breaks their answers; `None` ends it. The empty name is the version call.
     pub fn set_call_breakage(&self, call: &str, breakage: Option<Breakage>) {
         self.api().by_call.entry(call.to_owned()).or_default().breakage = breakage;
@@ -134,6 +141,10 @@ impl Faults {
         let api = self.api();
         let own = api.by_call.get(call).and_then(|faults| faults.answer.as_ref());
         own.or(api.every_call.as_ref()).cloned()
+    }
+
+    pub(crate) fn joins_elsewhere(&self) -> Option<String> {
+        self.api().joins_elsewhere.clone()
     }
 
     pub(crate) fn api_breakage(&self, call: &str) -> Option<Breakage> {

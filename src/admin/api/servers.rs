@@ -51,5 +51,6 @@ fn told(admin: &Admin, server: &Server) -> Value {
         "meetings": state.meetings(),
         "seats": state.seats(),
         "load": state.load(),
+        "note": state.strange().map(|strange| strange.to_string()),
     })
 }

@@ -18,6 +18,7 @@ use crate::{
     bbb::{
         answer::{Failure, failed},
         client::{Call as ServerCall, CallError, Reply},
+        elsewhere::strange,
         params,
         query::Params,
         validate, xml,
@@ -25,8 +26,8 @@ use crate::{
     domain::{admission::admit_tenant, denial::Denial, limits::Limit, pages::Page, tenant::Server},
     live::{
         Meeting,
-        sessions::{LEASE_MS, Session, hash},
         clock::now_ms,
+        sessions::{LEASE_MS, Session, hash},
     },
     metrics::{Call, Outcome},
     proxy::{
@@ -51,9 +52,9 @@ const REFUSED: &str = "https://anteroom.invalid/";
 const OF_A_GRANT: [&str; 3] = ["existingUserID", "replaceSessionToken", "sessionName"];
 /// Where the client lives on a server, in all versions.
 const CLIENT: &str = "/html5client/";
-
 /// Where a server of 2.7 sends a guest who waits (bbb.md 3.3).
 const LOBBY: &str = "/html5client/guestWait";
+
 /// Where somebody is let in.
 struct Place<'a> {
     meeting: &'a Arc<Meeting>,
@@ -61,11 +62,11 @@ struct Place<'a> {
     breakout: Option<&'a str>,
     /// Who it is, if the caller said so.
     user: Option<UserKey>,
-}
     /// Whether the caller is a browser that is to be sent on.
     redirects: bool,
     /// Whether the guest policy may have somebody wait: a seat is promised when the server has said that it does not.
     may_wait: bool,
+}
 
 /// A refusal of a join, BBB's or ours.
 struct No {
@@ -129,12 +130,12 @@ impl Gateway {
         // A refusal is to be told from a success by where it leads, and the caller's own address is nobody's to go to
         // before the gateway has seen what is said.
         params.set("errorRedirectUrl", REFUSED);
-
         let may_wait = call.granted || may_have_to_wait(&params);
         if may_wait {
             // Only this answer tells whether the guest is let in.
             params.set("redirect", "false");
         }
+
         let user = call.params.get("userID").filter(|id| !id.is_empty());
         let user = user.map(|id| self.user_keys.of(&tenant.id, id));
         let redirects = !is_false(call.params.get("redirect"));
@@ -172,15 +173,15 @@ impl Gateway {
         if !self.live.runs(meeting) {
             return Err(Denial::ServerUnavailable.into());
         }
-        let token = hash(&joined.session_token);
         let waits = may_wait && joined.waits;
         if may_wait {
             self.judged(meeting, id, waits, until).await?;
         }
+        let token = hash(&joined.session_token);
         let state = self.live.servers.of(&server.id);
         let session = Session::new(id, Arc::clone(meeting), until, state);
-        if !self.live.add_session(token, Arc::new(session)) {
         let session = if waits { session.waiting() } else { session };
+        if !self.live.add_session(token, Arc::new(session)) {
             tracing::warn!(server = %server.id, "the server has given out a session token twice");
             return Err(Denial::ServerUnavailable.into());
         }
@@ -191,7 +192,6 @@ impl Gateway {
         Ok(Answer::new(Call::Join, Outcome::Ok, joined.response).by(&server.id))
     }
 
-    /// Joins at the server, and makes its answer one for the tenant's host.
     /// The server has said whether somebody waits: who does is noted so, who does not takes a seat.
     async fn judged(&self, meeting: &Meeting, session: i64, waits: bool, until: i64) -> Result<(), Denial> {
         if waits {
@@ -201,14 +201,15 @@ impl Gateway {
         seated.map_err(|refusal| refusal.denial())
     }
 
+    /// Joins at the server, and makes its answer one for the tenant's host.
     async fn join_at(
         &self,
         server: &Server,
         mut call: ServerCall<'_>,
         asked: &Asked,
         ext_id: &str,
-    ) -> Result<Joined, No> {
         redirects: bool,
+    ) -> Result<Joined, No> {
         call.forwarded_for = Some(asked.connection.peer.ip());
         call.cookie = cookies_for(&asked.head.headers, &server.slug);
         let reply = self.call(call, server).await.map_err(CallError::denial)?;
@@ -217,10 +218,19 @@ impl Gateway {
         } else {
             told(server, &reply, asked, ext_id, redirects)
         };
-        joined?.ok_or_else(|| {
-            tracing::warn!(server = %server.id, status = %reply.status, "join got a broken answer");
-            Denial::ServerUnavailable.into()
-        })
+        let state = self.live.servers.of(&server.id);
+        if let Some(joined) = joined? {
+            state.set_strange(None);
+            return Ok(joined);
+        }
+        match strange(server, &reply.headers, &reply.body) {
+            Some((strange, host)) => {
+                tracing::error!(server = %server.id, host, "the server {strange}");
+                state.set_strange(Some(strange));
+            }
+            None => tracing::warn!(server = %server.id, status = %reply.status, "join got a broken answer"),
+        }
+        Err(Denial::ServerUnavailable.into())
     }
 
     /// A refusal in the form its caller reads: XML for `redirect=false`, BBB's own redirect where the caller gave an
@@ -302,6 +312,8 @@ impl Drop for Reserved<'_> {
 /// What a server made of a join.
 struct Joined {
     session_token: String,
+    /// The guest is not let in yet.
+    waits: bool,
     response: Response<Body>,
 }
 
@@ -312,8 +324,6 @@ fn redirected(server: &Server, reply: &Reply, asked: &Asked) -> Result<Option<Jo
     };
     let (_, query) = location.split_once('?').unwrap_or((location, ""));
     if let Some(no) = errors_of(query) {
-    /// The guest is not let in yet.
-    waits: bool,
         return Err(no);
     }
     let Some(path) = client_path(server, location) else { return Ok(None) };
@@ -414,6 +424,12 @@ fn with_errors(address: &str, key: &str, message: &str) -> String {
     out
 }
 
+/// Whether the guest policy of the meeting may have somebody wait: a guest, or who is told to be authenticated (bbb.md 6.6).
+/// Moderators change the policy while a meeting runs, so that what it was created with says nothing.
+fn may_have_to_wait(params: &Params) -> bool {
+    ["guest", "auth"].iter().any(|name| params.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true")))
+}
+
 fn is_web_address(address: &str) -> bool {
     ["https://", "http://"].iter().any(|scheme| address.starts_with(scheme))
 }
@@ -424,12 +440,6 @@ fn is_false(value: Option<&str>) -> bool {
 }
 
 #[cfg(test)]
-/// Whether the guest policy of the meeting may have somebody wait: a guest, or who is told to be authenticated (bbb.md 6.6).
-/// Moderators change the policy while a meeting runs, so that what it was created with says nothing.
-fn may_have_to_wait(params: &Params) -> bool {
-    ["guest", "auth"].iter().any(|name| params.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true")))
-}
-
 mod tests {
     use super::*;
 

@@ -24,6 +24,9 @@ pub(super) fn join(call: &Call, shared: &Shared) -> Response {
     if let Err(violation) = call.validate(shared, &[FORMS], |params| rules(params, &world, shared.config.version)) {
         return refuse_early(call, shared, &violation);
     }
+    if let Some(server) = shared.faults.joins_elsewhere() {
+        return answer::redirect(StatusCode::FOUND, &format!("{server}/bigbluebutton/api/join?{}", call.query));
+    }
     if let Some((meeting, user)) = existing_user(&call.params, &world) {
         if let Some(replaced) = call.params.text("replaceSessionToken") {
             world.close_session(replaced);

@@ -1,0 +1,128 @@
+//! `anteroom check --online`: asks each BBB server whether it can do what the configuration wants of it.
+//!
+//! Where people are sent who join is told by a join alone, so a meeting is made for that. Nobody comes to it, and it is ended at
+//! once; its id is none of a tenant's.
+
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+
+use data_encoding::HEXLOWER;
+use futures_util::{StreamExt, stream};
+
+use super::failed;
+use crate::{
+    app::{faults_counted, trust_roots},
+    bbb::{
+        client::{Call, CallError, Reply},
+        elsewhere::strange,
+        query::Params,
+        xml,
+    },
+    domain::{directory::Directory, tenant::Server},
+    poll::version,
+    upstream::{Connector, Pool},
+};
+
+/// How long a server has for each question.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Servers that are asked at a time.
+const AT_ONCE: usize = 16;
+/// Where a refused join would be sent (RFC 2606).
+const REFUSED: &str = "https://anteroom.invalid/";
+
+/// Asks all servers, and prints a line for each.
+pub(super) fn servers(directory: &Directory, ca: Option<&Path>) -> ExitCode {
+    let roots = match trust_roots(ca) {
+        Ok(roots) => roots,
+        Err(error) => return failed(&error.to_string()),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.to_string()),
+    };
+    let servers: Vec<Arc<Server>> = directory.servers().cloned().collect();
+    let told: Vec<_> = runtime.block_on(async {
+        let pool = Pool::new(Connector::new(roots));
+        stream::iter(&servers).map(|server| ask(&pool, server)).buffered(AT_ONCE).collect().await
+    });
+    for (server, told) in servers.iter().zip(&told) {
+        match told {
+            Ok(told) => println!("server {}: {told}", server.id),
+            Err(fault) => println!("server {}: fault: {fault}", server.id),
+        }
+    }
+    match told.iter().filter(|told| told.is_err()).count() {
+        0 => ExitCode::SUCCESS,
+        faults => {
+            println!("{} with the servers", faults_counted(faults));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a server is, or what is wrong with it.
+async fn ask(pool: &Pool, server: &Server) -> Result<String, String> {
+    let listed = call(pool, server, "getMeetings", &Params::default()).await?;
+    let listed = read(&listed)?;
+    if listed.message_key == "checksumError" {
+        return Err("its secret is another one (`bbb-conf --secret` shows it)".into());
+    }
+    if !listed.success {
+        return Err(format!("refuses getMeetings: {}", shown(&listed.message)));
+    }
+    let version = version(pool, server).await.ok_or("does not tell its version as a BBB server does")?;
+    if version.before_3 != server.is_meteor {
+        let (is, says) = if version.before_3 { ("older than 3.0", "3.0") } else { ("3.0 or newer", "2.7") };
+        return Err(format!("is {is}, and servers.{}.version says {says}", server.id));
+    }
+    joins(pool, server).await?;
+    let name = if version.bbb.is_empty() { "BBB".to_owned() } else { format!("BBB {}", shown(&version.bbb)) };
+    Ok(format!("{name}, answers, has this secret, and sends people to its own client"))
+}
+
+/// Whether who joins is sent to the server's own client.
+async fn joins(pool: &Pool, server: &Server) -> Result<(), String> {
+    let mut random = [0; 8];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| "there is no randomness")?;
+    let id = format!("anteroom-check-{}", HEXLOWER.encode(&random));
+    let params = |pairs: &[(&str, &str)]| {
+        let mut params = Params::default();
+        params.set("meetingID", &*id);
+        pairs.iter().for_each(|(name, value)| params.set(name, *value));
+        params
+    };
+    let wanted = [("name", "Anteroom check"), ("duration", "1"), ("record", "false")];
+    let made = read(&call(pool, server, "create", &params(&wanted)).await?)?;
+    if !made.success {
+        return Err(format!("makes no meeting: {}", shown(&made.message)));
+    }
+    let person = [("fullName", "Anteroom check"), ("role", "MODERATOR"), ("errorRedirectUrl", REFUSED)];
+    let joined = call(pool, server, "join", &params(&person)).await;
+    // Whatever came of it.
+    let _ = call(pool, server, "end", &params(&[])).await;
+    let joined = joined?;
+    match strange(server, &joined.headers, &joined.body) {
+        Some((_, host)) if REFUSED.contains(&host) => Err("refuses a join".into()),
+        Some((strange, host)) => Err(format!("{strange} ({})", shown(&host))),
+        None if joined.status.is_redirection() => Ok(()),
+        None => Err("does not send people who join anywhere".into()),
+    }
+}
+
+async fn call(pool: &Pool, server: &Server, name: &'static str, params: &Params) -> Result<Reply, String> {
+    let mut call = Call::new(name, params);
+    call.timeout = TIMEOUT;
+    call.send(pool, server).await.map_err(|error| match error {
+        CallError::Connect => "cannot be reached".to_owned(),
+        error => format!("{name}: {error}"),
+    })
+}
+
+fn read(reply: &Reply) -> Result<xml::Outcome, String> {
+    xml::outcome(&reply.body)
+        .ok_or_else(|| format!("is no BBB server: it answers with status {}", reply.status.as_u16()))
+}
+
+/// What a server says must not move a terminal's cursor, nor fill it.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
