@@ -322,6 +322,17 @@ async fn refill(store: &Store) -> Result<Live, StartError> {
             live.add_session(row.token, Arc::new(session));
         }
     }
+    let mut ended = HashMap::new();
+    for row in store.ended(now).await? {
+        let (id, ended_at) = (row.id, row.ended_at.unwrap_or(now));
+        ended.insert(id, live.add_ended(Meeting::from_row(row), ended_at));
+    }
+    for row in store.ended_sessions(now).await? {
+        if let Some(meeting) = ended.get(&row.meeting) {
+            let state = live.servers.of(&meeting.server);
+            live.add_session(row.token, Arc::new(Session::new(row.id, Arc::clone(meeting), 0, state)));
+        }
+    }
     for row in store.recordings().await? {
         let recording = Recording { id: row.id.into(), ext_id: row.ext_id.into(), server: row.server };
         live.recordings.add(&row.tenant, recording);

@@ -13,7 +13,7 @@ pub mod servers;
 pub mod sessions;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -30,7 +30,7 @@ use crate::{
         placement::expected,
         tenant::Tenant,
     },
-    store::{MeetingRow, Run, TokenHash},
+    store::{AFTERGLOW_MAX_MS, AFTERGLOW_MS, MeetingRow, Run, TokenHash},
 };
 use breakouts::{Breakouts, Starts};
 use clock::now_ms;
@@ -40,10 +40,6 @@ use load::Share;
 use recordings::{Recording, Recordings};
 use servers::Servers;
 use sessions::Session;
-
-/// How long the traffic of a meeting is still carried after it has ended: people look at its last page, give feedback,
-/// download the dashboard.
-pub const AFTERGLOW_MS: i64 = 15 * 60 * 1000;
 
 /// A meeting that runs.
 #[derive(Debug)]
@@ -68,6 +64,8 @@ pub struct Meeting {
     pub ends_at: Option<i64>,
     /// Whether it may leave a recording.
     pub records: bool,
+    /// How long what follows its end is carried, ms.
+    pub afterglow: i64,
     /// Another gateway that has asked a server for it, and has died before the answer came, or has been slow.
     pub orphan_of: Option<Box<str>>,
     /// Documents that were given to it while it ran.
@@ -113,6 +111,7 @@ impl Meeting {
             created_at: row.created_at,
             ends_at: row.ends_at,
             records: row.records,
+            afterglow: row.afterglow.unwrap_or(AFTERGLOW_MS).clamp(0, AFTERGLOW_MAX_MS),
             orphan_of,
             documents: AtomicU32::new(0),
             internal_id,
@@ -219,8 +218,8 @@ fn seats(participants: Option<u32>) -> Limit<u32> {
 struct Presence {
     meetings: u32,
     touched: Arc<Touched>,
-    /// When the last one ended, ms since the epoch.
-    ended_at: i64,
+    /// Until when what follows the end of those that have ended is carried, ms since the epoch.
+    carried_until: i64,
 }
 
 /// All that is true now.
@@ -232,9 +231,9 @@ pub struct Live {
     sessions: DashMap<TokenHash, Arc<Session>>,
     sessions_by_id: DashMap<i64, Arc<Session>>,
     presence: DashMap<TenantId, HashMap<ServerId, Presence>>,
-    /// Meetings that have ended, the oldest first, with the time.
-    ended: Mutex<VecDeque<(i64, Arc<Meeting>)>>,
-    /// When the last run of a room has ended, by the id under which its server knows it, for as long.
+    /// Meetings that have ended, by the time until which what follows is carried, and by number.
+    ended: Mutex<BTreeMap<(i64, i64), Arc<Meeting>>>,
+    /// Until when it is known that a room had a meeting, by the id under which its server knows it.
     over: DashMap<Box<str>, i64>,
     /// The servers, their health and their load.
     pub servers: Servers,
@@ -380,10 +379,36 @@ impl Live {
             && let Some(presence) = of_tenant.get_mut(&meeting.server)
         {
             presence.meetings -= 1;
-            presence.ended_at = presence.ended_at.max(now);
         }
-        self.over.insert(meeting.server_id.clone(), now);
-        lock(&self.ended).push_back((now, meeting));
+        self.carry_on(meeting, now);
+    }
+
+    /// What follows the end of a meeting that ended at `ended_at` is carried for a while.
+    fn carry_on(&self, meeting: Arc<Meeting>, ended_at: i64) {
+        let until = ended_at.saturating_add(meeting.afterglow);
+        let mut of_tenant = self.presence.entry(meeting.tenant.clone()).or_default();
+        let presence = of_tenant.entry(meeting.server.clone()).or_default();
+        presence.carried_until = presence.carried_until.max(until);
+        drop(of_tenant);
+        let mut over = self.over.entry(meeting.server_id.clone()).or_default();
+        *over = until.max(*over);
+        drop(over);
+        lock(&self.ended).insert((until, meeting.id), meeting);
+    }
+
+    /// Adds a meeting that ended at `ended_at` and that was not known here. Returns it, or one of its name that is there.
+    pub fn add_ended(&self, meeting: Meeting, ended_at: i64) -> Arc<Meeting> {
+        let meeting = Arc::new(meeting);
+        if let Some(internal_id) = meeting.internal_id()
+            && meeting.may_be_called(internal_id)
+        {
+            let known = Arc::clone(&self.internal.entry(internal_id.into()).or_insert_with(|| Arc::clone(&meeting)));
+            if !Arc::ptr_eq(&known, &meeting) {
+                return known;
+            }
+        }
+        self.carry_on(Arc::clone(&meeting), ended_at);
+        meeting
     }
 
     /// Whether a room had a meeting a short while ago, and has none now.
@@ -400,17 +425,14 @@ impl Live {
         }
     }
 
-    /// Forgets the meetings that have ended more than [`AFTERGLOW_MS`] ago, with their sessions.
+    /// Forgets the meetings of which nothing is carried any more, with their sessions.
     pub fn forget_ended(&self, now: i64) {
         loop {
             let mut ended = lock(&self.ended);
-            match ended.front() {
-                Some((at, _)) if at + AFTERGLOW_MS <= now => {}
-                _ => return,
-            }
-            let Some((_, meeting)) = ended.pop_front() else { return };
+            let Some(first) = ended.first_entry().filter(|first| first.key().0 <= now) else { return };
+            let meeting = first.remove();
             drop(ended);
-            self.over.remove_if(&meeting.server_id, |_, at| *at + AFTERGLOW_MS <= now);
+            self.over.remove_if(&meeting.server_id, |_, until| *until <= now);
             self.forget_breakouts(&meeting);
             for token in std::mem::take(&mut *lock(&meeting.sessions)) {
                 if let Some((_, session)) = self.sessions.remove(&token) {
@@ -448,9 +470,9 @@ impl Live {
     /// Whether a tenant has, or had a moment ago, a meeting on a server.
     #[must_use]
     pub fn reaches(&self, tenant: &TenantId, server: &ServerId, now: i64) -> bool {
-        self.presence.get(tenant).is_some_and(|of_tenant| {
-            of_tenant.get(server).is_some_and(|p| p.meetings > 0 || now < p.ended_at + AFTERGLOW_MS)
-        })
+        self.presence
+            .get(tenant)
+            .is_some_and(|of_tenant| of_tenant.get(server).is_some_and(|p| p.meetings > 0 || now < p.carried_until))
     }
 
     /// The servers on which a tenant has meetings now, with the time of the last change to them.
@@ -516,6 +538,7 @@ mod tests {
             created_at: 0,
             ended_at: None,
             ends_at: None,
+            afterglow: None,
             records: false,
             owner: None,
         }
@@ -549,6 +572,30 @@ mod tests {
         assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_some());
         live.forget_ended(1_000 + AFTERGLOW_MS);
         assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_none());
+    }
+
+    #[test]
+    fn what_follows_an_end_lasts_as_long_as_its_server_was_told() {
+        for (asked, minutes) in
+            [(None, 15), (Some(2), 15), (Some(60), 61), (Some(0), 24 * 60), (Some(1_000_000), 24 * 60)]
+        {
+            let live = Live::default();
+            let lasts = crate::store::afterglow(asked);
+            assert_eq!(lasts, minutes * 60_000, "{asked:?}");
+            let row = MeetingRow { afterglow: Some(lasts), ..row("wagtail", "room", "bbb-01", 1) };
+            let meeting = live.add_meeting(Meeting::from_row(row));
+            // One that ends later and lasts shorter is forgotten first.
+            let short = live.add_meeting(Meeting::from_row(self::row("wagtail", "short", "bbb-02", 2)));
+            live.remove_meeting(&meeting, 0);
+            live.remove_meeting(&short, 1);
+            live.forget_ended(lasts - 1);
+            assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_some(), "{asked:?}");
+            assert_eq!(live.meeting_of_internal(&int("wagtail", "short", 2)).is_some(), minutes == 15, "{asked:?}");
+            assert!(live.reaches(&meeting.tenant, &meeting.server, lasts - 1));
+            live.forget_ended(lasts);
+            assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_none(), "{asked:?}");
+            assert!(!live.reaches(&meeting.tenant, &meeting.server, lasts));
+        }
     }
 
     #[test]

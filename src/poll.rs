@@ -20,7 +20,7 @@ use crate::{
     domain::{ids::ServerId, tenant::Server},
     live::{Meeting, clock::now_ms},
     proxy::Gateway,
-    store::writer::Note,
+    store::{AFTERGLOW_MAX_MS, Error, Store, writer::Note},
 };
 
 /// Between two rounds. A meeting that has ended by itself frees its room after two of them.
@@ -59,7 +59,7 @@ pub async fn run(
             settle::settle(&gateway).await;
             gateway.settle_drained().await;
             if done.is_multiple_of(PURGE_EVERY)
-                && let Err(error) = gateway.store.purge(now_ms() - KEEP_ENDED_MS).await
+                && let Err(error) = purge(&gateway.store).await
             {
                 tracing::warn!(%error, "old meetings are not cleaned up");
             }
@@ -70,6 +70,13 @@ pub async fn run(
         note_carried(&gateway);
         round.send_replace(done);
     }
+}
+
+/// Cleans the store up: of meetings that ended long ago, and of the sessions of those of which nothing is carried any more.
+async fn purge(store: &Store) -> Result<(), Error> {
+    store.forget_ended_sessions(now_ms() - AFTERGLOW_MAX_MS).await?;
+    store.purge(now_ms() - KEEP_ENDED_MS).await?;
+    Ok(())
 }
 
 async fn poll_all(gateway: &Gateway) {

@@ -184,6 +184,7 @@ mod tests {
             created_at: 0,
             ended_at: None,
             ends_at: None,
+            afterglow: None,
             records,
             owner: None,
         }))
@@ -270,7 +271,7 @@ mod tests {
         assert_eq!((live.breakouts.rooms.len(), is_known(1)), (ROOMS_MAX, false), "the oldest make way");
         live.remove_meeting(&ours, 0);
         assert!(is_known(100), "what is carried of it lasts as long as its meeting's");
-        live.forget_ended(super::super::AFTERGLOW_MS);
+        live.forget_ended(crate::store::AFTERGLOW_MS);
         assert!(live.breakouts.rooms.is_empty());
     }
 

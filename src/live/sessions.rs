@@ -240,6 +240,7 @@ mod tests {
             created_at: 0,
             ended_at: None,
             ends_at: None,
+            afterglow: None,
             records: false,
             owner: None,
         }));

@@ -9,7 +9,7 @@ use crate::{
         denial::Denial,
         ids::{ServerId, TenantId},
     },
-    live::{Meeting, sessions::Session},
+    live::{Meeting, clock::now_ms, sessions::Session},
     store::{Error, MeetingRow, SessionRow, TokenHash},
 };
 
@@ -57,8 +57,12 @@ impl Gateway {
             return Ok(self.adopt(row));
         }
         let found = self.store.find_breakout(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
-        let meeting = found.and_then(|row| self.adopt(row));
-        Ok(meeting.inspect(|meeting| drop(self.live.add_breakout(meeting, internal_id))))
+        if let Some(meeting) = found.and_then(|row| self.adopt(row)) {
+            self.live.add_breakout(&meeting, internal_id);
+            return Ok(Some(meeting));
+        }
+        let found = self.store.find_ended(tenant, internal_id, now_ms()).await.map_err(|_| Denial::StoreUnavailable)?;
+        Ok(found.map(|row| self.adopt_ended(row)))
     }
 
     /// A session by the hash of its token. Anybody may ask for one, so that not many are looked for at a time.
@@ -73,10 +77,15 @@ impl Gateway {
             return Ok(None);
         }
         let _turn = self.finding.acquire().await.map_err(|_| Denial::StoreUnavailable)?;
-        let Some((row, meeting)) = self.store.find_session(token).await.map_err(|_| Denial::StoreUnavailable)? else {
-            return Ok(None);
-        };
-        let Some(meeting) = self.adopt(meeting) else { return Ok(None) };
+        let found = self.store.find_session(token).await.map_err(|_| Denial::StoreUnavailable)?;
+        if let Some((row, meeting)) = found {
+            let Some(meeting) = self.adopt(meeting) else { return Ok(None) };
+            self.adopt_session(row, &meeting);
+            return Ok(self.live.session(token));
+        }
+        let found = self.store.find_ended_session(token, now_ms()).await.map_err(|_| Denial::StoreUnavailable)?;
+        let Some((row, meeting)) = found else { return Ok(None) };
+        let meeting = self.adopt_ended(meeting);
         self.adopt_session(row, &meeting);
         Ok(self.live.session(token))
     }
@@ -105,6 +114,9 @@ impl Gateway {
         for row in self.store.find_meetings_on(tenant, server).await.unwrap_or_default() {
             let _ = self.adopt(row);
         }
+        if let Ok(Some(row)) = self.store.find_ended_on(tenant, server, now).await {
+            let _ = self.adopt_ended(row);
+        }
         self.live.reaches(tenant, server, now)
     }
 
@@ -129,6 +141,12 @@ impl Gateway {
             self.live.name_meeting(&meeting, &internal_id);
         }
         Some(meeting)
+    }
+
+    /// Takes over a meeting that has ended, and of which something is still carried.
+    fn adopt_ended(&self, row: MeetingRow) -> Arc<Meeting> {
+        let ended_at = row.ended_at.unwrap_or_default();
+        self.live.add_ended(Meeting::from_row(row), ended_at)
     }
 
     pub(crate) fn adopt_session(&self, row: SessionRow, meeting: &Arc<Meeting>) {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Admitted, Db, Error, Leftover, MeetingRow, NewMeeting, RecordingRow, Refusal, Run, Store, postgres, sqlite,
+    Admitted, Db, Error, Leftover, MeetingRow, NewMeeting, RecordingRow, Refusal, Run, SessionRow, Store, TokenHash,
+    postgres, sqlite,
 };
 use crate::domain::{
     admission::RoomUsage,
@@ -184,6 +185,68 @@ impl Store {
     /// When the store fails.
     pub async fn forget_leftover(&self, server: &ServerId, internal_id: &str) -> Result<(), Error> {
         ask!(self.forget_leftover(server.as_str(), internal_id))
+    }
+
+    /// The meetings that have ended and of which something is still carried, the one that ended first at the beginning.
+    ///
+    /// # Errors
+    /// When the store fails or a row is impossible.
+    pub async fn ended(&self, now: i64) -> Result<Vec<MeetingRow>, Error> {
+        ask!(self.ended(now))
+    }
+
+    /// Their sessions.
+    ///
+    /// # Errors
+    /// When the store fails or a row is impossible.
+    pub async fn ended_sessions(&self, now: i64) -> Result<Vec<SessionRow>, Error> {
+        ask!(self.ended_sessions(now))
+    }
+
+    /// A meeting of a tenant that has ended, and of which something is still carried, by its internal id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn find_ended(
+        &self,
+        tenant: &TenantId,
+        internal_id: &str,
+        now: i64,
+    ) -> Result<Option<MeetingRow>, Error> {
+        ask!(self.find_ended(tenant.as_str(), Some(internal_id), None, now))
+    }
+
+    /// The one on this server of which something is carried longest.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn find_ended_on(
+        &self,
+        tenant: &TenantId,
+        server: &ServerId,
+        now: i64,
+    ) -> Result<Option<MeetingRow>, Error> {
+        ask!(self.find_ended(tenant.as_str(), None, Some(server.as_str()), now))
+    }
+
+    /// A session of such a meeting, by the hash of its token.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn find_ended_session(
+        &self,
+        token: &TokenHash,
+        now: i64,
+    ) -> Result<Option<(SessionRow, MeetingRow)>, Error> {
+        ask!(self.find_ended_session(token, now))
+    }
+
+    /// Forgets the sessions of meetings that ended before `before`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_ended_sessions(&self, before: i64) -> Result<(), Error> {
+        ask!(self.forget_ended_sessions(before))
     }
 
     /// Forgets meetings that ended before `before`. Returns how many.

@@ -10,6 +10,23 @@ use crate::domain::{
 /// The seat of somebody who is present: it does not lapse.
 pub const PRESENT: i64 = i64::MAX;
 
+/// How long the traffic of a meeting is still carried after it has ended: people look at its last page, give feedback, open the
+/// dashboard.
+pub const AFTERGLOW_MS: i64 = 15 * 60 * 1000;
+/// The longest that is kept, for whom a server keeps the dashboard for ever.
+pub const AFTERGLOW_MAX_MS: i64 = 24 * 3600 * 1000;
+
+/// How long what follows the end is carried where the server was told to keep the learning dashboard for so many minutes: 0 is
+/// for ever. A minute longer, since our clock of the end may be early.
+#[must_use]
+pub fn afterglow(dashboard_minutes: Option<i64>) -> i64 {
+    match dashboard_minutes {
+        Some(0) => AFTERGLOW_MAX_MS,
+        Some(minutes) => minutes.saturating_add(1).saturating_mul(60_000).clamp(AFTERGLOW_MS, AFTERGLOW_MAX_MS),
+        None => AFTERGLOW_MS,
+    }
+}
+
 /// The SHA-256 of a session token: what is kept of it.
 pub type TokenHash = [u8; 32];
 
@@ -37,6 +54,8 @@ pub struct NewMeeting<'a> {
     pub records: bool,
     /// When its time is over, ms since the epoch.
     pub ends_at: Option<i64>,
+    /// How long what follows its end is carried, ms.
+    pub afterglow: i64,
     /// Now, in ms since the epoch.
     pub now: i64,
     /// Rooms that ended after this still count.
@@ -74,6 +93,8 @@ pub struct MeetingRow {
     pub ends_at: Option<i64>,
     /// Whether it may leave a recording.
     pub records: bool,
+    /// How long what follows its end is carried, ms, if that was written down.
+    pub afterglow: Option<i64>,
     /// The gateway that asks its server, of account until there is an internal id.
     pub owner: Option<String>,
 }

@@ -77,6 +77,7 @@ for_both!(
     a_promise_without_an_answer_is_given_back_unless_it_was_taken_over,
     no_number_is_given_out_twice,
     who_waits_to_be_let_in_has_no_seat_until_then,
+    what_follows_the_end_is_known_for_as_long_as_it_is_carried,
 );
 
 // Behind the macro, which it uses.
@@ -97,6 +98,7 @@ fn room<'a>(tenant: &'a TenantId, server: &'a ServerId, account: &'a str, ext_id
         expected: 10,
         records: true,
         ends_at: Some(9_000),
+        afterglow: 60_000,
         now: 1_000,
         retained_since: 500,
         runs_since: 500,
@@ -662,6 +664,31 @@ async fn who_waits_to_be_let_in_has_no_seat_until_then(fixture: Fixture) {
     let_in(10).await.expect("a seat");
     assert_eq!(waits().await, [false]);
     assert_eq!(join(store, meeting, 20, 80, 1).await, Err(Denial::MaxParticipantsReached));
+}
+
+async fn what_follows_the_end_is_known_for_as_long_as_it_is_carried(fixture: Fixture) {
+    let store = &fixture.store;
+    let (tenant, server) = ids();
+    let other: TenantId = "heron".parse().expect("an id");
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let session = join(store, meeting, 0, 60, 1).await.expect("a seat");
+    note(store, [made(meeting, "int"), Note::Bound { session, token: [7; 32] }]).await;
+    assert_eq!(store.ended(1_000).await.expect("loaded"), []);
+    store.end_meeting(meeting, 10_000).await.expect("ended");
+    for (now, is_known) in [(10_001, true), (69_999, true), (70_000, false)] {
+        let ended: Vec<_> = store.ended(now).await.expect("loaded").iter().map(|row| row.id).collect();
+        assert_eq!(ended == [meeting], is_known, "{now}");
+        let sessions: Vec<_> = store.ended_sessions(now).await.expect("loaded").iter().map(|row| row.id).collect();
+        assert_eq!(sessions == [session], is_known, "{now}");
+        assert_eq!(store.find_ended(&tenant, "int", now).await.expect("asked").is_some(), is_known, "{now}");
+        assert_eq!(store.find_ended_on(&tenant, &server, now).await.expect("asked").is_some(), is_known, "{now}");
+        let found = store.find_ended_session(&[7; 32], now).await.expect("asked");
+        assert_eq!(found.map(|(row, of)| (row.id, of.id)), is_known.then_some((session, meeting)), "{now}");
+    }
+    assert!(store.find_ended(&other, "int", 10_001).await.expect("asked").is_none());
+    assert_eq!(store.sessions().await.expect("loaded"), [], "and it has no seat");
+    store.forget_ended_sessions(10_001).await.expect("forgotten");
+    assert!(store.find_ended_session(&[7; 32], 10_001).await.expect("asked").is_none());
 }
 
 #[tokio::test]

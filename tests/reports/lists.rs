@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use anteroom_bench::sim::{self, RecordingSeed, RecordingState};
 
-use crate::support::{DEADLINE, Plan, Reply, Stage, eventually, program};
+use futures_util::{SinkExt, StreamExt};
+use sqlx::Connection;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{DEADLINE, Joined, Plan, Reply, Stage, eventually, host, program};
 
 const ROOMS: [&str; 4] = ["room 0", "room 1", "room 2", "room 3"];
 /// Longer than anything waits.
@@ -234,4 +238,49 @@ async fn check_online_finds_what_no_server_can_do_before_people_do() {
     let told = program::anteroom(&["check", "--online"], stage.dir.path());
     let told = String::from_utf8(told.stdout).unwrap();
     assert!(told.contains("is older than 3.0, and servers.bbb-01.version says 3.0"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_is_there_after_the_end_for_as_long_as_was_asked_for_and_after_a_restart() {
+    let mut stage = Plan::new().server("members").tenant("wagtail", "level-1").start().await;
+    let mut data = Vec::new();
+    for (room, minutes) in [("long", "60"), ("short", "2")] {
+        let params = [("name", room), ("meetingID", room), ("learningDashboardCleanupDelayInMinutes", minutes)];
+        let created = stage.api("wagtail", "create", &params).await;
+        let joined = stage.joined("wagtail", room, "Ada").await;
+        let mut socket = stage.graphql("wagtail", &joined).await.unwrap();
+        let query = r#"{"type":"subscribe","id":"m","payload":{"query":"subscription M { meeting { name } }"}}"#;
+        socket.send(Message::text(query)).await.unwrap();
+        let told = socket.next().await.unwrap().unwrap().into_text().unwrap();
+        let (_, token) = told.split_once(r#""learningDashboardAccessToken":""#).unwrap();
+        let token = token.split('"').next().unwrap();
+        let id = created.xml("internalMeetingID");
+        let path = format!("/learning-analytics-dashboard/{id}/{token}/learning_dashboard_data.json");
+        data.push((path, joined));
+    }
+    for room in ["long", "short"] {
+        stage.api("wagtail", "end", &[("meetingID", room)]).await;
+    }
+    let status = async |stage: &Stage, n: usize| {
+        let (path, joined): &(String, Joined) = &data[n];
+        let with_token = format!("{}{path}?sessionToken={}", joined.prefix, joined.token);
+        let client = stage.client();
+        let plain = client.get(&host("wagtail"), path).await.status.as_u16();
+        (plain, client.get(&host("wagtail"), &with_token).await.status.as_u16())
+    };
+    assert_eq!((status(&stage, 0).await, status(&stage, 1).await), ((200, 200), (200, 200)));
+    // Half an hour later, and after a restart.
+    assert!(stage.app.take().unwrap().stop(DEADLINE).await);
+    let url = format!("sqlite:{}", stage.path("var/anteroom.db").display());
+    let mut store = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query("UPDATE meetings SET ended_at = ended_at - 1800000").execute(&mut store).await.unwrap();
+    store.close().await.unwrap();
+    let mut app = anteroom::app::App::start(stage.dir.path()).await.unwrap();
+    app.ready().await;
+    stage.address = app.https[0];
+    stage.app = Some(app);
+    assert_eq!(status(&stage, 0).await, (200, 200), "the server was told to keep it for an hour");
+    assert_eq!(status(&stage, 1).await, (404, 404), "and of this one for two minutes");
+    let nobody = stage.client().get("heron.localhost", &data[0].0).await;
+    assert_ne!(nobody.status, 200, "of another host");
 }

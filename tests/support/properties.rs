@@ -162,6 +162,7 @@ pub fn id(id: &str) {
         created_at: 0,
         ended_at: None,
         ends_at: None,
+        afterglow: None,
         owner: None,
         records: false,
     }));

@@ -18,7 +18,10 @@ pub(crate) fn file(path: &str, shared: &Shared) -> Response {
             let world = shared.world();
             match world.by_int_id(int_id).filter(|meeting| meeting.dashboard_token == token) {
                 Some(meeting) => answer::json(&dashboard_of(meeting)),
-                None => answer::page(StatusCode::NOT_FOUND),
+                None => match world.ended_dashboard(int_id, token) {
+                    Some(data) => answer::json(data),
+                    None => answer::page(StatusCode::NOT_FOUND),
+                },
             }
         }
         _ => answer::page(StatusCode::NOT_FOUND),

@@ -27,7 +27,7 @@ impl Pace {
         Duration::try_from_secs_f64(duration.as_secs_f64() / self.0).unwrap_or(Duration::MAX)
     }
 
-    fn minutes(self, minutes: u32) -> Duration {
+    pub(crate) fn minutes(self, minutes: u32) -> Duration {
         self.scale(Duration::from_secs(60 * u64::from(minutes)))
     }
 }

@@ -5,6 +5,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
+use super::api::session_calls::dashboard_of;
 use super::ids;
 use super::meeting::{Meeting, Pace};
 use super::modules::Modules;
@@ -15,6 +18,9 @@ use super::user::{GuestStatus, Role, User};
 
 /// How long a session is remembered after its meeting.
 const SESSIONS_CLEANUP_DELAY: Duration = Duration::from_secs(60 * 60);
+
+/// Learning dashboards of meetings that have ended, that are kept at the most: load runs end many.
+const ENDED_DASHBOARDS_MAX: usize = 1_000;
 
 /// What a session token stands for.
 #[derive(Clone, Debug)]
@@ -56,6 +62,9 @@ pub(crate) struct World {
     http_sessions: HashMap<String, HashSet<String>>,
     voice_bridges: HashSet<String>,
     pub(crate) recordings: Recordings,
+    /// What the learning dashboard shows of meetings that have ended: the access token, the data, since when, and for how many
+    /// minutes; 0 is for ever.
+    ended_dashboards: HashMap<String, (String, Value, Instant, u32)>,
     /// Tokens of meetings that have ended, with the role they had, for a while.
     ended_sessions: HashMap<String, (Role, Instant)>,
     /// Whether ids of meetings that end without a call of `end` stay taken.
@@ -200,6 +209,12 @@ impl World {
             return;
         };
         let breakouts: Vec<String> = self.breakouts_of(&meeting).map(|other| other.int_id.clone()).collect();
+        if self.ended_dashboards.len() < ENDED_DASHBOARDS_MAX {
+            let minutes =
+                u32::try_from(meeting.params.int_or("learningDashboardCleanupDelayInMinutes", 2)).unwrap_or(0);
+            let data = (meeting.dashboard_token.clone(), dashboard_of(&meeting), now, minutes);
+            self.ended_dashboards.insert(meeting.int_id.clone(), data);
+        }
         if meeting.is_recorded {
             self.recordings.add(Recording::of(&meeting, breakouts.clone(), now, wall_ms));
         }
@@ -224,6 +239,8 @@ impl World {
         self.recordings.tick(now, pace);
         let delay = pace.scale(SESSIONS_CLEANUP_DELAY);
         self.ended_sessions.retain(|_, (_, ended)| now.duration_since(*ended) < delay);
+        let is_kept = |ended: Instant, minutes| minutes == 0 || now.duration_since(ended) < pace.minutes(minutes);
+        self.ended_dashboards.retain(|_, (_, _, ended, minutes)| is_kept(*ended, *minutes));
         let mut over = Vec::new();
         for meeting in self.meetings.values_mut() {
             meeting.forget_left(now, pace);
@@ -315,6 +332,11 @@ impl World {
         let carries = |id: &String| self.http_sessions.get(id).is_some_and(|tokens| tokens.contains(token));
         let is_allowed = !meeting.needs_http_session || http_sessions.iter().any(carries);
         is_allowed.then(|| (&self.sessions[token], meeting, user))
+    }
+
+    /// The data of the learning dashboard of a meeting that has ended, for as long as its `create` asked for.
+    pub(crate) fn ended_dashboard(&self, int_id: &str, token: &str) -> Option<&Value> {
+        self.ended_dashboards.get(int_id).filter(|(own, ..)| own == token).map(|(_, data, ..)| data)
     }
 
     /// The role that a session had in a meeting that has ended not long ago.

@@ -259,6 +259,7 @@ fn new_meeting<'a>(room: &'a Room, (tenant, server): &'a Names) -> NewMeeting<'a
         expected: 10,
         records: true,
         ends_at: None,
+        afterglow: 60_000,
         now: room.from,
         retained_since: Tenant::since(of.retention, room.from),
         runs_since: Tenant::since(of.window, room.from),

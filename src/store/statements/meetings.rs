@@ -7,7 +7,10 @@ use sqlx::Row as _;
 use super::{BEGIN, Connection, Pool, lock_tenant, read, seats::lock_meeting, tell, usage::Tally};
 use crate::{
     domain::{admission::RoomUsage, denial::Denial},
-    store::{Admitted, Change, Error, Leftover, MeetingRow, NewMeeting, RecordingRow, Refusal, Run},
+    store::{
+        AFTERGLOW_MAX_MS, AFTERGLOW_MS, Admitted, Change, Error, Leftover, MeetingRow, NewMeeting, RecordingRow,
+        Refusal, Run, SessionRow,
+    },
 };
 
 pub(in crate::store) async fn admit_meeting(
@@ -246,6 +249,75 @@ pub(in crate::store) async fn running(pool: &Pool) -> Result<Vec<MeetingRow>, Er
         .collect()
 }
 
+/// The meetings that have ended and of which something is still carried.
+pub(in crate::store) async fn ended(pool: &Pool, now: i64) -> Result<Vec<MeetingRow>, Error> {
+    let rows = sqlx::query(
+        "SELECT * FROM meetings WHERE ended_at > $2 AND ended_at + COALESCE(afterglow, $3) > $1 AND internal_id IS NOT NULL
+         ORDER BY ended_at",
+    );
+    let rows = rows.bind(now).bind(now - AFTERGLOW_MAX_MS).bind(AFTERGLOW_MS).fetch_all(pool).await?;
+    rows.iter().map(read::meeting).collect()
+}
+
+/// Their sessions.
+pub(in crate::store) async fn ended_sessions(pool: &Pool, now: i64) -> Result<Vec<SessionRow>, Error> {
+    let rows = sqlx::query(
+        "SELECT s.id, s.meeting, s.token FROM ended_sessions s JOIN meetings m ON m.id = s.meeting
+         WHERE m.ended_at > $2 AND m.ended_at + COALESCE(m.afterglow, $3) > $1",
+    );
+    let rows = rows.bind(now).bind(now - AFTERGLOW_MAX_MS).bind(AFTERGLOW_MS).fetch_all(pool).await?;
+    rows.iter().map(read::ended_session).collect()
+}
+
+/// The last of them that a tenant had under this internal id, or, without one, on this server.
+pub(in crate::store) async fn find_ended(
+    pool: &Pool,
+    tenant: &str,
+    internal_id: Option<&str>,
+    server: Option<&str>,
+    now: i64,
+) -> Result<Option<MeetingRow>, Error> {
+    sqlx::query(
+        "SELECT * FROM meetings WHERE tenant = $1 AND internal_id = COALESCE($2, internal_id)
+             AND server = COALESCE($3, server) AND ended_at > $5 AND ended_at + COALESCE(afterglow, $6) > $4
+         ORDER BY ended_at + COALESCE(afterglow, $6) DESC LIMIT 1",
+    )
+    .bind(tenant)
+    .bind(internal_id)
+    .bind(server)
+    .bind(now)
+    .bind(now - AFTERGLOW_MAX_MS)
+    .bind(AFTERGLOW_MS)
+    .fetch_optional(pool)
+    .await?
+    .as_ref()
+    .map(read::meeting)
+    .transpose()
+}
+
+pub(in crate::store) async fn find_ended_session(
+    pool: &Pool,
+    token: &[u8],
+    now: i64,
+) -> Result<Option<(SessionRow, MeetingRow)>, Error> {
+    let row = sqlx::query("SELECT id, meeting, token FROM ended_sessions WHERE token = $1").bind(token);
+    let Some(row) = row.fetch_optional(pool).await? else { return Ok(None) };
+    let session = read::ended_session(&row)?;
+    let meeting = meeting_of(pool, session.meeting).await?;
+    let is_carried = |meeting: &MeetingRow| {
+        meeting.ended_at.is_some_and(|ended| ended + meeting.afterglow.unwrap_or(AFTERGLOW_MS) > now)
+    };
+    Ok(meeting.filter(is_carried).map(|meeting| (session, meeting)))
+}
+
+pub(in crate::store) async fn forget_ended_sessions(pool: &Pool, before: i64) -> Result<(), Error> {
+    sqlx::query("DELETE FROM ended_sessions WHERE meeting IN (SELECT id FROM meetings WHERE ended_at < $1)")
+        .bind(before)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
 pub(in crate::store) async fn recordings(pool: &Pool) -> Result<Vec<RecordingRow>, Error> {
     sqlx::query("SELECT * FROM recordings").fetch_all(pool).await?.iter().map(read::recording).collect()
 }
@@ -292,6 +364,13 @@ async fn end(tx: &mut Connection, meeting: i64, now: i64) -> Result<bool, Error>
     .await?;
     let Some(ended) = ended else { return Ok(true) };
     let tenant: String = ended.try_get("tenant")?;
+    sqlx::query(
+        "INSERT INTO ended_sessions (token, id, meeting) SELECT token, id, meeting FROM sessions
+         WHERE meeting = $1 AND token IS NOT NULL ON CONFLICT DO NOTHING",
+    )
+    .bind(meeting)
+    .execute(&mut *tx)
+    .await?;
     let sessions = sqlx::query("DELETE FROM sessions WHERE meeting = $1 RETURNING present_since, breakout")
         .bind(meeting)
         .fetch_all(&mut *tx)
@@ -319,8 +398,8 @@ async fn end(tx: &mut Connection, meeting: i64, now: i64) -> Result<bool, Error>
 async fn insert_meeting(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
     let rows = sqlx::query(
         "INSERT INTO meetings (tenant, account, ext_id, server, participants, created_at, records, owner, ends_at,
-                               expected)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING RETURNING id",
+                               expected, afterglow)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING id",
     )
     .bind(new.tenant.as_str())
     .bind(new.account)
@@ -332,6 +411,7 @@ async fn insert_meeting(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Opt
     .bind(new.owner)
     .bind(new.ends_at)
     .bind(i64::from(new.expected))
+    .bind(new.afterglow)
     // To its end, not to its first row: where the statement is the transaction, only then it is committed.
     .fetch_all(tx)
     .await?;

@@ -26,6 +26,7 @@ pub(super) fn meeting(row: &Row) -> Result<MeetingRow, Error> {
         ended_at: row.try_get("ended_at")?,
         ends_at: row.try_get("ends_at")?,
         records: row.try_get("records")?,
+        afterglow: row.try_get("afterglow")?,
         owner: row.try_get("owner")?,
     })
 }
@@ -48,6 +49,19 @@ pub(super) fn session(row: &Row) -> Result<SessionRow, Error> {
         seat_until: row.try_get("seat_until")?,
         breakout: row.try_get("breakout")?,
         waits: row.try_get("waits")?,
+    })
+}
+
+/// A session of a meeting that has ended: it has no seat.
+pub(super) fn ended_session(row: &Row) -> Result<SessionRow, Error> {
+    let token: Vec<u8> = row.try_get("token")?;
+    Ok(SessionRow {
+        id: row.try_get("id")?,
+        meeting: row.try_get("meeting")?,
+        token: token.try_into().map_err(|_| Error::impossible("token"))?,
+        seat_until: 0,
+        breakout: None,
+        waits: false,
     })
 }
 

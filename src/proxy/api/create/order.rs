@@ -7,7 +7,7 @@ use crate::{
     bbb::{answer::Failure, meeting_id as ids, params, query::Params, validate},
     domain::{ids::ServerId, limits::Limit, placement::expected},
     live::Meeting,
-    store::{MeetingRow, NewMeeting, Store},
+    store::{MeetingRow, NewMeeting, Store, afterglow},
 };
 
 /// A `create` whose parameters are what the level allows.
@@ -67,6 +67,7 @@ impl Order {
             expected: self.expected,
             records: self.records,
             ends_at: Some(self.ends_at(now)),
+            afterglow: self.afterglow(),
             now,
             retained_since: i64::MAX,
             runs_since: i64::MAX,
@@ -81,6 +82,12 @@ impl Order {
             Some(minutes) => now.saturating_add(60_000_i64.saturating_mul(minutes)),
             None => i64::MAX,
         }
+    }
+
+    /// How long what follows the end is carried: as long as its server was told to keep it.
+    fn afterglow(&self) -> i64 {
+        let minutes = self.params.get("learningDashboardCleanupDelayInMinutes");
+        afterglow(minutes.and_then(|minutes| minutes.parse().ok()))
     }
 
     /// What is promised. A room that runs anew stays with the account that it was counted for.
@@ -99,6 +106,7 @@ impl Order {
             created_at: asked.now,
             ended_at: None,
             ends_at: Some(self.ends_at(asked.now)),
+            afterglow: Some(self.afterglow()),
             records: self.records,
             owner: None,
         })
