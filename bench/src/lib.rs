@@ -4,6 +4,7 @@
 
 pub mod chance;
 pub mod load;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod sign;
 pub mod sim;

@@ -194,11 +194,11 @@ fn find_bin() -> io::Result<PathBuf> {
     found.ok_or_else(|| Error::new(io::ErrorKind::NotFound, "PostgreSQL is not installed: apt-get install postgresql"))
 }
 
-fn is_root() -> io::Result<bool> {
+pub(crate) fn is_root() -> io::Result<bool> {
     Ok(id(&["-u"])? == 0)
 }
 
-fn user(name: &str) -> io::Result<(u32, u32)> {
+pub(crate) fn user(name: &str) -> io::Result<(u32, u32)> {
     Ok((id(&["-u", name])?, id(&["-g", name])?))
 }
 

@@ -19,6 +19,8 @@ enum Kind {
     Away,
     /// It did not answer in time.
     Slow,
+    /// Something in front of it gives each transaction another connection.
+    Pooled,
 }
 
 impl fmt::Display for Error {
@@ -27,6 +29,10 @@ impl fmt::Display for Error {
             Kind::Database(_) => "the store failed",
             Kind::Away => "the store is away",
             Kind::Slow => "the store did not answer in time",
+            Kind::Pooled => {
+                "what stands in front of PostgreSQL (PgBouncer) gives each transaction another connection: set pool_mode = session \
+                 for this database there, or give store.url PostgreSQL's own address"
+            }
         })
     }
 }
@@ -35,7 +41,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
             Kind::Database(error) => Some(error),
-            Kind::Away | Kind::Slow => None,
+            Kind::Away | Kind::Slow | Kind::Pooled => None,
         }
     }
 }
@@ -43,7 +49,7 @@ impl std::error::Error for Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         tracing::error!(%error, "the store failed");
-        Self(Kind::Database(error))
+        if is_of_a_pooler(&error) { Self::POOLED } else { Self(Kind::Database(error)) }
     }
 }
 
@@ -58,6 +64,9 @@ impl Error {
         sqlx::Error::Decode(format!("a row has an impossible {column}").into()).into()
     }
 
+    /// Something in front of it gives each transaction another connection.
+    pub(super) const POOLED: Self = Self(Kind::Pooled);
+
     /// Whether it did not answer in time.
     pub(super) fn is_slow(&self) -> bool {
         matches!(self.0, Kind::Slow)
@@ -71,16 +80,22 @@ impl Error {
                 let is_value = error.code().is_some_and(|code| code.len() == 5 && code.starts_with("22"));
                 is_value || !matches!(error.kind(), ErrorKind::Other)
             }),
-            Kind::Away | Kind::Slow => false,
+            Kind::Away | Kind::Slow | Kind::Pooled => false,
         }
     }
+}
+
+/// Whether an error is one that only a pooler makes: a prepared statement of this connection is not there, or another one's is.
+fn is_of_a_pooler(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "26000" || code == "42P05")
 }
 
 impl Blame for Error {
     fn is_of_the_way(&self) -> bool {
         match &self.0 {
             Kind::Database(error) => matches!(error, sqlx::Error::Io(_)),
-            Kind::Away => false,
+            Kind::Away | Kind::Pooled => false,
             Kind::Slow => true,
         }
     }

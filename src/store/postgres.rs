@@ -4,10 +4,12 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    Connection as _,
+    Connection as _, Executor as _, Row as _,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 pub(super) use sqlx::{PgConnection as Connection, PgPool as Pool, postgres::PgRow as Row};
+
+use tokio::time::timeout;
 
 use super::Error;
 
@@ -39,16 +41,17 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
 /// A connection that was used more recently than that is taken to be good.
 const RESTED: Duration = Duration::from_secs(1);
 
+/// What each connection is told when it is open. What is exact here rests on this isolation, whatever the database's own default
+/// is. A gateway that is cut off in the middle of a transaction keeps its locks from all others: for two hours by default.
+const SETTINGS: &str = "SET default_transaction_isolation = 'read committed';
+    SET idle_in_transaction_session_timeout = '5s';
+    SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
+/// How long it may take to find out whether connections keep what they are told.
+const KEEPS_TIMEOUT: Duration = Duration::from_secs(10);
+
 pub(super) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?.options([
-        // What is exact here rests on this isolation, whatever the database's own default is.
-        ("default_transaction_isolation", "read committed"),
-        // A gateway that is cut off in the middle of a transaction keeps its locks from all others: for two hours by default.
-        ("idle_in_transaction_session_timeout", "5s"),
-        ("tcp_keepalives_idle", "15"),
-        ("tcp_keepalives_interval", "5"),
-        ("tcp_keepalives_count", "3"),
-    ]);
+    // PgBouncer takes neither this nor `options` when a connection begins, unless it is told to.
+    let options = PgConnectOptions::from_str(url)?.extra_float_digits(None);
     Ok(match options.get_application_name() {
         Some(_) => options,
         None => options.application_name("anteroom"),
@@ -56,9 +59,28 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
 }
 
 pub(super) async fn open(options: &PgConnectOptions) -> Result<Pool, Error> {
+    match timeout(KEEPS_TIMEOUT, keeps_sessions(options)).await {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => return Err(Error::POOLED),
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => return Err(Error::SLOW),
+    }
     let pool = pool_options().connect_with(options.clone()).await?;
     sqlx::migrate!("migrations/postgres").run(&pool).await.map_err(sqlx::Error::from)?;
     Ok(pool)
+}
+
+/// Whether a connection keeps what it is told. Behind PgBouncer with `pool_mode = transaction` two of them have one connection to
+/// the database in turn, and with it what the other has set; notices and prepared statements are lost the same way.
+async fn keeps_sessions(options: &PgConnectOptions) -> Result<bool, sqlx::Error> {
+    let mut one = Connection::connect_with(options).await?;
+    let mut two = Connection::connect_with(options).await?;
+    one.execute(sqlx::raw_sql("SET anteroom.connection = 'one'")).await?;
+    two.execute(sqlx::raw_sql("SET anteroom.connection = 'two'")).await?;
+    let kept = one.fetch_one(sqlx::raw_sql("SELECT current_setting('anteroom.connection', true)")).await?;
+    let kept: Option<String> = kept.try_get(0)?;
+    let _ = tokio::join!(one.close(), two.close());
+    Ok(kept.as_deref() == Some("one"))
 }
 
 /// A pool without connections: the first use opens one.
@@ -70,6 +92,9 @@ fn pool_options() -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute(sqlx::raw_sql(SETTINGS)).await.map(drop) })
+        })
         // A round trip before each use would cost as much as a statement: only what has rested may have been cut.
         .test_before_acquire(false)
         .before_acquire(|connection, about| {

@@ -15,6 +15,7 @@ use crate::domain::{
     server_mode::ServerMode,
 };
 
+mod pooler;
 mod several;
 
 /// One for all tests of this program; each has a database of its own.
