@@ -37,8 +37,9 @@ pub struct Recordings {
 
 impl Default for Recordings {
     fn default() -> Self {
-        let bytes = |id: &Box<str>, element: &Arc<str>| u32::try_from(id.len() + element.len()).unwrap_or(u32::MAX);
-        Self { owned: DashMap::new(), last: Cache::builder().max_capacity(LAST_BYTES_MAX).weigher(bytes).build() }
+        let last = Cache::<Box<str>, Arc<str>>::builder().max_capacity(LAST_BYTES_MAX);
+        let last = last.weigher(|id, element| u32::try_from(id.len() + element.len()).unwrap_or(u32::MAX));
+        Self { owned: DashMap::new(), last: last.build() }
     }
 }
 

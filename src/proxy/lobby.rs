@@ -274,7 +274,8 @@ mod tests {
         };
         let read = (Bytes::copy_from_slice(&sent[..10]), Bytes::from("ack"));
         let mut frames = None;
-        let ((left, carried), ()) = tokio::join!(wait(&mut browser, &mut server, read, &mut frames), ends);
+        let both = async { tokio::join!(wait(&mut browser, &mut server, read, &mut frames), ends) };
+        let ((left, carried), ()) = timeout(Duration::from_secs(20), both).await.expect("in time");
         let Left::ComesIn(first) = left else { panic!("{left:?}") };
         assert!(first.starts_with(&mutation), "with what has come behind it: {first:?}");
         assert_eq!(carried.up, query.len() as u64);

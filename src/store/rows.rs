@@ -114,6 +114,7 @@ pub struct Run<'a> {
 
 /// What became of a `create`.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is handed on once, and a box would cost as much")]
 pub enum Admitted {
     /// The room is promised.
     New {
