@@ -25,6 +25,11 @@ pub enum Route<'a> {
         /// What it is.
         kind: Kind,
     },
+    /// The client's address without its final slash, which its relative addresses need.
+    Client {
+        /// The server's name in the path.
+        slug: &'a str,
+    },
     /// A join of a breakout room, as its server makes the address, under `/s/<slug>`.
     BreakoutJoin {
         /// The server's name in the path.
@@ -113,7 +118,7 @@ pub const UPLOAD_BYTES_MAX: u64 = 1000 * 1000 * 1000;
 /// The cap for all other bodies of a meeting's traffic.
 pub const BODY_BYTES_MAX: u64 = 30 * 1000 * 1000;
 
-/// Finds out what happens with a request for `path` (without its query).
+/// Finds out what happens with a request for `path` (without its query, and with its slashes merged).
 #[must_use]
 pub fn route(path: &str) -> Route<'_> {
     // `OPTIONS *` and `CONNECT` have no path.
@@ -126,6 +131,7 @@ pub fn route(path: &str) -> Route<'_> {
         return match bbb_path(path) {
             _ if slug.is_empty() => Route::Refused,
             Some(BbbPath::Version) => Route::Version { slug: Some(slug) },
+            Some(BbbPath::Client) => Route::Client { slug },
             Some(BbbPath::Meeting(kind) | BbbPath::BelowPrefix(kind)) => Route::Meeting { slug, path, kind },
             Some(BbbPath::Api("join")) => Route::BreakoutJoin { slug },
             Some(BbbPath::Api(_) | BbbPath::Recording | BbbPath::Refused) | None => Route::Refused,
@@ -143,8 +149,8 @@ pub fn route(path: &str) -> Route<'_> {
         Some(BbbPath::Meeting(kind)) => Route::RootMeeting { path, kind },
         Some(BbbPath::Recording) => Route::Recording { path },
         Some(BbbPath::Refused) => Route::Refused,
-        Some(BbbPath::BelowPrefix(_)) | None if is_disguised(path) => Route::Refused,
-        Some(BbbPath::BelowPrefix(_)) | None => Route::Other,
+        Some(BbbPath::BelowPrefix(_) | BbbPath::Client) | None if is_disguised(path) => Route::Refused,
+        Some(BbbPath::BelowPrefix(_) | BbbPath::Client) | None => Route::Other,
     }
 }
 
@@ -159,6 +165,8 @@ pub(crate) fn call_of(kind: Kind) -> Call {
 
 enum BbbPath<'a> {
     Version,
+    /// The client, without the final slash; on the root it may be anybody's.
+    Client,
     Api(&'a str),
     Meeting(Kind),
     /// Of a meeting where a server is named; on the root it may be anybody's.
@@ -169,7 +177,7 @@ enum BbbPath<'a> {
 
 /// What a path is on a BBB server, or `None` where it is none of BBB's (bbb.md 8.3).
 fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
-    use BbbPath::{Api, BelowPrefix, Meeting, Recording, Refused, Version};
+    use BbbPath::{Api, BelowPrefix, Client, Meeting, Recording, Refused, Version};
     let (first, rest) = match path[1..].find('/') {
         Some(at) => (&path[1..=at], &path[at + 1..]),
         None => (&path[1..], ""),
@@ -178,7 +186,8 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
         "bigbluebutton" => match rest {
             "" | "/" | "/api" | "/api/" => Version,
             "/rtt-check" | "/ping" => Meeting(Kind::Static),
-            _ => match rest.strip_prefix("/api/") {
+            // A slash behind the name of a call is not part of it.
+            _ => match rest.strip_prefix("/api/").map(|call| call.strip_suffix('/').unwrap_or(call)) {
                 Some(call) => match SessionCall::named(call) {
                     Some(call) => Meeting(Kind::Call(call)),
                     None if !call.contains('/') || call.starts_with("hooks/") => Api(call),
@@ -194,6 +203,7 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
         },
         "html5client" if rest.starts_with("/sockjs/") => Meeting(Kind::Session), // of 2.7
         "html5client" if !rest.is_empty() => Meeting(Kind::Static),
+        "html5client" => Client,
         "graphql" if rest.is_empty() => Meeting(Kind::GraphQl),
         "api" => match rest {
             "/rest/clientSettings" | "/rest/meetingStaticData" | "/rest/clientStartupSettings" => {
@@ -232,7 +242,7 @@ fn is_disguised(path: &str) -> bool {
         }
     }
     let plain = format!("/{}", segments.join("/"));
-    plain.starts_with("/s/") || !matches!(bbb_path(&plain), None | Some(BbbPath::BelowPrefix(_)))
+    plain.starts_with("/s/") || !matches!(bbb_path(&plain), None | Some(BbbPath::BelowPrefix(_) | BbbPath::Client))
 }
 
 /// Whether a path can be read in two ways: an escape that stands for a plain character, or for one that divides.
@@ -268,11 +278,17 @@ mod tests {
             ("/bigbluebutton/api/create", Api("create")),
             ("/bigbluebutton/api/join", Api("join")),
             ("/bigbluebutton/api/hooks/list", Api("hooks/list")),
+            ("/bigbluebutton/api/join/", Api("join")),
+            ("/bigbluebutton/api/stuns/", root("/bigbluebutton/api/stuns/", Call(SessionCall::Stuns))),
+            ("/bigbluebutton/api/create/x", Refused),
+            ("/bigbluebutton/api/create%2f", Refused),
             ("/bigbluebutton/connection/checkAuthorization", Refused),
             ("/bigbluebutton/presentationUpload", Refused),
             // What the client of a meeting asks for.
             ("/s/x1/bigbluebutton/api", Version { slug: Some("x1") }),
             ("/s/x1/html5client/", meeting("/html5client/", Static)),
+            ("/s/x1/html5client", Route::Client { slug: "x1" }),
+            ("/html5client", Other),
             ("/s/x1/html5client/bundle.1.js", meeting("/html5client/bundle.1.js", Static)),
             ("/s/x1/graphql", meeting("/graphql", GraphQl)),
             ("/s/x1/api/rest/meetingStaticData", meeting("/api/rest/meetingStaticData", Settings)),
@@ -313,7 +329,7 @@ mod tests {
             // An API call does not go round its checks by way of the prefix.
             ("/s/x1/bigbluebutton/api/create", Refused),
             ("/s/x1/bigbluebutton/api/join", BreakoutJoin { slug: "x1" }),
-            ("/s/x1/bigbluebutton/api/join/", Refused),
+            ("/s/x1/bigbluebutton/api/join/", BreakoutJoin { slug: "x1" }),
             ("/s/x1/bigbluebutton/api/Join", Refused),
             ("/s/x1/bigbluebutton/api//join", Refused),
             ("/s//bigbluebutton/api/join", Refused),
