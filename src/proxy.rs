@@ -21,6 +21,7 @@ mod playback;
 pub mod route;
 mod serve;
 mod session_call;
+pub mod session_token;
 mod settings;
 mod socket;
 pub mod text_frames;

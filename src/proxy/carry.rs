@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use form_urlencoded::parse;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG},
 };
 use http_body::Body as _;
 use hyper::body::Incoming;
-use percent_encoding::percent_decode_str;
 
 use super::{
     Gateway,
@@ -17,6 +15,7 @@ use super::{
     asked::{Asked, address, is_websocket},
     headers::{remove_hop_by_hop, session_slugs, set_forwarded, to_browser, to_server},
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
+    session_token,
     settings::Rewrite,
 };
 use crate::{
@@ -46,8 +45,8 @@ pub(crate) struct Target {
 
 impl Gateway {
     /// The server of `/s/<slug>`, if this tenant reaches it and all that the request names is this tenant's.
-    pub(crate) async fn server_of_slug(&self, asked: &Asked, slug: &str, path: &str) -> Result<Target, Denial> {
-        let server = asked.directory.server_of_slug(slug).ok_or(Denial::NotFound)?;
+    pub(crate) async fn server_of_slug(&self, asked: &mut Asked, slug: &str, path: &str) -> Result<Target, Denial> {
+        let server = asked.directory.server_of_slug(slug).cloned().ok_or(Denial::NotFound)?;
         if !self.reaches(&asked.tenant.id, &server.id, asked.now).await {
             return Err(Denial::NotFound);
         }
@@ -56,12 +55,12 @@ impl Gateway {
         if session.as_ref().is_some_and(|session| session.meeting.server != server.id) {
             return Err(Denial::UnknownSession);
         }
-        Ok(Target { server: Arc::clone(server), session })
+        Ok(Target { server, session })
     }
 
     /// The server of a path that a client built from the root: by session, else by internal meeting id, else by the one
     /// server whose session cookie the browser has (bbb.md 8.6), else the one that has the host to itself.
-    pub(crate) async fn server_of_root(&self, asked: &Asked, path: &str) -> Result<Target, Denial> {
+    pub(crate) async fn server_of_root(&self, asked: &mut Asked, path: &str) -> Result<Target, Denial> {
         let session = self.named_session(asked).await?;
         let meeting = self.own_meeting(asked, path).await?;
         let id = match (&session, &meeting) {
@@ -84,9 +83,9 @@ impl Gateway {
         Ok(Target { server: Arc::clone(server), session })
     }
 
-    /// The session that a request names in its query or header; refused if it is none of this tenant.
-    async fn named_session(&self, asked: &Asked) -> Result<Option<Arc<Session>>, Denial> {
-        let Some(token) = named_token(&asked.head.headers, asked.query())? else { return Ok(None) };
+    /// The session that a request names, from here on in one way only; refused if it is none of this tenant.
+    async fn named_session(&self, asked: &mut Asked) -> Result<Option<Arc<Session>>, Denial> {
+        let Some(token) = session_token::settle(&mut asked.head)? else { return Ok(None) };
         self.session(&hash(&token))
             .await?
             .filter(|session| session.meeting.tenant == asked.tenant.id)
@@ -247,53 +246,4 @@ fn has_ending(path: &str) -> bool {
 
 pub(crate) fn outcome(response: &Response<Body>) -> Outcome {
     if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok }
-}
-
-/// The session token of a request. BBB reads the header or the query, and of the query, decoded once more, the last that
-/// is named: a request that names two is refused.
-fn named_token(headers: &HeaderMap, query: &str) -> Result<Option<String>, Denial> {
-    let has_name = |text: &str| memchr::memmem::find(text.as_bytes(), b"sessionToken").is_some();
-    if !headers.contains_key("x-session-token") && !has_name(query) && !query.contains('%') {
-        return Ok(None);
-    }
-    let mut tokens: Vec<String> = Vec::new();
-    for value in headers.get_all("x-session-token") {
-        tokens.push(value.to_str().map_err(|_| Denial::UnknownSession)?.to_owned());
-    }
-    let in_query = parse(query.as_bytes()).filter(|(name, _)| name == "sessionToken");
-    tokens.extend(in_query.map(|(_, token)| token.into_owned()));
-    let seen_decoded = percent_decode_str(query).decode_utf8_lossy().matches("sessionToken=").count();
-    let seen = query.matches("sessionToken=").count();
-    let first = tokens.first().cloned();
-    if seen > 1 || seen_decoded != seen || tokens.iter().any(|token| Some(token) != first.as_ref()) {
-        return Err(Denial::UnknownSession);
-    }
-    Ok(first)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_names_one_session_or_none() {
-        let one = Some("abc".to_owned());
-        for (header, query, expected) in [
-            (None, "", Ok(None)),
-            (None, "x=1", Ok(None)),
-            (None, "x=1&sessionToken=abc", Ok(one.clone())),
-            (Some("abc"), "", Ok(one.clone())),
-            (Some("abc"), "sessionToken=abc", Ok(one)),
-            (Some("abc"), "sessionToken=xyz", Err(Denial::UnknownSession)),
-            (None, "sessionToken=abc&sessionToken=xyz", Err(Denial::UnknownSession)),
-            (None, "sessionToken=abc&x=%26sessionToken%3Dxyz", Err(Denial::UnknownSession)),
-            (None, "session%54oken=xyz", Err(Denial::UnknownSession)),
-        ] {
-            let mut headers = HeaderMap::new();
-            if let Some(header) = header {
-                headers.insert("x-session-token", HeaderValue::from_static(header));
-            }
-            assert_eq!(named_token(&headers, query), expected, "{header:?} {query}");
-        }
-    }
 }
