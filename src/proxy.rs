@@ -16,6 +16,7 @@ mod frontend;
 pub mod grant;
 mod headers;
 mod lists;
+mod named_ids;
 mod pages;
 mod playback;
 pub mod route;

@@ -14,12 +14,12 @@ use super::{
     answer::{Answer, text},
     asked::{Asked, address, is_websocket},
     headers::{remove_hop_by_hop, session_slugs, set_forwarded, to_browser, to_server},
+    named_ids::{self, Of},
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
     session_token,
     settings::Rewrite,
 };
 use crate::{
-    bbb::meeting_id::is_internal,
     domain::{denial::Denial, tenant::Server},
     live::{
         Meeting,
@@ -93,11 +93,21 @@ impl Gateway {
             .ok_or(Denial::UnknownSession)
     }
 
-    /// The meeting whose internal id stands in a path, first of its kind there: ids of documents have the same form.
-    /// Refused if it is none of this tenant.
+    /// The first meeting whose internal id a request names in its path or its query. Refused if any of them is none of this
+    /// tenant, also where the id of a document should stand.
     async fn own_meeting(&self, asked: &Asked, path: &str) -> Result<Option<Arc<Meeting>>, Denial> {
-        let Some(id) = path.split('/').find(|segment| is_internal(segment)) else { return Ok(None) };
-        self.meeting_of_internal(&asked.tenant.id, id).await?.map(Some).ok_or(Denial::NotFound)
+        let tenant = &asked.tenant.id;
+        let mut own = None;
+        let in_query = named_ids::in_query(asked.query());
+        for (of, id) in named_ids::in_path(path).chain(in_query.iter().map(|(of, id)| (*of, &**id))) {
+            if of == Of::Meeting {
+                let meeting = self.meeting_of_internal(tenant, id).await?.ok_or(Denial::NotFound)?;
+                own.get_or_insert(meeting);
+            } else if self.live.meeting_of_internal(id).is_some_and(|meeting| meeting.tenant != *tenant) {
+                return Err(Denial::NotFound);
+            }
+        }
+        Ok(own)
     }
 
     /// Carries one request of a meeting to its server and the answer back.
@@ -127,6 +137,11 @@ impl Gateway {
         if let Err(refused) = self.check_body(&asked, &body, kind) {
             Body::Streamed(body).linger();
             return refused.by(&target.server.id);
+        }
+        if named_ids::is_slide(path) && kind != Kind::Upload && !body.is_end_stream() {
+            // A form could name another meeting than the path does.
+            Body::Streamed(body).linger();
+            return self.refuse(&asked, call, Denial::NotFound).by(&target.server.id);
         }
         let server = &target.server;
         if let Some(answer) = self.client_file(&asked, server, path, kind).await {

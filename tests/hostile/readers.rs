@@ -39,6 +39,10 @@ impl Two {
         self.stage.client().get_with(&host("wagtail"), path, &headers).await
     }
 
+    fn int_id(&self, tenant: &str) -> String {
+        self.stage.on_server(tenant, "room").unwrap().int_id
+    }
+
     /// What the server was asked on such paths.
     fn seen(&self, path: &str) -> Vec<Received> {
         self.stage.sims[0].log().into_iter().filter(|seen| seen.path.contains(path)).collect()
@@ -171,4 +175,39 @@ async fn a_session_in_the_form_of_a_call() {
         assert_eq!(reply.status, 400, "{call}: {}", reply.body);
         assert!(two.seen(call).is_empty(), "the server does not hear of it");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_meeting_behind_ones_own() {
+    let two = two().await;
+    let (own, other) = (two.int_id("wagtail"), two.int_id("heron"));
+    let document = format!("{}-1700000000000", "d".repeat(40));
+    let session = format!("sessionToken={}", two.ada.token);
+    for (path, query) in [
+        (format!("/bigbluebutton/presentation/{own}/{other}/{document}/svg/1"), session.clone()),
+        (format!("/bigbluebutton/presentation/{own}/{own}/{other}/svg/1"), session.clone()),
+        (format!("/bigbluebutton/presentation/{own}/{own}/{document}/svg/{other}"), session.clone()),
+        (format!("/bigbluebutton/presentation/download/{own}/{other}"), session.clone()),
+        (format!("/bigbluebutton/presentation/download/{own}/{document}"), format!("presFilename={other}.pdf")),
+        (format!("/bigbluebutton/presentation/download/{own}/{document}"), format!("{session}&meetingId={other}")),
+        (format!("/bigbluebutton/presentation/download/{own}/{document}"), format!("meetingId=%20{other}")),
+        (format!("/bigbluebutton/presentation/x/upload"), format!("conference={}", other.replace('-', "%2d"))),
+        (format!("/bigbluebutton/fileUpload/{own}/{other}.png"), session.clone()),
+        (format!("/learning-analytics-dashboard/{own}/{other}/learning_dashboard_data.json"), session.clone()),
+        (format!("/hocuspocus/{other}-notes"), session.clone()),
+        ("/bigbluebutton/api/learningDashboard".to_owned(), format!("{session}&meeting={other}")),
+    ] {
+        for prefix in ["", &*two.ada.prefix] {
+            let reply = two.get(&format!("{prefix}{path}?{query}"), None).await;
+            assert!(reply.status == 404 || reply.body.contains("FAILED"), "{path}?{query}: {}", reply.status);
+        }
+    }
+    let heard = |seen: &Received| {
+        seen.call().is_none() && format!("{}?{}", seen.path, seen.query.as_deref().unwrap_or_default()).contains(&other)
+    };
+    assert!(!two.stage.sims[0].log().iter().any(heard), "the server does not hear of it");
+    // A form could name it as well.
+    let path = format!("{}/bigbluebutton/presentation/download/{own}/{document}", two.ada.prefix);
+    let reply = two.stage.client().post(&host("wagtail"), &path, "text/plain", format!("meetingId={other}")).await;
+    assert_eq!(reply.status, 404, "{}", reply.body);
 }
