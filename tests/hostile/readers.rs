@@ -211,3 +211,37 @@ async fn a_foreign_meeting_behind_ones_own() {
     let reply = two.stage.client().post(&host("wagtail"), &path, "text/plain", format!("meetingId={other}")).await;
     assert_eq!(reply.status, 404, "{}", reply.body);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_java_trims_otherwise() {
+    let stage = Plan::new().server("members").tenant("small", "free").start().await;
+    for given in ["\u{a0}breakoutRooms", "breakoutRooms\u{3000}", "chat,\u{2003}breakoutRooms", "breakoutRooms\u{1680}"]
+    {
+        let params = [("name", "room"), ("meetingID", "room"), ("disabledFeatures", given)];
+        let created = stage.api("small", "create", &params).await;
+        assert_eq!(created.xml("returncode"), "SUCCESS", "{}", created.body);
+        let sent = stage.on_server("small", "room").unwrap().params["disabledFeatures"].clone();
+        assert!(sent.split(',').any(|feature| feature == "breakoutRooms"), "{given:?}: {sent:?}");
+        stage.api("small", "end", &[("meetingID", "room")]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_another_name_to_bbb() {
+    let stage = Plan::new().server("members").tenant("small", "free").start().await;
+    let of_a_meeting = [("name", "room"), ("meetingID", "room")];
+    for more in [&[("nam\u{e9}", "x")][..], &[("du\u{17f}ation", "x")], &[("meta_a", "1"), ("meta_A", "2")]] {
+        let created = stage.api("small", "create", &[&of_a_meeting[..], more].concat()).await;
+        assert_eq!(created.xml("messageKey"), "validationError", "{more:?}: {}", created.body);
+    }
+    assert!(stage.sims[0].meetings().is_empty());
+    let created = stage.api("small", "create", &[&of_a_meeting[..], &[("meta_Title", "x")]].concat()).await;
+    assert_eq!(created.xml("returncode"), "SUCCESS", "{}", created.body);
+    let params = stage.on_server("small", "room").unwrap().params;
+    assert!(params.contains_key("meta_title") && !params.contains_key("meta_Title"), "{params:?}");
+    for call in ["join", "getMeetingInfo", "end"] {
+        let params = [("meetingID", "room"), ("fullName", "A"), ("r\u{f6}le", "x")];
+        let reply = stage.api("small", call, &params).await;
+        assert_eq!(reply.xml("messageKey"), "validationError", "{call}: {}", reply.body);
+    }
+}
