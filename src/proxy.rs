@@ -27,6 +27,7 @@ mod settings;
 mod socket;
 pub mod text_frames;
 mod tunnel;
+mod upload_form;
 
 use std::{sync::Arc, time::Duration};
 

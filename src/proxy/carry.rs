@@ -1,6 +1,12 @@
 //! A meeting's traffic: found its server, carried there and back.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
@@ -18,6 +24,7 @@ use super::{
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
     session_token,
     settings::Rewrite,
+    upload_form::Form,
 };
 use crate::{
     domain::{denial::Denial, tenant::Server},
@@ -26,7 +33,7 @@ use crate::{
         sessions::{Session, hash},
     },
     metrics::{Call, Outcome},
-    upstream::{Body, SendError, whole},
+    upstream::{Body, SendError, Watch, whole},
 };
 
 /// As BBB's nginx waits for its own services (bbb.md 8.10).
@@ -157,8 +164,19 @@ impl Gateway {
                 headers.remove(ACCEPT_ENCODING);
             }
         };
+        let foreign = Arc::new(AtomicBool::new(false));
+        let form = if kind == Kind::Upload { Form::of(&asked.head.headers) } else { Ok(None) };
+        let body = match form {
+            Ok(None) => Body::Streamed(body),
+            Ok(Some(form)) => Body::Watched(body, self.watch_upload(&asked, form, &foreign)),
+            Err(_) => {
+                Body::Streamed(body).linger();
+                return self.refuse(&asked, call, Denial::NotFound).by(&server.id);
+            }
+        };
         let Some(mut response) = self.forward(&asked, body, server, path, limit, prepare).await else {
-            return self.refuse(&asked, call, Denial::ServerUnavailable).by(&server.id);
+            let denial = if foreign.load(Relaxed) { Denial::NotFound } else { Denial::ServerUnavailable };
+            return self.refuse(&asked, call, denial).by(&server.id);
         };
         to_browser(response.headers_mut(), server, &asked.tenant, &asked.authority, &prefix(server));
         if is_rewritten && asked.head.method == Method::HEAD {
@@ -176,11 +194,27 @@ impl Gateway {
         Answer::new(call, outcome(&response), response).by(&server.id)
     }
 
+    /// Looks at the form of an upload as it passes: it may name no meeting but the tenant's own. Breaks it off, and says so in
+    /// `foreign`, where it does. What other gateways have made is known here as soon as they tell.
+    fn watch_upload(self: &Arc<Self>, asked: &Asked, mut form: Form, foreign: &Arc<AtomicBool>) -> Watch {
+        let (gateway, tenant, foreign) = (Arc::clone(self), asked.tenant.id.clone(), Arc::clone(foreign));
+        let may = move |of, id: &str| match gateway.live.meeting_of_internal(id) {
+            Some(meeting) => meeting.tenant == tenant,
+            None => of == Of::Document || gateway.live.breakouts.of_internal(&tenant, id).is_some(),
+        };
+        Watch(Box::new(move |bytes| {
+            form.pass(bytes, &may).map_err(|refused| {
+                foreign.store(true, Relaxed);
+                refused.into()
+            })
+        }))
+    }
+
     /// Sends a request on to a server; `None` where there is no answer. What names the server is still in it.
     pub(crate) async fn forward(
         &self,
         asked: &Asked,
-        body: Incoming,
+        body: Body,
         server: &Server,
         path: &str,
         limit: Duration,
@@ -191,7 +225,7 @@ impl Gateway {
         set_forwarded(&mut headers, &asked.connection.peer_value, "https");
         to_server(&mut headers, server);
         prepare(&mut headers);
-        let mut request = Request::new(Body::Streamed(body));
+        let mut request = Request::new(body);
         *request.method_mut() = asked.head.method.clone();
         *request.uri_mut() = address(&server.upstream, path, asked.head.uri.query());
         *request.headers_mut() = headers;

@@ -67,7 +67,7 @@ fn decoded(text: &str) -> String {
 }
 
 /// What has the form of an id in a text: 40 hex digits, a hyphen, 13 digits.
-fn ids_in(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn ids_in(text: &str) -> impl Iterator<Item = &str> {
     memchr::memchr_iter(b'-', text.as_bytes()).filter_map(|at| {
         let id = text.get(at.checked_sub(HASH_BYTES)?..at + 1 + TIME_BYTES)?;
         let (hash, time) = id.split_at(HASH_BYTES);

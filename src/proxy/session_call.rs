@@ -96,7 +96,7 @@ impl Gateway {
     async fn join_url(&self, asked: &Asked, body: Incoming, server: &Server, session: &Session, path: &str) -> Answer {
         let plain = |headers: &mut HeaderMap| drop(headers.remove(ACCEPT_ENCODING));
         let answered = async {
-            let response = self.forward(asked, body, server, path, TIMEOUT, plain).await?;
+            let response = self.forward(asked, Body::Streamed(body), server, path, TIMEOUT, plain).await?;
             let body = whole(response.into_body(), ANSWER_BYTES_MAX).await?;
             serde_json::from_slice::<Value>(&body).ok()
         };

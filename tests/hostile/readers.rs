@@ -213,6 +213,31 @@ async fn a_foreign_meeting_behind_ones_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_for_a_foreign_meeting() {
+    let two = two().await;
+    let sim = &two.stage.sims[0];
+    let form = |meeting: &str| {
+        let field =
+            |head: &str, value: &str| format!("--bound\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n");
+        let file = field("name=\"fileUpload\"; filename=\"a.pdf\"", &"%PDF ".repeat(20_000));
+        format!("{file}{}--bound--\r\n", field("name=\"conference\"", meeting))
+    };
+    let mut statuses = Vec::new();
+    for tenant in ["heron", "wagtail"] {
+        let token = sim.upload_token(&two.ada.token).unwrap();
+        let path = format!("{}/bigbluebutton/presentation/{token}/upload", two.ada.prefix);
+        let request = http::Request::post(&path)
+            .header("cookie", &*two.ada.cookies)
+            .header("content-type", "multipart/form-data; boundary=bound");
+        let body = form(&two.int_id(tenant)).into();
+        statuses.push(two.stage.client().send_body(&host("wagtail"), request, body).await.status.as_u16());
+    }
+    assert_eq!(statuses, [404, 200]);
+    let whole = two.seen("/upload").iter().filter(|seen| seen.body_sha256.is_some()).count();
+    assert_eq!(whole, 1, "the server has got one whole upload");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_java_trims_otherwise() {
     let stage = Plan::new().server("members").tenant("small", "free").start().await;
     for given in ["\u{a0}breakoutRooms", "breakoutRooms\u{3000}", "chat,\u{2003}breakoutRooms", "breakoutRooms\u{1680}"]
