@@ -329,7 +329,7 @@ mod tests {
         let small = limits();
         for (query, name) in [
             ("disabledFeaturesExclude=breakoutRooms", "disabledFeaturesExclude"),
-            ("presentationUploadExternalUrl=https://a.b", "presentationUploadExternalUrl"),
+            ("presentationUploadExternalDescription=x", "presentationUploadExternalDescription"),
             ("allowRequestsWithoutSession=true", "allowRequestsWithoutSession"),
             ("clientSettingsOverrideJsonUrl=https://a.b", "clientSettingsOverrideJsonUrl"),
             ("pluginManifests=[]", "pluginManifests"),

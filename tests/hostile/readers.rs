@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use anteroom_bench::sim::Received;
+use anteroom_bench::{sign, sim::Received};
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::{
     evil::client::{Raw, text_frame},
-    support::{DEADLINE, Joined, Plan, Reply, Stage, host},
+    support::{DEADLINE, Joined, Plan, Reply, Stage, host, secret},
 };
 
 /// Two tenants with a meeting each on one server, and two people in the first one's.
@@ -269,4 +269,19 @@ async fn a_name_that_is_another_name_to_bbb() {
         let reply = stage.api("small", call, &params).await;
         assert_eq!(reply.xml("messageKey"), "validationError", "{call}: {}", reply.body);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_without_a_rule() {
+    let stage = Plan::new().server("members").tenant("small", "free").start().await;
+    let more = "name=room&meetingID=room&notARule=x";
+    let unsigned = stage.client().get(&host("small"), &format!("/bigbluebutton/api/create?{more}")).await;
+    assert_eq!(unsigned.xml("messageKey"), "checksumError", "{}", unsigned.body);
+    let wrong = format!("/bigbluebutton/api/create?{more}&checksum={}", "0".repeat(64));
+    assert_eq!(stage.client().get(&host("small"), &wrong).await.xml("messageKey"), "checksumError");
+    assert!(stage.sims[0].meetings().is_empty());
+    let params = [("name", "room"), ("meetingID", "room"), ("notARule", "x")];
+    let path = sign::path("create", &params, &secret("small"));
+    assert_eq!(stage.client().get(&host("small"), &path).await.xml("returncode"), "SUCCESS");
+    assert!(!stage.on_server("small", "room").unwrap().params.contains_key("notARule"), "it does not go on");
 }
