@@ -13,6 +13,7 @@
 //! * [`poll`]: what the servers say
 //! * [`replicas`]: what other gateways on the same store do
 //! * [`operate`]: what the operator changes while it runs
+//! * [`supervise`]: tasks that live as long as the gateway
 //! * [`usage`]: what tenants have used
 //! * [`metrics`], [`admin`]: what the operator sees
 //! * [`app`], [`cli`]: all of it joined
@@ -30,6 +31,7 @@ pub mod poll;
 pub mod proxy;
 pub mod replicas;
 pub mod store;
+pub mod supervise;
 pub mod tls;
 pub mod upstream;
 pub mod usage;
