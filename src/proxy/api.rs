@@ -15,14 +15,13 @@ mod text_tracks;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 
 use super::{Gateway, answer::Answer, asked::Asked, grant, pages::wants_page};
 use crate::{
     bbb::{answer::Failure, checksum, documents::Refused, params::Rejected, query::Params},
     domain::{denial::Denial, ids::ServerId},
     metrics::{Call, Outcome},
-    upstream::Body,
+    upstream::{Body, Incoming},
 };
 use spec::Spec;
 

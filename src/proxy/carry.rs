@@ -8,7 +8,6 @@ use http::{
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG},
 };
 use http_body::Body as _;
-use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 
 use super::{
@@ -27,7 +26,7 @@ use crate::{
         sessions::{Session, hash},
     },
     metrics::{Call, Outcome},
-    upstream::{Body, SendError, whole},
+    upstream::{Body, Incoming, SendError, whole},
 };
 
 /// As BBB's nginx waits for its own services (bbb.md 8.10).

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, header::ACCEPT_ENCODING};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::{
@@ -23,7 +22,7 @@ use crate::{
     domain::{denial::Denial, tenant::Server},
     live::{Meeting, sessions::Session},
     metrics::{Call, Outcome},
-    upstream::{Body, whole},
+    upstream::{Body, Incoming, whole},
 };
 
 /// As BBB's nginx waits for bbb-web.
