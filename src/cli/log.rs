@@ -26,6 +26,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use crate::supervise::run_thread;
+
 /// Lines that wait to be written; what comes beyond that is dropped.
 const WAITING_BYTES_MAX: usize = 8 << 20;
 /// After each write lines are gathered for so long, to be written at once: short for whoever looks, long beside a request.
@@ -56,7 +58,8 @@ pub(super) struct Log {
 pub(super) fn start(form: LogForm) -> io::Result<Log> {
     let lines = Lines::default();
     let waiting = lines.clone();
-    let thread = thread::Builder::new().name("log".into()).spawn(move || waiting.write_all_to(&mut io::stdout()))?;
+    let write = move || run_thread("log", || waiting.write_all_to(&mut io::stdout()));
+    let thread = thread::Builder::new().name("log".into()).spawn(write)?;
     let filter = EnvFilter::try_from_env("ANTEROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone());
     match form {
