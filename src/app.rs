@@ -31,7 +31,7 @@ use crate::{
         recordings::Recording,
         sessions::{LEASE_MS, Session, UserKeys},
     },
-    poll,
+    poll, private,
     proxy::{
         Gateway, Parts,
         accept::{Stop, serve_http, serve_https},
@@ -315,7 +315,7 @@ pub(crate) async fn tokens(store: &Store) -> Result<Tokens, StartError> {
 async fn open_store(settings: &Settings) -> Result<Store, StartError> {
     let path = settings.store_url.reveal().strip_prefix("sqlite:").unwrap_or_default();
     if let Some(parent) = Path::new(path).parent() {
-        std::fs::create_dir_all(parent)
+        private::make_dir(parent)
             .map_err(|error| io::Error::new(error.kind(), format!("store.url {path}: {error}")))?;
     }
     Ok(Store::open(settings.store_url.reveal()).await?)

@@ -13,6 +13,7 @@
 //! * [`poll`]: what the servers say
 //! * [`replicas`]: what other gateways on the same store do
 //! * [`operate`]: what the operator changes while it runs
+//! * [`private`]: files that only their owner reads
 //! * [`supervise`]: tasks that live as long as the gateway
 //! * [`usage`]: what tenants have used
 //! * [`metrics`], [`admin`]: what the operator sees
@@ -28,6 +29,7 @@ pub mod live;
 pub mod metrics;
 pub mod operate;
 pub mod poll;
+pub mod private;
 pub mod proxy;
 pub mod replicas;
 pub mod store;

@@ -16,7 +16,7 @@ mod rows;
 mod sqlite;
 pub mod writer;
 
-use std::{fs::File, sync::Arc, time::Duration};
+use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use data_encoding::HEXLOWER;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
@@ -33,7 +33,7 @@ pub use rows::{
 };
 use writer::{Note, Traffic};
 
-use crate::supervise::Round;
+use crate::{private, supervise::Round};
 
 /// A gateway that has not been heard of for longer has died. Several heartbeats may be late.
 pub const ALIVE_MS: i64 = 15_000;
@@ -236,7 +236,7 @@ pub fn is_postgres(url: &str) -> bool {
 fn lock(path: &str) -> Result<File, Error> {
     let path = path.trim_start_matches("//").split('?').next().unwrap_or_default();
     let path = format!("{path}.lock");
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(sqlx::Error::Io)?;
+    let file = private::open_file(Path::new(&path)).map_err(sqlx::Error::Io)?;
     file.try_lock().map_err(|_| {
         let text = "another gateway has it open; several gateways need PostgreSQL";
         sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::WouldBlock, text))

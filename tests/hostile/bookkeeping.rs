@@ -1,6 +1,7 @@
 //! The bookkeeping of all, and the tasks that keep it: no number that a stranger or a server sends stops them.
 
 use std::{
+    os::unix::fs::PermissionsExt,
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
@@ -140,4 +141,49 @@ async fn no_count_of_a_server_stops_the_poller() {
     let metrics = stage.metrics().await;
     assert!(!metrics.contains("anteroom_task_panics_total{task=\"poll"), "{metrics}");
     assert_eq!(stage.create("wagtail", "room").await.xml("returncode"), "SUCCESS", "others notice nothing");
+}
+
+/// Runs the program with a umask that leaves everything open to everybody.
+fn with_open_umask(command: &str, config: &Path) -> tokio::process::Command {
+    let mut shell = tokio::process::Command::new("sh");
+    shell
+        .args(["-c", "umask 000; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_anteroom"), command, "--config"])
+        .arg(config);
+    shell.kill_on_drop(true).stdout(std::process::Stdio::null());
+    shell
+}
+
+/// The files and directories below one, with their modes.
+fn modes(of: &Path) -> Vec<(String, u32)> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(of).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(modes(&path));
+        }
+        all.push((path.display().to_string(), std::fs::metadata(&path).unwrap().permissions().mode() & 0o777));
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_gateway_makes_is_its_owners_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let _sims = Plan::new().server("members").tenant("wagtail", "multi-account").prepare(dir.path()).await;
+    for made in ["dev-ca", "certs"] {
+        std::fs::remove_dir_all(dir.path().join(made)).unwrap();
+    }
+    assert!(with_open_umask("dev-ca", dir.path()).status().await.unwrap().success());
+    let mut serve = with_open_umask("serve", dir.path()).spawn().unwrap();
+    let var = dir.path().join("var");
+    let made = ["anteroom.db", "anteroom.db-wal", "anteroom.db-shm", "anteroom.db.lock"];
+    eventually("the store is open", async || made.iter().all(|file| var.join(file).exists())).await;
+    for below in ["dev-ca", "certs", "var"] {
+        let path = dir.path().join(below);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700, "{below}");
+        for (path, mode) in modes(&path) {
+            assert_eq!(mode & 0o077, 0, "{path} has mode {mode:o}");
+        }
+    }
+    serve.kill().await.unwrap();
 }
