@@ -424,7 +424,7 @@ async fn reload(
             tls.swap(certs);
             gateway.directory.store(Arc::new(directory));
             gateway.metrics.reloads.fetch_add(1, Relaxed);
-            tracing::info!("configuration taken over");
+            tracing::info!(target: "audit", "configuration taken over");
         }
         watcher.follow(&loader);
     }
