@@ -10,7 +10,6 @@ use http::{
     },
 };
 use http_body::Body as _;
-use hyper::body::Incoming;
 use quick_xml::escape::escape;
 
 use super::{
@@ -28,7 +27,7 @@ use crate::{
     },
     domain::{denial::Denial, tenant::Server},
     metrics::{Call, Outcome},
-    upstream::{Body, whole},
+    upstream::{Body, Incoming, whole},
 };
 
 /// As BBB's nginx waits for its own services.
