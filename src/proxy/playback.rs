@@ -19,6 +19,7 @@ use super::{
     asked::Asked,
     carry::{Target, outcome},
     headers::to_browser,
+    named_ids,
 };
 use crate::{
     bbb::{
@@ -39,8 +40,12 @@ impl Gateway {
     /// The server of a recording, if that is this tenant's; of the player's own files, one that has any of the tenant.
     pub(crate) fn server_of_recording(&self, asked: &Asked, path: &str) -> Result<Target, Denial> {
         let in_query = parse(asked.query().as_bytes()).find(|(name, _)| name == "meetingId").map(|(_, id)| id);
+        // What is behind the first id of a path is a file of that recording.
         let named = path.split('/').find(|segment| is_internal(segment)).or(in_query.as_deref());
         let (tenant, all) = (&asked.tenant.id, &self.live.recordings);
+        if named_ids::in_query(asked.query()).iter().any(|(_, id)| all.get(tenant, id).is_none()) {
+            return Err(Denial::NotFound);
+        }
         let server = match named {
             Some(id) => {
                 let recording = all.get(tenant, id).ok_or(Denial::NotFound)?;
