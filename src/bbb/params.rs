@@ -179,8 +179,18 @@ fn admits(check: &Check, value: &str) -> bool {
             Check::Boolean => is_boolean(value),
             Check::Integer => is_integral(value),
             Check::PublicUrl => is_public(value),
+            Check::WebUrl => is_web_url(value),
             Check::OneOf(words) => words.iter().any(|word| word.eq_ignore_ascii_case(value)),
         }
+}
+
+/// Whether a value is the address of a page, and of nothing that a browser would run or hand to another program. BBB puts what
+/// it knows in place of `%%MEETINGID%%` and the like, so that the rest may be anything.
+#[must_use]
+pub fn is_web_url(value: &str) -> bool {
+    let Some((scheme, rest)) = value.split_once("://") else { return false };
+    let is_web = ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web));
+    is_web && !value.contains(|c: char| c.is_control()) && !rest.is_empty() && !rest.starts_with(['/', '\\', '?', '#'])
 }
 
 fn set_missing(params: &mut Params, defaults: &[(&'static str, String)]) {
@@ -361,6 +371,44 @@ mod tests {
         }
         let own = sent("", &limits(), &changes(&[("preUploadedPresentation", default)])).expect("the operator's own");
         assert_eq!(own.params.get("preUploadedPresentation"), Some("https://127.0.0.1/own.pdf"));
+    }
+
+    #[test]
+    fn people_are_led_to_pages_only() {
+        for (address, is) in [
+            ("https://school.example/bye?m=%%MEETINGID%%", true),
+            ("http://school.example", true),
+            ("HTTPS://school.example/", true),
+            ("javascript:alert(1)", false),
+            ("JavaScript://school.example/%0aalert(1)", false),
+            ("data:text/html,x", false),
+            ("intent://school.example", false),
+            ("//school.example/", false),
+            ("/bye", false),
+            ("https:school.example", false),
+            ("https:///school.example", false),
+            ("https://", false),
+            ("ht\ttps://school.example", false),
+            (" https://school.example", false),
+        ] {
+            assert_eq!(is_web_url(address), is, "{address}");
+        }
+        let rules = Rules::shipped();
+        for (name, value, accepted) in [
+            ("logoutURL", "javascript:x", false),
+            ("loginURL", "javascript:x", false),
+            ("logoutURL", "https://school.example/", true),
+            ("logoutURL", "", true),
+        ] {
+            let mut asked = Params::default();
+            asked.set(name, value);
+            assert_eq!(create(&asked, &limits(), &rules, &[]).is_ok(), accepted, "create {name}={value}");
+        }
+        for name in ["logoutURL", "errorRedirectUrl"] {
+            let mut asked = Params::default();
+            asked.set(name, "javascript:x");
+            assert_eq!(join(&asked, &limits(), &rules, &[]), Err(Rejected(name.into())), "join");
+        }
     }
 
     #[test]

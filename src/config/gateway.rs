@@ -68,6 +68,7 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
         Some(text) => cx.length(&KeyPath::from("upstream.answers_max_age"), &text).unwrap_or_default(),
         None => ANSWERS_MAX_AGE,
     };
+    let hsts = raw.hsts.and_then(|text| cx.parse(&"hsts".into(), &text)).unwrap_or_default();
     let server_ca = upstream.ca.and_then(|name| {
         let path = KeyPath::from("upstream.ca");
         let (file, bytes) = cx.file(&path, &name)?;
@@ -86,14 +87,14 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
     let servers = servers.map(Arc::new).collect();
     census.check_meteor(cx);
     let base_domains = base_domains.into_iter().map(|host| host.value).collect();
-    let settings = Settings { base_domains, listen, store_url, server_ca, answers_max_age };
+    let settings = Settings { base_domains, hsts, listen, store_url, server_ca, answers_max_age };
     let meteor_pools = census.meteor.into_keys().collect();
     let pools = census.pools.into_keys().collect();
     Gateway { at_start: at_start(&settings, cx), settings: Some(settings), servers, pools, meteor_pools }
 }
 
 fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
-    let Settings { base_domains: _, listen, store_url, server_ca, answers_max_age } = settings;
+    let Settings { base_domains: _, hsts: _, listen, store_url, server_ca, answers_max_age } = settings;
     [
         ("listen.https", format!("{:?}", listen.https)),
         ("listen.http", format!("{:?}", listen.http)),
@@ -118,8 +119,8 @@ impl Gateway {
 
     /// The settings, as far as they can change without a start.
     pub(super) fn settings_after(&self, started: &Self) -> Settings {
-        let base_domains = self.settings.as_ref().map(|settings| settings.base_domains.clone()).unwrap_or_default();
-        Settings { base_domains, ..started.settings.clone().unwrap_or_default() }
+        let Settings { base_domains, hsts, .. } = self.settings.clone().unwrap_or_default();
+        Settings { base_domains, hsts, ..started.settings.clone().unwrap_or_default() }
     }
 }
 

@@ -15,6 +15,9 @@ use serde::Deserialize;
 pub(super) struct Gateway {
     /// The operator's own domains. Every tenant may have hosts below them; any other host is an own domain.
     pub base_domains: Option<Vec<String>>,
+    /// `Strict-Transport-Security` on each answer, such as `"max-age=31536000; includeSubDomains"`, or `"off"`. A tenant may say
+    /// otherwise. Default: `"max-age=31536000"`.
+    pub hsts: Option<String>,
     /// Where the gateway listens.
     #[schemars(required)]
     pub listen: Option<Listen>,
@@ -143,6 +146,9 @@ pub(super) struct Tenant {
     /// The sites whose pages show its meetings in a frame, such as `"https://moodle.example"` or `"https://*.school.example"`.
     /// Their browsers get cookies that work there, and no other site may.
     pub embedded_by: Option<Vec<String>>,
+    /// `Strict-Transport-Security` on each answer of its hosts, such as `"max-age=63072000; includeSubDomains"`, or `"off"`.
+    /// Default: the gateway's.
+    pub hsts: Option<String>,
     /// Whether it gets no new meeting and no new participant for now; what runs goes on. Default: false.
     pub suspended: Option<bool>,
     /// Stretches of time for which it has another pool or other limits. No two of them are on at the same time.
@@ -261,6 +267,8 @@ pub(super) enum ParamCheck {
     Integer,
     /// An address on a public host, for servers fetch it.
     PublicUrl,
+    /// An address that people are led to: `http` or `https`.
+    WebUrl,
 }
 
 /// What a tenant's meetings look like. Files are relative to this directory, and served from the tenant's own host.

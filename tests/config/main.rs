@@ -150,7 +150,7 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     config.tenant_at(
         "wagtail",
         &["Meet.Wagtail.Example", "wagtail.meet.example"],
-        "pool = [\"rented\", \"members\"]\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\n\
+        "hsts = \"max-age=63072000; includeSubDomains\"\npool = [\"rented\", \"members\"]\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\n\
          embedded_by = [\"https://Moodle.example\", \"https://*.school.example:8443\"]\n[limits]\nparticipants = \"unlimited\"\nduration = \"1h30m\"\nroom_retention = \"90s\"\n\
          [secrets]\nmoodle = [\"the new one\", \"file:secrets/old\"]\n",
     );
@@ -174,6 +174,8 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     assert_eq!(tenant.account_param.as_deref(), Some("meta_owner"));
     let sites: Vec<&str> = tenant.embedded_by.iter().map(|site| &**site).collect();
     assert_eq!(sites, ["https://moodle.example", "https://*.school.example:8443"]);
+    let hsts = loaded.directory.hsts_of(tenant).header().expect("on");
+    assert_eq!(hsts, "max-age=63072000; includeSubDomains");
     let secrets: Vec<&str> = tenant.credentials[0].secrets.iter().map(|secret| secret.secret.reveal()).collect();
     assert_eq!(secrets, ["the new one", "the old one"]);
 

@@ -96,7 +96,7 @@ a = "s"
 "#,
         faults: &[
             r#"tenants/wagtail.toml:1: nmae: this key is not known; did you mean "name"?"#,
-            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, embedded_by, events, frontend, hosts, join, limits, name, policy, pool, secrets and suspended",
+            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, embedded_by, events, frontend, hosts, hsts, join, limits, name, policy, pool, secrets and suspended",
             r#"tenants/wagtail.toml:7: limits.participant: this key is not known; did you mean "participants"?"#,
         ],
     },
@@ -197,7 +197,7 @@ existingUserID = "pass"
             "policies/small.toml:19: create.muteOnStart: must have exactly one of default, force, at_most, append, check and one_of",
             "policies/small.toml:20: create.userCameraCap.at_most: must be from 1 to 4294967295",
             "policies/small.toml:21: create.guestPolicy.one_of: must be a list of words without commas, not empty",
-            r#"policies/small.toml:22: create.logoutTimer.check: must be "boolean", "integer" or "public-url""#,
+            r#"policies/small.toml:22: create.logoutTimer.check: must be "boolean", "integer", "public-url" or "web-url""#,
             "policies/small.toml:23: create.logo.from: this key is not known; there are append, at_most, check, default, force and one_of",
             "policies/small.toml:25: join.existingUserID: is held by the gateway: it could reach round a limit",
         ],
@@ -537,6 +537,20 @@ main = "secret"
             r#"tenants/wagtail.toml:7: embedded_by[2]: must be "https://" and a host, such as "https://moodle.example" or "https://*.school.example""#,
             r#"tenants/wagtail.toml:8: embedded_by[3]: must be "https://" and a host, such as "https://moodle.example" or "https://*.school.example""#,
             r#"tenants/wagtail.toml:9: embedded_by[4]: must be "https://" and a host, such as "https://moodle.example" or "https://*.school.example""#,
+        ],
+    },
+    Broken {
+        name: "a word about TLS that is none",
+        file: "tenants/wagtail.toml",
+        text: r#"name = "Wagtail"
+policy = "small"
+hosts = ["wagtail.meet.example"]
+hsts = "a year"
+[secrets]
+main = "secret"
+"#,
+        faults: &[
+            r#"tenants/wagtail.toml:4: hsts: must be "off", or "max-age=" and seconds, perhaps with "; includeSubDomains" and "; preload""#,
         ],
     },
     Broken {

@@ -200,7 +200,7 @@ impl Gateway {
             None
         } else if let Some(address) = ["errorRedirectUrl", "logoutURL"]
             .iter()
-            .find_map(|name| params.get(name).filter(|address| is_web_address(address)))
+            .find_map(|name| params.get(name).filter(|address| params::is_web_url(address)))
         {
             redirect(StatusCode::FOUND, &with_errors(address, &no.key, &no.message))
         } else if wants_page(&asked.head.headers) {
@@ -374,10 +374,6 @@ fn with_errors(address: &str, key: &str, message: &str) -> String {
     out
 }
 
-fn is_web_address(address: &str) -> bool {
-    ["https://", "http://"].iter().any(|scheme| address.starts_with(scheme))
-}
-
 /// Whether `redirect` asks for none: as Java reads it, all that is not `true` (bbb.md 2.4).
 fn is_false(value: Option<&str>) -> bool {
     value.is_some_and(|value| !value.is_empty() && !value.eq_ignore_ascii_case("true"))
@@ -418,15 +414,6 @@ mod tests {
             ("https://a.internal.test?sessionToken=t", None),
         ] {
             assert_eq!(client_path(&server, location), path, "{location}");
-        }
-    }
-
-    #[test]
-    fn only_an_address_of_the_web_is_gone_to() {
-        for (address, is) in
-            [("https://a.b", true), ("http://a.b", true), ("javascript:x", false), ("//a.b", false), ("", false)]
-        {
-            assert_eq!(is_web_address(address), is, "{address}");
         }
     }
 }
