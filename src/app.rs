@@ -36,6 +36,7 @@ use crate::{
         Gateway, Parts,
         accept::{Stop, serve_http, serve_https},
         grant::Grants,
+        names::Names,
     },
     replicas,
     store::{self, Store, writer::Notes},
@@ -150,6 +151,7 @@ impl App {
             sight,
             grants,
             user_keys,
+            names: Names::new(&settings.resolver),
         }));
         gateway.read_operations().await?;
         let tickets = gateway.store.is_shared().then(Arc::<Tickets>::default);

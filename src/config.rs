@@ -90,6 +90,8 @@ pub struct Settings {
     pub server_ca: Option<PathBuf>,
     /// How old an answer about meetings may be.
     pub answers_max_age: Duration,
+    /// The name servers that are asked where documents are; none for those of the system.
+    pub resolver: Vec<SocketAddr>,
 }
 
 /// The addresses of the listeners.

@@ -16,6 +16,7 @@ mod frontend;
 pub mod grant;
 mod headers;
 mod lists;
+pub mod names;
 mod pages;
 mod playback;
 pub mod route;
@@ -39,6 +40,7 @@ use crate::{
     upstream::Pool,
 };
 use grant::Grants;
+use names::Names;
 
 /// 2 MB each at the most: what strangers can have held is bounded, however many they are.
 const UNSIGNED_MAX: usize = 32;
@@ -68,6 +70,8 @@ pub struct Gateway {
     grants: Grants,
     /// For people whose callers say who they are.
     user_keys: UserKeys,
+    /// Of hosts that servers are told to fetch from.
+    names: Names,
     /// Bodies of callers who have shown no secret yet, that are held at a time.
     unsigned: Semaphore,
     /// What is looked for in the store at a time.
@@ -105,13 +109,16 @@ pub struct Parts {
     pub grants: Grants,
     /// For people whose callers say who they are.
     pub user_keys: UserKeys,
+    /// Of hosts that servers are told to fetch from.
+    pub names: Names,
 }
 
 impl Gateway {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { directory, live, store, notes, pool, metrics, answers_max_age, sight, grants, user_keys } = parts;
+        let Parts { directory, live, store, notes, pool, metrics, answers_max_age, sight, .. } = parts;
+        let Parts { grants, user_keys, names, .. } = parts;
         Self {
             directory: ArcSwap::new(directory),
             live,
@@ -123,6 +130,7 @@ impl Gateway {
             sight,
             grants,
             user_keys,
+            names,
             finding: Semaphore::new(FINDING_MAX),
             unsigned: Semaphore::new(UNSIGNED_MAX),
             creating: Keyed::default(),

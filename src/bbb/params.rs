@@ -129,6 +129,19 @@ pub fn may_fetch(rules: &Rules, url: &str) -> bool {
     }
 }
 
+/// Whether what [`may_fetch`] lets through is to be public, and not whatever a tenant names.
+#[must_use]
+pub fn is_checked(rules: &Rules) -> bool {
+    !matches!(rules.create.rule(PRESENTATION), Some(Rule::Pass))
+}
+
+/// The address of a caller's own document in a `create`, if it goes on and is to be public.
+#[must_use]
+pub fn presentation<'a>(asked: &'a Params, sent: &Params, rules: &Rules) -> Option<&'a str> {
+    let address = asked.get(PRESENTATION).filter(|address| !address.is_empty())?;
+    (sent.get(PRESENTATION) == Some(address) && is_checked(rules)).then_some(address)
+}
+
 /// Whether a key of a recording's metadata, `meta_` included, may be set to a value.
 #[must_use]
 pub fn may_set(rules: &Rules, meta: &str, value: &str) -> bool {

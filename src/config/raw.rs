@@ -60,6 +60,9 @@ pub(super) struct Store {
 pub(super) struct Upstream {
     /// A PEM file with further trust roots for https servers, relative to this directory.
     pub ca: Option<String>,
+    /// The name servers that are asked where documents are, which servers are told to fetch: such as `"10.0.0.53"` or
+    /// `"10.0.0.53:5353"`. Default: those of the system.
+    pub resolver: Option<Vec<String>>,
     /// How old an answer about meetings may be that is given without asking the server again. Default: `"2s"`; `"0s"` asks
     /// each time.
     pub answers_max_age: Option<String>,

@@ -144,7 +144,8 @@ fn a_configuration_becomes_the_types_of_the_domain() {
         "anteroom.toml",
         format!(
             "{GATEWAY}\n[servers.bbb-02]\nurl = \"https://bbb-02.internal\"\npublic_url = \"https://bbb-02.meet.example\"\n\
-             secret = \"file:secrets/bbb\"\npool = \"rented\"\nweight = 1.5\nmeetings_max = 40\nrewrite_frames = false\nsockets_per_second = 90\n[store]\nurl = \"sqlite:data/a.db\"\n"
+             secret = \"file:secrets/bbb\"\npool = \"rented\"\nweight = 1.5\nmeetings_max = 40\nrewrite_frames = false\nsockets_per_second = 90\n[store]\nurl = \"sqlite:data/a.db\"\n\
+             [upstream]\nresolver = [\"10.0.0.53\", \"[fd00::53]:5353\"]\n"
         ),
     );
     config.tenant_at(
@@ -157,6 +158,8 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     let loaded = config.load().expect("it is sound");
 
     assert!(loaded.settings.listen.http2);
+    let resolver: Vec<String> = loaded.settings.resolver.iter().map(ToString::to_string).collect();
+    assert_eq!(resolver, ["10.0.0.53:53", "[fd00::53]:5353"]);
     assert_eq!(loaded.settings.store_url.reveal(), format!("sqlite:{}", config.path("data/a.db").display()));
 
     let tenant = loaded.directory.tenant_of_host("meet.wagtail.example", 0).expect("the host is in lower case");

@@ -663,6 +663,7 @@ admin = "localhost:9000"
 url = "mysql://root:hunter2@db/anteroom"
 [upstream]
 ca = "ca.pem"
+resolver = ["10.0.0.53", "dns.example"]
 [acme]
 directory = "http://acme.example"
 contact = ["ops@meet.example"]
@@ -679,8 +680,9 @@ pool = "members"
             r#"anteroom.toml:5: listen.admin: must be an address and a port, such as "0.0.0.0:443" or "[::]:443""#,
             r#"anteroom.toml:7: store.url: must be "sqlite:" and a path, or the address of a PostgreSQL, "postgres://...""#,
             r#"anteroom.toml:9: upstream.ca: the file "ca.pem" does not exist"#,
-            "anteroom.toml:11: acme.directory: must be an https:// address",
-            r#"anteroom.toml:12: acme.contact[0]: must be "mailto:" and an address"#,
+            r#"anteroom.toml:10: upstream.resolver[1]: must be an address, such as "10.0.0.53" or "10.0.0.53:5353""#,
+            "anteroom.toml:12: acme.directory: must be an https:// address",
+            r#"anteroom.toml:13: acme.contact[0]: must be "mailto:" and an address"#,
         ],
     },
     Broken {
