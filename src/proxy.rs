@@ -2,12 +2,14 @@
 
 pub mod accept;
 mod answer;
+mod answered;
 mod api;
 mod asked;
 mod asset;
 mod calls;
 mod carry;
 mod client_file;
+pub mod cookies;
 mod corked;
 mod end;
 mod find;
@@ -39,6 +41,7 @@ use crate::{
     store::{self, Store, writer::Notes},
     upstream::Pool,
 };
+use cookies::Binding;
 use grant::Grants;
 use names::Names;
 
@@ -68,6 +71,8 @@ pub struct Gateway {
     sight: Sight,
     /// For addresses that the gateway makes itself.
     grants: Grants,
+    /// For cookies of the servers.
+    binding: Binding,
     /// For people whose callers say who they are.
     user_keys: UserKeys,
     /// Of hosts that servers are told to fetch from.
@@ -107,6 +112,8 @@ pub struct Parts {
     pub sight: Sight,
     /// For addresses that the gateway makes itself.
     pub grants: Grants,
+    /// For cookies of the servers.
+    pub binding: Binding,
     /// For people whose callers say who they are.
     pub user_keys: UserKeys,
     /// Of hosts that servers are told to fetch from.
@@ -118,7 +125,7 @@ impl Gateway {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { directory, live, store, notes, pool, metrics, answers_max_age, sight, .. } = parts;
-        let Parts { grants, user_keys, names, .. } = parts;
+        let Parts { grants, binding, user_keys, names, .. } = parts;
         Self {
             directory: ArcSwap::new(directory),
             live,
@@ -129,6 +136,7 @@ impl Gateway {
             answers_max_age,
             sight,
             grants,
+            binding,
             user_keys,
             names,
             finding: Semaphore::new(FINDING_MAX),
