@@ -33,7 +33,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{domain::tenant::Upstream, tls::provider::provider};
 pub use answer::Answer;
-pub use pool::{Pool, SendError};
+pub use pool::{Once, Pool, SendError};
 
 /// How long what is still being sent is taken after it has been refused.
 const LINGER: Duration = Duration::from_secs(5);
