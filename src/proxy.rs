@@ -45,6 +45,9 @@ const UNSIGNED_MAX: usize = 32;
 /// Strangers can make the gateway look for what is not there: half of the store's connections stay free of that.
 const FINDING_MAX: usize = 8;
 
+/// A session that was replaced is forgotten after this long: a socket that it had opened at that moment is noted by then.
+const REPLACED_MS: i64 = 10_000;
+
 /// Everything that requests share.
 #[derive(Debug)]
 pub struct Gateway {
@@ -143,5 +146,21 @@ impl Gateway {
         }
         self.live.remove_meeting(meeting, now);
         Ok(())
+    }
+
+    /// Forgets the sessions that were replaced a while ago before anybody came with them: one link makes no rows without end.
+    pub async fn forget_replaced(&self) {
+        while let Some(id) = self.live.next_replaced(now_ms() - REPLACED_MS) {
+            let session = self.live.session_of_id(id);
+            if session.as_ref().is_some_and(|session| session.was_opened()) {
+                continue;
+            }
+            match self.store.forget_replaced(id).await {
+                Ok(true) => session.iter().for_each(|session| self.live.forget_session(session)),
+                Ok(false) => {}
+                // It is tried again.
+                Err(_) => return self.live.note_replaced(id, now_ms()),
+            }
+        }
     }
 }

@@ -119,6 +119,7 @@ impl Gateway {
             meeting: &room.meeting,
             breakout: Some(&room.internal_id),
             user: user.map(|id| self.user_keys.of(&tenant.id, id)),
+            name: params.get("fullName").unwrap_or_default(),
         };
         let mut call = ServerCall::new("join", params);
         // Its checksum covers the bytes as the server has written them (bbb.md 12, #9080).
