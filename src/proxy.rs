@@ -38,12 +38,11 @@ use crate::{
     store::{self, Store, writer::Notes},
     upstream::Pool,
 };
+use find::Finding;
 use grant::Grants;
 
 /// 2 MB each at the most: what strangers can have held is bounded, however many they are.
 const UNSIGNED_MAX: usize = 32;
-/// Strangers can make the gateway look for what is not there: half of the store's connections stay free of that.
-const FINDING_MAX: usize = 8;
 
 /// A session that was replaced is forgotten after this long: a socket that it had opened at that moment is noted by then.
 const REPLACED_MS: i64 = 10_000;
@@ -73,8 +72,8 @@ pub struct Gateway {
     user_keys: UserKeys,
     /// Bodies of callers who have shown no secret yet, that are held at a time.
     unsigned: Semaphore,
-    /// What is looked for in the store at a time.
-    finding: Semaphore,
+    /// What is looked for in the store.
+    finding: Finding,
     creating: Keyed,
     /// Breakout rooms that a server is asked about: once at a time each.
     seeking: Keyed,
@@ -126,7 +125,7 @@ impl Gateway {
             sight,
             grants,
             user_keys,
-            finding: Semaphore::new(FINDING_MAX),
+            finding: Finding::default(),
             unsigned: Semaphore::new(UNSIGNED_MAX),
             creating: Keyed::default(),
             seeking: Keyed::default(),

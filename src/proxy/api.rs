@@ -148,7 +148,7 @@ impl Gateway {
             Some(meeting) => meeting,
             // Nobody's secret has been shown yet.
             None => {
-                let _turn = self.finding.acquire().await.ok()?;
+                let _turn = self.finding.turn(asked.account()).await.ok()?;
                 self.meeting(&asked.tenant.id, ext_id).await.ok()??
             }
         };

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::domain::{
     directory::Directory,
     host::Host,
+    ids::TenantId,
     tenant::{Tenant, Upstream},
 };
 
@@ -56,6 +57,11 @@ impl Asked {
     /// The address on whose account it is what strangers may have only so much of.
     pub(crate) fn peer(&self) -> IpAddr {
         account_of(self.connection.peer.ip())
+    }
+
+    /// Tenant and address, on whose account it is.
+    pub(crate) fn account(&self) -> (&TenantId, IpAddr) {
+        (&self.tenant.id, self.peer())
     }
 }
 

@@ -48,7 +48,7 @@ impl Gateway {
     /// The server of `/s/<slug>`, if this tenant reaches it and all that the request names is this tenant's.
     pub(crate) async fn server_of_slug(&self, asked: &Asked, slug: &str, path: &str) -> Result<Target, Denial> {
         let server = asked.directory.server_of_slug(slug).ok_or(Denial::NotFound)?;
-        if !self.reaches(&asked.tenant.id, &server.id, asked.now).await {
+        if !self.reaches(asked, &server.id).await? {
             return Err(Denial::NotFound);
         }
         self.own_meeting(asked, path).await?;
@@ -87,7 +87,7 @@ impl Gateway {
     /// The session that a request names in its query or header; refused if it is none of this tenant.
     async fn named_session(&self, asked: &Asked) -> Result<Option<Arc<Session>>, Denial> {
         let Some(token) = named_token(&asked.head.headers, asked.query())? else { return Ok(None) };
-        self.session(&hash(&token))
+        self.session(asked.account(), &hash(&token))
             .await?
             .filter(|session| session.meeting.tenant == asked.tenant.id)
             .map(Some)
@@ -98,7 +98,7 @@ impl Gateway {
     /// Refused if it is none of this tenant.
     async fn own_meeting(&self, asked: &Asked, path: &str) -> Result<Option<Arc<Meeting>>, Denial> {
         let Some(id) = path.split('/').find(|segment| is_internal(segment)) else { return Ok(None) };
-        self.meeting_of_internal(&asked.tenant.id, id).await?.map(Some).ok_or(Denial::NotFound)
+        self.meeting_of_internal(asked.account(), id).await?.map(Some).ok_or(Denial::NotFound)
     }
 
     /// Carries one request of a meeting to its server and the answer back.

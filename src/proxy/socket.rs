@@ -4,7 +4,7 @@
 //! that frame has been read and found to be of this tenant: whoever has no session costs a server nothing. All other
 //! sockets name their session in the query, and are accepted when the server has accepted them.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::{Bytes, BytesMut};
@@ -141,6 +141,7 @@ impl Gateway {
             path: path.to_owned(),
             query: asked.head.uri.query().map(str::to_owned),
             authority: asked.authority.clone(),
+            peer: asked.peer(),
             directory: Arc::clone(&asked.directory),
         };
         let socket = Socket::new(self, asked);
@@ -314,6 +315,8 @@ struct Wanted {
     query: Option<String>,
     /// The tenant's host, as the browser wrote it.
     authority: String,
+    /// On whose account its session is looked for.
+    peer: IpAddr,
     directory: Arc<Directory>,
 }
 
@@ -379,7 +382,7 @@ impl Socket {
             .map_err(|_| Closed(CLOSE_FORBIDDEN, "malformed"))?;
         browser.read = first.bytes;
         let session = gateway
-            .session(&hash(&first.token))
+            .session((&self.tenant.id, wanted.peer), &hash(&first.token))
             .await
             .map_err(|denial| Closed(CLOSE_TRY_AGAIN, denial.key()))?
             .filter(|session| session.meeting.tenant == self.tenant.id)
