@@ -15,8 +15,10 @@ mod frame;
 mod frontend;
 pub mod grant;
 mod headers;
+mod held;
 mod lists;
 mod pages;
+mod passing;
 mod playback;
 pub mod route;
 mod serve;
@@ -29,7 +31,7 @@ mod tunnel;
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use crate::{
     domain::{directory::Directory, placement::Sight},
@@ -40,9 +42,8 @@ use crate::{
 };
 use find::Finding;
 use grant::Grants;
-
-/// 2 MB each at the most: what strangers can have held is bounded, however many they are.
-const UNSIGNED_MAX: usize = 32;
+use held::Bodies;
+use passing::Passing;
 
 /// A session that was replaced is forgotten after this long: a socket that it had opened at that moment is noted by then.
 const REPLACED_MS: i64 = 10_000;
@@ -70,8 +71,12 @@ pub struct Gateway {
     grants: Grants,
     /// For people whose callers say who they are.
     user_keys: UserKeys,
-    /// Bodies of callers who have shown no secret yet, that are held at a time.
-    unsigned: Semaphore,
+    /// Bodies that are held whole.
+    pub(crate) bodies: Bodies,
+    /// Bodies on their way to servers.
+    uploads: Passing,
+    /// Bodies on their way to frontends.
+    to_frontends: Passing,
     /// What is looked for in the store.
     finding: Finding,
     creating: Keyed,
@@ -125,8 +130,10 @@ impl Gateway {
             sight,
             grants,
             user_keys,
+            bodies: Bodies::default(),
+            uploads: Passing::default(),
+            to_frontends: Passing::default(),
             finding: Finding::default(),
-            unsigned: Semaphore::new(UNSIGNED_MAX),
             creating: Keyed::default(),
             seeking: Keyed::default(),
             counting: Keyed::default(),

@@ -147,6 +147,7 @@ impl Collector for Now {
             "Memory for files of BBB's client: held, being read, still being sent",
             bytes(files.bytes()),
         )?;
+        gauge("held_body_bytes", "Bodies of API calls that are held in memory", bytes(gateway.bodies.bytes()))?;
         gauge("open_connections", "Connections that are open", plain(metrics.connections()))?;
         gauge(
             "config_faults",

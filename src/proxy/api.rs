@@ -17,7 +17,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::body::Incoming;
 
-use super::{Gateway, answer::Answer, asked::Asked, grant, pages::wants_page};
+use super::{
+    Gateway,
+    answer::Answer,
+    asked::Asked,
+    grant,
+    held::{Charge, Unread},
+    pages::wants_page,
+    passing::Unsent,
+};
 use crate::{
     bbb::{answer::Failure, checksum, documents::Refused, params::Rejected, query::Params},
     domain::{denial::Denial, ids::ServerId},
@@ -38,6 +46,8 @@ pub(crate) struct Verified {
     pub(crate) modules: Option<(Bytes, u32)>,
     /// It is a join that the gateway itself has made the address of: nobody's secret has signed it.
     pub(crate) granted: bool,
+    /// What its body is charged for, until it is answered.
+    pub(crate) _charge: Option<Charge>,
 }
 
 /// Why a call is not acted on.
@@ -79,6 +89,26 @@ impl From<Rejected> for Unfit {
     }
 }
 
+impl From<Unread> for Unfit {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Broken => Failure::BODY.into(),
+            Unread::Slow => Failure::BODY_SLOW.into(),
+            Unread::TooLarge => Denial::TooLarge.into(),
+            Unread::NoRoom => Denial::Overloaded.into(),
+        }
+    }
+}
+
+impl From<Unsent> for Unfit {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Denied(denial) => denial.into(),
+            Unsent::Slow => Failure::BODY_SLOW.into(),
+        }
+    }
+}
+
 impl From<Refused> for Unfit {
     fn from(refused: Refused) -> Self {
         match refused {
@@ -113,17 +143,18 @@ impl Gateway {
             && let Some(params) = self.granted(&asked).await
         {
             Body::Streamed(body).linger();
-            let granted = Verified { credential: "".into(), params, modules: None, granted: true, asked };
+            let granted =
+                Verified { credential: "".into(), params, modules: None, granted: true, _charge: None, asked };
             return Box::pin(self.join(granted)).await;
         }
-        let read = match read::verify(&asked, spec, body, &self.unsigned).await {
+        let read = match read::verify(&asked, spec, body, &self.bodies).await {
             Ok(read) => read,
             Err(unfit) => return self.unfit(spec, &asked, unfit),
         };
         self.metrics.tenant(&asked.tenant.id).use_secret(&read.signer.secret.label, asked.now);
         let credential = Arc::clone(&read.signer.credential.name);
-        let (params, modules) = (read.params, read.modules);
-        let verified = Verified { credential, params, modules, granted: false, asked };
+        let (params, modules, charge) = (read.params, read.modules, read.charge);
+        let verified = Verified { credential, params, modules, granted: false, _charge: charge, asked };
         match call {
             Call::Create => self.create(verified).await,
             Call::Join => Box::pin(self.join(verified)).await,

@@ -16,6 +16,7 @@ use super::{
     answer::{Answer, text},
     asked::{Asked, address, is_websocket},
     headers::{remove_hop_by_hop, session_slugs, set_forwarded, to_browser, to_server},
+    passing::Unsent,
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
     settings::Rewrite,
 };
@@ -143,8 +144,9 @@ impl Gateway {
                 headers.remove(ACCEPT_ENCODING);
             }
         };
-        let Some(mut response) = self.forward(&asked, body, server, path, limit, prepare).await else {
-            return self.refuse(&asked, call, Denial::ServerUnavailable).by(&server.id);
+        let mut response = match self.forward(&asked, body, server, path, limit, prepare).await {
+            Ok(response) => response,
+            Err(why) => return self.unsent(&asked, call, why).by(&server.id),
         };
         to_browser(response.headers_mut(), server, &asked.tenant, &asked.authority, &prefix(server));
         if is_rewritten && asked.head.method == Method::HEAD {
@@ -162,7 +164,7 @@ impl Gateway {
         Answer::new(call, outcome(&response), response).by(&server.id)
     }
 
-    /// Sends a request on to a server; `None` where there is no answer. What names the server is still in it.
+    /// Sends a request on to a server, once its body has begun. What names the server is still in the answer.
     pub(crate) async fn forward(
         &self,
         asked: &Asked,
@@ -171,23 +173,25 @@ impl Gateway {
         path: &str,
         limit: Duration,
         prepare: impl FnOnce(&mut HeaderMap),
-    ) -> Option<Response<Body>> {
+    ) -> Result<Response<Body>, Unsent> {
+        let (body, is_slow) = self.uploads.begin(asked, server.id.as_str(), body).await?;
         let mut headers = asked.head.headers.clone();
         remove_hop_by_hop(&mut headers);
         set_forwarded(&mut headers, &asked.connection.peer_value, "https");
         to_server(&mut headers, server);
         prepare(&mut headers);
-        let mut request = Request::new(Body::Streamed(body));
+        let mut request = Request::new(body);
         *request.method_mut() = asked.head.method.clone();
         *request.uri_mut() = address(&server.upstream, path, asked.head.uri.query());
         *request.headers_mut() = headers;
         match tokio::time::timeout(limit, self.pool.send(request)).await {
-            Ok(Ok(response)) => Some(response),
+            Ok(Ok(response)) => Ok(response),
+            _ if is_slow.is_some_and(|slow| slow.get()) => Err(Unsent::Slow),
             Ok(Err(SendError::Connect)) => {
                 self.unreachable(server);
-                None
+                Err(Denial::ServerUnavailable.into())
             }
-            Ok(Err(SendError::Broken)) | Err(_) => None,
+            Ok(Err(SendError::Broken)) | Err(_) => Err(Denial::ServerUnavailable.into()),
         }
     }
 

@@ -91,9 +91,10 @@ impl Gateway {
         let mut params = Params::default();
         params.set("meetingID", &*meeting.server_id);
         let given = Arc::new(Given::new(&meeting));
-        let watched = Body::Watched(body, watch(&asked.tenant, &given));
+        let watched = watch(&asked.tenant, &given);
+        let begun = self.uploads.begin_watched(asked, server.id.as_str(), body, watched).await?;
         let mut to_server = ServerCall::new(call.as_str(), &params);
-        to_server.body = Some((HeaderValue::from_static("application/xml"), watched));
+        to_server.body = Some((HeaderValue::from_static("application/xml"), begun));
         let reply = to_server.send(&self.pool, server).await;
         // A body that the gateway has broken off says nothing of the server.
         if let Some(refused) = given.refused.get() {
