@@ -5,6 +5,7 @@
 //! * [`domain`]: tenants, policies, admission, placement; no I/O
 //! * [`config`]: the operator's files, parsed into a directory
 //! * [`bbb`]: BBB's protocol
+//! * [`shares`]: what there is only so much of, shared fairly
 //! * [`live`]: the meetings, sessions and servers of now
 //! * [`store`]: the durable promises
 //! * [`tls`]: certificates and handshakes
@@ -32,6 +33,7 @@ pub mod poll;
 pub mod private;
 pub mod proxy;
 pub mod replicas;
+pub mod shares;
 pub mod store;
 pub mod supervise;
 pub mod tls;

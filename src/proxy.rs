@@ -17,10 +17,12 @@ mod frame;
 mod frontend;
 pub mod grant;
 mod headers;
+mod held;
 mod lists;
 mod named_ids;
 pub mod names;
 mod pages;
+mod passing;
 mod path;
 mod playback;
 pub mod route;
@@ -36,7 +38,7 @@ mod upload_form;
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use crate::{
     domain::{directory::Directory, placement::Sight},
@@ -47,13 +49,14 @@ use crate::{
     upstream::Pool,
 };
 use cookies::Binding;
+use find::Finding;
 use grant::Grants;
+use held::Bodies;
 use names::Names;
+use passing::Passing;
 
-/// 2 MB each at the most: what strangers can have held is bounded, however many they are.
-const UNSIGNED_MAX: usize = 32;
-/// Strangers can make the gateway look for what is not there: half of the store's connections stay free of that.
-const FINDING_MAX: usize = 8;
+/// A session that was replaced is forgotten after this long: a socket that it had opened at that moment is noted by then.
+const REPLACED_MS: i64 = 10_000;
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -84,10 +87,14 @@ pub struct Gateway {
     user_keys: UserKeys,
     /// Of hosts that servers are told to fetch from.
     names: Names,
-    /// Bodies of callers who have shown no secret yet, that are held at a time.
-    unsigned: Semaphore,
-    /// What is looked for in the store at a time.
-    finding: Semaphore,
+    /// Bodies that are held whole.
+    pub(crate) bodies: Bodies,
+    /// Bodies on their way to servers.
+    uploads: Passing,
+    /// Bodies on their way to frontends.
+    to_frontends: Passing,
+    /// What is looked for in the store.
+    finding: Finding,
     creating: Keyed,
     /// Breakout rooms that a server is asked about: once at a time each.
     seeking: Keyed,
@@ -147,8 +154,10 @@ impl Gateway {
             binding,
             user_keys,
             names,
-            finding: Semaphore::new(FINDING_MAX),
-            unsigned: Semaphore::new(UNSIGNED_MAX),
+            bodies: Bodies::default(),
+            uploads: Passing::default(),
+            to_frontends: Passing::default(),
+            finding: Finding::default(),
             creating: Keyed::default(),
             seeking: Keyed::default(),
             counting: Keyed::default(),
@@ -172,5 +181,21 @@ impl Gateway {
         }
         self.live.remove_meeting(meeting, now);
         Ok(())
+    }
+
+    /// Forgets the sessions that were replaced a while ago before anybody came with them: one link makes no rows without end.
+    pub async fn forget_replaced(&self) {
+        while let Some(id) = self.live.next_replaced(now_ms() - REPLACED_MS) {
+            let session = self.live.session_of_id(id);
+            if session.as_ref().is_some_and(|session| session.was_opened()) {
+                continue;
+            }
+            match self.store.forget_replaced(id).await {
+                Ok(true) => session.iter().for_each(|session| self.live.forget_session(session)),
+                Ok(false) => {}
+                // It is tried again.
+                Err(_) => return self.live.note_replaced(id, now_ms()),
+            }
+        }
     }
 }

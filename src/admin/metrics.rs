@@ -122,6 +122,11 @@ impl Collector for Now {
             plain(signed(files.reads.load(Relaxed))),
         )?;
         counter(
+            "client_files_without_room",
+            "Files of BBB's client that were carried since there was no room in memory",
+            plain(signed(files.without_room.load(Relaxed))),
+        )?;
+        counter(
             "config_reloads",
             "Reloads of the configuration that took something over",
             plain(signed(metrics.reloads.load(Relaxed))),
@@ -147,6 +152,13 @@ impl Collector for Now {
                 })
                 .collect(),
         )?;
+        let bytes = |n: usize| plain(i64::try_from(n).unwrap_or(i64::MAX));
+        gauge(
+            "client_file_bytes",
+            "Memory for files of BBB's client: held, being read, still being sent",
+            bytes(files.bytes()),
+        )?;
+        gauge("held_body_bytes", "Bodies of API calls that are held in memory", bytes(gateway.bodies.bytes()))?;
         gauge("open_connections", "Connections that are open", plain(metrics.connections()))?;
         gauge(
             "config_faults",

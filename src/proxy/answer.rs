@@ -2,7 +2,7 @@
 
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION},
+    header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 
 use serde_json::{Value, json};
@@ -18,6 +18,9 @@ use crate::{
     metrics::{Call, Outcome},
     upstream::Body,
 };
+
+/// When a request may be tried again for which there was no room.
+const RETRY_AFTER_SECONDS: &str = "2";
 
 /// An answer with what the log and the metrics need to know.
 #[derive(Debug)]
@@ -69,6 +72,9 @@ impl Answer {
     }
 
     pub(crate) fn because(mut self, denial: Denial) -> Self {
+        if matches!(denial, Denial::RateLimited | Denial::Overloaded) {
+            self.response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
         self.reason = denial.key();
         self.denial = Some(denial);
         self

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::domain::{
     directory::Directory,
     host::Host,
+    ids::TenantId,
     tenant::{Tenant, Upstream},
 };
 
@@ -52,6 +53,24 @@ impl Asked {
     pub(crate) fn query(&self) -> &str {
         self.head.uri.query().unwrap_or("")
     }
+
+    /// The address on whose account it is what strangers may have only so much of.
+    pub(crate) fn peer(&self) -> IpAddr {
+        account_of(self.connection.peer.ip())
+    }
+
+    /// Tenant and address, on whose account it is.
+    pub(crate) fn account(&self) -> (&TenantId, IpAddr) {
+        (&self.tenant.id, self.peer())
+    }
+}
+
+/// An address as one has it to oneself: of IPv6 a /64, which is one customer's.
+fn account_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+        v4 => v4,
+    }
 }
 
 /// Whether a request asks for a WebSocket (RFC 6455, 4.2.1).
@@ -77,4 +96,22 @@ pub(crate) fn address(to: &Upstream, path: &str, query: Option<&str>) -> Uri {
         .path_and_query(path_and_query)
         .build()
         .expect("parts of two addresses make one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_ipv6_a_network_has_one_account() {
+        for (address, account) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2::1", "2001:db8:1:2::"),
+        ] {
+            let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
+            assert_eq!(account_of(parse(address)), parse(account), "{address}");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! that frame has been read and found to be of this tenant: whoever has no session costs a server nothing. All other
 //! sockets name their session in the query, and are accepted when the server has accepted them.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::{Bytes, BytesMut};
@@ -51,6 +51,7 @@ use crate::{
     },
     live::{
         clock::now_ms,
+        pace::Full,
         sessions::{LEASE_MS, Present, Session, hash},
     },
     metrics::{Call, OpenSocket, Outcome, TenantMetrics},
@@ -91,6 +92,13 @@ impl Gateway {
         if let Some(refused) = refused(&asked) {
             return refused.by(&server.id);
         }
+        let open = match &session {
+            Some(session) => match session.open_other() {
+                Some(open) => Some(open),
+                None => return self.refuse(&asked, Call::Socket, Denial::RateLimited).by(&server.id),
+            },
+            None => None,
+        };
         let mut headers = passed_on(&asked);
         let owner = Owner { tenant: &asked.tenant.id, slug: &server.slug };
         let session = session.map(|session| session.id);
@@ -106,7 +114,7 @@ impl Gateway {
                     let home = Home { names: &of.names, authority: &authority, prefix: &prefix(&of) };
                     self.to_browser(headers, &of, &tenant, home);
                 };
-                self.join_ends(asked, response, upgraded, frames, rewrite).by(&server.id)
+                self.join_ends(asked, response, upgraded, frames, open, rewrite).by(&server.id)
             }
             Err(error) => {
                 if matches!(error, NoSocket::Connect) {
@@ -142,6 +150,7 @@ impl Gateway {
             at: at.map(|server| server.id.clone()),
             path: path.to_owned(),
             authority: asked.authority.clone(),
+            peer: asked.peer(),
             directory: Arc::clone(&asked.directory),
         };
         let socket = Socket::new(self, asked);
@@ -151,6 +160,10 @@ impl Gateway {
             match Box::pin(socket.open(&mut browser, wanted)).await {
                 Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
                 Err(Closed(code, reason)) => {
+                    Denial::ALL
+                        .iter()
+                        .filter(|denial| denial.key() == reason)
+                        .for_each(|denial| socket.metrics.count_denial(*denial));
                     tracing::debug!(tenant = %socket.tenant.id, reason, "a GraphQL socket is refused");
                     let _ = browser.io.write_all(&close(code, reason)).await;
                     let _ = browser.io.shutdown().await;
@@ -174,7 +187,7 @@ impl Gateway {
                 let rewrite = move |headers: &mut HeaderMap| {
                     of_frontend(headers, &frontend, &authority, |slug| directory.server_of_slug(slug).is_some());
                 };
-                self.join_ends(asked, response, upgraded, None, rewrite)
+                self.join_ends(asked, response, upgraded, None, None, rewrite)
             }
             Err(_) => self.refuse(&asked, Call::Socket, Denial::ServerUnavailable),
         }
@@ -214,6 +227,7 @@ impl Gateway {
         response: Response<Incoming>,
         server: OnUpgrade,
         frames: Option<Box<TextFrames>>,
+        open: Option<Present>,
         rewrite: impl FnOnce(&mut HeaderMap),
     ) -> Answer {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -233,7 +247,7 @@ impl Gateway {
         tokio::spawn(async move {
             let (Ok(browser), Ok(server)) = (browser.await, server.await) else { return };
             if let (Some(browser), Some(server)) = (taken(browser), taken(server)) {
-                socket.carry(browser, server, None, frames).await;
+                socket.carry(browser, server, open, frames).await;
             }
         });
         Answer::new(Call::Socket, Outcome::Ok, response)
@@ -314,6 +328,8 @@ struct Wanted {
     path: String,
     /// The tenant's host, as the browser wrote it.
     authority: String,
+    /// On whose account its session is looked for.
+    peer: IpAddr,
     directory: Arc<Directory>,
 }
 
@@ -357,11 +373,11 @@ impl Socket {
         drop((gateway, tenant));
         [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
         let tunnel = tunnel::run(browser.io, server.io, browser.read, server.read, frames);
-        let carried = match &present {
-            Some(present) => tokio::select! {
+        let carried = match present.as_ref().and_then(Present::seated) {
+            Some(session) => tokio::select! {
                 carried = tunnel => carried,
                 // The client tries again, and is told what has become of its seat.
-                () = present.session().is_cut() => tunnel::Carried::default(),
+                () = session.is_cut() => tunnel::Carried::default(),
             },
             None => tunnel.await,
         };
@@ -379,7 +395,7 @@ impl Socket {
             .map_err(|_| Closed(CLOSE_FORBIDDEN, "malformed"))?;
         browser.read = first.bytes;
         let session = gateway
-            .session(&hash(&first.token))
+            .session((&self.tenant.id, wanted.peer), &hash(&first.token))
             .await
             .map_err(|denial| Closed(CLOSE_TRY_AGAIN, denial.key()))?
             .filter(|session| session.meeting.tenant == self.tenant.id)
@@ -388,20 +404,20 @@ impl Socket {
         let unavailable = Closed(CLOSE_TRY_AGAIN, Denial::ServerUnavailable.key());
         let Some(server) = wanted.directory.server(session.meeting.server.as_str()) else { return Err(unavailable) };
         let present = gateway.seat(&session).await.map_err(|denial| match denial {
-            Denial::StoreUnavailable => Closed(CLOSE_TRY_AGAIN, denial.key()),
+            Denial::StoreUnavailable | Denial::RateLimited => Closed(CLOSE_TRY_AGAIN, denial.key()),
             _ => Closed(CLOSE_FORBIDDEN, denial.key()),
         })?;
         // After an outage all clients of a server come at once, and it takes only so many in a second.
         let state = gateway.live.servers.of(&server.id);
         let mut read = BytesMut::from(std::mem::take(&mut browser.read));
-        let is_there = tokio::select! {
-            () = state.sockets.turn(server.sockets_per_second) => true,
-            () = gone(&mut browser.io, &mut read) => false,
+        let turn = tokio::select! {
+            turn = state.sockets.turn(&session.meeting, server.sockets_per_second) => {
+                turn.map_err(|Full| Closed(CLOSE_TRY_AGAIN, Denial::Overloaded.key()))
+            }
+            () = gone(&mut browser.io, &mut read) => Err(Closed(CLOSE_TRY_AGAIN, "gone")),
         };
         browser.read = read.freeze();
-        if !is_there {
-            return Err(Closed(CLOSE_TRY_AGAIN, "gone"));
-        }
+        turn?;
         let mut headers = wanted.headers;
         let owner = Owner { tenant: &self.tenant.id, slug: &server.slug };
         let cookies = gateway.binding.cookies_for(&headers, owner, Some(session.id), now_ms());
@@ -437,7 +453,8 @@ async fn gone(browser: &mut (impl AsyncRead + Unpin), read: &mut BytesMut) {
 }
 
 impl Gateway {
-    /// The seat of a session whose socket opens: its own, or, when that has lapsed, a new one if there is one.
+    /// The seat of a session whose socket opens: its own, or, when that has lapsed, a new one if there is one. A session with too
+    /// many sockets opens no more.
     async fn seat(&self, session: &Arc<Session>) -> Result<Present, Denial> {
         let now = now_ms();
         if !session.has_seat(now + SEAT_MARGIN_MS) {
@@ -448,7 +465,7 @@ impl Gateway {
                 .map_err(|refusal| refusal.denial())?;
             session.hold(until);
         }
-        Ok(session.open(&self.notes))
+        session.open(&self.notes).ok_or(Denial::RateLimited)
     }
 }
 

@@ -33,6 +33,10 @@ pub struct Pool {
 #[derive(Default)]
 pub(super) struct Kept(Mutex<VecDeque<(Instant, Box<Link>)>>);
 
+/// Marks a request, in its extensions, that is never sent twice, whatever its method says: it makes something at its server.
+#[derive(Debug, Clone, Copy)]
+pub struct Once;
+
 /// Why a request got no answer.
 #[derive(Debug)]
 pub enum SendError {
@@ -57,14 +61,19 @@ impl Pool {
 
     /// Sends a request whose URI is absolute.
     ///
+    /// A server may close a connection at the moment at which it is used again. A request that changes nothing there is sent
+    /// again then, once and on a new connection, unless it is marked [`Once`].
+    ///
     /// # Errors
     /// See [`SendError`]. There is no time-out here: callers know how long their request may take.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
         let authority = request.uri().authority().ok_or(SendError::Connect)?.clone();
         let tls = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
         let kept = self.of(&authority, tls);
+        let mut is_again = false;
         loop {
-            let link = match kept.take() {
+            let idle = if is_again { None } else { kept.take() };
+            let link = match idle {
                 Some(link) => link,
                 None => {
                     // Boxed: seldom, and no request on a kept connection is to have room for it.
@@ -80,6 +89,11 @@ impl Pool {
                 Ok(response) => return Ok(response),
                 // It had been closed meanwhile. One that is new is no such.
                 Err(Failed::Unsent(unsent)) => request = *unsent,
+                // Nobody can tell whether the server has seen it.
+                Err(Failed::Unanswered(unanswered)) if !is_again && may_repeat(&unanswered) => {
+                    (request, is_again) = (*unanswered, true);
+                }
+                Err(Failed::Unanswered(_)) => return Err(SendError::Broken),
                 Err(Failed::Broken(error)) => {
                     tracing::debug!(%error, "no answer from upstream");
                     return Err(SendError::Broken);
@@ -101,6 +115,11 @@ impl Pool {
         });
         Arc::clone(&kept)
     }
+}
+
+/// Whether a request may reach its server twice (RFC 9110, 9.2.2).
+fn may_repeat(request: &Request<Body>) -> bool {
+    request.method().is_safe() && request.extensions().get::<Once>().is_none()
 }
 
 impl Kept {

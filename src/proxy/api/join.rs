@@ -25,6 +25,7 @@ use crate::{
     domain::{admission::admit_tenant, denial::Denial, pages::Page, tenant::Server},
     live::{
         Meeting,
+        joins::Who,
         sessions::{LEASE_MS, Session, hash},
     },
     metrics::{Call, Outcome},
@@ -60,6 +61,8 @@ struct Place<'a> {
     breakout: Option<&'a str>,
     /// Who it is, if the caller said so.
     user: Option<UserKey>,
+    /// What they are called.
+    name: &'a str,
 }
 
 /// A refusal of a join, BBB's or ours.
@@ -127,7 +130,8 @@ impl Gateway {
 
         let user = call.params.get("userID").filter(|id| !id.is_empty());
         let user = user.map(|id| self.user_keys.of(&tenant.id, id));
-        let place = Place { meeting: &meeting, breakout: None, user };
+        let name = call.params.get("fullName").unwrap_or_default();
+        let place = Place { meeting: &meeting, breakout: None, user, name };
         self.let_in(asked, server, place, ServerCall::new("join", &params)).await
     }
 
@@ -145,12 +149,17 @@ impl Gateway {
         place: Place<'_>,
         call: ServerCall<'_>,
     ) -> Result<Answer, No> {
-        let Place { meeting, breakout, user } = place;
+        let Place { meeting, breakout, user, name } = place;
+        let who = user.as_ref().map_or(Who::Named(asked.peer(), name), Who::User);
+        if !self.live.joins.may(meeting.id, who) {
+            return Err(Denial::RateLimited.into());
+        }
         let (now, until) = (asked.now, asked.now + LEASE_MS);
         let new = NewSession { meeting: meeting.id, user: user.as_ref(), now, until, seats: meeting.seats(), breakout };
         let Seated { id, instead_of } = self.store.admit_session(&new).await.map_err(|refusal| refusal.denial())?;
-        if let Some(old) = instead_of.and_then(|id| self.live.session_of_id(id)) {
-            old.give_up();
+        if let Some(replaced) = instead_of {
+            self.live.note_replaced(replaced, now);
+            self.live.session_of_id(replaced).iter().for_each(|old| old.give_up());
         }
         let reserved = Reserved { id, notes: &self.notes, kept: false };
         let joined = self.join_at(server, call, asked, &meeting.ext_id).await?;
