@@ -7,6 +7,7 @@
 //! * [`bbb`]: BBB's protocol
 //! * [`live`]: the meetings, sessions and servers of now
 //! * [`store`]: the durable promises
+//! * [`net`]: connections before they are HTTP: how many, how fast, from whom
 //! * [`tls`]: certificates and handshakes
 //! * [`upstream`]: connections to the servers
 //! * [`proxy`]: requests, and what becomes of them
@@ -25,6 +26,7 @@ pub mod config;
 pub mod domain;
 pub mod live;
 pub mod metrics;
+pub mod net;
 pub mod operate;
 pub mod poll;
 pub mod proxy;

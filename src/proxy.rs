@@ -15,6 +15,7 @@ mod frame;
 mod frontend;
 pub mod grant;
 mod headers;
+mod limited;
 mod lists;
 mod pages;
 mod playback;
@@ -35,6 +36,7 @@ use crate::{
     domain::{directory::Directory, placement::Sight},
     live::{Live, Meeting, clock::now_ms, keyed::Keyed, sessions::UserKeys},
     metrics::Metrics,
+    net::Net,
     store::{self, Store, writer::Notes},
     upstream::Pool,
 };
@@ -60,6 +62,10 @@ pub struct Gateway {
     pub pool: Pool,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How many connections there may be, and how fast they may come.
+    pub net: Net,
+    /// How long a connection may be open with nothing to do.
+    idle_timeout: Duration,
     /// How old an answer about meetings may be.
     answers_max_age: Duration,
     /// How much it sees of what is placed.
@@ -97,6 +103,10 @@ pub struct Parts {
     pub pool: Pool,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How many connections there may be, and how fast they may come.
+    pub net: Net,
+    /// How long a connection may be open with nothing to do.
+    pub idle_timeout: Duration,
     /// How old an answer about meetings may be.
     pub answers_max_age: Duration,
     /// How much it sees of what is placed.
@@ -111,7 +121,20 @@ impl Gateway {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { directory, live, store, notes, pool, metrics, answers_max_age, sight, grants, user_keys } = parts;
+        let Parts {
+            directory,
+            live,
+            store,
+            notes,
+            pool,
+            metrics,
+            net,
+            idle_timeout,
+            answers_max_age,
+            sight,
+            grants,
+            user_keys,
+        } = parts;
         Self {
             directory: ArcSwap::new(directory),
             live,
@@ -119,6 +142,8 @@ impl Gateway {
             notes,
             pool,
             metrics,
+            net,
+            idle_timeout,
             answers_max_age,
             sight,
             grants,

@@ -8,6 +8,8 @@ mod servers;
 mod tenants;
 mod usage;
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::{FromRequest, FromRequestParts, Path, Request, State},
@@ -29,6 +31,9 @@ use refused::Refused;
 
 /// All that is sent here is a few words.
 const BODY_BYTES_MAX: usize = 4 * 1024;
+
+/// And they come at once.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The calls, below `/api`.
 pub(super) fn router(admin: &Admin) -> Router<Admin> {
@@ -101,7 +106,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wanted<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
-        let body = whole(request.into_body(), BODY_BYTES_MAX).await.ok_or(Refused::TooLarge)?;
+        let body = tokio::time::timeout(BODY_TIMEOUT, whole(request.into_body(), BODY_BYTES_MAX)).await;
+        let body =
+            body.map_err(|_| Refused::Invalid("the body did not come in time".into()))?.ok_or(Refused::TooLarge)?;
         let wanted = serde_json::from_slice(&body).map_err(|error| Refused::Invalid(error.to_string()))?;
         Ok(Self(wanted))
     }

@@ -10,6 +10,7 @@ use prometheus_client::{
 };
 
 use super::Admin;
+use crate::net::rates::RateOf;
 
 /// All metrics, in OpenMetrics text.
 ///
@@ -99,6 +100,26 @@ impl Collector for Now {
             "Connections on which something came that is no HTTP request, or has too large a head",
             plain(signed(metrics.malformed.load(Relaxed))),
         )?;
+        counter(
+            "rate_limited",
+            "What came too fast, by kind; with rates.count_only it was not refused",
+            RateOf::ALL.iter().map(|k| (vec![("kind", k.as_str())], signed(gateway.net.rates.limited(*k)))).collect(),
+        )?;
+        counter(
+            "connections_closed",
+            "Connections that a limit of number or time has closed, by reason",
+            metrics.closed().map(|(reason, n)| (vec![("reason", reason)], signed(n))).collect(),
+        )?;
+        counter(
+            "accept_errors",
+            "Connections that the system did not hand over, such as for want of a file handle",
+            plain(signed(metrics.accept_errors.load(Relaxed))),
+        )?;
+        counter(
+            "upstream_exhausted",
+            "Connections to servers and frontends for which this machine had no file handle, port or memory",
+            plain(signed(gateway.pool.exhausted())),
+        )?;
         let files = &gateway.live.files;
         counter(
             "client_file_hits",
@@ -137,6 +158,15 @@ impl Collector for Now {
                 .collect(),
         )?;
         gauge("open_connections", "Connections that are open", plain(metrics.connections()))?;
+        let (places, addresses) = gateway.net.connections.open();
+        gauge("connection_places", "Connections that are open, WebSockets included", plain(i64::from(places)))?;
+        let limits = gateway.net.connections.limits();
+        gauge("connection_places_max", "How many connections there may be", plain(i64::from(limits.max)))?;
+        gauge(
+            "connection_addresses",
+            "Addresses (of IPv6: /64) that connections are open from",
+            plain(i64::try_from(addresses).unwrap_or(i64::MAX)),
+        )?;
         gauge(
             "config_faults",
             "Faults in the configuration files as of the last reload",

@@ -143,8 +143,9 @@ impl Gateway {
                 headers.remove(ACCEPT_ENCODING);
             }
         };
-        let Some(mut response) = self.forward(&asked, body, server, path, limit, prepare).await else {
-            return self.refuse(&asked, call, Denial::ServerUnavailable).by(&server.id);
+        let mut response = match self.forward(&asked, body, server, path, limit, prepare).await {
+            Ok(response) => response,
+            Err(denial) => return self.refuse(&asked, call, denial).by(&server.id),
         };
         to_browser(response.headers_mut(), server, &asked.tenant, &asked.authority, &prefix(server));
         if is_rewritten && asked.head.method == Method::HEAD {
@@ -162,7 +163,7 @@ impl Gateway {
         Answer::new(call, outcome(&response), response).by(&server.id)
     }
 
-    /// Sends a request on to a server; `None` where there is no answer. What names the server is still in it.
+    /// Sends a request on to a server, or says why there is no answer. What names the server is still in it.
     pub(crate) async fn forward(
         &self,
         asked: &Asked,
@@ -171,7 +172,7 @@ impl Gateway {
         path: &str,
         limit: Duration,
         prepare: impl FnOnce(&mut HeaderMap),
-    ) -> Option<Response<Body>> {
+    ) -> Result<Response<Body>, Denial> {
         let mut headers = asked.head.headers.clone();
         remove_hop_by_hop(&mut headers);
         set_forwarded(&mut headers, &asked.connection.peer_value, "https");
@@ -182,12 +183,13 @@ impl Gateway {
         *request.uri_mut() = address(&server.upstream, path, asked.head.uri.query());
         *request.headers_mut() = headers;
         match tokio::time::timeout(limit, self.pool.send(request)).await {
-            Ok(Ok(response)) => Some(response),
+            Ok(Ok(response)) => Ok(response),
             Ok(Err(SendError::Connect)) => {
                 self.unreachable(server);
-                None
+                Err(Denial::ServerUnavailable)
             }
-            Ok(Err(SendError::Broken)) | Err(_) => None,
+            Ok(Err(SendError::Exhausted)) => Err(Denial::Overloaded),
+            Ok(Err(SendError::Broken)) | Err(_) => Err(Denial::ServerUnavailable),
         }
     }
 

@@ -78,8 +78,9 @@ impl Gateway {
             }
         };
         let server = &target.server;
-        let Some(mut response) = self.forward(&asked, body, server, path, ANSWER_TIMEOUT, prepare).await else {
-            return self.refuse(&asked, call, Denial::ServerUnavailable).by(&server.id);
+        let mut response = match self.forward(&asked, body, server, path, ANSWER_TIMEOUT, prepare).await {
+            Ok(response) => response,
+            Err(denial) => return self.refuse(&asked, call, denial).by(&server.id),
         };
         to_browser(response.headers_mut(), server, &asked.tenant, &asked.authority, "");
         if is_metadata && response.status().is_success() {

@@ -23,6 +23,7 @@ use crate::{
     domain::{denial::Denial, tenant::Server},
     live::{Meeting, sessions::Session},
     metrics::{Call, Outcome},
+    net::rates::RateOf,
     upstream::{Body, whole},
 };
 
@@ -81,7 +82,8 @@ impl Gateway {
             (Ok(target), Some(_)) => self.carry(asked, body, target, path, Kind::Call(call)).await,
             _ => {
                 Body::Streamed(body).linger();
-                no_session(&asked, call)
+                let limited = self.fails_too_often(&asked, Call::Session, RateOf::UnknownSessions);
+                limited.unwrap_or_else(|| no_session(&asked, call))
             }
         }
     }
@@ -91,12 +93,14 @@ impl Gateway {
         let plain = |headers: &mut HeaderMap| drop(headers.remove(ACCEPT_ENCODING));
         let answered = async {
             let response = self.forward(asked, body, server, path, TIMEOUT, plain).await?;
-            let body = whole(response.into_body(), ANSWER_BYTES_MAX).await?;
-            serde_json::from_slice::<Value>(&body).ok()
+            let body = whole(response.into_body(), ANSWER_BYTES_MAX).await.ok_or(Denial::ServerUnavailable)?;
+            let json = serde_json::from_slice::<Value>(&body).ok();
+            json.filter(|json| json["response"]["returncode"].is_string()).ok_or(Denial::ServerUnavailable)
         };
-        let json = tokio::time::timeout(TIMEOUT, answered).await.ok().flatten();
-        let Some(mut json) = json.filter(|json| json["response"]["returncode"].is_string()) else {
-            return self.refuse(asked, Call::Session, Denial::ServerUnavailable);
+        let answered = tokio::time::timeout(TIMEOUT, answered).await;
+        let mut json = match answered.unwrap_or(Err(Denial::ServerUnavailable)) {
+            Ok(json) => json,
+            Err(denial) => return self.refuse(asked, Call::Session, denial),
         };
         let answer = &mut json["response"];
         if answer["returncode"] != json!("SUCCESS") {
