@@ -8,6 +8,7 @@
 //! * [`shares`]: what there is only so much of, shared fairly
 //! * [`live`]: the meetings, sessions and servers of now
 //! * [`store`]: the durable promises
+//! * [`net`]: connections before they are HTTP: how many, how fast, from whom
 //! * [`tls`]: certificates and handshakes
 //! * [`upstream`]: connections to the servers
 //! * [`proxy`]: requests, and what becomes of them
@@ -28,6 +29,7 @@ pub mod config;
 pub mod domain;
 pub mod live;
 pub mod metrics;
+pub mod net;
 pub mod operate;
 pub mod poll;
 pub mod private;

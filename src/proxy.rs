@@ -18,6 +18,7 @@ mod frontend;
 pub mod grant;
 mod headers;
 mod held;
+mod limited;
 mod lists;
 mod named_ids;
 pub mod names;
@@ -44,6 +45,7 @@ use crate::{
     domain::{directory::Directory, placement::Sight},
     live::{Live, Meeting, clock::now_ms, keyed::Keyed, sessions::UserKeys},
     metrics::Metrics,
+    net::Net,
     store::{self, Store, writer::Notes},
     supervise::{Round, Rounds},
     upstream::Pool,
@@ -75,6 +77,10 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// When its loops have last done something.
     pub rounds: Rounds,
+    /// How many connections there may be, and how fast they may come.
+    pub net: Net,
+    /// How long a connection may be open with nothing to do.
+    idle_timeout: Duration,
     /// How old an answer about meetings may be.
     answers_max_age: Duration,
     /// How much it sees of what is placed.
@@ -120,6 +126,10 @@ pub struct Parts {
     pub pool: Pool,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How many connections there may be, and how fast they may come.
+    pub net: Net,
+    /// How long a connection may be open with nothing to do.
+    pub idle_timeout: Duration,
     /// How old an answer about meetings may be.
     pub answers_max_age: Duration,
     /// How much it sees of what is placed.
@@ -138,8 +148,8 @@ impl Gateway {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { directory, live, store, notes, pool, metrics, answers_max_age, sight, .. } = parts;
-        let Parts { grants, binding, user_keys, names, .. } = parts;
+        let Parts { directory, live, store, notes, pool, metrics, net, idle_timeout, answers_max_age, .. } = parts;
+        let Parts { sight, grants, binding, user_keys, names, .. } = parts;
         Self {
             directory: ArcSwap::new(directory),
             live,
@@ -148,6 +158,8 @@ impl Gateway {
             pool,
             metrics,
             rounds: Rounds::default(),
+            net,
+            idle_timeout,
             answers_max_age,
             sight,
             grants,

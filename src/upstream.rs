@@ -18,7 +18,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Duration,
@@ -36,7 +36,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::{domain::tenant::Upstream, tls::provider::provider};
+use crate::{domain::tenant::Upstream, net::files::is_exhausted, tls::provider::provider};
 pub use answer::Answer;
 pub use carried::{Carried, IsSlow};
 pub use incoming::Incoming;
@@ -69,6 +69,9 @@ impl Drop for Lingering {
 
 /// A server that does not take a connection in this time is taken as away: it is near, and a person waits.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of a held body, at a time: a file of 64 KiB leaves at once.
+const PIECE_BYTES_MAX: usize = 64 * 1024;
+
 /// A body that passes through, or one that is held in memory.
 #[derive(Debug)]
 pub enum Body {
@@ -155,7 +158,8 @@ impl HttpBody for Body {
             Self::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
             Self::Carried(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Held(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Held(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            // A long one in pieces, so that it is seen whether its reader takes them.
+            Self::Held(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes.split_to(bytes.len().min(PIECE_BYTES_MAX)))))),
             Self::Streamed(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Answered(body) => Pin::new(body).poll_frame(cx),
         }
@@ -272,6 +276,16 @@ impl AsyncWrite for Stream {
 #[derive(Clone)]
 pub struct Connector {
     tls: TlsConnector,
+    exhausted: Arc<AtomicU64>,
+}
+
+/// Why no connection was opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The server, or the way to it: the system's error, TLS's, or `TimedOut` after [`CONNECT_TIMEOUT`].
+    Unreachable(io::Error),
+    /// This machine has no file handle, port or memory left: of the server nothing has been learned.
+    Exhausted(io::Error),
 }
 
 impl Connector {
@@ -287,19 +301,19 @@ impl Connector {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { tls: TlsConnector::from(Arc::new(config)) }
+        Self { tls: TlsConnector::from(Arc::new(config)), exhausted: Arc::default() }
     }
 
     /// Opens a connection.
     ///
     /// # Errors
-    /// The system's, TLS's, or `TimedOut` after [`CONNECT_TIMEOUT`].
-    pub async fn connect(&self, to: &Upstream) -> io::Result<Stream> {
+    /// See [`OpenError`].
+    pub async fn connect(&self, to: &Upstream) -> Result<Stream, OpenError> {
         let tls = to.scheme == http::uri::Scheme::HTTPS;
         self.open(to.authority.host(), to.authority.port_u16(), tls).await
     }
 
-    async fn open(&self, host: &str, port: Option<u16>, tls: bool) -> io::Result<Stream> {
+    async fn open(&self, host: &str, port: Option<u16>, tls: bool) -> Result<Stream, OpenError> {
         let port = port.unwrap_or(if tls { 443 } else { 80 });
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let opened = async {
@@ -311,7 +325,15 @@ impl Connector {
             let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
             Ok(Stream::Tls(Box::new(self.tls.connect(name, tcp).await?)))
         };
-        timeout(CONNECT_TIMEOUT, opened).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        let opened: io::Result<Stream> =
+            timeout(CONNECT_TIMEOUT, opened).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        opened.map_err(|error| {
+            if !is_exhausted(&error) {
+                return OpenError::Unreachable(error);
+            }
+            self.exhausted.fetch_add(1, Relaxed);
+            OpenError::Exhausted(error)
+        })
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Reply {
 pub enum CallError {
     /// Nothing was sent: another server may be asked.
     Connect,
+    /// Nothing was sent, and nothing has been learned of the server: this machine has no file handle, port or memory left.
+    Exhausted,
     /// The server did not answer in time; it may have acted.
     Timeout,
     /// The server takes no address of this length: it did not act.
@@ -58,6 +60,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect => "no connection",
+            Self::Exhausted => "no file handle, port or memory for a connection",
             Self::Timeout => "no answer in time",
             Self::TooLong => "an address that is too long for the server",
             Self::Broken => "a broken answer",
@@ -92,6 +95,7 @@ impl CallError {
     pub fn denial(self) -> Denial {
         match self {
             Self::TooLong => Denial::TooLarge,
+            Self::Exhausted => Denial::Overloaded,
             Self::Connect | Self::Timeout | Self::Broken => Denial::ServerUnavailable,
         }
     }
@@ -148,6 +152,7 @@ impl<'a> Call<'a> {
                 .await
                 .map_err(|error| match error {
                     SendError::Connect => CallError::Connect,
+                    SendError::Exhausted => CallError::Exhausted,
                     SendError::Broken => CallError::Broken,
                 })?
                 .into_parts();

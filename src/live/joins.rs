@@ -3,12 +3,11 @@
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
-    net::IpAddr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-use crate::store::UserKey;
+use crate::{net::peer::Peer, store::UserKey};
 
 /// Who has a `userID`: reloads, other devices, a line that comes and goes.
 const PERSON: (u32, Duration) = (10, Duration::from_secs(2));
@@ -22,7 +21,7 @@ pub enum Who<'a> {
     /// The person whom the caller calls by this `userID`.
     User(&'a UserKey),
     /// Somebody of this name at this address.
-    Named(IpAddr, &'a str),
+    Named(Peer, &'a str),
 }
 
 /// How often who has joined which meeting. Needs the same memory for any number of them.
@@ -116,7 +115,7 @@ mod tests {
     #[test]
     fn a_class_comes_in_at_once_whatever_its_links_are() {
         let joins = Joins::default();
-        let address: IpAddr = "192.0.2.1".parse().expect("an address");
+        let address = Peer::V4(1);
         assert!((0..100).all(|_| joins.may(1, Who::Named(address, "Class 5b"))), "one link for all");
         assert!((0..100_u8).all(|n| joins.may(1, Who::User(&[n; 32]))), "one for each");
         assert!((0..100).all(|n| joins.may(1, Who::Named(address, &format!("Pupil {n}")))), "one for each name");

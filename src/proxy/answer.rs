@@ -16,6 +16,7 @@ use crate::{
     bbb::answer::{Failure, failed},
     domain::{denial::Denial, ids::ServerId, pages::Page},
     metrics::{Call, Outcome},
+    net::rates::RateOf,
     upstream::Body,
 };
 
@@ -94,6 +95,11 @@ pub(crate) fn outcome_of(denial: Denial) -> Outcome {
 impl Gateway {
     /// A refusal of ours in HTTP's own terms: a page for people, a line for programs.
     pub(crate) fn refuse(&self, asked: &Asked, call: Call, denial: Denial) -> Answer {
+        if denial == Denial::UnknownSession
+            && let Some(limited) = self.fails_too_often(asked, call, RateOf::UnknownSessions)
+        {
+            return limited;
+        }
         let response = if wants_page(&asked.head.headers) {
             page(asked, denial.status(), &Page::Refused(denial), denial.key())
         } else {

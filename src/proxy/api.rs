@@ -31,6 +31,7 @@ use crate::{
     bbb::{answer::Failure, checksum, documents::Refused, params::Rejected, query::Params},
     domain::{denial::Denial, ids::ServerId},
     metrics::{Call, Outcome},
+    net::rates::RateOf,
     upstream::{Body, Incoming},
 };
 use safe::{is_prefetch, not_ahead, preview};
@@ -208,7 +209,11 @@ impl Gateway {
     /// A call that is not acted on. A person who follows a join link gets a page; no address of the query is gone to,
     /// since nobody vouches for it.
     fn unfit(&self, spec: &Spec, asked: &Asked, unfit: Unfit) -> Answer {
-        if matches!(&unfit, Unfit::Failure(failure) if failure.key == Failure::CHECKSUM.key)
+        let is_checksum = matches!(&unfit, Unfit::Failure(failure) if failure.key == Failure::CHECKSUM.key);
+        if is_checksum && let Some(limited) = self.fails_too_often(asked, spec.call, RateOf::WrongChecksums) {
+            return limited;
+        }
+        if is_checksum
             && asked.query().len() <= EXPLAINED_BYTES_MAX
             && self.metrics.tenant(&asked.tenant.id).may_explain(asked.now)
         {

@@ -1,8 +1,7 @@
 //! A request that has found its tenant, and what is needed to send it on.
 
 use std::{
-    convert::Infallible,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -11,13 +10,15 @@ use http::{
     header::{SEC_WEBSOCKET_KEY, UPGRADE},
     request::Parts,
 };
-use tokio::sync::mpsc;
 
-use crate::domain::{
-    directory::Directory,
-    host::Host,
-    ids::TenantId,
-    tenant::{Tenant, Upstream},
+use crate::{
+    domain::{
+        directory::Directory,
+        host::Host,
+        ids::TenantId,
+        tenant::{Tenant, Upstream},
+    },
+    net::{connections::Served, peer::Peer},
 };
 
 /// A connection as far as its requests need to know it.
@@ -31,8 +32,8 @@ pub(crate) struct Connection {
     pub(crate) sni: Host,
     /// Whether a request has come.
     pub(crate) used: Arc<AtomicBool>,
-    /// Held by the connection and its sockets: a gateway that stops waits for them.
-    pub(crate) alive: mpsc::Sender<Infallible>,
+    /// Its place, which its sockets keep, and what it does.
+    pub(crate) served: Served,
 }
 
 /// A request that has found its tenant.
@@ -55,21 +56,13 @@ impl Asked {
     }
 
     /// The address on whose account it is what strangers may have only so much of.
-    pub(crate) fn peer(&self) -> IpAddr {
-        account_of(self.connection.peer.ip())
+    pub(crate) fn peer(&self) -> Peer {
+        self.connection.served.peer()
     }
 
     /// Tenant and address, on whose account it is.
-    pub(crate) fn account(&self) -> (&TenantId, IpAddr) {
+    pub(crate) fn account(&self) -> (&TenantId, Peer) {
         (&self.tenant.id, self.peer())
-    }
-}
-
-/// An address as one has it to oneself: of IPv6 a /64, which is one customer's.
-fn account_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-        v4 => v4,
     }
 }
 
@@ -96,22 +89,4 @@ pub(crate) fn address(to: &Upstream, path: &str, query: Option<&str>) -> Uri {
         .path_and_query(path_and_query)
         .build()
         .expect("parts of two addresses make one")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_ipv6_a_network_has_one_account() {
-        for (address, account) in [
-            ("192.0.2.7", "192.0.2.7"),
-            ("::ffff:192.0.2.7", "192.0.2.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-            ("2001:db8:1:2::1", "2001:db8:1:2::"),
-        ] {
-            let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
-            assert_eq!(account_of(parse(address)), parse(account), "{address}");
-        }
-    }
 }

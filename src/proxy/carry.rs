@@ -259,6 +259,7 @@ impl Gateway {
                 self.unreachable(server);
                 Err(Denial::ServerUnavailable.into())
             }
+            Ok(Err(SendError::Exhausted)) => Err(Denial::Overloaded.into()),
             Ok(Err(SendError::Broken)) | Err(_) => Err(Denial::ServerUnavailable.into()),
         }
     }

@@ -1,7 +1,7 @@
 //! What other gateways have made: in memory as soon as it is told, else found in the store at the first miss. With one
 //! gateway what is not in memory is not there.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{Gateway, asked::Asked};
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
         ids::{ServerId, TenantId},
     },
     live::{Meeting, sessions::Session},
+    net::peer::Peer,
     shares::{Limits, Shares, Taken},
     store::{Error, MeetingRow, SessionRow, TokenHash},
 };
@@ -24,7 +25,7 @@ const FINDING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is looked for in the store, by tenant and address.
 #[derive(Debug)]
-pub(super) struct Finding(Arc<Shares<TenantId, IpAddr>>);
+pub(super) struct Finding(Arc<Shares<TenantId, Peer>>);
 
 impl Default for Finding {
     fn default() -> Self {
@@ -37,7 +38,7 @@ impl Finding {
     ///
     /// # Errors
     /// [`Denial::Overloaded`] where none comes in time.
-    pub(super) async fn turn(&self, (tenant, peer): (&TenantId, IpAddr)) -> Result<Taken<TenantId, IpAddr>, Denial> {
+    pub(super) async fn turn(&self, (tenant, peer): (&TenantId, Peer)) -> Result<Taken<TenantId, Peer>, Denial> {
         self.0.take(tenant, &peer, 1, FINDING_TIMEOUT).await.ok_or(Denial::Overloaded)
     }
 }
@@ -66,7 +67,7 @@ impl Gateway {
     /// many ask.
     pub(crate) async fn meeting_of_internal(
         &self,
-        account: (&TenantId, IpAddr),
+        account: (&TenantId, Peer),
         internal_id: &str,
     ) -> Result<Option<Arc<Meeting>>, Denial> {
         let (tenant, _) = account;
@@ -96,7 +97,7 @@ impl Gateway {
     /// many ask.
     pub(crate) async fn session(
         &self,
-        account: (&TenantId, IpAddr),
+        account: (&TenantId, Peer),
         token: &TokenHash,
     ) -> Result<Option<Arc<Session>>, Denial> {
         if let Some(session) = self.live.session(token) {
@@ -208,7 +209,7 @@ mod tests {
     async fn who_looks_for_what_is_not_there_holds_nobody_else_up() {
         let tenant = |name: &str| name.parse::<TenantId>().expect("an id");
         let (finding, wagtail, heron) = (Finding::default(), tenant("wagtail"), tenant("heron"));
-        let peer = |n: u8| IpAddr::from([192, 0, 2, n]);
+        let peer = |n: u8| Peer::V4(u32::from(n));
         let mut turns = Vec::new();
         for (n, is_there) in [(1, true), (1, true), (1, false), (2, true), (2, true), (3, false)] {
             let turn = finding.turn((&wagtail, peer(n))).now_or_never();

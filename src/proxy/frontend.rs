@@ -17,7 +17,7 @@ use super::{
 use crate::{
     domain::{denial::Denial, pages::Page, tenant::Upstream},
     metrics::{Call, Outcome},
-    upstream::Incoming,
+    upstream::{Incoming, SendError},
 };
 
 /// A frontend's own pages may take their time (exports, imports); nobody waits longer in a browser.
@@ -58,6 +58,7 @@ impl Gateway {
                 Answer::new(Call::Frontend, outcome, response)
             }
             _ if is_slow.is_some_and(|slow| slow.get()) => self.unsent(&asked, Call::Frontend, Unsent::Slow),
+            Ok(Err(SendError::Exhausted)) => self.refuse(&asked, Call::Frontend, Denial::Overloaded),
             _ => {
                 log_failure(&asked, &frontend);
                 self.refuse(&asked, Call::Frontend, Denial::ServerUnavailable)

@@ -3,7 +3,7 @@
 //!
 //! There are two budgets: callers who have shown a secret of the tenant need not fear those who have not.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::asked::Asked;
 use crate::{
     domain::ids::TenantId,
+    net::peer::Peer,
     shares::{Limits, Shares, Taken},
     upstream::{Body, Incoming, LeastRate},
 };
@@ -33,14 +34,14 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 const BYTES_PER_SECOND: u32 = 1024;
 
 /// What is on the account of a tenant and an address.
-pub(crate) type Charge = Taken<TenantId, IpAddr>;
+pub(crate) type Charge = Taken<TenantId, Peer>;
 
 /// The bodies that are held whole.
 #[derive(Debug)]
 pub(crate) struct Bodies {
-    vouched: Arc<Shares<TenantId, IpAddr>>,
-    unvouched: Arc<Shares<TenantId, IpAddr>>,
-    reading: Arc<Shares<TenantId, IpAddr>>,
+    vouched: Arc<Shares<TenantId, Peer>>,
+    unvouched: Arc<Shares<TenantId, Peer>>,
+    reading: Arc<Shares<TenantId, Peer>>,
 }
 
 impl Default for Bodies {
@@ -126,10 +127,10 @@ impl Bodies {
 
 /// Charges so many bytes more. Returns whether there was room for them.
 async fn charged(
-    from: &Arc<Shares<TenantId, IpAddr>>,
+    from: &Arc<Shares<TenantId, Peer>>,
     charge: &mut Option<Charge>,
     tenant: &TenantId,
-    peer: IpAddr,
+    peer: Peer,
     bytes: usize,
 ) -> bool {
     match charge {

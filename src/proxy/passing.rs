@@ -1,7 +1,7 @@
 //! Bodies that pass through to a server: uploads, and all others. A server is asked when the first bytes of a body are there,
 //! and not before; so many pass at a time; one that is too slow is broken off.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 use http_body::Body as _;
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::{denial::Denial, ids::TenantId},
     metrics::{Call, Outcome},
+    net::peer::Peer,
     shares::{Limits, Shares},
     upstream::{Body, Carried, Incoming, IsSlow, LeastRate, Watch},
 };
@@ -31,7 +32,7 @@ const BYTES_PER_SECOND: u32 = 1024;
 /// The places of bodies that pass through.
 #[derive(Debug)]
 pub(crate) struct Passing {
-    of_peer: Arc<Shares<TenantId, IpAddr>>,
+    of_peer: Arc<Shares<TenantId, Peer>>,
     to_server: Arc<Shares<Box<str>, TenantId>>,
 }
 

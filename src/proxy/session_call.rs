@@ -24,6 +24,7 @@ use crate::{
     domain::denial::Denial,
     live::{Meeting, sessions::Session},
     metrics::{Call, Outcome},
+    net::rates::RateOf,
     upstream::{Body, Incoming, whole},
 };
 
@@ -93,7 +94,8 @@ impl Gateway {
             (Ok(target), Some(_)) => self.carry(asked, body, target, path, Kind::Call(call)).await,
             _ => {
                 Body::Streamed(body).linger();
-                no_session(&asked, call)
+                let limited = self.fails_too_often(&asked, Call::Session, RateOf::UnknownSessions);
+                limited.unwrap_or_else(|| no_session(&asked, call))
             }
         }
     }

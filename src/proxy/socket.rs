@@ -4,7 +4,7 @@
 //! that frame has been read and found to be of this tenant: whoever has no session costs a server nothing. All other
 //! sockets name their session in the query, and are accepted when the server has accepted them.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::{Bytes, BytesMut};
@@ -24,7 +24,6 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
-    sync::mpsc,
     time::timeout,
 };
 
@@ -55,7 +54,8 @@ use crate::{
         sessions::{LEASE_MS, Present, Session, hash},
     },
     metrics::{Call, OpenSocket, Outcome, TenantMetrics},
-    upstream::{Body, Stream, notice_loss},
+    net::{connections::Place, peer::Peer, rates::RateOf},
+    upstream::{Body, OpenError, SendError, Stream, notice_loss},
 };
 
 /// A server that takes longer than that for a handshake is in trouble.
@@ -78,8 +78,28 @@ const WAITING_BYTES_MAX: usize = 64 * 1024;
 enum NoSocket {
     /// It cannot be reached.
     Connect,
+    /// This machine has nothing left to open a connection with.
+    Exhausted,
     /// It did not answer in time, or not in HTTP.
     Broken,
+}
+
+impl NoSocket {
+    fn denial(&self) -> Denial {
+        match self {
+            Self::Exhausted => Denial::Overloaded,
+            Self::Connect | Self::Broken => Denial::ServerUnavailable,
+        }
+    }
+}
+
+impl From<OpenError> for NoSocket {
+    fn from(error: OpenError) -> Self {
+        match SendError::from(error) {
+            SendError::Exhausted => Self::Exhausted,
+            SendError::Connect | SendError::Broken => Self::Connect,
+        }
+    }
 }
 
 /// A socket that is closed before it is carried: with this code and word.
@@ -120,7 +140,7 @@ impl Gateway {
                 if matches!(error, NoSocket::Connect) {
                     self.unreachable(&server);
                 }
-                self.refuse(&asked, Call::Socket, Denial::ServerUnavailable).by(&server.id)
+                self.refuse(&asked, Call::Socket, error.denial()).by(&server.id)
             }
         }
     }
@@ -189,7 +209,7 @@ impl Gateway {
                 };
                 self.join_ends(asked, response, upgraded, None, None, rewrite)
             }
-            Err(_) => self.refuse(&asked, Call::Socket, Denial::ServerUnavailable),
+            Err(error) => self.refuse(&asked, Call::Socket, error.denial()),
         }
     }
 
@@ -208,7 +228,7 @@ impl Gateway {
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = to.path_and_query().map_or_else(Uri::default, |path| path.clone().into());
         *request.headers_mut() = headers;
-        let stream = self.pool.connector().connect(server).await.map_err(|_| NoSocket::Connect)?;
+        let stream = self.pool.connector().connect(server).await?;
         let opened = async {
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
             // Ends with the upgrade, or with the answer that is none.
@@ -328,9 +348,9 @@ struct Wanted {
     path: String,
     /// The tenant's host, as the browser wrote it.
     authority: String,
-    /// On whose account its session is looked for.
-    peer: IpAddr,
     directory: Arc<Directory>,
+    /// On whose account its session is looked for.
+    peer: Peer,
 }
 
 /// The other end of a GraphQL socket.
@@ -346,7 +366,7 @@ struct Socket {
     tenant: Arc<Tenant>,
     metrics: Arc<TenantMetrics>,
     open: OpenSocket,
-    alive: mpsc::Sender<Infallible>,
+    place: Place,
 }
 
 impl Socket {
@@ -356,7 +376,7 @@ impl Socket {
             open: metrics.open_socket(),
             metrics,
             gateway: Arc::clone(gateway),
-            alive: asked.connection.alive.clone(),
+            place: asked.connection.served.place().clone(),
             tenant: asked.tenant,
         }
     }
@@ -369,7 +389,7 @@ impl Socket {
         present: Option<Present>,
         frames: Option<Box<TextFrames>>,
     ) {
-        let Self { gateway, tenant, metrics, open, alive } = self;
+        let Self { gateway, tenant, metrics, open, place } = self;
         drop((gateway, tenant));
         [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
         let tunnel = tunnel::run(browser.io, server.io, browser.read, server.read, frames);
@@ -382,7 +402,16 @@ impl Socket {
             None => tunnel.await,
         };
         metrics.count_bytes(carried.up, carried.down);
-        drop((present, open, alive));
+        drop((present, open, place));
+    }
+
+    /// A client takes the one as final, and tries again after the other.
+    fn unknown_session(&self, peer: Peer) -> Closed {
+        if self.gateway.net.rates.allow(RateOf::UnknownSessions, peer) {
+            Closed(CLOSE_FORBIDDEN, Denial::UnknownSession.key())
+        } else {
+            Closed(CLOSE_TRY_AGAIN, Denial::RateLimited.key())
+        }
     }
 
     /// Reads the first frame of a GraphQL socket, takes the seat of the session that it names, and asks its server.
@@ -400,7 +429,7 @@ impl Socket {
             .map_err(|denial| Closed(CLOSE_TRY_AGAIN, denial.key()))?
             .filter(|session| session.meeting.tenant == self.tenant.id)
             .filter(|session| wanted.at.as_ref().is_none_or(|at| session.meeting.server == *at))
-            .ok_or(Closed(CLOSE_FORBIDDEN, Denial::UnknownSession.key()))?;
+            .ok_or_else(|| self.unknown_session(wanted.peer))?;
         let unavailable = Closed(CLOSE_TRY_AGAIN, Denial::ServerUnavailable.key());
         let Some(server) = wanted.directory.server(session.meeting.server.as_str()) else { return Err(unavailable) };
         let present = gateway.seat(&session).await.map_err(|denial| match denial {
@@ -429,7 +458,7 @@ impl Socket {
                 if matches!(error, NoSocket::Connect) {
                     gateway.unreachable(server);
                 }
-                return Err(unavailable);
+                return Err(Closed(CLOSE_TRY_AGAIN, error.denial().key()));
             }
         };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {

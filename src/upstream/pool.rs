@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,7 @@ use dashmap::DashMap;
 use http::{Request, Response, uri::Authority};
 
 use super::{
-    Body, Connector,
+    Body, Connector, OpenError,
     link::{Failed, Link},
 };
 use crate::supervise;
@@ -42,8 +42,26 @@ pub struct Once;
 pub enum SendError {
     /// No connection could be opened: nothing was sent, another server may be asked.
     Connect,
+    /// Nor was anything sent; but it is this machine that has no file handle, port or memory left, and nothing has been learned
+    /// of the server.
+    Exhausted,
     /// The connection broke, or what came was no HTTP: the request may or may not have been acted on.
     Broken,
+}
+
+impl From<OpenError> for SendError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Unreachable(error) => {
+                tracing::debug!(%error, "no connection to upstream");
+                Self::Connect
+            }
+            OpenError::Exhausted(error) => {
+                tracing::debug!(%error, "nothing is left to open a connection to upstream with");
+                Self::Exhausted
+            }
+        }
+    }
 }
 
 impl Pool {
@@ -57,6 +75,12 @@ impl Pool {
     #[must_use]
     pub fn connector(&self) -> &Connector {
         &self.connector
+    }
+
+    /// Connections that were not opened for want of a file handle, port or memory.
+    #[must_use]
+    pub fn exhausted(&self) -> u64 {
+        self.connector.exhausted.load(Relaxed)
     }
 
     /// Sends a request whose URI is absolute.
@@ -78,10 +102,7 @@ impl Pool {
                 None => {
                     // Boxed: seldom, and no request on a kept connection is to have room for it.
                     let stream = Box::pin(self.connector.open(authority.host(), authority.port_u16(), tls)).await;
-                    let stream = stream.map_err(|error| {
-                        tracing::debug!(%error, "no connection to upstream");
-                        SendError::Connect
-                    })?;
+                    let stream = stream.map_err(SendError::from)?;
                     Link::new(stream, Arc::downgrade(&kept))
                 }
             };

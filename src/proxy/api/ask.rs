@@ -57,7 +57,7 @@ impl Gateway {
         let made = meeting.internal_id().is_some();
         let question = || self.about("getMeetingInfo", meeting, server);
         let held = meeting.info.get(meeting.touched(), self.answers_max_age, question).await;
-        let Ok(info) = &held.answer else { return Err(Denial::ServerUnavailable) };
+        let info = held.answer.as_ref().map_err(|error| error.denial())?;
         if made && is_gone(info) {
             self.end_noted(meeting).await;
         }

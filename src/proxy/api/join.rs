@@ -93,6 +93,9 @@ impl From<Denial> for No {
 impl Gateway {
     /// Answers `join`.
     pub(super) async fn join(&self, call: Verified) -> Answer {
+        if let Some(refused) = self.too_many_joins(&call.asked) {
+            return refused;
+        }
         match self.admit(&call).await {
             Ok(answer) => answer,
             Err(no) => {
