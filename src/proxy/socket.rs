@@ -91,7 +91,7 @@ impl Gateway {
             return refused.by(&server.id);
         }
         let mut headers = passed_on(&asked);
-        let owner = Owner { tenant: &asked.tenant.id, slug: &server.slug };
+        let owner = Owner::new(&asked.tenant, &server.slug);
         let session = session.map(|session| session.id);
         let cookies = self.binding.cookies_for(&headers, owner, session, asked.now);
         to_server(&mut headers, &server, cookies);
@@ -403,7 +403,7 @@ impl Socket {
             return Err(Closed(CLOSE_TRY_AGAIN, "gone"));
         }
         let mut headers = wanted.headers;
-        let owner = Owner { tenant: &self.tenant.id, slug: &server.slug };
+        let owner = Owner::new(&self.tenant, &server.slug);
         let cookies = gateway.binding.cookies_for(&headers, owner, Some(session.id), now_ms());
         to_server(&mut headers, server, cookies);
         let to = address(&server.upstream, &wanted.path, wanted.query.as_deref());
