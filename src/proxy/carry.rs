@@ -222,7 +222,7 @@ impl Gateway {
 
     /// Whether whoever asks has a session of this tenant at this server: they name it, or have its cookie.
     fn is_known(&self, asked: &Asked, target: &Target) -> bool {
-        let owner = Owner { tenant: &asked.tenant.id, slug: &target.server.slug };
+        let owner = Owner::new(&asked.tenant, &target.server.slug);
         target.session.is_some() || self.binding.has_session(&asked.head.headers, owner, asked.now)
     }
 
@@ -239,7 +239,7 @@ impl Gateway {
         prepare: impl FnOnce(&mut HeaderMap),
     ) -> Result<Response<Body>, Unsent> {
         let Target { server, session } = target;
-        let owner = Owner { tenant: &asked.tenant.id, slug: &server.slug };
+        let owner = Owner::new(&asked.tenant, &server.slug);
         let session = session.as_ref().map(|session| session.id);
         let cookies = self.binding.cookies_for(&asked.head.headers, owner, session, asked.now);
         let (body, is_slow) = self.uploads.begin(asked, server.id.as_str(), body, watch).await?;

@@ -120,7 +120,7 @@ impl Gateway {
             None => None,
         };
         let mut headers = passed_on(&asked);
-        let owner = Owner { tenant: &asked.tenant.id, slug: &server.slug };
+        let owner = Owner::new(&asked.tenant, &server.slug);
         let session = session.map(|session| session.id);
         let cookies = self.binding.cookies_for(&headers, owner, session, asked.now);
         to_server(&mut headers, &server, cookies);
@@ -448,7 +448,7 @@ impl Socket {
         browser.read = read.freeze();
         turn?;
         let mut headers = wanted.headers;
-        let owner = Owner { tenant: &self.tenant.id, slug: &server.slug };
+        let owner = Owner::new(&self.tenant, &server.slug);
         let cookies = gateway.binding.cookies_for(&headers, owner, Some(session.id), now_ms());
         to_server(&mut headers, server, cookies);
         let to = address(&server.upstream, &wanted.path, None);

@@ -194,7 +194,7 @@ impl Gateway {
         ext_id: &str,
     ) -> Result<Joined, No> {
         call.forwarded_for = Some(asked.connection.peer.ip());
-        let owner = Owner { tenant: &asked.tenant.id, slug: &server.slug };
+        let owner = Owner::new(&asked.tenant, &server.slug);
         call.cookie = self.binding.cookies_for(&asked.head.headers, owner, None, asked.now);
         let reply = self.call(call, server).await.map_err(CallError::denial)?;
         let joined = if reply.status.is_redirection() {
