@@ -188,14 +188,7 @@ impl Gateway {
         let (query, grant) = grant::split(asked.query())?;
         let params = Params::parse(query.as_bytes()).ok()?;
         let ext_id = params.get("meetingID")?;
-        let meeting = match self.live.meeting(&asked.tenant.id, ext_id) {
-            Some(meeting) => meeting,
-            // Nobody's secret has been shown yet.
-            None => {
-                let _turn = self.finding.turn(asked.account()).await.ok()?;
-                self.meeting(&asked.tenant.id, ext_id).await.ok()??
-            }
-        };
+        let meeting = self.meeting(asked.account(), ext_id).await.ok()??;
         self.grants.verify(&asked.tenant.id, meeting.internal_id()?, query, grant).then_some(params)
     }
 

@@ -78,7 +78,7 @@ impl Gateway {
             // BBB renders nothing (bbb.md 3.9).
             return Ok(Answer::xml(call, Outcome::Ok, String::new()));
         }
-        let Some(meeting) = self.meeting(&asked.tenant.id, ext_id).await? else {
+        let Some(meeting) = self.meeting(asked.account(), ext_id).await? else {
             let message = format!("Meeting with id [{ext_id}] not found.");
             return Ok(Answer::xml(call, Outcome::Refused, failed_plainly(&message)));
         };

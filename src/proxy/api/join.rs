@@ -113,7 +113,7 @@ impl Gateway {
         let tenant = &asked.tenant;
         admit_tenant(tenant, self.live.suspended.contains(&tenant.id))?;
         let ext_id = call.params.get("meetingID").unwrap_or_default();
-        let meeting = self.meeting(&tenant.id, ext_id).await?;
+        let meeting = self.meeting(asked.account(), ext_id).await?;
         validate::join(&call.params, meeting.is_some())?;
         let meeting = meeting.ok_or(Failure::ENDED)?;
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
