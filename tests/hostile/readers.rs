@@ -212,7 +212,8 @@ async fn a_foreign_meeting_behind_ones_own() {
 async fn a_form_beside_the_address_of_a_document() {
     let two = two().await;
     let (own, other) = (two.int_id("wagtail"), two.int_id("heron"));
-    let path = format!("{}/bigbluebutton/presentation/download/{own}/{own}", two.ada.prefix);
+    let path =
+        format!("{}/bigbluebutton/presentation/download/{own}/{own}?sessionToken={}", two.ada.prefix, two.ada.token);
     for kind in ["application/x-www-form-urlencoded", "text/plain"] {
         let reply = two.stage.client().post(&host("wagtail"), &path, kind, format!("meetingId={other}")).await;
         assert_eq!(reply.status, 404, "{}", reply.body);
