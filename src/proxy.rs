@@ -15,6 +15,7 @@ mod frame;
 mod frontend;
 pub mod grant;
 mod headers;
+mod large;
 mod lists;
 mod pages;
 mod playback;
@@ -39,6 +40,7 @@ use crate::{
     upstream::Pool,
 };
 use grant::Grants;
+use large::LargeBodies;
 
 /// 2 MB each at the most: what strangers can have held is bounded, however many they are.
 const UNSIGNED_MAX: usize = 32;
@@ -70,6 +72,8 @@ pub struct Gateway {
     user_keys: UserKeys,
     /// Bodies of callers who have shown no secret yet, that are held at a time.
     unsigned: Semaphore,
+    /// Bodies that are larger than what every call may have.
+    large: LargeBodies,
     /// What is looked for in the store at a time.
     finding: Semaphore,
     creating: Keyed,
@@ -125,6 +129,7 @@ impl Gateway {
             user_keys,
             finding: Semaphore::new(FINDING_MAX),
             unsigned: Semaphore::new(UNSIGNED_MAX),
+            large: LargeBodies::default(),
             creating: Keyed::default(),
             seeking: Keyed::default(),
             counting: Keyed::default(),

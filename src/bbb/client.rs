@@ -44,7 +44,7 @@ pub enum CallError {
     Connect,
     /// The server did not answer in time; it may have acted.
     Timeout,
-    /// The server takes no address of this length: it did not act.
+    /// The server takes no address or no body of this length: it did not act.
     TooLong,
     /// The connection broke, or the answer was too large or no answer of BBB.
     Broken,
@@ -55,10 +55,17 @@ impl fmt::Display for CallError {
         f.write_str(match self {
             Self::Connect => "no connection",
             Self::Timeout => "no answer in time",
-            Self::TooLong => "an address that is too long for the server",
+            Self::TooLong => "an address or a body that is too long for the server",
             Self::Broken => "a broken answer",
         })
     }
+}
+
+/// Whether a server says that it takes no request of this length.
+fn is_too_long(status: StatusCode) -> bool {
+    let lengths =
+        [StatusCode::URI_TOO_LONG, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, StatusCode::PAYLOAD_TOO_LARGE];
+    lengths.contains(&status)
 }
 
 /// A query with its checksum.
@@ -147,7 +154,7 @@ impl<'a> Call<'a> {
                     SendError::Broken => CallError::Broken,
                 })?
                 .into_parts();
-            if matches!(head.status, StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) {
+            if is_too_long(head.status) {
                 return Err(CallError::TooLong);
             }
             let body = whole(body, ANSWER_BYTES_MAX).await.ok_or(CallError::Broken)?;

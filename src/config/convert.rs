@@ -27,13 +27,16 @@ use super::{
 use crate::domain::{
     host::Host,
     ids::PoolId,
-    limits::{Limit, Limits, Recording},
+    limits::{BODY_MAX, Limit, Limits, Recording},
     secret::Secret,
     tenant::Upstream,
 };
 
 /// The poller keeps the records of ended meetings for that long.
 const RETENTION_MAX: Duration = Duration::from_secs(7 * 86_400);
+
+/// A body of documents that is smaller than that is none.
+const BODY_LEAST: u32 = 64 << 10;
 
 /// A value that other files may yet prove wrong, with the place it was written at.
 #[derive(Debug, Clone)]
@@ -227,7 +230,7 @@ impl Convert<'_> {
         })
     }
 
-    /// A secret.
+    /// A secret, which is to be known to nobody else.
     pub(super) fn secret(&mut self, path: &KeyPath, text: &str) -> Option<Secret> {
         let secret = secrets::read(text, self.dir, self.reading);
         self.keep(path, secret)
@@ -292,6 +295,12 @@ impl Convert<'_> {
         self.keep(path, kept)
     }
 
+    /// The size of a body.
+    fn body(&mut self, path: &KeyPath, text: &str) -> Option<u32> {
+        let bytes = bytes(text).filter(|bytes| (BODY_LEAST..=BODY_MAX).contains(bytes));
+        self.keep(path, bytes.ok_or("must be a size from \"64KB\" to \"64MB\""))
+    }
+
     /// The limits that a table of a file names.
     pub(super) fn limits(&mut self, table: &KeyPath, limits: &raw::Limits) -> Exceptions {
         let path = |key: &str| table.key(key);
@@ -314,6 +323,7 @@ impl Convert<'_> {
                 .as_deref()
                 .and_then(|t| self.retention(&path("duration_window"), t)),
             documents: limits.documents.and_then(|n| self.count(&path("documents"), n, 0)),
+            body: limits.body.as_deref().and_then(|t| self.body(&path("body"), t)),
         }
     }
 }
@@ -332,6 +342,7 @@ pub(super) struct Exceptions {
     pub room_retention: Option<Duration>,
     pub duration_window: Option<Duration>,
     pub documents: Option<Limit<u32>>,
+    pub body: Option<u32>,
 }
 
 impl Exceptions {
@@ -349,8 +360,20 @@ impl Exceptions {
             room_retention: self.room_retention.unwrap_or(limits.room_retention),
             duration_window: self.duration_window.unwrap_or(limits.duration_window),
             documents: self.documents.unwrap_or(limits.documents),
+            body: self.body.unwrap_or(limits.body),
         }
     }
+}
+
+/// Bytes of a text such as `64KB` or `45MB`.
+fn bytes(text: &str) -> Option<u32> {
+    let (digits, shift) = match text.strip_suffix("KB") {
+        Some(digits) => (digits, 10),
+        None => (text.strip_suffix("MB")?, 20),
+    };
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    let number: u32 = is_number.then(|| digits.parse().ok())??;
+    number.checked_mul(1 << shift)
 }
 
 /// Reads the address of an HTTP server: scheme, host and perhaps a port, nothing else.
@@ -422,6 +445,27 @@ mod tests {
         ] {
             let read = upstream(text).ok().map(|u| format!("{}://{}", u.scheme, u.authority));
             assert_eq!(read.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_a_whole_number_of_kilobytes_or_megabytes() {
+        for (text, expected) in [
+            ("64KB", Some(65_536)),
+            ("45MB", Some(47_185_920)),
+            ("0MB", Some(0)),
+            ("4095MB", Some(4_293_918_720)),
+            ("4096MB", None),
+            ("45", None),
+            ("45 MB", None),
+            ("45mb", None),
+            ("1.5MB", None),
+            ("+1MB", None),
+            ("-1MB", None),
+            ("MB", None),
+            ("", None),
+        ] {
+            assert_eq!(bytes(text), expected, "{text}");
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{
     ids::PolicyId,
-    limits::{DOCUMENTS, Limits},
+    limits::{BODY, DOCUMENTS, Limits},
     rules::Rules,
     tenant::Policy,
 };
@@ -42,6 +42,7 @@ fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Poli
             room_retention: limits.room_retention.unwrap_or(Duration::ZERO),
             duration_window: limits.duration_window.unwrap_or(Duration::ZERO),
             documents: limits.documents.unwrap_or(DOCUMENTS),
+            body: limits.body.unwrap_or(BODY),
         },
     })
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::body::Incoming;
 
-use super::{Gateway, answer::Answer, asked::Asked, grant, pages::wants_page};
+use super::{Gateway, answer::Answer, asked::Asked, grant, large::Held, pages::wants_page};
 use crate::{
     bbb::{answer::Failure, checksum, documents::Refused, params::Rejected, query::Params},
     domain::{denial::Denial, ids::ServerId},
@@ -36,6 +36,9 @@ pub(crate) struct Verified {
     pub(crate) params: Params,
     /// The XML body of a `create`, and how many documents are in it.
     pub(crate) modules: Option<(Bytes, u32)>,
+    /// The room that a large body takes.
+    #[expect(dead_code, reason = "held until the call is answered")]
+    pub(crate) held: Option<Held>,
     /// It is a join that the gateway itself has made the address of: nobody's secret has signed it.
     pub(crate) granted: bool,
 }
@@ -113,17 +116,17 @@ impl Gateway {
             && let Some(params) = self.granted(&asked).await
         {
             Body::Streamed(body).linger();
-            let granted = Verified { credential: "".into(), params, modules: None, granted: true, asked };
+            let granted = Verified { credential: "".into(), params, modules: None, held: None, granted: true, asked };
             return Box::pin(self.join(granted)).await;
         }
-        let read = match read::verify(&asked, spec, body, &self.unsigned).await {
+        let read = match read::verify(&asked, spec, body, &self.unsigned, &self.large).await {
             Ok(read) => read,
             Err(unfit) => return self.unfit(spec, &asked, unfit),
         };
         self.metrics.tenant(&asked.tenant.id).use_secret(&read.signer.secret.label, asked.now);
         let credential = Arc::clone(&read.signer.credential.name);
-        let (params, modules) = (read.params, read.modules);
-        let verified = Verified { credential, params, modules, granted: false, asked };
+        let (params, modules, held) = (read.params, read.modules, read.held);
+        let verified = Verified { credential, params, modules, held, granted: false, asked };
         match call {
             Call::Create => self.create(verified).await,
             Call::Join => Box::pin(self.join(verified)).await,

@@ -11,11 +11,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use quick_xml::escape::escape;
 
-use super::{
-    Unfit,
-    read::{BODY_BYTES_MAX, mime_of},
-    spec::Spec,
-};
+use super::{Unfit, read::mime_of, spec::Spec};
 use crate::{
     bbb::{
         answer::{Failure, failed_plainly},
@@ -87,7 +83,7 @@ impl Gateway {
             return Ok(Answer::xml(call, Outcome::Refused, failed_plainly(&message)));
         };
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let body = sized(body)?;
+        let body = sized(body, asked.tenant.limits.body)?;
         let mut params = Params::default();
         params.set("meetingID", &*meeting.server_id);
         let given = Arc::new(Given::new(&meeting));
@@ -119,10 +115,10 @@ impl Gateway {
     }
 }
 
-/// A body of a known length, which a server must be told.
-fn sized(body: &mut Option<Incoming>) -> Result<Incoming, Unfit> {
+/// A body of a known length, which a server must be told, up to a bound.
+fn sized(body: &mut Option<Incoming>, most: u32) -> Result<Incoming, Unfit> {
     let length = body.as_ref().and_then(|body| body.size_hint().exact()).ok_or(Failure::BODY)?;
-    if length > BODY_BYTES_MAX as u64 {
+    if length > u64::from(most) {
         return Err(Denial::TooLarge.into());
     }
     Ok(body.take().ok_or(Failure::BODY)?)

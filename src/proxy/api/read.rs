@@ -18,16 +18,22 @@ use crate::{
         params::may_fetch,
         query::{Params, sanitise},
     },
-    domain::denial::Denial,
+    domain::{denial::Denial, ids::TenantId},
     metrics::Call,
-    proxy::asked::Asked,
+    proxy::{
+        asked::Asked,
+        large::{Held, LargeBodies},
+    },
     upstream::Body,
 };
 
 /// The body of a call: what BBB's nginx takes is 1 MB, its documentation speaks of 2.
-pub(super) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Who takes longer than that for a body of this size holds a place for nothing.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a larger body comes with at the least: who is slower holds room that others wait for.
+const LEAST_BYTES_PER_SECOND: u64 = 500 * 1024;
 
 /// A call whose checksum fits.
 pub(super) struct Read<'a> {
@@ -36,6 +42,8 @@ pub(super) struct Read<'a> {
     pub(super) params: Params,
     /// The XML body of a `create`, cleaned, and how many documents are in it.
     pub(super) modules: Option<(Bytes, u32)>,
+    /// The room that a large body takes.
+    pub(super) held: Option<Held>,
 }
 
 /// A body as far as a call has one.
@@ -51,12 +59,13 @@ enum Sent {
 /// Verifies a call and reads all of it. A body is read for a caller who has shown the secret, or whose checksum can only
 /// be there: some clients put all parameters into the form (bbb.md 2.3).
 ///
-/// `unsigned` bounds how many bodies of the latter are held at a time.
+/// `unsigned` bounds how many bodies of the latter are held at a time, `large` what is held of bodies with documents.
 pub(super) async fn verify<'a>(
     asked: &'a Asked,
     spec: &Spec,
     body: Incoming,
     unsigned: &Semaphore,
+    large: &LargeBodies,
 ) -> Result<Read<'a>, Unfit> {
     let (name, credentials) = (spec.name(), &asked.tenant.credentials);
     let in_query = checksum::verify(name, asked.query(), credentials, asked.now);
@@ -68,7 +77,7 @@ pub(super) async fn verify<'a>(
         return Err(mismatch(spec).into());
     }
     let held = if in_query.is_err() { unsigned.acquire().await.ok() } else { None };
-    let sent = sent(asked, spec, body, in_query.is_ok()).await?;
+    let (sent, room) = sent(asked, spec, body, in_query.is_ok(), large).await?;
     let mut params = Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?;
     params.remove("checksum");
     let merged = match &sent {
@@ -105,7 +114,7 @@ pub(super) async fn verify<'a>(
         }
         _ => None,
     };
-    Ok(Read { signer, params, modules })
+    Ok(Read { signer, params, modules, held: room })
 }
 
 fn missing(spec: &Spec) -> Failure {
@@ -137,33 +146,51 @@ pub(super) fn mime_of(asked: &Asked) -> (String, &str) {
 }
 
 /// The body of a call. Of a caller who has shown no secret yet only a form is read, for the checksum may be in it.
-async fn sent(asked: &Asked, spec: &Spec, body: Incoming, signed: bool) -> Result<Sent, Unfit> {
+async fn sent(
+    asked: &Asked,
+    spec: &Spec,
+    body: Incoming,
+    signed: bool,
+    large: &LargeBodies,
+) -> Result<(Sent, Option<Held>), Unfit> {
     if asked.head.method != Method::POST || http_body::Body::is_end_stream(&body) {
-        return Ok(Sent::Nothing);
+        return Ok((Sent::Nothing, None));
     }
     let (mime, header) = mime_of(asked);
     let is_form = matches!(&*mime, "application/x-www-form-urlencoded" | "multipart/form-data");
     // The address of a join is in many hands: what is beside it nobody has signed.
     if (signed && spec.call == Call::Join) || (!signed && !is_form) {
         Body::Streamed(body).linger();
-        return Ok(if signed { Sent::Nothing } else { Sent::Other });
+        return Ok((if signed { Sent::Nothing } else { Sent::Other }, None));
     }
-    let body = body_of(body).await?;
-    Ok(match &*mime {
+    let is_modules = spec.takes_xml && matches!(&*mime, "application/xml" | "text/xml");
+    let (body, room) = if is_modules { modules_of(asked, body, large).await? } else { (body_of(body).await?, None) };
+    let sent = match &*mime {
         _ if body.is_empty() => Sent::Nothing,
         "application/x-www-form-urlencoded" => Sent::Form(body),
         "multipart/form-data" => match multer::parse_boundary(header) {
             Ok(boundary) => Sent::Multipart(body, boundary),
             Err(_) => Sent::Other,
         },
-        "application/xml" | "text/xml" if spec.takes_xml => Sent::Modules(body),
+        _ if is_modules => Sent::Modules(body),
         _ => Sent::Other,
-    })
+    };
+    Ok((sent, room))
 }
 
 /// A body, whole.
 pub(super) async fn body_of(body: Incoming) -> Result<Bytes, Unfit> {
-    timeout(BODY_TIMEOUT, collect(body)).await.unwrap_or(Err(Failure::BODY.into()))
+    let read = timeout(BODY_TIMEOUT, collect(body, BODY_BYTES_MAX, None)).await;
+    read.unwrap_or(Err(Failure::BODY.into())).map(|(body, _)| body)
+}
+
+/// A body with documents, as large as the level allows, and the room that it takes if it is a large one.
+async fn modules_of(asked: &Asked, body: Incoming, large: &LargeBodies) -> Result<(Bytes, Option<Held>), Unfit> {
+    let most = asked.tenant.limits.body as usize;
+    let more = most.saturating_sub(BODY_BYTES_MAX) as u64;
+    let limit = BODY_TIMEOUT + Duration::from_secs(more / LEAST_BYTES_PER_SECOND);
+    let read = timeout(limit, collect(body, most, Some((large, &asked.tenant.id)))).await;
+    read.unwrap_or(Err(Failure::BODY.into()))
 }
 
 /// The files of a form, by their names; a form with anything else in it is refused.
@@ -183,19 +210,39 @@ pub(super) async fn files_of(asked: &Asked, body: Bytes) -> Result<HashMap<Strin
     Ok(files)
 }
 
-/// Reads a body whole; what is too large is not kept.
-async fn collect(mut body: Incoming) -> Result<Bytes, Unfit> {
-    let mut whole = BytesMut::new();
+/// Reads a body whole; what is too large is not kept. One that turns out to be larger than all may be waits for room.
+async fn collect(
+    mut body: Incoming,
+    most: usize,
+    large: Option<(&LargeBodies, &TenantId)>,
+) -> Result<(Bytes, Option<Held>), Unfit> {
+    let declared =
+        http_body::Body::size_hint(&body).exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    let is_too_large = declared.is_some_and(|length| most < length);
+    let (mut whole, mut room) = (BytesMut::new(), None);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Failure::BODY)?;
         let Some(data) = frame.data_ref() else { continue };
-        if whole.len() + data.len() > BODY_BYTES_MAX {
+        if is_too_large || most < whole.len() + data.len() {
             Body::Streamed(body).linger();
             return Err(Denial::TooLarge.into());
         }
+        if let (None, Some((large, tenant))) = (&room, large)
+            && BODY_BYTES_MAX < whole.len() + data.len()
+        {
+            let bytes = declared.unwrap_or(most);
+            match large.hold(tenant, bytes).await {
+                Ok(held) => room = Some(held),
+                Err(denial) => {
+                    Body::Streamed(body).linger();
+                    return Err(denial.into());
+                }
+            }
+            whole.reserve(bytes.saturating_sub(whole.len()));
+        }
         whole.extend_from_slice(data);
     }
-    Ok(whole.freeze())
+    Ok((whole.freeze(), room))
 }
 
 /// Adds the text fields of a `multipart/form-data`; files have no meaning in these calls.
