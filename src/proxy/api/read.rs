@@ -13,7 +13,7 @@ use super::{Unfit, spec::Spec};
 use crate::{
     bbb::{
         answer::Failure,
-        checksum::{self, ChecksumError, Signer},
+        checksum::{self, ChecksumError, InForm, Signer},
         documents::{self, Refused},
         params::may_fetch,
         query::{Params, sanitise},
@@ -92,7 +92,10 @@ pub(super) async fn verify<'a>(
             if spec.of_recordings {
                 present(spec.call, &params)?;
             }
-            checksum::verify_digest(name, asked.query(), &sum, credentials, asked.now).map_err(|_| mismatch(spec))?
+            checksum::verify_digest(name, asked.query(), &sum, credentials, asked.now).map_err(|_| {
+                let form = InForm { checksum: sum.as_str().into(), fields: params.encode().into() };
+                Unfit::Form(mismatch(spec), form.into())
+            })?
         }
     };
     drop(held);
