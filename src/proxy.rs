@@ -5,6 +5,7 @@ mod answer;
 mod api;
 mod asked;
 mod asset;
+mod caller;
 mod calls;
 mod carry;
 mod client_file;

@@ -89,6 +89,7 @@ impl Gateway {
         let given = Arc::new(Given::new(&meeting));
         let watched = Body::Watched(body, watch(&asked.tenant, &given));
         let mut to_server = ServerCall::new(call.as_str(), &params);
+        to_server.caller = asked.caller(server);
         to_server.body = Some((HeaderValue::from_static("application/xml"), watched));
         let reply = to_server.send(&self.pool, server).await;
         // A body that the gateway has broken off says nothing of the server.

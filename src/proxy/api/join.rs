@@ -179,7 +179,7 @@ impl Gateway {
         asked: &Asked,
         ext_id: &str,
     ) -> Result<Joined, No> {
-        call.forwarded_for = Some(asked.connection.peer.ip());
+        call.caller = asked.caller(server);
         call.cookie = cookies_for(&asked.head.headers, &server.slug);
         let reply = self.call(call, server).await.map_err(CallError::denial)?;
         let joined = if reply.status.is_redirection() {
