@@ -20,6 +20,7 @@ mod large;
 mod lists;
 mod pages;
 mod playback;
+mod robots;
 pub mod route;
 mod serve;
 mod session_call;

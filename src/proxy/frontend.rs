@@ -11,6 +11,7 @@ use super::{
     asked::{Asked, address, is_websocket},
     headers::{remove_hop_by_hop, set_forwarded, without_server_cookies},
     pages::{page, wants_page},
+    robots,
 };
 use crate::{
     domain::{denial::Denial, pages::Page, tenant::Upstream},
@@ -58,6 +59,9 @@ impl Gateway {
     }
 
     fn landing(&self, asked: &Asked) -> Answer {
+        if asked.head.uri.path() == robots::PATH {
+            return robots::rules();
+        }
         if asked.head.uri.path() != "/" {
             return self.refuse(asked, Call::Page, Denial::NotFound);
         }

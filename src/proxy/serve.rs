@@ -20,6 +20,7 @@ use super::{
     api::spec::wrong_method,
     asked::{Asked, Connection, is_websocket},
     headers::set_framing,
+    robots::set_not_listed,
     route::{Kind, Route, call_of, route},
 };
 use crate::{
@@ -63,6 +64,7 @@ impl Gateway {
         if answer.call != Call::Frontend && is_page(&answer.response) {
             set_framing(answer.response.headers_mut(), &line.tenant);
         }
+        set_not_listed(&mut answer);
         note(&metrics, &line, &answer, started);
         answer.response.map(|body| counted(body, metrics))
     }
