@@ -33,6 +33,10 @@ pub(super) fn read(dir: &Path, folder: &Path, name: &CertName) -> Outcome<Option
     });
     if let Ok(cert) = &cert {
         warnings.extend(dates(cert).map(|why| Fault::of_file(folder.join(CHAIN), why)));
+        warnings.extend(cert.unlinked().map(|nth| {
+            let why = format!("its certificate {nth} is not issued by the next one: clients may find no way to a root");
+            Fault::of_file(folder.join(CHAIN), why)
+        }));
     }
     Outcome { value: cert.ok(), faults, warnings, reading }
 }

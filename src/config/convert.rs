@@ -102,6 +102,9 @@ where
 {
     let mut reading = Reading::default();
     let text = reading.bytes(&dir.join(file)).and_then(|bytes| {
+        if secrets::is_utf16(&bytes) {
+            return Err("is UTF-16 text: save it as UTF-8".into());
+        }
         String::from_utf8(bytes).map_err(|error| {
             let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count();
             format!("is not UTF-8 text, first in line {line}")
@@ -114,12 +117,16 @@ where
             return Outcome { value: T::default(), faults, warnings: Vec::new(), reading };
         }
     };
-    let (parsed, flaws) = Document::read::<R>(&text, shape);
+    // Some editors begin a file with a byte order mark. It says nothing, and what follows is read as if it were not there.
+    let marked = text.strip_prefix('\u{feff}');
+    let (parsed, flaws) = Document::read::<R>(marked.unwrap_or(&text), shape);
     let mut faults: Vec<Fault> = flaws
         .into_iter()
         .map(|(line, key, reason)| Fault { file: file.to_owned(), line, key: key.to_string(), reason })
         .collect();
-    let mut warnings = Vec::new();
+    let mark =
+        marked.map(|_| Fault::of_file(file, "begins with a byte order mark, which other programs may not pass over"));
+    let mut warnings: Vec<Fault> = Vec::new();
     let value = parsed.map_or_else(T::default, |(raw, document)| {
         let mut context = Convert {
             dir,
@@ -133,6 +140,7 @@ where
         (faults, warnings) = (context.faults, context.warnings);
         value
     });
+    warnings.extend(mark);
     Outcome { value, faults, warnings, reading }
 }
 
@@ -146,6 +154,11 @@ impl Convert<'_> {
     /// Reports a fault of a value that has its place already.
     pub(super) fn fault_at<T>(&mut self, at: &At<T>, reason: impl Into<String>) {
         self.faults.push(at.fault(self.file, reason));
+    }
+
+    /// Reports a doubt about a value that has its place already.
+    pub(super) fn warn_at<T>(&mut self, at: &At<T>, reason: impl Into<String>) {
+        self.warnings.push(at.fault(self.file, reason));
     }
 
     /// Reports something that works, but hardly as it was meant.
@@ -232,6 +245,15 @@ impl Convert<'_> {
 
     /// A secret, which is to be known to nobody else.
     pub(super) fn secret(&mut self, path: &KeyPath, text: &str) -> Option<Secret> {
+        let secret = self.hidden(path, text)?;
+        if let Some(doubt) = secrets::doubt(text, self.dir, &secret) {
+            self.warn(path, doubt);
+        }
+        Some(secret)
+    }
+
+    /// A text that is read as a secret is, but need not be hard to find.
+    pub(super) fn hidden(&mut self, path: &KeyPath, text: &str) -> Option<Secret> {
         let secret = secrets::read(text, self.dir, self.reading);
         self.keep(path, secret)
     }
