@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE},
+    header::{ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, REFERER, USER_AGENT},
 };
 use http_body::Body as _;
 use tokio::time::timeout;
@@ -50,7 +50,7 @@ pub enum CallError {
     Exhausted,
     /// The server did not answer in time; it may have acted.
     Timeout,
-    /// The server takes no address of this length: it did not act.
+    /// The server takes no address or no body of this length: it did not act.
     TooLong,
     /// The connection broke, or the answer was too large or no answer of BBB.
     Broken,
@@ -62,10 +62,17 @@ impl fmt::Display for CallError {
             Self::Connect => "no connection",
             Self::Exhausted => "no file handle, port or memory for a connection",
             Self::Timeout => "no answer in time",
-            Self::TooLong => "an address that is too long for the server",
+            Self::TooLong => "an address or a body that is too long for the server",
             Self::Broken => "a broken answer",
         })
     }
+}
+
+/// Whether a server says that it takes no request of this length.
+fn is_too_long(status: StatusCode) -> bool {
+    let lengths =
+        [StatusCode::URI_TOO_LONG, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, StatusCode::PAYLOAD_TOO_LARGE];
+    lengths.contains(&status)
 }
 
 /// A query with its checksum.
@@ -101,6 +108,36 @@ impl CallError {
     }
 }
 
+/// What a server is told of whoever a call is made for. Nothing of it for a call that the gateway makes for itself, or whose
+/// answer many get.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// Their address.
+    pub address: Option<IpAddr>,
+    /// Their browser (`User-Agent`).
+    pub user_agent: Option<HeaderValue>,
+    /// Their languages (`Accept-Language`).
+    pub languages: Option<HeaderValue>,
+    /// The origin that they came from (`Referer`).
+    pub referrer: Option<HeaderValue>,
+}
+
+impl Caller {
+    fn set(self, headers: &mut HeaderMap) -> Option<()> {
+        if let Some(address) = self.address {
+            headers.insert("x-forwarded-for", HeaderValue::from_str(&address.to_string()).ok()?);
+        }
+        for (name, value) in
+            [(USER_AGENT, self.user_agent), (ACCEPT_LANGUAGE, self.languages), (REFERER, self.referrer)]
+        {
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
+        }
+        Some(())
+    }
+}
+
 /// One call, ready to be sent.
 #[derive(Debug)]
 pub struct Call<'a> {
@@ -115,8 +152,8 @@ pub struct Call<'a> {
     /// A body that no checksum covers, with its type: the modules of a `create`, documents, a text track. Its length must
     /// be known.
     pub body: Option<(HeaderValue, Body)>,
-    /// The caller's address, for the server's log.
-    pub forwarded_for: Option<IpAddr>,
+    /// Who it is made for, for the server's log and records.
+    pub caller: Caller,
     /// The caller's cookies at this server: a browser that joins a second meeting keeps its first one.
     pub cookie: Option<HeaderValue>,
     /// How long it may take.
@@ -133,7 +170,7 @@ impl<'a> Call<'a> {
             signed: None,
             method: Method::GET,
             body: None,
-            forwarded_for: None,
+            caller: Caller::default(),
             cookie: None,
             timeout: CALL_TIMEOUT,
         }
@@ -156,7 +193,7 @@ impl<'a> Call<'a> {
                     SendError::Broken => CallError::Broken,
                 })?
                 .into_parts();
-            if matches!(head.status, StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) {
+            if is_too_long(head.status) {
                 return Err(CallError::TooLong);
             }
             let body = whole(body, ANSWER_BYTES_MAX).await.ok_or(CallError::Broken)?;
@@ -184,10 +221,7 @@ impl<'a> Call<'a> {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.size_hint().exact()?));
             *request.body_mut() = body;
         }
-        if let Some(address) = self.forwarded_for {
-            let address = HeaderValue::from_str(&address.to_string()).ok()?;
-            request.headers_mut().insert("x-forwarded-for", address);
-        }
+        self.caller.set(request.headers_mut())?;
         if let Some(cookie) = self.cookie {
             request.headers_mut().insert(COOKIE, cookie);
         }

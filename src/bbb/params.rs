@@ -28,6 +28,18 @@ impl std::error::Error for Rejected {}
 /// A document that the server fetches.
 const PRESENTATION: &str = "preUploadedPresentation";
 
+/// The name of that document.
+const PRESENTATION_NAME: &str = "preUploadedPresentationName";
+
+/// The features that a meeting is to be without.
+const FEATURES: &str = "disabledFeatures";
+
+/// Those of them that it is to have all the same.
+const FEATURES_EXCLUDED: &str = "disabledFeaturesExclude";
+
+/// `false` is the older way to ask for a meeting without breakout rooms.
+const ROOMS_ENABLED: &str = "breakoutRoomsEnabled";
+
 /// The feature that a level without breakout rooms disables.
 const BREAKOUT_ROOMS: &str = "breakoutRooms";
 
@@ -60,12 +72,16 @@ pub fn create(
     rules: &Rules,
     defaults: &[(&'static str, String)],
 ) -> Result<Create, Rejected> {
+    let asked = &*together(asked);
     let mut params = apply(&rules.create, asked, limits)?;
-    if let Some(address) = asked.get(PRESENTATION).filter(|address| !address.is_empty())
-        && params.get(PRESENTATION) == Some(address)
-        && !may_fetch(rules, address)
-    {
+    let address = asked.get(PRESENTATION).filter(|address| !address.is_empty());
+    let fetched = address.filter(|address| params.get(PRESENTATION) == Some(address));
+    if fetched.is_some_and(|address| !may_fetch(rules, address)) {
         return Err(Rejected(PRESENTATION.into()));
+    }
+    if fetched.is_none() && params.get(PRESENTATION_NAME) == asked.get(PRESENTATION_NAME) {
+        // It is the name of another document, whose kind a server tells by it.
+        params.remove(PRESENTATION_NAME);
     }
     let participants = seats(limits, positive(asked, "maxParticipants"));
     params.set("maxParticipants", number(participants));
@@ -75,8 +91,8 @@ pub fn create(
         recording_flags().for_each(|name| params.set(name, "false"));
     }
     if !limits.breakouts {
-        let disabled = params.get("disabledFeatures").unwrap_or_default().to_owned();
-        params.set("disabledFeatures", appended(&disabled, &[BREAKOUT_ROOMS.into()]));
+        let disabled = params.get(FEATURES).unwrap_or_default().to_owned();
+        params.set(FEATURES, appended(&disabled, &[BREAKOUT_ROOMS.into()]));
     }
     set_missing(&mut params, defaults);
     let records = params.get("record").is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
@@ -85,6 +101,68 @@ pub fn create(
         params.set(BREAKOUTS_RECORD, "false");
     }
     Ok(Create { params, participants, size_hint: size_hint(asked), records })
+}
+
+/// The parameters of a `create`, those that have a meaning together only made into one: the features that a caller excludes
+/// come off its own list here, as BBB takes them off (PR 18005), before anything is added to it. What is added by the level,
+/// and what a server disables by itself, stays disabled.
+fn together(asked: &Params) -> Cow<'_, Params> {
+    let (mut features, mut excluded, mut without_rooms) = ("", "", false);
+    for (name, value) in asked.iter().filter(|(_, value)| !value.is_empty()) {
+        match name {
+            FEATURES => features = value,
+            FEATURES_EXCLUDED => excluded = value,
+            ROOMS_ENABLED => without_rooms = !value.eq_ignore_ascii_case("true"),
+            _ => {}
+        }
+    }
+    let excludes = !features.is_empty() && !excluded.is_empty();
+    if !excludes && !without_rooms {
+        return Cow::Borrowed(asked);
+    }
+    let mut list = if excludes { without(features, excluded) } else { features.to_owned() };
+    if without_rooms {
+        list = appended(&list, &[BREAKOUT_ROOMS.into()]);
+    }
+    let mut params = asked.clone();
+    params.set(FEATURES, list);
+    Cow::Owned(params)
+}
+
+/// A list without the items of another, both trimmed as Java trims.
+fn without(list: &str, excluded: &str) -> String {
+    let items = |list| str::split(list, ',').map(|item: &str| item.trim_matches(|c| c <= ' '));
+    let is_kept = |item: &&str| !item.is_empty() && !items(excluded).any(|other| other == *item);
+    items(list).filter(is_kept).collect::<Vec<_>>().join(",")
+}
+
+/// The parameters as validation is to see them: as they were asked for, with what a rule puts in the place of what is
+/// missing, or of whatever was asked.
+#[must_use]
+pub fn seen<'a>(table: &Table, asked: &'a Params) -> Cow<'a, Params> {
+    let mut seen = Cow::Borrowed(asked);
+    for (name, rule) in table.unasked() {
+        let value = match rule {
+            Rule::Force(value) => value,
+            Rule::Default(value) if asked.get(name).is_none_or(str::is_empty) => value,
+            _ => continue,
+        };
+        seen.to_mut().set(name, &**value);
+    }
+    seen
+}
+
+/// What a rule makes of one parameter that the gateway itself acts on; `None` where it does not go on.
+#[must_use]
+pub fn ruled<'a>(table: &'a Table, asked: &'a Params, name: &str) -> Option<&'a str> {
+    let asked = asked.get(name);
+    match table.rule(name)? {
+        Rule::Force(value) => Some(value),
+        Rule::Default(value) => asked.filter(|asked| !asked.is_empty()).or(Some(value)),
+        Rule::Check(check) => asked.and_then(|value| admitted(check, value)),
+        Rule::Drop | Rule::Limit => None,
+        Rule::Pass | Rule::AtMost { .. } | Rule::Append(_) | Rule::RecordingFlag => asked,
+    }
 }
 
 /// The people that a meeting's creator expects. BBB lower-cases the names of metadata, so they come in any case.
@@ -224,8 +302,12 @@ pub fn is_web_url(value: &str) -> bool {
 }
 
 fn set_missing(params: &mut Params, defaults: &[(&'static str, String)]) {
+    let is_set = |params: &Params, name| params.get(name).is_some_and(|value| !value.is_empty());
+    // A logo of the caller's own is for dark backgrounds too, unless it has another one for those.
+    let has_logo = is_set(params, "logo");
     for (name, value) in defaults {
-        if params.get(name).is_none_or(str::is_empty) {
+        let is_given = is_set(params, name) || (*name == "darklogo" && has_logo);
+        if !is_given {
             params.set(name, value.as_str());
         }
     }
@@ -265,7 +347,10 @@ mod tests {
     use std::{collections::BTreeMap, sync::Arc};
 
     use super::*;
-    use crate::domain::{fixtures::limits, rules::Changes};
+    use crate::domain::{
+        fixtures::limits,
+        rules::{Changes, Of, held_by, names},
+    };
 
     fn changes(create: &[(&str, Rule)]) -> Arc<Rules> {
         let create = create.iter().map(|(name, rule)| ((*name).into(), rule.clone())).collect();
@@ -367,6 +452,7 @@ mod tests {
         }
         for (query, expected) in [
             ("", "breakoutRooms"),
+            ("disabledFeatures=breakoutRooms&disabledFeaturesExclude=breakoutRooms", "breakoutRooms"),
             ("disabledFeatures=chat", "chat,breakoutRooms"),
             ("disabledFeatures=breakoutRooms,chat", "breakoutRooms,chat"),
             ("disabledFeatures=chat,+breakoutRooms%01,", "chat,breakoutRooms"),
@@ -515,6 +601,119 @@ mod tests {
             ("meta_tITLE=x&meta_Title=y", "meta_Title"),
         ] {
             assert_eq!(sent(query, &limits(), &rules), Err(Rejected(name.into())));
+        }
+    }
+
+    #[test]
+    fn what_a_caller_excludes_comes_off_its_own_list_only() {
+        let level = Limits { breakouts: true, ..limits() };
+        let polls = changes(&[("disabledFeatures", Rule::Append(vec!["polls".into()]))]);
+        for (query, own, with_polls) in [
+            ("disabledFeatures=chat,presentation&disabledFeaturesExclude=presentation", Some("chat"), "chat,polls"),
+            (
+                "disabledFeatures=+chat+,+presentation&disabledFeaturesExclude=+presentation+,x",
+                Some("chat"),
+                "chat,polls",
+            ),
+            ("disabledFeatures=chat,polls&disabledFeaturesExclude=polls", Some("chat"), "chat,polls"),
+            ("disabledFeatures=chat&disabledFeaturesExclude=chat", Some(""), "polls"),
+            ("disabledFeatures=chat&disabledFeaturesExclude=Chat", Some("chat"), "chat,polls"),
+            ("disabledFeatures=chat&disabledFeaturesExclude=", Some("chat"), "chat,polls"),
+            ("disabledFeaturesExclude=polls", None, "polls"),
+            ("breakoutRoomsEnabled=false", Some("breakoutRooms"), "breakoutRooms,polls"),
+            ("breakoutRoomsEnabled=0&disabledFeatures=chat", Some("chat,breakoutRooms"), "chat,breakoutRooms,polls"),
+            ("breakoutRoomsEnabled=True", None, "polls"),
+        ] {
+            let shipped = sent(query, &level, &Rules::shipped()).expect("accepted").params;
+            assert_eq!(shipped.get("disabledFeatures"), own, "{query}");
+            assert_eq!((shipped.get("disabledFeaturesExclude"), shipped.get("breakoutRoomsEnabled")), (None, None));
+            let level = sent(query, &level, &polls).expect("accepted").params;
+            assert_eq!(level.get("disabledFeatures"), Some(with_polls), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_has_a_meaning_together_goes_on_together() {
+        let own = [
+            ("preUploadedPresentation", "https://meet.example/own.pdf".to_owned()),
+            ("preUploadedPresentationName", "own.pdf".to_owned()),
+            ("logo", "https://meet.example/light.svg".to_owned()),
+            ("darklogo", "https://meet.example/dark.svg".to_owned()),
+        ];
+        let drop = changes(&[("preUploadedPresentation", Rule::Drop)]);
+        let pdf = "preUploadedPresentation=https%3A%2F%2Fschool.example%2Fa.docx&preUploadedPresentationName=a.docx";
+        for (query, rules, name, expected) in [
+            (pdf, &Rules::shipped(), "preUploadedPresentationName", Some("a.docx")),
+            ("preUploadedPresentationName=a.docx", &Rules::shipped(), "preUploadedPresentationName", Some("own.pdf")),
+            (pdf, &drop, "preUploadedPresentationName", Some("own.pdf")),
+            ("", &Rules::shipped(), "darklogo", Some("https://meet.example/dark.svg")),
+            ("logo=https://school.example/l.svg", &Rules::shipped(), "darklogo", None),
+            (
+                "darklogo=https://school.example/d.svg",
+                &Rules::shipped(),
+                "logo",
+                Some("https://meet.example/light.svg"),
+            ),
+        ] {
+            let asked = Params::parse(query.as_bytes()).expect("a query");
+            let sent = create(&asked, &limits(), rules, &own).expect("accepted").params;
+            assert_eq!(sent.get(name), expected, "{query}");
+        }
+        let alone = sent("preUploadedPresentationName=a.docx", &limits(), &Rules::shipped()).expect("accepted");
+        assert_eq!(alone.params.get("preUploadedPresentationName"), None);
+    }
+
+    #[test]
+    fn each_rule_that_is_accepted_has_an_effect() {
+        let rules = || {
+            [
+                Rule::Pass,
+                Rule::Drop,
+                Rule::Default("some".into()),
+                Rule::Force("some".into()),
+                Rule::AtMost { most: 3, unasked: 3 },
+                Rule::Append(vec!["some".into()]),
+                Rule::Check(Check::Boolean),
+                Rule::Check(Check::Integer),
+                Rule::Check(Check::PublicUrl),
+                Rule::Check(Check::OneOf(vec!["true".into()])),
+            ]
+        };
+        let level = Limits { recording: Recording::PerRoom, breakouts: true, ..limits() };
+        let values = ["true", "other", "9", "", "https://127.0.0.1/a.pdf", "https://school.example/a.pdf"];
+        for of in [Of::Create, Of::Join] {
+            for name in
+                names(of).chain(["meta_x", "lockSettingsX", "userdata-x", "unheardOf", "clientSettingsOverride"])
+            {
+                for rule in rules() {
+                    if held_by(of, name, &rule).is_some() || Rules::shipped().of(of).has(name, &rule) {
+                        continue;
+                    }
+                    let (mut create, mut join) = (BTreeMap::new(), BTreeMap::new());
+                    match of {
+                        Of::Create => create.insert(name.into(), rule.clone()),
+                        Of::Join => join.insert(name.into(), rule.clone()),
+                    };
+                    let changed = Rules::shipped().with(&Changes { create, join });
+                    let made = |rules: &Rules, value: Option<&str>| {
+                        let mut asked = Params::default();
+                        if name == PRESENTATION_NAME {
+                            asked.set(PRESENTATION, "https://school.example/a.pdf");
+                        }
+                        if let Some(value) = value {
+                            asked.set(name, value);
+                        }
+                        match of {
+                            Of::Create => super::create(&asked, &level, rules, &[]).map(|create| create.params),
+                            Of::Join => super::join(&asked, &level, rules, &[]),
+                        }
+                    };
+                    let asked = values.iter().map(|value| Some(*value)).chain([None]);
+                    let has_effect =
+                        asked.into_iter().any(|value| made(&Rules::shipped(), value) != made(&changed, value));
+                    assert!(has_effect, "{name} = {rule:?}");
+                }
+            }
         }
     }
 }

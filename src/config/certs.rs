@@ -39,6 +39,10 @@ pub(super) fn read(dir: &Path, folder: &Path, name: &CertName) -> Outcome<Option
         let file = folder.join(KEY);
         let exposed = private::exposed(&dir.join(&file));
         warnings.extend(exposed.map(|mode| Fault::of_file(&file, private::advice(&file, mode))));
+        warnings.extend(cert.unlinked().map(|nth| {
+            let why = format!("its certificate {nth} is not issued by the next one: clients may find no way to a root");
+            Fault::of_file(folder.join(CHAIN), why)
+        }));
     }
     Outcome { value: cert.ok(), faults, warnings, reading }
 }

@@ -88,8 +88,12 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
     let mut census = Census::default();
     let servers = raw.servers.unwrap_or_default().into_iter();
     let servers = servers.filter_map(|(id, raw)| server(&all.key(&id), &id, raw, key, &mut census, cx));
-    let servers = servers.map(Arc::new).collect();
+    let servers: Vec<Arc<Server>> = servers.map(Arc::new).collect();
     census.check_meteor(cx);
+    let is_https = |server: &Arc<Server>| server.upstream.scheme == http::uri::Scheme::HTTPS;
+    if server_ca.is_some() && !Vec::is_empty(&servers) && !servers.iter().any(is_https) {
+        cx.warn(&"upstream.ca".into(), "has no effect: every server's url is http://");
+    }
     let base_domains = base_domains.into_iter().map(|host| host.value).collect();
     let settings =
         Settings { base_domains, hsts, listen, store_url, server_ca, answers_max_age, resolver, connections, rates };
@@ -232,7 +236,7 @@ fn resolver(texts: &[String], cx: &mut Convert<'_>) -> Vec<SocketAddr> {
 fn store_url(text: &str, cx: &mut Convert<'_>) -> Secret {
     let key = KeyPath::from("store.url");
     let is_literal = !text.starts_with("file:") && !text.starts_with("env:");
-    let url = if is_literal { Secret::new(text) } else { cx.secret(&key, text).unwrap_or_default() };
+    let url = if is_literal { Secret::new(text) } else { cx.hidden(&key, text).unwrap_or_default() };
     let text = url.reveal();
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
         // There may be a password in it.
@@ -284,6 +288,7 @@ struct Census {
     /// Pools with a server of BBB 2.7, each with the place where that is said.
     meteor: BTreeMap<PoolId, KeyPath>,
     addresses: BTreeMap<String, String>,
+    secrets: Vec<(Secret, KeyPath)>,
     slugs: BTreeMap<Slug, String>,
 }
 
@@ -312,6 +317,14 @@ fn server(
     let upstream = raw.url.and_then(|text| cx.upstream(&path.key("url"), &text));
     let public = raw.public_url.and_then(|text| cx.upstream(&path.key("public_url"), &text));
     let secret = raw.secret.and_then(|text| cx.secret(&path.key("secret"), &text));
+    if let Some(secret) = &secret {
+        // It works, and a leak of one opens both.
+        if let Some((_, other)) = census.secrets.iter().find(|(other, _)| other == secret) {
+            let reason = format!("is the same secret as {other}: whoever has it can call both servers");
+            cx.warn(&path.key("secret"), reason);
+        }
+        census.secrets.push((secret.clone(), path.key("secret")));
+    }
     let pool = raw.pool.and_then(|text| cx.parse::<PoolId>(&path.key("pool"), &text));
     let is_meteor = raw.version.is_some_and(|version| {
         if !matches!(&*version, "2.7" | "3.0") {

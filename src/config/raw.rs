@@ -229,7 +229,8 @@ pub(super) struct Policy {
     /// before takes a meeting.
     #[schemars(required)]
     pub pool: Option<Pools>,
-    /// What it allows. All of them but `breakouts`, `room_retention`, `duration_window` and `documents` must be there.
+    /// What it allows. All of them but `breakouts`, `room_retention`, `duration_window`, `documents` and `body` must be
+    /// there.
     #[schemars(required, extend("required" = ["accounts", "rooms", "participants", "duration", "recording", "own_domains", "branding"]))]
     pub limits: Option<Limits>,
     /// Rules of parameters of `create`.
@@ -370,6 +371,8 @@ pub(super) struct Limits {
     pub duration_window: Option<String>,
     /// Documents that may be given to one meeting while it runs (`insertDocument`). Default: 100.
     pub documents: Option<Count>,
+    /// The largest body with documents of a `create` or an `insertDocument`, from `"64KB"` to `"64MB"`. Default: `"2MB"`.
+    pub body: Option<String>,
 }
 
 /// A number of at least 1, or `"unlimited"`.

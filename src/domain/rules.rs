@@ -111,7 +111,7 @@ const CREATE: &[Row] = &[
     held("breakoutRoomsEnabled", Drop),
     free("breakoutRoomsPrivateChatEnabled", Pass),
     free("disabledFeatures", Append(&[])), // what a level or a tenant appends; breakout rooms by the limits
-    held("disabledFeaturesExclude", Drop), // would enable again what is disabled
+    held("disabledFeaturesExclude", Drop), // comes off the caller's own list (bbb::params); a server would take it off the level's too
     free("guestPolicy", Pass),
     free("allowPromoteGuestToModerator", Pass),
     // Called by the server, with its own ids and signed with its own secret: until the gateway stands in between.
@@ -156,6 +156,7 @@ const CREATE: &[Row] = &[
     free("pluginManifests", Drop), // code of others in the tenant's origin
     free("pluginManifestsFetchUrl", Drop),
     held("clientSettingsOverrideJsonUrl", Drop), // can point the client to another host
+    held("clientSettingsOverride", Drop),        // is a module of a body; likewise
     free("cameraBridge", Drop),
     free("screenShareBridge", Drop),
     free("audioBridge", Drop),
@@ -235,16 +236,33 @@ pub fn held_by(of: Of, name: &str, rule: &Rule) -> Option<&'static str> {
     if name.contains('*') {
         return Some("a rule is for one parameter, by its whole name");
     }
-    let table = match of {
-        Of::Create => CREATE,
-        Of::Join => JOIN,
-    };
-    let row = table.iter().find(|row| key_of(row.name) == key_of(name))?;
+    let row = rows(of).iter().find(|row| key_of(row.name) == key_of(name))?;
     match row.rule {
+        _ if row.name == "clientSettingsOverride" => Some(
+            "is a module of the body of create, not a parameter, and never goes on: it could point the client to another host",
+        ),
         FromLimits => Some("is set in [limits]"),
         Append(_) if !matches!(rule, Rule::Append(_)) => Some("can only be appended to"),
         _ if row.held => Some("is held by the gateway: it could reach round a limit"),
         _ => None,
+    }
+}
+
+/// Whether BBB knows a parameter of a call, as far as the table that ships tells.
+#[must_use]
+pub fn is_known(of: Of, name: &str) -> bool {
+    SHIPPED.of(of).rule(name).is_some()
+}
+
+/// The names of the parameters of a call in the table that ships, without the beginnings of names.
+pub fn names(of: Of) -> impl Iterator<Item = &'static str> {
+    rows(of).iter().map(|row| row.name).filter(|name| !name.ends_with('*'))
+}
+
+const fn rows(of: Of) -> &'static [Row] {
+    match of {
+        Of::Create => CREATE,
+        Of::Join => JOIN,
     }
 }
 
@@ -265,6 +283,15 @@ impl Rules {
     #[must_use]
     pub fn shipped() -> Arc<Self> {
         Arc::clone(&SHIPPED)
+    }
+
+    /// Those of one call.
+    #[must_use]
+    pub fn of(&self, of: Of) -> &Table {
+        match of {
+            Of::Create => &self.create,
+            Of::Join => &self.join,
+        }
     }
 
     /// These rules with changes. What is held stays as it is.
@@ -347,6 +374,19 @@ impl Table {
         })
     }
 
+    /// Whether a rule would change nothing.
+    #[must_use]
+    pub fn has(&self, name: &str, rule: &Rule) -> bool {
+        match (self.rule(name), rule) {
+            (None, rule) => *rule == Rule::Drop,
+            (Some(Rule::Append(have)), Rule::Append(more)) => more.iter().all(|item| have.contains(item)),
+            (Some(Rule::AtMost { most: have, .. }), Rule::AtMost { most, .. }) => have == most,
+            // Both go on as they are where the level has recording, and nowhere else.
+            (Some(Rule::RecordingFlag), Rule::Pass) => true,
+            (Some(have), rule) => have == rule,
+        }
+    }
+
     /// The rules that say something where nothing was asked, in the order of their names.
     pub fn unasked(&self) -> impl Iterator<Item = (&str, &Rule)> {
         self.unasked.iter().map(|name| (&**name, &self.named[name]))
@@ -417,6 +457,7 @@ mod tests {
                 "pluginManifests",
                 "pluginManifestsFetchUrl",
                 "clientSettingsOverrideJsonUrl",
+                "clientSettingsOverride",
                 "cameraBridge",
                 "screenShareBridge",
                 "audioBridge",
@@ -433,6 +474,29 @@ mod tests {
             let before = names.len();
             names.dedup();
             assert_eq!(names.len(), before);
+        }
+    }
+
+    #[test]
+    fn a_rule_that_changes_nothing_is_told_from_one_that_does() {
+        let create = [("welcome".into(), Rule::Drop), ("disabledFeatures".into(), Rule::Append(vec!["chat".into()]))];
+        let rules = Rules::shipped().with(&Changes { create: create.into(), join: BTreeMap::new() });
+        for (name, rule, nothing) in [
+            ("welcome", Rule::Drop, true),
+            ("welcome", Rule::Pass, false),
+            ("voiceBridge", Rule::Drop, true),
+            ("voiceBridge", Rule::Pass, false),
+            ("unheardOf", Rule::Drop, true),
+            ("unheardOf", Rule::Pass, false),
+            ("meta_x", Rule::Pass, true),
+            ("record", Rule::Pass, true),
+            ("record", Rule::Drop, false),
+            ("disabledFeatures", Rule::Append(vec!["chat".into()]), true),
+            ("disabledFeatures", Rule::Append(vec!["polls".into()]), false),
+            ("meetingExpireIfNoUserJoinedInMinutes", Rule::AtMost { most: 60, unasked: 60 }, true),
+            ("meetingExpireIfNoUserJoinedInMinutes", Rule::AtMost { most: 59, unasked: 59 }, false),
+        ] {
+            assert_eq!(rules.create.has(name, &rule), nothing, "{name} {rule:?}");
         }
     }
 }

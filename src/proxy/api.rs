@@ -28,7 +28,13 @@ use super::{
     passing::Unsent,
 };
 use crate::{
-    bbb::{answer::Failure, checksum, documents::Refused, params::Rejected, query::Params},
+    bbb::{
+        answer::Failure,
+        checksum::{self, InForm},
+        documents::Refused,
+        params::Rejected,
+        query::Params,
+    },
     domain::{denial::Denial, ids::ServerId},
     metrics::{Call, Outcome},
     net::rates::RateOf,
@@ -56,6 +62,8 @@ pub(crate) struct Verified {
 /// Why a call is not acted on.
 enum Unfit {
     Failure(Failure),
+    /// The checksum in its form does not fit.
+    Form(Failure, Box<InForm>),
     Denial(Denial),
     Rejected(Rejected),
 }
@@ -63,7 +71,7 @@ enum Unfit {
 impl Unfit {
     fn answer(self, call: Call) -> Answer {
         match self {
-            Self::Failure(failure) => Answer::failure(call, failure),
+            Self::Failure(failure) | Self::Form(failure, _) => Answer::failure(call, failure),
             Self::Denial(denial) => Answer::denied(call, denial),
             Self::Rejected(rejected) => {
                 let mut answer = Answer::failed(call, Outcome::Refused, "validationError", &rejected.to_string());
@@ -202,7 +210,10 @@ impl Gateway {
     /// A call that is not acted on. A person who follows a join link gets a page; no address of the query is gone to,
     /// since nobody vouches for it.
     fn unfit(&self, spec: &Spec, asked: &Asked, unfit: Unfit) -> Answer {
-        let is_checksum = matches!(&unfit, Unfit::Failure(failure) if failure.key == Failure::CHECKSUM.key);
+        let is_checksum = matches!(
+            &unfit,
+            Unfit::Failure(failure) | Unfit::Form(failure, _) if failure.key == Failure::CHECKSUM.key
+        );
         if is_checksum && let Some(limited) = self.fails_too_often(asked, spec.call, RateOf::WrongChecksums) {
             return limited;
         }
@@ -210,10 +221,13 @@ impl Gateway {
             && asked.query().len() <= EXPLAINED_BYTES_MAX
             && self.metrics.tenant(&asked.tenant.id).may_explain(asked.now)
         {
-            explain(asked, spec.name());
+            let form = if let Unfit::Form(_, form) = &unfit { Some(&**form) } else { None };
+            explain(asked, spec.name(), form);
         }
         match unfit {
-            Unfit::Failure(failure) if spec.call == Call::Join && wants_page(&asked.head.headers) => {
+            Unfit::Failure(failure) | Unfit::Form(failure, _)
+                if spec.call == Call::Join && wants_page(&asked.head.headers) =>
+            {
                 self.join_page(asked, failure.key, failure.message)
             }
             unfit => unfit.answer(spec.call),
@@ -227,9 +241,21 @@ const EXPLAINED_BYTES_MAX: usize = 8 * 1024;
 /// Tells the operator what is wrong with a checksum, at most once a second and tenant: it costs some digests, and whoever
 /// has no secret can ask for it. What was hashed may hold names and passwords of a meeting: it is
 /// told only to who asks for it (`ANTEROOM_LOG=checksum=debug`).
-fn explain(asked: &Asked, name: &str) {
-    let found = checksum::diagnose(name, asked.query(), &asked.tenant.credentials);
+fn explain(asked: &Asked, name: &str, form: Option<&InForm>) {
+    let found = checksum::diagnose(name, asked.query(), form, &asked.tenant.credentials);
     let (tenant, algorithm, would_fit, secret) = (&asked.tenant.id, found.algorithm, found.would_fit, &*found.secret);
-    tracing::warn!(target: "checksum", %tenant, call = name, algorithm, would_fit, secret, "a checksum does not fit");
+    let compared_over = if found.hashed.is_empty() { "an empty query" } else { "the query" };
+    let found_in = found.found_in;
+    tracing::warn!(
+        target: "checksum",
+        %tenant,
+        call = name,
+        found_in,
+        algorithm,
+        compared_over,
+        would_fit,
+        secret,
+        "a checksum does not fit"
+    );
     tracing::debug!(target: "checksum", %tenant, call = name, hashed = found.hashed, "what was hashed");
 }

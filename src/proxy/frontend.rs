@@ -13,6 +13,7 @@ use super::{
     headers::{remove_hop_by_hop, set_forwarded},
     pages::{page, wants_page},
     passing::Unsent,
+    robots,
 };
 use crate::{
     domain::{denial::Denial, pages::Page, tenant::Upstream},
@@ -67,6 +68,9 @@ impl Gateway {
     }
 
     fn landing(&self, asked: &Asked) -> Answer {
+        if asked.head.uri.path() == robots::PATH {
+            return robots::rules();
+        }
         if asked.head.uri.path() != "/" {
             return self.refuse(asked, Call::Page, Denial::NotFound);
         }

@@ -19,7 +19,8 @@ use crate::{
 
 const MB: usize = 1024 * 1024;
 /// Of those who have shown a secret: a quarter for a tenant, so that no three of them take what another needs.
-const VOUCHED: Limits = Limits { total: 64 * MB, outer: 16 * MB, inner: 16 * MB, both: 16 * MB, waiting: 256 };
+/// One body of the largest size that a level may allow fits into the share.
+const VOUCHED: Limits = Limits { total: 256 * MB, outer: 64 * MB, inner: 64 * MB, both: 64 * MB, waiting: 256 };
 /// Of those who have not: a quarter for a tenant, an eighth for an address.
 const UNVOUCHED: Limits = Limits { total: 32 * MB, outer: 8 * MB, inner: 4 * MB, both: 4 * MB, waiting: 256 };
 /// How many bodies of those who have not are read at a time. The bytes bound what they cost: these bounds keep one connection's
@@ -27,8 +28,9 @@ const UNVOUCHED: Limits = Limits { total: 32 * MB, outer: 8 * MB, inner: 4 * MB,
 const READING: Limits = Limits { total: 16_384, outer: 1024, inner: 128, both: 32, waiting: 256 };
 /// How long a body waits for room, each time.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
-/// Who takes longer than that for a body has gone.
+/// Who takes longer than that for a body has gone; a large one has more time, at so many bytes in a second.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+const LARGE_BYTES_PER_SECOND: usize = 500 * 1024;
 /// A body that nobody has vouched for may stop for so long, and has to bring so many bytes in a second.
 const STOP_MAX: Duration = Duration::from_secs(5);
 const BYTES_PER_SECOND: u32 = 1024;
@@ -84,9 +86,8 @@ impl Bodies {
         is_vouched: bool,
     ) -> Result<Whole, Unread> {
         // Boxed: most calls have no body, and are not to have room for the reading of one.
-        Box::pin(timeout(BODY_TIMEOUT, self.collect(asked, body, most, is_vouched)))
-            .await
-            .unwrap_or(Err(Unread::Broken))
+        let limit = BODY_TIMEOUT + Duration::from_secs((most / LARGE_BYTES_PER_SECOND) as u64);
+        Box::pin(timeout(limit, self.collect(asked, body, most, is_vouched))).await.unwrap_or(Err(Unread::Broken))
     }
 
     async fn collect(&self, asked: &Asked, mut body: Incoming, most: usize, is_vouched: bool) -> Result<Whole, Unread> {

@@ -21,6 +21,7 @@ use super::{
     headers::set_framing,
     limited::too_fast,
     path::merge_slashes,
+    robots::set_not_listed,
     route::{Kind, Route, call_of, route},
 };
 use crate::{
@@ -80,6 +81,7 @@ impl Gateway {
         if let Some(hsts) = hsts {
             answer.response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
         }
+        set_not_listed(&mut answer);
         note(&metrics, &line, &answer, started);
         answer.response.map(|body| counted(body, metrics))
     }

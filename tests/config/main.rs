@@ -28,7 +28,7 @@ http = ["127.0.0.1:0"]
 
 [servers.bbb-01]
 url = "https://bbb-01.meet.example"
-secret = "server-secret"
+secret = "secret of the first server"
 pool = "members"
 "#;
 
@@ -90,7 +90,7 @@ impl Config {
         let secrets = if more.contains("[secrets]") {
             String::new()
         } else {
-            format!("\n[secrets]\nmain = \"secret of {id}\"\n")
+            format!("\n[secrets]\nmain = \"the secret of {id}\"\n")
         };
         let text = format!("name = \"{id}\"\npolicy = \"small\"\nhosts = {hosts:?}\n{more}{secrets}");
         self.write(&format!("tenants/{id}.toml"), text)
@@ -342,7 +342,10 @@ fn what_works_but_is_hardly_meant_is_a_warning() {
     config
         .write("anteroom.toml", format!("{gateway}{acme}"))
         .tenant_at("heron", &["heron.meet.example", "a.heron.meet.example"], "")
-        .tenant("wagtail", "[secrets]\na = \"1\"\nb = \"2\"\nc = \"3\"\n")
+        .tenant(
+            "wagtail",
+            "[secrets]\na = \"secret of account 1\"\nb = \"secret of account 2\"\nc = \"secret of account 3\"\n",
+        )
         .cert("_.meet.example", &["*.meet.example"]);
     let mut expired = rcgen::CertificateParams::new(vec!["old.example".to_owned()]).expect("the name is legal");
     expired.not_after = rcgen::date_time_ymd(2020, 1, 1);

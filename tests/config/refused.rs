@@ -478,7 +478,7 @@ a = "s"
 policy = "small"
 hosts = ["heron.meet.example"]
 [secrets]
-a = ["s", "secret of wagtail"]
+a = ["s", "the secret of wagtail"]
 "#,
         faults: &["tenants/wagtail.toml:6: secrets.main: is the same secret as secrets.a[1] of tenants/heron.toml"],
     },

@@ -30,9 +30,6 @@ const LINE_BYTES_MAX: usize = 8 * 1024;
 /// The longest head that Tomcat takes, by default.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// nginx's default limit of a body.
-const BODY_BYTES_MAX: usize = 1 << 20;
-
 const FORMS: &[&str] = &["application/x-www-form-urlencoded", "multipart/form-data"];
 const XML: &[&str] = &["application/xml", "text/xml"];
 
@@ -57,7 +54,7 @@ pub(crate) async fn call(name: &str, parts: Parts, body: Body, entry: u64, share
     if let Err(refusal) = head_fits(&parts) {
         return refusal;
     }
-    let Ok(body) = body::to_bytes(body, BODY_BYTES_MAX).await else {
+    let Ok(body) = body::to_bytes(body, shared.config.api_body_bytes_max).await else {
         return answer::page(StatusCode::PAYLOAD_TOO_LARGE);
     };
     shared.log.complete(entry, |received| {

@@ -48,6 +48,8 @@ pub struct Config {
     pub checks_limit_on_socket: bool,
     /// Whether that second check lets in one less than the limit, as issue 19426 tells of an alpha of 3.0.
     pub socket_limit_is_one_less: bool,
+    /// nginx's `client_max_body_size` for the API: the largest body of a call, in bytes.
+    pub api_body_bytes_max: usize,
     /// `maxFileSizeUpload`: the largest document that is taken, in bytes.
     pub upload_bytes_max: u64,
     /// How many received requests are kept for [`super::Sim::log`]; 0 keeps none.
@@ -82,6 +84,7 @@ impl Default for Config {
             user_accesses_max: 3,
             checks_limit_on_socket: true,
             socket_limit_is_one_less: false,
+            api_body_bytes_max: 1 << 20,
             upload_bytes_max: 30_000_000,
             // A long test run fits, and a load run cannot fill the memory.
             log_entries_max: 10_000,

@@ -252,7 +252,7 @@ impl Gateway {
         let mut call = ServerCall::new("create", &params);
         call.body =
             order.call.modules.clone().map(|(xml, _)| (HeaderValue::from_static("application/xml"), Body::from(xml)));
-        call.forwarded_for = Some(asked.connection.peer.ip());
+        call.caller = asked.caller(server);
         self.call_xml(call, server, &asked.tenant.id, Some(&order.ext_id)).await
     }
 

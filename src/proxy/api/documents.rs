@@ -7,11 +7,7 @@ use http::HeaderValue;
 use http_body::Body as _;
 use quick_xml::escape::escape;
 
-use super::{
-    Unfit,
-    read::{BODY_BYTES_MAX, mime_of},
-    spec::Spec,
-};
+use super::{Unfit, read::mime_of, spec::Spec};
 use crate::{
     bbb::{
         answer::{Failure, failed_plainly},
@@ -83,15 +79,16 @@ impl Gateway {
             return Ok(Answer::xml(call, Outcome::Refused, failed_plainly(&message)));
         };
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
+        let most = asked.tenant.limits.body;
         // Charged until it is answered.
-        let Whole { bytes: body, charge: _charge } =
-            self.bodies.read(asked, sized(body)?, BODY_BYTES_MAX, true).await?;
+        let Whole { bytes: body, charge: _charge } = self.bodies.read(asked, sized(body, most)?, most as usize, true).await?;
         let found = Found::read(&body, &asked.tenant)?;
         self.names.check(&found.addresses, &asked.tenant.hosts).await?;
         let given = Given::take(&meeting, found.documents, meeting.limits(&asked.tenant).documents)?;
         let mut params = Params::default();
         params.set("meetingID", &*meeting.server_id);
         let mut to_server = ServerCall::new(call.as_str(), &params);
+        to_server.caller = asked.caller(server);
         to_server.body = Some((HeaderValue::from_static("application/xml"), body.into()));
         let reply = to_server.send(&self.pool, server).await;
         let answer = reply
@@ -114,10 +111,10 @@ impl Gateway {
     }
 }
 
-/// A body of a known length, which a server must be told.
-fn sized(body: &mut Option<Incoming>) -> Result<Incoming, Unfit> {
+/// A body of a known length, which a server must be told, up to a bound.
+fn sized(body: &mut Option<Incoming>, most: u32) -> Result<Incoming, Unfit> {
     let length = body.as_ref().and_then(|body| body.size_hint().exact()).ok_or(Failure::BODY)?;
-    if length > BODY_BYTES_MAX as u64 {
+    if length > u64::from(most) {
         return Err(Denial::TooLarge.into());
     }
     Ok(body.take().ok_or(Failure::BODY)?)

@@ -114,7 +114,7 @@ impl Gateway {
         admit_tenant(tenant, self.live.suspended.contains(&tenant.id))?;
         let ext_id = call.params.get("meetingID").unwrap_or_default();
         let meeting = self.meeting(asked.account(), ext_id).await?;
-        validate::join(&call.params, meeting.is_some())?;
+        validate::join(&params::seen(&tenant.rules.join, &call.params), meeting.is_some())?;
         let meeting = meeting.ok_or(Failure::ENDED)?;
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
         self.takes_people(server)?;
@@ -131,7 +131,7 @@ impl Gateway {
         // before the gateway has seen what is said.
         params.set("errorRedirectUrl", REFUSED);
 
-        let user = call.params.get("userID").filter(|id| !id.is_empty());
+        let user = params.get("userID").filter(|id| !id.is_empty());
         let user = user.map(|id| self.user_keys.of(&tenant.id, id));
         let name = call.params.get("fullName").unwrap_or_default();
         let place = Place { meeting: &meeting, breakout: None, user, name };
@@ -193,7 +193,7 @@ impl Gateway {
         asked: &Asked,
         ext_id: &str,
     ) -> Result<Joined, No> {
-        call.forwarded_for = Some(asked.connection.peer.ip());
+        call.caller = asked.caller(server);
         let owner = Owner::new(&asked.tenant, &server.slug);
         call.cookie = self.binding.cookies_for(&asked.head.headers, owner, None, asked.now);
         let reply = self.call(call, server).await.map_err(CallError::denial)?;
@@ -217,11 +217,12 @@ impl Gateway {
     /// A refusal in the form its caller reads: XML for `redirect=false`, BBB's own redirect where the caller gave an
     /// address for it, a page for people, XML for all others (bbb.md 3.3).
     fn refuse_join(&self, asked: &Asked, params: &Params, no: No) -> Answer {
-        let response = if is_false(params.get("redirect")) {
+        let ruled = |name| params::ruled(&asked.tenant.rules.join, params, name);
+        let response = if is_false(ruled("redirect")) {
             None
         } else if let Some(address) = ["errorRedirectUrl", "logoutURL"]
             .iter()
-            .find_map(|name| params.get(name).filter(|address| params::is_web_url(address)))
+            .find_map(|name| ruled(name).filter(|address| params::is_web_url(address)))
         {
             redirect(StatusCode::FOUND, &with_errors(address, &no.key, &no.message))
         } else if wants_page(&asked.head.headers) {

@@ -10,7 +10,7 @@ use super::{Unfit, spec::Spec};
 use crate::{
     bbb::{
         answer::Failure,
-        checksum::{self, ChecksumError, Signer},
+        checksum::{self, ChecksumError, InForm, Signer},
         documents::{self, Refused},
         params::may_fetch,
         query::{Params, sanitise},
@@ -79,7 +79,10 @@ pub(super) async fn verify<'a>(
             if spec.of_recordings {
                 present(spec.call, &params)?;
             }
-            checksum::verify_digest(name, asked.query(), &sum, credentials, asked.now).map_err(|_| mismatch(spec))?
+            checksum::verify_digest(name, asked.query(), &sum, credentials, asked.now).map_err(|_| {
+                let form = InForm { checksum: sum.as_str().into(), fields: params.encode().into() };
+                Unfit::Form(mismatch(spec), form.into())
+            })?
         }
     };
     // In BBB's order: the type of the body comes before what is in it.
@@ -149,7 +152,10 @@ async fn sent(
         Body::Streamed(body).linger();
         return Ok((if signed { Sent::Nothing } else { Sent::Other }, None));
     }
-    let whole = bodies.read(asked, body, BODY_BYTES_MAX, signed).await?;
+    let is_modules = spec.takes_xml && matches!(&*mime, "application/xml" | "text/xml");
+    // Documents in a body are as large as the level allows.
+    let most = if is_modules { asked.tenant.limits.body as usize } else { BODY_BYTES_MAX };
+    let whole = bodies.read(asked, body, most, signed).await?;
     let body = whole.bytes;
     let sent = match &*mime {
         _ if body.is_empty() => Sent::Nothing,
@@ -158,7 +164,7 @@ async fn sent(
             Ok(boundary) => Sent::Multipart(body, boundary),
             Err(_) => Sent::Other,
         },
-        "application/xml" | "text/xml" if spec.takes_xml => Sent::Modules(body),
+        _ if is_modules => Sent::Modules(body),
         _ => Sent::Other,
     };
     Ok((sent, whole.charge))

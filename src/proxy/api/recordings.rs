@@ -67,7 +67,9 @@ impl Gateway {
         let server = asked.directory.server(server.as_str()).ok_or(CallError::Connect)?;
         let mut params = passed_on.clone();
         params.set("recordID", ids_of(share));
-        let reply = self.call(ServerCall::new("getRecordings", &params), server).await?;
+        let mut to_server = ServerCall::new("getRecordings", &params);
+        to_server.caller = asked.caller(server);
+        let reply = self.call(to_server, server).await?;
         let reader = Reader { tenant: &asked.tenant.id, names: &server.names, authority: &asked.authority };
         let all = &self.live.recordings;
         let own = |id: &str| all.get(&asked.tenant.id, id).map(|own| own.ext_id.to_string());
@@ -120,7 +122,9 @@ impl Gateway {
         let server = asked.directory.server(server.as_str()).ok_or(CallError::Connect)?;
         let mut params = passed_on.clone();
         params.set("recordID", ids_of(share));
-        self.call_xml(ServerCall::new(call.as_str(), &params), server, &asked.tenant.id, None).await
+        let mut to_server = ServerCall::new(call.as_str(), &params);
+        to_server.caller = asked.caller(server);
+        self.call_xml(to_server, server, &asked.tenant.id, None).await
     }
 
     /// The tenant's recordings that a call names, by `recordID`, else by `meetingID`, else all. In BBB ids are beginnings of

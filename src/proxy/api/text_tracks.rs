@@ -37,7 +37,9 @@ impl Gateway {
         let mut params = Params::default();
         params.set("recordID", &*recording.id);
         let reader = Reader { tenant: &asked.tenant.id, names: &server.names, authority: &asked.authority };
-        let reply = self.call(ServerCall::new("getRecordingTextTracks", &params), server).await;
+        let mut to_server = ServerCall::new(name.as_str(), &params);
+        to_server.caller = asked.caller(server);
+        let reply = self.call(to_server, server).await;
         told(name, reply.ok().and_then(|reply| reader.text_tracks(&reply.body))).by(&server.id)
     }
 
@@ -68,6 +70,7 @@ impl Gateway {
         }
         let mut to_server = ServerCall::new("putRecordingTextTrack", &params);
         to_server.method = Method::POST;
+        to_server.caller = asked.caller(server);
         if !whole.is_empty() {
             let mut files = files_of(asked, whole).await?;
             let (Some(file), true) = (files.remove("file"), files.is_empty()) else {
