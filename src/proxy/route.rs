@@ -224,14 +224,17 @@ fn is_disguised(path: &str) -> bool {
     }
     let decoded = percent_decode_str(path).decode_utf8_lossy().replace('\\', "/");
     let mut segments: Vec<&str> = Vec::new();
+    let mut is_folder = false;
     for segment in decoded.split('/').map(|segment| segment.split(';').next().unwrap_or("")) {
+        is_folder = matches!(segment, "" | "." | "..");
         match segment {
             "" | "." => {}
             ".." => drop(segments.pop()),
             segment => segments.push(segment),
         }
     }
-    let plain = format!("/{}", segments.join("/"));
+    let end = if is_folder && !segments.is_empty() { "/" } else { "" };
+    let plain = format!("/{}{end}", segments.join("/"));
     plain.starts_with("/s/") || !matches!(bbb_path(&plain), None | Some(BbbPath::BelowPrefix(_)))
 }
 
@@ -347,6 +350,9 @@ mod tests {
             ("/b/..;/bigbluebutton/api/create", Refused),
             ("/b/%2e%2e/bigbluebutton/api/create", Refused),
             ("/.\\bigbluebutton/api", Refused),
+            ("/html5client%2f", Refused),
+            ("/pad/x/..", Refused),
+            ("/.//playback//", Refused),
             ("/b/room%20one", Other),
             // Recordings: on the root only.
             ("/playback/presentation/2.3/x", Recording { path: "/playback/presentation/2.3/x" }),
