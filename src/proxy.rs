@@ -17,6 +17,7 @@ pub mod grant;
 mod headers;
 mod lists;
 mod pages;
+mod path;
 mod playback;
 pub mod route;
 mod serve;

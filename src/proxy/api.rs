@@ -9,12 +9,14 @@ mod join;
 mod message;
 mod read;
 mod recordings;
+mod safe;
 pub(crate) mod spec;
 mod text_tracks;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Method;
 use hyper::body::Incoming;
 
 use super::{Gateway, answer::Answer, asked::Asked, grant, pages::wants_page};
@@ -24,6 +26,7 @@ use crate::{
     metrics::{Call, Outcome},
     upstream::Body,
 };
+use safe::{is_prefetch, not_ahead, preview};
 use spec::Spec;
 
 /// A call whose checksum fits.
@@ -109,10 +112,17 @@ impl Gateway {
         if matches!(call, Call::InsertDocument | Call::PutRecordingTextTrack) {
             return Box::pin(self.with_body(&asked, spec, body)).await;
         }
+        if is_prefetch(&asked.head.headers) && spec.has_effects() {
+            Body::Streamed(body).linger();
+            return not_ahead(call);
+        }
         if call == Call::Join
             && let Some(params) = self.granted(&asked).await
         {
             Body::Streamed(body).linger();
+            if asked.head.method == Method::HEAD {
+                return preview(call);
+            }
             let granted = Verified { credential: "".into(), params, modules: None, granted: true, asked };
             return Box::pin(self.join(granted)).await;
         }
@@ -121,6 +131,9 @@ impl Gateway {
             Err(unfit) => return self.unfit(spec, &asked, unfit),
         };
         self.metrics.tenant(&asked.tenant.id).use_secret(&read.signer.secret.label, asked.now);
+        if asked.head.method == Method::HEAD && spec.has_effects() {
+            return preview(call);
+        }
         let credential = Arc::clone(&read.signer.credential.name);
         let (params, modules) = (read.params, read.modules);
         let verified = Verified { credential, params, modules, granted: false, asked };

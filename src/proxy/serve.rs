@@ -16,10 +16,11 @@ use hyper::body::Incoming;
 
 use super::{
     Gateway,
-    answer::{Answer, text},
+    answer::{Answer, redirect, text},
     api::spec::wrong_method,
     asked::{Asked, Connection, is_websocket},
     headers::set_framing,
+    path::merge_slashes,
     route::{Kind, Route, call_of, route},
 };
 use crate::{
@@ -29,6 +30,9 @@ use crate::{
     metrics::{Call, Outcome, TenantMetrics},
     upstream::{Body, Watch},
 };
+
+/// Where the API is.
+const API: &str = "/bigbluebutton/api/";
 
 impl Gateway {
     /// Answers one request and notes it.
@@ -94,7 +98,7 @@ impl Gateway {
     }
 
     async fn dispatch(self: &Arc<Self>, asked: Asked, body: Incoming) -> Answer {
-        let path = asked.head.uri.path().to_owned();
+        let path = merge_slashes(asked.head.uri.path()).into_owned();
         match route(&path) {
             Route::Version { slug } => self.version(&asked, slug).await,
             Route::Api(call) => self.api(asked, call, body).await,
@@ -113,6 +117,7 @@ impl Gateway {
                 Err(denial) => self.refuse(&asked, Call::Playback, denial),
             },
             Route::Asset { digest, name } => self.asset(&asked, digest, name),
+            Route::Client { slug } => self.client_with_slash(&asked, slug),
             Route::Meeting { slug, path, kind } => match self.server_of_slug(&asked, slug, path).await {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),
@@ -125,8 +130,20 @@ impl Gateway {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),
             },
+            // Integrations read XML, also of what there is not.
+            Route::Refused if path.starts_with(API) => Answer::denied(Call::Unsupported, Denial::NotFound),
             Route::Refused => self.refuse(&asked, Call::Meeting, Denial::NotFound),
             Route::Other => self.frontend(asked, body).await,
+        }
+    }
+
+    /// Leads to the client's address with its final slash: its own addresses are relative to that.
+    fn client_with_slash(&self, asked: &Asked, slug: &str) -> Answer {
+        let query = asked.head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let to = format!("https://{}/s/{slug}/html5client/{query}", asked.authority);
+        match redirect(StatusCode::FOUND, &to) {
+            Some(response) => Answer::new(Call::Meeting, Outcome::Ok, response),
+            None => self.refuse(asked, Call::Meeting, Denial::NotFound),
         }
     }
 

@@ -73,6 +73,12 @@ impl Gateway {
             Body::Streamed(body).linger();
             return refused;
         }
+        if asked.head.method == Method::HEAD && matches!(call, SessionCall::SignOut | SessionCall::GetJoinUrl) {
+            // Safe methods change nothing: nobody is signed out, and no address is made.
+            let mut answer = Answer::xml(Call::Session, Outcome::Ok, success());
+            answer.reason = "preview";
+            return answer;
+        }
         let session = target.as_ref().ok().and_then(|target| target.session.clone());
         match (target, session) {
             (Ok(target), Some(session)) if call == SessionCall::GetJoinUrl => {

@@ -12,10 +12,13 @@ pub struct Config {
     /// The shared secret (`securitySalt`); empty switches the checksum check off.
     pub secret: String,
     /// `bigbluebutton.web.serverURL`: scheme and host that the server believes to be its own, and puts into redirects, the
-    /// version and settings JSON and slide URLs. No final slash.
+    /// version and settings JSON and slide URLs. An administrator may have left a final slash in it.
     pub server_url: String,
     /// Which BigBlueButton this is.
     pub version: Version,
+    /// The path of `defaultHTML5ClientUrl`, where `join` sends a browser, below `server_url`; `None` is the version's. 3.0 shipped
+    /// `/html5client`, without a final slash, for many releases.
+    pub client_path: Option<&'static str>,
     /// `presentationBaseURL`, the start of slide URLs; `None` is the stock value, a path on `server_url`.
     pub presentation_base_url: Option<String>,
     /// akka's `services.bbbWebAPI`, the start of the addresses of breakout rooms, up to and without `/join`; `None` is the stock
@@ -51,6 +54,13 @@ pub struct Config {
     pub log_entries_max: usize,
 }
 
+impl Config {
+    /// Where `join` sends a browser, below the server's URL.
+    pub(crate) fn client_path(&self) -> &'static str {
+        self.client_path.unwrap_or(self.version.client_path())
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -58,6 +68,7 @@ impl Default for Config {
             secret: "sim-secret".to_owned(),
             server_url: "https://bbb-01.internal.test".to_owned(),
             version: Version::default(),
+            client_path: None,
             presentation_base_url: None,
             breakout_base_url: None,
             slides_need_session: false,

@@ -35,6 +35,7 @@ use crate::{
         carry::prefix,
         headers::{cookies_for, rename_cookies},
         pages::{page, wants_page},
+        path::split,
     },
     store::{
         NewSession, Seated, UserKey,
@@ -48,8 +49,8 @@ const REFUSED: &str = "https://anteroom.invalid/";
 /// What only an address may have that the gateway has made from a server's own: one more session of somebody who is in the
 /// meeting.
 const OF_A_GRANT: [&str; 3] = ["existingUserID", "replaceSessionToken", "sessionName"];
-/// Where the client lives on a server, in all versions.
-const CLIENT: &str = "/html5client/";
+/// Where the client lives on a server, in all versions; many releases leave the final slash out.
+const CLIENT: &str = "/html5client";
 
 /// Where somebody is let in.
 struct Place<'a> {
@@ -286,7 +287,7 @@ fn redirected(server: &Server, reply: &Reply, asked: &Asked) -> Result<Option<Jo
     }
     let Some(path) = client_path(server, location) else { return Ok(None) };
     let Some(session_token) = token_of(query) else { return Ok(None) };
-    let address = client_address(server, asked, path);
+    let address = client_address(server, asked, &path);
     let Some(mut response) = redirect(StatusCode::FOUND, &address) else { return Ok(None) };
     copy_cookies(&reply.headers, response.headers_mut(), server, asked);
     Ok(Some(Joined { session_token, response }))
@@ -301,7 +302,7 @@ fn told(server: &Server, reply: &Reply, asked: &Asked, ext_id: &str) -> Result<O
         return Err(No { key: answer.message_key, message: answer.message, denial: None });
     }
     let Some(path) = client_path(server, &answer.url) else { return Ok(None) };
-    let address = client_address(server, asked, path);
+    let address = client_address(server, asked, &path);
     let Ok(body) = xml::replace_text(&answer.body, "url", &address) else { return Ok(None) };
     if answer.session_token.is_empty() {
         return Ok(None);
@@ -312,18 +313,24 @@ fn told(server: &Server, reply: &Reply, asked: &Asked, ext_id: &str) -> Result<O
     Ok(Some(Joined { session_token: answer.session_token, response }))
 }
 
-/// The path and query of the client's address, if it is one of the server's client: anything else may be an address that
-/// a caller made up.
-fn client_path<'a>(server: &Server, location: &'a str) -> Option<&'a str> {
-    let path = match location.split_once("://") {
+/// The path and query of the client's address, with one slash where a server has none or two, if it is one of the server's
+/// client: anything else may be an address that a caller made up.
+fn client_path(server: &Server, location: &str) -> Option<String> {
+    let address = match location.split_once("://") {
         Some((_, rest)) => {
-            let (at, path) = rest.split_at(rest.find('/')?);
+            let (at, address) = rest.split_at(rest.find('/')?);
             let at: Authority = at.parse().ok()?;
-            server.names.iter().any(|name| name.host().eq_ignore_ascii_case(at.host())).then_some(path)?
+            server.names.iter().any(|name| name.host().eq_ignore_ascii_case(at.host())).then_some(address)?
         }
-        None => location,
+        // `//host/...` names a host of its own.
+        None => Some(location).filter(|location| !location.starts_with("//"))?,
     };
-    path.starts_with(CLIENT).then_some(path)
+    let (path, rest) = split(address);
+    match path.strip_prefix(CLIENT)? {
+        "" => Some(format!("{path}/{rest}")),
+        below if below.starts_with('/') => Some(format!("{path}{rest}")),
+        _ => None,
+    }
 }
 
 /// The client's address on the tenant's host.
@@ -416,8 +423,16 @@ mod tests {
             ("https://evil.example/html5client/?sessionToken=t", None),
             ("https://a.internal.test/elsewhere?sessionToken=t", None),
             ("https://a.internal.test?sessionToken=t", None),
+            // 3.0 as it shipped for many releases, and a `serverURL` that ends in a slash.
+            ("https://a.internal.test/html5client?sessionToken=t", Some("/html5client/?sessionToken=t")),
+            ("https://a.internal.test//html5client/?sessionToken=t", Some("/html5client/?sessionToken=t")),
+            ("https://a.internal.test//html5client//join?sessionToken=t", Some("/html5client/join?sessionToken=t")),
+            ("/html5client?sessionToken=a//b", Some("/html5client/?sessionToken=a//b")),
+            ("https://a.internal.test/html5clients?sessionToken=t", None),
+            ("//evil.example/html5client/?sessionToken=t", None),
+            ("//html5client/?sessionToken=t", None),
         ] {
-            assert_eq!(client_path(&server, location), path, "{location}");
+            assert_eq!(client_path(&server, location).as_deref(), path, "{location}");
         }
     }
 

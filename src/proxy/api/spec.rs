@@ -64,6 +64,20 @@ impl Spec {
         self.call.as_str()
     }
 
+    /// Whether the call changes something, whatever its method: a `GET` of it is not safe (RFC 9110, 9.2.1).
+    pub(super) fn has_effects(&self) -> bool {
+        match self.call {
+            Call::IsMeetingRunning
+            | Call::GetMeetingInfo
+            | Call::GetMeetings
+            | Call::GetSessions
+            | Call::GetRecordings
+            | Call::GetRecordingTextTracks => false,
+            // All others do, also those that are still to come.
+            _ => true,
+        }
+    }
+
     /// Whether servers before 3.0 take other methods.
     pub(super) fn differs_before_3(&self) -> bool {
         self.methods == Methods::GetBut2

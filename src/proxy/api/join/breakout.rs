@@ -6,7 +6,10 @@ use std::sync::Arc;
 use http::Method;
 use hyper::body::Incoming;
 
-use super::{No, Place};
+use super::{
+    super::safe::{is_prefetch, not_ahead},
+    No, Place,
+};
 use crate::{
     bbb::{
         checksum::is_signed_with,
@@ -30,6 +33,9 @@ impl Gateway {
     /// Answers a `join` under the address of a server.
     pub(crate) async fn join_breakout(&self, asked: Asked, body: Incoming, slug: &str) -> Answer {
         Body::Streamed(body).linger();
+        if is_prefetch(&asked.head.headers) {
+            return not_ahead(Call::Join);
+        }
         let Some((server, params)) = self.signed_by_server(&asked, slug).await else {
             return self.refuse(&asked, Call::Join, Denial::NotFound);
         };

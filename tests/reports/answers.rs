@@ -1,0 +1,1 @@
+//! Answers that reach their caller: refusals while a body is still being sent, headers of servers.

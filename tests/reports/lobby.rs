@@ -1,0 +1,1 @@
+//! Guests who wait, and methods without effects.
