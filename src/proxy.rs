@@ -16,16 +16,19 @@ mod frontend;
 pub mod grant;
 mod headers;
 mod lists;
+mod named_ids;
 mod pages;
 mod path;
 mod playback;
 pub mod route;
 mod serve;
 mod session_call;
+pub mod session_token;
 mod settings;
 mod socket;
 pub mod text_frames;
 mod tunnel;
+mod upload_form;
 
 use std::{sync::Arc, time::Duration};
 

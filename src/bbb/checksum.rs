@@ -77,7 +77,9 @@ fn signer<'a>(
     may: impl Fn(&ApiSecret) -> bool,
 ) -> Result<Signer<'a>, ChecksumError> {
     let given = Given::read(checksum)?;
-    let fits = |secret: &ApiSecret| may(secret) && given.is_of(call, query, &secret.secret);
+    // Hashed once, however many secrets there are.
+    let signed = Signed::new(given.algorithm, call, query);
+    let fits = |secret: &ApiSecret| may(secret) && given.is(&signed.with(&secret.secret));
     credentials
         .iter()
         .find_map(|credential| {
@@ -91,7 +93,7 @@ fn signer<'a>(
 #[must_use]
 pub fn is_signed_with(call: &str, raw_query: &str, secret: &Secret) -> bool {
     let Ok((rest, checksum)) = split_checksum(raw_query) else { return false };
-    Given::read(checksum).is_ok_and(|given| given.is_of(call, &rest, secret))
+    Given::read(checksum).is_ok_and(|given| given.is(&hash(given.algorithm, call, &rest, secret)))
 }
 
 /// A digest that came with a call.
@@ -108,8 +110,7 @@ impl Given {
     }
 
     /// Compares in constant time.
-    fn is_of(&self, call: &str, query: &str, secret: &Secret) -> bool {
-        let own = hash(self.algorithm, call, query, secret);
+    fn is(&self, own: &digest::Digest) -> bool {
         verify_slices_are_equal(own.as_ref(), &self.digest).is_ok()
     }
 }
@@ -187,11 +188,29 @@ pub fn sign(call: &str, query: &str, secret: &Secret) -> String {
 }
 
 fn hash(algorithm: &'static digest::Algorithm, call: &str, query: &str, secret: &Secret) -> digest::Digest {
-    let mut context = digest::Context::new(algorithm);
-    context.update(call.as_bytes());
-    context.update(query.as_bytes());
-    context.update(secret.reveal().as_bytes());
-    context.finish()
+    Signed::new(algorithm, call, query).finish(secret)
+}
+
+/// What is signed of a call, hashed up to its secret.
+struct Signed(digest::Context);
+
+impl Signed {
+    fn new(algorithm: &'static digest::Algorithm, call: &str, query: &str) -> Self {
+        let mut context = digest::Context::new(algorithm);
+        context.update(call.as_bytes());
+        context.update(query.as_bytes());
+        Self(context)
+    }
+
+    /// The digest with one of several secrets.
+    fn with(&self, secret: &Secret) -> digest::Digest {
+        Self(self.0.clone()).finish(secret)
+    }
+
+    fn finish(mut self, secret: &Secret) -> digest::Digest {
+        self.0.update(secret.reveal().as_bytes());
+        self.0.finish()
+    }
 }
 
 fn algorithm_of(bytes: usize) -> Option<&'static digest::Algorithm> {

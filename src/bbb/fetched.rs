@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
 
+use super::query::trimmed;
+
 /// Names that are never public (RFC 6761, 6762, 8375, 9476).
 const PRIVATE_ZONES: [&str; 8] =
     ["localhost", "local", "internal", "intranet", "lan", "home.arpa", "localdomain", "alt"];
@@ -16,7 +18,7 @@ const PRIVATE_ZONES: [&str; 8] =
 /// (`insertDocumentBlockedHosts`).
 #[must_use]
 pub fn is_public(address: &str) -> bool {
-    let Ok(uri) = address.trim().parse::<Uri>() else { return false };
+    let Ok(uri) = trimmed(address).parse::<Uri>() else { return false };
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return false;
     }

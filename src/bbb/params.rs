@@ -1,10 +1,10 @@
 //! The parameters of `create` and `join` for a server: what the rules of a tenant make of those that were asked for.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use super::{
     fetched::is_public,
-    query::Params,
+    query::{Params, trimmed},
     validate::{is_boolean, is_integral},
 };
 use crate::domain::{
@@ -134,7 +134,7 @@ pub fn may_fetch(rules: &Rules, url: &str) -> bool {
 pub fn may_set(rules: &Rules, meta: &str, value: &str) -> bool {
     match rules.create.rule(meta) {
         Some(Rule::Pass | Rule::Default(_)) => true,
-        Some(Rule::Check(check)) => admits(check, value),
+        Some(Rule::Check(check)) => admitted(check, value).is_some(),
         // What is made of a value when a meeting is created is not undone afterwards.
         _ => false,
     }
@@ -143,19 +143,24 @@ pub fn may_set(rules: &Rules, meta: &str, value: &str) -> bool {
 /// The parameters that go on.
 fn apply(table: &Table, asked: &Params, limits: &Limits) -> Result<Params, Rejected> {
     let mut params = Params::default();
-    for (name, value) in asked.iter() {
-        let Some(rule) = table.rule(name) else { continue };
+    for (given, value) in asked.iter() {
+        let Some(rule) = table.rule(given) else { continue };
+        let name = &*as_read(given);
+        if name != given && (asked.get(name).is_some() || params.get(name).is_some()) {
+            return Err(Rejected(given.to_owned()));
+        }
         match rule {
             Rule::Pass => params.set(name, value),
             Rule::RecordingFlag if limits.recording == Recording::Never => params.set(name, "false"),
             Rule::RecordingFlag => params.set(name, value),
             Rule::Default(default) => params.set(name, if value.is_empty() { default } else { value }),
             Rule::AtMost { most, .. } => {
-                params.set(name, positive(asked, name).unwrap_or(*most).min(*most).to_string());
+                params.set(name, positive(asked, given).unwrap_or(*most).min(*most).to_string());
             }
             Rule::Append(items) => params.set(name, appended(value, items)),
-            Rule::Check(check) if admits(check, value) => params.set(name, value),
-            Rule::Check(_) => return Err(Rejected(name.to_owned())),
+            Rule::Check(check) => {
+                params.set(name, admitted(check, value).ok_or_else(|| Rejected(given.to_owned()))?);
+            }
             // Set below, or by the caller.
             Rule::Force(_) | Rule::Drop | Rule::Limit => {}
         }
@@ -173,14 +178,26 @@ fn apply(table: &Table, asked: &Params, limits: &Limits) -> Result<Params, Rejec
     Ok(params)
 }
 
-fn admits(check: &Check, value: &str) -> bool {
-    value.is_empty()
-        || match check {
-            Check::Boolean => is_boolean(value),
-            Check::Integer => is_integral(value),
-            Check::PublicUrl => is_public(value),
-            Check::OneOf(words) => words.iter().any(|word| word.eq_ignore_ascii_case(value)),
-        }
+/// What goes on of a value; `None` for one that a check does not admit. Of words it is the rule's own spelling: BBB minds
+/// the case of some.
+fn admitted<'a>(check: &'a Check, value: &'a str) -> Option<&'a str> {
+    let admits = |is: bool| is.then_some(value);
+    match check {
+        _ if value.is_empty() => Some(value),
+        Check::Boolean => admits(is_boolean(value)),
+        Check::Integer => admits(is_integral(value)),
+        Check::PublicUrl => admits(is_public(value)),
+        Check::OneOf(words) => words.iter().find(|word| word.eq_ignore_ascii_case(value)).map(|word| &**word),
+    }
+}
+
+/// The name under which BBB keeps a parameter: it reads the names of metadata without their case.
+fn as_read(name: &str) -> Cow<'_, str> {
+    if name.starts_with("meta_") && name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 fn set_missing(params: &mut Params, defaults: &[(&'static str, String)]) {
@@ -211,17 +228,13 @@ fn minutes(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs() / 60).unwrap_or(u32::MAX).max(1)
 }
 
+/// A list with these items in it. It goes on as bbb-web reads it, divided by commas and each item trimmed as Java does it:
+/// what is in it for the gateway is in it for the server.
 fn appended(list: &str, items: &[Box<str>]) -> String {
-    let mut list = list.to_owned();
-    for item in items {
-        if !list.split(',').any(|have| have.trim() == &**item) {
-            if !list.is_empty() {
-                list.push(',');
-            }
-            list.push_str(item);
-        }
-    }
-    list
+    let mut all: Vec<&str> = list.split(',').map(trimmed).filter(|item| !item.is_empty()).collect();
+    let new: Vec<&str> = items.iter().map(|item| &**item).filter(|item| !all.contains(item)).collect();
+    all.extend(new);
+    all.join(",")
 }
 
 #[cfg(test)]
@@ -316,7 +329,7 @@ mod tests {
         let small = limits();
         for (query, name) in [
             ("disabledFeaturesExclude=breakoutRooms", "disabledFeaturesExclude"),
-            ("presentationUploadExternalUrl=https://a.b", "presentationUploadExternalUrl"),
+            ("presentationUploadExternalDescription=x", "presentationUploadExternalDescription"),
             ("allowRequestsWithoutSession=true", "allowRequestsWithoutSession"),
             ("clientSettingsOverrideJsonUrl=https://a.b", "clientSettingsOverrideJsonUrl"),
             ("pluginManifests=[]", "pluginManifests"),
@@ -333,6 +346,11 @@ mod tests {
             ("", "breakoutRooms"),
             ("disabledFeatures=chat", "chat,breakoutRooms"),
             ("disabledFeatures=breakoutRooms,chat", "breakoutRooms,chat"),
+            ("disabledFeatures=chat,+breakoutRooms%01,", "chat,breakoutRooms"),
+            // What Java does not trim is another feature to it.
+            ("disabledFeatures=%C2%A0breakoutRooms", "\u{a0}breakoutRooms,breakoutRooms"),
+            ("disabledFeatures=breakoutRooms%E3%80%80,chat", "breakoutRooms\u{3000},chat,breakoutRooms"),
+            ("disabledFeatures=breakoutrooms", "breakoutrooms,breakoutRooms"),
         ] {
             assert_eq!(value(query, "disabledFeatures", &small).as_deref(), Some(expected));
         }
@@ -418,15 +436,23 @@ mod tests {
             ("", "meetingExpireIfNoUserJoinedInMinutes", Some("3")),
             ("", "disabledFeatures", Some("polls,breakoutRooms")),
             ("disabledFeatures=chat,polls", "disabledFeatures", Some("chat,polls,breakoutRooms")),
-            ("guestPolicy=ask_moderator", "guestPolicy", Some("ask_moderator")),
+            ("guestPolicy=ask_moderator", "guestPolicy", Some("ASK_MODERATOR")),
             ("bannerText=x", "bannerText", None),
             ("somethingNew=1", "somethingNew", Some("1")),
             ("meta_OWNER=you", "meta_owner", Some("me")),
+            ("meta_Title=x", "meta_title", Some("x")),
+            ("meta_Title=x", "meta_Title", None),
         ] {
             let create = sent(query, &limits(), &rules).expect("accepted");
             assert_eq!(create.params.get(name), expected, "{query}");
         }
-        for (query, name) in [("guestPolicy=ALWAYS_ACCEPT", "guestPolicy"), ("logoutTimer=x", "logoutTimer")] {
+        for (query, name) in [
+            ("guestPolicy=ALWAYS_ACCEPT", "guestPolicy"),
+            ("logoutTimer=x", "logoutTimer"),
+            // One parameter to BBB, which takes either.
+            ("meta_title=x&meta_Title=y", "meta_Title"),
+            ("meta_tITLE=x&meta_Title=y", "meta_Title"),
+        ] {
             assert_eq!(sent(query, &limits(), &rules), Err(Rejected(name.into())));
         }
     }

@@ -147,7 +147,7 @@ const CREATE: &[Row] = &[
     free("preUploadedPresentation", PublicUrl), // fetched by the server
     free("preUploadedPresentationName", Pass),
     free("preUploadedPresentationOverrideDefault", Pass),
-    held("presentationUploadExternalUrl", Drop), // skips every check of the server (bbb.md 1, row 2)
+    held("presentationUploadExternalUrl", Drop),
     held("presentationUploadExternalDescription", Drop),
     held("allowRequestsWithoutSession", Drop),
     free("pluginManifests", Drop), // code of others in the tenant's origin
@@ -180,7 +180,7 @@ const JOIN: &[Row] = &[
     free("enforceLayout", Pass),
     free("defaultLayout", Pass),
     free("userdata-*", Pass),
-    held("existingUserID", Drop), // takes over a session, of any meeting, without a check
+    held("existingUserID", Drop), // only in addresses that the gateway itself has made
     held("replaceSessionToken", Drop),
     held("sessionName", Drop),
 ];
@@ -369,7 +369,7 @@ mod tests {
             "maxParticipants",
             "duration",
             "isBreakout",
-            "presentationUploadExternalUrl",
+            "clientSettingsOverrideJsonUrl",
             "meta_ENDCALLBACKURL",
             "disabledFeatures",
             "meta_*",

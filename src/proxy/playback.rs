@@ -78,7 +78,9 @@ impl Gateway {
             }
         };
         let server = &target.server;
-        let Some(mut response) = self.forward(&asked, body, server, path, ANSWER_TIMEOUT, prepare).await else {
+        let Some(mut response) =
+            self.forward(&asked, Body::Streamed(body), server, path, ANSWER_TIMEOUT, prepare).await
+        else {
             return self.refuse(&asked, call, Denial::ServerUnavailable).by(&server.id);
         };
         to_browser(response.headers_mut(), server, &asked.tenant, &asked.authority, "");

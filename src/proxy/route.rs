@@ -268,7 +268,7 @@ fn is_ambiguous(path: &str) -> bool {
         || path.contains([';', '\\'])
         || path.split('/').any(|segment| segment == "." || segment == "..")
         || path.split('%').skip(1).any(|rest| match rest.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => byte.is_ascii_alphanumeric() || byte.is_ascii_control() || b"-._~/\\;%".contains(&byte),
+            Some(byte) => byte.is_ascii_alphanumeric() || byte.is_ascii_control() || b"-._~/\\;%?".contains(&byte),
             None => true,
         })
 }
@@ -366,6 +366,9 @@ mod tests {
             ("/s/x1/html5client/../bigbluebutton/api/create", Refused),
             ("/s/x1/html5client/%2e%2e/x", Refused),
             ("/s/x1/html5client/a%2Fb", Refused),
+            // bbb-web decodes a whole address before it looks for its query.
+            ("/s/x1/pad/p/1%3fsessionToken=x", Refused),
+            ("/s/x1/pad/p/1%253FsessionToken=x", Refused),
             ("/s/x1/html5client//x", Refused),
             ("/bigbluebutton/api/create;x=1", Refused),
             ("/bigbluebutton/api/..%2fconnection", Refused),

@@ -97,19 +97,19 @@ impl Gateway {
         Ok(Asked { directory, tenant, connection, authority, head, now })
     }
 
-    async fn dispatch(self: &Arc<Self>, asked: Asked, body: Incoming) -> Answer {
+    async fn dispatch(self: &Arc<Self>, mut asked: Asked, body: Incoming) -> Answer {
         let path = merge_slashes(asked.head.uri.path()).into_owned();
         match route(&path) {
-            Route::Version { slug } => self.version(&asked, slug).await,
+            Route::Version { slug } => self.version(&mut asked, slug).await,
             Route::Api(call) => self.api(asked, call, body).await,
             // Boxed, here and below: seldom, and no other request is to have room for it.
             Route::BreakoutJoin { slug } => Box::pin(self.join_breakout(asked, body, slug)).await,
             Route::Meeting { slug, path, kind: Kind::Call(call) } => {
-                let target = self.server_of_slug(&asked, slug, path).await;
+                let target = self.server_of_slug(&mut asked, slug, path).await;
                 Box::pin(self.session_call(asked, body, target, path, call)).await
             }
             Route::RootMeeting { path, kind: Kind::Call(call) } => {
-                let target = self.server_of_root(&asked, path).await;
+                let target = self.server_of_root(&mut asked, path).await;
                 Box::pin(self.session_call(asked, body, target, path, call)).await
             }
             Route::Recording { path } => match self.server_of_recording(&asked, path) {
@@ -118,7 +118,7 @@ impl Gateway {
             },
             Route::Asset { digest, name } => self.asset(&asked, digest, name),
             Route::Client { slug } => self.client_with_slash(&asked, slug),
-            Route::Meeting { slug, path, kind } => match self.server_of_slug(&asked, slug, path).await {
+            Route::Meeting { slug, path, kind } => match self.server_of_slug(&mut asked, slug, path).await {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),
             },
@@ -126,7 +126,7 @@ impl Gateway {
             Route::RootMeeting { path, kind: Kind::GraphQl } if is_websocket(&asked.head) => {
                 self.graphql(asked, None, path)
             }
-            Route::RootMeeting { path, kind } => match self.server_of_root(&asked, path).await {
+            Route::RootMeeting { path, kind } => match self.server_of_root(&mut asked, path).await {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),
             },
@@ -148,7 +148,7 @@ impl Gateway {
     }
 
     /// The version call: answered here, so that the client finds GraphQL and all else on this host.
-    async fn version(&self, asked: &Asked, slug: Option<&str>) -> Answer {
+    async fn version(&self, asked: &mut Asked, slug: Option<&str>) -> Answer {
         if !matches!(asked.head.method, Method::GET | Method::HEAD | Method::POST) {
             return wrong_method(Call::Version, "GET, HEAD, POST");
         }

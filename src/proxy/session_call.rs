@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, header::ACCEPT_ENCODING};
+use http::{HeaderMap, Method, StatusCode, header::ACCEPT_ENCODING};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::{
     Gateway,
-    answer::Answer,
+    answer::{Answer, text},
     api::spec::wrong_method,
     asked::Asked,
     carry::Target,
@@ -79,6 +80,11 @@ impl Gateway {
             answer.reason = "preview";
             return answer;
         }
+        if call != SessionCall::Feedback && !body.is_end_stream() {
+            // A server reads the parameters of a form as those of a query, a session token too; BBB's client sends none.
+            Body::Streamed(body).linger();
+            return takes_no_body();
+        }
         let session = target.as_ref().ok().and_then(|target| target.session.clone());
         match (target, session) {
             (Ok(target), Some(session)) if call == SessionCall::GetJoinUrl => {
@@ -96,7 +102,7 @@ impl Gateway {
     async fn join_url(&self, asked: &Asked, body: Incoming, server: &Server, session: &Session, path: &str) -> Answer {
         let plain = |headers: &mut HeaderMap| drop(headers.remove(ACCEPT_ENCODING));
         let answered = async {
-            let response = self.forward(asked, body, server, path, TIMEOUT, plain).await?;
+            let response = self.forward(asked, Body::Streamed(body), server, path, TIMEOUT, plain).await?;
             let body = whole(response.into_body(), ANSWER_BYTES_MAX).await?;
             serde_json::from_slice::<Value>(&body).ok()
         };
@@ -128,6 +134,11 @@ impl Gateway {
         let grant = self.grants.sign(&meeting.tenant, meeting.internal_id()?, &query);
         Some(format!("https://{}/bigbluebutton/api/join?{query}&{GRANT}={grant}", asked.authority))
     }
+}
+
+fn takes_no_body() -> Answer {
+    let response = text(StatusCode::BAD_REQUEST, "text/plain;charset=utf-8", "This call takes no body.\n");
+    Answer::new(Call::Session, Outcome::Refused, response)
 }
 
 /// What BBB says to a session that is none (bbb.md 3.12 to 3.15).

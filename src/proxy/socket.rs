@@ -36,6 +36,7 @@ use super::{
     carry::{Target, prefix},
     frame::{FIRST_FRAME_TIMEOUT, close, read_first},
     headers::{remove_hop_by_hop, set_forwarded, to_browser, to_server},
+    session_token,
     text_frames::TextFrames,
     tunnel,
 };
@@ -114,7 +115,9 @@ impl Gateway {
         if let Some(refused) = refused(&asked) {
             return refused;
         }
-        let headers = passed_on(&asked);
+        let mut headers = passed_on(&asked);
+        // Its first frame names the session, and nothing else does.
+        session_token::strip(&mut headers);
         let key = headers.get(SEC_WEBSOCKET_KEY).cloned();
         let (Some(browser), Some(key)) = (asked.head.extensions.remove::<OnUpgrade>(), key) else {
             return no_upgrade();
@@ -131,7 +134,6 @@ impl Gateway {
             headers,
             at: at.map(|server| server.id.clone()),
             path: path.to_owned(),
-            query: asked.head.uri.query().map(str::to_owned),
             authority: asked.authority.clone(),
             directory: Arc::clone(&asked.directory),
         };
@@ -298,7 +300,6 @@ struct Wanted {
     /// The server that its path has named.
     at: Option<ServerId>,
     path: String,
-    query: Option<String>,
     /// The tenant's host, as the browser wrote it.
     authority: String,
     directory: Arc<Directory>,
@@ -391,7 +392,7 @@ impl Socket {
         }
         let mut headers = wanted.headers;
         to_server(&mut headers, server);
-        let to = address(&server.upstream, &wanted.path, wanted.query.as_deref());
+        let to = address(&server.upstream, &wanted.path, None);
         let (response, upgraded) = match gateway.handshake(&server.upstream, to, headers).await {
             Ok(opened) => opened,
             Err(error) => {

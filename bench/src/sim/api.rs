@@ -183,18 +183,12 @@ impl Call {
     }
 
     /// Validates the call: the checksum alone first, then all other rules at once, of which one breach is told.
-    ///
-    /// A call with `presentationUploadExternalUrl` has only that URL validated and nothing else, not even the checksum. That
-    /// is a flaw of the real server, kept because a gateway has to stand before it.
     fn validate(
         &self,
         shared: &Shared,
         mimes: &[&[&str]],
         rules: impl FnOnce(&Params) -> Vec<Violation>,
     ) -> Result<(), Violation> {
-        if let Some(url) = self.params.first("presentationUploadExternalUrl") {
-            return if is_url(url) { Ok(()) } else { Err(errors::UPLOAD_URL) };
-        }
         checksum::check(&self.name, &self.query, self.params.first("checksum"), &shared.config.secret)?;
         let mut violations = rules(&self.params);
         violations.extend(self.content_type(mimes, shared.config.version).err());
@@ -212,11 +206,6 @@ impl Call {
     fn meeting_id(&self) -> &str {
         self.params.first("meetingID").unwrap_or_default()
     }
-}
-
-fn is_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(' '))
 }
 
 /// What is asked of a meeting id that was given; an absent one passes here.
