@@ -31,7 +31,7 @@ use crate::{
         recordings::Recording,
         sessions::{LEASE_MS, Session, UserKeys},
     },
-    poll,
+    poll, private,
     proxy::{
         Gateway, Parts,
         accept::{Stop, serve_http, serve_https},
@@ -39,6 +39,7 @@ use crate::{
     },
     replicas,
     store::{self, Store, writer::Notes},
+    supervise::{self, Vital},
     tls::{Tls, tickets::Tickets},
     upstream::{Connector, Pool},
 };
@@ -110,6 +111,7 @@ pub struct App {
     rounds: watch::Receiver<u32>,
     stop: watch::Sender<bool>,
     finished: mpsc::Receiver<Infallible>,
+    vital: Vital,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -137,7 +139,7 @@ impl App {
         let sight = if store.is_shared() { Sight::Lagging } else { Sight::Whole };
         let live = refill(&store).await?;
         let (lost, without_seat) = mpsc::unbounded_channel();
-        let (notes, writer) = Notes::start(store.clone(), lost);
+        let (notes, writer) = Notes::with_writer(store.clone(), lost);
         let pool = Pool::new(Connector::new(trust_roots(settings.server_ca.as_deref())?));
         let gateway = Arc::new(Gateway::new(Parts {
             directory: Arc::new(directory),
@@ -177,41 +179,65 @@ impl App {
             None => None,
         };
 
+        // What can be started again is, after a panic; what owns a queue guards each of its steps, and ends the process otherwise.
+        let vital = Vital::default();
         let mut tasks = vec![
-            writer,
-            tokio::spawn(replicas::live_on(Arc::clone(&gateway), leads)),
-            tokio::spawn(replicas::reseat(Arc::clone(&gateway), without_seat)),
-            tokio::spawn(poll::run(Arc::clone(&gateway), leading, stop_signal.clone(), round)),
-            tokio::spawn(reload(loader, key, Arc::clone(&gateway), Arc::clone(&tls), stop_signal)),
+            vital.spawn("writer", writer),
+            vital.spawn("reseat", replicas::reseat(Arc::clone(&gateway), without_seat)),
         ];
+        let to_all = Arc::clone(&gateway);
+        tasks.push(supervise::spawn("heartbeat", move || replicas::live_on(Arc::clone(&to_all), leads.clone())));
+        let (asks, stops) = (Arc::clone(&gateway), stop_signal.clone());
+        tasks.push(supervise::spawn("poll", move || {
+            poll::run(Arc::clone(&asks), leading.clone(), stops.clone(), round.clone())
+        }));
+        let (served, secured, dir, mut loader) = (Arc::clone(&gateway), Arc::clone(&tls), dir.to_owned(), Some(loader));
+        tasks.push(supervise::spawn("reload", move || {
+            let loader = loader.take().unwrap_or_else(|| Loader::new(&dir));
+            reload(loader, key.clone(), Arc::clone(&served), Arc::clone(&secured), stop_signal.clone())
+        }));
         if gateway.store.is_shared() {
             let (told, changes) = mpsc::channel(CHANGES_MAX);
             let store = gateway.store.clone();
-            tasks.push(tokio::spawn(async move { store.attend(told).await }));
-            tasks.push(tokio::spawn(replicas::follow(Arc::clone(&gateway), changes)));
+            tasks.push(supervise::spawn("attend", move || {
+                let (store, told) = (store.clone(), told.clone());
+                async move { store.attend(told).await }
+            }));
+            tasks.push(vital.spawn("follow", replicas::follow(Arc::clone(&gateway), changes)));
         }
         if let Some(tickets) = tickets {
             replicas::read_ticket_keys(&gateway.store, &tickets).await?;
-            tasks.push(tokio::spawn(replicas::rotate_ticket_keys(gateway.store.clone(), tickets)));
+            let store = gateway.store.clone();
+            let rotate = move || replicas::rotate_ticket_keys(store.clone(), Arc::clone(&tickets));
+            tasks.push(supervise::spawn("ticket_keys", rotate));
         }
         let (https_addresses, http_addresses) = (addresses(&https)?, addresses(&http)?);
         let https_port = https_addresses.first().map_or(443, SocketAddr::port);
         for listener in https {
-            let serve = serve_https(listener, Arc::clone(&gateway), Arc::clone(&tls), told.clone());
-            tasks.push(tokio::spawn(serve));
+            let (gateway, tls, told) = (Arc::clone(&gateway), Arc::clone(&tls), told.clone());
+            tasks.push(listen("https", listener, move |listener| {
+                serve_https(listener, Arc::clone(&gateway), Arc::clone(&tls), told.clone())
+            })?);
         }
         for listener in http {
-            let serve = serve_http(listener, Arc::clone(&gateway), https_port, told.clone());
-            tasks.push(tokio::spawn(serve));
+            let (gateway, told) = (Arc::clone(&gateway), told.clone());
+            tasks.push(listen("http", listener, move |listener| {
+                serve_http(listener, Arc::clone(&gateway), https_port, told.clone())
+            })?);
         }
         let (https, http) = (https_addresses, http_addresses);
         tracing::info!(?https, ?http, ?admin, "anteroom is up");
-        Ok(Self { https, http, admin, gateway, rounds, stop, finished, tasks })
+        Ok(Self { https, http, admin, gateway, rounds, stop, finished, vital, tasks })
     }
 
     /// Waits until all servers have been asked once.
     pub async fn ready(&mut self) {
         let _ = self.rounds.wait_for(|rounds| *rounds > 0).await;
+    }
+
+    /// Waits until a task has been lost that cannot be started again, and tells which: the process has to end.
+    pub async fn lost(&self) -> &'static str {
+        self.vital.lost().await
     }
 
     /// Stops: nothing new is accepted, requests are answered, sockets have `grace` to close, and what has been noted is
@@ -252,6 +278,28 @@ async fn bind_all(key: &str, to: &[SocketAddr]) -> io::Result<Vec<TcpListener>> 
     Ok(listeners)
 }
 
+/// Serves a listener, and does so again after a panic: the socket stays open meanwhile, so that nobody is refused.
+fn listen<F>(
+    task: &'static str,
+    listener: TcpListener,
+    serve: impl Fn(TcpListener) -> F + Send + 'static,
+) -> io::Result<JoinHandle<()>>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = listener.into_std()?;
+    Ok(supervise::spawn(task, move || {
+        let again = listener.try_clone().and_then(TcpListener::from_std).map(&serve);
+        async {
+            match again {
+                Ok(served) => served.await,
+                // No file handle is left: another try has a pause before it.
+                Err(error) => panic!("a listener cannot be served: {error}"),
+            }
+        }
+    }))
+}
+
 fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
     listeners.iter().map(TcpListener::local_addr).collect()
 }
@@ -267,7 +315,7 @@ pub(crate) async fn tokens(store: &Store) -> Result<Tokens, StartError> {
 async fn open_store(settings: &Settings) -> Result<Store, StartError> {
     let path = settings.store_url.reveal().strip_prefix("sqlite:").unwrap_or_default();
     if let Some(parent) = Path::new(path).parent() {
-        std::fs::create_dir_all(parent)
+        private::make_dir(parent)
             .map_err(|error| io::Error::new(error.kind(), format!("store.url {path}: {error}")))?;
     }
     Ok(Store::open(settings.store_url.reveal()).await?)
@@ -300,7 +348,7 @@ async fn refill(store: &Store) -> Result<Live, StartError> {
     store.heartbeat(now).await?;
     if !store.is_shared() {
         // All others are former selves. Who was present may be on the way back.
-        store.bury_dead(now, now + LEASE_MS).await?;
+        store.bury_dead(now, now.saturating_add(LEASE_MS)).await?;
     }
     let live = Live::default();
     let mut meetings = HashMap::new();
@@ -354,11 +402,17 @@ async fn reload(
             let found = loader.reload(&shared_key);
             (loader, found)
         });
-        let Ok((back, found)) = read.await else {
-            tracing::error!("reading the configuration has failed: changes need a restart");
-            return;
+        let found = match read.await {
+            Ok((back, found)) => {
+                loader = back;
+                found
+            }
+            // The next start of this reads all anew.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => return,
+            },
         };
-        loader = back;
         for fault in found.faults.iter().filter(|fault| !known.contains(*fault)) {
             tracing::error!(%fault, "configuration: the last good version stays in service");
         }
@@ -370,7 +424,7 @@ async fn reload(
             tls.swap(certs);
             gateway.directory.store(Arc::new(directory));
             gateway.metrics.reloads.fetch_add(1, Relaxed);
-            tracing::info!("configuration taken over");
+            tracing::info!(target: "audit", "configuration taken over");
         }
         watcher.follow(&loader);
     }

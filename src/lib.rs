@@ -13,6 +13,8 @@
 //! * [`poll`]: what the servers say
 //! * [`replicas`]: what other gateways on the same store do
 //! * [`operate`]: what the operator changes while it runs
+//! * [`private`]: files that only their owner reads
+//! * [`supervise`]: tasks that live as long as the gateway
 //! * [`usage`]: what tenants have used
 //! * [`metrics`], [`admin`]: what the operator sees
 //! * [`app`], [`cli`]: all of it joined
@@ -27,9 +29,11 @@ pub mod live;
 pub mod metrics;
 pub mod operate;
 pub mod poll;
+pub mod private;
 pub mod proxy;
 pub mod replicas;
 pub mod store;
+pub mod supervise;
 pub mod tls;
 pub mod upstream;
 pub mod usage;

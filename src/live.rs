@@ -1,12 +1,17 @@
 //! What is true now: the meetings that run, the sessions in them, the state of the servers. Memory only; a restart
 //! refills it from the store.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod breakouts;
 pub mod clock;
+#[allow(clippy::arithmetic_side_effects, reason = "sizes of what is held in memory, which has a bound")]
 pub mod files;
 pub mod fresh;
 pub mod keyed;
 mod load;
+#[allow(clippy::arithmetic_side_effects, reason = "moments of this process")]
 pub mod pace;
 pub mod recordings;
 pub mod servers;
@@ -321,7 +326,7 @@ impl Live {
         meeting.share.begin(&server, now_ms());
         let mut of_tenant = self.presence.entry(meeting.tenant.clone()).or_default();
         let presence = of_tenant.entry(meeting.server.clone()).or_default();
-        presence.meetings += 1;
+        presence.meetings = presence.meetings.saturating_add(1);
         let _ = meeting.touched_on_server.set(Arc::clone(&presence.touched));
         drop(of_tenant);
         if let Some(internal_id) = meeting.internal_id()
@@ -373,7 +378,7 @@ impl Live {
         if let Some(mut of_tenant) = self.presence.get_mut(&meeting.tenant)
             && let Some(presence) = of_tenant.get_mut(&meeting.server)
         {
-            presence.meetings -= 1;
+            presence.meetings = presence.meetings.saturating_sub(1);
             presence.ended_at = presence.ended_at.max(now);
         }
         self.over.insert(meeting.server_id.clone(), now);
@@ -399,12 +404,12 @@ impl Live {
         loop {
             let mut ended = lock(&self.ended);
             match ended.front() {
-                Some((at, _)) if at + AFTERGLOW_MS <= now => {}
+                Some((at, _)) if at.saturating_add(AFTERGLOW_MS) <= now => {}
                 _ => return,
             }
             let Some((_, meeting)) = ended.pop_front() else { return };
             drop(ended);
-            self.over.remove_if(&meeting.server_id, |_, at| *at + AFTERGLOW_MS <= now);
+            self.over.remove_if(&meeting.server_id, |_, at| at.saturating_add(AFTERGLOW_MS) <= now);
             self.forget_breakouts(&meeting);
             for token in std::mem::take(&mut *lock(&meeting.sessions)) {
                 if let Some((_, session)) = self.sessions.remove(&token) {
@@ -443,7 +448,7 @@ impl Live {
     #[must_use]
     pub fn reaches(&self, tenant: &TenantId, server: &ServerId, now: i64) -> bool {
         self.presence.get(tenant).is_some_and(|of_tenant| {
-            of_tenant.get(server).is_some_and(|p| p.meetings > 0 || now < p.ended_at + AFTERGLOW_MS)
+            of_tenant.get(server).is_some_and(|p| p.meetings > 0 || now < p.ended_at.saturating_add(AFTERGLOW_MS))
         })
     }
 
@@ -459,7 +464,9 @@ impl Live {
     /// How many meetings of a tenant run.
     #[must_use]
     pub fn meetings_of(&self, tenant: &TenantId) -> u32 {
-        self.presence.get(tenant).map_or(0, |of_tenant| of_tenant.values().map(|p| p.meetings).sum())
+        self.presence
+            .get(tenant)
+            .map_or(0, |of_tenant| of_tenant.values().fold(0, |all, p| all.saturating_add(p.meetings)))
     }
 
     /// Notes whether a server listed a meeting. Returns in how many polls in a row it did not.
@@ -468,7 +475,7 @@ impl Live {
             meeting.missed.store(0, Relaxed);
             0
         } else {
-            meeting.missed.fetch_add(1, Relaxed) + 1
+            meeting.missed.fetch_add(1, Relaxed).saturating_add(1)
         }
     }
 }

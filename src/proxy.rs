@@ -40,6 +40,7 @@ use crate::{
     live::{Live, Meeting, clock::now_ms, keyed::Keyed, sessions::UserKeys},
     metrics::Metrics,
     store::{self, Store, writer::Notes},
+    supervise::{Round, Rounds},
     upstream::Pool,
 };
 use grant::Grants;
@@ -64,6 +65,8 @@ pub struct Gateway {
     pub pool: Pool,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// When its loops have last done something.
+    pub rounds: Rounds,
     /// How old an answer about meetings may be.
     answers_max_age: Duration,
     /// How much it sees of what is placed.
@@ -123,6 +126,7 @@ impl Gateway {
             notes,
             pool,
             metrics,
+            rounds: Rounds::default(),
             answers_max_age,
             sight,
             grants,
@@ -134,6 +138,11 @@ impl Gateway {
             counting: Keyed::default(),
             operating: Mutex::default(),
         }
+    }
+
+    /// Its loops, and the writer of its store.
+    pub fn loops(&self) -> impl Iterator<Item = &Round> {
+        self.rounds.all().into_iter().chain([self.store.writing()])
     }
 
     /// Ends the record of a meeting: its room is free at once, its traffic is carried a while longer.

@@ -4,6 +4,7 @@
 //! requests, and single connections for WebSockets, which need one each anyway. The way to a server is the same for both.
 
 mod answer;
+mod incoming;
 mod link;
 mod pool;
 #[cfg(test)]
@@ -21,7 +22,6 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -33,6 +33,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{domain::tenant::Upstream, tls::provider::provider};
 pub use answer::Answer;
+pub use incoming::Incoming;
 pub use pool::{Pool, SendError};
 
 /// How long what is still being sent is taken after it has been refused.

@@ -10,6 +10,7 @@ use prometheus_client::{
 };
 
 use super::Admin;
+use crate::{store, supervise};
 
 /// All metrics, in OpenMetrics text.
 ///
@@ -99,6 +100,16 @@ impl Collector for Now {
             "Connections on which something came that is no HTTP request, or has too large a head",
             plain(signed(metrics.malformed.load(Relaxed))),
         )?;
+        counter(
+            "task_panics",
+            "Panics of tasks, which were started again, or of one of their steps",
+            supervise::panics().into_iter().map(|(task, n)| (vec![("task", task)], signed(n))).collect(),
+        )?;
+        counter(
+            "store_notes_dropped",
+            "What the database did not take and was left out: notes of seats and names, or usage",
+            store::dropped().into_iter().map(|(kind, n)| (vec![("kind", kind)], signed(n))).collect(),
+        )?;
         let files = &gateway.live.files;
         counter(
             "client_file_hits",
@@ -160,6 +171,11 @@ impl Collector for Now {
             by_server(|s| i64::from(s.load())),
         )?;
         gauge("store_up", "Whether the store answers: 1 or 0", plain(i64::from(!gateway.store.is_away())))?;
+        gauge(
+            "loop_age_seconds",
+            "How long a loop has done nothing though there is something to be done",
+            gateway.loops().map(|round| (vec![("loop", round.name)], signed(round.age().as_secs()))).collect(),
+        )?;
         gauge("polls", "Whether this gateway is the one that polls the servers: 1 or 0", plain(i64::from(*leads)))?;
         gauge("server_meetings", "Meetings on a BBB server", by_server(|s| i64::from(s.meetings())))?;
         gauge("server_seats", "People who are present on a BBB server", by_server(|s| i64::from(s.seats())))?;

@@ -197,10 +197,11 @@ impl<'a> Call<'a> {
             return (whole, None);
         }
         let mut by_size: Vec<_> = self.params.iter().collect();
-        by_size.sort_by_key(|(name, value)| name.len() + value.len());
+        by_size.sort_by_key(|(name, value)| name.len().saturating_add(value.len()));
         let (mut query, mut form) = (String::new(), String::new());
         for (name, value) in by_size {
-            let fits = query.len() + name.len() + 3 * value.len() < QUERY_BYTES_MAX / 2;
+            let longest = query.len().saturating_add(name.len()).saturating_add(value.len().saturating_mul(3));
+            let fits = longest < QUERY_BYTES_MAX / 2;
             append_pair(if fits { &mut query } else { &mut form }, name, value);
         }
         (query, Some(form))

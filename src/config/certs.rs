@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{Fault, convert::Outcome, files::Reading};
-use crate::tls::certs::{Cert, CertError, CertName};
+use crate::{
+    private,
+    tls::certs::{Cert, CertError, CertName},
+};
 
 const CHAIN: &str = "fullchain.pem";
 const KEY: &str = "privkey.pem";
@@ -33,6 +36,9 @@ pub(super) fn read(dir: &Path, folder: &Path, name: &CertName) -> Outcome<Option
     });
     if let Ok(cert) = &cert {
         warnings.extend(dates(cert).map(|why| Fault::of_file(folder.join(CHAIN), why)));
+        let file = folder.join(KEY);
+        let exposed = private::exposed(&dir.join(&file));
+        warnings.extend(exposed.map(|mode| Fault::of_file(&file, private::advice(&file, mode))));
     }
     Outcome { value: cert.ok(), faults, warnings, reading }
 }

@@ -24,12 +24,15 @@ use super::{
     raw, secrets,
     shape::Shape,
 };
-use crate::domain::{
-    host::Host,
-    ids::PoolId,
-    limits::{Limit, Limits, Recording},
-    secret::Secret,
-    tenant::Upstream,
+use crate::{
+    domain::{
+        host::Host,
+        ids::PoolId,
+        limits::{Limit, Limits, Recording},
+        secret::Secret,
+        tenant::Upstream,
+    },
+    private,
 };
 
 /// The poller keeps the records of ended meetings for that long.
@@ -84,6 +87,8 @@ pub(super) struct Convert<'d> {
     reading: &'d mut Reading,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
+    /// A secret stands in the file itself.
+    pub has_secret: bool,
 }
 
 /// Reads one file and converts it. A file that cannot be read at all becomes `T::default()`, with its fault.
@@ -125,9 +130,16 @@ where
             reading: &mut reading,
             faults: std::mem::take(&mut faults),
             warnings: Vec::new(),
+            has_secret: false,
         };
         let value = convert(raw, &mut context);
         (faults, warnings) = (context.faults, context.warnings);
+        if context.has_secret
+            && let Some(mode) = private::exposed(&dir.join(file))
+        {
+            let advice = format!("has a secret in it, and {}", private::advice(file, mode));
+            warnings.push(Fault::of_file(file, advice));
+        }
         value
     });
     Outcome { value, faults, warnings, reading }
@@ -230,7 +242,18 @@ impl Convert<'_> {
     /// A secret.
     pub(super) fn secret(&mut self, path: &KeyPath, text: &str) -> Option<Secret> {
         let secret = secrets::read(text, self.dir, self.reading);
+        match secrets::file_of(text) {
+            Some(name) => self.warn_if_exposed(path, name),
+            None => self.has_secret |= !text.starts_with("env:"),
+        }
         self.keep(path, secret)
+    }
+
+    /// Warns of a file of this configuration that others than its owner may read.
+    pub(super) fn warn_if_exposed(&mut self, path: &KeyPath, name: &str) {
+        if let Some(mode) = private::exposed(&self.dir.join(name)) {
+            self.warn(path, format!("its file {}", private::advice(Path::new(name), mode)));
+        }
     }
 
     /// A file of this configuration that must be there, and its content.

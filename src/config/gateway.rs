@@ -165,12 +165,12 @@ fn address(path: &KeyPath, text: &str, taken: &mut Taken, cx: &mut Convert<'_>) 
 /// The url is never shown: that of a PostgreSQL may have a password in it.
 fn store_url(text: &str, cx: &mut Convert<'_>) -> Secret {
     let key = KeyPath::from("store.url");
-    let url = match text.starts_with("file:") || text.starts_with("env:") {
-        true => cx.secret(&key, text).unwrap_or_default(),
-        false => Secret::new(text),
-    };
+    let is_literal = !text.starts_with("file:") && !text.starts_with("env:");
+    let url = if is_literal { Secret::new(text) } else { cx.secret(&key, text).unwrap_or_default() };
     let text = url.reveal();
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        // There may be a password in it.
+        cx.has_secret |= is_literal && text.contains('@');
         if !store::is_postgres(text) {
             cx.fault(&key, "cannot be read as the address of a PostgreSQL");
         }
@@ -179,6 +179,7 @@ fn store_url(text: &str, cx: &mut Convert<'_>) -> Secret {
         if path.is_empty() || path.ends_with('/') {
             cx.fault(&key, "needs the path of a file after \"sqlite:\"");
         }
+        cx.warn_if_exposed(&key, path.split('?').next().unwrap_or_default());
         return Secret::new(format!("sqlite:{}", cx.dir.join(path).display()));
     } else if !text.is_empty() {
         cx.fault(&key, "must be \"sqlite:\" and a path, or the address of a PostgreSQL, \"postgres://...\"");

@@ -16,6 +16,11 @@ pub(super) fn read(text: &str, dir: &Path, reading: &mut Reading) -> Result<Secr
     if text.trim().is_empty() { Err("must not be empty".into()) } else { Ok(Secret::new(text)) }
 }
 
+/// The file that a secret is read from.
+pub(super) fn file_of(text: &str) -> Option<&str> {
+    text.strip_prefix("file:").filter(|path| !path.is_empty())
+}
+
 fn from_file(path: &str, dir: &Path, reading: &mut Reading) -> Result<Secret, String> {
     if path.is_empty() {
         return Err("needs a path after \"file:\"".into());

@@ -146,7 +146,7 @@ impl Session {
     #[must_use]
     pub fn open(self: &Arc<Self>, notes: &Notes) -> Present {
         let mut seat = lock(&self.seat);
-        seat.sockets += 1;
+        seat.sockets = seat.sockets.saturating_add(1);
         if seat.sockets == 1 {
             seat.until = PRESENT;
             self.server.add_seat();
@@ -183,10 +183,10 @@ impl Present {
 impl Drop for Present {
     fn drop(&mut self) {
         let mut seat = lock(&self.session.seat);
-        seat.sockets -= 1;
+        seat.sockets = seat.sockets.saturating_sub(1);
         if seat.sockets == 0 {
             let at = now_ms();
-            let until = at + GRACE_MS;
+            let until = at.saturating_add(GRACE_MS);
             // Who was cut has nothing to come back to, and has to ask.
             seat.until = if std::mem::take(&mut seat.lost) { 0 } else { until };
             self.session.server.remove_seat();

@@ -17,14 +17,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
-use hyper::body::Incoming;
 
 use super::{Gateway, answer::Answer, asked::Asked, grant, pages::wants_page};
 use crate::{
     bbb::{answer::Failure, checksum, documents::Refused, params::Rejected, query::Params},
     domain::{denial::Denial, ids::ServerId},
     metrics::{Call, Outcome},
-    upstream::Body,
+    upstream::{Body, Incoming},
 };
 use safe::{is_prefetch, not_ahead, preview};
 use spec::Spec;

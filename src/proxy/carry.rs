@@ -13,7 +13,6 @@ use http::{
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG},
 };
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::{
     Gateway,
@@ -33,7 +32,7 @@ use crate::{
         sessions::{Session, hash},
     },
     metrics::{Call, Outcome},
-    upstream::{Body, SendError, Watch, whole},
+    upstream::{Body, Incoming, SendError, Watch, whole},
 };
 
 /// As BBB's nginx waits for its own services (bbb.md 8.10).

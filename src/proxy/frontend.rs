@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, StatusCode, header::HOST};
-use hyper::body::Incoming;
 
 use super::{
     Gateway,
@@ -15,7 +14,7 @@ use super::{
 use crate::{
     domain::{denial::Denial, pages::Page, tenant::Upstream},
     metrics::{Call, Outcome},
-    upstream::Body,
+    upstream::{Body, Incoming},
 };
 
 /// A frontend's own pages may take their time (exports, imports); nobody waits longer in a browser.

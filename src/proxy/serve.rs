@@ -12,7 +12,6 @@ use http::{
     request::Parts,
 };
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::{
     Gateway,
@@ -28,7 +27,7 @@ use crate::{
     domain::{denial::Denial, host::Host, tenant::Tenant},
     live::clock::now_ms,
     metrics::{Call, Outcome, TenantMetrics},
-    upstream::{Body, Watch},
+    upstream::{Body, Incoming, Watch},
 };
 
 /// Where the API is.
@@ -39,7 +38,7 @@ impl Gateway {
     pub(crate) async fn serve(
         self: Arc<Self>,
         connection: Arc<Connection>,
-        request: Request<Incoming>,
+        request: Request<hyper::body::Incoming>,
     ) -> Response<Body> {
         let started = Instant::now();
         let peer = connection.peer.ip();
@@ -60,9 +59,7 @@ impl Gateway {
             peer: asked.connection.peer,
         };
         let metrics = self.metrics.tenant(&line.tenant.id);
-        // What has no length is refused where a body is large.
-        metrics.count_body_up(body.size_hint().exact().unwrap_or(0));
-        let mut answer = self.dispatch(asked, body).await;
+        let mut answer = self.dispatch(asked, Incoming::new(body, Arc::clone(&metrics))).await;
         // A frontend knows best who shows it.
         if answer.call != Call::Frontend && is_page(&answer.response) {
             set_framing(answer.response.headers_mut(), &line.tenant);

@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, StatusCode, header::ACCEPT_ENCODING};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::{
@@ -24,7 +23,7 @@ use crate::{
     domain::{denial::Denial, tenant::Server},
     live::{Meeting, sessions::Session},
     metrics::{Call, Outcome},
-    upstream::{Body, whole},
+    upstream::{Body, Incoming, whole},
 };
 
 /// As BBB's nginx waits for bbb-web.

@@ -204,7 +204,7 @@ impl Gateway {
         rewrite: impl FnOnce(&mut HeaderMap),
     ) -> Answer {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let mut response = response.map(Body::Streamed);
+        let mut response = response.map(|_| Body::empty());
         *response.version_mut() = Version::HTTP_11;
         rewrite(response.headers_mut());
         if !switched {
@@ -215,7 +215,6 @@ impl Gateway {
             return Answer::new(Call::Socket, outcome, text(status, "text/plain", "There is no WebSocket.\n"));
         }
         let Some(browser) = asked.head.extensions.remove::<OnUpgrade>() else { return no_upgrade() };
-        *response.body_mut() = Body::empty();
         set_upgrade(response.headers_mut());
         let socket = Socket::new(self, asked);
         tokio::spawn(async move {

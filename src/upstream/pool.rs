@@ -14,6 +14,7 @@ use super::{
     Body, Connector,
     link::{Failed, Link},
 };
+use crate::supervise;
 
 /// Idle connections kept per server; more than a busy gateway has requests in flight to one server at a time.
 const IDLE_MAX: usize = 64;
@@ -93,8 +94,9 @@ impl Pool {
             return Arc::clone(&kept);
         }
         let kept = self.servers.entry(key).or_insert_with(|| {
-            let kept = Arc::default();
-            tokio::spawn(sweep(Arc::downgrade(&kept)));
+            let kept: Arc<Kept> = Arc::default();
+            let weak = Arc::downgrade(&kept);
+            supervise::spawn("pool_sweep", move || sweep(Weak::clone(&weak)));
             kept
         });
         Arc::clone(&kept)

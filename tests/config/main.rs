@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -65,7 +66,12 @@ impl Config {
     fn write(&self, file: &str, content: impl AsRef<[u8]>) -> &Self {
         let path = self.path(file);
         fs::create_dir_all(path.parent().expect("a file has a directory")).expect("a directory");
-        fs::write(path, content).expect("a file");
+        fs::write(&path, content).expect("a file");
+        self.mode(file, 0o600)
+    }
+
+    fn mode(&self, file: &str, mode: u32) -> &Self {
+        fs::set_permissions(self.path(file), fs::Permissions::from_mode(mode)).expect("a mode");
         self
     }
 
@@ -320,6 +326,40 @@ fn what_works_but_is_hardly_meant_is_a_warning() {
     );
     assert!(warnings[2].starts_with("certs/old.example/fullchain.pem: has expired "), "{}", warnings[2]);
     assert_eq!(warnings.len(), 5);
+}
+
+#[test]
+fn a_secret_that_others_may_read_is_a_warning() {
+    let config = Config::new();
+    config
+        .write("anteroom.toml", GATEWAY.replace("\"server-secret\"", "\"file:secrets/bbb\""))
+        .write("secrets/bbb", "server-secret")
+        .write("var/anteroom.db", "")
+        .tenant("wagtail", "[secrets]\nmain = \"file:secrets/wagtail\"\n")
+        .write("secrets/wagtail", "secret of wagtail")
+        .tenant("heron", "")
+        .cert("_.meet.example", &["*.meet.example"]);
+    assert_eq!(config.warnings(), "", "all of them are private");
+    config
+        .mode("anteroom.toml", 0o644)
+        .mode("tenants/heron.toml", 0o604)
+        .mode("secrets/bbb", 0o640)
+        .mode("secrets/wagtail", 0o644)
+        .mode("var/anteroom.db", 0o664)
+        .mode("certs/_.meet.example/privkey.pem", 0o640);
+    assert_eq!(
+        config.warnings(),
+        "anteroom.toml: store.url: its file may be read by others than its owner (mode 0664): chmod 600 \
+             var/anteroom.db\n\
+             anteroom.toml:8: servers.bbb-01.secret: its file may be read by others than its owner (mode 0640): chmod 600 \
+             secrets/bbb\n\
+             certs/_.meet.example/privkey.pem: may be read by others than its owner (mode 0640): chmod 600 \
+             certs/_.meet.example/privkey.pem\n\
+             tenants/heron.toml: has a secret in it, and may be read by others than its owner (mode 0604): chmod 600 \
+             tenants/heron.toml\n\
+             tenants/wagtail.toml:5: secrets.main: its file may be read by others than its owner (mode 0644): chmod 600 \
+             secrets/wagtail"
+    );
 }
 
 #[test]

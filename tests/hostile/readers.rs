@@ -191,7 +191,7 @@ async fn a_foreign_meeting_behind_ones_own() {
         (format!("/bigbluebutton/presentation/download/{own}/{document}"), format!("presFilename={other}.pdf")),
         (format!("/bigbluebutton/presentation/download/{own}/{document}"), format!("{session}&meetingId={other}")),
         (format!("/bigbluebutton/presentation/download/{own}/{document}"), format!("meetingId=%20{other}")),
-        (format!("/bigbluebutton/presentation/x/upload"), format!("conference={}", other.replace('-', "%2d"))),
+        ("/bigbluebutton/presentation/x/upload".to_owned(), format!("conference={}", other.replace('-', "%2d"))),
         (format!("/bigbluebutton/fileUpload/{own}/{other}.png"), session.clone()),
         (format!("/learning-analytics-dashboard/{own}/{other}/learning_dashboard_data.json"), session.clone()),
         (format!("/hocuspocus/{other}-notes"), session.clone()),
@@ -210,6 +210,30 @@ async fn a_foreign_meeting_behind_ones_own() {
     let path = format!("{}/bigbluebutton/presentation/download/{own}/{document}", two.ada.prefix);
     let reply = two.stage.client().post(&host("wagtail"), &path, "text/plain", format!("meetingId={other}")).await;
     assert_eq!(reply.status, 404, "{}", reply.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_recording_beside_ones_own() {
+    let two = two().await;
+    let recorded = async |tenant: &str| {
+        let params = [("name", "lecture"), ("meetingID", "lecture"), ("record", "true")];
+        let created = two.stage.api(tenant, "create", &params).await;
+        assert_eq!(created.xml("returncode"), "SUCCESS", "{}", created.body);
+        two.stage.on_server(tenant, "lecture").unwrap().int_id
+    };
+    let (own, other) = (recorded("wagtail").await, recorded("heron").await);
+    let player = "/playback/presentation/2.0/playback.html";
+    for (path, is_own) in [
+        (format!("/presentation/{own}/metadata.xml"), true),
+        (format!("/presentation/{own}/metadata.xml?meetingId={other}"), false),
+        (format!("{player}?meetingId={own}&meetingId={other}"), false),
+        (format!("{player}?meetingId={own}&MEETINGID={}", other.replace('-', "%2D")), false),
+    ] {
+        let before = two.stage.sims[0].log().len();
+        let reply = two.get(&path, None).await;
+        let heard = two.stage.sims[0].log().len() > before;
+        assert!(heard == is_own && (is_own || reply.status == 404), "{path}: {}", reply.status);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -88,7 +88,8 @@ async fn end_now(gateway: &Gateway, meeting: &Arc<Meeting>, operator: &str) -> R
     if !end.over {
         return Err(Refused::ByServer { key: end.answer.message_key, message: end.answer.message });
     }
-    tracing::info!(tenant = %meeting.tenant, server = %meeting.server, meeting = meeting.id, operator, "a meeting was ended");
+    let (tenant, server) = (&meeting.tenant, &meeting.server);
+    tracing::info!(target: "audit", %tenant, %server, meeting = meeting.id, operator, "a meeting was ended");
     Ok(())
 }
 

@@ -8,7 +8,6 @@ use std::sync::{
 
 use http::HeaderValue;
 use http_body::Body as _;
-use hyper::body::Incoming;
 use quick_xml::escape::escape;
 
 use super::{
@@ -31,7 +30,7 @@ use crate::{
     live::Meeting,
     metrics::{Call, Outcome},
     proxy::{Gateway, answer::Answer, asked::Asked},
-    upstream::{Body, Watch},
+    upstream::{Body, Incoming, Watch},
 };
 
 impl Gateway {

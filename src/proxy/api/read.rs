@@ -6,7 +6,6 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{Method, header::CONTENT_TYPE};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{Unfit, spec::Spec};
@@ -21,7 +20,7 @@ use crate::{
     domain::denial::Denial,
     metrics::Call,
     proxy::asked::Asked,
-    upstream::Body,
+    upstream::{Body, Incoming},
 };
 
 /// The body of a call: what BBB's nginx takes is 1 MB, its documentation speaks of 2.

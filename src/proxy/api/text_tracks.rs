@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header::CONTENT_TYPE};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::{
@@ -14,6 +13,7 @@ use crate::{
     domain::denial::Denial,
     metrics::{Call, Outcome},
     proxy::{Gateway, answer::Answer, asked::Asked},
+    upstream::Incoming,
 };
 
 /// What `putRecordingTextTrack` needs, in the order in which BBB misses it.

@@ -268,7 +268,6 @@ impl Model {
                 self.leave(*session, at - absent, *until, now);
             }
             Note::Dropped { session } => drop(self.seats.remove(session)),
-            Note::Carried { .. } => unreachable!("nobody carries anything here"),
         }
         None
     }

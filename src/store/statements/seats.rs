@@ -94,7 +94,7 @@ pub(super) async fn lock_seat(tx: &mut Connection, session: i64, now: i64) -> Re
     .fetch_one(tx)
     .await?;
     let strangers = if in_breakout { 0 } else { room.strangers };
-    Ok(others.try_get::<i64, _>(0)? < seats - strangers)
+    Ok(others.try_get::<i64, _>(0)? < seats.saturating_sub(strangers))
 }
 
 /// A session that nobody else changes while this transaction lives.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use http::Method;
-use hyper::body::Incoming;
 
 use super::{
     super::safe::{is_prefetch, not_ahead},
@@ -22,7 +21,7 @@ use crate::{
     live::breakouts::Breakout,
     metrics::Call,
     proxy::{Gateway, answer::Answer, asked::Asked},
-    upstream::Body,
+    upstream::{Body, Incoming},
 };
 
 /// What such an address is made of.
