@@ -35,7 +35,9 @@ use crate::{
     proxy::{
         Gateway, Parts,
         accept::{Stop, serve_http, serve_https},
+        cookies::{Binding, Unbound},
         grant::Grants,
+        names::Names,
     },
     replicas,
     store::{self, Store, writer::Notes},
@@ -137,7 +139,10 @@ impl App {
 
         let user_keys = UserKeys::new(store.shared_key("users", random_key()?).await?);
         let sight = if store.is_shared() { Sight::Lagging } else { Sight::Whole };
-        let live = refill(&store).await?;
+        let (live, last_session) = refill(&store).await?;
+        let unbound = Unbound::since(now_ms(), last_session).to_bytes();
+        let unbound = Unbound::from_bytes(&store.shared_key("cookie.unbound", unbound).await?);
+        let binding = Binding::new(store.shared_key("cookie", random_key()?).await?, unbound);
         let (lost, without_seat) = mpsc::unbounded_channel();
         let (notes, writer) = Notes::with_writer(store.clone(), lost);
         let pool = Pool::new(Connector::new(trust_roots(settings.server_ca.as_deref())?));
@@ -151,7 +156,9 @@ impl App {
             answers_max_age: settings.answers_max_age,
             sight,
             grants,
+            binding,
             user_keys,
+            names: Names::new(&settings.resolver),
         }));
         gateway.read_operations().await?;
         let tickets = gateway.store.is_shared().then(Arc::<Tickets>::default);
@@ -342,8 +349,8 @@ pub(crate) fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// The meetings and sessions that were promised before this start.
-async fn refill(store: &Store) -> Result<Live, StartError> {
+/// The meetings and sessions that were promised before this start, and the highest number of a session, if there is one.
+async fn refill(store: &Store) -> Result<(Live, Option<i64>), StartError> {
     let now = now_ms();
     store.heartbeat(now).await?;
     if !store.is_shared() {
@@ -359,7 +366,9 @@ async fn refill(store: &Store) -> Result<Live, StartError> {
             meetings.insert(row.id, live.add_meeting(Meeting::from_row(row)));
         }
     }
+    let mut last_session = None;
     for row in store.sessions().await? {
+        last_session = last_session.max(Some(row.id));
         if let Some(meeting) = meetings.get(&row.meeting) {
             if let Some(room) = &row.breakout {
                 live.add_breakout(meeting, room);
@@ -373,7 +382,7 @@ async fn refill(store: &Store) -> Result<Live, StartError> {
         let recording = Recording { id: row.id.into(), ext_id: row.ext_id.into(), server: row.server };
         live.recordings.add(&row.tenant, recording);
     }
-    Ok(live)
+    Ok((live, last_session))
 }
 
 /// Takes changed files over, for as long as the gateway runs.

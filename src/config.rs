@@ -19,6 +19,7 @@ use crate::{
     domain::{
         directory::Directory,
         host::Host,
+        hsts::Hsts,
         ids::{ServerId, Slug},
         secret::Secret,
     },
@@ -73,11 +74,13 @@ impl fmt::Debug for SlugKey {
     }
 }
 
-/// What belongs to the gateway as a whole. All of it but `base_domains` takes effect at the start only.
+/// What belongs to the gateway as a whole. All of it but `base_domains` and `hsts` takes effect at the start only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The operator's own domains; below them, tenants have hosts without an allowance for own domains.
     pub base_domains: Vec<Host>,
+    /// What browsers are told about TLS, where a tenant says nothing of it.
+    pub hsts: Hsts,
     /// Where the gateway listens.
     pub listen: Listen,
     /// The store: `sqlite:` and a path, resolved against the configuration's directory, or the address of a PostgreSQL, in
@@ -87,6 +90,8 @@ pub struct Settings {
     pub server_ca: Option<PathBuf>,
     /// How old an answer about meetings may be.
     pub answers_max_age: Duration,
+    /// The name servers that are asked where documents are; none for those of the system.
+    pub resolver: Vec<SocketAddr>,
 }
 
 /// The addresses of the listeners.

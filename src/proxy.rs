@@ -2,12 +2,14 @@
 
 pub mod accept;
 mod answer;
+mod answered;
 mod api;
 mod asked;
 mod asset;
 mod calls;
 mod carry;
 mod client_file;
+pub mod cookies;
 mod corked;
 mod end;
 mod find;
@@ -17,6 +19,7 @@ pub mod grant;
 mod headers;
 mod lists;
 mod named_ids;
+pub mod names;
 mod pages;
 mod path;
 mod playback;
@@ -43,7 +46,9 @@ use crate::{
     supervise::{Round, Rounds},
     upstream::Pool,
 };
+use cookies::Binding;
 use grant::Grants;
+use names::Names;
 
 /// 2 MB each at the most: what strangers can have held is bounded, however many they are.
 const UNSIGNED_MAX: usize = 32;
@@ -73,8 +78,12 @@ pub struct Gateway {
     sight: Sight,
     /// For addresses that the gateway makes itself.
     grants: Grants,
+    /// For cookies of the servers.
+    binding: Binding,
     /// For people whose callers say who they are.
     user_keys: UserKeys,
+    /// Of hosts that servers are told to fetch from.
+    names: Names,
     /// Bodies of callers who have shown no secret yet, that are held at a time.
     unsigned: Semaphore,
     /// What is looked for in the store at a time.
@@ -110,15 +119,20 @@ pub struct Parts {
     pub sight: Sight,
     /// For addresses that the gateway makes itself.
     pub grants: Grants,
+    /// For cookies of the servers.
+    pub binding: Binding,
     /// For people whose callers say who they are.
     pub user_keys: UserKeys,
+    /// Of hosts that servers are told to fetch from.
+    pub names: Names,
 }
 
 impl Gateway {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { directory, live, store, notes, pool, metrics, answers_max_age, sight, grants, user_keys } = parts;
+        let Parts { directory, live, store, notes, pool, metrics, answers_max_age, sight, .. } = parts;
+        let Parts { grants, binding, user_keys, names, .. } = parts;
         Self {
             directory: ArcSwap::new(directory),
             live,
@@ -130,7 +144,9 @@ impl Gateway {
             answers_max_age,
             sight,
             grants,
+            binding,
             user_keys,
+            names,
             finding: Semaphore::new(FINDING_MAX),
             unsigned: Semaphore::new(UNSIGNED_MAX),
             creating: Keyed::default(),

@@ -129,6 +129,19 @@ pub fn may_fetch(rules: &Rules, url: &str) -> bool {
     }
 }
 
+/// Whether what [`may_fetch`] lets through is to be public, and not whatever a tenant names.
+#[must_use]
+pub fn is_checked(rules: &Rules) -> bool {
+    !matches!(rules.create.rule(PRESENTATION), Some(Rule::Pass))
+}
+
+/// The address of a caller's own document in a `create`, if it goes on and is to be public.
+#[must_use]
+pub fn presentation<'a>(asked: &'a Params, sent: &Params, rules: &Rules) -> Option<&'a str> {
+    let address = asked.get(PRESENTATION).filter(|address| !address.is_empty())?;
+    (sent.get(PRESENTATION) == Some(address) && is_checked(rules)).then_some(address)
+}
+
 /// Whether a key of a recording's metadata, `meta_` included, may be set to a value.
 #[must_use]
 pub fn may_set(rules: &Rules, meta: &str, value: &str) -> bool {
@@ -187,6 +200,7 @@ fn admitted<'a>(check: &'a Check, value: &'a str) -> Option<&'a str> {
         Check::Boolean => admits(is_boolean(value)),
         Check::Integer => admits(is_integral(value)),
         Check::PublicUrl => admits(is_public(value)),
+        Check::WebUrl => admits(is_web_url(value)),
         Check::OneOf(words) => words.iter().find(|word| word.eq_ignore_ascii_case(value)).map(|word| &**word),
     }
 }
@@ -198,6 +212,15 @@ fn as_read(name: &str) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(name)
     }
+}
+
+/// Whether a value is the address of a page, and of nothing that a browser would run or hand to another program. BBB puts what
+/// it knows in place of `%%MEETINGID%%` and the like, so that the rest may be anything.
+#[must_use]
+pub fn is_web_url(value: &str) -> bool {
+    let Some((scheme, rest)) = value.split_once("://") else { return false };
+    let is_web = ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web));
+    is_web && !value.contains(|c: char| c.is_control()) && !rest.is_empty() && !rest.starts_with(['/', '\\', '?', '#'])
 }
 
 fn set_missing(params: &mut Params, defaults: &[(&'static str, String)]) {
@@ -379,6 +402,44 @@ mod tests {
         }
         let own = sent("", &limits(), &changes(&[("preUploadedPresentation", default)])).expect("the operator's own");
         assert_eq!(own.params.get("preUploadedPresentation"), Some("https://127.0.0.1/own.pdf"));
+    }
+
+    #[test]
+    fn people_are_led_to_pages_only() {
+        for (address, is) in [
+            ("https://school.example/bye?m=%%MEETINGID%%", true),
+            ("http://school.example", true),
+            ("HTTPS://school.example/", true),
+            ("javascript:alert(1)", false),
+            ("JavaScript://school.example/%0aalert(1)", false),
+            ("data:text/html,x", false),
+            ("intent://school.example", false),
+            ("//school.example/", false),
+            ("/bye", false),
+            ("https:school.example", false),
+            ("https:///school.example", false),
+            ("https://", false),
+            ("ht\ttps://school.example", false),
+            (" https://school.example", false),
+        ] {
+            assert_eq!(is_web_url(address), is, "{address}");
+        }
+        let rules = Rules::shipped();
+        for (name, value, accepted) in [
+            ("logoutURL", "javascript:x", false),
+            ("loginURL", "javascript:x", false),
+            ("logoutURL", "https://school.example/", true),
+            ("logoutURL", "", true),
+        ] {
+            let mut asked = Params::default();
+            asked.set(name, value);
+            assert_eq!(create(&asked, &limits(), &rules, &[]).is_ok(), accepted, "create {name}={value}");
+        }
+        for name in ["logoutURL", "errorRedirectUrl"] {
+            let mut asked = Params::default();
+            asked.set(name, "javascript:x");
+            assert_eq!(join(&asked, &limits(), &rules, &[]), Err(Rejected(name.into())), "join");
+        }
     }
 
     #[test]

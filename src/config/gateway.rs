@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -68,6 +68,8 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
         Some(text) => cx.length(&KeyPath::from("upstream.answers_max_age"), &text).unwrap_or_default(),
         None => ANSWERS_MAX_AGE,
     };
+    let hsts = raw.hsts.and_then(|text| cx.parse(&"hsts".into(), &text)).unwrap_or_default();
+    let resolver = resolver(&upstream.resolver.unwrap_or_default(), cx);
     let server_ca = upstream.ca.and_then(|name| {
         let path = KeyPath::from("upstream.ca");
         let (file, bytes) = cx.file(&path, &name)?;
@@ -86,14 +88,14 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
     let servers = servers.map(Arc::new).collect();
     census.check_meteor(cx);
     let base_domains = base_domains.into_iter().map(|host| host.value).collect();
-    let settings = Settings { base_domains, listen, store_url, server_ca, answers_max_age };
+    let settings = Settings { base_domains, hsts, listen, store_url, server_ca, answers_max_age, resolver };
     let meteor_pools = census.meteor.into_keys().collect();
     let pools = census.pools.into_keys().collect();
     Gateway { at_start: at_start(&settings, cx), settings: Some(settings), servers, pools, meteor_pools }
 }
 
 fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
-    let Settings { base_domains: _, listen, store_url, server_ca, answers_max_age } = settings;
+    let Settings { base_domains: _, hsts: _, listen, store_url, server_ca, answers_max_age, resolver } = settings;
     [
         ("listen.https", format!("{:?}", listen.https)),
         ("listen.http", format!("{:?}", listen.http)),
@@ -102,6 +104,7 @@ fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
         ("store.url", HEXLOWER.encode(digest(&SHA256, store_url.reveal().as_bytes()).as_ref())),
         ("upstream.ca", format!("{server_ca:?}")),
         ("upstream.answers_max_age", format!("{answers_max_age:?}")),
+        ("upstream.resolver", format!("{resolver:?}")),
     ]
     .into_iter()
     .map(|(key, text)| cx.at_path(&key.into(), text))
@@ -118,8 +121,8 @@ impl Gateway {
 
     /// The settings, as far as they can change without a start.
     pub(super) fn settings_after(&self, started: &Self) -> Settings {
-        let base_domains = self.settings.as_ref().map(|settings| settings.base_domains.clone()).unwrap_or_default();
-        Settings { base_domains, ..started.settings.clone().unwrap_or_default() }
+        let Settings { base_domains, hsts, .. } = self.settings.clone().unwrap_or_default();
+        Settings { base_domains, hsts, ..started.settings.clone().unwrap_or_default() }
     }
 }
 
@@ -160,6 +163,18 @@ fn address(path: &KeyPath, text: &str, taken: &mut Taken, cx: &mut Convert<'_>) 
         cx.fault(path, format!("is the same address as {other}"));
     }
     Some(address)
+}
+
+/// Name servers: addresses, with a port where it is not 53.
+fn resolver(texts: &[String], cx: &mut Convert<'_>) -> Vec<SocketAddr> {
+    let list = KeyPath::from("upstream.resolver");
+    let entries = texts.iter().enumerate();
+    let servers = entries.filter_map(|(index, text)| {
+        let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)).or_else(|_| text.parse());
+        let path = cx.entry(&list, index);
+        cx.keep(&path, address.map_err(|_| "must be an address, such as \"10.0.0.53\" or \"10.0.0.53:5353\""))
+    });
+    servers.collect()
 }
 
 /// The url is never shown: that of a PostgreSQL may have a password in it.

@@ -344,7 +344,9 @@ impl Service {
         let tenants = self.tenants.values().map(|serving| Arc::clone(&serving.calendar)).collect();
         Loaded {
             settings: self.settings.clone(),
-            directory: Directory::new(tenants, self.servers.clone()).with_pages(Arc::clone(&self.pages)),
+            directory: Directory::new(tenants, self.servers.clone())
+                .with_pages(Arc::clone(&self.pages))
+                .with_hsts(self.settings.hsts.clone()),
             certs: self.lookup.clone(),
             warnings: self.warnings.clone(),
         }

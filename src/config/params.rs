@@ -56,6 +56,7 @@ fn rule(path: &KeyPath, raw: ParamRule, cx: &mut Convert<'_>) -> Option<Rule> {
             ParamCheck::Boolean => Check::Boolean,
             ParamCheck::Integer => Check::Integer,
             ParamCheck::PublicUrl => Check::PublicUrl,
+            ParamCheck::WebUrl => Check::WebUrl,
         })
     }));
     if let Some(words) = one_of {

@@ -15,6 +15,9 @@ use serde::Deserialize;
 pub(super) struct Gateway {
     /// The operator's own domains. Every tenant may have hosts below them; any other host is an own domain.
     pub base_domains: Option<Vec<String>>,
+    /// `Strict-Transport-Security` on each answer, such as `"max-age=31536000; includeSubDomains"`, or `"off"`. A tenant may say
+    /// otherwise. Default: `"max-age=31536000"`.
+    pub hsts: Option<String>,
     /// Where the gateway listens.
     #[schemars(required)]
     pub listen: Option<Listen>,
@@ -57,6 +60,9 @@ pub(super) struct Store {
 pub(super) struct Upstream {
     /// A PEM file with further trust roots for https servers, relative to this directory.
     pub ca: Option<String>,
+    /// The name servers that are asked where documents are, which servers are told to fetch: such as `"10.0.0.53"` or
+    /// `"10.0.0.53:5353"`. Default: those of the system.
+    pub resolver: Option<Vec<String>>,
     /// How old an answer about meetings may be that is given without asking the server again. Default: `"2s"`; `"0s"` asks
     /// each time.
     pub answers_max_age: Option<String>,
@@ -143,6 +149,9 @@ pub(super) struct Tenant {
     /// The sites whose pages show its meetings in a frame, such as `"https://moodle.example"` or `"https://*.school.example"`.
     /// Their browsers get cookies that work there, and no other site may.
     pub embedded_by: Option<Vec<String>>,
+    /// `Strict-Transport-Security` on each answer of its hosts, such as `"max-age=63072000; includeSubDomains"`, or `"off"`.
+    /// Default: the gateway's.
+    pub hsts: Option<String>,
     /// Whether it gets no new meeting and no new participant for now; what runs goes on. Default: false.
     pub suspended: Option<bool>,
     /// Stretches of time for which it has another pool or other limits. No two of them are on at the same time.
@@ -261,6 +270,8 @@ pub(super) enum ParamCheck {
     Integer,
     /// An address on a public host, for servers fetch it.
     PublicUrl,
+    /// An address that people are led to: `http` or `https`.
+    WebUrl,
 }
 
 /// What a tenant's meetings look like. Files are relative to this directory, and served from the tenant's own host.

@@ -20,6 +20,7 @@ use crate::{
         branding::Branding,
         calendar::{Calendar, Event},
         host::Host,
+        hsts::Hsts,
         ids::{PolicyId, PoolId, TenantId},
         limits::Limits,
         rules::Changes,
@@ -45,6 +46,7 @@ pub(super) struct Draft {
     pub account_param: Option<String>,
     pub frontend: Option<Upstream>,
     pub embedded_by: Vec<Box<str>>,
+    pub hsts: Option<Hsts>,
     pub suspended: bool,
     pub events: Vec<DraftEvent>,
 }
@@ -87,6 +89,7 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
     let embedded_by = raw.embedded_by.unwrap_or_default();
     let embedded_by =
         embedded_by.iter().enumerate().filter_map(|(n, text)| site(&cx.entry(&sites, n), text, cx)).collect();
+    let hsts = raw.hsts.and_then(|text| cx.parse(&"hsts".into(), &text));
     let events = events::read(raw.events.unwrap_or_default(), cx);
     Draft {
         name,
@@ -100,6 +103,7 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
         account_param: raw.account_param,
         frontend,
         embedded_by,
+        hsts,
         suspended: raw.suspended.unwrap_or(false),
         events,
     }
@@ -268,6 +272,7 @@ impl Draft {
             account_param: self.account_param.clone(),
             frontend: self.frontend.clone(),
             embedded_by: self.embedded_by.clone(),
+            hsts: self.hsts.clone(),
             suspended: self.suspended,
         }
     }

@@ -49,6 +49,7 @@ pub(crate) fn tenant(id: &str) -> Tenant {
         account_param: None,
         frontend: None,
         embedded_by: Vec::new(),
+        hsts: None,
         suspended: false,
     }
 }

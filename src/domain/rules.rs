@@ -46,6 +46,8 @@ pub enum Check {
     Integer,
     /// The address of something on a public host, which a server may fetch.
     PublicUrl,
+    /// The address of a page that people are led to: `http` or `https`.
+    WebUrl,
     /// One of these, in any case.
     OneOf(Vec<Box<str>>),
 }
@@ -67,9 +69,10 @@ enum Shipped {
     AtMost { most: u32, unasked: u32 },
     Append(&'static [&'static str]),
     PublicUrl,
+    WebUrl,
 }
 
-use Shipped::{Append, AtMost, Drop, Limit as FromLimits, Pass, PublicUrl, RecordingFlag};
+use Shipped::{Append, AtMost, Drop, Limit as FromLimits, Pass, PublicUrl, RecordingFlag, WebUrl};
 
 /// A rule that levels and tenants may change.
 const fn free(name: &'static str, rule: Shipped) -> Row {
@@ -118,8 +121,8 @@ const CREATE: &[Row] = &[
     held("meta_canvas-recording-ready-url", Drop),
     held("meta_analytics-callback-url", Drop),
     free("meta_*", Pass),
-    free("logoutURL", Pass),
-    free("loginURL", Pass),
+    free("logoutURL", WebUrl), // where the client leads people, with the rights of the tenant's page
+    free("loginURL", WebUrl),
     free("bannerText", Pass),
     free("bannerColor", Pass),
     free("logo", Pass),
@@ -171,8 +174,8 @@ const JOIN: &[Row] = &[
     free("avatarURL", Pass),
     free("webcamBackgroundURL", Pass),
     free("redirect", Pass),
-    free("errorRedirectUrl", Pass),
-    free("logoutURL", Pass),
+    free("errorRedirectUrl", WebUrl),
+    free("logoutURL", WebUrl),
     free("guest", Pass),
     free("auth", Pass),
     free("bot", Drop), // would not be counted
@@ -195,6 +198,7 @@ impl Shipped {
             Self::AtMost { most, unasked } => Rule::AtMost { most, unasked },
             Self::Append(items) => Rule::Append(items.iter().map(|item| (*item).into()).collect()),
             Self::PublicUrl => Rule::Check(Check::PublicUrl),
+            Self::WebUrl => Rule::Check(Check::WebUrl),
         }
     }
 }

@@ -17,8 +17,10 @@ use http_body::Body as _;
 use super::{
     Gateway,
     answer::{Answer, text},
+    answered::Home,
     asked::{Asked, address, is_websocket},
-    headers::{remove_hop_by_hop, session_slugs, set_forwarded, to_browser, to_server},
+    cookies::Owner,
+    headers::{remove_hop_by_hop, set_forwarded, to_server},
     named_ids::{self, Of},
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
     session_token,
@@ -73,7 +75,8 @@ impl Gateway {
             (Some(session), _) => session.meeting.server.clone(),
             (None, Some(meeting)) => meeting.server.clone(),
             (None, None) => {
-                let mut servers = session_slugs(&asked.head.headers)
+                let slugs = self.binding.session_slugs(&asked.head.headers, asked.now);
+                let mut servers = slugs
                     .filter_map(|slug| asked.directory.server_of_slug(slug))
                     .filter(|server| self.live.reaches(&asked.tenant.id, &server.id, asked.now));
                 let of_cookie = match (servers.next(), servers.next()) {
@@ -140,6 +143,11 @@ impl Gateway {
                 Kind::Static | Kind::Settings | Kind::Upload | Kind::Call(_) => {}
             }
         }
+        // No body of a stranger is carried to a server. An upload has no token in its address, but its browser has the cookie.
+        if !body.is_end_stream() && !self.is_known(&asked, &target) {
+            Body::Streamed(body).linger();
+            return self.refuse(&asked, call, Denial::UnknownSession).by(&target.server.id);
+        }
         if let Err(refused) = self.check_body(&asked, &body, kind) {
             Body::Streamed(body).linger();
             return refused.by(&target.server.id);
@@ -173,11 +181,13 @@ impl Gateway {
                 return self.refuse(&asked, call, Denial::NotFound).by(&server.id);
             }
         };
-        let Some(mut response) = self.forward(&asked, body, server, path, limit, prepare).await else {
+        let Some(mut response) = self.forward(&asked, body, &target, path, limit, prepare).await else {
             let denial = if foreign.load(Relaxed) { Denial::NotFound } else { Denial::ServerUnavailable };
             return self.refuse(&asked, call, denial).by(&server.id);
         };
-        to_browser(response.headers_mut(), server, &asked.tenant, &asked.authority, &prefix(server));
+        let prefix = prefix(server);
+        let home = Home { names: &server.names, authority: &asked.authority, prefix: &prefix };
+        self.to_browser(response.headers_mut(), server, &asked.tenant, home);
         if is_rewritten && asked.head.method == Method::HEAD {
             response.headers_mut().remove(CONTENT_LENGTH);
         } else if is_page && response.status().is_success() {
@@ -209,20 +219,30 @@ impl Gateway {
         }))
     }
 
+    /// Whether whoever asks has a session of this tenant at this server: they name it, or have its cookie.
+    fn is_known(&self, asked: &Asked, target: &Target) -> bool {
+        let owner = Owner { tenant: &asked.tenant.id, slug: &target.server.slug };
+        target.session.is_some() || self.binding.has_session(&asked.head.headers, owner, asked.now)
+    }
+
     /// Sends a request on to a server; `None` where there is no answer. What names the server is still in it.
     pub(crate) async fn forward(
         &self,
         asked: &Asked,
         body: Body,
-        server: &Server,
+        target: &Target,
         path: &str,
         limit: Duration,
         prepare: impl FnOnce(&mut HeaderMap),
     ) -> Option<Response<Body>> {
+        let Target { server, session } = target;
+        let owner = Owner { tenant: &asked.tenant.id, slug: &server.slug };
+        let session = session.as_ref().map(|session| session.id);
+        let cookies = self.binding.cookies_for(&asked.head.headers, owner, session, asked.now);
         let mut headers = asked.head.headers.clone();
         remove_hop_by_hop(&mut headers);
         set_forwarded(&mut headers, &asked.connection.peer_value, "https");
-        to_server(&mut headers, server);
+        to_server(&mut headers, server, cookies);
         prepare(&mut headers);
         let mut request = Request::new(body);
         *request.method_mut() = asked.head.method.clone();

@@ -19,8 +19,8 @@ use http_body::Body as _;
 use super::{
     Gateway,
     answer::Answer,
+    answered::for_all,
     asked::{Asked, address, is_websocket},
-    headers::remove_hop_by_hop,
     route::Kind,
 };
 use crate::{
@@ -52,18 +52,7 @@ const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000
 /// To be kept, and asked about each time.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 /// What the gateway says of a file by itself, or what is not of the file.
-const NOT_KEPT: [HeaderName; 10] = [
-    ACCEPT_RANGES,
-    AGE,
-    CACHE_CONTROL,
-    CONTENT_LENGTH,
-    DATE,
-    ETAG,
-    EXPIRES,
-    VARY,
-    http::header::SERVER,
-    HeaderName::from_static("x-powered-by"),
-];
+const NOT_KEPT: [HeaderName; 8] = [ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, DATE, ETAG, EXPIRES, VARY];
 
 impl Gateway {
     /// A file of the client, if that is what is asked for and it is one that can be held.
@@ -131,6 +120,10 @@ impl Gateway {
             if head.status != StatusCode::OK || !is_short || !is_for_all(&head.headers) {
                 return Some(Held::Carried(now_ms()));
             }
+            let mut headers = head.headers.clone();
+            if !for_all(&mut headers, &server.names) {
+                return Some(Held::Carried(now_ms()));
+            }
             let length = body.size_hint().exact();
             let Some(bytes) = whole(body, FILE_BYTES_MAX).await else {
                 // Broken off, or too long without having said so.
@@ -139,8 +132,6 @@ impl Gateway {
             let pick = |name: HeaderName, condition: HeaderName| Some((condition, head.headers.get(name)?.clone()));
             let validators = [pick(ETAG, IF_NONE_MATCH), pick(LAST_MODIFIED, IF_MODIFIED_SINCE)];
             let validators = validators.into_iter().flatten().collect();
-            let mut headers = head.headers.clone();
-            remove_hop_by_hop(&mut headers);
             for name in NOT_KEPT {
                 headers.remove(name);
             }

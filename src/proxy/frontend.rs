@@ -7,8 +7,10 @@ use http::{HeaderValue, Request, StatusCode, header::HOST};
 use super::{
     Gateway,
     answer::{Answer, text},
+    answered::of_frontend,
     asked::{Asked, address, is_websocket},
-    headers::{remove_hop_by_hop, set_forwarded, without_server_cookies},
+    cookies::without_server_cookies,
+    headers::{remove_hop_by_hop, set_forwarded},
     pages::{page, wants_page},
 };
 use crate::{
@@ -45,7 +47,8 @@ impl Gateway {
         *request.headers_mut() = headers;
         match tokio::time::timeout(ANSWER_TIMEOUT, self.pool.send(request)).await {
             Ok(Ok(mut response)) => {
-                remove_hop_by_hop(response.headers_mut());
+                let is_slug = |slug: &str| asked.directory.server_of_slug(slug).is_some();
+                of_frontend(response.headers_mut(), &frontend, &asked.authority, is_slug);
                 let outcome = if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok };
                 Answer::new(Call::Frontend, outcome, response)
             }

@@ -15,10 +15,10 @@ use quick_xml::escape::escape;
 use super::{
     Gateway,
     answer::Answer,
+    answered::Home,
     api::spec::wrong_method,
     asked::Asked,
     carry::{Target, outcome},
-    headers::to_browser,
     named_ids,
 };
 use crate::{
@@ -83,11 +83,12 @@ impl Gateway {
         };
         let server = &target.server;
         let Some(mut response) =
-            self.forward(&asked, Body::Streamed(body), server, path, ANSWER_TIMEOUT, prepare).await
+            self.forward(&asked, Body::Streamed(body), &target, path, ANSWER_TIMEOUT, prepare).await
         else {
             return self.refuse(&asked, call, Denial::ServerUnavailable).by(&server.id);
         };
-        to_browser(response.headers_mut(), server, &asked.tenant, &asked.authority, "");
+        let home = Home { names: &server.names, authority: &asked.authority, prefix: "" };
+        self.to_browser(response.headers_mut(), server, &asked.tenant, home);
         if is_metadata && response.status().is_success() {
             return self.with_metadata(&asked, server, path, response).await.by(&server.id);
         }

@@ -8,7 +8,7 @@ use std::{
 
 use http::{
     Method, Request, Response, StatusCode,
-    header::{CONTENT_TYPE, HOST},
+    header::{CONTENT_TYPE, HOST, STRICT_TRANSPORT_SECURITY},
     request::Parts,
 };
 use http_body::Body as _;
@@ -58,11 +58,15 @@ impl Gateway {
             method: asked.head.method.clone(),
             peer: asked.connection.peer,
         };
+        let hsts = asked.directory.hsts_of(&asked.tenant).header().cloned();
         let metrics = self.metrics.tenant(&line.tenant.id);
         let mut answer = self.dispatch(asked, Incoming::new(body, Arc::clone(&metrics))).await;
         // A frontend knows best who shows it.
         if answer.call != Call::Frontend && is_page(&answer.response) {
             set_framing(answer.response.headers_mut(), &line.tenant);
+        }
+        if let Some(hsts) = hsts {
+            answer.response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
         }
         note(&metrics, &line, &answer, started);
         answer.response.map(|body| counted(body, metrics))

@@ -20,7 +20,7 @@ use crate::{
         answer::{Failure, success},
         query::Params,
     },
-    domain::{denial::Denial, tenant::Server},
+    domain::denial::Denial,
     live::{Meeting, sessions::Session},
     metrics::{Call, Outcome},
     upstream::{Body, Incoming, whole},
@@ -87,7 +87,7 @@ impl Gateway {
         let session = target.as_ref().ok().and_then(|target| target.session.clone());
         match (target, session) {
             (Ok(target), Some(session)) if call == SessionCall::GetJoinUrl => {
-                self.join_url(&asked, body, &target.server, &session, path).await.by(&target.server.id)
+                self.join_url(&asked, body, &target, &session, path).await.by(&target.server.id)
             }
             (Ok(target), Some(_)) => self.carry(asked, body, target, path, Kind::Call(call)).await,
             _ => {
@@ -98,10 +98,10 @@ impl Gateway {
     }
 
     /// `getJoinUrl`: what the server has signed for itself becomes an address of the tenant's host that the gateway grants.
-    async fn join_url(&self, asked: &Asked, body: Incoming, server: &Server, session: &Session, path: &str) -> Answer {
+    async fn join_url(&self, asked: &Asked, body: Incoming, target: &Target, session: &Session, path: &str) -> Answer {
         let plain = |headers: &mut HeaderMap| drop(headers.remove(ACCEPT_ENCODING));
         let answered = async {
-            let response = self.forward(asked, Body::Streamed(body), server, path, TIMEOUT, plain).await?;
+            let response = self.forward(asked, Body::Streamed(body), target, path, TIMEOUT, plain).await?;
             let body = whole(response.into_body(), ANSWER_BYTES_MAX).await?;
             serde_json::from_slice::<Value>(&body).ok()
         };

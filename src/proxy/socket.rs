@@ -32,10 +32,12 @@ use super::{
     Gateway,
     accept::Downstream,
     answer::{Answer, text},
+    answered::{Home, of_frontend},
     asked::{Asked, address},
     carry::{Target, prefix},
+    cookies::Owner,
     frame::{FIRST_FRAME_TIMEOUT, close, read_first},
-    headers::{remove_hop_by_hop, set_forwarded, to_browser, to_server},
+    headers::{remove_hop_by_hop, set_forwarded, to_server},
     session_token,
     text_frames::TextFrames,
     tunnel,
@@ -85,20 +87,25 @@ struct Closed(u16, &'static str);
 impl Gateway {
     /// Opens a WebSocket of a meeting that names its session in the query, or none.
     pub(crate) async fn socket(self: &Arc<Self>, asked: Asked, target: Target, path: &str) -> Answer {
-        let server = target.server;
+        let Target { server, session } = target;
         if let Some(refused) = refused(&asked) {
             return refused.by(&server.id);
         }
         let mut headers = passed_on(&asked);
-        to_server(&mut headers, &server);
+        let owner = Owner { tenant: &asked.tenant.id, slug: &server.slug };
+        let session = session.map(|session| session.id);
+        let cookies = self.binding.cookies_for(&headers, owner, session, asked.now);
+        to_server(&mut headers, &server, cookies);
         let to = address(&server.upstream, path, asked.head.uri.query());
         // The client of 2.7 has its data from here.
         let frames = path.starts_with(SOCKJS).then(|| frames(&server, &asked.authority)).flatten();
         match self.handshake(&server.upstream, to, headers).await {
             Ok((response, upgraded)) => {
                 let (authority, tenant, of) = (asked.authority.clone(), Arc::clone(&asked.tenant), Arc::clone(&server));
-                let rewrite =
-                    move |headers: &mut HeaderMap| to_browser(headers, &of, &tenant, &authority, &prefix(&of));
+                let rewrite = move |headers: &mut HeaderMap| {
+                    let home = Home { names: &of.names, authority: &authority, prefix: &prefix(&of) };
+                    self.to_browser(headers, &of, &tenant, home);
+                };
                 self.join_ends(asked, response, upgraded, frames, rewrite).by(&server.id)
             }
             Err(error) => {
@@ -162,7 +169,13 @@ impl Gateway {
         headers: HeaderMap,
     ) -> Answer {
         match self.handshake(&frontend, to, headers).await {
-            Ok((response, upgraded)) => self.join_ends(asked, response, upgraded, None, remove_hop_by_hop),
+            Ok((response, upgraded)) => {
+                let (authority, directory) = (asked.authority.clone(), Arc::clone(&asked.directory));
+                let rewrite = move |headers: &mut HeaderMap| {
+                    of_frontend(headers, &frontend, &authority, |slug| directory.server_of_slug(slug).is_some());
+                };
+                self.join_ends(asked, response, upgraded, None, rewrite)
+            }
             Err(_) => self.refuse(&asked, Call::Socket, Denial::ServerUnavailable),
         }
     }
@@ -390,7 +403,9 @@ impl Socket {
             return Err(Closed(CLOSE_TRY_AGAIN, "gone"));
         }
         let mut headers = wanted.headers;
-        to_server(&mut headers, server);
+        let owner = Owner { tenant: &self.tenant.id, slug: &server.slug };
+        let cookies = gateway.binding.cookies_for(&headers, owner, Some(session.id), now_ms());
+        to_server(&mut headers, server, cookies);
         let to = address(&server.upstream, &wanted.path, None);
         let (response, upgraded) = match gateway.handshake(&server.upstream, to, headers).await {
             Ok(opened) => opened,

@@ -150,19 +150,22 @@ fn a_configuration_becomes_the_types_of_the_domain() {
         "anteroom.toml",
         format!(
             "{GATEWAY}\n[servers.bbb-02]\nurl = \"https://bbb-02.internal\"\npublic_url = \"https://bbb-02.meet.example\"\n\
-             secret = \"file:secrets/bbb\"\npool = \"rented\"\nweight = 1.5\nmeetings_max = 40\nrewrite_frames = false\nsockets_per_second = 90\n[store]\nurl = \"sqlite:data/a.db\"\n"
+             secret = \"file:secrets/bbb\"\npool = \"rented\"\nweight = 1.5\nmeetings_max = 40\nrewrite_frames = false\nsockets_per_second = 90\n[store]\nurl = \"sqlite:data/a.db\"\n\
+             [upstream]\nresolver = [\"10.0.0.53\", \"[fd00::53]:5353\"]\n"
         ),
     );
     config.tenant_at(
         "wagtail",
         &["Meet.Wagtail.Example", "wagtail.meet.example"],
-        "pool = [\"rented\", \"members\"]\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\n\
+        "hsts = \"max-age=63072000; includeSubDomains\"\npool = [\"rented\", \"members\"]\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\n\
          embedded_by = [\"https://Moodle.example\", \"https://*.school.example:8443\"]\n[limits]\nparticipants = \"unlimited\"\nduration = \"1h30m\"\nroom_retention = \"90s\"\n\
          [secrets]\nmoodle = [\"the new one\", \"file:secrets/old\"]\n",
     );
     let loaded = config.load().expect("it is sound");
 
     assert!(loaded.settings.listen.http2);
+    let resolver: Vec<String> = loaded.settings.resolver.iter().map(ToString::to_string).collect();
+    assert_eq!(resolver, ["10.0.0.53:53", "[fd00::53]:5353"]);
     assert_eq!(loaded.settings.store_url.reveal(), format!("sqlite:{}", config.path("data/a.db").display()));
 
     let tenant = loaded.directory.tenant_of_host("meet.wagtail.example", 0).expect("the host is in lower case");
@@ -180,6 +183,8 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     assert_eq!(tenant.account_param.as_deref(), Some("meta_owner"));
     let sites: Vec<&str> = tenant.embedded_by.iter().map(|site| &**site).collect();
     assert_eq!(sites, ["https://moodle.example", "https://*.school.example:8443"]);
+    let hsts = loaded.directory.hsts_of(tenant).header().expect("on");
+    assert_eq!(hsts, "max-age=63072000; includeSubDomains");
     let secrets: Vec<&str> = tenant.credentials[0].secrets.iter().map(|secret| secret.secret.reveal()).collect();
     assert_eq!(secrets, ["the new one", "the old one"]);
 

@@ -96,7 +96,7 @@ a = "s"
 "#,
         faults: &[
             r#"tenants/wagtail.toml:1: nmae: this key is not known; did you mean "name"?"#,
-            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, embedded_by, events, frontend, hosts, join, limits, name, policy, pool, secrets and suspended",
+            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, embedded_by, events, frontend, hosts, hsts, join, limits, name, policy, pool, secrets and suspended",
             r#"tenants/wagtail.toml:7: limits.participant: this key is not known; did you mean "participants"?"#,
         ],
     },
@@ -197,7 +197,7 @@ existingUserID = "pass"
             "policies/small.toml:19: create.muteOnStart: must have exactly one of default, force, at_most, append, check and one_of",
             "policies/small.toml:20: create.userCameraCap.at_most: must be from 1 to 4294967295",
             "policies/small.toml:21: create.guestPolicy.one_of: must be a list of words without commas, not empty",
-            r#"policies/small.toml:22: create.logoutTimer.check: must be "boolean", "integer" or "public-url""#,
+            r#"policies/small.toml:22: create.logoutTimer.check: must be "boolean", "integer", "public-url" or "web-url""#,
             "policies/small.toml:23: create.logo.from: this key is not known; there are append, at_most, check, default, force and one_of",
             "policies/small.toml:25: join.existingUserID: is held by the gateway: it could reach round a limit",
         ],
@@ -540,6 +540,20 @@ main = "secret"
         ],
     },
     Broken {
+        name: "a word about TLS that is none",
+        file: "tenants/wagtail.toml",
+        text: r#"name = "Wagtail"
+policy = "small"
+hosts = ["wagtail.meet.example"]
+hsts = "a year"
+[secrets]
+main = "secret"
+"#,
+        faults: &[
+            r#"tenants/wagtail.toml:4: hsts: must be "off", or "max-age=" and seconds, perhaps with "; includeSubDomains" and "; preload""#,
+        ],
+    },
+    Broken {
         name: "a frontend with a path",
         file: "tenants/wagtail.toml",
         text: r#"name = "W"
@@ -649,6 +663,7 @@ admin = "localhost:9000"
 url = "mysql://root:hunter2@db/anteroom"
 [upstream]
 ca = "ca.pem"
+resolver = ["10.0.0.53", "dns.example"]
 [acme]
 directory = "http://acme.example"
 contact = ["ops@meet.example"]
@@ -665,8 +680,9 @@ pool = "members"
             r#"anteroom.toml:5: listen.admin: must be an address and a port, such as "0.0.0.0:443" or "[::]:443""#,
             r#"anteroom.toml:7: store.url: must be "sqlite:" and a path, or the address of a PostgreSQL, "postgres://...""#,
             r#"anteroom.toml:9: upstream.ca: the file "ca.pem" does not exist"#,
-            "anteroom.toml:11: acme.directory: must be an https:// address",
-            r#"anteroom.toml:12: acme.contact[0]: must be "mailto:" and an address"#,
+            r#"anteroom.toml:10: upstream.resolver[1]: must be an address, such as "10.0.0.53" or "10.0.0.53:5353""#,
+            "anteroom.toml:12: acme.directory: must be an https:// address",
+            r#"anteroom.toml:13: acme.contact[0]: must be "mailto:" and an address"#,
         ],
     },
     Broken {

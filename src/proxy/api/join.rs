@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use form_urlencoded::{byte_serialize, parse};
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
+    HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, LOCATION, SET_COOKIE},
     uri::Authority,
 };
@@ -31,9 +31,10 @@ use crate::{
     proxy::{
         Gateway,
         answer::{Answer, outcome_of, redirect, text},
+        answered::Home,
         asked::Asked,
         carry::prefix,
-        headers::{cookies_for, rename_cookies},
+        cookies::Owner,
         pages::{page, wants_page},
         path::split,
     },
@@ -181,17 +182,24 @@ impl Gateway {
         ext_id: &str,
     ) -> Result<Joined, No> {
         call.forwarded_for = Some(asked.connection.peer.ip());
-        call.cookie = cookies_for(&asked.head.headers, &server.slug);
+        let owner = Owner { tenant: &asked.tenant.id, slug: &server.slug };
+        call.cookie = self.binding.cookies_for(&asked.head.headers, owner, None, asked.now);
         let reply = self.call(call, server).await.map_err(CallError::denial)?;
         let joined = if reply.status.is_redirection() {
             redirected(server, &reply, asked)
         } else {
             told(server, &reply, asked, ext_id)
         };
-        joined?.ok_or_else(|| {
+        let mut joined = joined?.ok_or_else(|| {
             tracing::warn!(server = %server.id, status = %reply.status, "join got a broken answer");
-            Denial::ServerUnavailable.into()
-        })
+            No::from(Denial::ServerUnavailable)
+        })?;
+        let headers = joined.response.headers_mut();
+        for cookie in reply.headers.get_all(SET_COOKIE) {
+            headers.append(SET_COOKIE, cookie.clone());
+        }
+        self.rename_cookies(headers, server, &asked.tenant);
+        Ok(joined)
     }
 
     /// A refusal in the form its caller reads: XML for `redirect=false`, BBB's own redirect where the caller gave an
@@ -201,7 +209,7 @@ impl Gateway {
             None
         } else if let Some(address) = ["errorRedirectUrl", "logoutURL"]
             .iter()
-            .find_map(|name| params.get(name).filter(|address| is_web_address(address)))
+            .find_map(|name| params.get(name).filter(|address| params::is_web_url(address)))
         {
             redirect(StatusCode::FOUND, &with_errors(address, &no.key, &no.message))
         } else if wants_page(&asked.head.headers) {
@@ -287,9 +295,8 @@ fn redirected(server: &Server, reply: &Reply, asked: &Asked) -> Result<Option<Jo
     }
     let Some(path) = client_path(server, location) else { return Ok(None) };
     let Some(session_token) = token_of(query) else { return Ok(None) };
-    let address = client_address(server, asked, &path);
-    let Some(mut response) = redirect(StatusCode::FOUND, &address) else { return Ok(None) };
-    copy_cookies(&reply.headers, response.headers_mut(), server, asked);
+    let response = client_address(server, asked, &path).and_then(|address| redirect(StatusCode::FOUND, &address));
+    let Some(response) = response else { return Ok(None) };
     Ok(Some(Joined { session_token, response }))
 }
 
@@ -302,14 +309,13 @@ fn told(server: &Server, reply: &Reply, asked: &Asked, ext_id: &str) -> Result<O
         return Err(No { key: answer.message_key, message: answer.message, denial: None });
     }
     let Some(path) = client_path(server, &answer.url) else { return Ok(None) };
-    let address = client_address(server, asked, &path);
+    let Some(address) = client_address(server, asked, &path) else { return Ok(None) };
     let Ok(body) = xml::replace_text(&answer.body, "url", &address) else { return Ok(None) };
     if answer.session_token.is_empty() {
         return Ok(None);
     }
     let mut response = text(StatusCode::OK, "text/xml;charset=utf-8", body);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    copy_cookies(&reply.headers, response.headers_mut(), server, asked);
     Ok(Some(Joined { session_token: answer.session_token, response }))
 }
 
@@ -333,16 +339,10 @@ fn client_path(server: &Server, location: &str) -> Option<String> {
     }
 }
 
-/// The client's address on the tenant's host.
-fn client_address(server: &Server, asked: &Asked, path: &str) -> String {
-    format!("https://{}{}{path}", asked.authority, prefix(server))
-}
-
-fn copy_cookies(from: &HeaderMap, to: &mut HeaderMap, server: &Server, asked: &Asked) {
-    for cookie in from.get_all(SET_COOKIE) {
-        to.append(SET_COOKIE, cookie.clone());
-    }
-    rename_cookies(to, &server.slug, &asked.tenant);
+/// The client's address on the tenant's host; `None` where the server would be named in it.
+fn client_address(server: &Server, asked: &Asked, path: &str) -> Option<String> {
+    let home = Home { names: &server.names, authority: &asked.authority, prefix: &prefix(server) };
+    Some(format!("https://{}{}{}", asked.authority, home.prefix, home.rewritten(path)?))
 }
 
 fn token_of(query: &str) -> Option<String> {
@@ -379,10 +379,6 @@ fn with_errors(address: &str, key: &str, message: &str) -> String {
         out.push_str(fragment);
     }
     out
-}
-
-fn is_web_address(address: &str) -> bool {
-    ["https://", "http://"].iter().any(|scheme| address.starts_with(scheme))
 }
 
 /// Whether `redirect` asks for none: as Java reads it, all that is not `true` (bbb.md 2.4).
@@ -433,15 +429,6 @@ mod tests {
             ("//html5client/?sessionToken=t", None),
         ] {
             assert_eq!(client_path(&server, location).as_deref(), path, "{location}");
-        }
-    }
-
-    #[test]
-    fn only_an_address_of_the_web_is_gone_to() {
-        for (address, is) in
-            [("https://a.b", true), ("http://a.b", true), ("javascript:x", false), ("//a.b", false), ("", false)]
-        {
-            assert_eq!(is_web_address(address), is, "{address}");
         }
     }
 }
