@@ -4,6 +4,8 @@
 //! requests, and single connections for WebSockets, which need one each anyway. The way to a server is the same for both.
 
 mod answer;
+#[doc(hidden)]
+pub mod fuzzing;
 mod incoming;
 mod link;
 mod pool;

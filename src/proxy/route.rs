@@ -237,9 +237,7 @@ fn is_disguised(path: &str) -> bool {
     [path, &bare.join("/")].into_iter().any(|path| {
         let plain = resolved(path);
         // Some are BBB's only with a slash at their end, or only without.
-        let is_bbb = |path: &str| {
-            !matches!(bbb_path(path), None | Some(BbbPath::BelowPrefix(_) | BbbPath::Client))
-        };
+        let is_bbb = |path: &str| !matches!(bbb_path(path), None | Some(BbbPath::BelowPrefix(_) | BbbPath::Client));
         plain.starts_with("/s/") || is_bbb(&plain) || is_bbb(&format!("{plain}/"))
     })
 }
