@@ -5,7 +5,7 @@ CLIENT_PACKAGES = tests/clients/node_modules/.package-lock.json
 VENV = var/venv/requirements.txt
 CLIENT_CRATE = var/client-rust/debug/anteroom-client-rust
 
-.PHONY: help demo test check build bench bench-compare bench-growth siege instructions storm fuzz fmt build-deps test-deps
+.PHONY: help demo test check build bench bench-compare bench-growth siege outside instructions storm fuzz fmt build-deps test-deps
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,11 @@ siege: build-deps ## All floods at once for SIEGE_SECONDS (600), while people ar
 	ulimit -n $$(ulimit -H -n); target/release/anteroom-bench siege --seconds $(SIEGE_SECONDS) --gateway target/dist/anteroom \
 		--json var/siege.jsonl --html var/siege.html
 	@echo "the same with plots: var/siege.html"
+
+outside: build-deps ## testssl.sh and slowhttptest of Debian against a gateway on loopback, as tables
+	cargo build --release --package anteroom --bin anteroom
+	cargo build --release --package anteroom-bench --bin bbb-sim
+	scripts/outside-tools target/release/anteroom target/release/bbb-sim
 
 instructions: build-deps ## How many instructions the hot functions take, beside what benches/instructions.txt has kept
 	@command -v valgrind >/dev/null || { echo "valgrind counts them: apt-get install valgrind"; exit 1; }
