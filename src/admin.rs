@@ -1,6 +1,7 @@
 //! The operator's listener: health, metrics and the admin API, on a thread of its own, so that a scrape cannot slow a
 //! request. Health and metrics are for whoever reaches it; the API needs a token.
 
+mod accept;
 mod api;
 mod metrics;
 pub mod token;
@@ -72,18 +73,15 @@ pub fn start(address: SocketAddr, admin: Admin) -> io::Result<(SocketAddr, threa
 }
 
 async fn serve(listener: TcpListener, admin: Admin) -> io::Result<()> {
-    let mut stop = admin.stop.clone();
+    let (stop, metrics) = (admin.stop.clone(), Arc::clone(&admin.gateway.metrics));
     let router = Router::new()
         .route("/health/live", get(async || "ok\n"))
         .route("/health/ready", get(ready))
         .route("/metrics", get(scrape))
         .nest("/api", api::router(&admin))
         .with_state(admin);
-    axum::serve(tokio::net::TcpListener::from_std(listener)?, router)
-        .with_graceful_shutdown(async move {
-            let _ = stop.wait_for(|stop| *stop).await;
-        })
-        .await
+    accept::run(tokio::net::TcpListener::from_std(listener)?, router, &metrics, stop).await;
+    Ok(())
 }
 
 /// Ready: the servers have been asked once, the store answers, no loop hangs, and the gateway does not stop.

@@ -31,6 +31,7 @@ use crate::{
         recordings::Recording,
         sessions::{LEASE_MS, Session, UserKeys},
     },
+    net::{Net, connections::Connections, files, rates::Rates},
     poll, private,
     proxy::{
         Gateway, Parts,
@@ -126,6 +127,7 @@ impl App {
         let mut loader = Loader::new(dir);
         let Loaded { settings, .. } = loader.load(&SlugKey([0; 32])).map_err(StartError::Config)?;
 
+        let net = net(&settings);
         let https = bind_all("listen.https", &settings.listen.https).await?;
         let http = bind_all("listen.http", &settings.listen.http).await?;
         let store = open_store(&settings).await?;
@@ -153,6 +155,8 @@ impl App {
             notes,
             pool,
             metrics: Arc::default(),
+            net,
+            idle_timeout: settings.connections.idle_timeout,
             answers_max_age: settings.answers_max_age,
             sight,
             grants,
@@ -271,6 +275,21 @@ impl App {
         }
         tracing::info!("anteroom has stopped");
         drained
+    }
+}
+
+/// The limits of connections and rates. The process may have as many files as the system lets it, from here on.
+fn net(settings: &Settings) -> Net {
+    let files = files::raise();
+    let limits = settings.connections.limits(files);
+    if let Some(wanted) = settings.connections.max.filter(|wanted| limits.max < *wanted) {
+        tracing::warn!(wanted, max = limits.max, files, "there are not enough file handles for connections.max");
+    }
+    tracing::info!(files, connections = limits.max, per_address = limits.per_address, "file handles and connections");
+    Net {
+        connections: Connections::new(limits),
+        rates: Rates::new(settings.rates),
+        proxies: settings.listen.proxies.clone(),
     }
 }
 
@@ -428,7 +447,8 @@ async fn reload(
         let faults = i64::try_from(found.faults.len()).unwrap_or(i64::MAX);
         gateway.metrics.config_faults.store(faults, Relaxed);
         known = found.faults;
-        if let Some(Loaded { directory, certs, .. }) = found.loaded {
+        if let Some(Loaded { settings, directory, certs, .. }) = found.loaded {
+            gateway.net.rates.set(settings.rates);
             // A host must have its certificate by the time somebody is told of it.
             tls.swap(certs);
             gateway.directory.store(Arc::new(directory));

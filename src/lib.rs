@@ -5,8 +5,10 @@
 //! * [`domain`]: tenants, policies, admission, placement; no I/O
 //! * [`config`]: the operator's files, parsed into a directory
 //! * [`bbb`]: BBB's protocol
+//! * [`shares`]: what there is only so much of, shared fairly
 //! * [`live`]: the meetings, sessions and servers of now
 //! * [`store`]: the durable promises
+//! * [`net`]: connections before they are HTTP: how many, how fast, from whom
 //! * [`tls`]: certificates and handshakes
 //! * [`upstream`]: connections to the servers
 //! * [`proxy`]: requests, and what becomes of them
@@ -27,11 +29,13 @@ pub mod config;
 pub mod domain;
 pub mod live;
 pub mod metrics;
+pub mod net;
 pub mod operate;
 pub mod poll;
 pub mod private;
 pub mod proxy;
 pub mod replicas;
+pub mod shares;
 pub mod store;
 pub mod supervise;
 pub mod tls;

@@ -9,6 +9,7 @@ pub mod clock;
 #[allow(clippy::arithmetic_side_effects, reason = "sizes of what is held in memory, which has a bound")]
 pub mod files;
 pub mod fresh;
+pub mod joins;
 pub mod keyed;
 mod load;
 #[allow(clippy::arithmetic_side_effects, reason = "moments of this process")]
@@ -41,6 +42,7 @@ use breakouts::{Breakouts, Starts};
 use clock::now_ms;
 use files::Files;
 use fresh::{Fresh, Moment, Touched};
+use joins::Joins;
 use load::Share;
 use recordings::{Recording, Recordings};
 use servers::Servers;
@@ -49,6 +51,8 @@ use sessions::Session;
 /// How long the traffic of a meeting is still carried after it has ended: people look at its last page, give feedback,
 /// download the dashboard.
 pub const AFTERGLOW_MS: i64 = 15 * 60 * 1000;
+/// Sessions that wait to be forgotten. Beyond that they stay until their meeting is over.
+const REPLACED_MAX: usize = 65_536;
 
 /// A meeting that runs.
 #[derive(Debug)]
@@ -233,6 +237,9 @@ pub struct Live {
     presence: DashMap<TenantId, HashMap<ServerId, Presence>>,
     /// Meetings that have ended, the oldest first, with the time.
     ended: Mutex<VecDeque<(i64, Arc<Meeting>)>>,
+    /// Sessions whose seat another one of the same person has taken, the oldest first, with the time: at most
+    /// [`REPLACED_MAX`].
+    replaced: Mutex<VecDeque<(i64, i64)>>,
     /// When the last run of a room has ended, by the id under which its server knows it, for as long.
     over: DashMap<Box<str>, i64>,
     /// The servers, their health and their load.
@@ -245,6 +252,8 @@ pub struct Live {
     pub files: Files,
     /// Whose breakout rooms are whose.
     pub breakouts: Breakouts,
+    /// How often who joins.
+    pub joins: Joins,
 }
 
 impl Live {
@@ -435,9 +444,36 @@ impl Live {
         }
     }
 
+    /// Notes that another session of the same person has taken a session's seat.
+    pub fn note_replaced(&self, session: i64, now: i64) {
+        let mut replaced = lock(&self.replaced);
+        if replaced.len() < REPLACED_MAX {
+            replaced.push_back((now, session));
+        }
+    }
+
+    /// Takes the next session whose seat was taken before this moment.
+    pub fn next_replaced(&self, before: i64) -> Option<i64> {
+        lock(&self.replaced).pop_front_if(|(at, _)| *at < before).map(|(_, session)| session)
+    }
+
+    /// Forgets a session that nobody has come with.
+    pub fn forget_session(&self, session: &Session) {
+        self.sessions_by_id.remove(&session.id);
+        // Not looked for under the lock of the list: whoever adds a session takes that one last.
+        let of_meeting = lock(&session.meeting.sessions).clone();
+        let is_its = |token: &&TokenHash| self.sessions.get(*token).is_some_and(|found| found.id == session.id);
+        if let Some(token) = of_meeting.iter().find(is_its) {
+            self.sessions.remove(token);
+            lock(&session.meeting.sessions).retain(|other| other != token);
+        }
+    }
+
     /// Cuts the sockets of all sessions of a meeting.
     pub fn cut_sessions(&self, meeting: &Meeting) {
-        for token in lock(&meeting.sessions).iter() {
+        // Whoever adds a session takes this lock last.
+        let tokens = lock(&meeting.sessions).clone();
+        for token in &tokens {
             if let Some(session) = self.session(token).filter(|session| session.is_open()) {
                 session.cut();
             }

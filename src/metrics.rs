@@ -12,7 +12,10 @@ use std::sync::{
 
 use dashmap::DashMap;
 
-use crate::domain::{denial::Denial, ids::TenantId};
+use crate::{
+    domain::{denial::Denial, ids::TenantId},
+    net::{activity::End, connections::Full, rates::Bucket},
+};
 
 macro_rules! closed_set {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -116,6 +119,10 @@ pub struct TenantMetrics {
     secrets: DashMap<Arc<str>, AtomicI64>,
     /// When a checksum that does not fit was last explained, ms since the epoch.
     explained: AtomicI64,
+    /// Its requests of now.
+    pub rate_of_requests: Bucket,
+    /// Its joins of now.
+    pub rate_of_joins: Bucket,
 }
 
 impl TenantMetrics {
@@ -218,6 +225,13 @@ pub struct Metrics {
     connections: Arc<AtomicI64>,
     /// Connections on which something came that is no HTTP, or has too large a head.
     pub malformed: AtomicU64,
+    ended: [AtomicU64; End::ALL.len()],
+    full_of_address: AtomicU64,
+    full: AtomicU64,
+    /// Connections that did not begin with the PROXY header that they need.
+    pub unannounced: AtomicU64,
+    /// Connections that the system did not hand over: there was no file handle, say.
+    pub accept_errors: AtomicU64,
     /// Reloads that took something over.
     pub reloads: AtomicU64,
     /// Faults of the configuration files as of the last reload.
@@ -239,6 +253,31 @@ impl Metrics {
     pub fn open_connection(&self) -> OpenConnection {
         self.connections.fetch_add(1, Relaxed);
         OpenConnection(Arc::clone(&self.connections))
+    }
+
+    /// Counts a connection that ends though it could go on.
+    pub fn count_end(&self, end: End) {
+        self.ended[(end as usize).saturating_sub(1)].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a connection for which there was no place.
+    pub fn count_full(&self, full: Full) {
+        let counter = match full {
+            Full::Address => &self.full_of_address,
+            Full::Gateway => &self.full,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// Connections that were closed by a limit, by reason.
+    pub fn closed(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let ended = End::ALL.into_iter().zip(&self.ended).map(|(end, n)| (end.as_str(), n));
+        let refused = [
+            ("address_full", &self.full_of_address),
+            ("gateway_full", &self.full),
+            ("proxy_header", &self.unannounced),
+        ];
+        ended.chain(refused).map(|(reason, n)| (reason, n.load(Relaxed)))
     }
 
     /// Connections that are open.

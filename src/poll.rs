@@ -72,6 +72,7 @@ pub async fn run(
             report::read(&gateway).await;
         }
         gateway.live.forget_ended(now_ms());
+        gateway.forget_replaced().await;
         note_carried(&gateway);
         round.send_replace(done);
     }

@@ -28,8 +28,8 @@ pub use error::{Error, Refusal};
 use health::Health;
 use joins::Joins;
 pub use rows::{
-    Admitted, Leftover, MeetingRow, NewMeeting, NewSession, PRESENT, RecordingRow, Run, Seated, Seats, SessionRow,
-    TokenHash, UsageRow, UserKey,
+    Admitted, Leftover, MeetingRow, NewMeeting, NewSession, PRESENT, REPLACED, RecordingRow, Run, Seated, Seats,
+    SessionRow, TokenHash, UsageRow, UserKey,
 };
 use writer::{Note, Traffic};
 

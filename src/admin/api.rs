@@ -8,7 +8,10 @@ mod servers;
 mod tenants;
 mod usage;
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -24,6 +27,7 @@ use http::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::{Admin, token::Scope};
 use crate::{live::clock::now_ms, upstream::whole};
@@ -31,6 +35,8 @@ use refused::Refused;
 
 /// All that is sent here is a few words.
 const BODY_BYTES_MAX: usize = 4 * 1024;
+/// And it comes at once.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The calls, below `/api`.
 pub(super) fn router(admin: &Admin) -> Router<Admin> {
@@ -135,7 +141,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wanted<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
-        let body = whole(request.into_body(), BODY_BYTES_MAX).await.ok_or(Refused::TooLarge)?;
+        let body = timeout(BODY_TIMEOUT, whole(request.into_body(), BODY_BYTES_MAX)).await;
+        let body = body.map_err(|_| Refused::Slow)?.ok_or(Refused::TooLarge)?;
         let wanted = serde_json::from_slice(&body).map_err(|error| Refused::Invalid(error.to_string()))?;
         Ok(Self(wanted))
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{denial::Denial, tenant::Server},
-    upstream::{Body, Pool, SendError, whole},
+    upstream::{Body, Once, Pool, SendError, whole},
 };
 
 /// BBB's nginx gives bbb-web 60 s; a person or a program that has waited half of that has gone.
@@ -25,6 +25,10 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Servers take 8 KB of request line by default (nginx, Tomcat); what is longer goes into a form body.
 const QUERY_BYTES_MAX: usize = 6 * 1024;
+/// The calls that only ask: a server may get one twice where its connection closes under it. All others do something there, be
+/// they sent as a GET or not: a `join` makes a session, each time.
+const ONLY_ASKS: [&str; 6] =
+    ["getMeetings", "getMeetingInfo", "getSessions", "isMeetingRunning", "getRecordings", "getRecordingTextTracks"];
 
 /// What a server answered.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub struct Reply {
 pub enum CallError {
     /// Nothing was sent: another server may be asked.
     Connect,
+    /// Nothing was sent, and nothing has been learned of the server: this machine has no file handle, port or memory left.
+    Exhausted,
     /// The server did not answer in time; it may have acted.
     Timeout,
     /// The server takes no address of this length: it did not act.
@@ -54,6 +60,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect => "no connection",
+            Self::Exhausted => "no file handle, port or memory for a connection",
             Self::Timeout => "no answer in time",
             Self::TooLong => "an address that is too long for the server",
             Self::Broken => "a broken answer",
@@ -88,6 +95,7 @@ impl CallError {
     pub fn denial(self) -> Denial {
         match self {
             Self::TooLong => Denial::TooLarge,
+            Self::Exhausted => Denial::Overloaded,
             Self::Connect | Self::Timeout | Self::Broken => Denial::ServerUnavailable,
         }
     }
@@ -144,6 +152,7 @@ impl<'a> Call<'a> {
                 .await
                 .map_err(|error| match error {
                     SendError::Connect => CallError::Connect,
+                    SendError::Exhausted => CallError::Exhausted,
                     SendError::Broken => CallError::Broken,
                 })?
                 .into_parts();
@@ -183,6 +192,9 @@ impl<'a> Call<'a> {
             request.headers_mut().insert(COOKIE, cookie);
         }
         request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        if !ONLY_ASKS.contains(&self.name) {
+            request.extensions_mut().insert(Once);
+        }
         Some(request)
     }
 
@@ -228,6 +240,15 @@ mod tests {
         assert!(request.uri().to_string().starts_with(
             "https://a.internal.test/bigbluebutton/api/create?welcome=hello&meetingID=t.wagtail.room&checksum="
         ));
+    }
+
+    #[test]
+    fn only_a_question_may_reach_a_server_twice() {
+        let params = params("hello");
+        for (name, once) in [("getMeetings", false), ("create", true), ("join", true), ("sendChatMessage", true)] {
+            let request = Call::new(name, &params).request(&server("a", "members")).expect("legal");
+            assert_eq!(request.extensions().get::<Once>().is_some(), once, "{name}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use data_encoding::HEXLOWER;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
-    Fault, Listen, Settings, SlugKey,
+    Connections, Fault, Listen, Settings, SlugKey,
     convert::{self, At, Convert, Outcome},
     keypath::KeyPath,
     raw,
@@ -27,6 +27,7 @@ use crate::{
         secret::Secret,
         tenant::{Server, Weight},
     },
+    net::{peer::Network, rates},
     store,
 };
 
@@ -78,6 +79,8 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
         }
         Some(file)
     });
+    let connections = connections(raw.connections.unwrap_or_default(), cx);
+    let rates = rates(&raw.rates.unwrap_or_default(), cx);
     if let Some(acme) = raw.acme {
         check_acme(&acme, cx);
     }
@@ -88,23 +91,26 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
     let servers = servers.map(Arc::new).collect();
     census.check_meteor(cx);
     let base_domains = base_domains.into_iter().map(|host| host.value).collect();
-    let settings = Settings { base_domains, hsts, listen, store_url, server_ca, answers_max_age, resolver };
+    let settings =
+        Settings { base_domains, hsts, listen, store_url, server_ca, answers_max_age, resolver, connections, rates };
     let meteor_pools = census.meteor.into_keys().collect();
     let pools = census.pools.into_keys().collect();
     Gateway { at_start: at_start(&settings, cx), settings: Some(settings), servers, pools, meteor_pools }
 }
 
 fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
-    let Settings { base_domains: _, hsts: _, listen, store_url, server_ca, answers_max_age, resolver } = settings;
+    let Settings { listen, store_url, server_ca, answers_max_age, resolver, connections, .. } = settings;
     [
         ("listen.https", format!("{:?}", listen.https)),
         ("listen.http", format!("{:?}", listen.http)),
         ("listen.admin", format!("{:?}", listen.admin)),
         ("listen.http2", listen.http2.to_string()),
+        ("listen.proxy_protocol_from", format!("{:?}", listen.proxies)),
         ("store.url", HEXLOWER.encode(digest(&SHA256, store_url.reveal().as_bytes()).as_ref())),
         ("upstream.ca", format!("{server_ca:?}")),
         ("upstream.answers_max_age", format!("{answers_max_age:?}")),
         ("upstream.resolver", format!("{resolver:?}")),
+        ("connections", format!("{connections:?}")),
     ]
     .into_iter()
     .map(|(key, text)| cx.at_path(&key.into(), text))
@@ -121,8 +127,8 @@ impl Gateway {
 
     /// The settings, as far as they can change without a start.
     pub(super) fn settings_after(&self, started: &Self) -> Settings {
-        let Settings { base_domains, hsts, .. } = self.settings.clone().unwrap_or_default();
-        Settings { base_domains, hsts, ..started.settings.clone().unwrap_or_default() }
+        let Settings { base_domains, hsts, rates, .. } = self.settings.clone().unwrap_or_default();
+        Settings { base_domains, hsts, rates, ..started.settings.clone().unwrap_or_default() }
     }
 }
 
@@ -140,7 +146,52 @@ fn listen(raw: Option<raw::Listen>, cx: &mut Convert<'_>) -> Listen {
     if admin.is_some_and(|address| !address.ip().is_loopback()) {
         cx.warn(&path.key("admin"), "is not a loopback address: keep it away from public networks");
     }
-    Listen { https, http, admin, http2: raw.http2.unwrap_or(true) }
+    let proxies = cx.list::<Network>(&path.key("proxy_protocol_from"), &raw.proxy_protocol_from.unwrap_or_default());
+    let proxies = proxies.into_iter().map(|network| network.value).collect();
+    Listen { https, http, admin, http2: raw.http2.unwrap_or(true), proxies }
+}
+
+fn connections(raw: raw::Connections, cx: &mut Convert<'_>) -> Connections {
+    let path = KeyPath::from("connections");
+    let mut number = |key: &str, number: Option<i64>| {
+        let number = u32::try_from(number?).ok().filter(|number| *number >= 1);
+        cx.keep(&path.key(key), number.ok_or("must be a whole number of at least 1"))
+    };
+    let (max, per_address) = (number("max", raw.max), number("per_address", raw.per_address));
+    if let (Some(max), Some(per_address)) = (max, per_address)
+        && max < per_address
+    {
+        cx.fault(&path.key("per_address"), "is more than connections.max");
+    }
+    let idle_timeout = raw.idle_timeout.and_then(|text| {
+        let path = path.key("idle_timeout");
+        let length = cx.length(&path, &text)?;
+        let is_legal = (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&length);
+        cx.keep(&path, is_legal.then_some(length).ok_or("must be from \"1s\" to \"1h\""))
+    });
+    Connections { max, per_address, idle_timeout: idle_timeout.unwrap_or(Connections::default().idle_timeout) }
+}
+
+fn rates(raw: &raw::Rates, cx: &mut Convert<'_>) -> rates::Limits {
+    use rates::RateOf;
+    let path = KeyPath::from("rates");
+    let mut limits = rates::Limits { count_only: raw.count_only.unwrap_or(false), ..Default::default() };
+    for (kind, count) in [
+        (RateOf::Connections, raw.connections),
+        (RateOf::FailedHandshakes, raw.failed_handshakes),
+        (RateOf::UnknownHosts, raw.unknown_hosts),
+        (RateOf::WrongChecksums, raw.wrong_checksums),
+        (RateOf::UnknownSessions, raw.unknown_sessions),
+        (RateOf::TenantRequests, raw.tenant_requests),
+        (RateOf::TenantJoins, raw.tenant_joins),
+    ] {
+        match count.and_then(|count| cx.count(&path.key(kind.as_str()), count, 1)) {
+            Some(Limit::AtMost(per_second)) => limits.set(kind, per_second),
+            Some(Limit::Unlimited) => limits.set(kind, u32::MAX),
+            None => {}
+        }
+    }
+    limits
 }
 
 /// The addresses that are taken already, and by which key.

@@ -25,6 +25,10 @@ pub(super) struct Gateway {
     pub store: Option<Store>,
     /// How the BBB servers are reached.
     pub upstream: Option<Upstream>,
+    /// How many connections there may be, and how long one may do nothing.
+    pub connections: Option<Connections>,
+    /// What an address, and a tenant, may do in a second.
+    pub rates: Option<Rates>,
     /// The BBB servers, one table each; the key is the server's id.
     pub servers: Option<BTreeMap<String, Server>>,
     /// Certificates by ACME for hosts that have none in `certs/`.
@@ -43,6 +47,45 @@ pub(super) struct Listen {
     pub admin: Option<String>,
     /// Whether HTTP/2 is offered over TLS. Default: true.
     pub http2: Option<bool>,
+    /// The balancers in front, as addresses or networks such as `"10.0.0.0/8"`: each connection from there has to begin with a
+    /// PROXY header (version 1 or 2), and is its client's from then on. No other connection may have one. Default: none.
+    pub proxy_protocol_from: Option<Vec<String>>,
+}
+
+/// How many connections of people and programs there may be, and how long one may do nothing. Takes effect at the start only.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Connections {
+    /// In total, on all of `https` and `http`. Default, and the most that is taken: what the process's file handles are enough
+    /// for, two for each.
+    pub max: Option<i64>,
+    /// From one address (of IPv6: from one /64). Default: a quarter of all, but at most 16384.
+    pub per_address: Option<i64>,
+    /// How long one may be open with nothing to do, from `"1s"` to `"1h"`. An answer of which its reader takes nothing for
+    /// five times as long ends too. Default: `"75s"`.
+    pub idle_timeout: Option<String>,
+}
+
+/// What an address, and a tenant, may do in a second: a number of at least 1, or `"unlimited"`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rates {
+    /// Whether what is too much is only counted, not refused. Default: false.
+    pub count_only: Option<bool>,
+    /// New connections from one address. Default: 1000.
+    pub connections: Option<Count>,
+    /// Handshakes from one address that fail, or are for a host that nobody has. Default: 50.
+    pub failed_handshakes: Option<Count>,
+    /// Requests from one address for a host that nobody has, or other than that of their handshake. Default: 50.
+    pub unknown_hosts: Option<Count>,
+    /// Calls from one address whose checksum does not fit. Default: 50.
+    pub wrong_checksums: Option<Count>,
+    /// Requests from one address with a session that is none. Default: 500.
+    pub unknown_sessions: Option<Count>,
+    /// Requests to one tenant. Default: 10000.
+    pub tenant_requests: Option<Count>,
+    /// Joins of one tenant. Default: 500.
+    pub tenant_joins: Option<Count>,
 }
 
 /// Where meetings and seats are written down. Takes effect at the start only.

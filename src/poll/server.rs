@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    bbb::xml::Listed,
+    bbb::{client::CallError, xml::Listed},
     domain::{health::State, tenant::Server},
     live::{
         Meeting,
@@ -31,6 +31,11 @@ pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Mee
     let begun = now_ms();
     let state = gateway.live.servers.of(&server.id);
     let held = state.list.get(Moment::now(), Duration::ZERO, || gateway.meetings_of(server)).await;
+    if held.answer.as_ref().is_err_and(|error| *error == CallError::Exhausted) {
+        // It was not asked.
+        tracing::error!(server = %server.id, "a server is not polled: no file handle, port or memory is left");
+        return;
+    }
     let (before, now) = state.polled(held.answer.is_ok());
     if before != now {
         tell(server, now, meetings.len());

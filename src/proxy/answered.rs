@@ -104,8 +104,7 @@ impl Gateway {
 
     /// Gives each cookie that a server sets the name and the tag of its owner.
     pub(crate) fn rename_cookies(&self, headers: &mut HeaderMap, server: &Server, tenant: &Tenant) {
-        let owner = Owner { tenant: &tenant.id, slug: &server.slug };
-        self.binding.rename(headers, owner, !tenant.embedded_by.is_empty());
+        self.binding.rename(headers, Owner::new(tenant, &server.slug));
     }
 }
 

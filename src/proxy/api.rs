@@ -18,11 +18,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Method;
 
-use super::{Gateway, answer::Answer, asked::Asked, grant, pages::wants_page};
+use super::{
+    Gateway,
+    answer::Answer,
+    asked::Asked,
+    grant,
+    held::{Charge, Unread},
+    pages::wants_page,
+    passing::Unsent,
+};
 use crate::{
     bbb::{answer::Failure, checksum, documents::Refused, params::Rejected, query::Params},
     domain::{denial::Denial, ids::ServerId},
     metrics::{Call, Outcome},
+    net::rates::RateOf,
     upstream::{Body, Incoming},
 };
 use safe::{is_prefetch, not_ahead, preview};
@@ -40,6 +49,8 @@ pub(crate) struct Verified {
     pub(crate) modules: Option<(Bytes, u32)>,
     /// It is a join that the gateway itself has made the address of: nobody's secret has signed it.
     pub(crate) granted: bool,
+    /// What its body is charged for, until it is answered.
+    pub(crate) _charge: Option<Charge>,
 }
 
 /// Why a call is not acted on.
@@ -78,6 +89,26 @@ impl From<Denial> for Unfit {
 impl From<Rejected> for Unfit {
     fn from(rejected: Rejected) -> Self {
         Self::Rejected(rejected)
+    }
+}
+
+impl From<Unread> for Unfit {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Broken => Failure::BODY.into(),
+            Unread::Slow => Failure::BODY_SLOW.into(),
+            Unread::TooLarge => Denial::TooLarge.into(),
+            Unread::NoRoom => Denial::Overloaded.into(),
+        }
+    }
+}
+
+impl From<Unsent> for Unfit {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Denied(denial) => denial.into(),
+            Unsent::Slow => Failure::BODY_SLOW.into(),
+        }
     }
 }
 
@@ -122,10 +153,11 @@ impl Gateway {
             if asked.head.method == Method::HEAD {
                 return preview(call);
             }
-            let granted = Verified { credential: "".into(), params, modules: None, granted: true, asked };
+            let granted =
+                Verified { credential: "".into(), params, modules: None, granted: true, _charge: None, asked };
             return Box::pin(self.join(granted)).await;
         }
-        let read = match read::verify(&asked, spec, body, &self.unsigned).await {
+        let read = match read::verify(&asked, spec, body, &self.bodies).await {
             Ok(read) => read,
             Err(unfit) => return self.unfit(spec, &asked, unfit),
         };
@@ -134,8 +166,8 @@ impl Gateway {
             return preview(call);
         }
         let credential = Arc::clone(&read.signer.credential.name);
-        let (params, modules) = (read.params, read.modules);
-        let verified = Verified { credential, params, modules, granted: false, asked };
+        let (params, modules, charge) = (read.params, read.modules, read.charge);
+        let verified = Verified { credential, params, modules, granted: false, _charge: charge, asked };
         match call {
             Call::Create => self.create(verified).await,
             Call::Join => Box::pin(self.join(verified)).await,
@@ -156,14 +188,7 @@ impl Gateway {
         let (query, grant) = grant::split(asked.query())?;
         let params = Params::parse(query.as_bytes()).ok()?;
         let ext_id = params.get("meetingID")?;
-        let meeting = match self.live.meeting(&asked.tenant.id, ext_id) {
-            Some(meeting) => meeting,
-            // Nobody's secret has been shown yet.
-            None => {
-                let _turn = self.finding.acquire().await.ok()?;
-                self.meeting(&asked.tenant.id, ext_id).await.ok()??
-            }
-        };
+        let meeting = self.meeting(asked.account(), ext_id).await.ok()??;
         self.grants.verify(&asked.tenant.id, meeting.internal_id()?, query, grant).then_some(params)
     }
 
@@ -177,7 +202,11 @@ impl Gateway {
     /// A call that is not acted on. A person who follows a join link gets a page; no address of the query is gone to,
     /// since nobody vouches for it.
     fn unfit(&self, spec: &Spec, asked: &Asked, unfit: Unfit) -> Answer {
-        if matches!(&unfit, Unfit::Failure(failure) if failure.key == Failure::CHECKSUM.key)
+        let is_checksum = matches!(&unfit, Unfit::Failure(failure) if failure.key == Failure::CHECKSUM.key);
+        if is_checksum && let Some(limited) = self.fails_too_often(asked, spec.call, RateOf::WrongChecksums) {
+            return limited;
+        }
+        if is_checksum
             && asked.query().len() <= EXPLAINED_BYTES_MAX
             && self.metrics.tenant(&asked.tenant.id).may_explain(asked.now)
         {

@@ -22,6 +22,7 @@ use super::{
     cookies::Owner,
     headers::{remove_hop_by_hop, set_forwarded, to_server},
     named_ids::{self, Of},
+    passing::Unsent,
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
     session_token,
     settings::Rewrite,
@@ -55,7 +56,7 @@ impl Gateway {
     /// The server of `/s/<slug>`, if this tenant reaches it and all that the request names is this tenant's.
     pub(crate) async fn server_of_slug(&self, asked: &mut Asked, slug: &str, path: &str) -> Result<Target, Denial> {
         let server = asked.directory.server_of_slug(slug).cloned().ok_or(Denial::NotFound)?;
-        if !self.reaches(&asked.tenant.id, &server.id, asked.now).await {
+        if !self.reaches(asked, &server.id).await? {
             return Err(Denial::NotFound);
         }
         self.own_meeting(asked, path).await?;
@@ -95,7 +96,7 @@ impl Gateway {
     /// The session that a request names, from here on in one way only; refused if it is none of this tenant.
     async fn named_session(&self, asked: &mut Asked) -> Result<Option<Arc<Session>>, Denial> {
         let Some(token) = session_token::settle(&mut asked.head)? else { return Ok(None) };
-        self.session(&hash(&token))
+        self.session(asked.account(), &hash(&token))
             .await?
             .filter(|session| session.meeting.tenant == asked.tenant.id)
             .map(Some)
@@ -110,7 +111,7 @@ impl Gateway {
         let in_query = named_ids::in_query(asked.query());
         for (of, id) in named_ids::in_path(path).chain(in_query.iter().map(|(of, id)| (*of, &**id))) {
             if of == Of::Meeting {
-                let meeting = self.meeting_of_internal(tenant, id).await?.ok_or(Denial::NotFound)?;
+                let meeting = self.meeting_of_internal(asked.account(), id).await?.ok_or(Denial::NotFound)?;
                 own.get_or_insert(meeting);
             } else if self.live.meeting_of_internal(id).is_some_and(|meeting| meeting.tenant != *tenant) {
                 return Err(Denial::NotFound);
@@ -173,17 +174,17 @@ impl Gateway {
         };
         let foreign = Arc::new(AtomicBool::new(false));
         let form = if kind == Kind::Upload { Form::of(&asked.head.headers) } else { Ok(None) };
-        let body = match form {
-            Ok(None) => Body::Streamed(body),
-            Ok(Some(form)) => Body::Watched(body, self.watch_upload(&asked, form, &foreign)),
+        let watch = match form {
+            Ok(form) => form.map(|form| self.watch_upload(&asked, form, &foreign)),
             Err(_) => {
                 Body::Streamed(body).linger();
                 return self.refuse(&asked, call, Denial::NotFound).by(&server.id);
             }
         };
-        let Some(mut response) = self.forward(&asked, body, &target, path, limit, prepare).await else {
-            let denial = if foreign.load(Relaxed) { Denial::NotFound } else { Denial::ServerUnavailable };
-            return self.refuse(&asked, call, denial).by(&server.id);
+        let mut response = match self.forward(&asked, body, watch, &target, path, limit, prepare).await {
+            Ok(response) => response,
+            Err(_) if foreign.load(Relaxed) => return self.refuse(&asked, call, Denial::NotFound).by(&server.id),
+            Err(why) => return self.unsent(&asked, call, why).by(&server.id),
         };
         let prefix = prefix(server);
         let home = Home { names: &server.names, authority: &asked.authority, prefix: &prefix };
@@ -221,24 +222,27 @@ impl Gateway {
 
     /// Whether whoever asks has a session of this tenant at this server: they name it, or have its cookie.
     fn is_known(&self, asked: &Asked, target: &Target) -> bool {
-        let owner = Owner { tenant: &asked.tenant.id, slug: &target.server.slug };
+        let owner = Owner::new(&asked.tenant, &target.server.slug);
         target.session.is_some() || self.binding.has_session(&asked.head.headers, owner, asked.now)
     }
 
-    /// Sends a request on to a server; `None` where there is no answer. What names the server is still in it.
+    /// Sends a request on to a server, once its body has begun; `watch` looks at that as it passes. What names the server is
+    /// still in the answer.
     pub(crate) async fn forward(
         &self,
         asked: &Asked,
-        body: Body,
+        body: Incoming,
+        watch: Option<Watch>,
         target: &Target,
         path: &str,
         limit: Duration,
         prepare: impl FnOnce(&mut HeaderMap),
-    ) -> Option<Response<Body>> {
+    ) -> Result<Response<Body>, Unsent> {
         let Target { server, session } = target;
-        let owner = Owner { tenant: &asked.tenant.id, slug: &server.slug };
+        let owner = Owner::new(&asked.tenant, &server.slug);
         let session = session.as_ref().map(|session| session.id);
         let cookies = self.binding.cookies_for(&asked.head.headers, owner, session, asked.now);
+        let (body, is_slow) = self.uploads.begin(asked, server.id.as_str(), body, watch).await?;
         let mut headers = asked.head.headers.clone();
         remove_hop_by_hop(&mut headers);
         set_forwarded(&mut headers, &asked.connection.peer_value, "https");
@@ -249,12 +253,14 @@ impl Gateway {
         *request.uri_mut() = address(&server.upstream, path, asked.head.uri.query());
         *request.headers_mut() = headers;
         match tokio::time::timeout(limit, self.pool.send(request)).await {
-            Ok(Ok(response)) => Some(response),
+            Ok(Ok(response)) => Ok(response),
+            _ if is_slow.is_some_and(|slow| slow.get()) => Err(Unsent::Slow),
             Ok(Err(SendError::Connect)) => {
                 self.unreachable(server);
-                None
+                Err(Denial::ServerUnavailable.into())
             }
-            Ok(Err(SendError::Broken)) | Err(_) => None,
+            Ok(Err(SendError::Exhausted)) => Err(Denial::Overloaded.into()),
+            Ok(Err(SendError::Broken)) | Err(_) => Err(Denial::ServerUnavailable.into()),
         }
     }
 

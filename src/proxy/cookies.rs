@@ -15,7 +15,10 @@ use http::{
     header::{COOKIE, SET_COOKIE},
 };
 
-use crate::domain::ids::{Slug, TenantId};
+use crate::domain::{
+    ids::{Slug, TenantId},
+    tenant::Tenant,
+};
 
 /// What a browser lets only the host itself set, for itself alone.
 const HOST_ONLY: &str = "__Host-";
@@ -38,8 +41,17 @@ const UNBOUND_MS: i64 = 24 * 60 * 60 * 1000;
 /// Whose cookies: a tenant's at a server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Owner<'a> {
-    pub(crate) tenant: &'a TenantId,
-    pub(crate) slug: &'a Slug,
+    tenant: &'a TenantId,
+    slug: &'a Slug,
+    /// Whether other sites' pages may show its meetings. Browsers keep what is set for that beside what was set before.
+    is_embedded: bool,
+}
+
+impl<'a> Owner<'a> {
+    /// A tenant at the server of this slug.
+    pub(crate) fn new(tenant: &'a Tenant, slug: &'a Slug) -> Self {
+        Self { tenant: &tenant.id, slug, is_embedded: !tenant.embedded_by.is_empty() }
+    }
 }
 
 /// Binds cookies to their owners; the same on every gateway of an installation.
@@ -138,63 +150,71 @@ impl Binding {
     }
 
     /// Renames and binds each cookie that a server sets.
-    pub(crate) fn rename(&self, headers: &mut HeaderMap, owner: Owner<'_>, is_embedded: bool) {
-        replace(headers, |cookie| self.renamed(cookie.to_str().ok()?, owner, is_embedded));
+    pub(crate) fn rename(&self, headers: &mut HeaderMap, owner: Owner<'_>) {
+        replace(headers, |cookie| self.renamed(cookie.to_str().ok()?, owner));
     }
 
     /// `NAME=value; Path=/x; Domain=...` becomes `__Host-NAME.<slug>=value.<tag>; Path=/; Secure`: host-only, as BBB means
     /// it. In a frame of another site's page a browser sends only what says that it may be, and keeps it apart for each such
     /// site.
-    fn renamed(&self, cookie: &str, owner: Owner<'_>, is_embedded: bool) -> Option<HeaderValue> {
+    fn renamed(&self, cookie: &str, owner: Owner<'_>) -> Option<HeaderValue> {
         let (name, rest) = cookie.split_once('=')?;
         let name = name.trim();
         let mut parts = rest.split(';').map(str::trim);
         let value = parts.next().filter(|_| is_token(name))?;
-        let tag = BASE64URL_NOPAD.encode(&self.tag(owner, name, value.as_bytes()));
+        let tag = BASE64URL_NOPAD.encode(&self.tag(owner, owner.is_embedded, name, value.as_bytes()));
         let mut renamed = format!("{HOST_ONLY}{name}.{}={value}.{tag}; Path=/; Secure", owner.slug);
         for part in parts {
             let attribute = part.split('=').next().unwrap_or(part).trim_end();
             let is_known = ATTRIBUTES.iter().any(|known| attribute.eq_ignore_ascii_case(known));
-            if is_known && !(is_embedded && attribute.eq_ignore_ascii_case("samesite")) {
+            if is_known && !(owner.is_embedded && attribute.eq_ignore_ascii_case("samesite")) {
                 renamed.push_str("; ");
                 renamed.push_str(part);
             }
         }
-        if is_embedded {
+        if owner.is_embedded {
             renamed.push_str("; SameSite=None; Partitioned");
         }
         HeaderValue::from_str(&renamed).ok()
     }
 
-    /// The cookies that are bound to this owner, by the server's names; without a value where there are several.
+    /// The cookies that are bound to this owner, by the server's names; without a value where there are several. One that was set
+    /// before the tenant's pages could be embedded, or while they could, counts where there is none of now.
     fn bound<'h>(&self, headers: &'h HeaderMap, owner: Owner<'_>) -> Jar<'h> {
-        let mut own = Jar::new();
+        let (mut own, mut former) = (Jar::new(), Jar::new());
         let named = pairs(headers).filter_map(|(name, value)| {
             let (name, of) = name.strip_prefix(HOST_ONLY)?.rsplit_once('.')?;
             (of == owner.slug.as_str()).then_some((name, value))
         });
         for (name, value) in named.take(OWN_MAX) {
-            if let Some(value) = self.verified(owner, name, value) {
-                put(&mut own, name, value);
+            match self.verified(owner, name, value) {
+                Some((value, true)) => put(&mut own, name, value),
+                Some((value, false)) => put(&mut former, name, value),
+                None => {}
             }
         }
+        former.retain(|(name, _)| !own.iter().any(|(have, _)| have == name));
+        own.append(&mut former);
         own
     }
 
-    /// A value without its tag, if that is the right one, in constant time.
-    fn verified<'h>(&self, owner: Owner<'_>, name: &str, value: &'h [u8]) -> Option<&'h [u8]> {
+    /// A value without its tag, if that is a right one, in constant time, and whether it is that of now.
+    fn verified<'h>(&self, owner: Owner<'_>, name: &str, value: &'h [u8]) -> Option<(&'h [u8], bool)> {
         let at = value.len().checked_sub(TAG_CHARS + 1).filter(|at| value[*at] == b'.')?;
         let mut tag = [0; TAG_BYTES];
-        let length = BASE64URL_NOPAD.decode_mut(&value[at + 1..], &mut tag).ok()?;
+        BASE64URL_NOPAD.decode_mut(&value[at + 1..], &mut tag).ok()?;
         let value = &value[..at];
-        let is_right = length == TAG_BYTES && verify_slices_are_equal(&self.tag(owner, name, value), &tag).is_ok();
-        is_right.then_some(value)
+        let is_right =
+            |is_embedded: bool| verify_slices_are_equal(&self.tag(owner, is_embedded, name, value), &tag).is_ok();
+        let is_of_now = is_right(owner.is_embedded);
+        (is_of_now || is_right(!owner.is_embedded)).then_some((value, is_of_now))
     }
 
     /// None of the parts has a line break.
-    fn tag(&self, owner: Owner<'_>, name: &str, value: &[u8]) -> [u8; TAG_BYTES] {
+    fn tag(&self, owner: Owner<'_>, is_embedded: bool, name: &str, value: &[u8]) -> [u8; TAG_BYTES] {
         let mut context = hmac::Context::with_key(&self.key);
-        for part in [owner.tenant.as_str(), owner.slug.as_str(), name] {
+        let place = if is_embedded { "embedded" } else { "own" };
+        for part in [owner.tenant.as_str(), owner.slug.as_str(), place, name] {
             context.update(part.as_bytes());
             context.update(b"\n");
         }
@@ -335,7 +355,7 @@ mod tests {
 
     /// An owner, whose parts live as long as the test.
     fn owner<'a>(tenant: &'a TenantId, slug: &'a Slug) -> Owner<'a> {
-        Owner { tenant, slug }
+        Owner { tenant, slug, is_embedded: false }
     }
 
     fn tenant(id: &str) -> TenantId {
@@ -353,7 +373,7 @@ mod tests {
     /// What a browser keeps of a cookie that a server sets: `name=value`.
     fn kept(binding: &Binding, owner: Owner<'_>, cookie: &'static str) -> String {
         let mut headers = HeaderMap::from_iter([(SET_COOKIE, HeaderValue::from_static(cookie))]);
-        binding.rename(&mut headers, owner, false);
+        binding.rename(&mut headers, owner);
         let cookie = headers[SET_COOKIE].to_str().expect("text").to_owned();
         cookie.split(';').next().expect("a pair").to_owned()
     }
@@ -369,11 +389,14 @@ mod tests {
         let of_heron = kept(&binding, owner(&heron, &a), "JSESSIONID=1; Path=/");
         let of_b = kept(&binding, owner(&wagtail, &b), "JSESSIONID=1; Path=/").replace("slug-b", "slug-a");
         let of_x = kept(&binding, own, "x=1; Path=/");
+        let embedded = kept(&binding, Owner { is_embedded: true, ..own }, "JSESSIONID=3; Path=/");
         let elsewhere = kept(&Binding::new([8; 32], Unbound::default()), own, "JSESSIONID=1; Path=/");
         for (what, cookies, expected) in [
             ("its own", good.clone(), Some("JSESSIONID=1.route")),
             ("twice the same", format!("{good}; {good}"), Some("JSESSIONID=1.route")),
             ("two that differ", format!("{good}; {other}"), None),
+            ("of when it was embedded", embedded.clone(), Some("JSESSIONID=3")),
+            ("the same beside that of now", format!("{embedded}; {good}"), Some("JSESSIONID=1.route")),
             ("without a tag", "__Host-JSESSIONID.slug-a=1".into(), None),
             ("another tag", format!("{start}.AAAAAAAAAAAAAAAAAAAAAA"), None),
             ("no base64", format!("{start}.!!!!!!!!!!!!!!!!!!!!!!"), None),
@@ -468,7 +491,7 @@ mod tests {
             ("a b=x", false, ""),
         ] {
             let mut headers = HeaderMap::from_iter([(SET_COOKIE, HeaderValue::from_static(cookie))]);
-            binding.rename(&mut headers, owner(&wagtail, &s1), is_embedded);
+            binding.rename(&mut headers, Owner { is_embedded, ..owner(&wagtail, &s1) });
             let got = headers.get(SET_COOKIE).map_or("", |value| value.to_str().expect("text"));
             let tag = got.split(';').next().and_then(|pair| pair.rsplit_once('.')).map_or("TAG", |(_, tag)| tag);
             assert_eq!(got.replace(tag, "TAG"), expected, "{cookie}");

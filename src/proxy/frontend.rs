@@ -12,11 +12,12 @@ use super::{
     cookies::without_server_cookies,
     headers::{remove_hop_by_hop, set_forwarded},
     pages::{page, wants_page},
+    passing::Unsent,
 };
 use crate::{
     domain::{denial::Denial, pages::Page, tenant::Upstream},
     metrics::{Call, Outcome},
-    upstream::{Body, Incoming},
+    upstream::{Incoming, SendError},
 };
 
 /// A frontend's own pages may take their time (exports, imports); nobody waits longer in a browser.
@@ -41,7 +42,11 @@ impl Gateway {
         if is_websocket(&asked.head) {
             return self.frontend_socket(asked, frontend, to, headers).await;
         }
-        let mut request = Request::new(Body::Streamed(body));
+        let (body, is_slow) = match self.to_frontends.begin(&asked, frontend.authority.as_str(), body, None).await {
+            Ok(begun) => begun,
+            Err(why) => return self.unsent(&asked, Call::Frontend, why),
+        };
+        let mut request = Request::new(body);
         *request.method_mut() = asked.head.method.clone();
         *request.uri_mut() = to;
         *request.headers_mut() = headers;
@@ -52,6 +57,8 @@ impl Gateway {
                 let outcome = if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok };
                 Answer::new(Call::Frontend, outcome, response)
             }
+            _ if is_slow.is_some_and(|slow| slow.get()) => self.unsent(&asked, Call::Frontend, Unsent::Slow),
+            Ok(Err(SendError::Exhausted)) => self.refuse(&asked, Call::Frontend, Denial::Overloaded),
             _ => {
                 log_failure(&asked, &frontend);
                 self.refuse(&asked, Call::Frontend, Denial::ServerUnavailable)

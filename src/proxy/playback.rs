@@ -82,10 +82,9 @@ impl Gateway {
             }
         };
         let server = &target.server;
-        let Some(mut response) =
-            self.forward(&asked, Body::Streamed(body), &target, path, ANSWER_TIMEOUT, prepare).await
-        else {
-            return self.refuse(&asked, call, Denial::ServerUnavailable).by(&server.id);
+        let mut response = match self.forward(&asked, body, None, &target, path, ANSWER_TIMEOUT, prepare).await {
+            Ok(response) => response,
+            Err(why) => return self.unsent(&asked, call, why).by(&server.id),
         };
         let home = Home { names: &server.names, authority: &asked.authority, prefix: "" };
         self.to_browser(response.headers_mut(), server, &asked.tenant, home);

@@ -19,6 +19,7 @@ use super::{
     api::spec::wrong_method,
     asked::{Asked, Connection, is_websocket},
     headers::set_framing,
+    limited::too_fast,
     path::merge_slashes,
     route::{Kind, Route, call_of, route},
 };
@@ -27,6 +28,7 @@ use crate::{
     domain::{denial::Denial, host::Host, tenant::Tenant},
     live::clock::now_ms,
     metrics::{Call, Outcome, TenantMetrics},
+    net::rates::RateOf,
     upstream::{Body, Incoming, Watch},
 };
 
@@ -41,12 +43,15 @@ impl Gateway {
         request: Request<hyper::body::Incoming>,
     ) -> Response<Body> {
         let started = Instant::now();
-        let peer = connection.peer.ip();
+        let (peer, peer_key) = (connection.peer.ip(), connection.served.peer());
         let (head, body) = request.into_parts();
         let asked = match self.find_tenant(connection, head) {
             Ok(asked) => asked,
             Err(refused) => {
                 self.metrics.unknown_hosts.fetch_add(1, Relaxed);
+                if !self.net.rates.allow(RateOf::UnknownHosts, peer_key) {
+                    return too_fast();
+                }
                 let status = refused.status().as_u16();
                 tracing::info!(target: "access", %peer, status, reason = Denial::UnknownHost.key(), "no tenant");
                 return refused;
@@ -60,7 +65,14 @@ impl Gateway {
         };
         let hsts = asked.directory.hsts_of(&asked.tenant).header().cloned();
         let metrics = self.metrics.tenant(&line.tenant.id);
-        let mut answer = self.dispatch(asked, Incoming::new(body, Arc::clone(&metrics))).await;
+        let body = Incoming::new(body, Arc::clone(&metrics));
+        let mut answer = match self.too_many(&asked, &metrics) {
+            Some(refused) => {
+                Body::Streamed(body).linger();
+                refused
+            }
+            None => self.dispatch(asked, body).await,
+        };
         // A frontend knows best who shows it.
         if answer.call != Call::Frontend && is_page(&answer.response) {
             set_framing(answer.response.headers_mut(), &line.tenant);

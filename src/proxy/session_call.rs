@@ -13,6 +13,7 @@ use super::{
     asked::Asked,
     carry::Target,
     grant::GRANT,
+    passing::Unsent,
     route::{Kind, SessionCall},
 };
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     domain::denial::Denial,
     live::{Meeting, sessions::Session},
     metrics::{Call, Outcome},
+    net::rates::RateOf,
     upstream::{Body, Incoming, whole},
 };
 
@@ -92,7 +94,8 @@ impl Gateway {
             (Ok(target), Some(_)) => self.carry(asked, body, target, path, Kind::Call(call)).await,
             _ => {
                 Body::Streamed(body).linger();
-                no_session(&asked, call)
+                let limited = self.fails_too_often(&asked, Call::Session, RateOf::UnknownSessions);
+                limited.unwrap_or_else(|| no_session(&asked, call))
             }
         }
     }
@@ -101,11 +104,15 @@ impl Gateway {
     async fn join_url(&self, asked: &Asked, body: Incoming, target: &Target, session: &Session, path: &str) -> Answer {
         let plain = |headers: &mut HeaderMap| drop(headers.remove(ACCEPT_ENCODING));
         let answered = async {
-            let response = self.forward(asked, Body::Streamed(body), target, path, TIMEOUT, plain).await?;
-            let body = whole(response.into_body(), ANSWER_BYTES_MAX).await?;
-            serde_json::from_slice::<Value>(&body).ok()
+            let response = self.forward(asked, body, None, target, path, TIMEOUT, plain).await?;
+            let body = whole(response.into_body(), ANSWER_BYTES_MAX).await;
+            Ok::<_, Unsent>(body.and_then(|body| serde_json::from_slice::<Value>(&body).ok()))
         };
-        let json = tokio::time::timeout(TIMEOUT, answered).await.ok().flatten();
+        let json = match tokio::time::timeout(TIMEOUT, answered).await {
+            Ok(Ok(json)) => json,
+            Ok(Err(why)) => return self.unsent(asked, Call::Session, why),
+            Err(_) => None,
+        };
         let Some(mut json) = json.filter(|json| json["response"]["returncode"].is_string()) else {
             return self.refuse(asked, Call::Session, Denial::ServerUnavailable);
         };

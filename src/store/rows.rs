@@ -9,6 +9,8 @@ use crate::domain::{
 
 /// The seat of somebody who is present: it does not lapse.
 pub const PRESENT: i64 = i64::MAX;
+/// The seat of a session that another one of the same person has replaced before anybody came with it.
+pub const REPLACED: i64 = -1;
 
 /// The SHA-256 of a session token: what is kept of it.
 pub type TokenHash = [u8; 32];

@@ -65,6 +65,7 @@ for_both!(
     of_many_joins_at_once_exactly_the_allowed_number_succeeds,
     of_many_joins_at_once_each_gets_its_own_answer,
     a_join_takes_the_seat_of_the_same_person_that_is_not_open,
+    only_who_was_replaced_before_they_came_is_forgotten,
     one_user_id_for_many_gains_nothing,
     people_without_a_session_of_ours_take_seats_too,
     an_ended_meeting_has_no_seats,
@@ -374,6 +375,29 @@ async fn a_join_takes_the_seat_of_the_same_person_that_is_not_open(fixture: Fixt
         note(store, [Note::Opened { session: first.id, at: 9 }, Note::Opened { session: reload.id, at: 9 }]).await;
     assert_eq!(opened, [first.id, reload.id], "who has given up the seat has none");
     assert_eq!(join(store, meeting, 10, 60, 2).await, Err(Denial::MaxParticipantsReached));
+}
+
+async fn only_who_was_replaced_before_they_came_is_forgotten(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create_for(store, 10).await;
+    let at = |s: i64| s * 1000;
+    let as_user = async |user: u8, now: i64| {
+        join_as(store, Some(&[user; 32]), meeting, at(now), at(now + 60), 10).await.expect("a seat")
+    };
+    let forgotten = async |seated: &Seated| store.forget_replaced(seated.id).await.expect("an answer");
+    let never = as_user(1, 0).await;
+    assert!(!forgotten(&never).await, "its seat is promised");
+    assert_eq!(as_user(1, 1).await.instead_of, Some(never.id));
+    assert!(forgotten(&never).await && !forgotten(&never).await, "once");
+    let came = as_user(2, 0).await;
+    note(store, [Note::Opened { session: came.id, at: at(1) }]).await;
+    note(store, [closed(came.id, at(2), at(17))]).await;
+    assert_eq!(as_user(2, 3).await.instead_of, Some(came.id));
+    assert!(!forgotten(&came).await, "somebody may come back with it");
+    let seated_again = as_user(3, 0).await;
+    as_user(3, 1).await;
+    store.readmit_session(meeting, seated_again.id, at(2), at(62), Limit::AtMost(10)).await.expect("a seat");
+    assert!(!forgotten(&seated_again).await, "it has a seat of its own");
 }
 
 async fn one_user_id_for_many_gains_nothing(fixture: Fixture) {

@@ -11,6 +11,7 @@ use std::{
 use anteroom::{
     config::{Fault, Loaded, Loader, Reload, SlugKey, Watcher, schema},
     domain::{directory::Directory, limits::Limit},
+    net::{connections, rates, rates::RateOf},
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -199,6 +200,38 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     assert_eq!((like_others.rewrites_frames, like_others.sockets_per_second), (true, 40));
     assert_eq!((like_others.weight.get(), like_others.meetings_max), (1.0, Limit::Unlimited));
     assert!(loaded.directory.server_of_slug(server.slug.as_str()).is_some());
+}
+
+#[test]
+fn connections_and_rates_have_limits() {
+    let config = Config::new();
+    let loaded = config.load().expect("it is sound");
+    assert_eq!(loaded.settings.rates, rates::Limits::default());
+    assert!(loaded.settings.listen.proxies.is_empty() && !loaded.settings.rates.count_only);
+    assert_eq!(loaded.settings.connections.limits(4_096), connections::Limits { max: 1_920, per_address: 480 });
+
+    let listen = "[listen]\nproxy_protocol_from = [\"10.0.0.0/8\", \"2001:db8::7\"]";
+    let more = "[connections]\nmax = 1000\nper_address = 900\nidle_timeout = \"10s\"\n\
+                [rates]\ncount_only = true\nconnections = 7\ntenant_joins = \"unlimited\"\n";
+    config.write("anteroom.toml", GATEWAY.replace("[listen]", listen) + more);
+    let mut loader = config.loader();
+    let settings = loader.load(&KEY).expect("it is sound").settings;
+    assert!(settings.listen.proxies.iter().any(|network| network.contains([10, 1, 2, 3].into())));
+    assert_eq!(settings.connections.limits(1 << 20), connections::Limits { max: 1_000, per_address: 900 });
+    assert_eq!(settings.connections.limits(1_024), connections::Limits { max: 448, per_address: 448 });
+    assert_eq!(settings.connections.idle_timeout, Duration::from_secs(10));
+    assert!(settings.rates.count_only);
+    for (kind, limit) in [(RateOf::Connections, 7), (RateOf::TenantJoins, u32::MAX), (RateOf::UnknownHosts, 50)] {
+        assert_eq!(settings.rates.of(kind), limit, "{kind:?}");
+    }
+
+    // Rates are taken over at once, the others at the next start.
+    let changed = more.replace("connections = 7", "connections = 8").replace("max = 1000", "max = 2000");
+    config.write("anteroom.toml", GATEWAY.replace("[listen]", listen) + &changed);
+    let reload = loader.reload(&KEY);
+    assert_eq!(lines(&reload.faults), "anteroom.toml:11: connections: has changed: takes effect at the next start");
+    let settings = took_over(reload).settings;
+    assert_eq!((settings.rates.of(RateOf::Connections), settings.connections.max), (8, Some(1_000)));
 }
 
 #[test]

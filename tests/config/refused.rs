@@ -616,6 +616,39 @@ pool = "the members"
         ],
     },
     Broken {
+        name: "bad limits of connections",
+        file: "anteroom.toml",
+        text: r#"base_domains = ["meet.example"]
+[listen]
+http = ["127.0.0.1:0"]
+proxy_protocol_from = ["10.0.0.0/8", "10.0.0.1/8", "balancer", "10.0.0.0/8"]
+[connections]
+max = 10
+per_address = 11
+idle_timeout = "0s"
+[rates]
+connections = 0
+unknown_hosts = -1
+tenant_joins = "none"
+tenant_join = 1
+[servers.a]
+url = "http://a"
+secret = "s"
+pool = "members"
+"#,
+        faults: &[
+            r#"anteroom.toml:4: listen.proxy_protocol_from[1]: has bits of an address behind the length of its network"#,
+            r#"anteroom.toml:4: listen.proxy_protocol_from[2]: must be an address or a network, such as "10.0.0.7" or "10.0.0.0/8""#,
+            "anteroom.toml:4: listen.proxy_protocol_from[3]: is the same as listen.proxy_protocol_from[0]",
+            "anteroom.toml:7: connections.per_address: is more than connections.max",
+            r#"anteroom.toml:8: connections.idle_timeout: must be from "1s" to "1h""#,
+            r#"anteroom.toml:10: rates.connections: must be from 1 to 4294967295, or "unlimited""#,
+            r#"anteroom.toml:11: rates.unknown_hosts: must be from 1 to 4294967295, or "unlimited""#,
+            r#"anteroom.toml:12: rates.tenant_joins: must be a whole number or "unlimited""#,
+            r#"anteroom.toml:13: rates.tenant_join: this key is not known; did you mean "tenant_joins"?"#,
+        ],
+    },
+    Broken {
         name: "bad numbers of a server",
         file: "anteroom.toml",
         text: r#"base_domains = ["meet.example"]

@@ -206,10 +206,19 @@ async fn a_foreign_meeting_behind_ones_own() {
         seen.call().is_none() && format!("{}?{}", seen.path, seen.query.as_deref().unwrap_or_default()).contains(&other)
     };
     assert!(!two.stage.sims[0].log().iter().any(heard), "the server does not hear of it");
-    // A form could name it as well.
-    let path = format!("{}/bigbluebutton/presentation/download/{own}/{document}", two.ada.prefix);
-    let reply = two.stage.client().post(&host("wagtail"), &path, "text/plain", format!("meetingId={other}")).await;
-    assert_eq!(reply.status, 404, "{}", reply.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_beside_the_address_of_a_document() {
+    let two = two().await;
+    let (own, other) = (two.int_id("wagtail"), two.int_id("heron"));
+    let path =
+        format!("{}/bigbluebutton/presentation/download/{own}/{own}?sessionToken={}", two.ada.prefix, two.ada.token);
+    for kind in ["application/x-www-form-urlencoded", "text/plain"] {
+        let reply = two.stage.client().post(&host("wagtail"), &path, kind, format!("meetingId={other}")).await;
+        assert_eq!(reply.status, 404, "{}", reply.body);
+    }
+    assert!(two.seen("/download/").is_empty(), "the server does not hear of it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

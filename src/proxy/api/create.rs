@@ -134,7 +134,7 @@ impl Gateway {
                     promised = Some(meeting);
                 }
                 Err(error) => {
-                    if error != CallError::TooLong {
+                    if !matches!(error, CallError::TooLong | CallError::Exhausted) {
                         self.call_off(order, &server).await;
                     }
                     self.give_back(&meeting).await;

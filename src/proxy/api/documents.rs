@@ -9,7 +9,7 @@ use quick_xml::escape::escape;
 
 use super::{
     Unfit,
-    read::{BODY_BYTES_MAX, body_of, mime_of},
+    read::{BODY_BYTES_MAX, mime_of},
     spec::Spec,
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     domain::{denial::Denial, limits::Limit, tenant::Tenant},
     live::Meeting,
     metrics::{Call, Outcome},
-    proxy::{Gateway, answer::Answer, asked::Asked},
+    proxy::{Gateway, answer::Answer, asked::Asked, held::Whole},
     upstream::{Body, Incoming},
 };
 
@@ -78,12 +78,14 @@ impl Gateway {
             // BBB renders nothing (bbb.md 3.9).
             return Ok(Answer::xml(call, Outcome::Ok, String::new()));
         }
-        let Some(meeting) = self.meeting(&asked.tenant.id, ext_id).await? else {
+        let Some(meeting) = self.meeting(asked.account(), ext_id).await? else {
             let message = format!("Meeting with id [{ext_id}] not found.");
             return Ok(Answer::xml(call, Outcome::Refused, failed_plainly(&message)));
         };
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let body = body_of(sized(body)?).await?;
+        // Charged until it is answered.
+        let Whole { bytes: body, charge: _charge } =
+            self.bodies.read(asked, sized(body)?, BODY_BYTES_MAX, true).await?;
         let found = Found::read(&body, &asked.tenant)?;
         self.names.check(&found.addresses, &asked.tenant.hosts).await?;
         let given = Given::take(&meeting, found.documents, meeting.limits(&asked.tenant).documents)?;

@@ -25,6 +25,7 @@ use crate::{
     domain::{admission::admit_tenant, denial::Denial, pages::Page, tenant::Server},
     live::{
         Meeting,
+        joins::Who,
         sessions::{LEASE_MS, Session, hash},
     },
     metrics::{Call, Outcome},
@@ -60,6 +61,8 @@ struct Place<'a> {
     breakout: Option<&'a str>,
     /// Who it is, if the caller said so.
     user: Option<UserKey>,
+    /// What they are called.
+    name: &'a str,
 }
 
 /// A refusal of a join, BBB's or ours.
@@ -90,6 +93,9 @@ impl From<Denial> for No {
 impl Gateway {
     /// Answers `join`.
     pub(super) async fn join(&self, call: Verified) -> Answer {
+        if let Some(refused) = self.too_many_joins(&call.asked) {
+            return refused;
+        }
         match self.admit(&call).await {
             Ok(answer) => answer,
             Err(no) => {
@@ -107,7 +113,7 @@ impl Gateway {
         let tenant = &asked.tenant;
         admit_tenant(tenant, self.live.suspended.contains(&tenant.id))?;
         let ext_id = call.params.get("meetingID").unwrap_or_default();
-        let meeting = self.meeting(&tenant.id, ext_id).await?;
+        let meeting = self.meeting(asked.account(), ext_id).await?;
         validate::join(&call.params, meeting.is_some())?;
         let meeting = meeting.ok_or(Failure::ENDED)?;
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
@@ -127,7 +133,8 @@ impl Gateway {
 
         let user = call.params.get("userID").filter(|id| !id.is_empty());
         let user = user.map(|id| self.user_keys.of(&tenant.id, id));
-        let place = Place { meeting: &meeting, breakout: None, user };
+        let name = call.params.get("fullName").unwrap_or_default();
+        let place = Place { meeting: &meeting, breakout: None, user, name };
         self.let_in(asked, server, place, ServerCall::new("join", &params)).await
     }
 
@@ -145,12 +152,17 @@ impl Gateway {
         place: Place<'_>,
         call: ServerCall<'_>,
     ) -> Result<Answer, No> {
-        let Place { meeting, breakout, user } = place;
+        let Place { meeting, breakout, user, name } = place;
+        let who = user.as_ref().map_or(Who::Named(asked.peer(), name), Who::User);
+        if !self.live.joins.may(meeting.id, who) {
+            return Err(Denial::RateLimited.into());
+        }
         let (now, until) = (asked.now, asked.now + LEASE_MS);
         let new = NewSession { meeting: meeting.id, user: user.as_ref(), now, until, seats: meeting.seats(), breakout };
         let Seated { id, instead_of } = self.store.admit_session(&new).await.map_err(|refusal| refusal.denial())?;
-        if let Some(old) = instead_of.and_then(|id| self.live.session_of_id(id)) {
-            old.give_up();
+        if let Some(replaced) = instead_of {
+            self.live.note_replaced(replaced, now);
+            self.live.session_of_id(replaced).iter().for_each(|old| old.give_up());
         }
         let reserved = Reserved { id, notes: &self.notes, kept: false };
         let joined = self.join_at(server, call, asked, &meeting.ext_id).await?;
@@ -182,7 +194,7 @@ impl Gateway {
         ext_id: &str,
     ) -> Result<Joined, No> {
         call.forwarded_for = Some(asked.connection.peer.ip());
-        let owner = Owner { tenant: &asked.tenant.id, slug: &server.slug };
+        let owner = Owner::new(&asked.tenant, &server.slug);
         call.cookie = self.binding.cookies_for(&asked.head.headers, owner, None, asked.now);
         let reply = self.call(call, server).await.map_err(CallError::denial)?;
         let joined = if reply.status.is_redirection() {

@@ -23,7 +23,7 @@ impl Gateway {
             Ok(id) => id,
             Err(failure) => return Answer::failure(name, failure),
         };
-        let meeting = match self.meeting(&tenant.id, ext_id).await {
+        let meeting = match self.meeting(call.asked.account(), ext_id).await {
             Ok(Some(meeting)) => meeting,
             Ok(None) => return Answer::failure(name, Failure::MEETING_NOT_FOUND),
             Err(denial) => return Answer::denied(name, denial),

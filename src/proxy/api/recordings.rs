@@ -19,7 +19,7 @@ use crate::{
         recordings::{self, PAGE_MAX, Page, Reader, Recording},
         xml,
     },
-    domain::{denial::Denial, ids::ServerId},
+    domain::ids::ServerId,
     live::recordings::Recording as Owned,
     metrics::{Call, Outcome},
     proxy::{Gateway, answer::Answer, asked::Asked},
@@ -45,8 +45,10 @@ impl Gateway {
         let asked: Vec<_> =
             shares.iter().map(|(server, share)| self.list_of(&call.asked, server, share, &passed_on)).collect();
         let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
-        if !answers.is_empty() && answers.iter().all(Result::is_err) {
-            return Answer::denied(name, Denial::ServerUnavailable);
+        if let Some(Err(error)) = answers.first()
+            && answers.iter().all(Result::is_err)
+        {
+            return Answer::denied(name, error.denial());
         }
         let mut list: Vec<Recording> = answers.into_iter().flatten().flatten().collect();
         list.sort_by(|a, b| (b.start_time, &b.record_id).cmp(&(a.start_time, &a.record_id)));
@@ -92,9 +94,9 @@ impl Gateway {
             .map(|(server, share)| self.change_on(call, &asked.asked, server, share, &passed_on))
             .collect();
         let answers: Vec<_> = stream::iter(changes).buffered(AT_ONCE).collect().await;
-        if answers.iter().any(Result::is_err) {
+        if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
             // Some may be changed: the caller can say it again, which does no harm.
-            return Answer::denied(call, Denial::ServerUnavailable);
+            return Answer::denied(call, error.denial());
         }
         if !answers.iter().flatten().any(|answer| answer.success) {
             return Answer::failure(call, Failure::RECORDINGS_NOT_FOUND);

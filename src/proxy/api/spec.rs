@@ -9,8 +9,8 @@ use crate::{
 
 /// How a call may come.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Spec {
-    pub(super) call: Call,
+pub(crate) struct Spec {
+    pub(crate) call: Call,
     methods: Methods,
     /// Whether an XML body is taken beside forms.
     pub(super) takes_xml: bool,
@@ -55,7 +55,7 @@ const SPECS: [Spec; 15] = [
 
 impl Spec {
     /// The call of a name, which is matched with its case.
-    pub(super) fn find(name: &str) -> Option<&'static Self> {
+    pub(crate) fn find(name: &str) -> Option<&'static Self> {
         SPECS.iter().find(|spec| spec.call.as_str() == name)
     }
 

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::{
     Unfit, Verified,
-    read::{body_of, files_of},
+    read::{BODY_BYTES_MAX, files_of},
 };
 use crate::{
     bbb::{answer::Failure, client::Call as ServerCall, query::Params, recordings::Reader},
     domain::denial::Denial,
     metrics::{Call, Outcome},
-    proxy::{Gateway, answer::Answer, asked::Asked},
+    proxy::{Gateway, answer::Answer, asked::Asked, held::Whole},
     upstream::Incoming,
 };
 
@@ -59,7 +59,9 @@ impl Gateway {
             return refuse("noRecordings", format!("No recording was found for {record_id}"));
         };
         let server = asked.directory.server(recording.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let whole = body_of(body.take().ok_or(Failure::BODY)?).await?;
+        let body = body.take().ok_or(Failure::BODY)?;
+        // Charged until it is answered.
+        let Whole { bytes: whole, charge: _charge } = self.bodies.read(asked, body, BODY_BYTES_MAX, true).await?;
         let mut params = Params::default();
         for name in OF_A_TRACK {
             params.set(name, query.get(name).unwrap_or_default());

@@ -52,7 +52,7 @@ impl Gateway {
     async fn signed_by_server(&self, asked: &Asked, slug: &str) -> Option<(Arc<Server>, Params)> {
         let server = asked.directory.server_of_slug(slug).filter(|_| asked.head.method == Method::GET)?;
         let is_signed = is_signed_with("join", asked.query(), &server.secret);
-        if !is_signed || !self.reaches(&asked.tenant.id, &server.id, asked.now).await {
+        if !is_signed || !self.reaches(asked, &server.id).await.ok()? {
             return None;
         }
         let params = Params::parse(asked.query().as_bytes()).ok()?;
@@ -100,7 +100,7 @@ impl Gateway {
             Denial::ServerUnavailable
         })?;
         let Some(found) = found.filter(|found| found.ext_id == ext_id) else { return Ok(None) };
-        let Some(meeting) = self.meeting_of_internal(&asked.tenant.id, &found.parent).await? else { return Ok(None) };
+        let Some(meeting) = self.meeting_of_internal(asked.account(), &found.parent).await? else { return Ok(None) };
         let room = self.live.learn_breakout(&meeting, &server.id, &found);
         if room.is_none() {
             let (tenant, server, recorded) = (&meeting.tenant, &server.id, found.records);
@@ -124,6 +124,7 @@ impl Gateway {
             meeting: &room.meeting,
             breakout: Some(&room.internal_id),
             user: user.map(|id| self.user_keys.of(&tenant.id, id)),
+            name: params.get("fullName").unwrap_or_default(),
         };
         let mut call = ServerCall::new("join", params);
         // Its checksum covers the bytes as the server has written them (bbb.md 12, #9080).
