@@ -193,4 +193,11 @@ proptest! {
         passing::cookies(&[&[0, 1, 6][..], &set].concat(), &sent);
         passing::cookies(&set, &[&[19][..], &sent].concat());
     }
+
+    #[test]
+    fn a_connection_begins_with_a_header_or_not(bytes in prop::collection::vec(prop_oneof![6 => 0..20_u8, 1 => any::<u8>()], 0..12)) {
+        passing::proxy_header(&bytes);
+        passing::proxy_header(&[&[0, 2, 6, 8, 6, 8, 9, 8, 9][..], &bytes].concat());
+        passing::proxy_header(&[&[1, 13][..], &bytes].concat());
+    }
 }

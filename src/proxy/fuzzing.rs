@@ -89,14 +89,14 @@ impl Cookies {
         is_embedded: bool,
     ) -> Option<HeaderValue> {
         let mut headers = HeaderMap::from_iter([(SET_COOKIE, cookie)]);
-        self.0.rename(&mut headers, Owner { tenant, slug }, is_embedded);
+        self.0.rename(&mut headers, Owner::of(tenant, slug, is_embedded));
         headers.remove(SET_COOKIE)
     }
 
     /// The cookies of a browser that a server gets.
     #[must_use]
     pub fn to_server(&self, headers: &HeaderMap, tenant: &TenantId, slug: &Slug) -> Option<HeaderValue> {
-        self.0.cookies_for(headers, Owner { tenant, slug }, None, 0)
+        self.0.cookies_for(headers, Owner::of(tenant, slug, false), None, 0)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use anteroom::{
     bbb::{addresses, query::PARAMS_MAX},
+    net::proxy_protocol::{self, HEADER_BYTES_MAX, Header},
     proxy::{
         fuzzing as doors,
         route::{Kind, Route, route},
@@ -574,4 +575,46 @@ pub fn cookies(set: &[u8], sent: &[u8]) {
     for (name, _) in headers.get_all(header::COOKIE).iter().flat_map(cookie_pairs) {
         assert!(!name.ends_with(b".x1"), "{headers:?}");
     }
+}
+
+const PROXY_WORDS: [&str; 20] = [
+    "PROXY ",
+    "\r\n\r\n\0\r\nQUIT\n",
+    "TCP4 ",
+    "TCP6 ",
+    "UNKNOWN",
+    "\r\n",
+    "192.0.2.7",
+    "2001:db8::7",
+    " ",
+    "443",
+    "65536",
+    "\r",
+    "\n",
+    "!\x11\0\x0c",
+    "!!\0$",
+    " \0\0\0",
+    "\0",
+    "0",
+    "::ffff:192.0.2.7",
+    "+",
+];
+
+/// A connection begins with a PROXY header or with something else, however it is cut; what a header says is read again as it
+/// was, and none is longer than it may be.
+pub fn proxy_header(bytes: &[u8]) {
+    let bytes = worded(bytes, &PROXY_WORDS);
+    let whole = proxy_protocol::parse(&bytes);
+    for cut in 0..bytes.len().min(600) {
+        match (proxy_protocol::parse(&bytes[..cut]), &whole) {
+            (Ok(None), _) => assert!(cut < HEADER_BYTES_MAX, "more is wanted than a header has"),
+            (part, whole) => assert_eq!(part, *whole, "cut otherwise, read otherwise"),
+        }
+    }
+    let Ok(Some((header, length))) = whole else { return };
+    assert!(length <= bytes.len() && length <= HEADER_BYTES_MAX);
+    let Header::From(address) = header else { return };
+    let (kind, ip) = if address.is_ipv4() { ("TCP4", address.ip()) } else { ("TCP6", address.ip()) };
+    let line = format!("PROXY {kind} {ip} {ip} {} 443\r\n", address.port());
+    assert_eq!(proxy_protocol::parse(line.as_bytes()), Ok(Some((header, line.len()))));
 }
