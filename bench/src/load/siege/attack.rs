@@ -110,13 +110,16 @@ impl Place {
         for round in 0_u64.. {
             let opened = self.achieved.borrow().opened;
             let outcome = self.once(round + u64::from(nth)).await;
-            let mut achieved = self.achieved.borrow_mut();
-            match outcome {
-                Err(_) if achieved.opened == opened => achieved.refused += 1,
-                _ => achieved.closed += 1,
-            }
-            drop(achieved);
+            self.ended(outcome.is_err() && self.achieved.borrow().opened == opened);
             sleep(self.flood.pause()).await;
+        }
+    }
+
+    fn ended(&self, is_refused: bool) {
+        let mut achieved = self.achieved.borrow_mut();
+        match is_refused {
+            true => achieved.refused += 1,
+            false => achieved.closed += 1,
         }
     }
 
