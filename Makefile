@@ -14,7 +14,6 @@ demo: ## Build and start the demo: two simulated BBB servers, six tenants, links
 	@scripts/demo
 
 test: build-deps test-deps ## Everything that proves the project, browser and client libraries too
-	cargo build --workspace --bins
 	cargo test --workspace --no-fail-fast
 
 check: build-deps ## Formatting, lints and documentation, with warnings denied
