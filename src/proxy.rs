@@ -16,6 +16,8 @@ mod end;
 mod find;
 mod frame;
 mod frontend;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod grant;
 mod headers;
 mod held;

@@ -5,6 +5,8 @@
 
 mod answer;
 mod carried;
+#[doc(hidden)]
+pub mod fuzzing;
 mod incoming;
 mod link;
 mod pool;

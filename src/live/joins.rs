@@ -52,6 +52,8 @@ impl Joins {
 const ROWS: usize = 4;
 /// Cells in a row, as a power of 2.
 const CELLS_LOG: u32 = 13;
+/// The bits of a cell's number in its row.
+const CELL: usize = (1 << CELLS_LOG) - 1;
 
 /// A rate for each of any number of keys: so many at once, then one in each interval (GCRA). A cell holds the moment, in us, at
 /// which its keys will have nothing on their account any more. Keys share cells: a key is refused only where all of its cells
@@ -79,8 +81,8 @@ impl Rate {
         let now = u64::try_from(now.saturating_duration_since(self.since).as_micros()).unwrap_or(u64::MAX);
         let hash = self.hasher.hash_one(key);
         let cell = |row: usize| {
-            let at = (hash >> (row as u32 * CELLS_LOG)) as usize & ((1 << CELLS_LOG) - 1);
-            self.cells.get((row << CELLS_LOG) + at)
+            let at = (hash >> (row as u32).saturating_mul(CELLS_LOG)) as usize & CELL;
+            self.cells.get((row << CELLS_LOG) | at)
         };
         let cells = || (0..ROWS).filter_map(cell);
         let least = cells().map(|cell| cell.load(Relaxed)).min().unwrap_or(0);

@@ -184,7 +184,7 @@ impl Session {
         if OTHER_SOCKETS_MAX <= seat.others {
             return None;
         }
-        seat.others += 1;
+        seat.others = seat.others.saturating_add(1);
         Some(Present { session: Arc::clone(self), notes: None })
     }
 

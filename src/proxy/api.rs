@@ -7,7 +7,7 @@ mod create;
 mod documents;
 mod join;
 mod message;
-mod read;
+pub(super) mod read;
 mod recordings;
 mod safe;
 pub(crate) mod spec;

@@ -181,7 +181,7 @@ impl Gateway {
                 return self.refuse(&asked, call, Denial::NotFound).by(&server.id);
             }
         };
-        let mut response = match self.forward(&asked, body, watch, &target, path, limit, prepare).await {
+        let mut response = match self.forward(&asked, (body, watch), &target, path, limit, prepare).await {
             Ok(response) => response,
             Err(_) if foreign.load(Relaxed) => return self.refuse(&asked, call, Denial::NotFound).by(&server.id),
             Err(why) => return self.unsent(&asked, call, why).by(&server.id),
@@ -231,8 +231,7 @@ impl Gateway {
     pub(crate) async fn forward(
         &self,
         asked: &Asked,
-        body: Incoming,
-        watch: Option<Watch>,
+        (body, watch): (Incoming, Option<Watch>),
         target: &Target,
         path: &str,
         limit: Duration,

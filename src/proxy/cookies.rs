@@ -50,7 +50,11 @@ pub(crate) struct Owner<'a> {
 impl<'a> Owner<'a> {
     /// A tenant at the server of this slug.
     pub(crate) fn new(tenant: &'a Tenant, slug: &'a Slug) -> Self {
-        Self { tenant: &tenant.id, slug, is_embedded: !tenant.embedded_by.is_empty() }
+        Self::of(&tenant.id, slug, !tenant.embedded_by.is_empty())
+    }
+
+    pub(super) fn of(tenant: &'a TenantId, slug: &'a Slug, is_embedded: bool) -> Self {
+        Self { tenant, slug, is_embedded }
     }
 }
 

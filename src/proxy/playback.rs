@@ -82,7 +82,7 @@ impl Gateway {
             }
         };
         let server = &target.server;
-        let mut response = match self.forward(&asked, body, None, &target, path, ANSWER_TIMEOUT, prepare).await {
+        let mut response = match self.forward(&asked, (body, None), &target, path, ANSWER_TIMEOUT, prepare).await {
             Ok(response) => response,
             Err(why) => return self.unsent(&asked, call, why).by(&server.id),
         };

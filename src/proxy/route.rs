@@ -232,17 +232,32 @@ fn is_disguised(path: &str) -> bool {
     if !path.contains(['%', ';', '\\']) && !path.contains("//") && !path.contains("/.") {
         return false;
     }
+    // Tomcat takes parameters out before it decodes.
+    let bare: Vec<&str> = path.split('/').map(without_parameters).collect();
+    [path, &bare.join("/")].into_iter().any(|path| {
+        let plain = resolved(path);
+        // Some are BBB's only with a slash at their end, or only without.
+        let is_bbb = |path: &str| !matches!(bbb_path(path), None | Some(BbbPath::BelowPrefix(_) | BbbPath::Client));
+        plain.starts_with("/s/") || is_bbb(&plain) || is_bbb(&format!("{plain}/"))
+    })
+}
+
+/// A path decoded, without parameters, its slashes merged and its dots resolved, and without a slash at its end.
+fn resolved(path: &str) -> String {
     let decoded = percent_decode_str(path).decode_utf8_lossy().replace('\\', "/");
     let mut segments: Vec<&str> = Vec::new();
-    for segment in decoded.split('/').map(|segment| segment.split(';').next().unwrap_or("")) {
+    for segment in decoded.split('/').map(without_parameters) {
         match segment {
             "" | "." => {}
             ".." => drop(segments.pop()),
             segment => segments.push(segment),
         }
     }
-    let plain = format!("/{}", segments.join("/"));
-    plain.starts_with("/s/") || !matches!(bbb_path(&plain), None | Some(BbbPath::BelowPrefix(_) | BbbPath::Client))
+    format!("/{}", segments.join("/"))
+}
+
+fn without_parameters(segment: &str) -> &str {
+    segment.split(';').next().unwrap_or("")
 }
 
 /// Whether a path can be read in two ways: an escape that stands for a plain character, or for one that divides.
@@ -366,6 +381,10 @@ mod tests {
             ("/b/..;/bigbluebutton/api/create", Refused),
             ("/b/%2e%2e/bigbluebutton/api/create", Refused),
             ("/.\\bigbluebutton/api", Refused),
+            ("/html5client%2f", Refused),
+            ("/pad/x/..", Refused),
+            ("/.//playback//", Refused),
+            ("/graphql;%5c", Refused),
             ("/b/room%20one", Other),
             // Recordings: on the root only.
             ("/playback/presentation/2.3/x", Recording { path: "/playback/presentation/2.3/x" }),

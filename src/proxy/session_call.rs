@@ -104,7 +104,7 @@ impl Gateway {
     async fn join_url(&self, asked: &Asked, body: Incoming, target: &Target, session: &Session, path: &str) -> Answer {
         let plain = |headers: &mut HeaderMap| drop(headers.remove(ACCEPT_ENCODING));
         let answered = async {
-            let response = self.forward(asked, body, None, target, path, TIMEOUT, plain).await?;
+            let response = self.forward(asked, (body, None), target, path, TIMEOUT, plain).await?;
             let body = whole(response.into_body(), ANSWER_BYTES_MAX).await;
             Ok::<_, Unsent>(body.and_then(|body| serde_json::from_slice::<Value>(&body).ok()))
         };

@@ -182,12 +182,12 @@ impl Answer {
 }
 
 impl Framing {
-    fn is_over(self) -> bool {
+    pub(super) fn is_over(self) -> bool {
         matches!(self, Self::Length(0) | Self::Chunked(Chunk::Done))
     }
 
     /// Takes a piece of the body from what has come; `None` where there is none yet, or none any more.
-    fn take(&mut self, read: &mut bytes::BytesMut) -> io::Result<Option<Bytes>> {
+    pub(super) fn take(&mut self, read: &mut bytes::BytesMut) -> io::Result<Option<Bytes>> {
         let upto = |left: &mut u64, read: &mut bytes::BytesMut| {
             let n = usize::try_from(*left).map_or(read.len(), |left| left.min(read.len()));
             *left = left.saturating_sub(n as u64);

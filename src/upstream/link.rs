@@ -273,7 +273,7 @@ fn expects_body(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// Where the head of an answer ends, if it has come whole. `searched` bytes have been looked at before.
-fn head_end(bytes: &[u8], searched: usize) -> Option<usize> {
+pub(super) fn head_end(bytes: &[u8], searched: usize) -> Option<usize> {
     memchr::memchr_iter(b'\n', bytes.get(searched..)?).map(|at| searched + at).find_map(|at| match bytes[at + 1..] {
         [b'\n', ..] => Some(at + 2),
         [b'\r', b'\n', ..] => Some(at + 3),

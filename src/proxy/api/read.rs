@@ -188,7 +188,11 @@ pub(super) async fn files_of(asked: &Asked, body: Bytes) -> Result<HashMap<Strin
 }
 
 /// Adds the text fields of a `multipart/form-data`; files have no meaning in these calls.
-async fn extend_multipart(params: &mut Params, body: Bytes, boundary: &str) -> Result<(), Failure> {
+pub(in crate::proxy) async fn extend_multipart(
+    params: &mut Params,
+    body: Bytes,
+    boundary: &str,
+) -> Result<(), Failure> {
     let whole = stream::iter([Ok::<_, Infallible>(body)]);
     let mut parts = multer::Multipart::new(whole, boundary);
     while let Some(part) = parts.next_field().await.map_err(|_| Failure::QUERY)? {
