@@ -5,7 +5,7 @@ CLIENT_PACKAGES = tests/clients/node_modules/.package-lock.json
 VENV = var/venv/requirements.txt
 CLIENT_CRATE = var/client-rust/debug/anteroom-client-rust
 
-.PHONY: help demo test check build bench bench-compare bench-growth instructions storm fuzz fmt build-deps test-deps
+.PHONY: help demo test check build bench bench-compare bench-growth siege outside instructions storm fuzz fmt build-deps test-deps
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,6 @@ demo: ## Build and start the demo: two simulated BBB servers, six tenants, links
 	@scripts/demo
 
 test: build-deps test-deps ## Everything that proves the project, browser and client libraries too
-	cargo build --workspace --bins
 	cargo test --workspace --no-fail-fast
 
 check: build-deps ## Formatting, lints and documentation, with warnings denied
@@ -45,6 +44,21 @@ bench-growth: build-deps ## How cost grows with callers, open sockets, tenants a
 	target/release/anteroom-bench growth --gateway target/dist/anteroom --json var/growth.jsonl --html var/growth.html
 	@echo "the same with plots: var/growth.html"
 
+SIEGE_SECONDS = 600
+
+siege: build-deps ## All floods at once for SIEGE_SECONDS (600), while people are in meetings and integrations call
+	@mkdir -p var
+	cargo build --profile dist --package anteroom --bin anteroom
+	cargo build --release --package anteroom-bench --bins
+	ulimit -n $$(ulimit -H -n); target/release/anteroom-bench siege --seconds $(SIEGE_SECONDS) --gateway target/dist/anteroom \
+		--json var/siege.jsonl --html var/siege.html
+	@echo "the same with plots: var/siege.html"
+
+outside: build-deps ## testssl.sh and slowhttptest of Debian against a gateway on loopback, as tables
+	cargo build --release --package anteroom --bin anteroom
+	cargo build --release --package anteroom-bench --bin bbb-sim
+	scripts/outside-tools target/release/anteroom target/release/bbb-sim
+
 instructions: build-deps ## How many instructions the hot functions take, beside what benches/instructions.txt has kept
 	@command -v valgrind >/dev/null || { echo "valgrind counts them: apt-get install valgrind"; exit 1; }
 	cargo bench --bench instructions
@@ -52,7 +66,7 @@ instructions: build-deps ## How many instructions the hot functions take, beside
 storm: build-deps ## 500 people come to one meeting within 10 s and stay for two minutes: nobody is dropped
 	ulimit -n 16384; ANTEROOM_STORM=500/10/120 cargo test --test storm -- --nocapture
 
-FUZZ_TARGETS = query checksum xml modules ids
+FUZZ_TARGETS = query checksum xml modules ids answer_head answer_body frames first_frame session cookies route form proxy_header
 FUZZ_SECONDS = 60
 
 fuzz: build-deps ## Random input for what parses bytes from outside, FUZZ_SECONDS (60) for each target

@@ -1,6 +1,7 @@
 //! The operator's listener: health, metrics and the admin API, on a thread of its own, so that a scrape cannot slow a
 //! request. Health and metrics are for whoever reaches it; the API needs a token.
 
+mod accept;
 mod api;
 mod metrics;
 pub mod token;
@@ -16,7 +17,12 @@ use std::{
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use tokio::{runtime::Handle, sync::watch};
 
-use crate::{poll::Leads, proxy::Gateway, tls::Tls};
+use crate::{
+    poll::Leads,
+    proxy::Gateway,
+    supervise::{self, Round},
+    tls::Tls,
+};
 use token::Tokens;
 
 /// What the operator's side looks at.
@@ -56,40 +62,52 @@ pub fn start(address: SocketAddr, admin: Admin) -> io::Result<(SocketAddr, threa
     let bound = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let handle = thread::Builder::new().name("admin".into()).spawn(move || {
-        if let Err(error) = runtime.block_on(serve(listener, admin)) {
-            tracing::error!(%error, "the admin listener has failed");
-        }
+        supervise::run_thread("admin", || {
+            let served = listener.try_clone().map(|listener| runtime.block_on(serve(listener, admin.clone())));
+            if let Err(error) = served.flatten() {
+                tracing::error!(%error, "the admin listener has failed");
+            }
+        });
     })?;
     Ok((bound, handle))
 }
 
 async fn serve(listener: TcpListener, admin: Admin) -> io::Result<()> {
-    let mut stop = admin.stop.clone();
+    let (stop, metrics) = (admin.stop.clone(), Arc::clone(&admin.gateway.metrics));
     let router = Router::new()
         .route("/health/live", get(async || "ok\n"))
         .route("/health/ready", get(ready))
         .route("/metrics", get(scrape))
         .nest("/api", api::router(&admin))
         .with_state(admin);
-    axum::serve(tokio::net::TcpListener::from_std(listener)?, router)
-        .with_graceful_shutdown(async move {
-            let _ = stop.wait_for(|stop| *stop).await;
-        })
-        .await
+    accept::run(tokio::net::TcpListener::from_std(listener)?, router, &metrics, stop).await;
+    Ok(())
 }
 
-/// Ready: the servers have been asked once, the store answers, and the gateway does not stop.
+/// Ready: the servers have been asked once, the store answers, no loop hangs, and the gateway does not stop.
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     let reason = if *admin.stop.borrow() {
-        "stopping\n"
+        "stopping\n".into()
     } else if *admin.rounds.borrow() == 0 {
-        "the servers have not been asked yet\n"
+        "the servers have not been asked yet\n".into()
     } else if !store_answers(&admin).await {
-        "the store does not answer\n"
+        "the store does not answer\n".into()
+    } else if let Some(late) = late(admin.gateway.loops()) {
+        late
     } else {
-        return (StatusCode::OK, "ready\n");
+        return (StatusCode::OK, "ready\n".to_owned());
     };
     (StatusCode::SERVICE_UNAVAILABLE, reason)
+}
+
+/// Which loops hang, with how long they have done nothing; `None` where none does.
+fn late<'a>(loops: impl IntoIterator<Item = &'a Round>) -> Option<String> {
+    let late = loops.into_iter().filter(|round| round.is_late()).map(|round| {
+        let (name, age, limit) = (round.name, round.age().as_secs(), round.late_after.as_secs());
+        format!("{name} has done nothing for {age} s (limit {limit} s)\n")
+    });
+    let late: String = late.collect();
+    (!late.is_empty()).then_some(late)
 }
 
 async fn store_answers(admin: &Admin) -> bool {
@@ -102,5 +120,22 @@ async fn scrape(State(admin): State<Admin>) -> impl IntoResponse {
     match metrics::text(admin) {
         Ok(text) => (StatusCode::OK, [("content-type", content_type)], text),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [("content-type", "text/plain")], String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_loop_that_hangs_is_named() {
+        let (good, hangs) = (Round::new("poll", Duration::from_secs(60)), Round::new("writer", Duration::ZERO));
+        good.beat();
+        assert_eq!(late([&good, &hangs]), None, "the second has nothing to do");
+        hangs.beat();
+        thread::sleep(Duration::from_millis(20));
+        assert_eq!(late([&good, &hangs]).as_deref(), Some("writer has done nothing for 0 s (limit 0 s)\n"));
     }
 }

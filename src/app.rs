@@ -31,14 +31,18 @@ use crate::{
         recordings::Recording,
         sessions::{LEASE_MS, Session, UserKeys},
     },
-    poll,
+    net::{Net, connections::Connections, files, rates::Rates},
+    poll, private,
     proxy::{
         Gateway, Parts,
         accept::{Stop, serve_http, serve_https},
+        cookies::{Binding, Unbound},
         grant::Grants,
+        names::Names,
     },
     replicas,
     store::{self, Store, writer::Notes},
+    supervise::{self, Vital},
     tls::{Tls, tickets::Tickets},
     upstream::{Connector, Pool},
 };
@@ -110,6 +114,7 @@ pub struct App {
     rounds: watch::Receiver<u32>,
     stop: watch::Sender<bool>,
     finished: mpsc::Receiver<Infallible>,
+    vital: Vital,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -122,6 +127,7 @@ impl App {
         let mut loader = Loader::new(dir);
         let Loaded { settings, .. } = loader.load(&SlugKey([0; 32])).map_err(StartError::Config)?;
 
+        let net = net(&settings);
         let https = bind_all("listen.https", &settings.listen.https).await?;
         let http = bind_all("listen.http", &settings.listen.http).await?;
         let store = open_store(&settings).await?;
@@ -135,9 +141,12 @@ impl App {
 
         let user_keys = UserKeys::new(store.shared_key("users", random_key()?).await?);
         let sight = if store.is_shared() { Sight::Lagging } else { Sight::Whole };
-        let live = refill(&store).await?;
+        let (live, last_session) = refill(&store).await?;
+        let unbound = Unbound::since(now_ms(), last_session).to_bytes();
+        let unbound = Unbound::from_bytes(&store.shared_key("cookie.unbound", unbound).await?);
+        let binding = Binding::new(store.shared_key("cookie", random_key()?).await?, unbound);
         let (lost, without_seat) = mpsc::unbounded_channel();
-        let (notes, writer) = Notes::start(store.clone(), lost);
+        let (notes, writer) = Notes::with_writer(store.clone(), lost);
         let pool = Pool::new(Connector::new(trust_roots(settings.server_ca.as_deref())?));
         let gateway = Arc::new(Gateway::new(Parts {
             directory: Arc::new(directory),
@@ -146,10 +155,14 @@ impl App {
             notes,
             pool,
             metrics: Arc::default(),
+            net,
+            idle_timeout: settings.connections.idle_timeout,
             answers_max_age: settings.answers_max_age,
             sight,
             grants,
+            binding,
             user_keys,
+            names: Names::new(&settings.resolver),
         }));
         gateway.read_operations().await?;
         let tickets = gateway.store.is_shared().then(Arc::<Tickets>::default);
@@ -177,41 +190,65 @@ impl App {
             None => None,
         };
 
+        // What can be started again is, after a panic; what owns a queue guards each of its steps, and ends the process otherwise.
+        let vital = Vital::default();
         let mut tasks = vec![
-            writer,
-            tokio::spawn(replicas::live_on(Arc::clone(&gateway), leads)),
-            tokio::spawn(replicas::reseat(Arc::clone(&gateway), without_seat)),
-            tokio::spawn(poll::run(Arc::clone(&gateway), leading, stop_signal.clone(), round)),
-            tokio::spawn(reload(loader, key, Arc::clone(&gateway), Arc::clone(&tls), stop_signal)),
+            vital.spawn("writer", writer),
+            vital.spawn("reseat", replicas::reseat(Arc::clone(&gateway), without_seat)),
         ];
+        let to_all = Arc::clone(&gateway);
+        tasks.push(supervise::spawn("heartbeat", move || replicas::live_on(Arc::clone(&to_all), leads.clone())));
+        let (asks, stops) = (Arc::clone(&gateway), stop_signal.clone());
+        tasks.push(supervise::spawn("poll", move || {
+            poll::run(Arc::clone(&asks), leading.clone(), stops.clone(), round.clone())
+        }));
+        let (served, secured, dir, mut loader) = (Arc::clone(&gateway), Arc::clone(&tls), dir.to_owned(), Some(loader));
+        tasks.push(supervise::spawn("reload", move || {
+            let loader = loader.take().unwrap_or_else(|| Loader::new(&dir));
+            reload(loader, key.clone(), Arc::clone(&served), Arc::clone(&secured), stop_signal.clone())
+        }));
         if gateway.store.is_shared() {
             let (told, changes) = mpsc::channel(CHANGES_MAX);
             let store = gateway.store.clone();
-            tasks.push(tokio::spawn(async move { store.attend(told).await }));
-            tasks.push(tokio::spawn(replicas::follow(Arc::clone(&gateway), changes)));
+            tasks.push(supervise::spawn("attend", move || {
+                let (store, told) = (store.clone(), told.clone());
+                async move { store.attend(told).await }
+            }));
+            tasks.push(vital.spawn("follow", replicas::follow(Arc::clone(&gateway), changes)));
         }
         if let Some(tickets) = tickets {
             replicas::read_ticket_keys(&gateway.store, &tickets).await?;
-            tasks.push(tokio::spawn(replicas::rotate_ticket_keys(gateway.store.clone(), tickets)));
+            let store = gateway.store.clone();
+            let rotate = move || replicas::rotate_ticket_keys(store.clone(), Arc::clone(&tickets));
+            tasks.push(supervise::spawn("ticket_keys", rotate));
         }
         let (https_addresses, http_addresses) = (addresses(&https)?, addresses(&http)?);
         let https_port = https_addresses.first().map_or(443, SocketAddr::port);
         for listener in https {
-            let serve = serve_https(listener, Arc::clone(&gateway), Arc::clone(&tls), told.clone());
-            tasks.push(tokio::spawn(serve));
+            let (gateway, tls, told) = (Arc::clone(&gateway), Arc::clone(&tls), told.clone());
+            tasks.push(listen("https", listener, move |listener| {
+                serve_https(listener, Arc::clone(&gateway), Arc::clone(&tls), told.clone())
+            })?);
         }
         for listener in http {
-            let serve = serve_http(listener, Arc::clone(&gateway), https_port, told.clone());
-            tasks.push(tokio::spawn(serve));
+            let (gateway, told) = (Arc::clone(&gateway), told.clone());
+            tasks.push(listen("http", listener, move |listener| {
+                serve_http(listener, Arc::clone(&gateway), https_port, told.clone())
+            })?);
         }
         let (https, http) = (https_addresses, http_addresses);
         tracing::info!(?https, ?http, ?admin, "anteroom is up");
-        Ok(Self { https, http, admin, gateway, rounds, stop, finished, tasks })
+        Ok(Self { https, http, admin, gateway, rounds, stop, finished, vital, tasks })
     }
 
     /// Waits until all servers have been asked once.
     pub async fn ready(&mut self) {
         let _ = self.rounds.wait_for(|rounds| *rounds > 0).await;
+    }
+
+    /// Waits until a task has been lost that cannot be started again, and tells which: the process has to end.
+    pub async fn lost(&self) -> &'static str {
+        self.vital.lost().await
     }
 
     /// Stops: nothing new is accepted, requests are answered, sockets have `grace` to close, and what has been noted is
@@ -241,6 +278,21 @@ impl App {
     }
 }
 
+/// The limits of connections and rates. The process may have as many files as the system lets it, from here on.
+fn net(settings: &Settings) -> Net {
+    let files = files::raise();
+    let limits = settings.connections.limits(files);
+    if let Some(wanted) = settings.connections.max.filter(|wanted| limits.max < *wanted) {
+        tracing::warn!(wanted, max = limits.max, files, "there are not enough file handles for connections.max");
+    }
+    tracing::info!(files, connections = limits.max, per_address = limits.per_address, "file handles and connections");
+    Net {
+        connections: Connections::new(limits),
+        rates: Rates::new(settings.rates),
+        proxies: settings.listen.proxies.clone(),
+    }
+}
+
 async fn bind_all(key: &str, to: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for address in to {
@@ -250,6 +302,28 @@ async fn bind_all(key: &str, to: &[SocketAddr]) -> io::Result<Vec<TcpListener>> 
         listeners.push(listener);
     }
     Ok(listeners)
+}
+
+/// Serves a listener, and does so again after a panic: the socket stays open meanwhile, so that nobody is refused.
+fn listen<F>(
+    task: &'static str,
+    listener: TcpListener,
+    serve: impl Fn(TcpListener) -> F + Send + 'static,
+) -> io::Result<JoinHandle<()>>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = listener.into_std()?;
+    Ok(supervise::spawn(task, move || {
+        let again = listener.try_clone().and_then(TcpListener::from_std).map(&serve);
+        async {
+            match again {
+                Ok(served) => served.await,
+                // No file handle is left: another try has a pause before it.
+                Err(error) => panic!("a listener cannot be served: {error}"),
+            }
+        }
+    }))
 }
 
 fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
@@ -267,7 +341,7 @@ pub(crate) async fn tokens(store: &Store) -> Result<Tokens, StartError> {
 async fn open_store(settings: &Settings) -> Result<Store, StartError> {
     let path = settings.store_url.reveal().strip_prefix("sqlite:").unwrap_or_default();
     if let Some(parent) = Path::new(path).parent() {
-        std::fs::create_dir_all(parent)
+        private::make_dir(parent)
             .map_err(|error| io::Error::new(error.kind(), format!("store.url {path}: {error}")))?;
     }
     Ok(Store::open(settings.store_url.reveal()).await?)
@@ -294,13 +368,13 @@ pub(crate) fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// The meetings and sessions that were promised before this start.
-async fn refill(store: &Store) -> Result<Live, StartError> {
+/// The meetings and sessions that were promised before this start, and the highest number of a session, if there is one.
+async fn refill(store: &Store) -> Result<(Live, Option<i64>), StartError> {
     let now = now_ms();
     store.heartbeat(now).await?;
     if !store.is_shared() {
         // All others are former selves. Who was present may be on the way back.
-        store.bury_dead(now, now + LEASE_MS).await?;
+        store.bury_dead(now, now.saturating_add(LEASE_MS)).await?;
     }
     let live = Live::default();
     let mut meetings = HashMap::new();
@@ -311,7 +385,9 @@ async fn refill(store: &Store) -> Result<Live, StartError> {
             meetings.insert(row.id, live.add_meeting(Meeting::from_row(row)));
         }
     }
+    let mut last_session = None;
     for row in store.sessions().await? {
+        last_session = last_session.max(Some(row.id));
         if let Some(meeting) = meetings.get(&row.meeting) {
             if let Some(room) = &row.breakout {
                 live.add_breakout(meeting, room);
@@ -337,7 +413,7 @@ async fn refill(store: &Store) -> Result<Live, StartError> {
         let recording = Recording { id: row.id.into(), ext_id: row.ext_id.into(), server: row.server };
         live.recordings.add(&row.tenant, recording);
     }
-    Ok(live)
+    Ok((live, last_session))
 }
 
 /// Takes changed files over, for as long as the gateway runs.
@@ -366,23 +442,30 @@ async fn reload(
             let found = loader.reload(&shared_key);
             (loader, found)
         });
-        let Ok((back, found)) = read.await else {
-            tracing::error!("reading the configuration has failed: changes need a restart");
-            return;
+        let found = match read.await {
+            Ok((back, found)) => {
+                loader = back;
+                found
+            }
+            // The next start of this reads all anew.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => return,
+            },
         };
-        loader = back;
         for fault in found.faults.iter().filter(|fault| !known.contains(*fault)) {
             tracing::error!(%fault, "configuration: the last good version stays in service");
         }
         let faults = i64::try_from(found.faults.len()).unwrap_or(i64::MAX);
         gateway.metrics.config_faults.store(faults, Relaxed);
         known = found.faults;
-        if let Some(Loaded { directory, certs, .. }) = found.loaded {
+        if let Some(Loaded { settings, directory, certs, .. }) = found.loaded {
+            gateway.net.rates.set(settings.rates);
             // A host must have its certificate by the time somebody is told of it.
             tls.swap(certs);
             gateway.directory.store(Arc::new(directory));
             gateway.metrics.reloads.fetch_add(1, Relaxed);
-            tracing::info!("configuration taken over");
+            tracing::info!(target: "audit", "configuration taken over");
         }
         watcher.follow(&loader);
     }

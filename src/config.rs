@@ -19,9 +19,11 @@ use crate::{
     domain::{
         directory::Directory,
         host::Host,
+        hsts::Hsts,
         ids::{ServerId, Slug},
         secret::Secret,
     },
+    net::{connections, files as handles, peer::Network, rates},
     tls::certs::Certs,
 };
 
@@ -73,11 +75,13 @@ impl fmt::Debug for SlugKey {
     }
 }
 
-/// What belongs to the gateway as a whole. All of it but `base_domains` takes effect at the start only.
+/// What belongs to the gateway as a whole. All of it but `base_domains`, `hsts` and `rates` takes effect at the start only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The operator's own domains; below them, tenants have hosts without an allowance for own domains.
     pub base_domains: Vec<Host>,
+    /// What browsers are told about TLS, where a tenant says nothing of it.
+    pub hsts: Hsts,
     /// Where the gateway listens.
     pub listen: Listen,
     /// The store: `sqlite:` and a path, resolved against the configuration's directory, or the address of a PostgreSQL, in
@@ -87,6 +91,41 @@ pub struct Settings {
     pub server_ca: Option<PathBuf>,
     /// How old an answer about meetings may be.
     pub answers_max_age: Duration,
+    /// The name servers that are asked where documents are; none for those of the system.
+    pub resolver: Vec<SocketAddr>,
+    /// How many connections there may be.
+    pub connections: Connections,
+    /// What an address, and a tenant, may do in a second. Takes effect at once.
+    pub rates: rates::Limits,
+}
+
+/// How many connections there may be, and how long one may do nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// In total; `None` for as many as there are file handles for.
+    pub max: Option<u32>,
+    /// From one address; `None` for a share of all.
+    pub per_address: Option<u32>,
+    /// How long one may be open with nothing to do.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Connections {
+    /// As long as nginx keeps one by default.
+    fn default() -> Self {
+        Self { max: None, per_address: None, idle_timeout: Duration::from_secs(75) }
+    }
+}
+
+impl Connections {
+    /// What holds where the process may have so many files.
+    #[must_use]
+    pub fn limits(&self, files: u64) -> connections::Limits {
+        let most = handles::connections(files);
+        let all = connections::Limits::of(self.max.map_or(most, |max| max.min(most)));
+        let per_address = self.per_address.unwrap_or(all.per_address).min(all.max);
+        connections::Limits { per_address, ..all }
+    }
 }
 
 /// The addresses of the listeners.
@@ -100,6 +139,8 @@ pub struct Listen {
     pub admin: Option<SocketAddr>,
     /// Whether HTTP/2 is offered over TLS.
     pub http2: bool,
+    /// The sources whose connections begin with a PROXY header.
+    pub proxies: Vec<Network>,
 }
 
 /// A configuration that may go into service.

@@ -7,6 +7,7 @@ pub mod denial;
 pub mod directory;
 pub mod health;
 pub mod host;
+pub mod hsts;
 pub mod ids;
 pub mod limits;
 pub mod pages;

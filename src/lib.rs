@@ -5,14 +5,18 @@
 //! * [`domain`]: tenants, policies, admission, placement; no I/O
 //! * [`config`]: the operator's files, parsed into a directory
 //! * [`bbb`]: BBB's protocol
+//! * [`shares`]: what there is only so much of, shared fairly
 //! * [`live`]: the meetings, sessions and servers of now
 //! * [`store`]: the durable promises
+//! * [`net`]: connections before they are HTTP: how many, how fast, from whom
 //! * [`tls`]: certificates and handshakes
 //! * [`upstream`]: connections to the servers
 //! * [`proxy`]: requests, and what becomes of them
 //! * [`poll`]: what the servers say
 //! * [`replicas`]: what other gateways on the same store do
 //! * [`operate`]: what the operator changes while it runs
+//! * [`private`]: files that only their owner reads
+//! * [`supervise`]: tasks that live as long as the gateway
 //! * [`usage`]: what tenants have used
 //! * [`metrics`], [`admin`]: what the operator sees
 //! * [`app`], [`cli`]: all of it joined
@@ -25,11 +29,15 @@ pub mod config;
 pub mod domain;
 pub mod live;
 pub mod metrics;
+pub mod net;
 pub mod operate;
 pub mod poll;
+pub mod private;
 pub mod proxy;
 pub mod replicas;
+pub mod shares;
 pub mod store;
+pub mod supervise;
 pub mod tls;
 pub mod upstream;
 pub mod usage;

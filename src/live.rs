@@ -1,19 +1,25 @@
 //! What is true now: the meetings that run, the sessions in them, the state of the servers. Memory only; a restart
 //! refills it from the store.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod breakouts;
 pub mod clock;
+#[allow(clippy::arithmetic_side_effects, reason = "sizes of what is held in memory, which has a bound")]
 pub mod files;
 pub mod fresh;
+pub mod joins;
 pub mod keyed;
 mod load;
+#[allow(clippy::arithmetic_side_effects, reason = "moments of this process")]
 pub mod pace;
 pub mod recordings;
 pub mod servers;
 pub mod sessions;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -36,10 +42,14 @@ use breakouts::{Breakouts, Starts};
 use clock::now_ms;
 use files::Files;
 use fresh::{Fresh, Moment, Touched};
+use joins::Joins;
 use load::Share;
 use recordings::{Recording, Recordings};
 use servers::Servers;
 use sessions::Session;
+
+/// Sessions that wait to be forgotten. Beyond that they stay until their meeting is over.
+const REPLACED_MAX: usize = 65_536;
 
 /// A meeting that runs.
 #[derive(Debug)]
@@ -233,6 +243,9 @@ pub struct Live {
     presence: DashMap<TenantId, HashMap<ServerId, Presence>>,
     /// Meetings that have ended, by the time until which what follows is carried, and by number.
     ended: Mutex<BTreeMap<(i64, i64), Arc<Meeting>>>,
+    /// Sessions whose seat another one of the same person has taken, the oldest first, with the time: at most
+    /// [`REPLACED_MAX`].
+    replaced: Mutex<VecDeque<(i64, i64)>>,
     /// Until when it is known that a room had a meeting, by the id under which its server knows it.
     over: DashMap<Box<str>, i64>,
     /// The servers, their health and their load.
@@ -245,6 +258,8 @@ pub struct Live {
     pub files: Files,
     /// Whose breakout rooms are whose.
     pub breakouts: Breakouts,
+    /// How often who joins.
+    pub joins: Joins,
 }
 
 impl Live {
@@ -326,7 +341,7 @@ impl Live {
         meeting.share.begin(&server, now_ms());
         let mut of_tenant = self.presence.entry(meeting.tenant.clone()).or_default();
         let presence = of_tenant.entry(meeting.server.clone()).or_default();
-        presence.meetings += 1;
+        presence.meetings = presence.meetings.saturating_add(1);
         let _ = meeting.touched_on_server.set(Arc::clone(&presence.touched));
         drop(of_tenant);
         if let Some(internal_id) = meeting.internal_id()
@@ -378,7 +393,7 @@ impl Live {
         if let Some(mut of_tenant) = self.presence.get_mut(&meeting.tenant)
             && let Some(presence) = of_tenant.get_mut(&meeting.server)
         {
-            presence.meetings -= 1;
+            presence.meetings = presence.meetings.saturating_sub(1);
         }
         self.carry_on(meeting, now);
     }
@@ -458,9 +473,36 @@ impl Live {
         }
     }
 
+    /// Notes that another session of the same person has taken a session's seat.
+    pub fn note_replaced(&self, session: i64, now: i64) {
+        let mut replaced = lock(&self.replaced);
+        if replaced.len() < REPLACED_MAX {
+            replaced.push_back((now, session));
+        }
+    }
+
+    /// Takes the next session whose seat was taken before this moment.
+    pub fn next_replaced(&self, before: i64) -> Option<i64> {
+        lock(&self.replaced).pop_front_if(|(at, _)| *at < before).map(|(_, session)| session)
+    }
+
+    /// Forgets a session that nobody has come with.
+    pub fn forget_session(&self, session: &Session) {
+        self.sessions_by_id.remove(&session.id);
+        // Not looked for under the lock of the list: whoever adds a session takes that one last.
+        let of_meeting = lock(&session.meeting.sessions).clone();
+        let is_its = |token: &&TokenHash| self.sessions.get(*token).is_some_and(|found| found.id == session.id);
+        if let Some(token) = of_meeting.iter().find(is_its) {
+            self.sessions.remove(token);
+            lock(&session.meeting.sessions).retain(|other| other != token);
+        }
+    }
+
     /// Cuts the sockets of all sessions of a meeting.
     pub fn cut_sessions(&self, meeting: &Meeting) {
-        for token in lock(&meeting.sessions).iter() {
+        // Whoever adds a session takes this lock last.
+        let tokens = lock(&meeting.sessions).clone();
+        for token in &tokens {
             if let Some(session) = self.session(token).filter(|session| session.is_open()) {
                 session.cut();
             }
@@ -494,7 +536,9 @@ impl Live {
     /// How many meetings of a tenant run.
     #[must_use]
     pub fn meetings_of(&self, tenant: &TenantId) -> u32 {
-        self.presence.get(tenant).map_or(0, |of_tenant| of_tenant.values().map(|p| p.meetings).sum())
+        self.presence
+            .get(tenant)
+            .map_or(0, |of_tenant| of_tenant.values().fold(0, |all, p| all.saturating_add(p.meetings)))
     }
 
     /// Notes whether a server listed a meeting. Returns in how many polls in a row it did not.
@@ -503,7 +547,7 @@ impl Live {
             meeting.missed.store(0, Relaxed);
             0
         } else {
-            meeting.missed.fetch_add(1, Relaxed) + 1
+            meeting.missed.fetch_add(1, Relaxed).saturating_add(1)
         }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Labels come from closed sets (tenant, call, outcome, denial, server), never from a path, a token or an address.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::sync::{
     Arc,
     atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
@@ -9,7 +12,10 @@ use std::sync::{
 
 use dashmap::DashMap;
 
-use crate::domain::{denial::Denial, ids::TenantId};
+use crate::{
+    domain::{denial::Denial, ids::TenantId},
+    net::{activity::End, connections::Full, rates::Bucket},
+};
 
 macro_rules! closed_set {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -113,6 +119,10 @@ pub struct TenantMetrics {
     secrets: DashMap<Arc<str>, AtomicI64>,
     /// When a checksum that does not fit was last explained, ms since the epoch.
     explained: AtomicI64,
+    /// Its requests of now.
+    pub rate_of_requests: Bucket,
+    /// Its joins of now.
+    pub rate_of_joins: Bucket,
 }
 
 impl TenantMetrics {
@@ -133,7 +143,7 @@ impl TenantMetrics {
 
     /// Whether a checksum that does not fit may be explained: once a second.
     pub fn may_explain(&self, now: i64) -> bool {
-        let next = |last: i64| (last + 1000 <= now).then_some(now);
+        let next = |last: i64| (last.saturating_add(1000) <= now).then_some(now);
         self.explained.fetch_update(Relaxed, Relaxed, next).is_ok()
     }
 
@@ -163,25 +173,34 @@ impl TenantMetrics {
     /// The bytes that were carried since the last time that somebody asked, up and down.
     pub fn take_carried(&self) -> (i64, i64) {
         let (sockets, bodies) = (self.bytes(), self.body_bytes());
-        let (up, down) = (sockets.0 + bodies.0, sockets.1 + bodies.1);
-        let since = |all: u64, noted: &AtomicU64| i64::try_from(all - noted.swap(all, Relaxed)).unwrap_or(i64::MAX);
+        let (up, down) = (sockets.0.saturating_add(bodies.0), sockets.1.saturating_add(bodies.1));
+        let since = |all: u64, noted: &AtomicU64| {
+            i64::try_from(all.saturating_sub(noted.swap(all, Relaxed))).unwrap_or(i64::MAX)
+        };
         (since(up, &self.noted_up), since(down, &self.noted_down))
     }
 
     /// Counts bytes of the body of a request.
     pub fn count_body_up(&self, bytes: u64) {
-        self.bodies_up.fetch_add(bytes, Relaxed);
+        add(&self.bodies_up, bytes);
     }
 
     /// Counts bytes of the body of an answer.
     pub fn count_body_down(&self, bytes: u64) {
-        self.bodies_down.fetch_add(bytes, Relaxed);
+        add(&self.bodies_down, bytes);
     }
 
     /// Counts bytes that a tunnel has carried.
     pub fn count_bytes(&self, up: u64, down: u64) {
-        self.bytes_up.fetch_add(up, Relaxed);
-        self.bytes_down.fetch_add(down, Relaxed);
+        add(&self.bytes_up, up);
+        add(&self.bytes_down, down);
+    }
+}
+
+/// Adds to a counter, which stays at its greatest value rather than begin anew.
+fn add(counter: &AtomicU64, n: u64) {
+    if counter.fetch_add(n, Relaxed).checked_add(n).is_none() {
+        counter.store(u64::MAX, Relaxed);
     }
 }
 
@@ -206,6 +225,13 @@ pub struct Metrics {
     connections: Arc<AtomicI64>,
     /// Connections on which something came that is no HTTP, or has too large a head.
     pub malformed: AtomicU64,
+    ended: [AtomicU64; End::ALL.len()],
+    full_of_address: AtomicU64,
+    full: AtomicU64,
+    /// Connections that did not begin with the PROXY header that they need.
+    pub unannounced: AtomicU64,
+    /// Connections that the system did not hand over: there was no file handle, say.
+    pub accept_errors: AtomicU64,
     /// Reloads that took something over.
     pub reloads: AtomicU64,
     /// Faults of the configuration files as of the last reload.
@@ -227,6 +253,31 @@ impl Metrics {
     pub fn open_connection(&self) -> OpenConnection {
         self.connections.fetch_add(1, Relaxed);
         OpenConnection(Arc::clone(&self.connections))
+    }
+
+    /// Counts a connection that ends though it could go on.
+    pub fn count_end(&self, end: End) {
+        self.ended[(end as usize).saturating_sub(1)].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a connection for which there was no place.
+    pub fn count_full(&self, full: Full) {
+        let counter = match full {
+            Full::Address => &self.full_of_address,
+            Full::Gateway => &self.full,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// Connections that were closed by a limit, by reason.
+    pub fn closed(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let ended = End::ALL.into_iter().zip(&self.ended).map(|(end, n)| (end.as_str(), n));
+        let refused = [
+            ("address_full", &self.full_of_address),
+            ("gateway_full", &self.full),
+            ("proxy_header", &self.unannounced),
+        ];
+        ended.chain(refused).map(|(reason, n)| (reason, n.load(Relaxed)))
     }
 
     /// Connections that are open.
@@ -287,5 +338,22 @@ impl Metrics {
             self.tenants.iter().map(|entry| (entry.key().clone(), Arc::clone(entry.value()))).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_stay_at_their_greatest_value() {
+        let metrics = TenantMetrics::default();
+        metrics.count_body_up(5);
+        metrics.count_bytes(u64::MAX, 7);
+        assert_eq!(metrics.take_carried(), (i64::MAX, 7));
+        metrics.count_body_up(u64::MAX);
+        metrics.count_body_up(u64::MAX);
+        assert_eq!(metrics.body_bytes(), (u64::MAX, 0));
+        assert_eq!(metrics.take_carried(), (0, 0), "what was noted is not noted again");
     }
 }

@@ -4,6 +4,11 @@
 //! Three truths stay apart: that a meeting was promised (the store), that its server lists it (a poll), that people are in it
 //! (sessions). One bad poll ends nothing: a meeting is ended when its server has answered twice in a row without listing it.
 //! The meetings of a server that does not answer are *detached*: nothing is known of them, and nothing is done to them.
+//!
+//! A panic over one server or one meeting ends nothing else: see [`each`].
+
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod report;
 mod server;
@@ -13,14 +18,15 @@ pub(crate) use server::version;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::watch;
 
 use crate::{
     domain::{ids::ServerId, tenant::Server},
     live::{Meeting, clock::now_ms},
     proxy::Gateway,
-    store::{AFTERGLOW_MAX_MS, Error, Store, writer::Note},
+    store::{AFTERGLOW_MAX_MS, Error, Store, writer::Traffic},
+    supervise::caught,
 };
 
 /// Between two rounds. A meeting that has ended by itself frees its room after two of them.
@@ -45,6 +51,7 @@ pub async fn run(
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
+        gateway.rounds.poll.beat();
         tokio::select! {
             _ = ticks.tick() => {}
             _ = stop.wait_for(|stop| *stop) => return,
@@ -53,7 +60,7 @@ pub async fn run(
             known = leads.wait_for(Option::is_some) => known.is_ok_and(|leads| *leads == Some(true)),
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        let done = *round.borrow() + 1;
+        let done = round.borrow().saturating_add(1);
         if leads {
             poll_all(&gateway).await;
             settle::settle(&gateway).await;
@@ -67,6 +74,7 @@ pub async fn run(
             report::read(&gateway).await;
         }
         gateway.live.forget_ended(now_ms());
+        gateway.forget_replaced().await;
         note_carried(&gateway);
         round.send_replace(done);
     }
@@ -74,8 +82,8 @@ pub async fn run(
 
 /// Cleans the store up: of meetings that ended long ago, and of the sessions of those of which nothing is carried any more.
 async fn purge(store: &Store) -> Result<(), Error> {
-    store.forget_ended_sessions(now_ms() - AFTERGLOW_MAX_MS).await?;
-    store.purge(now_ms() - KEEP_ENDED_MS).await?;
+    store.forget_ended_sessions(now_ms().saturating_sub(AFTERGLOW_MAX_MS)).await?;
+    store.purge(now_ms().saturating_sub(KEEP_ENDED_MS)).await?;
     Ok(())
 }
 
@@ -90,15 +98,27 @@ async fn poll_all(gateway: &Gateway) {
         let meetings = by_server.remove(&server.id).unwrap_or_default();
         (server, meetings)
     });
-    let polls = stream::iter(servers);
-    polls
-        .for_each_concurrent(CONCURRENCY, |(server, meetings)| async move {
-            server::poll(gateway, &server, &meetings).await;
-            if gateway.store.is_shared() {
-                report::write(gateway, &server).await;
-            }
-        })
-        .await;
+    each("poll_server", servers, |(server, meetings)| async move {
+        gateway.rounds.poll.beat();
+        // What makes a poll panic is taken for no answer: it is not to look well for ever.
+        if caught("poll_server", server::poll(gateway, &server, &meetings)).await.is_none() {
+            gateway.live.servers.of(&server.id).polled(false);
+        }
+        if gateway.store.is_shared() {
+            report::write(gateway, &server).await;
+        }
+        gateway.rounds.poll.beat();
+    })
+    .await;
+}
+
+/// Does the same for each of them, some at a time. A panic over one of them is counted, and ends nothing for the others.
+async fn each<T, F>(task: &'static str, all: impl IntoIterator<Item = T>, work: impl Fn(T) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let one = |item| caught(task, work(item)).map(drop);
+    stream::iter(all).for_each_concurrent(CONCURRENCY, one).await;
 }
 
 /// Leaves notes of the bytes that were carried since the last time.
@@ -106,8 +126,33 @@ pub fn note_carried(gateway: &Gateway) {
     let at = now_ms();
     for (tenant, metrics) in gateway.metrics.tenants() {
         let (up, down) = metrics.take_carried();
-        if up + down > 0 {
-            gateway.notes.leave(Note::Carried { tenant, at, up, down });
+        if up > 0 || down > 0 {
+            gateway.notes.count(Traffic { tenant, at, up, down });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_over_one_server_ends_nothing_for_the_others() {
+        let done = Mutex::new(Vec::new());
+        each("test_poisoned_round", 0..40, |n| {
+            let done = &done;
+            async move {
+                tokio::task::yield_now().await;
+                assert_ne!(n, 7, "one is poisoned");
+                done.lock().expect("whole").push(n);
+            }
+        })
+        .await;
+        let mut done = done.into_inner().expect("whole");
+        done.sort_unstable();
+        assert_eq!(done, (0..40).filter(|n| *n != 7).collect::<Vec<_>>());
+        assert!(crate::supervise::panics().contains(&("test_poisoned_round", 1)));
     }
 }

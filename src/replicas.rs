@@ -19,6 +19,7 @@ use crate::{
     poll::Leads,
     proxy::Gateway,
     store::{ALIVE_MS, Change, Error, Refusal, Store},
+    supervise::caught,
     tls::tickets::{Tickets, stretch_of},
 };
 
@@ -40,6 +41,7 @@ pub async fn live_on(gateway: Arc<Gateway>, leads: watch::Sender<Leads>) {
     // Since when the store has answered without a break.
     let mut steady: Option<Instant> = None;
     loop {
+        gateway.rounds.heartbeat.beat();
         ticks.tick().await;
         match heartbeat(&gateway, steady).await {
             Ok(is_leader) => {
@@ -62,7 +64,7 @@ async fn heartbeat(gateway: &Gateway, steady: Option<Instant>) -> Result<bool, E
     // When the store was away nobody could say that they live: they have time to do so.
     let alive = Duration::from_millis(ALIVE_MS.unsigned_abs());
     if is_leader && steady.is_some_and(|since| since.elapsed() >= alive) {
-        let dead = gateway.store.bury_dead(now, now + LEASE_MS).await?;
+        let dead = gateway.store.bury_dead(now, now.saturating_add(LEASE_MS)).await?;
         if dead > 0 {
             tracing::warn!(
                 gateways = dead,
@@ -77,6 +79,7 @@ async fn heartbeat(gateway: &Gateway, steady: Option<Instant>) -> Result<bool, E
 pub async fn follow(gateway: Arc<Gateway>, mut changes: mpsc::Receiver<Change>) {
     let mut reread_at = Instant::now() + REREAD_EVERY;
     loop {
+        gateway.rounds.follow.beat();
         let change = match tokio::time::timeout_at(reread_at, changes.recv()).await {
             Ok(Some(change)) => change,
             Ok(None) => return,
@@ -85,14 +88,19 @@ pub async fn follow(gateway: Arc<Gateway>, mut changes: mpsc::Receiver<Change>) 
         if change == Change::Everything {
             reread_at = Instant::now() + REREAD_EVERY;
         }
-        let done = match &change {
-            Change::Meetings(ids) => each(&gateway, ids).await,
-            Change::Operations => gateway.read_operations().await,
-            Change::Everything => everything(&gateway).await,
-        };
+        // The changes come but once: a panic over one of them is made good when all is read again.
+        let Some(done) = caught("follow", take_over(&gateway, &change)).await else { continue };
         if let Err(error) = done {
             tracing::warn!(%error, ?change, "what another gateway has done is not known here yet");
         }
+    }
+}
+
+async fn take_over(gateway: &Gateway, change: &Change) -> Result<(), Error> {
+    match change {
+        Change::Meetings(ids) => each(gateway, ids).await,
+        Change::Operations => gateway.read_operations().await,
+        Change::Everything => everything(gateway).await,
     }
 }
 
@@ -144,30 +152,34 @@ pub async fn rotate_ticket_keys(store: Store, tickets: Arc<Tickets>) {
 pub async fn read_ticket_keys(store: &Store, tickets: &Tickets) -> Result<(), Error> {
     let now = stretch_of(now_ms());
     let mut keys = Vec::new();
-    for number in [now, now - 1, now + 1] {
+    for number in [now, now.saturating_sub(1), now.saturating_add(1)] {
         keys.push((number, store.ticket_key(number).await?));
     }
     tickets.set(&keys);
-    store.forget_ticket_keys(now - 1).await
+    store.forget_ticket_keys(now.saturating_sub(1)).await
 }
 
 /// Sessions that are open while the store says that they have no seat: they get one if there is one, else their sockets are
 /// cut, and the client that tries again is told why.
 pub async fn reseat(gateway: Arc<Gateway>, mut without_seat: mpsc::UnboundedReceiver<i64>) {
     while let Some(id) = without_seat.recv().await {
-        let Some(session) = gateway.live.session_of_id(id).filter(|session| session.is_open()) else { continue };
-        match seat_anew(&gateway, &session).await {
-            Ok(()) => session.reassert(&gateway.notes),
-            Err(Refusal::Denied(_)) => session.cut(),
-            Err(Refusal::Failed(_)) => {
-                tokio::time::sleep(SEAT_AGAIN).await;
-                session.reassert(&gateway.notes);
-            }
+        caught("reseat", reseat_one(&gateway, id)).await;
+    }
+}
+
+async fn reseat_one(gateway: &Gateway, id: i64) {
+    let Some(session) = gateway.live.session_of_id(id).filter(|session| session.is_open()) else { return };
+    match seat_anew(gateway, &session).await {
+        Ok(()) => session.reassert(&gateway.notes),
+        Err(Refusal::Denied(_)) => session.cut(),
+        Err(Refusal::Failed(_)) => {
+            tokio::time::sleep(SEAT_AGAIN).await;
+            session.reassert(&gateway.notes);
         }
     }
 }
 
 async fn seat_anew(gateway: &Gateway, session: &Session) -> Result<(), Refusal> {
     let (meeting, now) = (&session.meeting, now_ms());
-    gateway.store.readmit_session(meeting.id, session.id, now, now + LEASE_MS, meeting.seats()).await
+    gateway.store.readmit_session(meeting.id, session.id, now, now.saturating_add(LEASE_MS), meeting.seats()).await
 }

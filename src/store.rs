@@ -7,6 +7,7 @@
 //! There are two dialects with the same statements: SQLite for one gateway, PostgreSQL for several.
 
 mod change;
+mod dropped;
 mod error;
 mod health;
 mod joins;
@@ -15,24 +16,29 @@ mod rows;
 mod sqlite;
 pub mod writer;
 
-use std::{fs::File, sync::Arc, time::Duration};
+use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use data_encoding::HEXLOWER;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{sync::mpsc, time::timeout};
 
 pub use change::Change;
+pub use dropped::dropped;
 pub use error::{Error, Refusal};
 use health::Health;
 use joins::Joins;
 pub use rows::{
-    AFTERGLOW_MAX_MS, AFTERGLOW_MS, Admitted, Leftover, MeetingRow, NewMeeting, NewSession, PRESENT, RecordingRow, Run,
-    Seated, Seats, SessionRow, TokenHash, UsageRow, UserKey, afterglow,
+    AFTERGLOW_MAX_MS, AFTERGLOW_MS, Admitted, Leftover, MeetingRow, NewMeeting, NewSession, PRESENT, REPLACED,
+    RecordingRow, Run, Seated, Seats, SessionRow, TokenHash, UsageRow, UserKey, afterglow,
 };
-use writer::Note;
+use writer::{Note, Traffic};
+
+use crate::{private, supervise::Round};
 
 /// A gateway that has not been heard of for longer has died. Several heartbeats may be late.
 pub const ALIVE_MS: i64 = 15_000;
+/// A writer that has got nothing done for longer hangs, or its store does not answer: one transaction may take 30 s.
+const WRITING_MAX: Duration = Duration::from_secs(60);
 /// Before a connection for what is told is tried again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// A connection on which nothing has been told for that long may be silent for good.
@@ -46,6 +52,8 @@ pub struct Store {
     db: Db,
     /// The gateway's name among those that share the store: a new one at each start.
     gateway: Arc<str>,
+    /// The writer of notes, from when there is something to be written.
+    writing: Arc<Round>,
 }
 
 #[derive(Debug, Clone)]
@@ -111,7 +119,7 @@ impl Store {
             let pool = postgres::open(&options).await?;
             Db::Postgres(Arc::new(Health::new(options, pool)))
         };
-        Ok(Self { db, gateway })
+        Ok(Self { db, gateway, writing: Arc::new(Round::new("writer", WRITING_MAX)) })
     }
 
     /// Closes the database in good order.
@@ -147,6 +155,12 @@ impl Store {
     #[must_use]
     pub fn gateway(&self) -> &str {
         &self.gateway
+    }
+
+    /// Whether the writer of notes comes on.
+    #[must_use]
+    pub fn writing(&self) -> &Round {
+        &self.writing
     }
 
     /// Asks the database for a sign of life.
@@ -193,6 +207,17 @@ impl Store {
         Ok(without_seat)
     }
 
+    /// Writes what was carried, apart from seats and names: what goes wrong with statistics stops none of those.
+    async fn write_traffic(&self, traffic: &[Traffic]) -> Result<(), Error> {
+        match &self.db {
+            Db::Sqlite { pool, .. } => sqlite::statements::write_traffic(pool, traffic).await,
+            Db::Postgres(health) => {
+                let pool = health.pool();
+                health.catch_up(postgres::statements::write_traffic(&pool, traffic)).await
+            }
+        }
+    }
+
     /// Watches over a shared store for as long as this is polled: finds out when it is away and when it is back, and
     /// passes on what other gateways tell. Nothing happens with one of a single gateway.
     pub async fn attend(&self, changes: mpsc::Sender<Change>) {
@@ -211,7 +236,7 @@ pub fn is_postgres(url: &str) -> bool {
 fn lock(path: &str) -> Result<File, Error> {
     let path = path.trim_start_matches("//").split('?').next().unwrap_or_default();
     let path = format!("{path}.lock");
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(sqlx::Error::Io)?;
+    let file = private::open_file(Path::new(&path)).map_err(sqlx::Error::Io)?;
     file.try_lock().map_err(|_| {
         let text = "another gateway has it open; several gateways need PostgreSQL";
         sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::WouldBlock, text))

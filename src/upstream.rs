@@ -4,8 +4,13 @@
 //! requests, and single connections for WebSockets, which need one each anyway. The way to a server is the same for both.
 
 mod answer;
+mod carried;
+#[doc(hidden)]
+pub mod fuzzing;
+mod incoming;
 mod link;
 mod pool;
+mod rate;
 #[cfg(test)]
 mod tests;
 
@@ -13,15 +18,17 @@ use std::{
     collections::VecDeque,
     fmt, io,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -31,14 +38,42 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::{domain::tenant::Upstream, tls::provider::provider};
+use crate::{domain::tenant::Upstream, net::files::is_exhausted, tls::provider::provider};
 pub use answer::Answer;
-pub use pool::{Pool, SendError};
+pub use carried::{Carried, IsSlow};
+pub use incoming::Incoming;
+pub use pool::{Once, Pool, SendError};
+pub use rate::LeastRate;
 
 /// How long what is still being sent is taken after it has been refused.
 const LINGER: Duration = Duration::from_secs(5);
+/// And how much of it.
+const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bodies that are lingered for at a time. Beyond that a refused body is broken off at once: its sender may miss the answer.
+const LINGERING_MAX: usize = 256;
+static LINGERING: AtomicUsize = AtomicUsize::new(0);
+
+/// A place of one of [`LINGERING_MAX`].
+struct Lingering;
+
+impl Lingering {
+    fn begin() -> Option<Self> {
+        let more = |n: usize| (n < LINGERING_MAX).then_some(n + 1);
+        LINGERING.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Self)
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        LINGERING.fetch_sub(1, Relaxed);
+    }
+}
+
 /// A server that does not take a connection in this time is taken as away: it is near, and a person waits.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of a held body, at a time: a file of 64 KiB leaves at once.
+const PIECE_BYTES_MAX: usize = 64 * 1024;
+
 /// A body that passes through, or one that is held in memory.
 #[derive(Debug)]
 pub enum Body {
@@ -48,8 +83,8 @@ pub enum Body {
     Pieces(VecDeque<Bytes>),
     /// Streamed from a caller, with its length where that was told.
     Streamed(Incoming),
-    /// The same, looked at as it passes.
-    Watched(Incoming, Watch),
+    /// The same, once it has begun: on its way to a server.
+    Carried(Box<Carried>),
     /// Streamed from a server.
     Answered(Answer),
 }
@@ -76,13 +111,27 @@ impl Body {
     }
 
     /// Takes the rest of what a caller sends and nobody wants, for a while: a connection that is closed under a caller who still
-    /// sends may lose the answer on its way to them (RFC 9112, 9.6).
+    /// sends may lose the answer on its way to them (RFC 9112, 9.6). No more than [`LINGERING_MAX`] are taken at a time.
     pub fn linger(self) {
-        if let Self::Streamed(mut body) | Self::Watched(mut body, _) = self
-            && !body.is_end_stream()
+        let body = match self {
+            Self::Streamed(body) => body,
+            Self::Carried(body) => body.into_rest(),
+            Self::Held(_) | Self::Pieces(_) | Self::Answered(_) => return,
+        };
+        if !body.is_end_stream()
+            && let Some(place) = Lingering::begin()
         {
-            let rest = async move { while let Some(Ok(_)) = body.frame().await {} };
-            tokio::spawn(timeout(LINGER, rest));
+            tokio::spawn(timeout(LINGER, take_rest(body, place)));
+        }
+    }
+}
+
+async fn take_rest(mut body: Incoming, _place: Lingering) {
+    let mut left = LINGER_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
         }
     }
 }
@@ -109,18 +158,10 @@ impl HttpBody for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
-            Self::Watched(body, watch) => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                if let Some(Ok(frame)) = &frame
-                    && let Some(data) = frame.data_ref()
-                    && let Err(error) = watch.0(data)
-                {
-                    return Poll::Ready(Some(Err(error)));
-                }
-                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-            }
+            Self::Carried(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Held(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Held(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            // A long one in pieces, so that it is seen whether its reader takes them.
+            Self::Held(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes.split_to(bytes.len().min(PIECE_BYTES_MAX)))))),
             Self::Streamed(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Answered(body) => Pin::new(body).poll_frame(cx),
         }
@@ -130,7 +171,8 @@ impl HttpBody for Body {
         match self {
             Self::Held(bytes) => bytes.is_empty(),
             Self::Pieces(pieces) => pieces.is_empty(),
-            Self::Streamed(body) | Self::Watched(body, _) => body.is_end_stream(),
+            Self::Streamed(body) => body.is_end_stream(),
+            Self::Carried(body) => body.is_end_stream(),
             Self::Answered(body) => body.is_end_stream(),
         }
     }
@@ -139,7 +181,8 @@ impl HttpBody for Body {
         match self {
             Self::Held(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum()),
-            Self::Streamed(body) | Self::Watched(body, _) => body.size_hint(),
+            Self::Streamed(body) => body.size_hint(),
+            Self::Carried(body) => body.size_hint(),
             Self::Answered(body) => body.size_hint(),
         }
     }
@@ -235,6 +278,16 @@ impl AsyncWrite for Stream {
 #[derive(Clone)]
 pub struct Connector {
     tls: TlsConnector,
+    exhausted: Arc<AtomicU64>,
+}
+
+/// Why no connection was opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The server, or the way to it: the system's error, TLS's, or `TimedOut` after [`CONNECT_TIMEOUT`].
+    Unreachable(io::Error),
+    /// This machine has no file handle, port or memory left: of the server nothing has been learned.
+    Exhausted(io::Error),
 }
 
 impl Connector {
@@ -250,19 +303,19 @@ impl Connector {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { tls: TlsConnector::from(Arc::new(config)) }
+        Self { tls: TlsConnector::from(Arc::new(config)), exhausted: Arc::default() }
     }
 
     /// Opens a connection.
     ///
     /// # Errors
-    /// The system's, TLS's, or `TimedOut` after [`CONNECT_TIMEOUT`].
-    pub async fn connect(&self, to: &Upstream) -> io::Result<Stream> {
+    /// See [`OpenError`].
+    pub async fn connect(&self, to: &Upstream) -> Result<Stream, OpenError> {
         let tls = to.scheme == http::uri::Scheme::HTTPS;
         self.open(to.authority.host(), to.authority.port_u16(), tls).await
     }
 
-    async fn open(&self, host: &str, port: Option<u16>, tls: bool) -> io::Result<Stream> {
+    async fn open(&self, host: &str, port: Option<u16>, tls: bool) -> Result<Stream, OpenError> {
         let port = port.unwrap_or(if tls { 443 } else { 80 });
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let opened = async {
@@ -274,12 +327,33 @@ impl Connector {
             let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
             Ok(Stream::Tls(Box::new(self.tls.connect(name, tcp).await?)))
         };
-        timeout(CONNECT_TIMEOUT, opened).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        let opened: io::Result<Stream> =
+            timeout(CONNECT_TIMEOUT, opened).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        opened.map_err(|error| {
+            if !is_exhausted(&error) {
+                return OpenError::Unreachable(error);
+            }
+            self.exhausted.fetch_add(1, Relaxed);
+            OpenError::Exhausted(error)
+        })
     }
 }
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod lingering {
+    use super::{LINGERING_MAX, Lingering};
+
+    #[test]
+    fn so_many_are_lingered_for_and_no_more() {
+        let places: Vec<_> = std::iter::from_fn(Lingering::begin).take(LINGERING_MAX + 1).collect();
+        assert!(places.len() <= LINGERING_MAX);
+        drop(places);
+        assert!(Lingering::begin().is_some());
     }
 }

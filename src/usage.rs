@@ -1,5 +1,8 @@
 //! Usage: what tenants have used in a month, by day, as it is told to the operator. No names of people are in it.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::{fmt, str::FromStr};
 
 use serde_json::{Value, json};
@@ -39,7 +42,7 @@ impl FromStr for Month {
         let year: i32 = year.parse().map_err(|_| NoMonth)?;
         let month: u8 = month.parse().map_err(|_| NoMonth)?;
         let month = MonthName::try_from(month).map_err(|_| NoMonth)?;
-        let next_year = if month == MonthName::December { year + 1 } else { year };
+        let next_year = if month == MonthName::December { year.saturating_add(1) } else { year };
         let day = |year, month| Date::from_calendar_date(year, month, 1).map_err(|_| NoMonth);
         Ok(Self { first: day(year, month)?, next: day(next_year, month.next())? })
     }

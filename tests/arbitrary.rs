@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+#[path = "support/passing.rs"]
+mod passing;
 #[path = "support/properties.rs"]
 mod properties;
 
@@ -115,5 +117,87 @@ proptest! {
         if let Ok(host) = text.parse::<Host>() {
             prop_assert_eq!(host.as_str().parse::<Host>().unwrap(), host);
         }
+    }
+
+    #[test]
+    fn any_bytes_are_the_head_of_an_answer_or_none(
+        fields in "(HTTP/1\\.[01] [0-9]{3} OK\r\n)?((content-length: [0-9]{0,3}|transfer-encoding: (chunked|gzip)|connection: close|[a-z-]{1,8}: [ -~]{0,9})\r?\n){0,4}\r\n",
+        is_head in any::<bool>(),
+        cuts in prop::collection::vec(any::<u16>(), 0..6),
+    ) {
+        passing::answer_head(fields.as_bytes(), is_head, &cuts);
+    }
+
+    #[test]
+    fn any_bytes_are_chunks_or_refused(
+        body in prop_oneof![
+            "([0-9a-f]{1,2}(;x)?\r\n[a-z\r\n]{0,9}\r\n|0\r\n(a: b\r\n)?\r\n){0,5}".prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..60),
+        ],
+        cuts in prop::collection::vec(any::<u16>(), 0..6),
+    ) {
+        passing::answer_body(&body, &cuts);
+    }
+
+    #[test]
+    fn any_frames_pass_but_for_addresses(
+        frames in prop::collection::vec((any::<u8>(), prop::collection::vec(0..40_u8, 0..9)), 0..8),
+        cuts in prop::collection::vec(any::<u16>(), 0..8),
+    ) {
+        passing::frames(&frames, &cuts);
+    }
+
+    #[test]
+    fn any_bytes_from_a_server_pass(
+        bytes in prop::collection::vec(any::<u8>(), 0..80),
+        cuts in prop::collection::vec(any::<u16>(), 0..8),
+    ) {
+        passing::text_frames(&bytes, &cuts);
+    }
+
+    #[test]
+    fn any_bytes_are_a_first_frame_or_none(
+        text in prop::collection::vec(prop_oneof![3 => 0..26_u8, 1 => any::<u8>()], 0..12),
+        mask in any::<[u8; 4]>(),
+        more in prop::collection::vec(any::<u8>(), 0..9),
+    ) {
+        passing::init(&[&[0, 1][..], &text].concat(), mask, &more);
+        passing::init(&text, mask, &more);
+        passing::first_frame(&text);
+    }
+
+    #[test]
+    fn any_path_goes_to_one_place(path in prop::collection::vec(prop_oneof![4 => 0..32_u8, 1 => 32..128_u8], 0..12)) {
+        passing::path(&[&[0][..], &path].concat());
+    }
+
+    #[test]
+    fn any_bytes_are_a_form_or_none(bytes in prop::collection::vec(prop_oneof![2 => 0..14_u8, 1 => any::<u8>()], 0..14)) {
+        passing::form(&[&[0, 3][..], &bytes].concat());
+        passing::form(&bytes);
+    }
+
+    #[test]
+    fn any_query_names_one_session_or_is_refused(
+        query in prop::collection::vec(prop_oneof![6 => 0..24_u8, 1 => 32..127_u8], 0..14),
+    ) {
+        passing::session(&query);
+        passing::session(&[&[0, 1, 3, 2][..], &query].concat());
+    }
+
+    #[test]
+    fn cookies_go_back_to_whom_they_belong(
+        set in prop::collection::vec(prop_oneof![6 => 0..24_u8, 1 => 32..127_u8], 0..12),
+        sent in prop::collection::vec(prop_oneof![6 => 0..24_u8, 1 => 32..127_u8], 0..12),
+    ) {
+        passing::cookies(&[&[0, 1, 6][..], &set].concat(), &sent);
+        passing::cookies(&set, &[&[19][..], &sent].concat());
+    }
+
+    #[test]
+    fn a_connection_begins_with_a_header_or_not(bytes in prop::collection::vec(prop_oneof![6 => 0..20_u8, 1 => any::<u8>()], 0..12)) {
+        passing::proxy_header(&bytes);
+        passing::proxy_header(&[&[0, 2, 6, 8, 6, 8, 9, 8, 9][..], &bytes].concat());
+        passing::proxy_header(&[&[1, 13][..], &bytes].concat());
     }
 }

@@ -25,7 +25,7 @@ async fn a_meeting_lives_on_the_tenants_own_host() {
     assert_eq!(created.xml("returncode"), "SUCCESS", "{}", created.body);
     assert_eq!(created.xml("meetingID"), "room");
     let joined = stage.joined("wagtail", "room", "Ada").await;
-    assert!(joined.cookies.starts_with("JSESSIONID."), "{}", joined.cookies);
+    assert!(joined.cookies.starts_with("__Host-JSESSIONID."), "{}", joined.cookies);
 
     let client = stage.client();
     let page =

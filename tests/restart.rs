@@ -143,7 +143,7 @@ async fn the_log_has_a_line_per_request_and_no_secret() {
     );
     assert!(access.iter().all(|line| line["tenant"] == "wagtail" && line["duration_us"].is_u64()));
     let (token, cookie) = (joined.location_param("sessionToken"), joined.cookies());
-    let cookie = cookie.split('=').nth(1).unwrap();
+    let cookie = cookie.split('=').nth(1).and_then(|value| value.split('.').next()).unwrap();
     for secret in ["wagtail-secret", "bbb-01-secret", &token, cookie, "Secretname", "querysecret", "0123456789"] {
         assert!(!log.contains(secret), "{secret} in {log}");
         assert!(!metrics.contains(secret), "{secret} in {metrics}");

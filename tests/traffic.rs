@@ -132,7 +132,7 @@ async fn a_tenant_that_is_embedded_has_cookies_and_pages_for_that() {
         stage.create(tenant, "room").await;
         let reply = stage.join(tenant, "room", "Ada").await;
         let cookie = reply.header("set-cookie");
-        assert!(cookie.starts_with("JSESSIONID.") && cookie.contains("Secure"), "{cookie}");
+        assert!(cookie.starts_with("__Host-JSESSIONID.") && cookie.contains("Secure"), "{cookie}");
         assert_eq!(cookie.ends_with("; SameSite=None; Partitioned"), is_embedded, "{cookie}");
         let joined = stage.joined(tenant, "room", "Bob").await;
         for path in [format!("{}/html5client/?sessionToken={}", joined.prefix, joined.token), "/nowhere".into()] {
@@ -163,7 +163,9 @@ async fn slides_are_found_by_their_meeting_and_uploads_keep_their_length() {
     let token = stage.sims.iter().find_map(|sim| sim.upload_token(&joined.token)).unwrap();
     let upload = format!("{}/bigbluebutton/presentation/{token}/upload", joined.prefix);
     let file: Vec<u8> = (0..5_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
-    let reply = client.post(&host("wagtail"), &upload, "multipart/form-data; boundary=b", file).await;
+    let request = http::Request::post(&*upload).header("content-type", "multipart/form-data; boundary=b");
+    let request = request.header("cookie", &*joined.cookies);
+    let reply = client.send_body(&host("wagtail"), request, file.into()).await;
     assert_eq!((reply.status.as_u16(), &*reply.body), (200, "upload-success"));
     let log: Vec<_> = stage.sims.iter().flat_map(anteroom_bench::sim::Sim::log).collect();
     let seen = log.iter().find(|seen| seen.path.ends_with("/upload")).unwrap();
@@ -171,7 +173,8 @@ async fn slides_are_found_by_their_meeting_and_uploads_keep_their_length() {
 
     let mut stream = client.connect(&host("wagtail")).await.unwrap();
     let head = format!(
-        "POST {upload} HTTP/1.1\r\nhost: wagtail.localhost\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+        "POST {upload} HTTP/1.1\r\nhost: wagtail.localhost\r\ncookie: {}\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        joined.cookies
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];

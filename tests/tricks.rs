@@ -339,17 +339,6 @@ async fn callbacks_that_a_server_would_sign_with_its_own_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_parameter_that_skips_every_check() {
-    let stage = stage().await;
-    let address = ("presentationUploadExternalUrl", "https://school.example/");
-    let path =
-        "/bigbluebutton/api/create?name=room&meetingID=room&presentationUploadExternalUrl=https://school.example/";
-    let refused = stage.client().get(&host("small"), path).await;
-    assert_eq!(key(&refused), "checksumError", "{}", refused.body);
-    assert_eq!(told(&stage, &[address], address.0).await, None);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn everybody_a_moderator() {
     let stage = stage().await;
     create(&stage, &[]).await;

@@ -17,6 +17,7 @@ pub mod report;
 pub mod scenario_file;
 pub mod scenario_report;
 pub mod script;
+pub mod siege;
 pub mod sockets;
 pub mod stage;
 pub mod stop;

@@ -8,6 +8,11 @@ mod servers;
 mod tenants;
 mod usage;
 
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
 use axum::{
     Router,
     extract::{FromRequest, FromRequestParts, Path, Request, State},
@@ -22,13 +27,16 @@ use http::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::{Admin, token::Scope};
-use crate::upstream::whole;
+use crate::{live::clock::now_ms, upstream::whole};
 use refused::Refused;
 
 /// All that is sent here is a few words.
 const BODY_BYTES_MAX: usize = 4 * 1024;
+/// And it comes at once.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The calls, below `/api`.
 pub(super) fn router(admin: &Admin) -> Router<Admin> {
@@ -55,15 +63,47 @@ async fn guard(State(admin): State<Admin>, mut request: Request, next: Next) -> 
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
     let needed = if looks { Scope::Read } else { Scope::Operate };
     let Some(bearer) = token_of(request.headers()).and_then(|token| admin.tokens.verify(token)) else {
-        tracing::warn!("a call of the admin API has no token that is good");
+        REFUSALS.tell(now_ms(), "", "a call of the admin API has no token that is good");
         return Refused::NoToken.into_response();
     };
     if bearer.scope < needed {
-        tracing::warn!(operator = bearer.name, "a call of the admin API needs another scope");
+        REFUSALS.tell(now_ms(), &bearer.name, "a call of the admin API needs another scope");
         return Refused::Scope.into_response();
     }
     request.extensions_mut().insert(Operator(bearer.name));
     next.run(request).await
+}
+
+/// Refusals that are listed in a second: anybody can cause them who reaches the listener.
+const LISTED_MAX: u32 = 10;
+
+static REFUSALS: Refusals = Refusals(Mutex::new((0, 0, 0)));
+
+/// The second of now, how many refusals it has listed, and how many were not listed since the last one that was.
+struct Refusals(Mutex<(i64, u32, u64)>);
+
+impl Refusals {
+    /// Lists a refusal, or counts it for the next that is listed.
+    fn tell(&self, now: i64, operator: &str, what: &str) {
+        if let Some(unlisted) = self.listed(now) {
+            tracing::warn!(target: "audit::refused", operator, unlisted, "{what}");
+        }
+    }
+
+    /// How many were not listed before this one; `None` where this one is not either.
+    fn listed(&self, now: i64) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (second, listed, unlisted) = &mut *state;
+        if *second != now.div_euclid(1000) {
+            (*second, *listed) = (now.div_euclid(1000), 0);
+        }
+        if LISTED_MAX <= *listed {
+            *unlisted = unlisted.saturating_add(1);
+            return None;
+        }
+        *listed = listed.saturating_add(1);
+        Some(std::mem::take(unlisted))
+    }
 }
 
 /// The token of `Authorization: Bearer` (RFC 6750, 2.1).
@@ -101,8 +141,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wanted<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
-        let body = whole(request.into_body(), BODY_BYTES_MAX).await.ok_or(Refused::TooLarge)?;
+        let body = timeout(BODY_TIMEOUT, whole(request.into_body(), BODY_BYTES_MAX)).await;
+        let body = body.map_err(|_| Refused::Slow)?.ok_or(Refused::TooLarge)?;
         let wanted = serde_json::from_slice(&body).map_err(|error| Refused::Invalid(error.to_string()))?;
         Ok(Self(wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_refusals_some_are_listed_and_all_are_counted() {
+        let refusals = Refusals(Mutex::new((0, 0, 0)));
+        let listed: Vec<_> = (0..15).filter_map(|n| refusals.listed(1_000 + n)).collect();
+        assert_eq!(listed, [0; 10]);
+        assert_eq!(refusals.listed(2_000), Some(5), "with the next one");
+        assert_eq!(refusals.listed(2_000), Some(0));
     }
 }

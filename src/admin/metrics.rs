@@ -10,6 +10,7 @@ use prometheus_client::{
 };
 
 use super::Admin;
+use crate::{net::rates::RateOf, store, supervise};
 
 /// All metrics, in OpenMetrics text.
 ///
@@ -99,6 +100,36 @@ impl Collector for Now {
             "Connections on which something came that is no HTTP request, or has too large a head",
             plain(signed(metrics.malformed.load(Relaxed))),
         )?;
+        counter(
+            "task_panics",
+            "Panics of tasks, which were started again, or of one of their steps",
+            supervise::panics().into_iter().map(|(task, n)| (vec![("task", task)], signed(n))).collect(),
+        )?;
+        counter(
+            "store_notes_dropped",
+            "What the database did not take and was left out: notes of seats and names, or usage",
+            store::dropped().into_iter().map(|(kind, n)| (vec![("kind", kind)], signed(n))).collect(),
+        )?;
+        counter(
+            "rate_limited",
+            "What came too fast, by kind; with rates.count_only it was not refused",
+            RateOf::ALL.iter().map(|k| (vec![("kind", k.as_str())], signed(gateway.net.rates.limited(*k)))).collect(),
+        )?;
+        counter(
+            "connections_closed",
+            "Connections that a limit of number or time has closed, by reason",
+            metrics.closed().map(|(reason, n)| (vec![("reason", reason)], signed(n))).collect(),
+        )?;
+        counter(
+            "accept_errors",
+            "Connections that the system did not hand over, such as for want of a file handle",
+            plain(signed(metrics.accept_errors.load(Relaxed))),
+        )?;
+        counter(
+            "upstream_exhausted",
+            "Connections to servers and frontends for which this machine had no file handle, port or memory",
+            plain(signed(gateway.pool.exhausted())),
+        )?;
         let files = &gateway.live.files;
         counter(
             "client_file_hits",
@@ -109,6 +140,11 @@ impl Collector for Now {
             "client_file_reads",
             "Files of BBB's client that were read from a server",
             plain(signed(files.reads.load(Relaxed))),
+        )?;
+        counter(
+            "client_files_without_room",
+            "Files of BBB's client that were carried since there was no room in memory",
+            plain(signed(files.without_room.load(Relaxed))),
         )?;
         counter(
             "config_reloads",
@@ -136,7 +172,23 @@ impl Collector for Now {
                 })
                 .collect(),
         )?;
+        let bytes = |n: usize| plain(i64::try_from(n).unwrap_or(i64::MAX));
+        gauge(
+            "client_file_bytes",
+            "Memory for files of BBB's client: held, being read, still being sent",
+            bytes(files.bytes()),
+        )?;
+        gauge("held_body_bytes", "Bodies of API calls that are held in memory", bytes(gateway.bodies.bytes()))?;
         gauge("open_connections", "Connections that are open", plain(metrics.connections()))?;
+        let (places, addresses) = gateway.net.connections.open();
+        gauge("connection_places", "Connections that are open, WebSockets included", plain(i64::from(places)))?;
+        let limits = gateway.net.connections.limits();
+        gauge("connection_places_max", "How many connections there may be", plain(i64::from(limits.max)))?;
+        gauge(
+            "connection_addresses",
+            "Addresses (of IPv6: /64) that connections are open from",
+            plain(i64::try_from(addresses).unwrap_or(i64::MAX)),
+        )?;
         gauge(
             "config_faults",
             "Faults in the configuration files as of the last reload",
@@ -160,6 +212,11 @@ impl Collector for Now {
             by_server(|s| i64::from(s.load())),
         )?;
         gauge("store_up", "Whether the store answers: 1 or 0", plain(i64::from(!gateway.store.is_away())))?;
+        gauge(
+            "loop_age_seconds",
+            "How long a loop has done nothing though there is something to be done",
+            gateway.loops().map(|round| (vec![("loop", round.name)], signed(round.age().as_secs()))).collect(),
+        )?;
         gauge("polls", "Whether this gateway is the one that polls the servers: 1 or 0", plain(i64::from(*leads)))?;
         gauge("server_meetings", "Meetings on a BBB server", by_server(|s| i64::from(s.meetings())))?;
         gauge("server_seats", "People who are present on a BBB server", by_server(|s| i64::from(s.seats())))?;

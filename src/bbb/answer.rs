@@ -71,6 +71,8 @@ failures! {
     DOCUMENT_ADDRESS = "validationError", "A document is at an address that must not be fetched";
     /// A body that broke off, took too long, or has no length: not BBB's text, its key.
     BODY = "validationError", "The body of the request could not be read";
+    /// A body that was broken off.
+    BODY_SLOW = "validationError", "The body of the request came too slowly";
     /// No meeting has this id.
     NOT_FOUND = "notFound", "A meeting with that ID does not exist";
     /// A chat message for a meeting that is not there.

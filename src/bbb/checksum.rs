@@ -77,7 +77,9 @@ fn signer<'a>(
     may: impl Fn(&ApiSecret) -> bool,
 ) -> Result<Signer<'a>, ChecksumError> {
     let given = Given::read(checksum)?;
-    let fits = |secret: &ApiSecret| may(secret) && given.is_of(call, query, &secret.secret);
+    // Hashed once, however many secrets there are.
+    let signed = Signed::new(given.algorithm, call, query);
+    let fits = |secret: &ApiSecret| may(secret) && given.is(&signed.with(&secret.secret));
     credentials
         .iter()
         .find_map(|credential| {
@@ -91,7 +93,7 @@ fn signer<'a>(
 #[must_use]
 pub fn is_signed_with(call: &str, raw_query: &str, secret: &Secret) -> bool {
     let Ok((rest, checksum)) = split_checksum(raw_query) else { return false };
-    Given::read(checksum).is_ok_and(|given| given.is_of(call, &rest, secret))
+    Given::read(checksum).is_ok_and(|given| given.is(&hash(given.algorithm, call, &rest, secret)))
 }
 
 /// A digest that came with a call.
@@ -108,15 +110,25 @@ impl Given {
     }
 
     /// Compares in constant time.
-    fn is_of(&self, call: &str, query: &str, secret: &Secret) -> bool {
-        let own = hash(self.algorithm, call, query, secret);
+    fn is(&self, own: &digest::Digest) -> bool {
         verify_slices_are_equal(own.as_ref(), &self.digest).is_ok()
     }
+}
+
+/// The form of a call whose checksum came in it, and not in the query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForm {
+    /// The checksum.
+    pub checksum: Box<str>,
+    /// All other parameters, those of the query too, in the order they came, as a form.
+    pub fields: Box<str>,
 }
 
 /// What an operator is told of a call whose checksum does not fit, so that the integration can be mended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Diagnosis {
+    /// Where the checksum was: in the `query` or in the `form`; empty where there was none.
+    pub found_in: &'static str,
     /// The algorithm that the digest's length stands for, or what is wrong with it.
     pub algorithm: &'static str,
     /// What was hashed between the call's name and the secret.
@@ -127,23 +139,40 @@ pub struct Diagnosis {
     pub secret: Arc<str>,
 }
 
-/// Finds out why a checksum does not fit: tries the mistakes that integrations are known to make (bbb.md 2.2, 12).
+/// Finds out why a checksum does not fit: tries the mistakes that integrations are known to make (bbb.md 2.2, 2.3, 12).
+/// `form` is there where the checksum came in a form: it was compared over the query all the same, as BBB does it.
 ///
 /// Costs some digests per secret: for calls that have been refused.
 #[must_use]
-pub fn diagnose(call: &str, raw_query: &str, credentials: &[Credential]) -> Diagnosis {
-    let (hashed, checksum) = match split_checksum(raw_query) {
-        Ok((rest, checksum)) => (rest, checksum),
-        Err(ChecksumPosition::Missing) => return Diagnosis::unfit("missing", raw_query),
-        Err(ChecksumPosition::Doubled) => return Diagnosis::unfit("given twice", raw_query),
+pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials: &[Credential]) -> Diagnosis {
+    let (found_in, hashed, checksum) = match (split_checksum(raw_query), form) {
+        (Ok((rest, checksum)), _) => ("query", rest, checksum),
+        (Err(ChecksumPosition::Missing), Some(form)) => ("form", raw_query.to_owned(), &*form.checksum),
+        (Err(ChecksumPosition::Missing), None) => {
+            return Diagnosis { would_fit: near_miss(raw_query), ..Diagnosis::unfit("", "missing", raw_query) };
+        }
+        (Err(ChecksumPosition::Doubled), _) => return Diagnosis::unfit("query", "given twice", raw_query),
     };
     let algorithm = match HEXLOWER_PERMISSIVE.decode(checksum.as_bytes()).map(|digest| digest.len()) {
         Ok(20) => "SHA-1",
         Ok(32) => "SHA-256",
         Ok(48) => "SHA-384",
         Ok(64) => "SHA-512",
-        Ok(_) | Err(_) => return Diagnosis::unfit("no digest of a known length", &hashed),
+        Ok(_) | Err(_) => return Diagnosis::unfit(found_in, no_digest(checksum), &hashed),
     };
+    let is_small = |form: &&InForm| form.fields.len() <= FIELDS_BYTES_MAX;
+    let fields = form.filter(|_| found_in == "form").filter(is_small).map(|form| {
+        let mut sorted: Vec<&str> = form.fields.split('&').collect();
+        sorted.sort_unstable();
+        [
+            ("the form's fields hashed: only the query is", call, form.fields.to_string()),
+            (
+                "the form's fields hashed in the order of their names, as old releases did: only the query is",
+                call,
+                sorted.join("&"),
+            ),
+        ]
+    });
     let decoded = percent_encoding::percent_decode_str(&hashed.replace('+', " ")).decode_utf8_lossy().into_owned();
     let mut sorted: Vec<&str> = hashed.split('&').collect();
     sorted.sort_unstable();
@@ -158,19 +187,55 @@ pub fn diagnose(call: &str, raw_query: &str, credentials: &[Credential]) -> Diag
         ("the query left out", call, String::new()),
     ];
     let other_calls = OTHER_CALLS.map(|other| ("another call's name hashed", other, hashed.clone()));
-    let found = mistakes.iter().chain(&other_calls).find_map(|(mistake, call, query)| {
+    let all = mistakes.iter().chain(fields.iter().flatten()).chain(&other_calls);
+    let found = all.into_iter().find_map(|(mistake, call, query)| {
         Some((*mistake, signer(call, query, checksum, credentials, |_| true).ok()?))
     });
     let (would_fit, secret) = match found {
         Some((mistake, signer)) => (mistake, Arc::clone(&signer.secret.label)),
         None => ("none known: the secret may be another", "".into()),
     };
-    Diagnosis { algorithm, hashed, would_fit, secret }
+    Diagnosis { found_in, algorithm, hashed, would_fit, secret }
+}
+
+/// A larger form is no integration's that has to be mended.
+const FIELDS_BYTES_MAX: usize = 8 * 1024;
+
+/// What is wrong with a value that is no digest.
+fn no_digest(checksum: &str) -> &'static str {
+    let decoded = percent_encoding::percent_decode_str(checksum).decode_utf8_lossy();
+    let is_hex = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if checksum.is_empty() {
+        "missing: its value is empty"
+    } else if is_hex(checksum) {
+        "no digest of a known length"
+    } else if checksum.contains(['%', '+', ' '])
+        && is_hex(decoded.trim_matches(|c: char| c == '+' || c.is_whitespace()))
+    {
+        "a digest with percent-encoding or blanks in it"
+    } else {
+        "no digest in hexadecimal digits"
+    }
+}
+
+/// What there is in a query in the place of a checksum.
+fn near_miss(raw_query: &str) -> &'static str {
+    let is_other = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        name != "checksum" && name.eq_ignore_ascii_case("checksum")
+    };
+    if raw_query.split('&').any(is_other) {
+        "its name is in capitals: it is read as \"checksum\" only"
+    } else if raw_query.contains("amp;checksum=") {
+        "the query is escaped for HTML: \"&amp;\" in the place of \"&\""
+    } else {
+        "none known"
+    }
 }
 
 impl Diagnosis {
-    fn unfit(algorithm: &'static str, hashed: &str) -> Self {
-        Self { algorithm, hashed: hashed.to_owned(), would_fit: "none known", secret: "".into() }
+    fn unfit(found_in: &'static str, algorithm: &'static str, hashed: &str) -> Self {
+        Self { found_in, algorithm, hashed: hashed.to_owned(), would_fit: "none known", secret: "".into() }
     }
 }
 
@@ -187,11 +252,29 @@ pub fn sign(call: &str, query: &str, secret: &Secret) -> String {
 }
 
 fn hash(algorithm: &'static digest::Algorithm, call: &str, query: &str, secret: &Secret) -> digest::Digest {
-    let mut context = digest::Context::new(algorithm);
-    context.update(call.as_bytes());
-    context.update(query.as_bytes());
-    context.update(secret.reveal().as_bytes());
-    context.finish()
+    Signed::new(algorithm, call, query).finish(secret)
+}
+
+/// What is signed of a call, hashed up to its secret.
+struct Signed(digest::Context);
+
+impl Signed {
+    fn new(algorithm: &'static digest::Algorithm, call: &str, query: &str) -> Self {
+        let mut context = digest::Context::new(algorithm);
+        context.update(call.as_bytes());
+        context.update(query.as_bytes());
+        Self(context)
+    }
+
+    /// The digest with one of several secrets.
+    fn with(&self, secret: &Secret) -> digest::Digest {
+        Self(self.0.clone()).finish(secret)
+    }
+
+    fn finish(mut self, secret: &Secret) -> digest::Digest {
+        self.0.update(secret.reveal().as_bytes());
+        self.0.finish()
+    }
 }
 
 fn algorithm_of(bytes: usize) -> Option<&'static digest::Algorithm> {
@@ -289,12 +372,56 @@ mod tests {
             (signed("join", sent, sent), "another call's name hashed"),
             (signed("nonsense", sent, sent), "none known: the secret may be another"),
         ] {
-            let found = diagnose("create", &query, &credentials());
+            let found = diagnose("create", &query, None, &credentials());
             assert_eq!((found.would_fit, found.algorithm, &*found.hashed), (would_fit, "SHA-256", sent), "{query}");
+            assert_eq!(found.found_in, "query");
             assert!(!format!("{found:?}").contains(SECRET));
         }
-        assert_eq!(diagnose("create", sent, &credentials()).algorithm, "missing");
-        assert_eq!(diagnose("create", "checksum=xyz", &credentials()).algorithm, "no digest of a known length");
+        let digest = "ab".repeat(20);
+        for (query, algorithm, would_fit) in [
+            (sent.to_owned(), "missing", "none known"),
+            (
+                format!("{sent}&Checksum={digest}"),
+                "missing",
+                "its name is in capitals: it is read as \"checksum\" only",
+            ),
+            (
+                format!("name=a&amp;checksum={digest}"),
+                "missing",
+                "the query is escaped for HTML: \"&amp;\" in the place of \"&\"",
+            ),
+            ("checksum=".to_owned(), "missing: its value is empty", "none known"),
+            ("checksum=xyz".to_owned(), "no digest in hexadecimal digits", "none known"),
+            ("checksum=abcd".to_owned(), "no digest of a known length", "none known"),
+            (format!("checksum={digest}%0A"), "a digest with percent-encoding or blanks in it", "none known"),
+            (format!("checksum={digest}&checksum={digest}"), "given twice", "none known"),
+        ] {
+            let found = diagnose("create", &query, None, &credentials());
+            assert_eq!((found.algorithm, found.would_fit), (algorithm, would_fit), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_checksum_in_a_form_is_said_to_be_there_and_what_it_was_compared_over() {
+        let secret = Secret::new(SECRET);
+        let fields = "name=a+b&meetingID=x";
+        let only_the_query = "the form's fields hashed: only the query is";
+        let in_order = "the form's fields hashed in the order of their names, as old releases did: only the query is";
+        for (query, hashed, would_fit) in [
+            ("", fields, only_the_query),
+            ("", "meetingID=x&name=a+b", in_order),
+            ("x=1", "", "the query left out"),
+            ("", "nonsense", "none known: the secret may be another"),
+        ] {
+            let sum = HEXLOWER.encode(hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, "create", hashed, &secret).as_ref());
+            let form = InForm { checksum: sum.into(), fields: fields.into() };
+            let found = diagnose("create", query, Some(&form), &credentials());
+            assert_eq!((found.found_in, found.algorithm, &*found.hashed), ("form", "SHA-1", query), "{hashed}");
+            assert_eq!(found.would_fit, would_fit, "{hashed}");
+        }
+        let form = InForm { checksum: "%20".into(), fields: fields.into() };
+        let found = diagnose("create", "", Some(&form), &credentials());
+        assert_eq!((found.found_in, found.algorithm), ("form", "no digest in hexadecimal digits"));
     }
 
     #[test]
@@ -305,7 +432,7 @@ mod tests {
         for (now, good) in [(NOW - 1, true), (NOW, true), (NOW + 1, false)] {
             assert_eq!(verify("create", &query, &credentials, now).is_ok(), good, "{now}");
         }
-        let found = diagnose("create", &query, &credentials);
+        let found = diagnose("create", &query, None, &credentials);
         assert_eq!((found.would_fit, &*found.secret), ("all of it, but the secret is good no longer", "new/2"));
     }
 

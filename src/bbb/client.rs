@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE},
+    header::{ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, REFERER, USER_AGENT},
 };
 use http_body::Body as _;
 use tokio::time::timeout;
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{denial::Denial, tenant::Server},
-    upstream::{Body, Pool, SendError, whole},
+    upstream::{Body, Once, Pool, SendError, whole},
 };
 
 /// BBB's nginx gives bbb-web 60 s; a person or a program that has waited half of that has gone.
@@ -25,6 +25,10 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Servers take 8 KB of request line by default (nginx, Tomcat); what is longer goes into a form body.
 const QUERY_BYTES_MAX: usize = 6 * 1024;
+/// The calls that only ask: a server may get one twice where its connection closes under it. All others do something there, be
+/// they sent as a GET or not: a `join` makes a session, each time.
+const ONLY_ASKS: [&str; 6] =
+    ["getMeetings", "getMeetingInfo", "getSessions", "isMeetingRunning", "getRecordings", "getRecordingTextTracks"];
 
 /// What a server answered.
 #[derive(Debug)]
@@ -42,9 +46,11 @@ pub struct Reply {
 pub enum CallError {
     /// Nothing was sent: another server may be asked.
     Connect,
+    /// Nothing was sent, and nothing has been learned of the server: this machine has no file handle, port or memory left.
+    Exhausted,
     /// The server did not answer in time; it may have acted.
     Timeout,
-    /// The server takes no address of this length: it did not act.
+    /// The server takes no address or no body of this length: it did not act.
     TooLong,
     /// The connection broke, or the answer was too large or no answer of BBB.
     Broken,
@@ -54,11 +60,19 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect => "no connection",
+            Self::Exhausted => "no file handle, port or memory for a connection",
             Self::Timeout => "no answer in time",
-            Self::TooLong => "an address that is too long for the server",
+            Self::TooLong => "an address or a body that is too long for the server",
             Self::Broken => "a broken answer",
         })
     }
+}
+
+/// Whether a server says that it takes no request of this length.
+fn is_too_long(status: StatusCode) -> bool {
+    let lengths =
+        [StatusCode::URI_TOO_LONG, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, StatusCode::PAYLOAD_TOO_LARGE];
+    lengths.contains(&status)
 }
 
 /// A query with its checksum.
@@ -88,8 +102,39 @@ impl CallError {
     pub fn denial(self) -> Denial {
         match self {
             Self::TooLong => Denial::TooLarge,
+            Self::Exhausted => Denial::Overloaded,
             Self::Connect | Self::Timeout | Self::Broken => Denial::ServerUnavailable,
         }
+    }
+}
+
+/// What a server is told of whoever a call is made for. Nothing of it for a call that the gateway makes for itself, or whose
+/// answer many get.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// Their address.
+    pub address: Option<IpAddr>,
+    /// Their browser (`User-Agent`).
+    pub user_agent: Option<HeaderValue>,
+    /// Their languages (`Accept-Language`).
+    pub languages: Option<HeaderValue>,
+    /// The origin that they came from (`Referer`).
+    pub referrer: Option<HeaderValue>,
+}
+
+impl Caller {
+    fn set(self, headers: &mut HeaderMap) -> Option<()> {
+        if let Some(address) = self.address {
+            headers.insert("x-forwarded-for", HeaderValue::from_str(&address.to_string()).ok()?);
+        }
+        for (name, value) in
+            [(USER_AGENT, self.user_agent), (ACCEPT_LANGUAGE, self.languages), (REFERER, self.referrer)]
+        {
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
+        }
+        Some(())
     }
 }
 
@@ -107,8 +152,8 @@ pub struct Call<'a> {
     /// A body that no checksum covers, with its type: the modules of a `create`, documents, a text track. Its length must
     /// be known.
     pub body: Option<(HeaderValue, Body)>,
-    /// The caller's address, for the server's log.
-    pub forwarded_for: Option<IpAddr>,
+    /// Who it is made for, for the server's log and records.
+    pub caller: Caller,
     /// The caller's cookies at this server: a browser that joins a second meeting keeps its first one.
     pub cookie: Option<HeaderValue>,
     /// How long it may take.
@@ -125,7 +170,7 @@ impl<'a> Call<'a> {
             signed: None,
             method: Method::GET,
             body: None,
-            forwarded_for: None,
+            caller: Caller::default(),
             cookie: None,
             timeout: CALL_TIMEOUT,
         }
@@ -144,10 +189,11 @@ impl<'a> Call<'a> {
                 .await
                 .map_err(|error| match error {
                     SendError::Connect => CallError::Connect,
+                    SendError::Exhausted => CallError::Exhausted,
                     SendError::Broken => CallError::Broken,
                 })?
                 .into_parts();
-            if matches!(head.status, StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) {
+            if is_too_long(head.status) {
                 return Err(CallError::TooLong);
             }
             let body = whole(body, ANSWER_BYTES_MAX).await.ok_or(CallError::Broken)?;
@@ -175,14 +221,14 @@ impl<'a> Call<'a> {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.size_hint().exact()?));
             *request.body_mut() = body;
         }
-        if let Some(address) = self.forwarded_for {
-            let address = HeaderValue::from_str(&address.to_string()).ok()?;
-            request.headers_mut().insert("x-forwarded-for", address);
-        }
+        self.caller.set(request.headers_mut())?;
         if let Some(cookie) = self.cookie {
             request.headers_mut().insert(COOKIE, cookie);
         }
         request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        if !ONLY_ASKS.contains(&self.name) {
+            request.extensions_mut().insert(Once);
+        }
         Some(request)
     }
 
@@ -197,10 +243,11 @@ impl<'a> Call<'a> {
             return (whole, None);
         }
         let mut by_size: Vec<_> = self.params.iter().collect();
-        by_size.sort_by_key(|(name, value)| name.len() + value.len());
+        by_size.sort_by_key(|(name, value)| name.len().saturating_add(value.len()));
         let (mut query, mut form) = (String::new(), String::new());
         for (name, value) in by_size {
-            let fits = query.len() + name.len() + 3 * value.len() < QUERY_BYTES_MAX / 2;
+            let longest = query.len().saturating_add(name.len()).saturating_add(value.len().saturating_mul(3));
+            let fits = longest < QUERY_BYTES_MAX / 2;
             append_pair(if fits { &mut query } else { &mut form }, name, value);
         }
         (query, Some(form))
@@ -227,6 +274,15 @@ mod tests {
         assert!(request.uri().to_string().starts_with(
             "https://a.internal.test/bigbluebutton/api/create?welcome=hello&meetingID=t.wagtail.room&checksum="
         ));
+    }
+
+    #[test]
+    fn only_a_question_may_reach_a_server_twice() {
+        let params = params("hello");
+        for (name, once) in [("getMeetings", false), ("create", true), ("join", true), ("sendChatMessage", true)] {
+            let request = Call::new(name, &params).request(&server("a", "members")).expect("legal");
+            assert_eq!(request.extensions().get::<Once>().is_some(), once, "{name}");
+        }
     }
 
     #[test]

@@ -111,7 +111,8 @@ fn check(tag: &BytesStart<'_>, may_fetch: &impl Fn(&str) -> bool) -> Result<bool
         if !is_plain(attribute.key.as_ref()) {
             return Err(Refused::Malformed);
         }
-        if attribute.key.as_ref() == "url" {
+        // A reader that minds no namespaces takes `x:url` for it.
+        if attribute.key.as_ref().rsplit(':').next() == Some("url") {
             let url = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0);
             let url = url.map_err(|_| Refused::Malformed)?;
             if !may_fetch(&url) {
@@ -318,6 +319,7 @@ mod tests {
             ("<document url=\"https://localhost/b.pdf\"/>", Err(Refused::Address)),
             ("<document\n  filename='x'\n  url = 'http://10.0.0.1/b.pdf' />", Err(Refused::Address)),
             ("<document url=\"http://&#49;0.0.0.1/b.pdf\"/>", Err(Refused::Address)),
+            ("<document x:url=\"http://10.0.0.1/b.pdf\"/>", Err(Refused::Address)),
             ("<!----><document url=\"file:///etc/passwd\"/>", Err(Refused::Address)),
             ("<![CDATA[]]><document url=\"ftp://a.example/b\"/>", Err(Refused::Address)),
             ("<!ENTITY x SYSTEM \"file:///etc/passwd\">", Err(Refused::Malformed)),

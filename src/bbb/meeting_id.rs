@@ -3,6 +3,9 @@
 //! Towards BBB an id is `t.<tenant>.<meetingID>`. BBB tries an id as a prefix of its internal ids first, which are hex:
 //! `t.` is never valid hex, and a tenant's name has no dot, so that an id reaches no other tenant's meeting.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use data_encoding::HEXLOWER;
 
@@ -24,7 +27,7 @@ pub fn prefix(tenant: &TenantId) -> String {
 #[must_use]
 pub fn to_server(tenant: &TenantId, meeting_id: &str) -> String {
     let mut id = prefix(tenant);
-    if units(&id) + units(meeting_id) <= *MEETING_ID_UNITS.end() {
+    if units(&id).saturating_add(units(meeting_id)) <= *MEETING_ID_UNITS.end() {
         id.push_str(meeting_id);
     } else {
         id.push('#');

@@ -1,10 +1,10 @@
 //! The parameters of `create` and `join` for a server: what the rules of a tenant make of those that were asked for.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use super::{
     fetched::is_public,
-    query::Params,
+    query::{Params, trimmed},
     validate::{is_boolean, is_integral},
 };
 use crate::domain::{
@@ -27,6 +27,18 @@ impl std::error::Error for Rejected {}
 
 /// A document that the server fetches.
 const PRESENTATION: &str = "preUploadedPresentation";
+
+/// The name of that document.
+const PRESENTATION_NAME: &str = "preUploadedPresentationName";
+
+/// The features that a meeting is to be without.
+const FEATURES: &str = "disabledFeatures";
+
+/// Those of them that it is to have all the same.
+const FEATURES_EXCLUDED: &str = "disabledFeaturesExclude";
+
+/// `false` is the older way to ask for a meeting without breakout rooms.
+const ROOMS_ENABLED: &str = "breakoutRoomsEnabled";
 
 /// The feature that a level without breakout rooms disables.
 const BREAKOUT_ROOMS: &str = "breakoutRooms";
@@ -60,12 +72,16 @@ pub fn create(
     rules: &Rules,
     defaults: &[(&'static str, String)],
 ) -> Result<Create, Rejected> {
+    let asked = &*together(asked);
     let mut params = apply(&rules.create, asked, limits)?;
-    if let Some(address) = asked.get(PRESENTATION).filter(|address| !address.is_empty())
-        && params.get(PRESENTATION) == Some(address)
-        && !may_fetch(rules, address)
-    {
+    let address = asked.get(PRESENTATION).filter(|address| !address.is_empty());
+    let fetched = address.filter(|address| params.get(PRESENTATION) == Some(address));
+    if fetched.is_some_and(|address| !may_fetch(rules, address)) {
         return Err(Rejected(PRESENTATION.into()));
+    }
+    if fetched.is_none() && params.get(PRESENTATION_NAME) == asked.get(PRESENTATION_NAME) {
+        // It is the name of another document, whose kind a server tells by it.
+        params.remove(PRESENTATION_NAME);
     }
     let participants = seats(limits, positive(asked, "maxParticipants"));
     params.set("maxParticipants", number(participants));
@@ -75,8 +91,8 @@ pub fn create(
         recording_flags().for_each(|name| params.set(name, "false"));
     }
     if !limits.breakouts {
-        let disabled = params.get("disabledFeatures").unwrap_or_default().to_owned();
-        params.set("disabledFeatures", appended(&disabled, &[BREAKOUT_ROOMS.into()]));
+        let disabled = params.get(FEATURES).unwrap_or_default().to_owned();
+        params.set(FEATURES, appended(&disabled, &[BREAKOUT_ROOMS.into()]));
     }
     set_missing(&mut params, defaults);
     let records = params.get("record").is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
@@ -85,6 +101,68 @@ pub fn create(
         params.set(BREAKOUTS_RECORD, "false");
     }
     Ok(Create { params, participants, size_hint: size_hint(asked), records })
+}
+
+/// The parameters of a `create`, those that have a meaning together only made into one: the features that a caller excludes
+/// come off its own list here, as BBB takes them off (PR 18005), before anything is added to it. What is added by the level,
+/// and what a server disables by itself, stays disabled.
+fn together(asked: &Params) -> Cow<'_, Params> {
+    let (mut features, mut excluded, mut without_rooms) = ("", "", false);
+    for (name, value) in asked.iter().filter(|(_, value)| !value.is_empty()) {
+        match name {
+            FEATURES => features = value,
+            FEATURES_EXCLUDED => excluded = value,
+            ROOMS_ENABLED => without_rooms = !value.eq_ignore_ascii_case("true"),
+            _ => {}
+        }
+    }
+    let excludes = !features.is_empty() && !excluded.is_empty();
+    if !excludes && !without_rooms {
+        return Cow::Borrowed(asked);
+    }
+    let mut list = if excludes { without(features, excluded) } else { features.to_owned() };
+    if without_rooms {
+        list = appended(&list, &[BREAKOUT_ROOMS.into()]);
+    }
+    let mut params = asked.clone();
+    params.set(FEATURES, list);
+    Cow::Owned(params)
+}
+
+/// A list without the items of another, both trimmed as Java trims.
+fn without(list: &str, excluded: &str) -> String {
+    let items = |list| str::split(list, ',').map(|item: &str| item.trim_matches(|c| c <= ' '));
+    let is_kept = |item: &&str| !item.is_empty() && !items(excluded).any(|other| other == *item);
+    items(list).filter(is_kept).collect::<Vec<_>>().join(",")
+}
+
+/// The parameters as validation is to see them: as they were asked for, with what a rule puts in the place of what is
+/// missing, or of whatever was asked.
+#[must_use]
+pub fn seen<'a>(table: &Table, asked: &'a Params) -> Cow<'a, Params> {
+    let mut seen = Cow::Borrowed(asked);
+    for (name, rule) in table.unasked() {
+        let value = match rule {
+            Rule::Force(value) => value,
+            Rule::Default(value) if asked.get(name).is_none_or(str::is_empty) => value,
+            _ => continue,
+        };
+        seen.to_mut().set(name, &**value);
+    }
+    seen
+}
+
+/// What a rule makes of one parameter that the gateway itself acts on; `None` where it does not go on.
+#[must_use]
+pub fn ruled<'a>(table: &'a Table, asked: &'a Params, name: &str) -> Option<&'a str> {
+    let asked = asked.get(name);
+    match table.rule(name)? {
+        Rule::Force(value) => Some(value),
+        Rule::Default(value) => asked.filter(|asked| !asked.is_empty()).or(Some(value)),
+        Rule::Check(check) => asked.and_then(|value| admitted(check, value)),
+        Rule::Drop | Rule::Limit => None,
+        Rule::Pass | Rule::AtMost { .. } | Rule::Append(_) | Rule::RecordingFlag => asked,
+    }
 }
 
 /// The people that a meeting's creator expects. BBB lower-cases the names of metadata, so they come in any case.
@@ -129,12 +207,25 @@ pub fn may_fetch(rules: &Rules, url: &str) -> bool {
     }
 }
 
+/// Whether what [`may_fetch`] lets through is to be public, and not whatever a tenant names.
+#[must_use]
+pub fn is_checked(rules: &Rules) -> bool {
+    !matches!(rules.create.rule(PRESENTATION), Some(Rule::Pass))
+}
+
+/// The address of a caller's own document in a `create`, if it goes on and is to be public.
+#[must_use]
+pub fn presentation<'a>(asked: &'a Params, sent: &Params, rules: &Rules) -> Option<&'a str> {
+    let address = asked.get(PRESENTATION).filter(|address| !address.is_empty())?;
+    (sent.get(PRESENTATION) == Some(address) && is_checked(rules)).then_some(address)
+}
+
 /// Whether a key of a recording's metadata, `meta_` included, may be set to a value.
 #[must_use]
 pub fn may_set(rules: &Rules, meta: &str, value: &str) -> bool {
     match rules.create.rule(meta) {
         Some(Rule::Pass | Rule::Default(_)) => true,
-        Some(Rule::Check(check)) => admits(check, value),
+        Some(Rule::Check(check)) => admitted(check, value).is_some(),
         // What is made of a value when a meeting is created is not undone afterwards.
         _ => false,
     }
@@ -143,19 +234,24 @@ pub fn may_set(rules: &Rules, meta: &str, value: &str) -> bool {
 /// The parameters that go on.
 fn apply(table: &Table, asked: &Params, limits: &Limits) -> Result<Params, Rejected> {
     let mut params = Params::default();
-    for (name, value) in asked.iter() {
-        let Some(rule) = table.rule(name) else { continue };
+    for (given, value) in asked.iter() {
+        let Some(rule) = table.rule(given) else { continue };
+        let name = &*as_read(given);
+        if name != given && (asked.get(name).is_some() || params.get(name).is_some()) {
+            return Err(Rejected(given.to_owned()));
+        }
         match rule {
             Rule::Pass => params.set(name, value),
             Rule::RecordingFlag if limits.recording == Recording::Never => params.set(name, "false"),
             Rule::RecordingFlag => params.set(name, value),
             Rule::Default(default) => params.set(name, if value.is_empty() { default } else { value }),
             Rule::AtMost { most, .. } => {
-                params.set(name, positive(asked, name).unwrap_or(*most).min(*most).to_string());
+                params.set(name, positive(asked, given).unwrap_or(*most).min(*most).to_string());
             }
             Rule::Append(items) => params.set(name, appended(value, items)),
-            Rule::Check(check) if admits(check, value) => params.set(name, value),
-            Rule::Check(_) => return Err(Rejected(name.to_owned())),
+            Rule::Check(check) => {
+                params.set(name, admitted(check, value).ok_or_else(|| Rejected(given.to_owned()))?);
+            }
             // Set below, or by the caller.
             Rule::Force(_) | Rule::Drop | Rule::Limit => {}
         }
@@ -173,19 +269,45 @@ fn apply(table: &Table, asked: &Params, limits: &Limits) -> Result<Params, Rejec
     Ok(params)
 }
 
-fn admits(check: &Check, value: &str) -> bool {
-    value.is_empty()
-        || match check {
-            Check::Boolean => is_boolean(value),
-            Check::Integer => is_integral(value),
-            Check::PublicUrl => is_public(value),
-            Check::OneOf(words) => words.iter().any(|word| word.eq_ignore_ascii_case(value)),
-        }
+/// What goes on of a value; `None` for one that a check does not admit. Of words it is the rule's own spelling: BBB minds
+/// the case of some.
+fn admitted<'a>(check: &'a Check, value: &'a str) -> Option<&'a str> {
+    let admits = |is: bool| is.then_some(value);
+    match check {
+        _ if value.is_empty() => Some(value),
+        Check::Boolean => admits(is_boolean(value)),
+        Check::Integer => admits(is_integral(value)),
+        Check::PublicUrl => admits(is_public(value)),
+        Check::WebUrl => admits(is_web_url(value)),
+        Check::OneOf(words) => words.iter().find(|word| word.eq_ignore_ascii_case(value)).map(|word| &**word),
+    }
+}
+
+/// The name under which BBB keeps a parameter: it reads the names of metadata without their case.
+fn as_read(name: &str) -> Cow<'_, str> {
+    if name.starts_with("meta_") && name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// Whether a value is the address of a page, and of nothing that a browser would run or hand to another program. BBB puts what
+/// it knows in place of `%%MEETINGID%%` and the like, so that the rest may be anything.
+#[must_use]
+pub fn is_web_url(value: &str) -> bool {
+    let Some((scheme, rest)) = value.split_once("://") else { return false };
+    let is_web = ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web));
+    is_web && !value.contains(|c: char| c.is_control()) && !rest.is_empty() && !rest.starts_with(['/', '\\', '?', '#'])
 }
 
 fn set_missing(params: &mut Params, defaults: &[(&'static str, String)]) {
+    let is_set = |params: &Params, name| params.get(name).is_some_and(|value| !value.is_empty());
+    // A logo of the caller's own is for dark backgrounds too, unless it has another one for those.
+    let has_logo = is_set(params, "logo");
     for (name, value) in defaults {
-        if params.get(name).is_none_or(str::is_empty) {
+        let is_given = is_set(params, name) || (*name == "darklogo" && has_logo);
+        if !is_given {
             params.set(name, value.as_str());
         }
     }
@@ -211,17 +333,13 @@ fn minutes(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs() / 60).unwrap_or(u32::MAX).max(1)
 }
 
+/// A list with these items in it. It goes on as bbb-web reads it, divided by commas and each item trimmed as Java does it:
+/// what is in it for the gateway is in it for the server.
 fn appended(list: &str, items: &[Box<str>]) -> String {
-    let mut list = list.to_owned();
-    for item in items {
-        if !list.split(',').any(|have| have.trim() == &**item) {
-            if !list.is_empty() {
-                list.push(',');
-            }
-            list.push_str(item);
-        }
-    }
-    list
+    let mut all: Vec<&str> = list.split(',').map(trimmed).filter(|item| !item.is_empty()).collect();
+    let new: Vec<&str> = items.iter().map(|item| &**item).filter(|item| !all.contains(item)).collect();
+    all.extend(new);
+    all.join(",")
 }
 
 #[cfg(test)]
@@ -229,7 +347,10 @@ mod tests {
     use std::{collections::BTreeMap, sync::Arc};
 
     use super::*;
-    use crate::domain::{fixtures::limits, rules::Changes};
+    use crate::domain::{
+        fixtures::limits,
+        rules::{Changes, Of, held_by, names},
+    };
 
     fn changes(create: &[(&str, Rule)]) -> Arc<Rules> {
         let create = create.iter().map(|(name, rule)| ((*name).into(), rule.clone())).collect();
@@ -316,7 +437,7 @@ mod tests {
         let small = limits();
         for (query, name) in [
             ("disabledFeaturesExclude=breakoutRooms", "disabledFeaturesExclude"),
-            ("presentationUploadExternalUrl=https://a.b", "presentationUploadExternalUrl"),
+            ("presentationUploadExternalDescription=x", "presentationUploadExternalDescription"),
             ("allowRequestsWithoutSession=true", "allowRequestsWithoutSession"),
             ("clientSettingsOverrideJsonUrl=https://a.b", "clientSettingsOverrideJsonUrl"),
             ("pluginManifests=[]", "pluginManifests"),
@@ -331,8 +452,14 @@ mod tests {
         }
         for (query, expected) in [
             ("", "breakoutRooms"),
+            ("disabledFeatures=breakoutRooms&disabledFeaturesExclude=breakoutRooms", "breakoutRooms"),
             ("disabledFeatures=chat", "chat,breakoutRooms"),
             ("disabledFeatures=breakoutRooms,chat", "breakoutRooms,chat"),
+            ("disabledFeatures=chat,+breakoutRooms%01,", "chat,breakoutRooms"),
+            // What Java does not trim is another feature to it.
+            ("disabledFeatures=%C2%A0breakoutRooms", "\u{a0}breakoutRooms,breakoutRooms"),
+            ("disabledFeatures=breakoutRooms%E3%80%80,chat", "breakoutRooms\u{3000},chat,breakoutRooms"),
+            ("disabledFeatures=breakoutrooms", "breakoutrooms,breakoutRooms"),
         ] {
             assert_eq!(value(query, "disabledFeatures", &small).as_deref(), Some(expected));
         }
@@ -361,6 +488,44 @@ mod tests {
         }
         let own = sent("", &limits(), &changes(&[("preUploadedPresentation", default)])).expect("the operator's own");
         assert_eq!(own.params.get("preUploadedPresentation"), Some("https://127.0.0.1/own.pdf"));
+    }
+
+    #[test]
+    fn people_are_led_to_pages_only() {
+        for (address, is) in [
+            ("https://school.example/bye?m=%%MEETINGID%%", true),
+            ("http://school.example", true),
+            ("HTTPS://school.example/", true),
+            ("javascript:alert(1)", false),
+            ("JavaScript://school.example/%0aalert(1)", false),
+            ("data:text/html,x", false),
+            ("intent://school.example", false),
+            ("//school.example/", false),
+            ("/bye", false),
+            ("https:school.example", false),
+            ("https:///school.example", false),
+            ("https://", false),
+            ("ht\ttps://school.example", false),
+            (" https://school.example", false),
+        ] {
+            assert_eq!(is_web_url(address), is, "{address}");
+        }
+        let rules = Rules::shipped();
+        for (name, value, accepted) in [
+            ("logoutURL", "javascript:x", false),
+            ("loginURL", "javascript:x", false),
+            ("logoutURL", "https://school.example/", true),
+            ("logoutURL", "", true),
+        ] {
+            let mut asked = Params::default();
+            asked.set(name, value);
+            assert_eq!(create(&asked, &limits(), &rules, &[]).is_ok(), accepted, "create {name}={value}");
+        }
+        for name in ["logoutURL", "errorRedirectUrl"] {
+            let mut asked = Params::default();
+            asked.set(name, "javascript:x");
+            assert_eq!(join(&asked, &limits(), &rules, &[]), Err(Rejected(name.into())), "join");
+        }
     }
 
     #[test]
@@ -418,16 +583,137 @@ mod tests {
             ("", "meetingExpireIfNoUserJoinedInMinutes", Some("3")),
             ("", "disabledFeatures", Some("polls,breakoutRooms")),
             ("disabledFeatures=chat,polls", "disabledFeatures", Some("chat,polls,breakoutRooms")),
-            ("guestPolicy=ask_moderator", "guestPolicy", Some("ask_moderator")),
+            ("guestPolicy=ask_moderator", "guestPolicy", Some("ASK_MODERATOR")),
             ("bannerText=x", "bannerText", None),
             ("somethingNew=1", "somethingNew", Some("1")),
             ("meta_OWNER=you", "meta_owner", Some("me")),
+            ("meta_Title=x", "meta_title", Some("x")),
+            ("meta_Title=x", "meta_Title", None),
         ] {
             let create = sent(query, &limits(), &rules).expect("accepted");
             assert_eq!(create.params.get(name), expected, "{query}");
         }
-        for (query, name) in [("guestPolicy=ALWAYS_ACCEPT", "guestPolicy"), ("logoutTimer=x", "logoutTimer")] {
+        for (query, name) in [
+            ("guestPolicy=ALWAYS_ACCEPT", "guestPolicy"),
+            ("logoutTimer=x", "logoutTimer"),
+            // One parameter to BBB, which takes either.
+            ("meta_title=x&meta_Title=y", "meta_Title"),
+            ("meta_tITLE=x&meta_Title=y", "meta_Title"),
+        ] {
             assert_eq!(sent(query, &limits(), &rules), Err(Rejected(name.into())));
+        }
+    }
+
+    #[test]
+    fn what_a_caller_excludes_comes_off_its_own_list_only() {
+        let level = Limits { breakouts: true, ..limits() };
+        let polls = changes(&[("disabledFeatures", Rule::Append(vec!["polls".into()]))]);
+        for (query, own, with_polls) in [
+            ("disabledFeatures=chat,presentation&disabledFeaturesExclude=presentation", Some("chat"), "chat,polls"),
+            (
+                "disabledFeatures=+chat+,+presentation&disabledFeaturesExclude=+presentation+,x",
+                Some("chat"),
+                "chat,polls",
+            ),
+            ("disabledFeatures=chat,polls&disabledFeaturesExclude=polls", Some("chat"), "chat,polls"),
+            ("disabledFeatures=chat&disabledFeaturesExclude=chat", Some(""), "polls"),
+            ("disabledFeatures=chat&disabledFeaturesExclude=Chat", Some("chat"), "chat,polls"),
+            ("disabledFeatures=chat&disabledFeaturesExclude=", Some("chat"), "chat,polls"),
+            ("disabledFeaturesExclude=polls", None, "polls"),
+            ("breakoutRoomsEnabled=false", Some("breakoutRooms"), "breakoutRooms,polls"),
+            ("breakoutRoomsEnabled=0&disabledFeatures=chat", Some("chat,breakoutRooms"), "chat,breakoutRooms,polls"),
+            ("breakoutRoomsEnabled=True", None, "polls"),
+        ] {
+            let shipped = sent(query, &level, &Rules::shipped()).expect("accepted").params;
+            assert_eq!(shipped.get("disabledFeatures"), own, "{query}");
+            assert_eq!((shipped.get("disabledFeaturesExclude"), shipped.get("breakoutRoomsEnabled")), (None, None));
+            let level = sent(query, &level, &polls).expect("accepted").params;
+            assert_eq!(level.get("disabledFeatures"), Some(with_polls), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_has_a_meaning_together_goes_on_together() {
+        let own = [
+            ("preUploadedPresentation", "https://meet.example/own.pdf".to_owned()),
+            ("preUploadedPresentationName", "own.pdf".to_owned()),
+            ("logo", "https://meet.example/light.svg".to_owned()),
+            ("darklogo", "https://meet.example/dark.svg".to_owned()),
+        ];
+        let drop = changes(&[("preUploadedPresentation", Rule::Drop)]);
+        let pdf = "preUploadedPresentation=https%3A%2F%2Fschool.example%2Fa.docx&preUploadedPresentationName=a.docx";
+        for (query, rules, name, expected) in [
+            (pdf, &Rules::shipped(), "preUploadedPresentationName", Some("a.docx")),
+            ("preUploadedPresentationName=a.docx", &Rules::shipped(), "preUploadedPresentationName", Some("own.pdf")),
+            (pdf, &drop, "preUploadedPresentationName", Some("own.pdf")),
+            ("", &Rules::shipped(), "darklogo", Some("https://meet.example/dark.svg")),
+            ("logo=https://school.example/l.svg", &Rules::shipped(), "darklogo", None),
+            (
+                "darklogo=https://school.example/d.svg",
+                &Rules::shipped(),
+                "logo",
+                Some("https://meet.example/light.svg"),
+            ),
+        ] {
+            let asked = Params::parse(query.as_bytes()).expect("a query");
+            let sent = create(&asked, &limits(), rules, &own).expect("accepted").params;
+            assert_eq!(sent.get(name), expected, "{query}");
+        }
+        let alone = sent("preUploadedPresentationName=a.docx", &limits(), &Rules::shipped()).expect("accepted");
+        assert_eq!(alone.params.get("preUploadedPresentationName"), None);
+    }
+
+    #[test]
+    fn each_rule_that_is_accepted_has_an_effect() {
+        let rules = || {
+            [
+                Rule::Pass,
+                Rule::Drop,
+                Rule::Default("some".into()),
+                Rule::Force("some".into()),
+                Rule::AtMost { most: 3, unasked: 3 },
+                Rule::Append(vec!["some".into()]),
+                Rule::Check(Check::Boolean),
+                Rule::Check(Check::Integer),
+                Rule::Check(Check::PublicUrl),
+                Rule::Check(Check::OneOf(vec!["true".into()])),
+            ]
+        };
+        let level = Limits { recording: Recording::PerRoom, breakouts: true, ..limits() };
+        let values = ["true", "other", "9", "", "https://127.0.0.1/a.pdf", "https://school.example/a.pdf"];
+        for of in [Of::Create, Of::Join] {
+            for name in
+                names(of).chain(["meta_x", "lockSettingsX", "userdata-x", "unheardOf", "clientSettingsOverride"])
+            {
+                for rule in rules() {
+                    if held_by(of, name, &rule).is_some() || Rules::shipped().of(of).has(name, &rule) {
+                        continue;
+                    }
+                    let (mut create, mut join) = (BTreeMap::new(), BTreeMap::new());
+                    match of {
+                        Of::Create => create.insert(name.into(), rule.clone()),
+                        Of::Join => join.insert(name.into(), rule.clone()),
+                    };
+                    let changed = Rules::shipped().with(&Changes { create, join });
+                    let made = |rules: &Rules, value: Option<&str>| {
+                        let mut asked = Params::default();
+                        if name == PRESENTATION_NAME {
+                            asked.set(PRESENTATION, "https://school.example/a.pdf");
+                        }
+                        if let Some(value) = value {
+                            asked.set(name, value);
+                        }
+                        match of {
+                            Of::Create => super::create(&asked, &level, rules, &[]).map(|create| create.params),
+                            Of::Join => super::join(&asked, &level, rules, &[]),
+                        }
+                    };
+                    let asked = values.iter().map(|value| Some(*value)).chain([None]);
+                    let has_effect =
+                        asked.into_iter().any(|value| made(&Rules::shipped(), value) != made(&changed, value));
+                    assert!(has_effect, "{name} = {rule:?}");
+                }
+            }
         }
     }
 }

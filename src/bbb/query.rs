@@ -19,6 +19,8 @@ pub struct Params(Vec<Param>);
 pub enum QueryError {
     /// A name or value that is no UTF-8 once it is decoded.
     NotUtf8,
+    /// A name with characters outside ASCII: no parameter of BBB has one, and readers fold such characters differently.
+    NotAscii,
     /// A parameter that is given twice. BBB takes the first of them in most places, not in all.
     Doubled,
     /// More parameters than [`PARAMS_MAX`].
@@ -57,8 +59,11 @@ impl Params {
     /// Adds one parameter.
     ///
     /// # Errors
-    /// [`QueryError::Doubled`] or [`QueryError::TooMany`].
+    /// [`QueryError::NotAscii`], [`QueryError::Doubled`] or [`QueryError::TooMany`].
     pub fn push(&mut self, name: String, value: String) -> Result<(), QueryError> {
+        if !name.is_ascii() {
+            return Err(QueryError::NotAscii);
+        }
         if self.get(&name).is_some() {
             return Err(QueryError::Doubled);
         }
@@ -144,6 +149,12 @@ pub(crate) fn sanitise(text: &str) -> String {
     if text.contains(char::is_control) { text.chars().filter(|c| !c.is_control()).collect() } else { text.to_owned() }
 }
 
+/// A text without white space at its ends, as Java's `String.trim` has it: up to U+0020, and nothing else. An item of a
+/// list is read so.
+pub(crate) fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c <= ' ')
+}
+
 /// Splits the `checksum` off a raw query: what is left is what was hashed.
 ///
 /// Exactly one pair may bear the literal name `checksum`; one that bears it in another spelling (`%63hecksum`, with a
@@ -212,6 +223,9 @@ mod tests {
             ("a=1&%61=2", QueryError::Doubled),
             ("a=1&+a=2", QueryError::Doubled),
             ("a=%ff", QueryError::NotUtf8),
+            ("%C3%A4=1", QueryError::NotAscii),
+            ("a\u{212a}=1", QueryError::NotAscii),
+            ("a=1&\u{a0}a=2", QueryError::NotAscii),
         ] {
             assert_eq!(Params::parse(raw.as_bytes()), Err(error), "{raw}");
         }

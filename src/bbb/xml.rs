@@ -1,6 +1,9 @@
 //! Reads and rewrites the XML answers of BBB servers without building them anew: what has to change is spliced, the rest
 //! goes on byte for byte.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::{borrow::Cow, fmt, ops::Range};
 
 use quick_xml::{

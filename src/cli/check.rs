@@ -5,16 +5,18 @@ use std::{path::Path, process::ExitCode};
 use super::{failed, online::servers};
 use crate::{
     app::{StartError, dev_ca_dir, faults_counted},
-    config::{Loaded, Loader, SlugKey},
+    config::{Loaded, Loader, Settings, SlugKey},
+    net::files,
     tls::dev_ca::DevCa,
 };
 
 pub(super) fn check(config: &Path, online: bool) -> ExitCode {
     match Loader::new(config).load(&SlugKey([0; 32])) {
-        Ok(Loaded { directory, warnings, settings, .. }) => {
+        Ok(Loaded { settings, directory, warnings, .. }) => {
             for warning in &warnings {
                 println!("warning: {warning}");
             }
+            tell_capacity(&settings);
             println!(
                 "{}: {} tenants, {} servers, no fault",
                 config.display(),
@@ -30,6 +32,25 @@ pub(super) fn check(config: &Path, online: bool) -> ExitCode {
             println!("{}: {}", config.display(), faults_counted(faults.len()));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Fewer people than this, and the limit of file handles is probably one that nobody has chosen.
+const PEOPLE_MIN: u64 = 500;
+
+/// How many connections the file handles of this process are enough for. A service may have another limit than a shell.
+fn tell_capacity(settings: &Settings) {
+    let files = files::limit();
+    let limits = settings.connections.limits(files);
+    let people = u64::from(limits.max) / files::CONNECTIONS_PER_PERSON;
+    println!(
+        "up to {files} file handles here (ulimit -Hn; LimitNOFILE of a systemd unit): {} connections, {} of them from one address, or some {people} people in meetings",
+        limits.max, limits.per_address
+    );
+    if let Some(wanted) = settings.connections.max.filter(|wanted| limits.max < *wanted) {
+        println!("warning: connections.max: {wanted} need {} file handles", files::needed(wanted));
+    } else if settings.connections.max.is_none() && people < PEOPLE_MIN {
+        println!("warning: the limit of file handles is low: raise it, to 524288 say");
     }
 }
 

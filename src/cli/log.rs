@@ -1,5 +1,9 @@
 //! The log: one line an event, as JSON or for people. Lines are gathered in memory and written by a thread of its own, so that
 //! no request waits for a disk or a pipe; when that thread falls behind, lines are dropped, and how many is told.
+//!
+//! Audit lines (target `audit`: what the operator changes) wait in a buffer of their own and are never dropped: when that is full
+//! whoever makes the next one waits. Only an operator can fill it; refusals (target `audit::refused`), which anybody can cause
+//! who reaches the admin listener, take no more than half of it, and are counted beyond that.
 
 use std::{
     cell::RefCell,
@@ -14,7 +18,7 @@ use std::{
 use clap::ValueEnum;
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 use tracing::{
-    Event, Subscriber,
+    Event, Metadata, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
@@ -26,8 +30,14 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use crate::supervise::run_thread;
+
 /// Lines that wait to be written; what comes beyond that is dropped.
 const WAITING_BYTES_MAX: usize = 8 << 20;
+/// Audit lines that wait to be written: some thousands of changes while nobody reads the log.
+const AUDIT_BYTES_MAX: usize = 1 << 20;
+/// An audit line that cannot be written is tried again after so long.
+const AUDIT_AGAIN: Duration = Duration::from_secs(1);
 /// After each write lines are gathered for so long, to be written at once: short for whoever looks, long beside a request.
 const GATHER: Duration = Duration::from_millis(20);
 /// What is kept of a buffer that has grown.
@@ -56,8 +66,11 @@ pub(super) struct Log {
 pub(super) fn start(form: LogForm) -> io::Result<Log> {
     let lines = Lines::default();
     let waiting = lines.clone();
-    let thread = thread::Builder::new().name("log".into()).spawn(move || waiting.write_all_to(&mut io::stdout()))?;
+    let write = move || run_thread("log", || waiting.write_all_to(&mut io::stdout()));
+    let thread = thread::Builder::new().name("log".into()).spawn(write)?;
     let filter = EnvFilter::try_from_env("ANTEROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // Whatever else is wanted.
+    let filter = filter.add_directive("audit=info".parse().expect("a target and a level"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone());
     match form {
         LogForm::Json => log.event_format(Json).fmt_fields(DefaultFields::new()).init(),
@@ -70,7 +83,7 @@ pub(super) fn start(form: LogForm) -> io::Result<Log> {
 impl Drop for Log {
     fn drop(&mut self) {
         self.lines.lock().ended = true;
-        self.lines.0.1.notify_one();
+        self.lines.0.come.notify_one();
         // There is nobody to tell of a thread that has panicked.
         let _ = self.thread.take().map(JoinHandle::join);
     }
@@ -78,59 +91,132 @@ impl Drop for Log {
 
 /// Lines on their way to the thread that writes them.
 #[derive(Clone, Default)]
-struct Lines(Arc<(Mutex<Waiting>, Condvar)>);
+struct Lines(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// There is something to be written, or nothing any more.
+    come: Condvar,
+    /// Audit lines have been taken out.
+    gone: Condvar,
+}
 
 #[derive(Default)]
 struct Waiting {
     bytes: Vec<u8>,
     dropped: u64,
+    audit: Vec<u8>,
+    /// Refusals for which there was no room.
+    uncounted: u64,
     ended: bool,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.audit.is_empty()
+    }
+}
+
+/// What becomes of a line for which there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It is dropped.
+    Common,
+    /// It waits.
+    Audit,
+    /// It is counted.
+    Refused,
+}
+
+impl Kind {
+    fn of(target: &str) -> Self {
+        match target {
+            "audit" => Self::Audit,
+            "audit::refused" => Self::Refused,
+            _ => Self::Common,
+        }
+    }
 }
 
 impl Lines {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // A line is added whole or not at all.
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, line: &[u8]) {
+    fn add(&self, kind: Kind, line: &[u8]) {
         let mut waiting = self.lock();
-        if WAITING_BYTES_MAX < waiting.bytes.len() + line.len() {
-            waiting.dropped += 1;
-            return;
+        let is_first = waiting.is_empty();
+        match kind {
+            Kind::Common if WAITING_BYTES_MAX < waiting.bytes.len().saturating_add(line.len()) => {
+                waiting.dropped = waiting.dropped.saturating_add(1);
+                return;
+            }
+            Kind::Common => waiting.bytes.extend_from_slice(line),
+            Kind::Refused if AUDIT_BYTES_MAX / 2 < waiting.audit.len().saturating_add(line.len()) => {
+                waiting.uncounted = waiting.uncounted.saturating_add(1);
+                return;
+            }
+            Kind::Audit | Kind::Refused => {
+                // One that is longer than all there is room for has all of it to itself.
+                while !waiting.audit.is_empty() && AUDIT_BYTES_MAX < waiting.audit.len().saturating_add(line.len()) {
+                    waiting = self.0.gone.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                }
+                waiting.audit.extend_from_slice(line);
+            }
         }
-        let is_first = waiting.bytes.is_empty();
-        waiting.bytes.extend_from_slice(line);
         drop(waiting);
         if is_first {
-            self.0.1.notify_one();
+            self.0.come.notify_one();
         }
     }
 
-    /// Writes lines as they come, until there are none and none will be. What cannot be written is lost: there is no other
-    /// place to tell it.
+    /// Writes lines as they come, until there are none and none will be. What cannot be written is lost, but for audit lines:
+    /// there is no other place to tell it.
     fn write_all_to(&self, out: &mut impl io::Write) {
-        let mut lines = Vec::new();
+        let (mut lines, mut audit) = (Vec::new(), Vec::new());
         loop {
             let mut waiting = self.lock();
-            while waiting.bytes.is_empty() && !waiting.ended {
-                waiting = self.0.1.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            while waiting.is_empty() && !waiting.ended {
+                waiting = self.0.come.wait(waiting).unwrap_or_else(PoisonError::into_inner);
             }
-            if waiting.bytes.is_empty() {
+            if waiting.is_empty() {
                 return;
             }
             mem::swap(&mut waiting.bytes, &mut lines);
-            let dropped = mem::take(&mut waiting.dropped);
+            mem::swap(&mut waiting.audit, &mut audit);
+            let (dropped, uncounted) = (mem::take(&mut waiting.dropped), mem::take(&mut waiting.uncounted));
             let ended = waiting.ended;
             drop(waiting);
+            self.0.gone.notify_all();
+            self.write_surely(&audit, out);
             let _ = out.write_all(&lines).and_then(|()| out.flush());
-            lines.clear();
-            lines.shrink_to(KEPT_BYTES);
+            for buffer in [&mut lines, &mut audit] {
+                buffer.clear();
+                buffer.shrink_to(KEPT_BYTES);
+            }
             if 0 < dropped {
                 tracing::warn!(dropped, "lines of the log were dropped: they came faster than they could be written");
             }
+            if 0 < uncounted {
+                tracing::warn!(target: "audit::refused", refused = uncounted, "calls of the admin API were refused");
+            }
             if !ended {
                 thread::sleep(GATHER);
+            }
+        }
+    }
+
+    /// Writes audit lines, for as long as it takes: until the process is to end.
+    fn write_surely(&self, lines: &[u8], out: &mut impl io::Write) {
+        let mut left = lines;
+        while !left.is_empty() {
+            match out.write(left) {
+                Ok(n) if 0 < n => left = left.get(n..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ if self.lock().ended => return,
+                _ => thread::sleep(AUDIT_AGAIN),
             }
         }
     }
@@ -140,16 +226,20 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line(self)
+        Line(self, Kind::Common)
+    }
+
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> Line<'a> {
+        Line(self, Kind::of(about.target()))
     }
 }
 
 /// Takes one line, in one piece.
-struct Line<'a>(&'a Lines);
+struct Line<'a>(&'a Lines, Kind);
 
 impl io::Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.add(line);
+        self.0.add(self.1, line);
         Ok(line.len())
     }
 
@@ -346,6 +436,103 @@ mod tests {
             (0..6).for_each(|n| tracing::info!(n, long));
         });
         assert_eq!(lines.len(), 3);
+    }
+
+    /// A reader of the log who is stuck until told to go on.
+    struct Stuck {
+        go_on: std::sync::mpsc::Receiver<()>,
+        read: Vec<u8>,
+        fails: u32,
+    }
+
+    impl io::Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Whoever told has gone: it goes on for good.
+            let _ = self.go_on.recv();
+            if let Some(fails) = self.fails.checked_sub(1) {
+                self.fails = fails;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.read.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Ends a log, also where a test fails.
+    struct End<'a>(&'a Lines);
+
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.lock().ended = true;
+            self.0.0.come.notify_one();
+        }
+    }
+
+    /// What a reader has read who was stuck while this was logged, and had no room for the first `fails` writes.
+    fn read_after(fails: u32, logged: impl FnOnce(&Lines)) -> String {
+        let (lines, (going, go_on)) = (Lines::default(), std::sync::mpsc::channel());
+        let mut stuck = Stuck { go_on, read: Vec::new(), fails };
+        thread::scope(|scope| {
+            let read = scope.spawn(|| {
+                lines.write_all_to(&mut stuck);
+                String::from_utf8(std::mem::take(&mut stuck.read)).expect("text")
+            });
+            let end = End(&lines);
+            let log = tracing_subscriber::fmt().with_writer(lines.clone()).event_format(Json).finish();
+            tracing::subscriber::with_default(log, || logged(&lines));
+            drop(going);
+            while !lines.lock().is_empty() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            drop(end);
+            read.join().expect("read")
+        })
+    }
+
+    fn flood() {
+        let long = "x".repeat(WAITING_BYTES_MAX / 64);
+        (0..130).for_each(|n| tracing::info!(target: "access", n, long));
+        // And what room is left.
+        (0..2_000).for_each(|n| tracing::info!(target: "access", n, "short"));
+    }
+
+    #[test]
+    fn audit_lines_are_kept_while_a_flood_of_others_is_dropped() {
+        let read = read_after(0, |lines| {
+            flood();
+            (0..50).for_each(|n| tracing::info!(target: "audit", n, "changed"));
+            flood();
+            assert!(lines.lock().dropped > 0, "the flood is one");
+        });
+        assert_eq!(read.matches("\"target\":\"audit\"").count(), 50);
+        assert!(read.matches("\"long\"").count() < 200);
+    }
+
+    #[test]
+    fn an_audit_line_waits_where_there_is_no_room_and_refusals_are_counted() {
+        const EACH: usize = AUDIT_BYTES_MAX / 16;
+        let read = read_after(2, |lines| {
+            // What the stuck writer has taken already.
+            tracing::info!(target: "audit", "first");
+            while !lines.lock().audit.is_empty() {
+                thread::yield_now();
+            }
+            let long = "x".repeat(EACH);
+            (0..20).for_each(|n| tracing::warn!(target: "audit::refused", n, long));
+            assert!(lines.lock().uncounted > 10, "they take half of the room");
+            let of_others = lines.clone();
+            thread::spawn(move || (0..20).for_each(|_| of_others.add(Kind::Audit, &[b'y'; EACH])));
+            while lines.lock().audit.len() + EACH <= AUDIT_BYTES_MAX {
+                thread::yield_now();
+            }
+        });
+        let all = read.matches(&"y".repeat(EACH)).count();
+        assert_eq!(all, 20, "none of the operator's is lost, though the disk was full");
+        assert!(read.matches("first").count() == 1 && read.matches("\"target\":\"audit::refused\"").count() < 10);
     }
 
     proptest! {

@@ -137,6 +137,7 @@ impl Gateway {
         let answered = async {
             let response = self.pool.send(request).await.map_err(|error| match error {
                 SendError::Connect => format!("no gateway answers at {}: is it running?", self.url),
+                SendError::Exhausted => "this machine has no file handle or port left".to_owned(),
                 SendError::Broken => format!("what answers at {} is no gateway, or breaks off", self.url),
             })?;
             let status = response.status();

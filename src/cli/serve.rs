@@ -10,6 +10,9 @@ use super::{
 };
 use crate::app::App;
 
+/// What is open has so long when a task is lost: without it nothing is as it should be, and a new process is.
+const LOST_GRACE: Duration = Duration::from_secs(1);
+
 pub(super) fn serve(config: &Path, grace: Duration, form: LogForm) -> ExitCode {
     let _log = match log::start(form) {
         Ok(log) => log,
@@ -20,11 +23,18 @@ pub(super) fn serve(config: &Path, grace: Duration, form: LogForm) -> ExitCode {
         Err(error) => return failed(&error.to_string()),
     };
     runtime.block_on(async {
-        let app = match App::start(config).await {
+        let app = match Box::pin(App::start(config)).await {
             Ok(app) => app,
             Err(error) => return failed(&error.to_string()),
         };
-        told_to_stop().await;
+        tokio::select! {
+            () = told_to_stop() => {}
+            task = app.lost() => {
+                tracing::error!(task, "a task that cannot be started again has panicked: the process ends, to be started anew");
+                app.stop(LOST_GRACE).await;
+                return ExitCode::FAILURE;
+            }
+        }
         app.stop(grace).await;
         ExitCode::SUCCESS
     })

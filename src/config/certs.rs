@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{Fault, convert::Outcome, files::Reading};
-use crate::tls::certs::{Cert, CertError, CertName};
+use crate::{
+    private,
+    tls::certs::{Cert, CertError, CertName},
+};
 
 const CHAIN: &str = "fullchain.pem";
 const KEY: &str = "privkey.pem";
@@ -33,6 +36,13 @@ pub(super) fn read(dir: &Path, folder: &Path, name: &CertName) -> Outcome<Option
     });
     if let Ok(cert) = &cert {
         warnings.extend(dates(cert).map(|why| Fault::of_file(folder.join(CHAIN), why)));
+        let file = folder.join(KEY);
+        let exposed = private::exposed(&dir.join(&file));
+        warnings.extend(exposed.map(|mode| Fault::of_file(&file, private::advice(&file, mode))));
+        warnings.extend(cert.unlinked().map(|nth| {
+            let why = format!("its certificate {nth} is not issued by the next one: clients may find no way to a root");
+            Fault::of_file(folder.join(CHAIN), why)
+        }));
     }
     Outcome { value: cert.ok(), faults, warnings, reading }
 }

@@ -24,16 +24,22 @@ use super::{
     raw, secrets,
     shape::Shape,
 };
-use crate::domain::{
-    host::Host,
-    ids::PoolId,
-    limits::{Limit, Limits, Recording},
-    secret::Secret,
-    tenant::Upstream,
+use crate::{
+    domain::{
+        host::Host,
+        ids::PoolId,
+        limits::{BODY_MAX, Limit, Limits, Recording},
+        secret::Secret,
+        tenant::Upstream,
+    },
+    private,
 };
 
 /// The poller keeps the records of ended meetings for that long.
 const RETENTION_MAX: Duration = Duration::from_secs(7 * 86_400);
+
+/// A body of documents that is smaller than that is none.
+const BODY_LEAST: u32 = 64 << 10;
 
 /// A value that other files may yet prove wrong, with the place it was written at.
 #[derive(Debug, Clone)]
@@ -84,6 +90,8 @@ pub(super) struct Convert<'d> {
     reading: &'d mut Reading,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
+    /// A secret stands in the file itself.
+    pub has_secret: bool,
 }
 
 /// Reads one file and converts it. A file that cannot be read at all becomes `T::default()`, with its fault.
@@ -99,6 +107,9 @@ where
 {
     let mut reading = Reading::default();
     let text = reading.bytes(&dir.join(file)).and_then(|bytes| {
+        if secrets::is_utf16(&bytes) {
+            return Err("is UTF-16 text: save it as UTF-8".into());
+        }
         String::from_utf8(bytes).map_err(|error| {
             let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count();
             format!("is not UTF-8 text, first in line {line}")
@@ -111,12 +122,16 @@ where
             return Outcome { value: T::default(), faults, warnings: Vec::new(), reading };
         }
     };
-    let (parsed, flaws) = Document::read::<R>(&text, shape);
+    // Some editors begin a file with a byte order mark. It says nothing, and what follows is read as if it were not there.
+    let marked = text.strip_prefix('\u{feff}');
+    let (parsed, flaws) = Document::read::<R>(marked.unwrap_or(&text), shape);
     let mut faults: Vec<Fault> = flaws
         .into_iter()
         .map(|(line, key, reason)| Fault { file: file.to_owned(), line, key: key.to_string(), reason })
         .collect();
-    let mut warnings = Vec::new();
+    let mark =
+        marked.map(|_| Fault::of_file(file, "begins with a byte order mark, which other programs may not pass over"));
+    let mut warnings: Vec<Fault> = Vec::new();
     let value = parsed.map_or_else(T::default, |(raw, document)| {
         let mut context = Convert {
             dir,
@@ -125,11 +140,19 @@ where
             reading: &mut reading,
             faults: std::mem::take(&mut faults),
             warnings: Vec::new(),
+            has_secret: false,
         };
         let value = convert(raw, &mut context);
         (faults, warnings) = (context.faults, context.warnings);
+        if context.has_secret
+            && let Some(mode) = private::exposed(&dir.join(file))
+        {
+            let advice = format!("has a secret in it, and {}", private::advice(file, mode));
+            warnings.push(Fault::of_file(file, advice));
+        }
         value
     });
+    warnings.extend(mark);
     Outcome { value, faults, warnings, reading }
 }
 
@@ -143,6 +166,11 @@ impl Convert<'_> {
     /// Reports a fault of a value that has its place already.
     pub(super) fn fault_at<T>(&mut self, at: &At<T>, reason: impl Into<String>) {
         self.faults.push(at.fault(self.file, reason));
+    }
+
+    /// Reports a doubt about a value that has its place already.
+    pub(super) fn warn_at<T>(&mut self, at: &At<T>, reason: impl Into<String>) {
+        self.warnings.push(at.fault(self.file, reason));
     }
 
     /// Reports something that works, but hardly as it was meant.
@@ -227,10 +255,30 @@ impl Convert<'_> {
         })
     }
 
-    /// A secret.
+    /// A secret, which is to be known to nobody else.
     pub(super) fn secret(&mut self, path: &KeyPath, text: &str) -> Option<Secret> {
+        let secret = self.hidden(path, text)?;
+        if let Some(doubt) = secrets::doubt(text, self.dir, &secret) {
+            self.warn(path, doubt);
+        }
+        Some(secret)
+    }
+
+    /// A text that is read as a secret is, but need not be hard to find.
+    pub(super) fn hidden(&mut self, path: &KeyPath, text: &str) -> Option<Secret> {
         let secret = secrets::read(text, self.dir, self.reading);
+        match secrets::file_of(text) {
+            Some(name) => self.warn_if_exposed(path, name),
+            None => self.has_secret |= !text.starts_with("env:"),
+        }
         self.keep(path, secret)
+    }
+
+    /// Warns of a file of this configuration that others than its owner may read.
+    pub(super) fn warn_if_exposed(&mut self, path: &KeyPath, name: &str) {
+        if let Some(mode) = private::exposed(&self.dir.join(name)) {
+            self.warn(path, format!("its file {}", private::advice(Path::new(name), mode)));
+        }
     }
 
     /// A file of this configuration that must be there, and its content.
@@ -292,6 +340,12 @@ impl Convert<'_> {
         self.keep(path, kept)
     }
 
+    /// The size of a body.
+    fn body(&mut self, path: &KeyPath, text: &str) -> Option<u32> {
+        let bytes = bytes(text).filter(|bytes| (BODY_LEAST..=BODY_MAX).contains(bytes));
+        self.keep(path, bytes.ok_or("must be a size from \"64KB\" to \"64MB\""))
+    }
+
     /// The limits that a table of a file names.
     pub(super) fn limits(&mut self, table: &KeyPath, limits: &raw::Limits) -> Exceptions {
         let path = |key: &str| table.key(key);
@@ -314,6 +368,7 @@ impl Convert<'_> {
                 .as_deref()
                 .and_then(|t| self.retention(&path("duration_window"), t)),
             documents: limits.documents.and_then(|n| self.count(&path("documents"), n, 0)),
+            body: limits.body.as_deref().and_then(|t| self.body(&path("body"), t)),
         }
     }
 }
@@ -332,6 +387,7 @@ pub(super) struct Exceptions {
     pub room_retention: Option<Duration>,
     pub duration_window: Option<Duration>,
     pub documents: Option<Limit<u32>>,
+    pub body: Option<u32>,
 }
 
 impl Exceptions {
@@ -349,8 +405,20 @@ impl Exceptions {
             room_retention: self.room_retention.unwrap_or(limits.room_retention),
             duration_window: self.duration_window.unwrap_or(limits.duration_window),
             documents: self.documents.unwrap_or(limits.documents),
+            body: self.body.unwrap_or(limits.body),
         }
     }
+}
+
+/// Bytes of a text such as `64KB` or `45MB`.
+fn bytes(text: &str) -> Option<u32> {
+    let (digits, shift) = match text.strip_suffix("KB") {
+        Some(digits) => (digits, 10),
+        None => (text.strip_suffix("MB")?, 20),
+    };
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    let number: u32 = is_number.then(|| digits.parse().ok())??;
+    number.checked_mul(1 << shift)
 }
 
 /// Reads the address of an HTTP server: scheme, host and perhaps a port, nothing else.
@@ -422,6 +490,27 @@ mod tests {
         ] {
             let read = upstream(text).ok().map(|u| format!("{}://{}", u.scheme, u.authority));
             assert_eq!(read.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_a_whole_number_of_kilobytes_or_megabytes() {
+        for (text, expected) in [
+            ("64KB", Some(65_536)),
+            ("45MB", Some(47_185_920)),
+            ("0MB", Some(0)),
+            ("4095MB", Some(4_293_918_720)),
+            ("4096MB", None),
+            ("45", None),
+            ("45 MB", None),
+            ("45mb", None),
+            ("1.5MB", None),
+            ("+1MB", None),
+            ("-1MB", None),
+            ("MB", None),
+            ("", None),
+        ] {
+            assert_eq!(bytes(text), expected, "{text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -13,7 +13,7 @@ use data_encoding::HEXLOWER;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
-    Fault, Listen, Settings, SlugKey,
+    Connections, Fault, Listen, Settings, SlugKey,
     convert::{self, At, Convert, Outcome},
     keypath::KeyPath,
     raw,
@@ -27,6 +27,7 @@ use crate::{
         secret::Secret,
         tenant::{Server, Weight},
     },
+    net::{peer::Network, rates},
     store,
 };
 
@@ -68,6 +69,8 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
         Some(text) => cx.length(&KeyPath::from("upstream.answers_max_age"), &text).unwrap_or_default(),
         None => ANSWERS_MAX_AGE,
     };
+    let hsts = raw.hsts.and_then(|text| cx.parse(&"hsts".into(), &text)).unwrap_or_default();
+    let resolver = resolver(&upstream.resolver.unwrap_or_default(), cx);
     let server_ca = upstream.ca.and_then(|name| {
         let path = KeyPath::from("upstream.ca");
         let (file, bytes) = cx.file(&path, &name)?;
@@ -76,6 +79,8 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
         }
         Some(file)
     });
+    let connections = connections(raw.connections.unwrap_or_default(), cx);
+    let rates = rates(&raw.rates.unwrap_or_default(), cx);
     if let Some(acme) = raw.acme {
         check_acme(&acme, cx);
     }
@@ -83,25 +88,33 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
     let mut census = Census::default();
     let servers = raw.servers.unwrap_or_default().into_iter();
     let servers = servers.filter_map(|(id, raw)| server(&all.key(&id), &id, raw, key, &mut census, cx));
-    let servers = servers.map(Arc::new).collect();
+    let servers: Vec<Arc<Server>> = servers.map(Arc::new).collect();
     census.check_meteor(cx);
+    let is_https = |server: &Arc<Server>| server.upstream.scheme == http::uri::Scheme::HTTPS;
+    if server_ca.is_some() && !Vec::is_empty(&servers) && !servers.iter().any(is_https) {
+        cx.warn(&"upstream.ca".into(), "has no effect: every server's url is http://");
+    }
     let base_domains = base_domains.into_iter().map(|host| host.value).collect();
-    let settings = Settings { base_domains, listen, store_url, server_ca, answers_max_age };
+    let settings =
+        Settings { base_domains, hsts, listen, store_url, server_ca, answers_max_age, resolver, connections, rates };
     let meteor_pools = census.meteor.into_keys().collect();
     let pools = census.pools.into_keys().collect();
     Gateway { at_start: at_start(&settings, cx), settings: Some(settings), servers, pools, meteor_pools }
 }
 
 fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
-    let Settings { base_domains: _, listen, store_url, server_ca, answers_max_age } = settings;
+    let Settings { listen, store_url, server_ca, answers_max_age, resolver, connections, .. } = settings;
     [
         ("listen.https", format!("{:?}", listen.https)),
         ("listen.http", format!("{:?}", listen.http)),
         ("listen.admin", format!("{:?}", listen.admin)),
         ("listen.http2", listen.http2.to_string()),
+        ("listen.proxy_protocol_from", format!("{:?}", listen.proxies)),
         ("store.url", HEXLOWER.encode(digest(&SHA256, store_url.reveal().as_bytes()).as_ref())),
         ("upstream.ca", format!("{server_ca:?}")),
         ("upstream.answers_max_age", format!("{answers_max_age:?}")),
+        ("upstream.resolver", format!("{resolver:?}")),
+        ("connections", format!("{connections:?}")),
     ]
     .into_iter()
     .map(|(key, text)| cx.at_path(&key.into(), text))
@@ -118,8 +131,8 @@ impl Gateway {
 
     /// The settings, as far as they can change without a start.
     pub(super) fn settings_after(&self, started: &Self) -> Settings {
-        let base_domains = self.settings.as_ref().map(|settings| settings.base_domains.clone()).unwrap_or_default();
-        Settings { base_domains, ..started.settings.clone().unwrap_or_default() }
+        let Settings { base_domains, hsts, rates, .. } = self.settings.clone().unwrap_or_default();
+        Settings { base_domains, hsts, rates, ..started.settings.clone().unwrap_or_default() }
     }
 }
 
@@ -137,7 +150,52 @@ fn listen(raw: Option<raw::Listen>, cx: &mut Convert<'_>) -> Listen {
     if admin.is_some_and(|address| !address.ip().is_loopback()) {
         cx.warn(&path.key("admin"), "is not a loopback address: keep it away from public networks");
     }
-    Listen { https, http, admin, http2: raw.http2.unwrap_or(true) }
+    let proxies = cx.list::<Network>(&path.key("proxy_protocol_from"), &raw.proxy_protocol_from.unwrap_or_default());
+    let proxies = proxies.into_iter().map(|network| network.value).collect();
+    Listen { https, http, admin, http2: raw.http2.unwrap_or(true), proxies }
+}
+
+fn connections(raw: raw::Connections, cx: &mut Convert<'_>) -> Connections {
+    let path = KeyPath::from("connections");
+    let mut number = |key: &str, number: Option<i64>| {
+        let number = u32::try_from(number?).ok().filter(|number| *number >= 1);
+        cx.keep(&path.key(key), number.ok_or("must be a whole number of at least 1"))
+    };
+    let (max, per_address) = (number("max", raw.max), number("per_address", raw.per_address));
+    if let (Some(max), Some(per_address)) = (max, per_address)
+        && max < per_address
+    {
+        cx.fault(&path.key("per_address"), "is more than connections.max");
+    }
+    let idle_timeout = raw.idle_timeout.and_then(|text| {
+        let path = path.key("idle_timeout");
+        let length = cx.length(&path, &text)?;
+        let is_legal = (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&length);
+        cx.keep(&path, is_legal.then_some(length).ok_or("must be from \"1s\" to \"1h\""))
+    });
+    Connections { max, per_address, idle_timeout: idle_timeout.unwrap_or(Connections::default().idle_timeout) }
+}
+
+fn rates(raw: &raw::Rates, cx: &mut Convert<'_>) -> rates::Limits {
+    use rates::RateOf;
+    let path = KeyPath::from("rates");
+    let mut limits = rates::Limits { count_only: raw.count_only.unwrap_or(false), ..Default::default() };
+    for (kind, count) in [
+        (RateOf::Connections, raw.connections),
+        (RateOf::FailedHandshakes, raw.failed_handshakes),
+        (RateOf::UnknownHosts, raw.unknown_hosts),
+        (RateOf::WrongChecksums, raw.wrong_checksums),
+        (RateOf::UnknownSessions, raw.unknown_sessions),
+        (RateOf::TenantRequests, raw.tenant_requests),
+        (RateOf::TenantJoins, raw.tenant_joins),
+    ] {
+        match count.and_then(|count| cx.count(&path.key(kind.as_str()), count, 1)) {
+            Some(Limit::AtMost(per_second)) => limits.set(kind, per_second),
+            Some(Limit::Unlimited) => limits.set(kind, u32::MAX),
+            None => {}
+        }
+    }
+    limits
 }
 
 /// The addresses that are taken already, and by which key.
@@ -162,15 +220,27 @@ fn address(path: &KeyPath, text: &str, taken: &mut Taken, cx: &mut Convert<'_>) 
     Some(address)
 }
 
+/// Name servers: addresses, with a port where it is not 53.
+fn resolver(texts: &[String], cx: &mut Convert<'_>) -> Vec<SocketAddr> {
+    let list = KeyPath::from("upstream.resolver");
+    let entries = texts.iter().enumerate();
+    let servers = entries.filter_map(|(index, text)| {
+        let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)).or_else(|_| text.parse());
+        let path = cx.entry(&list, index);
+        cx.keep(&path, address.map_err(|_| "must be an address, such as \"10.0.0.53\" or \"10.0.0.53:5353\""))
+    });
+    servers.collect()
+}
+
 /// The url is never shown: that of a PostgreSQL may have a password in it.
 fn store_url(text: &str, cx: &mut Convert<'_>) -> Secret {
     let key = KeyPath::from("store.url");
-    let url = match text.starts_with("file:") || text.starts_with("env:") {
-        true => cx.secret(&key, text).unwrap_or_default(),
-        false => Secret::new(text),
-    };
+    let is_literal = !text.starts_with("file:") && !text.starts_with("env:");
+    let url = if is_literal { Secret::new(text) } else { cx.hidden(&key, text).unwrap_or_default() };
     let text = url.reveal();
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        // There may be a password in it.
+        cx.has_secret |= is_literal && text.contains('@');
         if !store::is_postgres(text) {
             cx.fault(&key, "cannot be read as the address of a PostgreSQL");
         }
@@ -179,6 +249,7 @@ fn store_url(text: &str, cx: &mut Convert<'_>) -> Secret {
         if path.is_empty() || path.ends_with('/') {
             cx.fault(&key, "needs the path of a file after \"sqlite:\"");
         }
+        cx.warn_if_exposed(&key, path.split('?').next().unwrap_or_default());
         return Secret::new(format!("sqlite:{}", cx.dir.join(path).display()));
     } else if !text.is_empty() {
         cx.fault(&key, "must be \"sqlite:\" and a path, or the address of a PostgreSQL, \"postgres://...\"");
@@ -217,6 +288,7 @@ struct Census {
     /// Pools with a server of BBB 2.7, each with the place where that is said.
     meteor: BTreeMap<PoolId, KeyPath>,
     addresses: BTreeMap<String, String>,
+    secrets: Vec<(Secret, KeyPath)>,
     slugs: BTreeMap<Slug, String>,
 }
 
@@ -245,6 +317,14 @@ fn server(
     let upstream = raw.url.and_then(|text| cx.upstream(&path.key("url"), &text));
     let public = raw.public_url.and_then(|text| cx.upstream(&path.key("public_url"), &text));
     let secret = raw.secret.and_then(|text| cx.secret(&path.key("secret"), &text));
+    if let Some(secret) = &secret {
+        // It works, and a leak of one opens both.
+        if let Some((_, other)) = census.secrets.iter().find(|(other, _)| other == secret) {
+            let reason = format!("is the same secret as {other}: whoever has it can call both servers");
+            cx.warn(&path.key("secret"), reason);
+        }
+        census.secrets.push((secret.clone(), path.key("secret")));
+    }
     let pool = raw.pool.and_then(|text| cx.parse::<PoolId>(&path.key("pool"), &text));
     let is_meteor = raw.version.is_some_and(|version| {
         if !matches!(&*version, "2.7" | "3.0") {

@@ -1,19 +1,28 @@
 //! What several files must agree on: tenants with their policy, their pool, the base domains and each other.
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::{Fault, convert::At, document::Line, gateway::Gateway, shape::unknown, tenant::Draft};
+use super::{
+    Fault,
+    convert::At,
+    document::Line,
+    gateway::{self, Gateway},
+    params,
+    shape::unknown,
+    tenant::Draft,
+};
 use crate::{
     domain::{
         branding::Branding,
         calendar::Calendar,
         ids::{PolicyId, PoolId, TenantId},
-        limits::Limit,
-        tenant::Policy,
+        limits::{Limit, Recording},
+        rules::Rule,
+        tenant::{Policy, Server},
     },
     tls::certs::Certs,
 };
@@ -201,9 +210,69 @@ fn conflict(claim: Claim<'_>, owner: (&TenantId, Place<'_>), loser: (&TenantId, 
     Fault { file: tenant_file(loser.0), line: loser.1.line, key: loser.1.key.to_owned(), reason }
 }
 
+/// Servers in pools that neither a policy nor a tenant names: no meeting comes to them.
+pub(super) fn idle_servers(gateway: &Gateway, named: &BTreeSet<&PoolId>) -> Vec<Fault> {
+    let idle = gateway.servers.iter().filter(|server| !named.contains(&server.pool));
+    let fault = |server: &Arc<Server>| Fault {
+        file: gateway::FILE.into(),
+        line: None,
+        key: format!("servers.{}.pool", server.id),
+        reason: format!("no policy and no tenant names the pool {:?}: no meeting comes here", server.pool),
+    };
+    idle.map(fault).collect()
+}
+
+/// Secrets of a tenant that a server has as well: the gateway can be gone round with them where the server is reachable.
+fn secrets_of_servers(file: &Path, draft: &Draft, servers: &[Arc<Server>]) -> Vec<Fault> {
+    let secrets = draft.credentials.iter().flat_map(|credential| &credential.secrets);
+    let shared = secrets.filter_map(|secret| {
+        let server = servers.iter().find(|server| server.secret == secret.value.secret)?;
+        let reason = format!(
+            "is the secret of the server {:?} too: whoever has it can call that server without the gateway",
+            server.id
+        );
+        Some(secret.fault(file, reason))
+    });
+    shared.collect()
+}
+
+/// Settings of a tenant that others leave without effect.
+fn without_effect(file: &Path, draft: &Draft, calendar: &Calendar) -> Vec<Fault> {
+    let tenant = calendar.usual();
+    let all = || calendar.events().iter().map(|event| &event.tenant).chain([tenant]);
+    let records = all().any(|tenant| tenant.limits.recording != Recording::Never);
+    let idle = params::without_effect(&draft.rule_places, &draft.changes, &tenant.policy.rules, records);
+    let mut faults: Vec<Fault> = idle.map(|(place, reason)| place.fault(file, reason)).collect();
+    let mut add = |key: String, reason: &str| {
+        faults.push(Fault { file: file.to_owned(), line: None, key, reason: reason.into() });
+    };
+    if all().any(|tenant| tenant.limits.branding) {
+        for (name, _) in draft.branding.of_create("", false) {
+            if matches!(tenant.rules.create.rule(name), Some(Rule::Default(_) | Rule::Force(_))) {
+                add("branding".into(), &format!("has no effect on {name}: a rule of create gives it"));
+            }
+        }
+    }
+    let limits = &tenant.limits;
+    if limits.duration == Limit::Unlimited && !limits.duration_window.is_zero() {
+        add("limits.duration_window".into(), "has no effect: the duration is unlimited");
+    }
+    if (limits.rooms, limits.accounts) == (Limit::Unlimited, Limit::Unlimited) && !limits.room_retention.is_zero() {
+        add("limits.room_retention".into(), "has no effect: rooms and accounts are unlimited");
+    }
+    faults
+}
+
 /// What works, but hardly as it was meant.
-pub(super) fn warnings(file: &Path, draft: &Draft, calendar: &Calendar, tls: Option<&Certs>) -> Vec<Fault> {
-    let mut warnings = Vec::new();
+pub(super) fn warnings(
+    file: &Path,
+    draft: &Draft,
+    calendar: &Calendar,
+    servers: &[Arc<Server>],
+    tls: Option<&Certs>,
+) -> Vec<Fault> {
+    let mut warnings = secrets_of_servers(file, draft, servers);
+    warnings.extend(without_effect(file, draft, calendar));
     let tenant = calendar.usual();
     if let Some(certs) = tls {
         for host in draft.hosts.iter().filter(|host| certs.find(host.value.as_str()).is_none()) {

@@ -266,7 +266,7 @@ impl Files {
         };
         let lookup: Certs = certs.iter().map(|(name, cert)| (name.clone(), Arc::clone(cert))).collect();
         let tls = (!settings.listen.https.is_empty()).then_some(&lookup);
-        let warnings = self.warnings(&tenants, tls);
+        let warnings = self.warnings(gateway, policies, &tenants, tls);
         Service {
             started: Arc::clone(started),
             gateway: Arc::clone(gateway),
@@ -283,14 +283,29 @@ impl Files {
         }
     }
 
-    fn warnings(&self, tenants: &BTreeMap<TenantId, Serving>, tls: Option<&Certs>) -> Vec<Fault> {
+    fn warnings(
+        &self,
+        in_service: &Gateway,
+        policies: &BTreeMap<PolicyId, Option<Arc<Policy>>>,
+        tenants: &BTreeMap<TenantId, Serving>,
+        tls: Option<&Certs>,
+    ) -> Vec<Fault> {
         let gateway = self.gateway.iter().map(|entry| &entry.warnings);
+        let of_policies = self.policies.values().filter(|entry| entry.is_sound()).map(|entry| &entry.warnings);
         let of_tenants = self.tenants.values().map(|entry| &entry.warnings);
         let of_certs = self.certs.values().filter(|entry| entry.is_sound()).map(|entry| &entry.warnings);
-        let mut warnings: Vec<Fault> = gateway.chain(of_tenants).chain(of_certs).flatten().cloned().collect();
+        let all = gateway.chain(of_policies).chain(of_tenants).chain(of_certs);
+        let mut warnings: Vec<Fault> = all.flatten().cloned().collect();
         for (id, serving) in tenants {
-            warnings.extend(join::warnings(&tenant_file(id), &serving.draft, &serving.calendar, tls));
+            let file = tenant_file(id);
+            warnings.extend(join::warnings(&file, &serving.draft, &serving.calendar, &in_service.servers, tls));
         }
+        let of_tenants = tenants.values().flat_map(|serving| {
+            let own = &serving.draft.pools;
+            own.iter().chain(serving.draft.events.iter().flat_map(|event| &event.pools)).map(|pool| &pool.value)
+        });
+        let of_policies = policies.values().flatten().flat_map(|policy| policy.pools.iter());
+        warnings.extend(join::idle_servers(in_service, &of_policies.chain(of_tenants).collect()));
         if tenants.is_empty() {
             warnings.push(Fault::of_file(TENANTS, "there is no tenant yet"));
         }
@@ -344,7 +359,9 @@ impl Service {
         let tenants = self.tenants.values().map(|serving| Arc::clone(&serving.calendar)).collect();
         Loaded {
             settings: self.settings.clone(),
-            directory: Directory::new(tenants, self.servers.clone()).with_pages(Arc::clone(&self.pages)),
+            directory: Directory::new(tenants, self.servers.clone())
+                .with_pages(Arc::clone(&self.pages))
+                .with_hsts(self.settings.hsts.clone()),
             certs: self.lookup.clone(),
             warnings: self.warnings.clone(),
         }

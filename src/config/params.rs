@@ -3,31 +3,83 @@
 use std::collections::BTreeMap;
 
 use super::{
-    convert::Convert,
+    convert::{At, Convert},
     keypath::KeyPath,
     raw::{ParamCheck, ParamRule, ParamTable, ParamValue, ParamWord},
 };
-use crate::domain::rules::{Changes, Check, Of, Rule, held_by};
+use crate::domain::rules::{Changes, Check, Of, Rule, Rules, held_by, is_known, names, recording_flags};
 
 type Raw = Option<BTreeMap<String, ParamRule>>;
 
-/// The rules of a file, each of which it may set.
-pub(super) fn changes(create: Raw, join: Raw, cx: &mut Convert<'_>) -> Changes {
-    Changes { create: table("create", Of::Create, create, cx), join: table("join", Of::Join, join, cx) }
+/// A rule of a file, with its place.
+pub(super) type Place = At<(Of, Box<str>)>;
+
+/// The rules of a file, each of which it may set, and where they stand.
+pub(super) fn changes(create: Raw, join: Raw, cx: &mut Convert<'_>) -> (Changes, Vec<Place>) {
+    let mut places = Vec::new();
+    let create = table("create", Of::Create, create, &mut places, cx);
+    let join = table("join", Of::Join, join, &mut places, cx);
+    (Changes { create, join }, places)
 }
 
-fn table(key: &str, of: Of, raw: Raw, cx: &mut Convert<'_>) -> BTreeMap<Box<str>, Rule> {
+fn table(key: &str, of: Of, raw: Raw, places: &mut Vec<Place>, cx: &mut Convert<'_>) -> BTreeMap<Box<str>, Rule> {
     let all = KeyPath::from(key);
     let mut rules = BTreeMap::new();
     for (name, raw) in raw.unwrap_or_default() {
         let path = all.key(&name);
         let Some(rule) = rule(&path, raw, cx) else { continue };
-        match held_by(of, &name, &rule) {
-            Some(reason) => cx.fault(&path, reason),
-            None => drop(rules.insert(name.into(), rule)),
+        if let Some(reason) = held_by(of, &name, &rule) {
+            cx.fault(&path, reason);
+            continue;
         }
+        if let Some(doubt) = of_name(of, &name) {
+            cx.warn(&path, doubt);
+        }
+        places.push(cx.at_path(&path, (of, name.as_str().into())));
+        rules.insert(name.into(), rule);
     }
     rules
+}
+
+/// What is doubtful about the name of a parameter: a server passes over one that it does not know.
+fn of_name(of: Of, name: &str) -> Option<String> {
+    if is_known(of, name) {
+        return None;
+    }
+    let (other, call) = match of {
+        Of::Create => (Of::Join, "join"),
+        Of::Join => (Of::Create, "create"),
+    };
+    if is_known(other, name) {
+        return Some(format!("is a parameter of {call}: here a server passes over it"));
+    }
+    let lower = name.to_ascii_lowercase();
+    let known = names(of).map(|known| (strsim::damerau_levenshtein(&lower, &known.to_ascii_lowercase()), known));
+    let (distance, nearest) = known.min()?;
+    let is_near = distance <= nearest.len() / 6;
+    is_near.then(|| format!("is no parameter that is known here; did you mean {nearest:?}?"))
+}
+
+/// Rules that change nothing about those that they are set on top of, each with the reason. `records` tells whether meetings
+/// may be recorded.
+pub(super) fn without_effect<'a>(
+    places: &'a [Place],
+    changes: &'a Changes,
+    base: &'a Rules,
+    records: bool,
+) -> impl Iterator<Item = (&'a Place, &'static str)> {
+    places.iter().filter_map(move |place| {
+        let (of, name) = &place.value;
+        let rule = match of {
+            Of::Create => changes.create.get(name)?,
+            Of::Join => changes.join.get(name)?,
+        };
+        if base.of(*of).has(name, rule) {
+            return Some((place, "has no effect: that is its rule already"));
+        }
+        let is_flag = *of == Of::Create && recording_flags().any(|flag| flag == &**name);
+        (is_flag && !records).then_some((place, "has no effect: the level has no recording"))
+    })
 }
 
 fn rule(path: &KeyPath, raw: ParamRule, cx: &mut Convert<'_>) -> Option<Rule> {
@@ -56,6 +108,7 @@ fn rule(path: &KeyPath, raw: ParamRule, cx: &mut Convert<'_>) -> Option<Rule> {
             ParamCheck::Boolean => Check::Boolean,
             ParamCheck::Integer => Check::Integer,
             ParamCheck::PublicUrl => Check::PublicUrl,
+            ParamCheck::WebUrl => Check::WebUrl,
         })
     }));
     if let Some(words) = one_of {
@@ -87,5 +140,32 @@ fn text(value: ParamValue) -> Box<str> {
         ParamValue::Text(text) => text.into(),
         ParamValue::Number(number) => number.to_string().into(),
         ParamValue::Flag(flag) => flag.to_string().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_hardly_meant_is_told() {
+        for (of, name, doubt) in [
+            (Of::Create, "Welcome", Some("is no parameter that is known here; did you mean \"welcome\"?")),
+            (
+                Of::Create,
+                "disabledFeature",
+                Some("is no parameter that is known here; did you mean \"disabledFeatures\"?"),
+            ),
+            (Of::Create, "muteonstart", Some("is no parameter that is known here; did you mean \"muteOnStart\"?")),
+            (Of::Join, "welcome", Some("is a parameter of create: here a server passes over it")),
+            (Of::Create, "fullName", Some("is a parameter of join: here a server passes over it")),
+            (Of::Create, "somethingNew", None),
+            (Of::Create, "meta_anything", None),
+            (Of::Create, "lockSettingsDisableCam", None),
+            (Of::Join, "userdata-bbb_x", None),
+            (Of::Create, "log", None),
+        ] {
+            assert_eq!(of_name(of, name).as_deref(), doubt, "{name}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{
     ids::PolicyId,
-    limits::{DOCUMENTS, Limits},
+    limits::{BODY, DOCUMENTS, Limits, Recording},
     rules::Rules,
     tenant::Policy,
 };
@@ -23,7 +23,11 @@ fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Poli
     let title = cx.title(&"title".into(), raw.title);
     let pools = cx.pools(&"pool".into(), &raw.pool?);
     let limits = cx.limits(&"limits".into(), &raw.limits.unwrap_or_default());
-    let changes = params::changes(raw.create, raw.join, cx);
+    let (changes, places) = params::changes(raw.create, raw.join, cx);
+    let records = limits.recording.is_none_or(|recording| recording != Recording::Never);
+    for (place, reason) in params::without_effect(&places, &changes, &Rules::shipped(), records) {
+        cx.warn_at(place, reason);
+    }
     // What is missing here has been reported by the shape.
     Some(Policy {
         id: id.clone(),
@@ -42,6 +46,7 @@ fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Poli
             room_retention: limits.room_retention.unwrap_or(Duration::ZERO),
             duration_window: limits.duration_window.unwrap_or(Duration::ZERO),
             documents: limits.documents.unwrap_or(DOCUMENTS),
+            body: limits.body.unwrap_or(BODY),
         },
     })
 }

@@ -15,6 +15,9 @@ use serde::Deserialize;
 pub(super) struct Gateway {
     /// The operator's own domains. Every tenant may have hosts below them; any other host is an own domain.
     pub base_domains: Option<Vec<String>>,
+    /// `Strict-Transport-Security` on each answer, such as `"max-age=31536000; includeSubDomains"`, or `"off"`. A tenant may say
+    /// otherwise. Default: `"max-age=31536000"`.
+    pub hsts: Option<String>,
     /// Where the gateway listens.
     #[schemars(required)]
     pub listen: Option<Listen>,
@@ -22,6 +25,10 @@ pub(super) struct Gateway {
     pub store: Option<Store>,
     /// How the BBB servers are reached.
     pub upstream: Option<Upstream>,
+    /// How many connections there may be, and how long one may do nothing.
+    pub connections: Option<Connections>,
+    /// What an address, and a tenant, may do in a second.
+    pub rates: Option<Rates>,
     /// The BBB servers, one table each; the key is the server's id.
     pub servers: Option<BTreeMap<String, Server>>,
     /// Certificates by ACME for hosts that have none in `certs/`.
@@ -40,6 +47,45 @@ pub(super) struct Listen {
     pub admin: Option<String>,
     /// Whether HTTP/2 is offered over TLS. Default: true.
     pub http2: Option<bool>,
+    /// The balancers in front, as addresses or networks such as `"10.0.0.0/8"`: each connection from there has to begin with a
+    /// PROXY header (version 1 or 2), and is its client's from then on. No other connection may have one. Default: none.
+    pub proxy_protocol_from: Option<Vec<String>>,
+}
+
+/// How many connections of people and programs there may be, and how long one may do nothing. Takes effect at the start only.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Connections {
+    /// In total, on all of `https` and `http`. Default, and the most that is taken: what the process's file handles are enough
+    /// for, two for each.
+    pub max: Option<i64>,
+    /// From one address (of IPv6: from one /64). Default: a quarter of all, but at most 16384.
+    pub per_address: Option<i64>,
+    /// How long one may be open with nothing to do, from `"1s"` to `"1h"`. An answer of which its reader takes nothing for
+    /// five times as long ends too. Default: `"75s"`.
+    pub idle_timeout: Option<String>,
+}
+
+/// What an address, and a tenant, may do in a second: a number of at least 1, or `"unlimited"`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rates {
+    /// Whether what is too much is only counted, not refused. Default: false.
+    pub count_only: Option<bool>,
+    /// New connections from one address. Default: 1000.
+    pub connections: Option<Count>,
+    /// Handshakes from one address that fail, or are for a host that nobody has. Default: 50.
+    pub failed_handshakes: Option<Count>,
+    /// Requests from one address for a host that nobody has, or other than that of their handshake. Default: 50.
+    pub unknown_hosts: Option<Count>,
+    /// Calls from one address whose checksum does not fit. Default: 50.
+    pub wrong_checksums: Option<Count>,
+    /// Requests from one address with a session that is none. Default: 500.
+    pub unknown_sessions: Option<Count>,
+    /// Requests to one tenant. Default: 10000.
+    pub tenant_requests: Option<Count>,
+    /// Joins of one tenant. Default: 500.
+    pub tenant_joins: Option<Count>,
 }
 
 /// Where meetings and seats are written down. Takes effect at the start only.
@@ -57,6 +103,9 @@ pub(super) struct Store {
 pub(super) struct Upstream {
     /// A PEM file with further trust roots for https servers, relative to this directory.
     pub ca: Option<String>,
+    /// The name servers that are asked where documents are, which servers are told to fetch: such as `"10.0.0.53"` or
+    /// `"10.0.0.53:5353"`. Default: those of the system.
+    pub resolver: Option<Vec<String>>,
     /// How old an answer about meetings may be that is given without asking the server again. Default: `"2s"`; `"0s"` asks
     /// each time.
     pub answers_max_age: Option<String>,
@@ -143,6 +192,9 @@ pub(super) struct Tenant {
     /// The sites whose pages show its meetings in a frame, such as `"https://moodle.example"` or `"https://*.school.example"`.
     /// Their browsers get cookies that work there, and no other site may.
     pub embedded_by: Option<Vec<String>>,
+    /// `Strict-Transport-Security` on each answer of its hosts, such as `"max-age=63072000; includeSubDomains"`, or `"off"`.
+    /// Default: the gateway's.
+    pub hsts: Option<String>,
     /// Whether it gets no new meeting and no new participant for now; what runs goes on. Default: false.
     pub suspended: Option<bool>,
     /// Stretches of time for which it has another pool or other limits. No two of them are on at the same time.
@@ -177,7 +229,8 @@ pub(super) struct Policy {
     /// before takes a meeting.
     #[schemars(required)]
     pub pool: Option<Pools>,
-    /// What it allows. All of them but `breakouts`, `room_retention`, `duration_window` and `documents` must be there.
+    /// What it allows. All of them but `breakouts`, `room_retention`, `duration_window`, `documents` and `body` must be
+    /// there.
     #[schemars(required, extend("required" = ["accounts", "rooms", "participants", "duration", "recording", "own_domains", "branding"]))]
     pub limits: Option<Limits>,
     /// Rules of parameters of `create`.
@@ -261,6 +314,8 @@ pub(super) enum ParamCheck {
     Integer,
     /// An address on a public host, for servers fetch it.
     PublicUrl,
+    /// An address that people are led to: `http` or `https`.
+    WebUrl,
 }
 
 /// What a tenant's meetings look like. Files are relative to this directory, and served from the tenant's own host.
@@ -316,6 +371,8 @@ pub(super) struct Limits {
     pub duration_window: Option<String>,
     /// Documents that may be given to one meeting while it runs (`insertDocument`). Default: 100.
     pub documents: Option<Count>,
+    /// The largest body with documents of a `create` or an `insertDocument`, from `"64KB"` to `"64MB"`. Default: `"2MB"`.
+    pub body: Option<String>,
 }
 
 /// A number of at least 1, or `"unlimited"`.

@@ -20,6 +20,7 @@ use crate::{
         branding::Branding,
         calendar::{Calendar, Event},
         host::Host,
+        hsts::Hsts,
         ids::{PolicyId, PoolId, TenantId},
         limits::Limits,
         rules::Changes,
@@ -41,10 +42,12 @@ pub(super) struct Draft {
     pub credentials: Vec<DraftCredential>,
     pub exceptions: Exceptions,
     pub changes: Changes,
+    pub rule_places: Vec<params::Place>,
     pub branding: Arc<Branding>,
     pub account_param: Option<String>,
     pub frontend: Option<Upstream>,
     pub embedded_by: Vec<Box<str>>,
+    pub hsts: Option<Hsts>,
     pub suspended: bool,
     pub events: Vec<DraftEvent>,
 }
@@ -75,7 +78,7 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
     let hosts = cx.list(&hosts_key, &raw.hosts.unwrap_or_default());
     let credentials = credentials(raw.secrets, cx);
     let exceptions = cx.limits(&"limits".into(), &raw.limits.unwrap_or_default());
-    let changes = params::changes(raw.create, raw.join, cx);
+    let (changes, rule_places) = params::changes(raw.create, raw.join, cx);
     let branding = Arc::new(branding::read(raw.branding.unwrap_or_default(), cx));
     if let Some(param) = &raw.account_param
         && !is_parameter(param)
@@ -87,6 +90,7 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
     let embedded_by = raw.embedded_by.unwrap_or_default();
     let embedded_by =
         embedded_by.iter().enumerate().filter_map(|(n, text)| site(&cx.entry(&sites, n), text, cx)).collect();
+    let hsts = raw.hsts.and_then(|text| cx.parse(&"hsts".into(), &text));
     let events = events::read(raw.events.unwrap_or_default(), cx);
     Draft {
         name,
@@ -96,10 +100,12 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
         credentials,
         exceptions,
         changes,
+        rule_places,
         branding,
         account_param: raw.account_param,
         frontend,
         embedded_by,
+        hsts,
         suspended: raw.suspended.unwrap_or(false),
         events,
     }
@@ -117,6 +123,11 @@ fn credentials(raw: Option<BTreeMap<String, raw::Secrets>>, cx: &mut Convert<'_>
             cx.fault(&path, "the name of a secret has 1 to 64 letters, digits, dots, hyphens or underscores");
         }
         let secrets = secrets(&name, &path, value, cx);
+        for (n, secret) in secrets.iter().enumerate() {
+            if let Some(other) = secrets[..n].iter().find(|other| other.value.secret == secret.value.secret) {
+                cx.warn_at(secret, format!("is the same secret as {}", other.key));
+            }
+        }
         credentials.push(DraftCredential { name: name.into(), secrets });
     }
     for (shared, other) in shared_secrets(&credentials) {
@@ -268,6 +279,7 @@ impl Draft {
             account_param: self.account_param.clone(),
             frontend: self.frontend.clone(),
             embedded_by: self.embedded_by.clone(),
+            hsts: self.hsts.clone(),
             suspended: self.suspended,
         }
     }

@@ -8,6 +8,7 @@ use std::{
 use super::{
     calendar::Calendar,
     host::Host,
+    hsts::Hsts,
     ids::{PoolId, ServerId, Slug, TenantId},
     pages::Pages,
     tenant::{Server, Tenant},
@@ -22,6 +23,7 @@ pub struct Directory {
     slugs: HashMap<Slug, Arc<Server>>,
     pools: HashMap<PoolId, Vec<Arc<Server>>>,
     pages: Arc<Pages>,
+    hsts: Hsts,
 }
 
 impl Directory {
@@ -46,6 +48,18 @@ impl Directory {
     #[must_use]
     pub fn with_pages(self, pages: Arc<Pages>) -> Self {
         Self { pages, ..self }
+    }
+
+    /// The same with what browsers are told about TLS, where a tenant says nothing of it.
+    #[must_use]
+    pub fn with_hsts(self, hsts: Hsts) -> Self {
+        Self { hsts, ..self }
+    }
+
+    /// What browsers are told about TLS on a tenant's hosts.
+    #[must_use]
+    pub fn hsts_of<'a>(&'a self, tenant: &'a Tenant) -> &'a Hsts {
+        tenant.hsts.as_ref().unwrap_or(&self.hsts)
     }
 
     /// What people read.

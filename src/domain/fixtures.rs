@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     ids::PolicyId,
-    limits::{DOCUMENTS, Limit, Limits, Recording},
+    limits::{BODY, DOCUMENTS, Limit, Limits, Recording},
     rules::Rules,
     secret::Secret,
     tenant::{ApiSecret, Credential, Policy, Server, Tenant, Upstream, Weight},
@@ -24,6 +24,7 @@ pub(crate) fn limits() -> Limits {
         room_retention: Duration::ZERO,
         duration_window: Duration::ZERO,
         documents: DOCUMENTS,
+        body: BODY,
     }
 }
 
@@ -49,6 +50,7 @@ pub(crate) fn tenant(id: &str) -> Tenant {
         account_param: None,
         frontend: None,
         embedded_by: Vec::new(),
+        hsts: None,
         suspended: false,
     }
 }

@@ -1,5 +1,8 @@
 //! [`Health`]: what polls say of a server. One bad poll is no end, and one good one no recovery.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 /// What a server is taken to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -70,7 +73,8 @@ impl Health {
     /// After one more poll.
     #[must_use]
     pub fn polled(self, answered: bool) -> Self {
-        let (failures, answers) = if answered { (0, self.answers + 1) } else { (self.failures + 1, 0) };
+        let (failures, answers) =
+            if answered { (0, self.answers.saturating_add(1)) } else { (self.failures.saturating_add(1), 0) };
         let state = match self.state {
             State::Ready if answered => State::Ready,
             State::Unstable | State::Offline if answers >= ANSWERS_MIN => State::Ready,

@@ -67,10 +67,18 @@ pub struct Limits {
     pub duration_window: Duration,
     /// Documents that may be given to one meeting while it runs.
     pub documents: Limit<u32>,
+    /// The largest body with documents of a `create` or an `insertDocument`, in bytes.
+    pub body: u32,
 }
 
 /// What a level allows of [`Limits::documents`] that does not say so: more than a day of slides, and an end to a flood.
 pub const DOCUMENTS: Limit<u32> = Limit::AtMost(100);
+
+/// What a level allows of [`Limits::body`] that does not say so: what BBB's documentation speaks of.
+pub const BODY: u32 = 2 << 20;
+
+/// The most that a level may allow of [`Limits::body`]: slides in base64 have up to 45 MB in the wild.
+pub const BODY_MAX: u32 = 64 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,9 @@
 //! M. Dahlin (Interpreting Stale Load Information, ICDCS 1999), which does better than the least loaded of two at
 //! random: it uses all that is known, and is exact where nothing is unknown.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::sync::Arc;
 
 use super::{ids::ServerId, limits::Limit, tenant::Server};
@@ -62,8 +65,8 @@ pub fn expected(hint: Option<u32>, seats: Limit<u32>) -> u32 {
 #[must_use]
 pub fn weigh(people: u32, expected: u32, age: i64) -> u32 {
     let missing = u64::from(expected.saturating_sub(people));
-    let left = u64::try_from((SETTLING_MS - age).clamp(0, SETTLING_MS)).unwrap_or(0);
-    let still = (missing * left).div_ceil(SETTLING_MS.unsigned_abs());
+    let left = u64::try_from(SETTLING_MS.saturating_sub(age).clamp(0, SETTLING_MS)).unwrap_or(0);
+    let still = missing.saturating_mul(left).div_ceil(SETTLING_MS.unsigned_abs());
     people.saturating_add(u32::try_from(still).unwrap_or(u32::MAX)).max(1)
 }
 

@@ -46,6 +46,8 @@ pub enum Check {
     Integer,
     /// The address of something on a public host, which a server may fetch.
     PublicUrl,
+    /// The address of a page that people are led to: `http` or `https`.
+    WebUrl,
     /// One of these, in any case.
     OneOf(Vec<Box<str>>),
 }
@@ -67,9 +69,10 @@ enum Shipped {
     AtMost { most: u32, unasked: u32 },
     Append(&'static [&'static str]),
     PublicUrl,
+    WebUrl,
 }
 
-use Shipped::{Append, AtMost, Drop, Limit as FromLimits, Pass, PublicUrl, RecordingFlag};
+use Shipped::{Append, AtMost, Drop, Limit as FromLimits, Pass, PublicUrl, RecordingFlag, WebUrl};
 
 /// A rule that levels and tenants may change.
 const fn free(name: &'static str, rule: Shipped) -> Row {
@@ -108,7 +111,7 @@ const CREATE: &[Row] = &[
     held("breakoutRoomsEnabled", Drop),
     free("breakoutRoomsPrivateChatEnabled", Pass),
     free("disabledFeatures", Append(&[])), // what a level or a tenant appends; breakout rooms by the limits
-    held("disabledFeaturesExclude", Drop), // would enable again what is disabled
+    held("disabledFeaturesExclude", Drop), // comes off the caller's own list (bbb::params); a server would take it off the level's too
     free("guestPolicy", Pass),
     free("allowPromoteGuestToModerator", Pass),
     // Called by the server, with its own ids and signed with its own secret: until the gateway stands in between.
@@ -118,8 +121,8 @@ const CREATE: &[Row] = &[
     held("meta_canvas-recording-ready-url", Drop),
     held("meta_analytics-callback-url", Drop),
     free("meta_*", Pass),
-    free("logoutURL", Pass),
-    free("loginURL", Pass),
+    free("logoutURL", WebUrl), // where the client leads people, with the rights of the tenant's page
+    free("loginURL", WebUrl),
     free("bannerText", Pass),
     free("bannerColor", Pass),
     free("logo", Pass),
@@ -147,12 +150,13 @@ const CREATE: &[Row] = &[
     free("preUploadedPresentation", PublicUrl), // fetched by the server
     free("preUploadedPresentationName", Pass),
     free("preUploadedPresentationOverrideDefault", Pass),
-    held("presentationUploadExternalUrl", Drop), // skips every check of the server (bbb.md 1, row 2)
+    held("presentationUploadExternalUrl", Drop),
     held("presentationUploadExternalDescription", Drop),
     held("allowRequestsWithoutSession", Drop),
     free("pluginManifests", Drop), // code of others in the tenant's origin
     free("pluginManifestsFetchUrl", Drop),
     held("clientSettingsOverrideJsonUrl", Drop), // can point the client to another host
+    held("clientSettingsOverride", Drop),        // is a module of a body; likewise
     free("cameraBridge", Drop),
     free("screenShareBridge", Drop),
     free("audioBridge", Drop),
@@ -171,8 +175,8 @@ const JOIN: &[Row] = &[
     free("avatarURL", Pass),
     free("webcamBackgroundURL", Pass),
     free("redirect", Pass),
-    free("errorRedirectUrl", Pass),
-    free("logoutURL", Pass),
+    free("errorRedirectUrl", WebUrl),
+    free("logoutURL", WebUrl),
     free("guest", Pass),
     free("auth", Pass),
     free("bot", Drop), // would not be counted
@@ -180,7 +184,7 @@ const JOIN: &[Row] = &[
     free("enforceLayout", Pass),
     free("defaultLayout", Pass),
     free("userdata-*", Pass),
-    held("existingUserID", Drop), // takes over a session, of any meeting, without a check
+    held("existingUserID", Drop), // only in addresses that the gateway itself has made
     held("replaceSessionToken", Drop),
     held("sessionName", Drop),
 ];
@@ -195,6 +199,7 @@ impl Shipped {
             Self::AtMost { most, unasked } => Rule::AtMost { most, unasked },
             Self::Append(items) => Rule::Append(items.iter().map(|item| (*item).into()).collect()),
             Self::PublicUrl => Rule::Check(Check::PublicUrl),
+            Self::WebUrl => Rule::Check(Check::WebUrl),
         }
     }
 }
@@ -231,16 +236,33 @@ pub fn held_by(of: Of, name: &str, rule: &Rule) -> Option<&'static str> {
     if name.contains('*') {
         return Some("a rule is for one parameter, by its whole name");
     }
-    let table = match of {
-        Of::Create => CREATE,
-        Of::Join => JOIN,
-    };
-    let row = table.iter().find(|row| key_of(row.name) == key_of(name))?;
+    let row = rows(of).iter().find(|row| key_of(row.name) == key_of(name))?;
     match row.rule {
+        _ if row.name == "clientSettingsOverride" => Some(
+            "is a module of the body of create, not a parameter, and never goes on: it could point the client to another host",
+        ),
         FromLimits => Some("is set in [limits]"),
         Append(_) if !matches!(rule, Rule::Append(_)) => Some("can only be appended to"),
         _ if row.held => Some("is held by the gateway: it could reach round a limit"),
         _ => None,
+    }
+}
+
+/// Whether BBB knows a parameter of a call, as far as the table that ships tells.
+#[must_use]
+pub fn is_known(of: Of, name: &str) -> bool {
+    SHIPPED.of(of).rule(name).is_some()
+}
+
+/// The names of the parameters of a call in the table that ships, without the beginnings of names.
+pub fn names(of: Of) -> impl Iterator<Item = &'static str> {
+    rows(of).iter().map(|row| row.name).filter(|name| !name.ends_with('*'))
+}
+
+const fn rows(of: Of) -> &'static [Row] {
+    match of {
+        Of::Create => CREATE,
+        Of::Join => JOIN,
     }
 }
 
@@ -261,6 +283,15 @@ impl Rules {
     #[must_use]
     pub fn shipped() -> Arc<Self> {
         Arc::clone(&SHIPPED)
+    }
+
+    /// Those of one call.
+    #[must_use]
+    pub fn of(&self, of: Of) -> &Table {
+        match of {
+            Of::Create => &self.create,
+            Of::Join => &self.join,
+        }
     }
 
     /// These rules with changes. What is held stays as it is.
@@ -343,6 +374,19 @@ impl Table {
         })
     }
 
+    /// Whether a rule would change nothing.
+    #[must_use]
+    pub fn has(&self, name: &str, rule: &Rule) -> bool {
+        match (self.rule(name), rule) {
+            (None, rule) => *rule == Rule::Drop,
+            (Some(Rule::Append(have)), Rule::Append(more)) => more.iter().all(|item| have.contains(item)),
+            (Some(Rule::AtMost { most: have, .. }), Rule::AtMost { most, .. }) => have == most,
+            // Both go on as they are where the level has recording, and nowhere else.
+            (Some(Rule::RecordingFlag), Rule::Pass) => true,
+            (Some(have), rule) => have == rule,
+        }
+    }
+
     /// The rules that say something where nothing was asked, in the order of their names.
     pub fn unasked(&self) -> impl Iterator<Item = (&str, &Rule)> {
         self.unasked.iter().map(|name| (&**name, &self.named[name]))
@@ -369,7 +413,7 @@ mod tests {
             "maxParticipants",
             "duration",
             "isBreakout",
-            "presentationUploadExternalUrl",
+            "clientSettingsOverrideJsonUrl",
             "meta_ENDCALLBACKURL",
             "disabledFeatures",
             "meta_*",
@@ -413,6 +457,7 @@ mod tests {
                 "pluginManifests",
                 "pluginManifestsFetchUrl",
                 "clientSettingsOverrideJsonUrl",
+                "clientSettingsOverride",
                 "cameraBridge",
                 "screenShareBridge",
                 "audioBridge",
@@ -429,6 +474,29 @@ mod tests {
             let before = names.len();
             names.dedup();
             assert_eq!(names.len(), before);
+        }
+    }
+
+    #[test]
+    fn a_rule_that_changes_nothing_is_told_from_one_that_does() {
+        let create = [("welcome".into(), Rule::Drop), ("disabledFeatures".into(), Rule::Append(vec!["chat".into()]))];
+        let rules = Rules::shipped().with(&Changes { create: create.into(), join: BTreeMap::new() });
+        for (name, rule, nothing) in [
+            ("welcome", Rule::Drop, true),
+            ("welcome", Rule::Pass, false),
+            ("voiceBridge", Rule::Drop, true),
+            ("voiceBridge", Rule::Pass, false),
+            ("unheardOf", Rule::Drop, true),
+            ("unheardOf", Rule::Pass, false),
+            ("meta_x", Rule::Pass, true),
+            ("record", Rule::Pass, true),
+            ("record", Rule::Drop, false),
+            ("disabledFeatures", Rule::Append(vec!["chat".into()]), true),
+            ("disabledFeatures", Rule::Append(vec!["polls".into()]), false),
+            ("meetingExpireIfNoUserJoinedInMinutes", Rule::AtMost { most: 60, unasked: 60 }, true),
+            ("meetingExpireIfNoUserJoinedInMinutes", Rule::AtMost { most: 59, unasked: 59 }, false),
+        ] {
+            assert_eq!(rules.create.has(name, &rule), nothing, "{name} {rule:?}");
         }
     }
 }

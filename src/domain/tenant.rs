@@ -7,6 +7,7 @@ use http::uri::{Authority, Scheme};
 use super::{
     branding::Branding,
     host::Host,
+    hsts::Hsts,
     ids::{PolicyId, PoolId, ServerId, Slug, TenantId},
     limits::{Limit, Limits},
     rules::Rules,
@@ -83,6 +84,8 @@ pub struct Tenant {
     pub frontend: Option<Upstream>,
     /// The sites whose pages may show its meetings in a frame, as `frame-ancestors` names them; none for nobody in particular.
     pub embedded_by: Vec<Box<str>>,
+    /// What browsers are told about TLS, if not what the gateway tells all.
+    pub hsts: Option<Hsts>,
     /// Whether its file suspends it. The operator of a running gateway may have done so too.
     pub suspended: bool,
 }

@@ -71,7 +71,7 @@ impl Breakouts {
     pub fn miss(&self, room: &str, now: i64) {
         let mut missed = lock(&self.missed);
         if missed.len() >= MISSES_MAX {
-            missed.retain(|_, at| *at + MISS_MS > now);
+            missed.retain(|_, at| at.saturating_add(MISS_MS) > now);
         }
         if missed.len() >= MISSES_MAX {
             missed.clear();
@@ -82,7 +82,7 @@ impl Breakouts {
     /// Whether it has said so a moment ago.
     #[must_use]
     pub fn is_missed(&self, room: &str, now: i64) -> bool {
-        lock(&self.missed).get(room).is_some_and(|at| *at + MISS_MS > now)
+        lock(&self.missed).get(room).is_some_and(|at| at.saturating_add(MISS_MS) > now)
     }
 }
 
@@ -142,7 +142,9 @@ impl Live {
         }
         for meeting in meetings {
             let is_there = |room: &Breakout| list.breakouts.get(&room.internal_id).is_some_and(|found| !found.ended);
-            self.retain_breakouts(meeting, |room| is_there(room) || room.missed.fetch_add(1, Relaxed) + 1 < MISSES);
+            self.retain_breakouts(meeting, |room| {
+                is_there(room) || room.missed.fetch_add(1, Relaxed).saturating_add(1) < MISSES
+            });
         }
     }
 

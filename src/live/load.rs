@@ -43,12 +43,12 @@ impl Share {
 
     /// Somebody arrives.
     pub(super) fn enter(&self, on: &ServerState, now: i64) {
-        self.change(on, now, |state| state.present += 1);
+        self.change(on, now, |state| state.present = state.present.saturating_add(1));
     }
 
     /// Somebody leaves, perhaps after the meeting has ended.
     pub(super) fn leave(&self, on: &ServerState, now: i64) {
-        self.change(on, now, |state| state.present -= 1);
+        self.change(on, now, |state| state.present = state.present.saturating_sub(1));
     }
 
     /// The meeting counts no longer.
@@ -66,7 +66,7 @@ impl Share {
         let mut state = lock(&self.state);
         change(&mut state);
         let Some(before) = state.counted else { return };
-        let weight = weigh(state.present.max(state.told), self.expected, now - self.since);
+        let weight = weigh(state.present.max(state.told), self.expected, now.saturating_sub(self.since));
         on.change_load(before, weight);
         state.counted = Some(weight);
     }

@@ -141,7 +141,8 @@ impl Servers {
         pool.iter()
             .map(|server| {
                 let state = self.of(&server.id);
-                let has_room = server.meetings_max.has_room(state.meetings() + state.placing.load(Relaxed));
+                let has_room =
+                    server.meetings_max.has_room(state.meetings().saturating_add(state.placing.load(Relaxed)));
                 let takes = state.is_up() && state.mode().takes_meetings() && has_room;
                 Candidate { server: Arc::clone(server), people: state.load(), takes }
             })
@@ -236,8 +237,8 @@ impl ServerState {
     /// What one meeting counts as changes.
     pub(super) fn change_load(&self, before: u32, after: u32) {
         // Another gateway may have corrected the sum since: it never goes below nothing.
-        let changed =
-            |load: u32| Some(load.saturating_sub(before.saturating_sub(after)) + after.saturating_sub(before));
+        let (less, more) = (before.saturating_sub(after), after.saturating_sub(before));
+        let changed = |load: u32| Some(load.saturating_sub(less).saturating_add(more));
         let _ = self.load.fetch_update(Relaxed, Relaxed, changed);
     }
 

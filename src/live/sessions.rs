@@ -30,6 +30,11 @@ pub const LEASE_MS: i64 = 60_000;
 /// How long a seat is held for somebody whose last socket has closed: a reload, a lost network. BBB's client tries
 /// again after 10 s.
 pub const GRACE_MS: i64 = 15_000;
+/// GraphQL sockets of one session at a time, those that wait for their turn included. BBB takes three (bbb.md 8.3); a line
+/// that was lost has sockets left until it is noticed.
+pub const SOCKETS_MAX: u32 = 8;
+/// Its other sockets: audio, video, screen, notes, in several tabs.
+pub const OTHER_SOCKETS_MAX: u16 = 24;
 
 /// The hash under which a session token is known.
 ///
@@ -91,20 +96,25 @@ struct Seat {
     lost: bool,
     /// A guest who waits to be let in, without a seat.
     waits: bool,
+    /// Somebody has been there.
+    came: bool,
+    /// Sockets beside those of GraphQL that hold a seat.
+    others: u16,
 }
 
 impl Session {
     /// A session whose seat is held until `until`.
     #[must_use]
     pub fn new(id: i64, meeting: Arc<Meeting>, until: i64, server: Arc<ServerState>) -> Self {
-        let seat = Seat { sockets: 0, until, lost: false, waits: false };
+        let seat = Seat { sockets: 0, until, lost: false, waits: false, came: false, others: 0 };
         Self { id, meeting, seat: Mutex::new(seat), cut: Notify::new(), server }
     }
 
     /// The same of a guest who waits to be let in: without a seat, until one is held.
     #[must_use]
     pub fn waiting(self) -> Self {
-        let seat = Seat { sockets: 0, until: 0, lost: false, waits: true };
+        let mut seat = *lock(&self.seat);
+        (seat.until, seat.waits) = (0, true);
         Self { seat: Mutex::new(seat), ..self }
     }
 
@@ -125,6 +135,12 @@ impl Session {
     #[must_use]
     pub fn is_open(&self) -> bool {
         lock(&self.seat).sockets > 0
+    }
+
+    /// Somebody has been present through this gateway.
+    #[must_use]
+    pub fn was_opened(&self) -> bool {
+        lock(&self.seat).came
     }
 
     /// The seat is promised until `until`, as far as it is not held for longer.
@@ -158,19 +174,34 @@ impl Session {
 
     /// A socket of this session opens. The seat is present until the returned guard, and all others, are dropped.
     ///
-    /// The caller has made sure that the session has a seat.
+    /// The caller has made sure that the session has a seat. `None` where it has [`SOCKETS_MAX`] already.
     #[must_use]
-    pub fn open(self: &Arc<Self>, notes: &Notes) -> Present {
+    pub fn open(self: &Arc<Self>, notes: &Notes) -> Option<Present> {
         let mut seat = lock(&self.seat);
-        seat.sockets += 1;
+        if SOCKETS_MAX <= seat.sockets {
+            return None;
+        }
+        seat.sockets = seat.sockets.saturating_add(1);
         if seat.sockets == 1 {
             seat.until = PRESENT;
+            seat.came = true;
             self.server.add_seat();
             self.meeting.share.enter(&self.server, now_ms());
             self.meeting.touch();
             notes.leave(Note::Opened { session: self.id, at: now_ms() });
         }
-        Present { session: Arc::clone(self), notes: notes.clone() }
+        Some(Present { session: Arc::clone(self), notes: Some(notes.clone()) })
+    }
+
+    /// A socket opens that is none of GraphQL. `None` where the session has [`OTHER_SOCKETS_MAX`] of them already.
+    #[must_use]
+    pub fn open_other(self: &Arc<Self>) -> Option<Present> {
+        let mut seat = lock(&self.seat);
+        if OTHER_SOCKETS_MAX <= seat.others {
+            return None;
+        }
+        seat.others = seat.others.saturating_add(1);
+        Some(Present { session: Arc::clone(self), notes: None })
     }
 
     /// Says again that somebody is present, to a store that has forgotten.
@@ -181,34 +212,39 @@ impl Session {
     }
 }
 
-/// A socket that is open: holds the seat.
+/// A socket that is open. One of GraphQL holds the seat.
 #[derive(Debug)]
 pub struct Present {
     session: Arc<Session>,
-    notes: Notes,
+    /// Where it is noted that it has closed; `None` for a socket that is none of GraphQL.
+    notes: Option<Notes>,
 }
 
 impl Present {
-    /// Whose seat it is.
+    /// Whose seat it holds; `None` where it holds none.
     #[must_use]
-    pub fn session(&self) -> &Arc<Session> {
-        &self.session
+    pub fn seated(&self) -> Option<&Arc<Session>> {
+        self.notes.as_ref().map(|_| &self.session)
     }
 }
 
 impl Drop for Present {
     fn drop(&mut self) {
         let mut seat = lock(&self.session.seat);
-        seat.sockets -= 1;
+        let Some(notes) = &self.notes else {
+            seat.others = seat.others.saturating_sub(1);
+            return;
+        };
+        seat.sockets = seat.sockets.saturating_sub(1);
         if seat.sockets == 0 {
             let at = now_ms();
-            let until = at + GRACE_MS;
+            let until = at.saturating_add(GRACE_MS);
             // Who was cut has nothing to come back to, and has to ask.
             seat.until = if std::mem::take(&mut seat.lost) { 0 } else { until };
             self.session.server.remove_seat();
             self.session.meeting.share.leave(&self.session.server, at);
             self.session.meeting.touch();
-            self.notes.leave(Note::Closed { session: self.session.id, at, until, absent: 0 });
+            notes.leave(Note::Closed { session: self.session.id, at, until, absent: 0 });
         }
     }
 }
@@ -222,11 +258,12 @@ mod tests {
     use super::*;
     use crate::store::{MeetingRow, Store};
 
-    #[tokio::test]
-    async fn a_cut_reaches_a_socket_that_is_still_being_opened_and_leaves_no_seat() {
-        let dir = tempfile::tempdir().expect("a directory");
+    async fn notes(dir: &tempfile::TempDir) -> Notes {
         let url = format!("sqlite:{}", dir.path().join("store.db").display());
-        let (notes, _writer) = Notes::start(Store::open(&url).await.expect("a store"), unbounded_channel().0);
+        Notes::start(Store::open(&url).await.expect("a store"), unbounded_channel().0).0
+    }
+
+    fn session() -> Arc<Session> {
         let meeting = Arc::new(Meeting::from_row(MeetingRow {
             id: 1,
             tenant: "wagtail".parse().expect("an id"),
@@ -244,15 +281,40 @@ mod tests {
             records: false,
             owner: None,
         }));
-        let session = Arc::new(Session::new(1, meeting, now_ms() + LEASE_MS, Arc::default()));
-        let opening = session.open(&notes);
+        Arc::new(Session::new(1, meeting, now_ms() + LEASE_MS, Arc::default()))
+    }
+
+    #[tokio::test]
+    async fn a_session_has_so_many_sockets_and_no_more() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (notes, session) = (notes(&dir).await, session());
+        let mut open: Vec<_> = (0..SOCKETS_MAX).map(|_| session.open(&notes).expect("room")).collect();
+        assert!(session.open(&notes).is_none());
+        let others: Vec<_> = (0..OTHER_SOCKETS_MAX).map(|_| session.open_other().expect("room")).collect();
+        assert!(session.open_other().is_none());
+        drop(open.pop());
+        open.push(session.open(&notes).expect("one has closed"));
+        drop(open);
+        assert!(!session.is_open() && session.was_opened(), "the others hold no seat");
+        drop(others);
+        assert!(session.open_other().is_some());
+        let open_seat = lock(&session.seat);
+        assert_eq!((open_seat.sockets, open_seat.others), (0, 0));
+        assert!(size_of::<Seat>() <= 24, "a session stays small");
+    }
+
+    #[tokio::test]
+    async fn a_cut_reaches_a_socket_that_is_still_being_opened_and_leaves_no_seat() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (notes, session) = (notes(&dir).await, session());
+        let opening = session.open(&notes).expect("the first");
         session.cut();
         timeout(Duration::from_secs(1), session.is_cut()).await.expect("before it is carried");
         assert!(!session.has_seat(now_ms()), "another socket has to ask");
         drop(opening);
         assert!(!session.has_seat(now_ms()), "nor is there one to come back to");
         session.hold(now_ms() + LEASE_MS);
-        let _opened = session.open(&notes);
+        let _opened = session.open(&notes).expect("the only one");
         assert!(timeout(Duration::from_millis(50), session.is_cut()).await.is_err(), "it has been promised anew");
     }
 }

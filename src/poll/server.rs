@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    bbb::xml::Listed,
+    bbb::{client::CallError, xml::Listed},
     domain::{health::State, tenant::Server},
     live::{
         Meeting,
@@ -31,6 +31,11 @@ pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Mee
     let begun = now_ms();
     let state = gateway.live.servers.of(&server.id);
     let held = state.list.get(Moment::now(), Duration::ZERO, || gateway.meetings_of(server)).await;
+    if held.answer.as_ref().is_err_and(|error| *error == CallError::Exhausted) {
+        // It was not asked.
+        tracing::error!(server = %server.id, "a server is not polled: no file handle, port or memory is left");
+        return;
+    }
     let (before, now) = state.polled(held.answer.is_ok());
     if before != now {
         tell(server, now, meetings.len());
@@ -63,6 +68,7 @@ fn tell(server: &Server, state: State, meetings: usize) {
 /// Compares what was promised with what the server lists.
 async fn compare(gateway: &Gateway, meetings: &[Arc<Meeting>], listed: &ServerList, begun: i64) {
     for meeting in meetings {
+        gateway.rounds.poll.beat();
         let found = listed.meetings.get(&*meeting.server_id).filter(|found| !found.ended);
         // Another run of the room is not this one.
         let found = found.filter(|found| meeting.internal_id().is_none_or(|known| known == found.internal_id));
@@ -77,7 +83,7 @@ async fn compare(gateway: &Gateway, meetings: &[Arc<Meeting>], listed: &ServerLi
             None if meeting.orphan_of.is_some() => ORPHAN_MS,
             None => UNANSWERED_MS,
         };
-        if meeting.created_at + wait < begun && gateway.live.listed(meeting, found.is_some()) >= MISSES {
+        if meeting.created_at.saturating_add(wait) < begun && gateway.live.listed(meeting, found.is_some()) >= MISSES {
             match meeting.internal_id() {
                 Some(_) => end(gateway, meeting, "its server does not list it").await,
                 None => end_unanswered(gateway, meeting).await,
@@ -104,7 +110,9 @@ fn learn(gateway: &Gateway, meeting: &Arc<Meeting>, found: &Listed) {
 async fn count_strangers(gateway: &Gateway, meeting: &Meeting, people: u32) {
     let mut strangers = 0;
     if people > 0 {
-        let Ok(ours) = gateway.store.recent_sessions(meeting.id, now_ms() - LEFT_MS).await else { return };
+        let Ok(ours) = gateway.store.recent_sessions(meeting.id, now_ms().saturating_sub(LEFT_MS)).await else {
+            return;
+        };
         strangers = people.saturating_sub(ours);
     }
     let Some(strangers) = meeting.strangers_found(strangers) else { return };

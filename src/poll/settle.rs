@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::{limits::Limit, tenant::Server},
+    domain::{directory::Directory, limits::Limit, tenant::Server},
     live::{Meeting, clock::now_ms, servers::ServerList},
     proxy::Gateway,
+    supervise::caught,
 };
 
 /// How long a meeting may outlive its duration on a server that answers: that ends it by itself, by a clock of its own.
@@ -19,21 +20,25 @@ pub(super) const ORPHAN_MS: i64 = 15_000;
 
 /// Ends what has to be ended.
 pub(super) async fn settle(gateway: &Gateway) {
-    adopt_unanswered(gateway).await;
+    caught("poll_unanswered", adopt_unanswered(gateway)).await;
     let (directory, now) = (gateway.directory.load_full(), now_ms());
     for meeting in gateway.live.meetings() {
-        let Some(server) = directory.server(meeting.server.as_str()) else {
-            end(gateway, &meeting, "its server is not in the configuration").await;
-            continue;
-        };
-        let Some(ends_at) = ends_at(gateway, &meeting) else { continue };
-        if gateway.live.servers.of(&server.id).is_up() {
-            if ends_at.saturating_add(OVER_MS) < now && gateway.tell_to_end(server, &meeting.server_id).await {
-                end(gateway, &meeting, "its time is over").await;
-            }
-        } else if ends_at.saturating_add(OUTLIVED_MS) < now {
-            end(gateway, &meeting, "its time is over, and its server does not answer").await;
+        gateway.rounds.poll.beat();
+        caught("poll_settle", settle_one(gateway, &directory, &meeting, now)).await;
+    }
+}
+
+async fn settle_one(gateway: &Gateway, directory: &Directory, meeting: &Arc<Meeting>, now: i64) {
+    let Some(server) = directory.server(meeting.server.as_str()) else {
+        return end(gateway, meeting, "its server is not in the configuration").await;
+    };
+    let Some(ends_at) = ends_at(gateway, meeting) else { return };
+    if gateway.live.servers.of(&server.id).is_up() {
+        if ends_at.saturating_add(OVER_MS) < now && gateway.tell_to_end(server, &meeting.server_id).await {
+            end(gateway, meeting, "its time is over").await;
         }
+    } else if ends_at.saturating_add(OUTLIVED_MS) < now {
+        end(gateway, meeting, "its time is over, and its server does not answer").await;
     }
 }
 
@@ -76,11 +81,11 @@ pub(super) async fn end_unanswered(gateway: &Gateway, meeting: &Arc<Meeting>) {
 /// lists.
 async fn adopt_unanswered(gateway: &Gateway) {
     let now = now_ms();
-    let Ok(rows) = gateway.store.unanswered(now - ORPHAN_MS).await else { return };
+    let Ok(rows) = gateway.store.unanswered(now.saturating_sub(ORPHAN_MS)).await else { return };
     for row in rows {
         let owner = row.owner.clone().unwrap_or_default();
-        let is_at_it =
-            row.created_at > now - UNANSWERED_MS && gateway.store.is_alive(&owner, now).await.unwrap_or(true);
+        let is_at_it = row.created_at > now.saturating_sub(UNANSWERED_MS)
+            && gateway.store.is_alive(&owner, now).await.unwrap_or(true);
         if is_at_it || owner == gateway.store.gateway() && gateway.live.meeting(&row.tenant, &row.ext_id).is_some() {
             continue;
         }

@@ -11,12 +11,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderValue, Request, StatusCode, header::HOST};
 use hyper::{body::Incoming, server::conn, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -30,9 +31,18 @@ use super::{
     answer::{redirect, text},
     asked::Connection,
     corked::Corked,
+    limited::too_fast,
 };
 use crate::{
     domain::host::Host,
+    net::{
+        activity::End,
+        connections::Served,
+        peer::Peer,
+        proxy_protocol::{self, Header},
+        rates::RateOf,
+        tracked::Tracked,
+    },
     tls::Tls,
     upstream::{Body, tune},
 };
@@ -42,14 +52,24 @@ pub(crate) type Downstream = TlsStream<Corked<TcpStream>>;
 
 /// A handshake takes two round trips; who takes longer than this holds a place for nothing.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// For the head of a request, and so for a connection that is kept alive without one.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// An idle HTTP/2 connection is told that it ends; whoever does not close it then is not waited for.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The answers to what was asked for before a connection was told that it ends.
+const ANSWERS_TIMEOUT: Duration = Duration::from_secs(120);
+/// A peer of HTTP/2 that does not answer a ping is gone.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
 /// A request's head: cookies of several servers and a `create` in a GET.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// After an error of `accept` (no file left): long enough not to spin, short enough not to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What is encrypted and not yet sent on a connection: a file of 64 KiB and the head before it leave in one call.
 const UNSENT_BYTES_MAX: usize = 72 * 1024;
+/// Between two lines in the log that say the same.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(1);
+/// Streams of one HTTP/2 connection that had to be reset for their client's errors.
+const H2_ERRORS_MAX: usize = 64;
+/// What is held of one answer in HTTP/2 for a reader who is slow: 8 MB for all of a connection.
+const H2_UNSENT_BYTES_MAX: usize = 64 * 1024;
 /// Requests in flight on one HTTP/2 connection.
 const H2_STREAMS_MAX: u32 = 128;
 /// `unrecognized_name`, fatal, as a plain record: what RFC 6066 (3) asks for.
@@ -67,22 +87,26 @@ pub struct Stop {
 }
 
 impl Stop {
-    async fn told(&mut self) {
+    pub(crate) async fn told(&mut self) {
         // An error means that the sender is gone, which is an end too.
         let _ = self.signal.wait_for(|stop| *stop).await;
     }
 }
 
+/// A connection that has its place.
+struct Arrived {
+    stream: TcpStream,
+    peer: SocketAddr,
+    served: Served,
+}
+
 /// Serves the tenants on one address until told to stop.
 pub async fn serve_https(listener: TcpListener, gateway: Arc<Gateway>, tls: Arc<Tls>, stop: Stop) {
-    accept(listener, stop, move |stream, peer, stop| {
+    accept(listener, Arc::clone(&gateway), stop, move |arrived, stop| {
         let (gateway, tls) = (Arc::clone(&gateway), Arc::clone(&tls));
         async move {
             let _open = gateway.metrics.open_connection();
-            if secured(stream, peer, &gateway, &tls, stop).await.is_none() {
-                gateway.metrics.handshakes_failed.fetch_add(1, Relaxed);
-                tracing::info!(target: "access", peer = %peer.ip(), reason = "handshake", "a handshake was refused or failed");
-            }
+            secured(arrived, &gateway, &tls, stop).await;
         }
     })
     .await;
@@ -90,120 +114,241 @@ pub async fn serve_https(listener: TcpListener, gateway: Arc<Gateway>, tls: Arc<
 
 /// Leads plain HTTP to HTTPS on one address until told to stop. `port` is where HTTPS is, for addresses that need it.
 pub async fn serve_http(listener: TcpListener, gateway: Arc<Gateway>, port: u16, stop: Stop) {
-    accept(listener, stop, move |stream, _, mut stop| {
+    accept(listener, Arc::clone(&gateway), stop, move |Arrived { stream, served, .. }, mut stop| {
         let gateway = Arc::clone(&gateway);
         async move {
+            let (activity, peer) = (&served.activity, served.peer());
             let service = service_fn(|request: Request<Incoming>| {
-                let response = to_https(&gateway, &request, port);
-                async move { Ok::<_, Infallible>(response) }
+                let response = to_https(&gateway, &request, peer, port);
+                let open = activity.begin();
+                async move { Ok::<_, Infallible>(response.map(|body| Tracked::new(body, open))) }
             });
-            let mut connection = pin!(http1().serve_connection(TokioIo::new(stream), service));
-            tokio::select! {
-                _ = &mut connection => {}
-                () = stop.told() => connection.as_mut().graceful_shutdown(),
+            let mut connection = pin!(http1(gateway.idle_timeout).serve_connection(TokioIo::new(stream), service));
+            let ended = tokio::select! {
+                _ = &mut connection => return,
+                end = activity.watch(gateway.idle_timeout, false) => Some(end),
+                () = stop.told() => None,
+            };
+            match ended {
+                Some(end) => gateway.metrics.count_end(end),
+                None => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
             }
         }
     })
     .await;
 }
 
-async fn accept<F>(listener: TcpListener, mut stop: Stop, serve: impl Fn(TcpStream, SocketAddr, Stop) -> F)
+async fn accept<S, F>(listener: TcpListener, gateway: Arc<Gateway>, mut stop: Stop, serve: S)
 where
+    S: Fn(Arrived, Stop) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     // What is accepted has the settings of its listener.
     tune(&listener);
+    let mut complaints = Complaints::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.told() => return,
         };
         match accepted {
+            Ok((stream, peer)) if gateway.net.is_proxy(peer.ip()) => {
+                let (gateway, stop, serve) = (Arc::clone(&gateway), stop.clone(), serve.clone());
+                tokio::spawn(async move {
+                    if let Some(arrived) = announced(stream, peer, &gateway, &stop).await {
+                        serve(arrived, stop).await;
+                    }
+                });
+            }
             Ok((stream, peer)) => {
-                tokio::spawn(serve(stream, peer, stop.clone()));
+                if let Some(arrived) = admit(stream, peer, &gateway, &stop) {
+                    tokio::spawn(serve(arrived, stop.clone()));
+                }
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                gateway.metrics.accept_errors.fetch_add(1, Relaxed);
+                complaints.of(&error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-/// Makes the handshake and serves the connection. `None` where the handshake came to nothing.
-async fn secured(stream: TcpStream, peer: SocketAddr, gateway: &Arc<Gateway>, tls: &Tls, stop: Stop) -> Option<()> {
+/// Says what is wrong with accepting, at most once in a second.
+#[derive(Default)]
+pub(crate) struct Complaints(Option<Instant>);
+
+impl Complaints {
+    pub(crate) fn of(&mut self, error: &std::io::Error) {
+        if self.0.is_none_or(|last| COMPLAINT_PAUSE <= last.elapsed()) {
+            self.0 = Some(Instant::now());
+            tracing::warn!(%error, "a connection could not be accepted");
+        }
+    }
+}
+
+/// A place for a new connection. One that gets none, or comes too fast, is closed before any TLS.
+fn admit(stream: TcpStream, peer: SocketAddr, gateway: &Gateway, stop: &Stop) -> Option<Arrived> {
+    let key = Peer::from(peer.ip());
+    if !gateway.net.rates.allow(RateOf::Connections, key) {
+        reset(stream);
+        return None;
+    }
+    match gateway.net.connections.admit(key, false, &stop.alive) {
+        Ok(served) => Some(Arrived { stream, peer, served }),
+        Err(full) => {
+            gateway.metrics.count_full(full);
+            reset(stream);
+            None
+        }
+    }
+}
+
+/// Closes a connection so that nothing of it is left here.
+fn reset(stream: TcpStream) {
+    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+}
+
+/// A connection that a balancer passes on: its client's from here on.
+async fn announced(mut stream: TcpStream, proxy: SocketAddr, gateway: &Gateway, stop: &Stop) -> Option<Arrived> {
+    let held = gateway.net.connections.admit(proxy.ip().into(), true, &stop.alive);
+    let held = held.inspect_err(|full| gateway.metrics.count_full(*full)).ok()?;
+    let header = tokio::select! {
+        header = timeout(HANDSHAKE_TIMEOUT, proxy_protocol::read(&mut stream)) => header.ok()?.ok(),
+        end = held.activity.told() => {
+            gateway.metrics.count_end(end);
+            return None;
+        }
+    };
+    match header {
+        // Its own: a check of whether the gateway is there.
+        Some(Header::Local) => Some(Arrived { stream, peer: proxy, served: held }),
+        Some(Header::From(peer)) => {
+            drop(held);
+            admit(stream, peer, gateway, stop)
+        }
+        None => {
+            gateway.metrics.unannounced.fetch_add(1, Relaxed);
+            tracing::info!(target: "access", peer = %proxy.ip(), reason = "proxyHeader", "a connection has no PROXY header");
+            None
+        }
+    }
+}
+
+/// Makes the handshake and serves the connection.
+async fn secured(arrived: Arrived, gateway: &Arc<Gateway>, tls: &Tls, mut stop: Stop) {
+    let Arrived { stream, peer, served } = arrived;
     let used = Arc::<AtomicBool>::default();
-    let (stream, sni) = timeout(HANDSHAKE_TIMEOUT, handshake(stream, tls, Arc::clone(&used))).await.ok()??;
-    let connection = Arc::new(Connection {
-        peer,
-        peer_value: HeaderValue::from_str(&peer.ip().to_string()).ok()?,
-        sni,
-        used,
-        alive: stop.alive.clone(),
-    });
+    let key = served.peer();
+    let made = tokio::select! {
+        made = timeout(HANDSHAKE_TIMEOUT, handshake(stream, tls, Arc::clone(&used))) => {
+            made.unwrap_or(Err(NoHandshake::Failed))
+        }
+        end = served.activity.told() => return gateway.metrics.count_end(end),
+        () = stop.told() => return,
+    };
+    let (stream, sni) = match made {
+        Ok(made) => made,
+        Err(why) => {
+            gateway.metrics.handshakes_failed.fetch_add(1, Relaxed);
+            // Whoever fails too often is told nothing, and is not told of.
+            if gateway.net.rates.allow(RateOf::FailedHandshakes, key) {
+                tracing::info!(target: "access", peer = %peer.ip(), reason = "handshake", "a handshake was refused or failed");
+                why.tell().await;
+            }
+            return;
+        }
+    };
+    let Ok(peer_value) = HeaderValue::from_str(&peer.ip().to_canonical().to_string()) else { return };
+    let connection = Arc::new(Connection { peer, peer_value, sni, used, served });
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     serve(stream, connection, Arc::clone(gateway), http2, stop).await;
-    Some(())
+}
+
+/// Why there is no connection in TLS.
+enum NoHandshake {
+    /// It is for a host that nobody has.
+    Unknown(Corked<TcpStream>),
+    Failed,
+}
+
+impl NoHandshake {
+    async fn tell(self) {
+        if let Self::Unknown(mut stream) = self {
+            let told = async {
+                stream.write_all(&UNRECOGNIZED_NAME).await?;
+                stream.shutdown().await
+            };
+            let _ = timeout(CLOSE_TIMEOUT, told).await;
+        }
+    }
 }
 
 /// `used` turns true when a request comes.
-async fn handshake(stream: TcpStream, tls: &Tls, used: Arc<AtomicBool>) -> Option<(Downstream, Host)> {
-    let mut start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), Corked::open(stream)).await.ok()?;
+async fn handshake(stream: TcpStream, tls: &Tls, used: Arc<AtomicBool>) -> Result<(Downstream, Host), NoHandshake> {
+    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), Corked::open(stream)).await;
+    let mut start = start.map_err(|_| NoHandshake::Failed)?;
     let sni: Option<Host> = start.client_hello().server_name().and_then(|name| name.parse().ok());
-    let Some(sni) = sni.filter(|sni| tls.knows(sni)) else {
-        let mut stream = start.io;
-        let _ = stream.write_all(&UNRECOGNIZED_NAME).await;
-        let _ = stream.shutdown().await;
-        return None;
-    };
+    let Some(sni) = sni.filter(|sni| tls.knows(sni)) else { return Err(NoHandshake::Unknown(start.io)) };
     start.io.cork();
     match start.into_stream(tls.config()).into_fallible().await {
         Ok(mut stream) => {
             let (io, session) = stream.get_mut();
             io.uncork(used);
             session.set_buffer_limit(Some(UNSENT_BYTES_MAX));
-            Some((stream, sni))
+            Ok((stream, sni))
         }
         Err((_, mut stream)) => {
             // What is held is an alert.
             let _ = stream.shutdown().await;
-            None
+            Err(NoHandshake::Failed)
         }
     }
 }
 
 async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gateway>, http2: bool, mut stop: Stop) {
-    let silent = silent(Arc::clone(&connection));
+    let activity = Arc::clone(&connection.served.activity);
+    let idle_timeout = gateway.idle_timeout;
     let log = EndLog { gateway: Arc::clone(&gateway), peer: connection.peer };
     let service = service_fn(move |request| {
         // At once, and not when the request is first looked at: what the handshake still has to say goes out with its answer.
         connection.used.store(true, Relaxed);
+        let mut open = connection.served.activity.begin();
         let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
-        async move { Ok::<_, Infallible>(gateway.serve(connection, request).await) }
+        async move {
+            open.goes_on();
+            let response = gateway.serve(connection, request).await;
+            Ok::<_, Infallible>(response.map(|body| Tracked::new(body, open)))
+        }
     });
     // Boxed, so that the task of a connection is as small as its state.
     if http2 {
-        let mut served = Box::pin(
-            conn::http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(H2_STREAMS_MAX)
-                .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-                .keep_alive_interval(Duration::from_secs(60))
-                .serve_connection(TokioIo::new(stream), service),
-        );
-        tokio::select! {
+        let mut served = Box::pin(http2_builder(idle_timeout).serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
             ended = &mut served => return log.ended(ended),
-            () = silent => return,
-            () = stop.told() => served.as_mut().graceful_shutdown(),
+            end = activity.watch(idle_timeout, true) => Some(end),
+            () = stop.told() => None,
+        };
+        if log.is_cut(ended) {
+            return;
         }
-        log.ended(served.await);
+        served.as_mut().graceful_shutdown();
+        log.closed(ended, served).await;
     } else {
-        let mut served = Box::pin(http1().serve_connection(TokioIo::new(stream), service).with_upgrades());
-        tokio::select! {
+        let mut served = Box::pin(http1(idle_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades());
+        let ended = tokio::select! {
             ended = &mut served => return log.ended(ended),
-            () = stop.told() => served.as_mut().graceful_shutdown(),
+            end = activity.watch(idle_timeout, false) => Some(end),
+            () = stop.told() => None,
+        };
+        if log.is_cut(ended) {
+            return;
         }
-        log.ended(served.await);
+        served.as_mut().graceful_shutdown();
+        log.closed(ended, served).await;
     }
 }
 
@@ -214,6 +359,25 @@ struct EndLog {
 }
 
 impl EndLog {
+    /// Counts why a connection is not to go on. Returns whether it is closed without an answer to what is under way.
+    fn is_cut(&self, end: Option<End>) -> bool {
+        if let Some(end) = end {
+            self.gateway.metrics.count_end(end);
+        }
+        end.is_some_and(|end| !end.is_graceful())
+    }
+
+    /// Waits until a connection that takes no new request has closed. Where the gateway stops it says how long that may take;
+    /// else it has a moment, and as long as its requests make progress.
+    async fn closed(&self, end: Option<End>, served: impl Future<Output = hyper::Result<()>>) {
+        let ended = match end {
+            Some(End::Idle) => timeout(CLOSE_TIMEOUT, served).await.unwrap_or(Ok(())),
+            Some(_) => timeout(ANSWERS_TIMEOUT, served).await.unwrap_or(Ok(())),
+            None => served.await,
+        };
+        self.ended(ended);
+    }
+
     /// What is no HTTP, or has too large a head, has been answered by hyper: here it is counted.
     fn ended(&self, ended: hyper::Result<()>) {
         if ended.is_err_and(|error| error.is_parse()) {
@@ -223,22 +387,31 @@ impl EndLog {
     }
 }
 
-/// Ends when a connection has been open for long without any request: HTTP/2 has no time limit of its own for that.
-async fn silent(connection: Arc<Connection>) {
-    tokio::time::sleep(HEAD_TIMEOUT).await;
-    if connection.used.load(Relaxed) {
-        std::future::pending().await
-    }
+fn http1(idle_timeout: Duration) -> conn::http1::Builder {
+    let mut builder = conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(idle_timeout).max_buf_size(HEAD_BYTES_MAX);
+    builder
 }
 
-fn http1() -> conn::http1::Builder {
-    let mut builder = conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+/// Answers to pings and settings are written before anything more is read, so that floods of those wait for their sender;
+/// what h2 bounds by itself (heads in many frames, empty frames, resets that were remembered) is left as it is.
+fn http2_builder(idle_timeout: Duration) -> conn::http2::Builder<TokioExecutor> {
+    let mut builder = conn::http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(H2_STREAMS_MAX)
+        // All that a page has asked for may be given up at once, when somebody goes on to the next one.
+        .max_pending_accept_reset_streams(H2_STREAMS_MAX as usize)
+        // A stream that breaks the rules is reset; a client that does it again and again is none.
+        .max_local_error_reset_streams(H2_ERRORS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .max_send_buf_size(H2_UNSENT_BYTES_MAX)
+        .keep_alive_interval(idle_timeout.min(PING_INTERVAL));
     builder
 }
 
 /// A tenant's host is led to HTTPS; nobody else's.
-fn to_https(gateway: &Gateway, request: &Request<Incoming>, port: u16) -> http::Response<Body> {
+fn to_https(gateway: &Gateway, request: &Request<Incoming>, peer: Peer, port: u16) -> http::Response<Body> {
     let host = request
         .headers()
         .get(HOST)
@@ -247,6 +420,9 @@ fn to_https(gateway: &Gateway, request: &Request<Incoming>, port: u16) -> http::
     let directory = gateway.directory.load();
     let Some(host) = host.filter(|host| directory.has_host(host.as_str())) else {
         gateway.metrics.unknown_hosts.fetch_add(1, Relaxed);
+        if !gateway.net.rates.allow(RateOf::UnknownHosts, peer) {
+            return too_fast();
+        }
         tracing::info!(target: "access", reason = "unknownHost", "plain HTTP for a host that nobody has");
         return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", "This host is not served here.\n");
     };

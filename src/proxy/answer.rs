@@ -2,7 +2,7 @@
 
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION},
+    header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 
 use serde_json::{Value, json};
@@ -16,8 +16,12 @@ use crate::{
     bbb::answer::{Failure, failed},
     domain::{denial::Denial, ids::ServerId, pages::Page},
     metrics::{Call, Outcome},
+    net::rates::RateOf,
     upstream::Body,
 };
+
+/// When a request may be tried again for which there was no room.
+const RETRY_AFTER_SECONDS: &str = "2";
 
 /// An answer with what the log and the metrics need to know.
 #[derive(Debug)]
@@ -69,6 +73,9 @@ impl Answer {
     }
 
     pub(crate) fn because(mut self, denial: Denial) -> Self {
+        if matches!(denial, Denial::RateLimited | Denial::Overloaded) {
+            self.response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
         self.reason = denial.key();
         self.denial = Some(denial);
         self
@@ -88,6 +95,11 @@ pub(crate) fn outcome_of(denial: Denial) -> Outcome {
 impl Gateway {
     /// A refusal of ours in HTTP's own terms: a page for people, a line for programs.
     pub(crate) fn refuse(&self, asked: &Asked, call: Call, denial: Denial) -> Answer {
+        if denial == Denial::UnknownSession
+            && let Some(limited) = self.fails_too_often(asked, call, RateOf::UnknownSessions)
+        {
+            return limited;
+        }
         let response = if wants_page(&asked.head.headers) {
             page(asked, denial.status(), &Page::Refused(denial), denial.key())
         } else {

@@ -7,23 +7,40 @@ mod create;
 mod documents;
 mod join;
 mod message;
-mod read;
+pub(super) mod read;
 mod recordings;
+mod safe;
 pub(crate) mod spec;
 mod text_tracks;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
+use http::Method;
 
-use super::{Gateway, answer::Answer, asked::Asked, grant, pages::wants_page};
+use super::{
+    Gateway,
+    answer::Answer,
+    asked::Asked,
+    grant,
+    held::{Charge, Unread},
+    pages::wants_page,
+    passing::Unsent,
+};
 use crate::{
-    bbb::{answer::Failure, checksum, documents::Refused, params::Rejected, query::Params},
+    bbb::{
+        answer::Failure,
+        checksum::{self, InForm},
+        documents::Refused,
+        params::Rejected,
+        query::Params,
+    },
     domain::{denial::Denial, ids::ServerId},
     metrics::{Call, Outcome},
-    upstream::Body,
+    net::rates::RateOf,
+    upstream::{Body, Incoming},
 };
+use safe::{is_prefetch, not_ahead, preview};
 use spec::Spec;
 
 /// A call whose checksum fits.
@@ -38,11 +55,15 @@ pub(crate) struct Verified {
     pub(crate) modules: Option<(Bytes, u32)>,
     /// It is a join that the gateway itself has made the address of: nobody's secret has signed it.
     pub(crate) granted: bool,
+    /// What its body is charged for, until it is answered.
+    pub(crate) _charge: Option<Charge>,
 }
 
 /// Why a call is not acted on.
 enum Unfit {
     Failure(Failure),
+    /// The checksum in its form does not fit.
+    Form(Failure, Box<InForm>),
     Denial(Denial),
     Rejected(Rejected),
 }
@@ -50,7 +71,7 @@ enum Unfit {
 impl Unfit {
     fn answer(self, call: Call) -> Answer {
         match self {
-            Self::Failure(failure) => Answer::failure(call, failure),
+            Self::Failure(failure) | Self::Form(failure, _) => Answer::failure(call, failure),
             Self::Denial(denial) => Answer::denied(call, denial),
             Self::Rejected(rejected) => {
                 let mut answer = Answer::failed(call, Outcome::Refused, "validationError", &rejected.to_string());
@@ -76,6 +97,26 @@ impl From<Denial> for Unfit {
 impl From<Rejected> for Unfit {
     fn from(rejected: Rejected) -> Self {
         Self::Rejected(rejected)
+    }
+}
+
+impl From<Unread> for Unfit {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Broken => Failure::BODY.into(),
+            Unread::Slow => Failure::BODY_SLOW.into(),
+            Unread::TooLarge => Denial::TooLarge.into(),
+            Unread::NoRoom => Denial::Overloaded.into(),
+        }
+    }
+}
+
+impl From<Unsent> for Unfit {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Denied(denial) => denial.into(),
+            Unsent::Slow => Failure::BODY_SLOW.into(),
+        }
     }
 }
 
@@ -109,21 +150,32 @@ impl Gateway {
         if matches!(call, Call::InsertDocument | Call::PutRecordingTextTrack) {
             return Box::pin(self.with_body(&asked, spec, body)).await;
         }
+        if is_prefetch(&asked.head.headers) && spec.has_effects() {
+            Body::Streamed(body).linger();
+            return not_ahead(call);
+        }
         if call == Call::Join
             && let Some(params) = self.granted(&asked).await
         {
             Body::Streamed(body).linger();
-            let granted = Verified { credential: "".into(), params, modules: None, granted: true, asked };
+            if asked.head.method == Method::HEAD {
+                return preview(call);
+            }
+            let granted =
+                Verified { credential: "".into(), params, modules: None, granted: true, _charge: None, asked };
             return Box::pin(self.join(granted)).await;
         }
-        let read = match read::verify(&asked, spec, body, &self.unsigned).await {
+        let read = match read::verify(&asked, spec, body, &self.bodies).await {
             Ok(read) => read,
             Err(unfit) => return self.unfit(spec, &asked, unfit),
         };
         self.metrics.tenant(&asked.tenant.id).use_secret(&read.signer.secret.label, asked.now);
+        if asked.head.method == Method::HEAD && spec.has_effects() {
+            return preview(call);
+        }
         let credential = Arc::clone(&read.signer.credential.name);
-        let (params, modules) = (read.params, read.modules);
-        let verified = Verified { credential, params, modules, granted: false, asked };
+        let (params, modules, charge) = (read.params, read.modules, read.charge);
+        let verified = Verified { credential, params, modules, granted: false, _charge: charge, asked };
         match call {
             Call::Create => self.create(verified).await,
             Call::Join => Box::pin(self.join(verified)).await,
@@ -144,14 +196,7 @@ impl Gateway {
         let (query, grant) = grant::split(asked.query())?;
         let params = Params::parse(query.as_bytes()).ok()?;
         let ext_id = params.get("meetingID")?;
-        let meeting = match self.live.meeting(&asked.tenant.id, ext_id) {
-            Some(meeting) => meeting,
-            // Nobody's secret has been shown yet.
-            None => {
-                let _turn = self.finding.acquire().await.ok()?;
-                self.meeting(&asked.tenant.id, ext_id).await.ok()??
-            }
-        };
+        let meeting = self.meeting(asked.account(), ext_id).await.ok()??;
         self.grants.verify(&asked.tenant.id, meeting.internal_id()?, query, grant).then_some(params)
     }
 
@@ -165,14 +210,24 @@ impl Gateway {
     /// A call that is not acted on. A person who follows a join link gets a page; no address of the query is gone to,
     /// since nobody vouches for it.
     fn unfit(&self, spec: &Spec, asked: &Asked, unfit: Unfit) -> Answer {
-        if matches!(&unfit, Unfit::Failure(failure) if failure.key == Failure::CHECKSUM.key)
+        let is_checksum = matches!(
+            &unfit,
+            Unfit::Failure(failure) | Unfit::Form(failure, _) if failure.key == Failure::CHECKSUM.key
+        );
+        if is_checksum && let Some(limited) = self.fails_too_often(asked, spec.call, RateOf::WrongChecksums) {
+            return limited;
+        }
+        if is_checksum
             && asked.query().len() <= EXPLAINED_BYTES_MAX
             && self.metrics.tenant(&asked.tenant.id).may_explain(asked.now)
         {
-            explain(asked, spec.name());
+            let form = if let Unfit::Form(_, form) = &unfit { Some(&**form) } else { None };
+            explain(asked, spec.name(), form);
         }
         match unfit {
-            Unfit::Failure(failure) if spec.call == Call::Join && wants_page(&asked.head.headers) => {
+            Unfit::Failure(failure) | Unfit::Form(failure, _)
+                if spec.call == Call::Join && wants_page(&asked.head.headers) =>
+            {
                 self.join_page(asked, failure.key, failure.message)
             }
             unfit => unfit.answer(spec.call),
@@ -186,9 +241,21 @@ const EXPLAINED_BYTES_MAX: usize = 8 * 1024;
 /// Tells the operator what is wrong with a checksum, at most once a second and tenant: it costs some digests, and whoever
 /// has no secret can ask for it. What was hashed may hold names and passwords of a meeting: it is
 /// told only to who asks for it (`ANTEROOM_LOG=checksum=debug`).
-fn explain(asked: &Asked, name: &str) {
-    let found = checksum::diagnose(name, asked.query(), &asked.tenant.credentials);
+fn explain(asked: &Asked, name: &str, form: Option<&InForm>) {
+    let found = checksum::diagnose(name, asked.query(), form, &asked.tenant.credentials);
     let (tenant, algorithm, would_fit, secret) = (&asked.tenant.id, found.algorithm, found.would_fit, &*found.secret);
-    tracing::warn!(target: "checksum", %tenant, call = name, algorithm, would_fit, secret, "a checksum does not fit");
+    let compared_over = if found.hashed.is_empty() { "an empty query" } else { "the query" };
+    let found_in = found.found_in;
+    tracing::warn!(
+        target: "checksum",
+        %tenant,
+        call = name,
+        found_in,
+        algorithm,
+        compared_over,
+        would_fit,
+        secret,
+        "a checksum does not fit"
+    );
     tracing::debug!(target: "checksum", %tenant, call = name, hashed = found.hashed, "what was hashed");
 }

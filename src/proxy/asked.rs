@@ -1,7 +1,6 @@
 //! A request that has found its tenant, and what is needed to send it on.
 
 use std::{
-    convert::Infallible,
     net::SocketAddr,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -11,12 +10,15 @@ use http::{
     header::{SEC_WEBSOCKET_KEY, UPGRADE},
     request::Parts,
 };
-use tokio::sync::mpsc;
 
-use crate::domain::{
-    directory::Directory,
-    host::Host,
-    tenant::{Tenant, Upstream},
+use crate::{
+    domain::{
+        directory::Directory,
+        host::Host,
+        ids::TenantId,
+        tenant::{Tenant, Upstream},
+    },
+    net::{connections::Served, peer::Peer},
 };
 
 /// A connection as far as its requests need to know it.
@@ -30,8 +32,8 @@ pub(crate) struct Connection {
     pub(crate) sni: Host,
     /// Whether a request has come.
     pub(crate) used: Arc<AtomicBool>,
-    /// Held by the connection and its sockets: a gateway that stops waits for them.
-    pub(crate) alive: mpsc::Sender<Infallible>,
+    /// Its place, which its sockets keep, and what it does.
+    pub(crate) served: Served,
 }
 
 /// A request that has found its tenant.
@@ -51,6 +53,16 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn query(&self) -> &str {
         self.head.uri.query().unwrap_or("")
+    }
+
+    /// The address on whose account it is what strangers may have only so much of.
+    pub(crate) fn peer(&self) -> Peer {
+        self.connection.served.peer()
+    }
+
+    /// Tenant and address, on whose account it is.
+    pub(crate) fn account(&self) -> (&TenantId, Peer) {
+        (&self.tenant.id, self.peer())
     }
 }
 

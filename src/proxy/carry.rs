@@ -1,33 +1,41 @@
 //! A meeting's traffic: found its server, carried there and back.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use form_urlencoded::parse;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG},
 };
 use http_body::Body as _;
-use hyper::body::Incoming;
-use percent_encoding::percent_decode_str;
 
 use super::{
     Gateway,
     answer::{Answer, text},
+    answered::Home,
     asked::{Asked, address, is_websocket},
-    headers::{remove_hop_by_hop, session_slugs, set_forwarded, to_browser, to_server},
+    cookies::Owner,
+    headers::{remove_hop_by_hop, set_forwarded, to_server},
+    named_ids::{self, Of},
+    passing::Unsent,
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
+    session_token,
     settings::Rewrite,
+    upload_form::Form,
 };
 use crate::{
-    bbb::meeting_id::is_internal,
     domain::{denial::Denial, tenant::Server},
     live::{
         Meeting,
         sessions::{Session, hash},
     },
     metrics::{Call, Outcome},
-    upstream::{Body, SendError, whole},
+    upstream::{Body, Incoming, SendError, Watch, whole},
 };
 
 /// As BBB's nginx waits for its own services (bbb.md 8.10).
@@ -46,9 +54,9 @@ pub(crate) struct Target {
 
 impl Gateway {
     /// The server of `/s/<slug>`, if this tenant reaches it and all that the request names is this tenant's.
-    pub(crate) async fn server_of_slug(&self, asked: &Asked, slug: &str, path: &str) -> Result<Target, Denial> {
-        let server = asked.directory.server_of_slug(slug).ok_or(Denial::NotFound)?;
-        if !self.reaches(&asked.tenant.id, &server.id, asked.now).await {
+    pub(crate) async fn server_of_slug(&self, asked: &mut Asked, slug: &str, path: &str) -> Result<Target, Denial> {
+        let server = asked.directory.server_of_slug(slug).cloned().ok_or(Denial::NotFound)?;
+        if !self.reaches(asked, &server.id).await? {
             return Err(Denial::NotFound);
         }
         self.own_meeting(asked, path).await?;
@@ -56,19 +64,20 @@ impl Gateway {
         if session.as_ref().is_some_and(|session| session.meeting.server != server.id) {
             return Err(Denial::UnknownSession);
         }
-        Ok(Target { server: Arc::clone(server), session })
+        Ok(Target { server, session })
     }
 
     /// The server of a path that a client built from the root: by session, else by internal meeting id, else by the one
     /// server whose session cookie the browser has (bbb.md 8.6), else the one that has the host to itself.
-    pub(crate) async fn server_of_root(&self, asked: &Asked, path: &str) -> Result<Target, Denial> {
+    pub(crate) async fn server_of_root(&self, asked: &mut Asked, path: &str) -> Result<Target, Denial> {
         let session = self.named_session(asked).await?;
         let meeting = self.own_meeting(asked, path).await?;
         let id = match (&session, &meeting) {
             (Some(session), _) => session.meeting.server.clone(),
             (None, Some(meeting)) => meeting.server.clone(),
             (None, None) => {
-                let mut servers = session_slugs(&asked.head.headers)
+                let slugs = self.binding.session_slugs(&asked.head.headers, asked.now);
+                let mut servers = slugs
                     .filter_map(|slug| asked.directory.server_of_slug(slug))
                     .filter(|server| self.live.reaches(&asked.tenant.id, &server.id, asked.now));
                 let of_cookie = match (servers.next(), servers.next()) {
@@ -84,21 +93,31 @@ impl Gateway {
         Ok(Target { server: Arc::clone(server), session })
     }
 
-    /// The session that a request names in its query or header; refused if it is none of this tenant.
-    async fn named_session(&self, asked: &Asked) -> Result<Option<Arc<Session>>, Denial> {
-        let Some(token) = named_token(&asked.head.headers, asked.query())? else { return Ok(None) };
-        self.session(&hash(&token))
+    /// The session that a request names, from here on in one way only; refused if it is none of this tenant.
+    async fn named_session(&self, asked: &mut Asked) -> Result<Option<Arc<Session>>, Denial> {
+        let Some(token) = session_token::settle(&mut asked.head)? else { return Ok(None) };
+        self.session(asked.account(), &hash(&token))
             .await?
             .filter(|session| session.meeting.tenant == asked.tenant.id)
             .map(Some)
             .ok_or(Denial::UnknownSession)
     }
 
-    /// The meeting whose internal id stands in a path, first of its kind there: ids of documents have the same form.
-    /// Refused if it is none of this tenant.
+    /// The first meeting whose internal id a request names in its path or its query. Refused if any of them is none of this
+    /// tenant, also where the id of a document should stand.
     async fn own_meeting(&self, asked: &Asked, path: &str) -> Result<Option<Arc<Meeting>>, Denial> {
-        let Some(id) = path.split('/').find(|segment| is_internal(segment)) else { return Ok(None) };
-        self.meeting_of_internal(&asked.tenant.id, id).await?.map(Some).ok_or(Denial::NotFound)
+        let tenant = &asked.tenant.id;
+        let mut own = None;
+        let in_query = named_ids::in_query(asked.query());
+        for (of, id) in named_ids::in_path(path).chain(in_query.iter().map(|(of, id)| (*of, &**id))) {
+            if of == Of::Meeting {
+                let meeting = self.meeting_of_internal(asked.account(), id).await?.ok_or(Denial::NotFound)?;
+                own.get_or_insert(meeting);
+            } else if self.live.meeting_of_internal(id).is_some_and(|meeting| meeting.tenant != *tenant) {
+                return Err(Denial::NotFound);
+            }
+        }
+        Ok(own)
     }
 
     /// Carries one request of a meeting to its server and the answer back.
@@ -125,9 +144,19 @@ impl Gateway {
                 Kind::Static | Kind::Settings | Kind::Upload | Kind::Call(_) => {}
             }
         }
+        // No body of a stranger is carried to a server. An upload has no token in its address, but its browser has the cookie.
+        if !body.is_end_stream() && !self.is_known(&asked, &target) {
+            Body::Streamed(body).linger();
+            return self.refuse(&asked, call, Denial::UnknownSession).by(&target.server.id);
+        }
         if let Err(refused) = self.check_body(&asked, &body, kind) {
             Body::Streamed(body).linger();
             return refused.by(&target.server.id);
+        }
+        if named_ids::is_slide(path) && kind != Kind::Upload && !body.is_end_stream() {
+            // A form could name another meeting than the path does.
+            Body::Streamed(body).linger();
+            return self.refuse(&asked, call, Denial::NotFound).by(&target.server.id);
         }
         let server = &target.server;
         if let Some(answer) = self.client_file(&asked, server, path, kind).await {
@@ -143,10 +172,23 @@ impl Gateway {
                 headers.remove(ACCEPT_ENCODING);
             }
         };
-        let Some(mut response) = self.forward(&asked, body, server, path, limit, prepare).await else {
-            return self.refuse(&asked, call, Denial::ServerUnavailable).by(&server.id);
+        let foreign = Arc::new(AtomicBool::new(false));
+        let form = if kind == Kind::Upload { Form::of(&asked.head.headers) } else { Ok(None) };
+        let watch = match form {
+            Ok(form) => form.map(|form| self.watch_upload(&asked, form, &foreign)),
+            Err(_) => {
+                Body::Streamed(body).linger();
+                return self.refuse(&asked, call, Denial::NotFound).by(&server.id);
+            }
         };
-        to_browser(response.headers_mut(), server, &asked.tenant, &asked.authority, &prefix(server));
+        let mut response = match self.forward(&asked, (body, watch), &target, path, limit, prepare).await {
+            Ok(response) => response,
+            Err(_) if foreign.load(Relaxed) => return self.refuse(&asked, call, Denial::NotFound).by(&server.id),
+            Err(why) => return self.unsent(&asked, call, why).by(&server.id),
+        };
+        let prefix = prefix(server);
+        let home = Home { names: &server.names, authority: &asked.authority, prefix: &prefix };
+        self.to_browser(response.headers_mut(), server, &asked.tenant, home);
         if is_rewritten && asked.head.method == Method::HEAD {
             response.headers_mut().remove(CONTENT_LENGTH);
         } else if is_page && response.status().is_success() {
@@ -162,32 +204,62 @@ impl Gateway {
         Answer::new(call, outcome(&response), response).by(&server.id)
     }
 
-    /// Sends a request on to a server; `None` where there is no answer. What names the server is still in it.
+    /// Looks at the form of an upload as it passes: it may name no meeting but the tenant's own. Breaks it off, and says so in
+    /// `foreign`, where it does. What other gateways have made is known here as soon as they tell.
+    fn watch_upload(self: &Arc<Self>, asked: &Asked, mut form: Form, foreign: &Arc<AtomicBool>) -> Watch {
+        let (gateway, tenant, foreign) = (Arc::clone(self), asked.tenant.id.clone(), Arc::clone(foreign));
+        let may = move |of, id: &str| match gateway.live.meeting_of_internal(id) {
+            Some(meeting) => meeting.tenant == tenant,
+            None => of == Of::Document || gateway.live.breakouts.of_internal(&tenant, id).is_some(),
+        };
+        Watch(Box::new(move |bytes| {
+            form.pass(bytes, &may).map_err(|refused| {
+                foreign.store(true, Relaxed);
+                refused.into()
+            })
+        }))
+    }
+
+    /// Whether whoever asks has a session of this tenant at this server: they name it, or have its cookie.
+    fn is_known(&self, asked: &Asked, target: &Target) -> bool {
+        let owner = Owner::new(&asked.tenant, &target.server.slug);
+        target.session.is_some() || self.binding.has_session(&asked.head.headers, owner, asked.now)
+    }
+
+    /// Sends a request on to a server, once its body has begun; `watch` looks at that as it passes. What names the server is
+    /// still in the answer.
     pub(crate) async fn forward(
         &self,
         asked: &Asked,
-        body: Incoming,
-        server: &Server,
+        (body, watch): (Incoming, Option<Watch>),
+        target: &Target,
         path: &str,
         limit: Duration,
         prepare: impl FnOnce(&mut HeaderMap),
-    ) -> Option<Response<Body>> {
+    ) -> Result<Response<Body>, Unsent> {
+        let Target { server, session } = target;
+        let owner = Owner::new(&asked.tenant, &server.slug);
+        let session = session.as_ref().map(|session| session.id);
+        let cookies = self.binding.cookies_for(&asked.head.headers, owner, session, asked.now);
+        let (body, is_slow) = self.uploads.begin(asked, server.id.as_str(), body, watch).await?;
         let mut headers = asked.head.headers.clone();
         remove_hop_by_hop(&mut headers);
         set_forwarded(&mut headers, &asked.connection.peer_value, "https");
-        to_server(&mut headers, server);
+        to_server(&mut headers, server, cookies);
         prepare(&mut headers);
-        let mut request = Request::new(Body::Streamed(body));
+        let mut request = Request::new(body);
         *request.method_mut() = asked.head.method.clone();
         *request.uri_mut() = address(&server.upstream, path, asked.head.uri.query());
         *request.headers_mut() = headers;
         match tokio::time::timeout(limit, self.pool.send(request)).await {
-            Ok(Ok(response)) => Some(response),
+            Ok(Ok(response)) => Ok(response),
+            _ if is_slow.is_some_and(|slow| slow.get()) => Err(Unsent::Slow),
             Ok(Err(SendError::Connect)) => {
                 self.unreachable(server);
-                None
+                Err(Denial::ServerUnavailable.into())
             }
-            Ok(Err(SendError::Broken)) | Err(_) => None,
+            Ok(Err(SendError::Exhausted)) => Err(Denial::Overloaded.into()),
+            Ok(Err(SendError::Broken)) | Err(_) => Err(Denial::ServerUnavailable.into()),
         }
     }
 
@@ -247,53 +319,4 @@ fn has_ending(path: &str) -> bool {
 
 pub(crate) fn outcome(response: &Response<Body>) -> Outcome {
     if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok }
-}
-
-/// The session token of a request. BBB reads the header or the query, and of the query, decoded once more, the last that
-/// is named: a request that names two is refused.
-fn named_token(headers: &HeaderMap, query: &str) -> Result<Option<String>, Denial> {
-    let has_name = |text: &str| memchr::memmem::find(text.as_bytes(), b"sessionToken").is_some();
-    if !headers.contains_key("x-session-token") && !has_name(query) && !query.contains('%') {
-        return Ok(None);
-    }
-    let mut tokens: Vec<String> = Vec::new();
-    for value in headers.get_all("x-session-token") {
-        tokens.push(value.to_str().map_err(|_| Denial::UnknownSession)?.to_owned());
-    }
-    let in_query = parse(query.as_bytes()).filter(|(name, _)| name == "sessionToken");
-    tokens.extend(in_query.map(|(_, token)| token.into_owned()));
-    let seen_decoded = percent_decode_str(query).decode_utf8_lossy().matches("sessionToken=").count();
-    let seen = query.matches("sessionToken=").count();
-    let first = tokens.first().cloned();
-    if seen > 1 || seen_decoded != seen || tokens.iter().any(|token| Some(token) != first.as_ref()) {
-        return Err(Denial::UnknownSession);
-    }
-    Ok(first)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_names_one_session_or_none() {
-        let one = Some("abc".to_owned());
-        for (header, query, expected) in [
-            (None, "", Ok(None)),
-            (None, "x=1", Ok(None)),
-            (None, "x=1&sessionToken=abc", Ok(one.clone())),
-            (Some("abc"), "", Ok(one.clone())),
-            (Some("abc"), "sessionToken=abc", Ok(one)),
-            (Some("abc"), "sessionToken=xyz", Err(Denial::UnknownSession)),
-            (None, "sessionToken=abc&sessionToken=xyz", Err(Denial::UnknownSession)),
-            (None, "sessionToken=abc&x=%26sessionToken%3Dxyz", Err(Denial::UnknownSession)),
-            (None, "session%54oken=xyz", Err(Denial::UnknownSession)),
-        ] {
-            let mut headers = HeaderMap::new();
-            if let Some(header) = header {
-                headers.insert("x-session-token", HeaderValue::from_static(header));
-            }
-            assert_eq!(named_token(&headers, query), expected, "{header:?} {query}");
-        }
-    }
 }

@@ -19,18 +19,18 @@ use http_body::Body as _;
 use super::{
     Gateway,
     answer::Answer,
+    answered::for_all,
     asked::{Asked, address, is_websocket},
-    headers::remove_hop_by_hop,
     route::Kind,
 };
 use crate::{
     domain::tenant::Server,
     live::{
         clock::now_ms,
-        files::{FILE_BYTES_MAX, File, Held},
+        files::{FILE_BYTES_MAX, File, HEADERS_BYTES_MAX, Held, Unread, length_of},
     },
     metrics::{Call, Outcome},
-    upstream::{Body, whole},
+    upstream::Body,
 };
 
 mod form;
@@ -52,18 +52,7 @@ const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000
 /// To be kept, and asked about each time.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 /// What the gateway says of a file by itself, or what is not of the file.
-const NOT_KEPT: [HeaderName; 10] = [
-    ACCEPT_RANGES,
-    AGE,
-    CACHE_CONTROL,
-    CONTENT_LENGTH,
-    DATE,
-    ETAG,
-    EXPIRES,
-    VARY,
-    http::header::SERVER,
-    HeaderName::from_static("x-powered-by"),
-];
+const NOT_KEPT: [HeaderName; 8] = [ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, DATE, ETAG, EXPIRES, VARY];
 
 impl Gateway {
     /// A file of the client, if that is what is asked for and it is one that can be held.
@@ -121,6 +110,7 @@ impl Gateway {
         *request.headers_mut() = conditions.clone();
         request.headers_mut().insert(HOST, HeaderValue::from_str(server.upstream.authority.as_str()).ok()?);
         request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        let files = &self.live.files;
         let read = async {
             let response = self.pool.send(request).await.ok()?;
             let (head, body) = response.into_parts();
@@ -128,30 +118,45 @@ impl Gateway {
                 return None;
             }
             let is_short = body.size_hint().upper().is_none_or(|bytes| bytes <= FILE_BYTES_MAX as u64);
-            if head.status != StatusCode::OK || !is_short || !is_for_all(&head.headers) {
+            let is_headed = length_of(&head.headers) <= HEADERS_BYTES_MAX;
+            if head.status != StatusCode::OK || !is_short || !is_headed || !is_for_all(&head.headers) {
+                return Some(Held::Carried(now_ms()));
+            }
+            let mut headers = head.headers.clone();
+            if !for_all(&mut headers, &server.names) {
                 return Some(Held::Carried(now_ms()));
             }
             let length = body.size_hint().exact();
-            let Some(bytes) = whole(body, FILE_BYTES_MAX).await else {
-                // Broken off, or too long without having said so.
-                return length.is_none().then(|| Held::Carried(now_ms()));
+            let bytes = match files.read(&server.id, body).await {
+                Ok(bytes) => bytes,
+                // The end of it may not have been told, and then it is not known whether that was one.
+                Err(Unread::Broken) => return length.is_none().then(|| Held::Carried(now_ms())),
+                Err(Unread::TooLong) => return Some(Held::Carried(now_ms())),
+                Err(Unread::NoRoom) => return Some(self.without_room(server)),
             };
             let pick = |name: HeaderName, condition: HeaderName| Some((condition, head.headers.get(name)?.clone()));
             let validators = [pick(ETAG, IF_NONE_MATCH), pick(LAST_MODIFIED, IF_MODIFIED_SINCE)];
             let validators = validators.into_iter().flatten().collect();
-            let mut headers = head.headers.clone();
-            remove_hop_by_hop(&mut headers);
             for name in NOT_KEPT {
                 headers.remove(name);
             }
-            let file = Arc::new(File::new(path, bytes, headers, validators, now_ms()));
+            let file = File::new(path, bytes, headers, validators, now_ms());
+            let Some(file) = file.in_room(path, files, &server.id).await.map(Arc::new) else {
+                return Some(self.without_room(server));
+            };
             if file.is_packable() {
-                let file = Arc::clone(&file);
-                tokio::task::spawn_blocking(move || file.pack());
+                files.pack(&file);
             }
             Some(Held::File(file))
         };
         tokio::time::timeout(READ_TIMEOUT, read).await.ok()?
+    }
+
+    /// A file for which there is no room is carried, for a while.
+    fn without_room(&self, server: &Server) -> Held {
+        self.live.files.without_room.fetch_add(1, Relaxed);
+        tracing::debug!(server = %server.id, "there is no room for a file of the client");
+        Held::Carried(now_ms())
     }
 
     /// Asks a server whether a file is still what it has, unless somebody has a moment ago.

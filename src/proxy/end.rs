@@ -31,7 +31,7 @@ impl Gateway {
     pub(crate) async fn end(&self, meeting: &Arc<Meeting>, server: &Server) -> Result<End, Denial> {
         // A server that has not answered its `create` yet may not know the meeting: that is not its end.
         let made = meeting.internal_id().is_some();
-        let answer = self.about("end", meeting, server).await.map_err(|_| Denial::ServerUnavailable)?;
+        let answer = self.about("end", meeting, server).await.map_err(CallError::denial)?;
         let over = answer.success || (made && is_gone(&answer));
         if over {
             self.end_noted(meeting).await;
@@ -42,7 +42,7 @@ impl Gateway {
     /// Whether a meeting has ended without our noticing. If so its record is ended.
     pub(super) async fn is_over(&self, meeting: &Arc<Meeting>, server: &Server) -> Result<bool, Denial> {
         let made = meeting.internal_id().is_some();
-        let info = self.about("getMeetingInfo", meeting, server).await.map_err(|_| Denial::ServerUnavailable)?;
+        let info = self.about("getMeetingInfo", meeting, server).await.map_err(CallError::denial)?;
         let over = made && is_gone(&info);
         if over {
             self.end_noted(meeting).await;

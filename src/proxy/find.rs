@@ -3,31 +3,65 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Gateway;
+use super::{Gateway, asked::Asked};
 use crate::{
     domain::{
         denial::Denial,
         ids::{ServerId, TenantId},
     },
     live::{Meeting, clock::now_ms, sessions::Session},
+    net::peer::Peer,
+    shares::{Limits, Shares, Taken},
     store::{Error, MeetingRow, SessionRow, TokenHash},
 };
 
 /// How long an answer waits for what follows from it to be written.
 const TOLD_TIMEOUT: Duration = Duration::from_secs(1);
+/// Strangers can make the gateway look for what is not there. Half of the store's connections stay free of that, and of the
+/// other half an address has a quarter and a tenant a half.
+const FINDING: Limits = Limits { total: 8, outer: 4, inner: 2, both: 2, waiting: 256 };
+/// How long somebody waits for their turn.
+const FINDING_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl Gateway {
-    /// A running meeting of a tenant, by the tenant's own id.
+/// What is looked for in the store, by tenant and address.
+#[derive(Debug)]
+pub(super) struct Finding(Arc<Shares<TenantId, Peer>>);
+
+impl Default for Finding {
+    fn default() -> Self {
+        Self(Shares::new(FINDING))
+    }
+}
+
+impl Finding {
+    /// Waits for a turn to look for something.
     ///
     /// # Errors
-    /// [`Denial::StoreUnavailable`] when it is not known here and the store cannot be asked.
-    pub(crate) async fn meeting(&self, tenant: &TenantId, ext_id: &str) -> Result<Option<Arc<Meeting>>, Denial> {
+    /// [`Denial::Overloaded`] where none comes in time.
+    pub(super) async fn turn(&self, (tenant, peer): (&TenantId, Peer)) -> Result<Taken<TenantId, Peer>, Denial> {
+        self.0.take(tenant, &peer, 1, FINDING_TIMEOUT).await.ok_or(Denial::Overloaded)
+    }
+}
+
+impl Gateway {
+    /// A running meeting of a tenant, by the tenant's own id. Links to one that is over are in many hands.
+    ///
+    /// # Errors
+    /// [`Denial::StoreUnavailable`] when it is not known here and the store cannot be asked; [`Denial::Overloaded`] when too
+    /// many ask.
+    pub(crate) async fn meeting(
+        &self,
+        account: (&TenantId, Peer),
+        ext_id: &str,
+    ) -> Result<Option<Arc<Meeting>>, Denial> {
+        let (tenant, _) = account;
         if let Some(meeting) = self.live.meeting(tenant, ext_id) {
             return Ok(Some(meeting));
         }
         if !self.store.is_shared() {
             return Ok(None);
         }
+        let _turn = self.finding.turn(account).await?;
         let found = self.store.find_meeting(tenant, ext_id).await.map_err(|_| Denial::StoreUnavailable)?;
         Ok(found.and_then(|row| self.adopt(row)))
     }
@@ -36,12 +70,14 @@ impl Gateway {
     /// included. Anybody may ask for one, so that not many are looked for at a time.
     ///
     /// # Errors
-    /// [`Denial::StoreUnavailable`] when it is not known here and the store cannot be asked.
+    /// [`Denial::StoreUnavailable`] when it is not known here and the store cannot be asked; [`Denial::Overloaded`] when too
+    /// many ask.
     pub(crate) async fn meeting_of_internal(
         &self,
-        tenant: &TenantId,
+        account: (&TenantId, Peer),
         internal_id: &str,
     ) -> Result<Option<Arc<Meeting>>, Denial> {
+        let (tenant, _) = account;
         if let Some(meeting) = self.live.meeting_of_internal(internal_id) {
             return Ok(Some(meeting).filter(|meeting| meeting.tenant == *tenant));
         }
@@ -51,7 +87,7 @@ impl Gateway {
         if !self.store.is_shared() {
             return Ok(None);
         }
-        let _turn = self.finding.acquire().await.map_err(|_| Denial::StoreUnavailable)?;
+        let _turn = self.finding.turn(account).await?;
         let found = self.store.find_internal(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
         if let Some(row) = found {
             return Ok(self.adopt(row));
@@ -68,15 +104,20 @@ impl Gateway {
     /// A session by the hash of its token. Anybody may ask for one, so that not many are looked for at a time.
     ///
     /// # Errors
-    /// [`Denial::StoreUnavailable`] when it is not known here and the store cannot be asked.
-    pub(crate) async fn session(&self, token: &TokenHash) -> Result<Option<Arc<Session>>, Denial> {
+    /// [`Denial::StoreUnavailable`] when it is not known here and the store cannot be asked; [`Denial::Overloaded`] when too
+    /// many ask.
+    pub(crate) async fn session(
+        &self,
+        account: (&TenantId, Peer),
+        token: &TokenHash,
+    ) -> Result<Option<Arc<Session>>, Denial> {
         if let Some(session) = self.live.session(token) {
             return Ok(Some(session));
         }
         if !self.store.is_shared() {
             return Ok(None);
         }
-        let _turn = self.finding.acquire().await.map_err(|_| Denial::StoreUnavailable)?;
+        let _turn = self.finding.turn(account).await?;
         let found = self.store.find_session(token).await.map_err(|_| Denial::StoreUnavailable)?;
         if let Some((row, meeting)) = found {
             let Some(meeting) = self.adopt(meeting) else { return Ok(None) };
@@ -90,10 +131,12 @@ impl Gateway {
         Ok(self.live.session(token))
     }
 
-    /// Whether the guest of a session still waits to be let in: another gateway may have let them in since.
-    pub(crate) async fn is_waiting(&self, session: &Session, token: &TokenHash) -> bool {
+    /// Whether the guest of a session still waits to be let in: another gateway may have let them in since. Who waits on may
+    /// be asked for many times, so that this takes its turn too.
+    pub(crate) async fn is_waiting(&self, account: (&TenantId, Peer), session: &Session, token: &TokenHash) -> bool {
         if session.is_waiting()
             && self.store.is_shared()
+            && let Ok(_turn) = self.finding.turn(account).await
             && let Ok(Some((row, _))) = self.store.find_session(token).await
             && !row.waits
         {
@@ -102,22 +145,26 @@ impl Gateway {
         session.is_waiting()
     }
 
-    /// Whether a tenant has, or had a moment ago, a meeting on a server.
-    pub(crate) async fn reaches(&self, tenant: &TenantId, server: &ServerId, now: i64) -> bool {
+    /// Whether a tenant has, or had a moment ago, a meeting on a server. A store that cannot be asked has none.
+    ///
+    /// # Errors
+    /// [`Denial::Overloaded`] when too many ask.
+    pub(crate) async fn reaches(&self, asked: &Asked, server: &ServerId) -> Result<bool, Denial> {
+        let (tenant, now) = (&asked.tenant.id, asked.now);
         if self.live.reaches(tenant, server, now) {
-            return true;
+            return Ok(true);
         }
         if !self.store.is_shared() {
-            return false;
+            return Ok(false);
         }
-        let Ok(_turn) = self.finding.acquire().await else { return false };
+        let _turn = self.finding.turn(asked.account()).await?;
         for row in self.store.find_meetings_on(tenant, server).await.unwrap_or_default() {
             let _ = self.adopt(row);
         }
         if let Ok(Some(row)) = self.store.find_ended_on(tenant, server, now).await {
             let _ = self.adopt_ended(row);
         }
-        self.live.reaches(tenant, server, now)
+        Ok(self.live.reaches(tenant, server, now))
     }
 
     /// Waits until the store has what was noted, since whoever is answered may ask another gateway next. A store that takes
@@ -188,5 +235,33 @@ impl Gateway {
             self.live.forget_recording(meeting);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_looks_for_what_is_not_there_holds_nobody_else_up() {
+        let tenant = |name: &str| name.parse::<TenantId>().expect("an id");
+        let (finding, wagtail, heron) = (Finding::default(), tenant("wagtail"), tenant("heron"));
+        let peer = |n: u8| Peer::V4(u32::from(n));
+        let mut turns = Vec::new();
+        for (n, is_there) in [(1, true), (1, true), (1, false), (2, true), (2, true), (3, false)] {
+            let turn = finding.turn((&wagtail, peer(n))).now_or_never();
+            assert_eq!(turn.is_some(), is_there, "{n}");
+            turns.extend(turn);
+        }
+        assert!(finding.turn((&heron, peer(1))).now_or_never().is_none(), "an address has its share of all");
+        turns.push(finding.turn((&heron, peer(4))).await);
+        let began = Instant::now();
+        assert_eq!(finding.turn((&wagtail, peer(1))).await.err(), Some(Denial::Overloaded));
+        assert!(began.elapsed() >= FINDING_TIMEOUT);
+        drop(turns);
+        assert!(finding.turn((&wagtail, peer(1))).await.is_ok());
     }
 }

@@ -3,19 +3,22 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, StatusCode, header::HOST};
-use hyper::body::Incoming;
 
 use super::{
     Gateway,
     answer::{Answer, text},
+    answered::of_frontend,
     asked::{Asked, address, is_websocket},
-    headers::{remove_hop_by_hop, set_forwarded, without_server_cookies},
+    cookies::without_server_cookies,
+    headers::{remove_hop_by_hop, set_forwarded},
     pages::{page, wants_page},
+    passing::Unsent,
+    robots,
 };
 use crate::{
     domain::{denial::Denial, pages::Page, tenant::Upstream},
     metrics::{Call, Outcome},
-    upstream::Body,
+    upstream::{Incoming, SendError},
 };
 
 /// A frontend's own pages may take their time (exports, imports); nobody waits longer in a browser.
@@ -40,16 +43,23 @@ impl Gateway {
         if is_websocket(&asked.head) {
             return self.frontend_socket(asked, frontend, to, headers).await;
         }
-        let mut request = Request::new(Body::Streamed(body));
+        let (body, is_slow) = match self.to_frontends.begin(&asked, frontend.authority.as_str(), body, None).await {
+            Ok(begun) => begun,
+            Err(why) => return self.unsent(&asked, Call::Frontend, why),
+        };
+        let mut request = Request::new(body);
         *request.method_mut() = asked.head.method.clone();
         *request.uri_mut() = to;
         *request.headers_mut() = headers;
         match tokio::time::timeout(ANSWER_TIMEOUT, self.pool.send(request)).await {
             Ok(Ok(mut response)) => {
-                remove_hop_by_hop(response.headers_mut());
+                let is_slug = |slug: &str| asked.directory.server_of_slug(slug).is_some();
+                of_frontend(response.headers_mut(), &frontend, &asked.authority, is_slug);
                 let outcome = if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok };
                 Answer::new(Call::Frontend, outcome, response)
             }
+            _ if is_slow.is_some_and(|slow| slow.get()) => self.unsent(&asked, Call::Frontend, Unsent::Slow),
+            Ok(Err(SendError::Exhausted)) => self.refuse(&asked, Call::Frontend, Denial::Overloaded),
             _ => {
                 log_failure(&asked, &frontend);
                 self.refuse(&asked, Call::Frontend, Denial::ServerUnavailable)
@@ -58,6 +68,9 @@ impl Gateway {
     }
 
     fn landing(&self, asked: &Asked) -> Answer {
+        if asked.head.uri.path() == robots::PATH {
+            return robots::rules();
+        }
         if asked.head.uri.path() != "/" {
             return self.refuse(asked, Call::Page, Denial::NotFound);
         }

@@ -10,16 +10,16 @@ use http::{
     },
 };
 use http_body::Body as _;
-use hyper::body::Incoming;
 use quick_xml::escape::escape;
 
 use super::{
     Gateway,
     answer::Answer,
+    answered::Home,
     api::spec::wrong_method,
     asked::Asked,
     carry::{Target, outcome},
-    headers::to_browser,
+    named_ids,
 };
 use crate::{
     bbb::{
@@ -28,7 +28,7 @@ use crate::{
     },
     domain::{denial::Denial, tenant::Server},
     metrics::{Call, Outcome},
-    upstream::{Body, whole},
+    upstream::{Body, Incoming, whole},
 };
 
 /// As BBB's nginx waits for its own services.
@@ -40,8 +40,12 @@ impl Gateway {
     /// The server of a recording, if that is this tenant's; of the player's own files, one that has any of the tenant.
     pub(crate) fn server_of_recording(&self, asked: &Asked, path: &str) -> Result<Target, Denial> {
         let in_query = parse(asked.query().as_bytes()).find(|(name, _)| name == "meetingId").map(|(_, id)| id);
+        // What is behind the first id of a path is a file of that recording.
         let named = path.split('/').find(|segment| is_internal(segment)).or(in_query.as_deref());
         let (tenant, all) = (&asked.tenant.id, &self.live.recordings);
+        if named_ids::in_query(asked.query()).iter().any(|(_, id)| all.get(tenant, id).is_none()) {
+            return Err(Denial::NotFound);
+        }
         let server = match named {
             Some(id) => {
                 let recording = all.get(tenant, id).ok_or(Denial::NotFound)?;
@@ -78,10 +82,12 @@ impl Gateway {
             }
         };
         let server = &target.server;
-        let Some(mut response) = self.forward(&asked, body, server, path, ANSWER_TIMEOUT, prepare).await else {
-            return self.refuse(&asked, call, Denial::ServerUnavailable).by(&server.id);
+        let mut response = match self.forward(&asked, (body, None), &target, path, ANSWER_TIMEOUT, prepare).await {
+            Ok(response) => response,
+            Err(why) => return self.unsent(&asked, call, why).by(&server.id),
         };
-        to_browser(response.headers_mut(), server, &asked.tenant, &asked.authority, "");
+        let home = Home { names: &server.names, authority: &asked.authority, prefix: "" };
+        self.to_browser(response.headers_mut(), server, &asked.tenant, home);
         if is_metadata && response.status().is_success() {
             return self.with_metadata(&asked, server, path, response).await.by(&server.id);
         }

@@ -25,6 +25,11 @@ pub enum Route<'a> {
         /// What it is.
         kind: Kind,
     },
+    /// The client's address without its final slash, which its relative addresses need.
+    Client {
+        /// The server's name in the path.
+        slug: &'a str,
+    },
     /// A join of a breakout room, as its server makes the address, under `/s/<slug>`.
     BreakoutJoin {
         /// The server's name in the path.
@@ -113,7 +118,7 @@ pub const UPLOAD_BYTES_MAX: u64 = 1000 * 1000 * 1000;
 /// The cap for all other bodies of a meeting's traffic.
 pub const BODY_BYTES_MAX: u64 = 30 * 1000 * 1000;
 
-/// Finds out what happens with a request for `path` (without its query).
+/// Finds out what happens with a request for `path` (without its query, and with its slashes merged).
 #[must_use]
 pub fn route(path: &str) -> Route<'_> {
     // `OPTIONS *` and `CONNECT` have no path.
@@ -126,6 +131,7 @@ pub fn route(path: &str) -> Route<'_> {
         return match bbb_path(path) {
             _ if slug.is_empty() => Route::Refused,
             Some(BbbPath::Version) => Route::Version { slug: Some(slug) },
+            Some(BbbPath::Client) => Route::Client { slug },
             Some(BbbPath::Meeting(kind) | BbbPath::BelowPrefix(kind)) => Route::Meeting { slug, path, kind },
             Some(BbbPath::Api("join")) => Route::BreakoutJoin { slug },
             Some(BbbPath::Api(_) | BbbPath::Recording | BbbPath::Refused) | None => Route::Refused,
@@ -143,8 +149,8 @@ pub fn route(path: &str) -> Route<'_> {
         Some(BbbPath::Meeting(kind)) => Route::RootMeeting { path, kind },
         Some(BbbPath::Recording) => Route::Recording { path },
         Some(BbbPath::Refused) => Route::Refused,
-        Some(BbbPath::BelowPrefix(_)) | None if is_disguised(path) => Route::Refused,
-        Some(BbbPath::BelowPrefix(_)) | None => Route::Other,
+        Some(BbbPath::BelowPrefix(_) | BbbPath::Client) | None if is_disguised(path) => Route::Refused,
+        Some(BbbPath::BelowPrefix(_) | BbbPath::Client) | None => Route::Other,
     }
 }
 
@@ -159,6 +165,8 @@ pub(crate) fn call_of(kind: Kind) -> Call {
 
 enum BbbPath<'a> {
     Version,
+    /// The client, without the final slash; on the root it may be anybody's.
+    Client,
     Api(&'a str),
     Meeting(Kind),
     /// Of a meeting where a server is named; on the root it may be anybody's.
@@ -169,7 +177,7 @@ enum BbbPath<'a> {
 
 /// What a path is on a BBB server, or `None` where it is none of BBB's (bbb.md 8.3).
 fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
-    use BbbPath::{Api, BelowPrefix, Meeting, Recording, Refused, Version};
+    use BbbPath::{Api, BelowPrefix, Client, Meeting, Recording, Refused, Version};
     let (first, rest) = match path[1..].find('/') {
         Some(at) => (&path[1..=at], &path[at + 1..]),
         None => (&path[1..], ""),
@@ -178,7 +186,8 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
         "bigbluebutton" => match rest {
             "" | "/" | "/api" | "/api/" => Version,
             "/rtt-check" | "/ping" => Meeting(Kind::Static),
-            _ => match rest.strip_prefix("/api/") {
+            // A slash behind the name of a call is not part of it.
+            _ => match rest.strip_prefix("/api/").map(|call| call.strip_suffix('/').unwrap_or(call)) {
                 Some(call) => match SessionCall::named(call) {
                     Some(call) => Meeting(Kind::Call(call)),
                     None if !call.contains('/') || call.starts_with("hooks/") => Api(call),
@@ -194,6 +203,7 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
         },
         "html5client" if rest.starts_with("/sockjs/") => Meeting(Kind::Session), // of 2.7
         "html5client" if !rest.is_empty() => Meeting(Kind::Static),
+        "html5client" => Client,
         "graphql" if rest.is_empty() => Meeting(Kind::GraphQl),
         "api" => match rest {
             "/rest/clientSettings" | "/rest/meetingStaticData" | "/rest/clientStartupSettings" => {
@@ -222,17 +232,32 @@ fn is_disguised(path: &str) -> bool {
     if !path.contains(['%', ';', '\\']) && !path.contains("//") && !path.contains("/.") {
         return false;
     }
+    // Tomcat takes parameters out before it decodes.
+    let bare: Vec<&str> = path.split('/').map(without_parameters).collect();
+    [path, &bare.join("/")].into_iter().any(|path| {
+        let plain = resolved(path);
+        // Some are BBB's only with a slash at their end, or only without.
+        let is_bbb = |path: &str| !matches!(bbb_path(path), None | Some(BbbPath::BelowPrefix(_) | BbbPath::Client));
+        plain.starts_with("/s/") || is_bbb(&plain) || is_bbb(&format!("{plain}/"))
+    })
+}
+
+/// A path decoded, without parameters, its slashes merged and its dots resolved, and without a slash at its end.
+fn resolved(path: &str) -> String {
     let decoded = percent_decode_str(path).decode_utf8_lossy().replace('\\', "/");
     let mut segments: Vec<&str> = Vec::new();
-    for segment in decoded.split('/').map(|segment| segment.split(';').next().unwrap_or("")) {
+    for segment in decoded.split('/').map(without_parameters) {
         match segment {
             "" | "." => {}
             ".." => drop(segments.pop()),
             segment => segments.push(segment),
         }
     }
-    let plain = format!("/{}", segments.join("/"));
-    plain.starts_with("/s/") || !matches!(bbb_path(&plain), None | Some(BbbPath::BelowPrefix(_)))
+    format!("/{}", segments.join("/"))
+}
+
+fn without_parameters(segment: &str) -> &str {
+    segment.split(';').next().unwrap_or("")
 }
 
 /// Whether a path can be read in two ways: an escape that stands for a plain character, or for one that divides.
@@ -241,7 +266,7 @@ fn is_ambiguous(path: &str) -> bool {
         || path.contains([';', '\\'])
         || path.split('/').any(|segment| segment == "." || segment == "..")
         || path.split('%').skip(1).any(|rest| match rest.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => byte.is_ascii_alphanumeric() || byte.is_ascii_control() || b"-._~/\\;%".contains(&byte),
+            Some(byte) => byte.is_ascii_alphanumeric() || byte.is_ascii_control() || b"-._~/\\;%?".contains(&byte),
             None => true,
         })
 }
@@ -268,11 +293,17 @@ mod tests {
             ("/bigbluebutton/api/create", Api("create")),
             ("/bigbluebutton/api/join", Api("join")),
             ("/bigbluebutton/api/hooks/list", Api("hooks/list")),
+            ("/bigbluebutton/api/join/", Api("join")),
+            ("/bigbluebutton/api/stuns/", root("/bigbluebutton/api/stuns/", Call(SessionCall::Stuns))),
+            ("/bigbluebutton/api/create/x", Refused),
+            ("/bigbluebutton/api/create%2f", Refused),
             ("/bigbluebutton/connection/checkAuthorization", Refused),
             ("/bigbluebutton/presentationUpload", Refused),
             // What the client of a meeting asks for.
             ("/s/x1/bigbluebutton/api", Version { slug: Some("x1") }),
             ("/s/x1/html5client/", meeting("/html5client/", Static)),
+            ("/s/x1/html5client", Route::Client { slug: "x1" }),
+            ("/html5client", Other),
             ("/s/x1/html5client/bundle.1.js", meeting("/html5client/bundle.1.js", Static)),
             ("/s/x1/graphql", meeting("/graphql", GraphQl)),
             ("/s/x1/api/rest/meetingStaticData", meeting("/api/rest/meetingStaticData", Settings)),
@@ -313,7 +344,7 @@ mod tests {
             // An API call does not go round its checks by way of the prefix.
             ("/s/x1/bigbluebutton/api/create", Refused),
             ("/s/x1/bigbluebutton/api/join", BreakoutJoin { slug: "x1" }),
-            ("/s/x1/bigbluebutton/api/join/", Refused),
+            ("/s/x1/bigbluebutton/api/join/", BreakoutJoin { slug: "x1" }),
             ("/s/x1/bigbluebutton/api/Join", Refused),
             ("/s/x1/bigbluebutton/api//join", Refused),
             ("/s//bigbluebutton/api/join", Refused),
@@ -333,6 +364,9 @@ mod tests {
             ("/s/x1/html5client/../bigbluebutton/api/create", Refused),
             ("/s/x1/html5client/%2e%2e/x", Refused),
             ("/s/x1/html5client/a%2Fb", Refused),
+            // bbb-web decodes a whole address before it looks for its query.
+            ("/s/x1/pad/p/1%3fsessionToken=x", Refused),
+            ("/s/x1/pad/p/1%253FsessionToken=x", Refused),
             ("/s/x1/html5client//x", Refused),
             ("/bigbluebutton/api/create;x=1", Refused),
             ("/bigbluebutton/api/..%2fconnection", Refused),
@@ -347,6 +381,10 @@ mod tests {
             ("/b/..;/bigbluebutton/api/create", Refused),
             ("/b/%2e%2e/bigbluebutton/api/create", Refused),
             ("/.\\bigbluebutton/api", Refused),
+            ("/html5client%2f", Refused),
+            ("/pad/x/..", Refused),
+            ("/.//playback//", Refused),
+            ("/graphql;%5c", Refused),
             ("/b/room%20one", Other),
             // Recordings: on the root only.
             ("/playback/presentation/2.3/x", Recording { path: "/playback/presentation/2.3/x" }),

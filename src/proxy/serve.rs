@@ -8,18 +8,20 @@ use std::{
 
 use http::{
     Method, Request, Response, StatusCode,
-    header::{CONTENT_TYPE, HOST},
+    header::{CONTENT_TYPE, HOST, STRICT_TRANSPORT_SECURITY},
     request::Parts,
 };
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::{
     Gateway,
-    answer::{Answer, text},
+    answer::{Answer, redirect, text},
     api::spec::wrong_method,
     asked::{Asked, Connection, is_websocket},
     headers::set_framing,
+    limited::too_fast,
+    path::merge_slashes,
+    robots::set_not_listed,
     route::{Kind, Route, call_of, route},
 };
 use crate::{
@@ -27,23 +29,30 @@ use crate::{
     domain::{denial::Denial, host::Host, tenant::Tenant},
     live::clock::now_ms,
     metrics::{Call, Outcome, TenantMetrics},
-    upstream::{Body, Watch},
+    net::rates::RateOf,
+    upstream::{Body, Incoming, Watch},
 };
+
+/// Where the API is.
+const API: &str = "/bigbluebutton/api/";
 
 impl Gateway {
     /// Answers one request and notes it.
     pub(crate) async fn serve(
         self: Arc<Self>,
         connection: Arc<Connection>,
-        request: Request<Incoming>,
+        request: Request<hyper::body::Incoming>,
     ) -> Response<Body> {
         let started = Instant::now();
-        let peer = connection.peer.ip();
+        let (peer, peer_key) = (connection.peer.ip(), connection.served.peer());
         let (head, body) = request.into_parts();
         let asked = match self.find_tenant(connection, head) {
             Ok(asked) => asked,
             Err(refused) => {
                 self.metrics.unknown_hosts.fetch_add(1, Relaxed);
+                if !self.net.rates.allow(RateOf::UnknownHosts, peer_key) {
+                    return too_fast();
+                }
                 let status = refused.status().as_u16();
                 tracing::info!(target: "access", %peer, status, reason = Denial::UnknownHost.key(), "no tenant");
                 return refused;
@@ -55,14 +64,24 @@ impl Gateway {
             method: asked.head.method.clone(),
             peer: asked.connection.peer,
         };
+        let hsts = asked.directory.hsts_of(&asked.tenant).header().cloned();
         let metrics = self.metrics.tenant(&line.tenant.id);
-        // What has no length is refused where a body is large.
-        metrics.count_body_up(body.size_hint().exact().unwrap_or(0));
-        let mut answer = self.dispatch(asked, body).await;
+        let body = Incoming::new(body, Arc::clone(&metrics));
+        let mut answer = match self.too_many(&asked, &metrics) {
+            Some(refused) => {
+                Body::Streamed(body).linger();
+                refused
+            }
+            None => self.dispatch(asked, body).await,
+        };
         // A frontend knows best who shows it.
         if answer.call != Call::Frontend && is_page(&answer.response) {
             set_framing(answer.response.headers_mut(), &line.tenant);
         }
+        if let Some(hsts) = hsts {
+            answer.response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
+        }
+        set_not_listed(&mut answer);
         note(&metrics, &line, &answer, started);
         answer.response.map(|body| counted(body, metrics))
     }
@@ -93,19 +112,19 @@ impl Gateway {
         Ok(Asked { directory, tenant, connection, authority, head, now })
     }
 
-    async fn dispatch(self: &Arc<Self>, asked: Asked, body: Incoming) -> Answer {
-        let path = asked.head.uri.path().to_owned();
+    async fn dispatch(self: &Arc<Self>, mut asked: Asked, body: Incoming) -> Answer {
+        let path = merge_slashes(asked.head.uri.path()).into_owned();
         match route(&path) {
-            Route::Version { slug } => self.version(&asked, slug).await,
+            Route::Version { slug } => self.version(&mut asked, slug).await,
             Route::Api(call) => self.api(asked, call, body).await,
             // Boxed, here and below: seldom, and no other request is to have room for it.
             Route::BreakoutJoin { slug } => Box::pin(self.join_breakout(asked, body, slug)).await,
             Route::Meeting { slug, path, kind: Kind::Call(call) } => {
-                let target = self.server_of_slug(&asked, slug, path).await;
+                let target = self.server_of_slug(&mut asked, slug, path).await;
                 Box::pin(self.session_call(asked, body, target, path, call)).await
             }
             Route::RootMeeting { path, kind: Kind::Call(call) } => {
-                let target = self.server_of_root(&asked, path).await;
+                let target = self.server_of_root(&mut asked, path).await;
                 Box::pin(self.session_call(asked, body, target, path, call)).await
             }
             Route::Recording { path } => match self.server_of_recording(&asked, path) {
@@ -113,7 +132,8 @@ impl Gateway {
                 Err(denial) => self.refuse(&asked, Call::Playback, denial),
             },
             Route::Asset { digest, name } => self.asset(&asked, digest, name),
-            Route::Meeting { slug, path, kind } => match self.server_of_slug(&asked, slug, path).await {
+            Route::Client { slug } => self.client_with_slash(&asked, slug),
+            Route::Meeting { slug, path, kind } => match self.server_of_slug(&mut asked, slug, path).await {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),
             },
@@ -121,17 +141,29 @@ impl Gateway {
             Route::RootMeeting { path, kind: Kind::GraphQl } if is_websocket(&asked.head) => {
                 self.graphql(asked, None, path)
             }
-            Route::RootMeeting { path, kind } => match self.server_of_root(&asked, path).await {
+            Route::RootMeeting { path, kind } => match self.server_of_root(&mut asked, path).await {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),
             },
+            // Integrations read XML, also of what there is not.
+            Route::Refused if path.starts_with(API) => Answer::denied(Call::Unsupported, Denial::NotFound),
             Route::Refused => self.refuse(&asked, Call::Meeting, Denial::NotFound),
             Route::Other => self.frontend(asked, body).await,
         }
     }
 
+    /// Leads to the client's address with its final slash: its own addresses are relative to that.
+    fn client_with_slash(&self, asked: &Asked, slug: &str) -> Answer {
+        let query = asked.head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let to = format!("https://{}/s/{slug}/html5client/{query}", asked.authority);
+        match redirect(StatusCode::FOUND, &to) {
+            Some(response) => Answer::new(Call::Meeting, Outcome::Ok, response),
+            None => self.refuse(asked, Call::Meeting, Denial::NotFound),
+        }
+    }
+
     /// The version call: answered here, so that the client finds GraphQL and all else on this host.
-    async fn version(&self, asked: &Asked, slug: Option<&str>) -> Answer {
+    async fn version(&self, asked: &mut Asked, slug: Option<&str>) -> Answer {
         if !matches!(asked.head.method, Method::GET | Method::HEAD | Method::POST) {
             return wrong_method(Call::Version, "GET, HEAD, POST");
         }

@@ -2,17 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, header::ACCEPT_ENCODING};
-use hyper::body::Incoming;
+use http::{HeaderMap, Method, StatusCode, header::ACCEPT_ENCODING};
+use http_body::Body as _;
 use serde_json::{Value, json};
 
 use super::{
     Gateway,
-    answer::Answer,
+    answer::{Answer, text},
     api::spec::wrong_method,
     asked::Asked,
     carry::Target,
     grant::GRANT,
+    passing::Unsent,
     route::{Kind, SessionCall},
 };
 use crate::{
@@ -20,14 +21,15 @@ use crate::{
         answer::{Failure, success},
         query::Params,
     },
-    domain::{denial::Denial, tenant::Server},
+    domain::denial::Denial,
     live::{
         Meeting,
         clock::now_ms,
         sessions::{LEASE_MS, Session},
     },
     metrics::{Call, Outcome},
-    upstream::{Body, whole},
+    net::rates::RateOf,
+    upstream::{Body, Incoming, whole},
 };
 
 /// As BBB's nginx waits for bbb-web.
@@ -77,10 +79,21 @@ impl Gateway {
             Body::Streamed(body).linger();
             return refused;
         }
+        if asked.head.method == Method::HEAD && matches!(call, SessionCall::SignOut | SessionCall::GetJoinUrl) {
+            // Safe methods change nothing: nobody is signed out, and no address is made.
+            let mut answer = Answer::xml(Call::Session, Outcome::Ok, success());
+            answer.reason = "preview";
+            return answer;
+        }
+        if call != SessionCall::Feedback && !body.is_end_stream() {
+            // A server reads the parameters of a form as those of a query, a session token too; BBB's client sends none.
+            Body::Streamed(body).linger();
+            return takes_no_body();
+        }
         let session = target.as_ref().ok().and_then(|target| target.session.clone());
         match (target, session) {
             (Ok(target), Some(session)) if call == SessionCall::GetJoinUrl => {
-                self.join_url(&asked, body, &target.server, &session, path).await.by(&target.server.id)
+                self.join_url(&asked, body, &target, &session, path).await.by(&target.server.id)
             }
             (Ok(target), Some(session)) => {
                 if call == SessionCall::Enter
@@ -94,7 +107,8 @@ impl Gateway {
             }
             _ => {
                 Body::Streamed(body).linger();
-                no_session(&asked, call)
+                let limited = self.fails_too_often(&asked, Call::Session, RateOf::UnknownSessions);
+                limited.unwrap_or_else(|| no_session(&asked, call))
             }
         }
     }
@@ -110,14 +124,18 @@ impl Gateway {
     }
 
     /// `getJoinUrl`: what the server has signed for itself becomes an address of the tenant's host that the gateway grants.
-    async fn join_url(&self, asked: &Asked, body: Incoming, server: &Server, session: &Session, path: &str) -> Answer {
+    async fn join_url(&self, asked: &Asked, body: Incoming, target: &Target, session: &Session, path: &str) -> Answer {
         let plain = |headers: &mut HeaderMap| drop(headers.remove(ACCEPT_ENCODING));
         let answered = async {
-            let response = self.forward(asked, body, server, path, TIMEOUT, plain).await?;
-            let body = whole(response.into_body(), ANSWER_BYTES_MAX).await?;
-            serde_json::from_slice::<Value>(&body).ok()
+            let response = self.forward(asked, (body, None), target, path, TIMEOUT, plain).await?;
+            let body = whole(response.into_body(), ANSWER_BYTES_MAX).await;
+            Ok::<_, Unsent>(body.and_then(|body| serde_json::from_slice::<Value>(&body).ok()))
         };
-        let json = tokio::time::timeout(TIMEOUT, answered).await.ok().flatten();
+        let json = match tokio::time::timeout(TIMEOUT, answered).await {
+            Ok(Ok(json)) => json,
+            Ok(Err(why)) => return self.unsent(asked, Call::Session, why),
+            Err(_) => None,
+        };
         let Some(mut json) = json.filter(|json| json["response"]["returncode"].is_string()) else {
             return self.refuse(asked, Call::Session, Denial::ServerUnavailable);
         };
@@ -156,6 +174,11 @@ fn not_entered(asked: &Asked, denial: Denial) -> Answer {
         "logoutURL": format!("https://{}/", asked.authority),
     } });
     Answer::json(Call::Session, Outcome::Refused, &json).because(denial)
+}
+
+fn takes_no_body() -> Answer {
+    let response = text(StatusCode::BAD_REQUEST, "text/plain;charset=utf-8", "This call takes no body.\n");
+    Answer::new(Call::Session, Outcome::Refused, response)
 }
 
 /// What BBB says to a session that is none (bbb.md 3.12 to 3.15).

@@ -4,7 +4,7 @@
 //! that frame has been read and found to be of this tenant: whoever has no session costs a server nothing. All other
 //! sockets name their session in the query, and are accepted when the server has accepted them.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::{Bytes, BytesMut};
@@ -24,7 +24,6 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
-    sync::mpsc,
     time::timeout,
 };
 
@@ -32,11 +31,14 @@ use super::{
     Gateway,
     accept::Downstream,
     answer::{Answer, text},
+    answered::{Home, of_frontend},
     asked::{Asked, address},
     carry::{Target, prefix},
+    cookies::Owner,
     frame::{FIRST_FRAME_TIMEOUT, close, read_first},
-    headers::{remove_hop_by_hop, set_forwarded, to_browser, to_server},
+    headers::{remove_hop_by_hop, set_forwarded, to_server},
     lobby::{self, Left},
+    session_token,
     text_frames::TextFrames,
     tunnel,
 };
@@ -49,10 +51,12 @@ use crate::{
     },
     live::{
         clock::now_ms,
+        pace::Full,
         sessions::{LEASE_MS, Present, Session, hash},
     },
     metrics::{Call, OpenSocket, Outcome, TenantMetrics},
-    upstream::{Body, Stream, notice_loss},
+    net::{connections::Place, peer::Peer, rates::RateOf},
+    upstream::{Body, OpenError, SendError, Stream, notice_loss},
 };
 
 /// A server that takes longer than that for a handshake is in trouble.
@@ -75,8 +79,28 @@ const WAITING_BYTES_MAX: usize = 64 * 1024;
 enum NoSocket {
     /// It cannot be reached.
     Connect,
+    /// This machine has nothing left to open a connection with.
+    Exhausted,
     /// It did not answer in time, or not in HTTP.
     Broken,
+}
+
+impl NoSocket {
+    fn denial(&self) -> Denial {
+        match self {
+            Self::Exhausted => Denial::Overloaded,
+            Self::Connect | Self::Broken => Denial::ServerUnavailable,
+        }
+    }
+}
+
+impl From<OpenError> for NoSocket {
+    fn from(error: OpenError) -> Self {
+        match SendError::from(error) {
+            SendError::Exhausted => Self::Exhausted,
+            SendError::Connect | SendError::Broken => Self::Connect,
+        }
+    }
 }
 
 /// A socket that is closed before it is carried: with this code and word, or without a frame where there is no code.
@@ -91,7 +115,7 @@ const CLOSE_PROTOCOL: u16 = 1002;
 /// There is no seat: for BBB's client that is final, but not that nobody can say.
 fn without_seat(denial: Denial) -> Closed {
     match denial {
-        Denial::StoreUnavailable => Closed(CLOSE_TRY_AGAIN, denial.key()),
+        Denial::StoreUnavailable | Denial::RateLimited => Closed(CLOSE_TRY_AGAIN, denial.key()),
         _ => Closed(CLOSE_FORBIDDEN, denial.key()),
     }
 }
@@ -99,27 +123,39 @@ fn without_seat(denial: Denial) -> Closed {
 impl Gateway {
     /// Opens a WebSocket of a meeting that names its session in the query, or none.
     pub(crate) async fn socket(self: &Arc<Self>, asked: Asked, target: Target, path: &str) -> Answer {
-        let server = target.server;
+        let Target { server, session } = target;
         if let Some(refused) = refused(&asked) {
             return refused.by(&server.id);
         }
+        let open = match &session {
+            Some(session) => match session.open_other() {
+                Some(open) => Some(open),
+                None => return self.refuse(&asked, Call::Socket, Denial::RateLimited).by(&server.id),
+            },
+            None => None,
+        };
         let mut headers = passed_on(&asked);
-        to_server(&mut headers, &server);
+        let owner = Owner::new(&asked.tenant, &server.slug);
+        let session = session.map(|session| session.id);
+        let cookies = self.binding.cookies_for(&headers, owner, session, asked.now);
+        to_server(&mut headers, &server, cookies);
         let to = address(&server.upstream, path, asked.head.uri.query());
         // The client of 2.7 has its data from here.
         let frames = path.starts_with(SOCKJS).then(|| frames(&server, &asked.authority)).flatten();
         match self.handshake(&server.upstream, to, headers).await {
             Ok((response, upgraded)) => {
                 let (authority, tenant, of) = (asked.authority.clone(), Arc::clone(&asked.tenant), Arc::clone(&server));
-                let rewrite =
-                    move |headers: &mut HeaderMap| to_browser(headers, &of, &tenant, &authority, &prefix(&of));
-                self.join_ends(asked, response, upgraded, frames, rewrite).by(&server.id)
+                let rewrite = move |headers: &mut HeaderMap| {
+                    let home = Home { names: &of.names, authority: &authority, prefix: &prefix(&of) };
+                    self.to_browser(headers, &of, &tenant, home);
+                };
+                self.join_ends(asked, response, upgraded, frames, open, rewrite).by(&server.id)
             }
             Err(error) => {
                 if matches!(error, NoSocket::Connect) {
                     self.unreachable(&server);
                 }
-                self.refuse(&asked, Call::Socket, Denial::ServerUnavailable).by(&server.id)
+                self.refuse(&asked, Call::Socket, error.denial()).by(&server.id)
             }
         }
     }
@@ -129,7 +165,9 @@ impl Gateway {
         if let Some(refused) = refused(&asked) {
             return refused;
         }
-        let headers = passed_on(&asked);
+        let mut headers = passed_on(&asked);
+        // Its first frame names the session, and nothing else does.
+        session_token::strip(&mut headers);
         let key = headers.get(SEC_WEBSOCKET_KEY).cloned();
         let (Some(browser), Some(key)) = (asked.head.extensions.remove::<OnUpgrade>(), key) else {
             return no_upgrade();
@@ -146,8 +184,8 @@ impl Gateway {
             headers,
             at: at.map(|server| server.id.clone()),
             path: path.to_owned(),
-            query: asked.head.uri.query().map(str::to_owned),
             authority: asked.authority.clone(),
+            peer: asked.peer(),
             directory: Arc::clone(&asked.directory),
         };
         let socket = Socket::new(self, asked);
@@ -157,6 +195,10 @@ impl Gateway {
             match Box::pin(socket.open(&mut browser, wanted)).await {
                 Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
                 Err(Closed(code, reason)) => {
+                    Denial::ALL
+                        .iter()
+                        .filter(|denial| denial.key() == reason)
+                        .for_each(|denial| socket.metrics.count_denial(*denial));
                     tracing::debug!(tenant = %socket.tenant.id, reason, "a GraphQL socket is refused");
                     if code != NO_CODE {
                         let _ = browser.io.write_all(&close(code, reason)).await;
@@ -177,8 +219,14 @@ impl Gateway {
         headers: HeaderMap,
     ) -> Answer {
         match self.handshake(&frontend, to, headers).await {
-            Ok((response, upgraded)) => self.join_ends(asked, response, upgraded, None, remove_hop_by_hop),
-            Err(_) => self.refuse(&asked, Call::Socket, Denial::ServerUnavailable),
+            Ok((response, upgraded)) => {
+                let (authority, directory) = (asked.authority.clone(), Arc::clone(&asked.directory));
+                let rewrite = move |headers: &mut HeaderMap| {
+                    of_frontend(headers, &frontend, &authority, |slug| directory.server_of_slug(slug).is_some());
+                };
+                self.join_ends(asked, response, upgraded, None, None, rewrite)
+            }
+            Err(error) => self.refuse(&asked, Call::Socket, error.denial()),
         }
     }
 
@@ -197,7 +245,7 @@ impl Gateway {
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = to.path_and_query().map_or_else(Uri::default, |path| path.clone().into());
         *request.headers_mut() = headers;
-        let stream = self.pool.connector().connect(server).await.map_err(|_| NoSocket::Connect)?;
+        let stream = self.pool.connector().connect(server).await?;
         let opened = async {
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
             // Ends with the upgrade, or with the answer that is none.
@@ -216,10 +264,11 @@ impl Gateway {
         response: Response<Incoming>,
         server: OnUpgrade,
         frames: Option<Box<TextFrames>>,
+        open: Option<Present>,
         rewrite: impl FnOnce(&mut HeaderMap),
     ) -> Answer {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let mut response = response.map(Body::Streamed);
+        let mut response = response.map(|_| Body::empty());
         *response.version_mut() = Version::HTTP_11;
         rewrite(response.headers_mut());
         if !switched {
@@ -230,13 +279,12 @@ impl Gateway {
             return Answer::new(Call::Socket, outcome, text(status, "text/plain", "There is no WebSocket.\n"));
         }
         let Some(browser) = asked.head.extensions.remove::<OnUpgrade>() else { return no_upgrade() };
-        *response.body_mut() = Body::empty();
         set_upgrade(response.headers_mut());
         let socket = Socket::new(self, asked);
         tokio::spawn(async move {
             let (Ok(browser), Ok(server)) = (browser.await, server.await) else { return };
             if let (Some(browser), Some(server)) = (taken(browser), taken(server)) {
-                socket.carry(browser, server, None, frames).await;
+                socket.carry(browser, server, open, frames).await;
             }
         });
         Answer::new(Call::Socket, Outcome::Ok, response)
@@ -315,10 +363,11 @@ struct Wanted {
     /// The server that its path has named.
     at: Option<ServerId>,
     path: String,
-    query: Option<String>,
     /// The tenant's host, as the browser wrote it.
     authority: String,
     directory: Arc<Directory>,
+    /// On whose account its session is looked for.
+    peer: Peer,
 }
 
 /// The other end of a GraphQL socket.
@@ -334,7 +383,7 @@ struct Socket {
     tenant: Arc<Tenant>,
     metrics: Arc<TenantMetrics>,
     open: OpenSocket,
-    alive: mpsc::Sender<Infallible>,
+    place: Place,
 }
 
 impl Socket {
@@ -344,7 +393,7 @@ impl Socket {
             open: metrics.open_socket(),
             metrics,
             gateway: Arc::clone(gateway),
-            alive: asked.connection.alive.clone(),
+            place: asked.connection.served.place().clone(),
             tenant: asked.tenant,
         }
     }
@@ -357,20 +406,29 @@ impl Socket {
         present: Option<Present>,
         frames: Option<Box<TextFrames>>,
     ) {
-        let Self { gateway, tenant, metrics, open, alive } = self;
+        let Self { gateway, tenant, metrics, open, place } = self;
         drop((gateway, tenant));
         [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
         let tunnel = tunnel::run(browser.io, server.io, browser.read, server.read, frames);
-        let carried = match &present {
-            Some(present) => tokio::select! {
+        let carried = match present.as_ref().and_then(Present::seated) {
+            Some(session) => tokio::select! {
                 carried = tunnel => carried,
                 // The client tries again, and is told what has become of its seat.
-                () = present.session().is_cut() => tunnel::Carried::default(),
+                () = session.is_cut() => tunnel::Carried::default(),
             },
             None => tunnel.await,
         };
         metrics.count_bytes(carried.up, carried.down);
-        drop((present, open, alive));
+        drop((present, open, place));
+    }
+
+    /// A client takes the one as final, and tries again after the other.
+    fn unknown_session(&self, peer: Peer) -> Closed {
+        if self.gateway.net.rates.allow(RateOf::UnknownSessions, peer) {
+            Closed(CLOSE_FORBIDDEN, Denial::UnknownSession.key())
+        } else {
+            Closed(CLOSE_TRY_AGAIN, Denial::RateLimited.key())
+        }
     }
 
     /// Reads the first frame of a GraphQL socket, takes the seat of the session that it names, and asks its server.
@@ -382,42 +440,45 @@ impl Socket {
             .map_err(|_| Closed(CLOSE_TRY_AGAIN, "timeout"))?
             .map_err(|_| Closed(CLOSE_FORBIDDEN, "malformed"))?;
         browser.read = first.bytes;
-        let token = hash(&first.token);
+        let (token, account) = (hash(&first.token), (&self.tenant.id, wanted.peer));
         let session = gateway
-            .session(&token)
+            .session(account, &token)
             .await
             .map_err(|denial| Closed(CLOSE_TRY_AGAIN, denial.key()))?
             .filter(|session| session.meeting.tenant == self.tenant.id)
             .filter(|session| wanted.at.as_ref().is_none_or(|at| session.meeting.server == *at))
-            .ok_or(Closed(CLOSE_FORBIDDEN, Denial::UnknownSession.key()))?;
+            .ok_or_else(|| self.unknown_session(wanted.peer))?;
         let unavailable = Closed(CLOSE_TRY_AGAIN, Denial::ServerUnavailable.key());
         let Some(server) = wanted.directory.server(session.meeting.server.as_str()) else { return Err(unavailable) };
-        let present = if gateway.is_waiting(&session, &token).await {
-            None
+        let present = if gateway.is_waiting(account, &session, &token).await {
+            session.open_other().ok_or(Denial::RateLimited)
         } else {
-            Some(gateway.seat(&session).await.map_err(without_seat)?)
+            gateway.seat(&session).await
         };
+        let mut present = present.map_err(without_seat)?;
         // After an outage all clients of a server come at once, and it takes only so many in a second.
         let state = gateway.live.servers.of(&server.id);
         let mut read = BytesMut::from(std::mem::take(&mut browser.read));
-        let is_there = tokio::select! {
-            () = state.sockets.turn(server.sockets_per_second) => true,
-            () = gone(&mut browser.io, &mut read) => false,
+        let turn = tokio::select! {
+            turn = state.sockets.turn(&session.meeting, server.sockets_per_second) => {
+                turn.map_err(|Full| Closed(CLOSE_TRY_AGAIN, Denial::Overloaded.key()))
+            }
+            () = gone(&mut browser.io, &mut read) => Err(Closed(CLOSE_TRY_AGAIN, "gone")),
         };
         browser.read = read.freeze();
-        if !is_there {
-            return Err(Closed(CLOSE_TRY_AGAIN, "gone"));
-        }
+        turn?;
         let mut headers = wanted.headers;
-        to_server(&mut headers, server);
-        let to = address(&server.upstream, &wanted.path, wanted.query.as_deref());
+        let owner = Owner::new(&self.tenant, &server.slug);
+        let cookies = gateway.binding.cookies_for(&headers, owner, Some(session.id), now_ms());
+        to_server(&mut headers, server, cookies);
+        let to = address(&server.upstream, &wanted.path, None);
         let (response, upgraded) = match gateway.handshake(&server.upstream, to, headers).await {
             Ok(opened) => opened,
             Err(error) => {
                 if matches!(error, NoSocket::Connect) {
                     gateway.unreachable(server);
                 }
-                return Err(unavailable);
+                return Err(Closed(CLOSE_TRY_AGAIN, error.denial().key()));
             }
         };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -426,10 +487,9 @@ impl Socket {
         }
         let Some(mut end) = upgraded.await.ok().and_then(taken) else { return Err(unavailable) };
         let mut frames = frames(server, &wanted.authority);
-        let present = match present {
-            Some(present) => present,
-            None => self.let_in(browser, &mut end, &mut frames, &session).await?,
-        };
+        if present.seated().is_none() {
+            present = self.let_in(browser, &mut end, &mut frames, &session).await?;
+        }
         Ok(Opened { end, present, frames })
     }
 
@@ -471,7 +531,8 @@ async fn gone(browser: &mut (impl AsyncRead + Unpin), read: &mut BytesMut) {
 }
 
 impl Gateway {
-    /// The seat of a session whose socket opens: its own, or, when that has lapsed, a new one if there is one.
+    /// The seat of a session whose socket opens: its own, or, when that has lapsed, a new one if there is one. A session with too
+    /// many sockets opens no more.
     async fn seat(&self, session: &Arc<Session>) -> Result<Present, Denial> {
         let now = now_ms();
         if !session.has_seat(now + SEAT_MARGIN_MS) {
@@ -482,7 +543,7 @@ impl Gateway {
                 .map_err(|refusal| refusal.denial())?;
             session.hold(until);
         }
-        Ok(session.open(&self.notes))
+        session.open(&self.notes).ok_or(Denial::RateLimited)
     }
 }
 

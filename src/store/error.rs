@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sqlx::error::ErrorKind;
+use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
 
 use super::health::Blame;
 use crate::domain::denial::Denial;
@@ -21,6 +21,19 @@ enum Kind {
     Slow,
     /// Something in front of it gives each transaction another connection.
     Pooled,
+    /// The code that asks it has panicked.
+    Panicked,
+}
+
+/// Who is at fault for a failure, which says whether the same may be written once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The store, or the way to it: another try may succeed, however long that takes.
+    Store,
+    /// What was to be written: another try would fail too.
+    Data,
+    /// The error does not say: another try may succeed, but they are not to be made for ever.
+    Unclear,
 }
 
 impl fmt::Display for Error {
@@ -33,6 +46,7 @@ impl fmt::Display for Error {
                 "what stands in front of PostgreSQL (PgBouncer) gives each transaction another connection: set pool_mode = session \
                  for this database there, or give store.url PostgreSQL's own address"
             }
+            Kind::Panicked => "the code that asks the store has panicked",
         })
     }
 }
@@ -41,7 +55,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
             Kind::Database(error) => Some(error),
-            Kind::Away | Kind::Slow | Kind::Pooled => None,
+            Kind::Away | Kind::Slow | Kind::Pooled | Kind::Panicked => None,
         }
     }
 }
@@ -58,6 +72,8 @@ impl Error {
     pub(super) const AWAY: Self = Self(Kind::Away);
     /// It did not answer in time.
     pub(super) const SLOW: Self = Self(Kind::Slow);
+    /// The code that asks it has panicked.
+    pub(super) const PANICKED: Self = Self(Kind::Panicked);
 
     /// A row that cannot be.
     pub(super) fn impossible(column: &str) -> Self {
@@ -72,15 +88,12 @@ impl Error {
         matches!(self.0, Kind::Slow)
     }
 
-    /// Whether what was to be written is at fault, and not the store: another try would fail too.
-    pub(super) fn is_of_the_data(&self) -> bool {
+    /// Who is at fault.
+    pub(super) fn fault(&self) -> Fault {
         match &self.0 {
-            Kind::Database(error) => error.as_database_error().is_some_and(|error| {
-                // Class 22 of PostgreSQL: a value that it does not take, such as a text with a NUL.
-                let is_value = error.code().is_some_and(|code| code.len() == 5 && code.starts_with("22"));
-                is_value || !matches!(error.kind(), ErrorKind::Other)
-            }),
-            Kind::Away | Kind::Slow | Kind::Pooled => false,
+            Kind::Database(error) => fault_of(error),
+            Kind::Away | Kind::Slow | Kind::Pooled => Fault::Store,
+            Kind::Panicked => Fault::Data,
         }
     }
 }
@@ -91,11 +104,64 @@ fn is_of_a_pooler(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code == "26000" || code == "42P05")
 }
 
+fn fault_of(error: &sqlx::Error) -> Fault {
+    use sqlx::Error as E;
+    match error {
+        E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::BeginFailed => Fault::Store,
+        E::Database(error) => fault_of_database(&**error),
+        E::Encode(_)
+        | E::Decode(_)
+        | E::ColumnDecode { .. }
+        | E::ColumnNotFound(_)
+        | E::ColumnIndexOutOfBounds { .. }
+        | E::TypeNotFound { .. }
+        | E::RowNotFound
+        | E::InvalidArgument(_)
+        | E::InvalidSavePointStatement => Fault::Data,
+        // What comes in a wrong form may come from a connection that is broken. sqlx may add further kinds.
+        _ => Fault::Unclear,
+    }
+}
+
+fn fault_of_database(error: &(dyn DatabaseError + 'static)) -> Fault {
+    let code = error.code().unwrap_or_default();
+    if error.try_downcast_ref::<PgDatabaseError>().is_some() {
+        fault_of_postgres(&code)
+    } else {
+        fault_of_sqlite(&code)
+    }
+}
+
+/// By SQLSTATE (PostgreSQL, appendix A).
+fn fault_of_postgres(code: &str) -> Fault {
+    match code.get(..2).unwrap_or_default() {
+        // The connection, its transaction or its rights; a database that is missing; a conflict with others (serialization,
+        // deadlock, a lock); resources; the operator; the system; a file of its configuration.
+        "08" | "25" | "28" | "3D" | "40" | "53" | "55" | "57" | "58" | "F0" => Fault::Store,
+        // Insufficient privilege: somebody is changing rights.
+        "42" if code == "42501" => Fault::Store,
+        // An error within the database, or of a pooler before it.
+        "XX" => Fault::Unclear,
+        _ => Fault::Data,
+    }
+}
+
+/// By result code (<https://sqlite.org/rescode.html>), of which the lowest eight bits are the kind.
+fn fault_of_sqlite(code: &str) -> Fault {
+    match code.parse::<i32>().map(|code| code & 0xff) {
+        // PERM, ABORT, BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, SCHEMA, NOLFS, AUTH,
+        // NOTADB.
+        Ok(3..=11 | 13..=15 | 17 | 22 | 23 | 26) => Fault::Store,
+        Ok(_) => Fault::Data,
+        Err(_) => Fault::Unclear,
+    }
+}
+
 impl Blame for Error {
     fn is_of_the_way(&self) -> bool {
         match &self.0 {
             Kind::Database(error) => matches!(error, sqlx::Error::Io(_)),
-            Kind::Away | Kind::Pooled => false,
+            Kind::Away | Kind::Pooled | Kind::Panicked => false,
             Kind::Slow => true,
         }
     }
@@ -132,6 +198,78 @@ impl Refusal {
         match self {
             Self::Denied(denial) => *denial,
             Self::Failed(_) => Denial::StoreUnavailable,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_of_the_store_or_of_the_data() {
+        use Fault::{Data, Store, Unclear};
+        let of = |error: sqlx::Error| Error::from(error).fault();
+        for (error, fault) in [
+            (sqlx::Error::PoolTimedOut, Store),
+            (sqlx::Error::PoolClosed, Store),
+            (sqlx::Error::WorkerCrashed, Store),
+            (sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into()), Store),
+            (sqlx::Error::Decode("x".into()), Data),
+            (sqlx::Error::ColumnDecode { index: "people".into(), source: "x".into() }, Data),
+            (sqlx::Error::Encode("x".into()), Data),
+            (sqlx::Error::RowNotFound, Data),
+            (sqlx::Error::Protocol("x".into()), Unclear),
+        ] {
+            let text = format!("{error:?}");
+            assert_eq!(of(error), fault, "{text}");
+        }
+        assert_eq!((Error::AWAY.fault(), Error::SLOW.fault(), Error::PANICKED.fault()), (Store, Store, Data));
+    }
+
+    #[test]
+    fn codes_of_both_databases_are_told_apart() {
+        use Fault::{Data, Store, Unclear};
+        for (code, fault) in [
+            ("08006", Store),
+            ("25006", Store),
+            ("28P01", Store),
+            ("40P01", Store),
+            ("53100", Store),
+            ("55P03", Store),
+            ("57014", Store),
+            ("57P01", Store),
+            ("42501", Store),
+            ("XX000", Unclear),
+            ("22003", Data),
+            ("22021", Data),
+            ("23505", Data),
+            ("42P01", Data),
+            ("", Data),
+        ] {
+            assert_eq!(fault_of_postgres(code), fault, "PostgreSQL {code}");
+        }
+        for (code, fault) in [
+            ("5", Store),
+            ("261", Store),
+            ("6", Store),
+            ("8", Store),
+            ("1032", Store),
+            ("10", Store),
+            ("10250", Store),
+            ("11", Store),
+            ("13", Store),
+            ("14", Store),
+            ("26", Store),
+            ("1", Data),
+            ("18", Data),
+            ("787", Data),
+            ("1811", Data),
+            ("2067", Data),
+            ("3091", Data),
+            ("", Unclear),
+        ] {
+            assert_eq!(fault_of_sqlite(code), fault, "SQLite {code}");
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The gateways that share the store: who lives, who does what for all, what they share and write down for each other.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use super::{ALIVE_MS, Db, Error, Store, postgres, sqlite};
 use crate::domain::ids::ServerId;
 
@@ -36,7 +39,7 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn heartbeat(&self, now: i64) -> Result<bool, Error> {
-        ask!(self.heartbeat(&self.gateway, now + ALIVE_MS))
+        ask!(self.heartbeat(&self.gateway, now.saturating_add(ALIVE_MS)))
     }
 
     /// Whether another gateway lives.
@@ -59,7 +62,7 @@ impl Store {
         match &self.db {
             // There is nobody else, and a former self must not be waited for.
             Db::Sqlite { .. } => Ok(true),
-            Db::Postgres(..) => ask!(self.lead(name, &self.gateway, now, now + ALIVE_MS)),
+            Db::Postgres(..) => ask!(self.lead(name, &self.gateway, now, now.saturating_add(ALIVE_MS))),
         }
     }
 
@@ -75,7 +78,7 @@ impl Store {
             return Ok(());
         }
         ask!(self.resign(&self.gateway))?;
-        ask!(self.bury(&self.gateway, now, now + lease))
+        ask!(self.bury(&self.gateway, now, now.saturating_add(lease)))
     }
 
     /// Settles what gateways that have died leave: those who were present through them have a seat until `until`, to come back
@@ -89,7 +92,7 @@ impl Store {
         let before = if self.is_shared() { now } else { i64::MAX };
         let dead = ask!(self.dead(&self.gateway, before))?;
         for (gateway, alive_until) in &dead {
-            let last_seen = (alive_until - ALIVE_MS).min(now);
+            let last_seen = alive_until.saturating_sub(ALIVE_MS).min(now);
             ask!(self.bury(gateway, last_seen, until))?;
         }
         if !self.is_shared() {

@@ -16,6 +16,7 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{
     Error,
+    error::Fault,
     postgres::{Pool, empty_pool},
 };
 
@@ -96,7 +97,7 @@ impl Health {
             // It is being written on one of the connections that are given up.
             _ = away.wait_for(|away| *away), if !was_away => Err(Error::AWAY),
         };
-        self.behind.store(written.as_ref().is_err_and(|error| !error.is_of_the_data()), Relaxed);
+        self.behind.store(written.as_ref().is_err_and(|error| error.fault() != Fault::Data), Relaxed);
         if written.as_ref().is_err_and(Error::is_slow) {
             self.set_away(true);
             self.give_connections_up();

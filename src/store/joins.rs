@@ -4,7 +4,10 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Error, NewSession, Refusal, Seated, UserKey, sqlite};
-use crate::domain::{denial::Denial, limits::Limit};
+use crate::{
+    domain::{denial::Denial, limits::Limit},
+    supervise::caught,
+};
 
 /// Seats in one transaction: a storm is cut into pieces between which others get their turn.
 const BATCH_MAX: usize = 32;
@@ -53,18 +56,24 @@ impl Join {
 async fn promise(pool: sqlite::Pool, mut waiting: mpsc::UnboundedReceiver<Join>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        // Who has gone away meanwhile wants no seat.
-        batch.retain(|join| !join.answer.is_closed());
-        let together = if batch.len() > 1 { together(&pool, &batch).await.ok() } else { None };
-        let mut together = together.into_iter().flatten();
-        for join in batch.drain(..) {
-            let outcome = match together.next() {
-                Some(outcome) => outcome.map_err(Refusal::Denied),
-                // Alone, or not all could be written: each for itself then, as one of them may be at fault.
-                None => sqlite::statements::admit_session(&pool, &join.asked()).await,
-            };
-            let _ = join.answer.send(outcome);
-        }
+        // Those whose turn a panic has taken are refused, and nobody else is.
+        caught("joins", promise_batch(&pool, &mut batch)).await;
+        batch.clear();
+    }
+}
+
+async fn promise_batch(pool: &sqlite::Pool, batch: &mut Vec<Join>) {
+    // Who has gone away meanwhile wants no seat.
+    batch.retain(|join| !join.answer.is_closed());
+    let together = if batch.len() > 1 { together(pool, batch).await.ok() } else { None };
+    let mut together = together.into_iter().flatten();
+    for join in batch.drain(..) {
+        let outcome = match together.next() {
+            Some(outcome) => outcome.map_err(Refusal::Denied),
+            // Alone, or not all could be written: each for itself then, as one of them may be at fault.
+            None => sqlite::statements::admit_session(pool, &join.asked()).await,
+        };
+        let _ = join.answer.send(outcome);
     }
 }
 

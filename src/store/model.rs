@@ -155,7 +155,6 @@ fn briefly(note: &Note) -> String {
         Note::Opened { session, at } => format!("opened {session} at {}", at - BEGIN),
         Note::Closed { session, at, .. } => format!("closed {session} at {}", at - BEGIN),
         Note::Dropped { session } => format!("dropped {session}"),
-        Note::Carried { .. } => "carried".into(),
     }
 }
 

@@ -9,6 +9,8 @@ use crate::domain::{
 
 /// The seat of somebody who is present: it does not lapse.
 pub const PRESENT: i64 = i64::MAX;
+/// The seat of a session that another one of the same person has replaced before anybody came with it.
+pub const REPLACED: i64 = -1;
 
 /// How long the traffic of a meeting is still carried after it has ended: people look at its last page, give feedback, open the
 /// dashboard.

@@ -48,6 +48,14 @@ impl Store {
         ask!(self.readmit_session(meeting, session, now, until, seats))
     }
 
+    /// Deletes a session that was replaced before anybody came with it. Returns whether it was one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_replaced(&self, session: i64) -> Result<bool, Error> {
+        ask!(self.forget_replaced(session))
+    }
+
     /// How many sessions of a meeting, those in its breakout rooms left out, have, or had after `since`, a seat.
     ///
     /// # Errors

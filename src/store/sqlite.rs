@@ -1,7 +1,7 @@
 //! SQLite: embedded, one gateway. There is one writer at a time anyway: one connection keeps the waiting in one fair queue,
 //! and what a transaction reads stays true until it has written.
 
-use std::{str::FromStr, time::Duration};
+use std::{path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
     Connection as _,
@@ -10,6 +10,7 @@ use sqlx::{
 pub(super) use sqlx::{SqliteConnection as Connection, SqlitePool as Pool, sqlite::SqliteRow as Row};
 
 use super::Error;
+use crate::private;
 
 #[path = "statements/mod.rs"]
 #[expect(clippy::duplicate_mod, reason = "the same statements, once for each dialect")]
@@ -43,6 +44,7 @@ pub(super) async fn open(url: &str) -> Result<Pool, Error> {
         .foreign_keys(true)
         // SQLite opens a file that it may not write for reading alone, and stays with that. This writes, and changes nothing.
         .pragma("user_version", "0");
+    make_private(options.get_filename());
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(BUSY_TIMEOUT)
@@ -62,6 +64,14 @@ pub(super) async fn open(url: &str) -> Result<Pool, Error> {
         .await?;
     sqlx::migrate!("migrations/sqlite").run(&pool).await.map_err(sqlx::Error::from)?;
     Ok(pool)
+}
+
+/// Makes a file that only its owner reads, before SQLite makes one by the umask; what SQLite makes beside it has the same mode.
+fn make_private(file: &Path) {
+    // What cannot be made has its reason told by SQLite.
+    if !file.exists() {
+        let _ = private::open_file(file);
+    }
 }
 
 /// Nobody else counts a tenant's rooms while this transaction lives: there is none.

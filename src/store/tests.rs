@@ -4,15 +4,18 @@ use anteroom_bench::postgres::{Durable, Postgres};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::{
-    writer::{Note, Notes},
+    writer::{Note, Notes, Traffic},
     *,
 };
-use crate::domain::{
-    admission::RoomUsage,
-    denial::Denial,
-    ids::{ServerId, TenantId},
-    limits::Limit,
-    server_mode::ServerMode,
+use crate::{
+    domain::{
+        admission::RoomUsage,
+        denial::Denial,
+        ids::{ServerId, TenantId},
+        limits::Limit,
+        server_mode::ServerMode,
+    },
+    live::clock::now_ms,
 };
 
 mod pooler;
@@ -63,6 +66,7 @@ for_both!(
     of_many_joins_at_once_exactly_the_allowed_number_succeeds,
     of_many_joins_at_once_each_gets_its_own_answer,
     a_join_takes_the_seat_of_the_same_person_that_is_not_open,
+    only_who_was_replaced_before_they_came_is_forgotten,
     one_user_id_for_many_gains_nothing,
     people_without_a_session_of_ours_take_seats_too,
     an_ended_meeting_has_no_seats,
@@ -79,6 +83,10 @@ for_both!(
     no_number_is_given_out_twice,
     who_waits_to_be_let_in_has_no_seat_until_then,
     what_follows_the_end_is_known_for_as_long_as_it_is_carried,
+    a_note_whose_table_fails_is_set_aside_alone,
+    seats_are_written_where_statistics_cannot_be,
+    sums_stay_at_the_greatest_number,
+    a_number_that_cannot_be_stops_nobody,
 );
 
 // Behind the macro, which it uses.
@@ -373,6 +381,29 @@ async fn a_join_takes_the_seat_of_the_same_person_that_is_not_open(fixture: Fixt
     assert_eq!(join(store, meeting, 10, 60, 2).await, Err(Denial::MaxParticipantsReached));
 }
 
+async fn only_who_was_replaced_before_they_came_is_forgotten(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create_for(store, 10).await;
+    let at = |s: i64| s * 1000;
+    let as_user = async |user: u8, now: i64| {
+        join_as(store, Some(&[user; 32]), meeting, at(now), at(now + 60), 10).await.expect("a seat")
+    };
+    let forgotten = async |seated: &Seated| store.forget_replaced(seated.id).await.expect("an answer");
+    let never = as_user(1, 0).await;
+    assert!(!forgotten(&never).await, "its seat is promised");
+    assert_eq!(as_user(1, 1).await.instead_of, Some(never.id));
+    assert!(forgotten(&never).await && !forgotten(&never).await, "once");
+    let came = as_user(2, 0).await;
+    note(store, [Note::Opened { session: came.id, at: at(1) }]).await;
+    note(store, [closed(came.id, at(2), at(17))]).await;
+    assert_eq!(as_user(2, 3).await.instead_of, Some(came.id));
+    assert!(!forgotten(&came).await, "somebody may come back with it");
+    let seated_again = as_user(3, 0).await;
+    as_user(3, 1).await;
+    store.readmit_session(meeting, seated_again.id, at(2), at(62), Limit::AtMost(10)).await.expect("a seat");
+    assert!(!forgotten(&seated_again).await, "it has a seat of its own");
+}
+
 async fn one_user_id_for_many_gains_nothing(fixture: Fixture) {
     let store = &fixture.store;
     let meeting = create(store, "a", "one", 1).await.expect("a room");
@@ -470,8 +501,9 @@ async fn usage_is_counted_as_it_happens(fixture: Fixture) {
     let (tenant, _) = ids();
     let first = join(store, meeting, 0, 60, 9).await.expect("a seat");
     let second = join(store, meeting, 0, 60, 9).await.expect("a seat");
-    let carried = |up, down| Note::Carried { tenant: tenant.clone(), at: HOUR, up, down };
-    note(store, [made(meeting, "int"), made(meeting, "int"), carried(1, 10), carried(2, 20)]).await;
+    let carried = |up, down| Traffic { tenant: tenant.clone(), at: HOUR, up, down };
+    note(store, [made(meeting, "int"), made(meeting, "int")]).await;
+    store.write_traffic(&[carried(1, 10), carried(2, 20)]).await.expect("written");
     // Two at once for a moment; the first goes, comes back and is there when the meeting ends.
     note(store, [Note::Opened { session: first, at: 10 }, Note::Opened { session: second, at: 20 }]).await;
     note(store, [Note::Opened { session: first, at: 21 }]).await;
@@ -716,4 +748,82 @@ async fn a_store_of_an_earlier_release_is_brought_up_to_date_with_what_is_in_it(
     assert_eq!(create(&store, "a", "one", 1).await, Ok(-7), "the room is known");
     assert_eq!(join(&store, 7, 8_000, 9_000, 1).await, Err(Denial::MaxParticipantsReached));
     assert!(store.end_meeting(7, 10_000).await.expect("ended"));
+}
+
+/// Does something to the tables that no gateway does.
+async fn tamper(store: &Store, statement: &'static str) {
+    match &store.db {
+        Db::Sqlite { pool, .. } => drop(sqlx::query(statement).execute(pool).await.expect("done")),
+        Db::Postgres(health) => drop(sqlx::query(statement).execute(&*health.pool()).await.expect("done")),
+    }
+}
+
+/// Waits until a writer has written all that was left so far.
+async fn written(notes: &Notes) {
+    tokio::time::timeout(Duration::from_secs(20), notes.flush()).await.expect("what can be written is written");
+}
+
+fn traffic(up: i64) -> Traffic {
+    Traffic { tenant: ids().0, at: 0, up, down: 1 }
+}
+
+async fn usage_of(store: &Store, now: i64) -> Vec<UsageRow> {
+    store.usage("1970-01-01", "1970-02-01", now).await.expect("an answer")
+}
+
+async fn a_note_whose_table_fails_is_set_aside_alone(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let first = join(store, meeting, 0, 60, 9).await.expect("a seat");
+    let second = join(store, meeting, 0, 60, 9).await.expect("a seat");
+    let (notes, _writer) = Notes::start(store.clone(), unbounded_channel().0);
+    tamper(store, "DROP TABLE presences").await;
+    let before = dropped()[0].1;
+    notes.leave(Note::Bound { session: first, token: [7; 32] });
+    notes.leave(closed(second, 1, 2));
+    notes.leave(Note::Bound { session: second, token: [8; 32] });
+    written(&notes).await;
+    assert_eq!(store.sessions().await.expect("loaded").len(), 2, "the others have their tokens");
+    assert!(dropped()[0].1 > before, "and the one is counted");
+}
+
+async fn seats_are_written_where_statistics_cannot_be(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let session = join(store, meeting, now_ms(), now_ms() + 60_000, 9).await.expect("a seat");
+    let (notes, _writer) = Notes::start(store.clone(), unbounded_channel().0);
+    tamper(store, "DROP TABLE usage").await;
+    let before = dropped()[1].1;
+    notes.count(traffic(5));
+    notes.leave(Note::Opened { session, at: now_ms() });
+    written(&notes).await;
+    assert_eq!(store.seats(now_ms()).await.expect("counted")[&meeting].present, 1);
+    assert!(dropped()[1].1 > before + 1, "what was carried, and who is present, is not counted");
+    store.end_meeting(meeting, now_ms()).await.expect("a meeting ends all the same");
+}
+
+async fn sums_stay_at_the_greatest_number(fixture: Fixture) {
+    let store = &fixture.store;
+    for up in [i64::MAX - 10, 100, i64::MAX, 1, -5] {
+        store.write_traffic(&[traffic(up)]).await.expect("written");
+    }
+    let usage = usage_of(store, 0).await;
+    assert_eq!((usage[0].bytes_up, usage[0].bytes_down), (i64::MAX, 5));
+}
+
+async fn a_number_that_cannot_be_stops_nobody(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 1).await.expect("a room");
+    let session = join(store, meeting, 0, 60, 9).await.expect("a seat");
+    tamper(store, "INSERT INTO present (tenant, people) VALUES ('wagtail', 9223372036854775807)").await;
+    tamper(
+        store,
+        "INSERT INTO usage (tenant, day, participant_ms) VALUES ('wagtail', '1970-01-01', 9223372036854775800)",
+    )
+    .await;
+    note(store, [Note::Opened { session, at: 10 }]).await;
+    assert_eq!(usage_of(store, 1_000).await[0].participant_ms, i64::MAX, "present, and counted until now");
+    note(store, [closed(session, 1_000, 1_015)]).await;
+    let usage = usage_of(store, 1_000).await;
+    assert_eq!((usage[0].participant_ms, usage[0].peak), (i64::MAX, 1), "people are counted anew");
 }

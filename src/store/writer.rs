@@ -1,10 +1,17 @@
-//! The background writer: what follows from promises, in order and in batches.
+//! The background writer: what follows from promises, in order and in batches; then what was carried, apart from it.
+//!
+//! What fails because of the store is tried again for as long as it takes. What fails because of the data is set aside, note by
+//! note, so that one of them never holds the others.
 //!
 //! A note that is lost with the process does no harm: an unbound session cannot be found again and its seat lapses, a
 //! meeting without its internal id is looked up at the next poll, who was present is settled with the gateway's own end.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::{
     collections::{HashMap, HashSet},
+    sync::atomic::Ordering::Relaxed,
     time::Duration,
 };
 
@@ -13,13 +20,15 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Error, Store, TokenHash};
-use crate::{domain::ids::TenantId, live::clock::now_ms};
+use super::{Error, Store, TokenHash, dropped, error::Fault};
+use crate::{domain::ids::TenantId, live::clock::now_ms, supervise::caught};
 
 /// Notes in one transaction: long enough to pay off, short enough not to hold admissions up.
 const BATCH_MAX: usize = 256;
-/// After a failure the batch is tried again; nothing is dropped while the process lives.
+/// After a failure of the store the batch is tried again, for as long as the process lives.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Tries in a row after an error that does not say whose fault it is.
+const UNCLEAR_TRIES: u32 = 5;
 
 /// Something that has happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,17 +73,32 @@ pub enum Note {
         /// The session's number.
         session: i64,
     },
-    /// Bytes were carried for a tenant.
-    Carried {
-        /// The tenant.
-        tenant: TenantId,
-        /// When, ms since the epoch.
-        at: i64,
-        /// From browsers.
-        up: i64,
-        /// To browsers.
-        down: i64,
-    },
+}
+
+impl Note {
+    /// What it is about, for the log: the kind, and the number of the meeting or session.
+    fn subject(&self) -> (&'static str, i64) {
+        match *self {
+            Self::Created { meeting, .. } => ("created", meeting),
+            Self::Bound { session, .. } => ("bound", session),
+            Self::Opened { session, .. } => ("opened", session),
+            Self::Closed { session, .. } => ("closed", session),
+            Self::Dropped { session } => ("dropped", session),
+        }
+    }
+}
+
+/// Bytes that were carried for a tenant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traffic {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// When, ms since the epoch.
+    pub at: i64,
+    /// From browsers.
+    pub up: i64,
+    /// To browsers.
+    pub down: i64,
 }
 
 /// The way to the writer.
@@ -84,6 +108,7 @@ pub struct Notes(mpsc::UnboundedSender<Message>);
 #[derive(Debug)]
 enum Message {
     Note(Note),
+    Traffic(Traffic),
     /// Says so when everything before it is written.
     Flush(oneshot::Sender<()>),
 }
@@ -95,14 +120,28 @@ impl Notes {
     /// has it, or it had lapsed before this was written.
     #[must_use]
     pub fn start(store: Store, without_seat: mpsc::UnboundedSender<i64>) -> (Self, JoinHandle<()>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), tokio::spawn(write(store, receiver, without_seat)))
+        let (notes, writer) = Self::with_writer(store, without_seat);
+        (notes, tokio::spawn(writer))
+    }
+
+    /// The same for a caller that has the writer run: whoever does owns the queue, which nobody else can read.
+    pub fn with_writer(
+        store: Store,
+        without_seat: mpsc::UnboundedSender<i64>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (sender, messages) = mpsc::unbounded_channel();
+        (Self(sender), Writer { store, without_seat, waiting: Waiting::default(), singly: 0, unclear: 0 }.run(messages))
     }
 
     /// Leaves a note.
     pub fn leave(&self, note: Note) {
         // The writer lives as long as a sender does.
         let _ = self.0.send(Message::Note(note));
+    }
+
+    /// Counts what was carried.
+    pub fn count(&self, traffic: Traffic) {
+        let _ = self.0.send(Message::Traffic(traffic));
     }
 
     /// Waits until all notes left so far are written.
@@ -113,118 +152,187 @@ impl Notes {
     }
 }
 
-async fn write(store: Store, mut messages: mpsc::UnboundedReceiver<Message>, without_seat: mpsc::UnboundedSender<i64>) {
-    let mut batch = Vec::with_capacity(BATCH_MAX);
-    let report = |sessions: Vec<i64>| {
-        for session in sessions {
-            // Who listens lives as long as the gateway.
-            let _ = without_seat.send(session);
+/// What is to be written.
+#[derive(Debug, Default)]
+struct Waiting {
+    notes: Vec<Note>,
+    traffic: Vec<Traffic>,
+    /// Who wants to hear when all of it is.
+    flushes: Vec<oneshot::Sender<()>>,
+}
+
+impl Waiting {
+    fn add(&mut self, message: Message) {
+        match message {
+            Message::Note(note) => self.notes.push(note),
+            Message::Traffic(traffic) => self.traffic.push(traffic),
+            Message::Flush(done) => self.flushes.push(done),
         }
-    };
-    while messages.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        // So many are written one by one, since one of them is at fault.
-        let mut singly = 0;
-        while !batch.is_empty() {
-            // After a while without the store there may be more than one transaction's worth.
-            let first = if singly > 0 { 1 } else { batch.len().min(BATCH_MAX) };
-            match write_batch(&store, &batch[..first]).await {
-                Ok(sessions) => report(sessions),
-                Err(error) if error.is_of_the_data() && first > 1 => {
-                    singly = first;
-                    continue;
-                }
-                // It is left out, and the others are not.
-                Err(error) if error.is_of_the_data() => {
-                    tracing::error!(%error, message = ?batch[0], "a note cannot be written");
-                }
-                Err(error) => {
-                    tracing::error!(%error, notes = batch.len(), "notes are not written yet");
-                    if messages.is_closed() {
-                        return;
-                    }
-                    tokio::time::sleep(RETRY_AFTER).await;
-                    // What has come meanwhile is joined to the batch, which grows with the sessions and tenants there are, not
-                    // with the time the store is away.
-                    while let Ok(message) = messages.try_recv() {
-                        batch.push(message);
-                    }
-                    coalesce(&mut batch);
-                    singly = 0;
-                    continue;
-                }
-            }
-            singly = usize::saturating_sub(singly, 1);
-            for message in batch.drain(..first) {
-                if let Message::Flush(done) = message {
-                    let _ = done.send(());
-                }
-            }
-        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.notes.is_empty() && self.traffic.is_empty()
     }
 }
 
-async fn write_batch(store: &Store, batch: &[Message]) -> Result<Vec<i64>, Error> {
-    let notes: Vec<_> = batch
-        .iter()
-        .filter_map(|message| match message {
-            Message::Note(note) => Some(note),
-            Message::Flush(_) => None,
-        })
-        .collect();
-    if notes.is_empty() { Ok(Vec::new()) } else { store.write_notes(now_ms(), &notes).await }
+struct Writer {
+    store: Store,
+    without_seat: mpsc::UnboundedSender<i64>,
+    waiting: Waiting,
+    /// So many are written one by one, since one of them is at fault.
+    singly: usize,
+    /// Tries in a row that came to nothing, and nobody knows why.
+    unclear: u32,
 }
 
-/// Makes one of what came in pieces: somebody who left and came back was away for a while, and bytes are added up.
-fn coalesce(batch: &mut Vec<Message>) {
+impl Writer {
+    async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+        let mut come = Vec::with_capacity(BATCH_MAX);
+        while messages.recv_many(&mut come, BATCH_MAX).await > 0 {
+            come.drain(..).for_each(|message| self.waiting.add(message));
+            self.store.writing().beat();
+            while !self.waiting.is_empty() {
+                let Err(error) = self.write_some().await else { continue };
+                tracing::error!(%error, notes = self.waiting.notes.len(), "notes are not written yet");
+                if messages.is_closed() {
+                    return;
+                }
+                tokio::time::sleep(RETRY_AFTER).await;
+                // What has come meanwhile is joined to the rest, which grows with the sessions and tenants there are, not with
+                // the time the store is away.
+                while let Ok(message) = messages.try_recv() {
+                    self.waiting.add(message);
+                }
+                coalesce(&mut self.waiting.notes);
+                add_up(&mut self.waiting.traffic);
+                self.singly = 0;
+            }
+            self.store.writing().rest();
+            for done in self.waiting.flushes.drain(..) {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Writes the first of what waits, and takes it away; what cannot be written, too. Seats and names come before statistics.
+    ///
+    /// # Errors
+    /// When the store fails: all of it waits on.
+    async fn write_some(&mut self) -> Result<(), Error> {
+        let of_notes = !self.waiting.notes.is_empty();
+        let waiting = if of_notes { self.waiting.notes.len() } else { self.waiting.traffic.len() };
+        // After a while without the store there may be more than one transaction's worth.
+        let first = if self.singly > 0 { 1 } else { waiting.min(BATCH_MAX) };
+        if let Err(error) = self.write_first(of_notes, first).await {
+            if !self.is_of_the_data(&error) {
+                return Err(error);
+            }
+            if first > 1 {
+                self.singly = first;
+                return Ok(());
+            }
+            self.set_aside(of_notes, &error);
+        }
+        self.unclear = 0;
+        self.singly = self.singly.saturating_sub(1);
+        self.store.writing().beat();
+        if of_notes {
+            self.waiting.notes.drain(..first);
+        } else {
+            self.waiting.traffic.drain(..first);
+        }
+        Ok(())
+    }
+
+    async fn write_first(&self, of_notes: bool, first: usize) -> Result<(), Error> {
+        let written = async {
+            if !of_notes {
+                return self.store.write_traffic(&self.waiting.traffic[..first]).await;
+            }
+            let notes: Vec<_> = self.waiting.notes[..first].iter().collect();
+            for session in self.store.write_notes(now_ms(), &notes).await? {
+                // Who listens lives as long as the gateway.
+                let _ = self.without_seat.send(session);
+            }
+            Ok(())
+        };
+        // Boxed: it is large, and the writer is not to be.
+        caught("writer", Box::pin(written)).await.unwrap_or(Err(Error::PANICKED))
+    }
+
+    /// Whether what was to be written is at fault, as far as anybody can say.
+    fn is_of_the_data(&mut self, error: &Error) -> bool {
+        match error.fault() {
+            Fault::Data => true,
+            Fault::Store => false,
+            Fault::Unclear => {
+                self.unclear = self.unclear.saturating_add(1);
+                UNCLEAR_TRIES <= self.unclear
+            }
+        }
+    }
+
+    /// The first one cannot be written: it is left out, and the others are not.
+    fn set_aside(&self, of_notes: bool, error: &Error) {
+        let (note, number) = self.waiting.notes.first().filter(|_| of_notes).map_or(("traffic", 0), Note::subject);
+        let count = if of_notes { &dropped::NOTES } else { &dropped::USAGE };
+        count.fetch_add(1, Relaxed);
+        tracing::error!(%error, note, number, "a note cannot be written");
+    }
+}
+
+/// Makes one of what came in pieces: somebody who left and came back was away for a while.
+fn coalesce(notes: &mut Vec<Note>) {
     // A `Closed` with an `Opened` behind it is no end of a presence; the time in between goes to the next `Closed`.
     let (mut ends, mut away): (HashMap<i64, (usize, i64)>, HashMap<i64, i64>) = Default::default();
-    let mut carried: HashMap<TenantId, usize> = HashMap::new();
     let mut gone = HashSet::new();
-    for at in 0..batch.len() {
-        let (before, rest) = batch.split_at_mut(at);
+    for at in 0..notes.len() {
+        let (before, rest) = notes.split_at_mut(at);
         match &mut rest[0] {
-            Message::Note(Note::Closed { session, at: left, absent, .. }) => {
-                *absent += away.remove(session).unwrap_or(0);
+            Note::Closed { session, at: left, absent, .. } => {
+                *absent = absent.saturating_add(away.remove(session).unwrap_or(0));
                 ends.insert(*session, (at, *left));
             }
-            Message::Note(Note::Opened { session, at: came }) => {
+            Note::Opened { session, at: came } => {
                 if let Some((end, left)) = ends.remove(session) {
-                    if let Message::Note(Note::Closed { absent, .. }) = &before[end] {
-                        *away.entry(*session).or_default() += absent + (*came - left).max(0);
+                    if let Note::Closed { absent, .. } = &before[end] {
+                        let all = away.entry(*session).or_default();
+                        *all = all.saturating_add(*absent).saturating_add(came.saturating_sub(left).max(0));
                     }
                     gone.extend([end, at]);
                 }
             }
-            Message::Note(Note::Carried { tenant, up, down, .. }) => match carried.get(tenant) {
-                Some(first) => {
-                    if let Message::Note(Note::Carried { up: all_up, down: all_down, .. }) = &mut before[*first] {
-                        *all_up += *up;
-                        *all_down += *down;
-                    }
-                    gone.insert(at);
-                }
-                None => drop(carried.insert(tenant.clone(), at)),
-            },
-            Message::Note(Note::Created { .. } | Note::Bound { .. } | Note::Dropped { .. }) | Message::Flush(_) => {}
+            Note::Created { .. } | Note::Bound { .. } | Note::Dropped { .. } => {}
         }
     }
-    let mut at = 0;
-    batch.retain(|_| {
-        at += 1;
-        !gone.contains(&(at - 1))
-    });
+    let mut at = 0..;
+    notes.retain(|_| at.next().is_none_or(|at| !gone.contains(&at)));
+}
+
+/// Adds up what was carried for each tenant.
+fn add_up(traffic: &mut Vec<Traffic>) {
+    let mut first: HashMap<TenantId, usize> = HashMap::new();
+    let mut all: Vec<Traffic> = Vec::new();
+    for more in traffic.drain(..) {
+        match first.get(&more.tenant).and_then(|at| all.get_mut(*at)) {
+            Some(have) => {
+                have.up = have.up.saturating_add(more.up);
+                have.down = have.down.saturating_add(more.down);
+            }
+            None => {
+                first.insert(more.tenant.clone(), all.len());
+                all.push(more);
+            }
+        }
+    }
+    *traffic = all;
 }
 
 /// What is written of notes that had to wait.
 #[cfg(test)]
-pub(super) fn coalesced(notes: Vec<Note>) -> Vec<Note> {
-    let mut batch = notes.into_iter().map(Message::Note).collect();
-    coalesce(&mut batch);
-    let note = |message| match message {
-        Message::Note(note) => Some(note),
-        Message::Flush(_) => None,
-    };
-    batch.into_iter().filter_map(note).collect()
+pub(super) fn coalesced(mut notes: Vec<Note>) -> Vec<Note> {
+    coalesce(&mut notes);
+    notes
 }
 
 #[cfg(test)]
@@ -233,10 +341,8 @@ mod tests {
 
     #[test]
     fn what_came_in_pieces_becomes_one() {
-        let tenant: TenantId = "wagtail".parse().expect("an id");
         let opened = |session, at| Note::Opened { session, at };
-        let closed = |session, at, absent| Note::Closed { session, at, until: at + 15, absent };
-        let carried = |up| Note::Carried { tenant: tenant.clone(), at: 1, up, down: 1 };
+        let closed = |session, at: i64, absent| Note::Closed { session, at, until: at.saturating_add(15), absent };
         for (what, notes, expected) in [
             ("left and came back", vec![opened(1, 10), closed(1, 20, 0), opened(1, 25)], vec![opened(1, 10)]),
             (
@@ -246,11 +352,22 @@ mod tests {
             ),
             ("was there before", vec![closed(1, 20, 2), opened(1, 25), closed(1, 30, 0)], vec![closed(1, 30, 7)]),
             ("two sessions", vec![closed(1, 20, 0), opened(2, 25)], vec![closed(1, 20, 0), opened(2, 25)]),
-            ("bytes", vec![carried(5), opened(1, 2), carried(6)], {
-                vec![Note::Carried { tenant: tenant.clone(), at: 1, up: 11, down: 2 }, opened(1, 2)]
-            }),
+            (
+                "moments that nobody has lived through",
+                vec![closed(1, i64::MIN + 20, i64::MAX), opened(1, i64::MAX), closed(1, 3, i64::MAX)],
+                vec![closed(1, 3, i64::MAX)],
+            ),
         ] {
             assert_eq!(coalesced(notes), expected, "{what}");
         }
+    }
+
+    #[test]
+    fn what_was_carried_is_added_up_by_tenant() {
+        let of = |tenant: &str, up| Traffic { tenant: tenant.parse().expect("an id"), at: 1, up, down: 1 };
+        let mut all = vec![of("wagtail", 5), of("heron", i64::MAX), of("wagtail", 6), of("heron", i64::MAX)];
+        add_up(&mut all);
+        let sums: Vec<_> = all.iter().map(|one| (one.tenant.as_str(), one.up, one.down)).collect();
+        assert_eq!(sums, [("wagtail", 11, 2), ("heron", i64::MAX, 2)]);
     }
 }

@@ -68,15 +68,15 @@ impl Cert {
     /// # Errors
     /// Everything that is wrong with either file.
     pub fn parse(name: &CertName, chain: &[u8], key: &[u8]) -> Result<Self, Vec<CertError>> {
-        let signer = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|_| CertError::Key("has no private key in PEM form".into()))
-            .and_then(|der| {
+        let (chain, key) = (unmarked(chain), unmarked(key));
+        let signer =
+            PrivateKeyDer::from_pem_slice(key).map_err(|_| CertError::Key(no_key(key).into())).and_then(|der| {
                 any_supported_type(&der).map_err(|_| {
                     CertError::Key("is a kind of key that is not supported; ECDSA P-256 and RSA 2048 are".into())
                 })
             });
         let leaf = read_chain(chain).and_then(|chain| {
-            let (not_before, not_after) = check_leaf(name, &chain[0])?;
+            let (not_before, not_after) = check_leaf(name, &chain[0]).map_err(|why| in_order(name, &chain, why))?;
             Ok((chain, not_before, not_after))
         });
         let (signer, (chain, not_before, not_after)) = match (signer, leaf) {
@@ -88,6 +88,43 @@ impl Cert {
             Ok(()) => Ok(Self { key: Arc::new(key), not_before, not_after }),
             Err(_) => Err(vec![CertError::Key("does not fit the first certificate of fullchain.pem".into())]),
         }
+    }
+}
+
+impl Cert {
+    /// The first certificate of the chain, from 1, that the one behind it has not issued: clients may find no way to a root.
+    #[must_use]
+    pub fn unlinked(&self) -> Option<usize> {
+        let linked = |pair: &[CertificateDer<'_>]| match (
+            X509Certificate::from_der(&pair[0]),
+            X509Certificate::from_der(&pair[1]),
+        ) {
+            (Ok((_, this)), Ok((_, next))) => this.issuer().as_raw() == next.subject().as_raw(),
+            _ => true,
+        };
+        self.key.cert.windows(2).position(|pair| !linked(pair)).map(|at| at + 1)
+    }
+}
+
+/// A file without the byte order mark that some editors begin it with, and readers of PEM stumble over.
+fn unmarked(pem: &[u8]) -> &[u8] {
+    pem.strip_prefix(b"\xef\xbb\xbf").unwrap_or(pem)
+}
+
+/// Why a file has no key that can be read.
+fn no_key(pem: &[u8]) -> &'static str {
+    let is_encrypted = pem.windows(9).any(|word| word == b"ENCRYPTED");
+    if is_encrypted { "is encrypted: a key without a password is needed" } else { "has no private key in PEM form" }
+}
+
+/// Says of a chain whose first certificate is not that of the host where that one is.
+fn in_order(name: &CertName, chain: &[CertificateDer<'_>], why: CertError) -> CertError {
+    match chain.iter().skip(1).position(|der| check_leaf(name, der).is_ok()) {
+        Some(at) => CertError::Chain(format!(
+            "is in the wrong order: the certificate of {name} must come first, and is number {}",
+            at + 2
+        )),
+        None => why,
     }
 }
 
@@ -266,6 +303,28 @@ mod tests {
             read(&chain, &other_key),
             [CertError::Key("does not fit the first certificate of fullchain.pem".into())]
         );
+    }
+
+    #[test]
+    fn what_is_hard_to_see_in_a_chain_is_told() {
+        let (chain, key) = pems(&["a.example"]);
+        let mut other = rcgen::CertificateParams::new(vec!["ca.example".to_owned()]).expect("a name");
+        other.distinguished_name.push(rcgen::DnType::CommonName, "another");
+        let other = other.self_signed(&rcgen::KeyPair::generate().expect("a key")).expect("a certificate").pem();
+        let read = |chain: &str, key: &str| Cert::parse(&name("a.example"), chain.as_bytes(), key.as_bytes());
+        let fault = |chain: &str, key: &str| read(chain, key).err().unwrap_or_default();
+        assert_eq!(
+            fault(&format!("{other}{chain}"), &key),
+            [CertError::Chain(
+                "is in the wrong order: the certificate of a.example must come first, and is number 2".into()
+            )]
+        );
+        let locked = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+        assert_eq!(fault(&chain, &locked), [CertError::Key("is encrypted: a key without a password is needed".into())]);
+        let marked = read(&format!("\u{feff}{chain}"), &format!("\u{feff}{}", key.replace('\n', "\r\n")));
+        assert_eq!(marked.ok().and_then(|cert| cert.unlinked()), None);
+        assert_eq!(read(&format!("{chain}{other}"), &key).ok().and_then(|cert| cert.unlinked()), Some(1));
+        assert!(read(&format!("\u{feff}{chain}"), &key).is_ok(), "a mark hides no certificate");
     }
 
     #[test]

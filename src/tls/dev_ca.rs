@@ -9,7 +9,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 
-use crate::domain::host::Host;
+use crate::{domain::host::Host, private};
 
 /// A CA in a directory: `ca.pem`, which a browser is told to trust, and `ca-key.pem`.
 #[derive(Debug)]
@@ -26,11 +26,11 @@ impl DevCa {
     pub fn open(dir: &Path) -> io::Result<Self> {
         let (root, key_file) = (dir.join("ca.pem"), dir.join("ca-key.pem"));
         if !root.exists() {
-            fs::create_dir_all(dir)?;
+            private::make_dir(dir)?;
             let key = KeyPair::generate().map_err(io::Error::other)?;
             let certificate = ca_params().self_signed(&key).map_err(io::Error::other)?;
-            write_private(&key_file, &key.serialize_pem())?;
-            fs::write(&root, certificate.pem())?;
+            private::write(&key_file, &key.serialize_pem())?;
+            private::write(&root, &certificate.pem())?;
         }
         let key = KeyPair::from_pem(&fs::read_to_string(&key_file)?).map_err(io::Error::other)?;
         let issuer = Issuer::from_ca_cert_pem(&fs::read_to_string(&root)?, key).map_err(io::Error::other)?;
@@ -55,9 +55,9 @@ impl DevCa {
         let key = KeyPair::generate().map_err(io::Error::other)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(io::Error::other)?;
         let dir = certs.join(host.as_str());
-        fs::create_dir_all(&dir)?;
-        write_private(&dir.join("privkey.pem"), &key.serialize_pem())?;
-        fs::write(dir.join("fullchain.pem"), certificate.pem())
+        private::make_dir(&dir)?;
+        private::write(&dir.join("privkey.pem"), &key.serialize_pem())?;
+        private::write(&dir.join("fullchain.pem"), &certificate.pem())
     }
 }
 
@@ -67,11 +67,4 @@ fn ca_params() -> CertificateParams {
     params.distinguished_name.push(DnType::CommonName, "Anteroom development CA");
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
-}
-
-/// A file that only its owner reads.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
 }

@@ -1,5 +1,8 @@
 //! What a server answers: a head, and a body that ends as the head says (RFC 9112, 6).
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::{
     fmt, io,
     pin::Pin,
@@ -179,15 +182,15 @@ impl Answer {
 }
 
 impl Framing {
-    fn is_over(self) -> bool {
+    pub(super) fn is_over(self) -> bool {
         matches!(self, Self::Length(0) | Self::Chunked(Chunk::Done))
     }
 
     /// Takes a piece of the body from what has come; `None` where there is none yet, or none any more.
-    fn take(&mut self, read: &mut bytes::BytesMut) -> io::Result<Option<Bytes>> {
+    pub(super) fn take(&mut self, read: &mut bytes::BytesMut) -> io::Result<Option<Bytes>> {
         let upto = |left: &mut u64, read: &mut bytes::BytesMut| {
             let n = usize::try_from(*left).map_or(read.len(), |left| left.min(read.len()));
-            *left -= n as u64;
+            *left = left.saturating_sub(n as u64);
             read.split_to(n).freeze()
         };
         match self {
@@ -221,11 +224,11 @@ impl Framing {
                     },
                     Chunk::Trailer(lines) => {
                         let Some(end) = memchr::memchr(b'\n', read) else {
-                            let is_short = *lines + read.len() <= LINES_BYTES_MAX;
+                            let is_short = lines.saturating_add(read.len()) <= LINES_BYTES_MAX;
                             return if is_short { Ok(None) } else { Err(invalid("too much behind the last chunk")) };
                         };
-                        let line = read.split_to(end + 1);
-                        *lines += line.len();
+                        let line = read.split_to(end.saturating_add(1));
+                        *lines = lines.saturating_add(line.len());
                         if line.trim_ascii().is_empty() {
                             *chunk = Chunk::Done;
                         } else if LINES_BYTES_MAX < *lines {

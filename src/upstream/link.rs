@@ -49,6 +49,9 @@ pub(super) struct Link {
 pub(super) enum Failed {
     /// The connection was gone before anything was sent.
     Unsent(Box<Request<Body>>),
+    /// The connection, which had been used before, was closed before anything of an answer came. The request, which has no
+    /// body, may or may not have been acted on.
+    Unanswered(Box<Request<Body>>),
     /// It broke, or what came was no HTTP.
     Broken(io::Error),
 }
@@ -94,10 +97,11 @@ impl Link {
         let is_chunked = write_head(&mut self.out, &head, &body);
         let mut sending =
             Sending { body: Some(body), is_chunked, piece: Bytes::new(), at: 0, ending: false, is_refused: false };
-        let (mut began, mut searched) = (false, 0);
+        let has_body = sending.body.as_ref().is_some_and(|body| !body.is_end_stream());
+        let (mut began, mut heard) = (false, Heard::default());
         let outcome = std::future::poll_fn(|cx| {
             let sent = self.poll_send(cx, &mut sending, &mut began)?;
-            match self.poll_head(cx, is_head, &mut searched) {
+            match self.poll_head(cx, is_head, &mut heard) {
                 Poll::Ready(answer) => Poll::Ready(answer.map(|answer| (answer, sent.is_ready()))),
                 Poll::Pending => Poll::Pending,
             }
@@ -115,6 +119,9 @@ impl Link {
                 Some(body) => Err(Failed::Unsent(Box::new(Request::from_parts(head, body)))),
                 None => Err(Failed::Broken(io::ErrorKind::BrokenPipe.into())),
             },
+            Err(_) if self.is_used && !has_body && !heard.anything => {
+                Err(Failed::Unanswered(Box::new(Request::from_parts(head, Body::empty()))))
+            }
             Err(error) => Err(Failed::Broken(error)),
         }
     }
@@ -158,26 +165,36 @@ impl Link {
         }
     }
 
-    /// Reads the head of the answer. `searched` bytes of what has come have been looked at before.
-    fn poll_head(&mut self, cx: &mut Context<'_>, is_head: bool, searched: &mut usize) -> Poll<io::Result<Head>> {
+    /// Reads the head of the answer.
+    fn poll_head(&mut self, cx: &mut Context<'_>, is_head: bool, heard: &mut Heard) -> Poll<io::Result<Head>> {
         loop {
-            while let Some(end) = head_end(&self.read, *searched) {
+            while let Some(end) = head_end(&self.read, heard.searched) {
                 let head = Head::parse(self.read.split_to(end).freeze(), is_head)?;
                 // What is said on the way to the answer is for whoever waits for leave to send.
                 if !head.response.status().is_informational() {
                     return Poll::Ready(Ok(head));
                 }
-                *searched = 0;
+                heard.searched = 0;
             }
             if HEAD_BYTES_MAX < self.read.len() {
                 return Poll::Ready(Err(io::Error::other("the head of an answer is too long")));
             }
-            *searched = self.read.len().saturating_sub(2);
+            heard.searched = self.read.len().saturating_sub(2);
             if ready!(self.poll_read(cx, READ_BYTES))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
+            heard.anything = true;
         }
     }
+}
+
+/// What has come of an answer.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Whether any of it has.
+    anything: bool,
+    /// So many bytes of it have been looked at.
+    searched: usize,
 }
 
 /// A request's body on its way.
@@ -256,7 +273,7 @@ fn expects_body(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// Where the head of an answer ends, if it has come whole. `searched` bytes have been looked at before.
-fn head_end(bytes: &[u8], searched: usize) -> Option<usize> {
+pub(super) fn head_end(bytes: &[u8], searched: usize) -> Option<usize> {
     memchr::memchr_iter(b'\n', bytes.get(searched..)?).map(|at| searched + at).find_map(|at| match bytes[at + 1..] {
         [b'\n', ..] => Some(at + 2),
         [b'\r', b'\n', ..] => Some(at + 3),

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -11,9 +11,10 @@ use dashmap::DashMap;
 use http::{Request, Response, uri::Authority};
 
 use super::{
-    Body, Connector,
+    Body, Connector, OpenError,
     link::{Failed, Link},
 };
+use crate::supervise;
 
 /// Idle connections kept per server; more than a busy gateway has requests in flight to one server at a time.
 const IDLE_MAX: usize = 64;
@@ -32,13 +33,35 @@ pub struct Pool {
 #[derive(Default)]
 pub(super) struct Kept(Mutex<VecDeque<(Instant, Box<Link>)>>);
 
+/// Marks a request, in its extensions, that is never sent twice, whatever its method says: it makes something at its server.
+#[derive(Debug, Clone, Copy)]
+pub struct Once;
+
 /// Why a request got no answer.
 #[derive(Debug)]
 pub enum SendError {
     /// No connection could be opened: nothing was sent, another server may be asked.
     Connect,
+    /// Nor was anything sent; but it is this machine that has no file handle, port or memory left, and nothing has been learned
+    /// of the server.
+    Exhausted,
     /// The connection broke, or what came was no HTTP: the request may or may not have been acted on.
     Broken,
+}
+
+impl From<OpenError> for SendError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Unreachable(error) => {
+                tracing::debug!(%error, "no connection to upstream");
+                Self::Connect
+            }
+            OpenError::Exhausted(error) => {
+                tracing::debug!(%error, "nothing is left to open a connection to upstream with");
+                Self::Exhausted
+            }
+        }
+    }
 }
 
 impl Pool {
@@ -54,7 +77,16 @@ impl Pool {
         &self.connector
     }
 
+    /// Connections that were not opened for want of a file handle, port or memory.
+    #[must_use]
+    pub fn exhausted(&self) -> u64 {
+        self.connector.exhausted.load(Relaxed)
+    }
+
     /// Sends a request whose URI is absolute.
+    ///
+    /// A server may close a connection at the moment at which it is used again. A request that changes nothing there is sent
+    /// again then, once and on a new connection, unless it is marked [`Once`].
     ///
     /// # Errors
     /// See [`SendError`]. There is no time-out here: callers know how long their request may take.
@@ -62,16 +94,15 @@ impl Pool {
         let authority = request.uri().authority().ok_or(SendError::Connect)?.clone();
         let tls = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
         let kept = self.of(&authority, tls);
+        let mut is_again = false;
         loop {
-            let link = match kept.take() {
+            let idle = if is_again { None } else { kept.take() };
+            let link = match idle {
                 Some(link) => link,
                 None => {
                     // Boxed: seldom, and no request on a kept connection is to have room for it.
                     let stream = Box::pin(self.connector.open(authority.host(), authority.port_u16(), tls)).await;
-                    let stream = stream.map_err(|error| {
-                        tracing::debug!(%error, "no connection to upstream");
-                        SendError::Connect
-                    })?;
+                    let stream = stream.map_err(SendError::from)?;
                     Link::new(stream, Arc::downgrade(&kept))
                 }
             };
@@ -79,6 +110,11 @@ impl Pool {
                 Ok(response) => return Ok(response),
                 // It had been closed meanwhile. One that is new is no such.
                 Err(Failed::Unsent(unsent)) => request = *unsent,
+                // Nobody can tell whether the server has seen it.
+                Err(Failed::Unanswered(unanswered)) if !is_again && may_repeat(&unanswered) => {
+                    (request, is_again) = (*unanswered, true);
+                }
+                Err(Failed::Unanswered(_)) => return Err(SendError::Broken),
                 Err(Failed::Broken(error)) => {
                     tracing::debug!(%error, "no answer from upstream");
                     return Err(SendError::Broken);
@@ -93,12 +129,18 @@ impl Pool {
             return Arc::clone(&kept);
         }
         let kept = self.servers.entry(key).or_insert_with(|| {
-            let kept = Arc::default();
-            tokio::spawn(sweep(Arc::downgrade(&kept)));
+            let kept: Arc<Kept> = Arc::default();
+            let weak = Arc::downgrade(&kept);
+            supervise::spawn("pool_sweep", move || sweep(Weak::clone(&weak)));
             kept
         });
         Arc::clone(&kept)
     }
+}
+
+/// Whether a request may reach its server twice (RFC 9110, 9.2.2).
+fn may_repeat(request: &Request<Body>) -> bool {
+    request.method().is_safe() && request.extensions().get::<Once>().is_none()
 }
 
 impl Kept {

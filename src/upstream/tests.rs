@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Body, Connector, Pool, SendError, tune, whole};
+use super::{Body, Connector, Once, Pool, SendError, tune, whole};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -109,6 +109,38 @@ async fn a_connection_is_used_again_as_long_as_the_server_lets_it() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(count.load(SeqCst), connections, "{what}");
+    }
+}
+
+/// A server that answers the first request on each connection and closes when the next one has come, without an answer or in the
+/// middle of one.
+async fn closing(at_the_end: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
+    server(Box::leak(Box::new([OK, at_the_end]))).await
+}
+
+#[tokio::test]
+async fn a_question_is_asked_again_where_a_kept_connection_has_closed() {
+    let once = |mut request: Request<Body>| {
+        request.extensions_mut().insert(Once);
+        request
+    };
+    for (what, at_the_end, method, body, is_once, is_answered) in [
+        ("a GET", "", Method::GET, "", false, true),
+        ("a HEAD", "", Method::HEAD, "", false, true),
+        ("a GET that makes something", "", Method::GET, "", true, false),
+        ("a POST", "", Method::POST, "", false, false),
+        ("a GET with a body", "", Method::GET, "body", false, false),
+        ("half an answer", "HTTP/1.1 200 OK\r\ncontent-", Method::GET, "", false, false),
+        ("an interim answer", "HTTP/1.1 103 Early Hints\r\n\r\n", Method::GET, "", false, false),
+    ] {
+        let (to, count) = closing(at_the_end).await;
+        let pool = pool();
+        text(get(&pool, to).await.expect("answered")).await.expect("whole");
+        let asked = request(method, to, body.to_owned());
+        let asked = if is_once { once(asked) } else { asked };
+        let answered = timeout(Duration::from_secs(10), pool.send(asked)).await.expect("in time");
+        assert_eq!(answered.is_ok(), is_answered, "{what}");
+        assert_eq!(count.load(SeqCst), if is_answered { 2 } else { 1 }, "{what}: once more, and no oftener");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -10,6 +11,7 @@ use std::{
 use anteroom::{
     config::{Fault, Loaded, Loader, Reload, SlugKey, Watcher, schema},
     domain::{directory::Directory, limits::Limit},
+    net::{connections, rates, rates::RateOf},
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -26,7 +28,7 @@ http = ["127.0.0.1:0"]
 
 [servers.bbb-01]
 url = "https://bbb-01.meet.example"
-secret = "server-secret"
+secret = "secret of the first server"
 pool = "members"
 "#;
 
@@ -65,7 +67,12 @@ impl Config {
     fn write(&self, file: &str, content: impl AsRef<[u8]>) -> &Self {
         let path = self.path(file);
         fs::create_dir_all(path.parent().expect("a file has a directory")).expect("a directory");
-        fs::write(path, content).expect("a file");
+        fs::write(&path, content).expect("a file");
+        self.mode(file, 0o600)
+    }
+
+    fn mode(&self, file: &str, mode: u32) -> &Self {
+        fs::set_permissions(self.path(file), fs::Permissions::from_mode(mode)).expect("a mode");
         self
     }
 
@@ -83,7 +90,7 @@ impl Config {
         let secrets = if more.contains("[secrets]") {
             String::new()
         } else {
-            format!("\n[secrets]\nmain = \"secret of {id}\"\n")
+            format!("\n[secrets]\nmain = \"the secret of {id}\"\n")
         };
         let text = format!("name = \"{id}\"\npolicy = \"small\"\nhosts = {hosts:?}\n{more}{secrets}");
         self.write(&format!("tenants/{id}.toml"), text)
@@ -144,19 +151,22 @@ fn a_configuration_becomes_the_types_of_the_domain() {
         "anteroom.toml",
         format!(
             "{GATEWAY}\n[servers.bbb-02]\nurl = \"https://bbb-02.internal\"\npublic_url = \"https://bbb-02.meet.example\"\n\
-             secret = \"file:secrets/bbb\"\npool = \"rented\"\nweight = 1.5\nmeetings_max = 40\nrewrite_frames = false\nsockets_per_second = 90\n[store]\nurl = \"sqlite:data/a.db\"\n"
+             secret = \"file:secrets/bbb\"\npool = \"rented\"\nweight = 1.5\nmeetings_max = 40\nrewrite_frames = false\nsockets_per_second = 90\n[store]\nurl = \"sqlite:data/a.db\"\n\
+             [upstream]\nresolver = [\"10.0.0.53\", \"[fd00::53]:5353\"]\n"
         ),
     );
     config.tenant_at(
         "wagtail",
         &["Meet.Wagtail.Example", "wagtail.meet.example"],
-        "pool = [\"rented\", \"members\"]\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\n\
+        "hsts = \"max-age=63072000; includeSubDomains\"\npool = [\"rented\", \"members\"]\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\n\
          embedded_by = [\"https://Moodle.example\", \"https://*.school.example:8443\"]\n[limits]\nparticipants = \"unlimited\"\nduration = \"1h30m\"\nroom_retention = \"90s\"\n\
          [secrets]\nmoodle = [\"the new one\", \"file:secrets/old\"]\n",
     );
     let loaded = config.load().expect("it is sound");
 
     assert!(loaded.settings.listen.http2);
+    let resolver: Vec<String> = loaded.settings.resolver.iter().map(ToString::to_string).collect();
+    assert_eq!(resolver, ["10.0.0.53:53", "[fd00::53]:5353"]);
     assert_eq!(loaded.settings.store_url.reveal(), format!("sqlite:{}", config.path("data/a.db").display()));
 
     let tenant = loaded.directory.tenant_of_host("meet.wagtail.example", 0).expect("the host is in lower case");
@@ -174,6 +184,8 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     assert_eq!(tenant.account_param.as_deref(), Some("meta_owner"));
     let sites: Vec<&str> = tenant.embedded_by.iter().map(|site| &**site).collect();
     assert_eq!(sites, ["https://moodle.example", "https://*.school.example:8443"]);
+    let hsts = loaded.directory.hsts_of(tenant).header().expect("on");
+    assert_eq!(hsts, "max-age=63072000; includeSubDomains");
     let secrets: Vec<&str> = tenant.credentials[0].secrets.iter().map(|secret| secret.secret.reveal()).collect();
     assert_eq!(secrets, ["the new one", "the old one"]);
 
@@ -188,6 +200,38 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     assert_eq!((like_others.rewrites_frames, like_others.sockets_per_second), (true, 40));
     assert_eq!((like_others.weight.get(), like_others.meetings_max), (1.0, Limit::Unlimited));
     assert!(loaded.directory.server_of_slug(server.slug.as_str()).is_some());
+}
+
+#[test]
+fn connections_and_rates_have_limits() {
+    let config = Config::new();
+    let loaded = config.load().expect("it is sound");
+    assert_eq!(loaded.settings.rates, rates::Limits::default());
+    assert!(loaded.settings.listen.proxies.is_empty() && !loaded.settings.rates.count_only);
+    assert_eq!(loaded.settings.connections.limits(4_096), connections::Limits { max: 1_920, per_address: 480 });
+
+    let listen = "[listen]\nproxy_protocol_from = [\"10.0.0.0/8\", \"2001:db8::7\"]";
+    let more = "[connections]\nmax = 1000\nper_address = 900\nidle_timeout = \"10s\"\n\
+                [rates]\ncount_only = true\nconnections = 7\ntenant_joins = \"unlimited\"\n";
+    config.write("anteroom.toml", GATEWAY.replace("[listen]", listen) + more);
+    let mut loader = config.loader();
+    let settings = loader.load(&KEY).expect("it is sound").settings;
+    assert!(settings.listen.proxies.iter().any(|network| network.contains([10, 1, 2, 3].into())));
+    assert_eq!(settings.connections.limits(1 << 20), connections::Limits { max: 1_000, per_address: 900 });
+    assert_eq!(settings.connections.limits(1_024), connections::Limits { max: 448, per_address: 448 });
+    assert_eq!(settings.connections.idle_timeout, Duration::from_secs(10));
+    assert!(settings.rates.count_only);
+    for (kind, limit) in [(RateOf::Connections, 7), (RateOf::TenantJoins, u32::MAX), (RateOf::UnknownHosts, 50)] {
+        assert_eq!(settings.rates.of(kind), limit, "{kind:?}");
+    }
+
+    // Rates are taken over at once, the others at the next start.
+    let changed = more.replace("connections = 7", "connections = 8").replace("max = 1000", "max = 2000");
+    config.write("anteroom.toml", GATEWAY.replace("[listen]", listen) + &changed);
+    let reload = loader.reload(&KEY);
+    assert_eq!(lines(&reload.faults), "anteroom.toml:11: connections: has changed: takes effect at the next start");
+    let settings = took_over(reload).settings;
+    assert_eq!((settings.rates.of(RateOf::Connections), settings.connections.max), (8, Some(1_000)));
 }
 
 #[test]
@@ -298,7 +342,10 @@ fn what_works_but_is_hardly_meant_is_a_warning() {
     config
         .write("anteroom.toml", format!("{gateway}{acme}"))
         .tenant_at("heron", &["heron.meet.example", "a.heron.meet.example"], "")
-        .tenant("wagtail", "[secrets]\na = \"1\"\nb = \"2\"\nc = \"3\"\n")
+        .tenant(
+            "wagtail",
+            "[secrets]\na = \"secret of account 1\"\nb = \"secret of account 2\"\nc = \"secret of account 3\"\n",
+        )
         .cert("_.meet.example", &["*.meet.example"]);
     let mut expired = rcgen::CertificateParams::new(vec!["old.example".to_owned()]).expect("the name is legal");
     expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
@@ -320,6 +367,40 @@ fn what_works_but_is_hardly_meant_is_a_warning() {
     );
     assert!(warnings[2].starts_with("certs/old.example/fullchain.pem: has expired "), "{}", warnings[2]);
     assert_eq!(warnings.len(), 5);
+}
+
+#[test]
+fn a_secret_that_others_may_read_is_a_warning() {
+    let config = Config::new();
+    config
+        .write("anteroom.toml", GATEWAY.replace("\"server-secret\"", "\"file:secrets/bbb\""))
+        .write("secrets/bbb", "server-secret")
+        .write("var/anteroom.db", "")
+        .tenant("wagtail", "[secrets]\nmain = \"file:secrets/wagtail\"\n")
+        .write("secrets/wagtail", "secret of wagtail")
+        .tenant("heron", "")
+        .cert("_.meet.example", &["*.meet.example"]);
+    assert_eq!(config.warnings(), "", "all of them are private");
+    config
+        .mode("anteroom.toml", 0o644)
+        .mode("tenants/heron.toml", 0o604)
+        .mode("secrets/bbb", 0o640)
+        .mode("secrets/wagtail", 0o644)
+        .mode("var/anteroom.db", 0o664)
+        .mode("certs/_.meet.example/privkey.pem", 0o640);
+    assert_eq!(
+        config.warnings(),
+        "anteroom.toml: store.url: its file may be read by others than its owner (mode 0664): chmod 600 \
+             var/anteroom.db\n\
+             anteroom.toml:8: servers.bbb-01.secret: its file may be read by others than its owner (mode 0640): chmod 600 \
+             secrets/bbb\n\
+             certs/_.meet.example/privkey.pem: may be read by others than its owner (mode 0640): chmod 600 \
+             certs/_.meet.example/privkey.pem\n\
+             tenants/heron.toml: has a secret in it, and may be read by others than its owner (mode 0604): chmod 600 \
+             tenants/heron.toml\n\
+             tenants/wagtail.toml:5: secrets.main: its file may be read by others than its owner (mode 0644): chmod 600 \
+             secrets/wagtail"
+    );
 }
 
 #[test]

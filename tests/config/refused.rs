@@ -96,7 +96,7 @@ a = "s"
 "#,
         faults: &[
             r#"tenants/wagtail.toml:1: nmae: this key is not known; did you mean "name"?"#,
-            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, embedded_by, events, frontend, hosts, join, limits, name, policy, pool, secrets and suspended",
+            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, embedded_by, events, frontend, hosts, hsts, join, limits, name, policy, pool, secrets and suspended",
             r#"tenants/wagtail.toml:7: limits.participant: this key is not known; did you mean "participants"?"#,
         ],
     },
@@ -197,7 +197,7 @@ existingUserID = "pass"
             "policies/small.toml:19: create.muteOnStart: must have exactly one of default, force, at_most, append, check and one_of",
             "policies/small.toml:20: create.userCameraCap.at_most: must be from 1 to 4294967295",
             "policies/small.toml:21: create.guestPolicy.one_of: must be a list of words without commas, not empty",
-            r#"policies/small.toml:22: create.logoutTimer.check: must be "boolean", "integer" or "public-url""#,
+            r#"policies/small.toml:22: create.logoutTimer.check: must be "boolean", "integer", "public-url" or "web-url""#,
             "policies/small.toml:23: create.logo.from: this key is not known; there are append, at_most, check, default, force and one_of",
             "policies/small.toml:25: join.existingUserID: is held by the gateway: it could reach round a limit",
         ],
@@ -478,7 +478,7 @@ a = "s"
 policy = "small"
 hosts = ["heron.meet.example"]
 [secrets]
-a = ["s", "secret of wagtail"]
+a = ["s", "the secret of wagtail"]
 "#,
         faults: &["tenants/wagtail.toml:6: secrets.main: is the same secret as secrets.a[1] of tenants/heron.toml"],
     },
@@ -537,6 +537,20 @@ main = "secret"
             r#"tenants/wagtail.toml:7: embedded_by[2]: must be "https://" and a host, such as "https://moodle.example" or "https://*.school.example""#,
             r#"tenants/wagtail.toml:8: embedded_by[3]: must be "https://" and a host, such as "https://moodle.example" or "https://*.school.example""#,
             r#"tenants/wagtail.toml:9: embedded_by[4]: must be "https://" and a host, such as "https://moodle.example" or "https://*.school.example""#,
+        ],
+    },
+    Broken {
+        name: "a word about TLS that is none",
+        file: "tenants/wagtail.toml",
+        text: r#"name = "Wagtail"
+policy = "small"
+hosts = ["wagtail.meet.example"]
+hsts = "a year"
+[secrets]
+main = "secret"
+"#,
+        faults: &[
+            r#"tenants/wagtail.toml:4: hsts: must be "off", or "max-age=" and seconds, perhaps with "; includeSubDomains" and "; preload""#,
         ],
     },
     Broken {
@@ -602,6 +616,39 @@ pool = "the members"
         ],
     },
     Broken {
+        name: "bad limits of connections",
+        file: "anteroom.toml",
+        text: r#"base_domains = ["meet.example"]
+[listen]
+http = ["127.0.0.1:0"]
+proxy_protocol_from = ["10.0.0.0/8", "10.0.0.1/8", "balancer", "10.0.0.0/8"]
+[connections]
+max = 10
+per_address = 11
+idle_timeout = "0s"
+[rates]
+connections = 0
+unknown_hosts = -1
+tenant_joins = "none"
+tenant_join = 1
+[servers.a]
+url = "http://a"
+secret = "s"
+pool = "members"
+"#,
+        faults: &[
+            r#"anteroom.toml:4: listen.proxy_protocol_from[1]: has bits of an address behind the length of its network"#,
+            r#"anteroom.toml:4: listen.proxy_protocol_from[2]: must be an address or a network, such as "10.0.0.7" or "10.0.0.0/8""#,
+            "anteroom.toml:4: listen.proxy_protocol_from[3]: is the same as listen.proxy_protocol_from[0]",
+            "anteroom.toml:7: connections.per_address: is more than connections.max",
+            r#"anteroom.toml:8: connections.idle_timeout: must be from "1s" to "1h""#,
+            r#"anteroom.toml:10: rates.connections: must be from 1 to 4294967295, or "unlimited""#,
+            r#"anteroom.toml:11: rates.unknown_hosts: must be from 1 to 4294967295, or "unlimited""#,
+            r#"anteroom.toml:12: rates.tenant_joins: must be a whole number or "unlimited""#,
+            r#"anteroom.toml:13: rates.tenant_join: this key is not known; did you mean "tenant_joins"?"#,
+        ],
+    },
+    Broken {
         name: "bad numbers of a server",
         file: "anteroom.toml",
         text: r#"base_domains = ["meet.example"]
@@ -649,6 +696,7 @@ admin = "localhost:9000"
 url = "mysql://root:hunter2@db/anteroom"
 [upstream]
 ca = "ca.pem"
+resolver = ["10.0.0.53", "dns.example"]
 [acme]
 directory = "http://acme.example"
 contact = ["ops@meet.example"]
@@ -665,8 +713,9 @@ pool = "members"
             r#"anteroom.toml:5: listen.admin: must be an address and a port, such as "0.0.0.0:443" or "[::]:443""#,
             r#"anteroom.toml:7: store.url: must be "sqlite:" and a path, or the address of a PostgreSQL, "postgres://...""#,
             r#"anteroom.toml:9: upstream.ca: the file "ca.pem" does not exist"#,
-            "anteroom.toml:11: acme.directory: must be an https:// address",
-            r#"anteroom.toml:12: acme.contact[0]: must be "mailto:" and an address"#,
+            r#"anteroom.toml:10: upstream.resolver[1]: must be an address, such as "10.0.0.53" or "10.0.0.53:5353""#,
+            "anteroom.toml:12: acme.directory: must be an https:// address",
+            r#"anteroom.toml:13: acme.contact[0]: must be "mailto:" and an address"#,
         ],
     },
     Broken {

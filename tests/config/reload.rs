@@ -35,9 +35,9 @@ fn a_reload_takes_over_what_was_added_changed_and_removed() {
     config.write("policies/small.toml", POLICY.replace("rooms = 3", "rooms = 5"));
     assert_eq!(wagtail(&took_over(loader.reload(&KEY)).directory).limits.rooms, Limit::AtMost(5));
 
-    config.write("anteroom.toml", GATEWAY.replace("server-secret", "changed"));
+    config.write("anteroom.toml", GATEWAY.replace("secret of the first server", "another secret of the server"));
     let directory = took_over(loader.reload(&KEY)).directory;
-    assert!(directory.server("bbb-01").is_some_and(|server| server.secret.reveal() == "changed"));
+    assert!(directory.server("bbb-01").is_some_and(|server| server.secret.reveal() == "another secret of the server"));
     assert!(loader.reload(&KEY).loaded.is_none(), "once is enough");
 }
 
@@ -156,7 +156,7 @@ fn a_host_stays_with_the_tenant_that_has_it() {
 fn a_secret_stays_with_the_tenant_that_has_it() {
     let config = Config::new();
     let mut loader = config.started();
-    config.tenant("ape", "[secrets]\nx = \"secret of wagtail\"\n");
+    config.tenant("ape", "[secrets]\nx = \"the secret of wagtail\"\n");
     let reload = loader.reload(&KEY);
     assert!(reload.loaded.is_none());
     let faults = lines(&reload.faults);

@@ -13,3 +13,4 @@ mod files;
 mod lists;
 mod lobby;
 mod paths;
+mod safe;

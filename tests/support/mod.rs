@@ -141,7 +141,9 @@ impl Plan {
         let mut sims = Vec::new();
         for (n, ((pool, config), keys)) in self.servers.into_iter().zip(self.server_keys).enumerate() {
             let name = format!("bbb-0{}", n + 1);
-            let server_url = format!("https://{name}.internal.test");
+            // A final slash in it is one of the things that administrators leave there.
+            let slash = if config.server_url.ends_with('/') { "/" } else { "" };
+            let server_url = format!("https://{name}.internal.test{slash}");
             let config = sim::Config { secret: format!("{name}-secret"), server_url, ..config };
             let sim = Sim::start(config).await.unwrap();
             gateway.push_str(&format!(

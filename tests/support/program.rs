@@ -51,9 +51,21 @@ impl Program {
         (https, admin)
     }
 
-    pub async fn start(config: &Path, (https, admin): (SocketAddr, SocketAddr)) -> Self {
+    pub async fn start(config: &Path, ports: (SocketAddr, SocketAddr)) -> Self {
+        Self::run(Command::new(env!("CARGO_BIN_EXE_anteroom")), config, ports).await
+    }
+
+    /// The same with so many file handles at most.
+    pub async fn start_with_files(config: &Path, ports: (SocketAddr, SocketAddr), files: u32) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_anteroom")]);
+        Self::run(command, config, ports).await
+    }
+
+    async fn run(mut command: Command, config: &Path, (https, admin): (SocketAddr, SocketAddr)) -> Self {
         let log = fs::OpenOptions::new().create(true).append(true).open(config.join("log.jsonl")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_anteroom"))
+        let child = command
             .args(["serve", "--grace", "2", "--config"])
             .arg(config)
             .stdout(log)
@@ -75,6 +87,10 @@ impl Program {
     /// A client's view of it; the certificates are those of a configuration.
     pub fn client(&self, config: &Path) -> Client {
         Client::new(self.https, &config.join("dev-ca/ca.pem"))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, name: &str) {

@@ -96,7 +96,9 @@ pub fn any_query(raw: &str) {
     match checksum::verify("join", raw, &credentials(), 0) {
         Ok(_) => assert!(sim::accepts_checksum("join", raw, SECRET)),
         Err(ChecksumError::Missing | ChecksumError::Malformed | ChecksumError::Mismatch) => {
-            let _ = checksum::diagnose("join", raw, &credentials());
+            let form = checksum::InForm { checksum: raw.into(), fields: raw.into() };
+            let _ = checksum::diagnose("join", raw, None, &credentials());
+            let _ = checksum::diagnose("join", "", Some(&form), &credentials());
         }
     }
 }

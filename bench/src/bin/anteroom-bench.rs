@@ -16,6 +16,7 @@ use anteroom_bench::load::{
     process::raise_open_files,
     quick, scenario_file, scenario_report,
     script::{Scenario, Sizes},
+    siege,
     stage::{Cores, Setup, Store, beside, can_pin, peers::Carrier, pin_self},
     stop::Stop,
     tally::Watched,
@@ -49,6 +50,8 @@ enum Command {
     Compare(Compare),
     /// How cost grows with callers, open sockets and tenants
     Growth(Grow),
+    /// All floods at once from one address, while people are in meetings and integrations call
+    Siege(Siege),
 }
 
 #[derive(Args)]
@@ -138,6 +141,27 @@ struct Grow {
 }
 
 #[derive(Args)]
+struct Siege {
+    /// Seconds under siege
+    #[arg(long, default_value_t = 600.0, value_parser = parse_seconds)]
+    seconds: f64,
+    /// Seconds in quiet before it, to compare with
+    #[arg(long, default_value_t = 120.0, value_parser = parse_seconds)]
+    quiet_seconds: f64,
+    /// People in meetings
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2000))]
+    people: u32,
+    /// How many attackers, as a multiple of what each flood has
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = parse_strength)]
+    strength: f64,
+    /// What the gateway's memory must stay below, in MB
+    #[arg(long, default_value_t = 512, value_name = "MB")]
+    memory: u64,
+    #[command(flatten)]
+    of_all: OfAll,
+}
+
+#[derive(Args)]
 struct Run {
     /// Scheme, host and port, such as https://meet.example
     #[arg(long, value_name = "URL")]
@@ -203,6 +227,12 @@ struct Load {
 fn parse_seconds(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
     seconds.ok_or_else(|| "a number from 0.1 to 3600 is wanted".into())
+}
+
+/// More attackers than that would be what is measured.
+fn parse_strength(text: &str) -> Result<f64, String> {
+    let strength = text.parse().ok().filter(|strength| (0.01..=10.0).contains(strength));
+    strength.ok_or_else(|| "a number from 0.01 to 10 is wanted".into())
 }
 
 fn parse_rate(text: &str) -> Result<(Scenario, f64), String> {
@@ -360,6 +390,27 @@ fn grow(args: &Grow) -> Ended {
     Ok(ended)
 }
 
+/// Lays siege to a gateway. Fails where a goal is missed.
+fn besiege(args: &Siege) -> Ended {
+    let setup = args.of_all.setup()?;
+    let scope = |stop| siege::Scope {
+        people: args.people,
+        quiet: Duration::from_secs_f64(args.quiet_seconds),
+        siege: Duration::from_secs_f64(args.seconds),
+        strength: args.strength,
+        memory_bytes_max: args.memory.saturating_mul(1_000_000),
+        stop,
+    };
+    let (found, ended) = run_to_end(async |stop| siege::besiege(&setup, &scope(stop)).await)?;
+    let Some(found) = found else { return Ok(ended) };
+    let scope = scope(Stop::never());
+    let report = siege::report::Report::new(&found, &scope, setup.gateway.display().to_string());
+    print!("{}", report.text());
+    args.of_all.write(|| report.json_lines(), || report.html())?;
+    let missed = report.goals().iter().filter(|goal| !goal.is_met).count();
+    if ended && 0 < missed { Err(io::Error::other(format!("{missed} goals missed"))) } else { Ok(ended) }
+}
+
 impl Quick {
     fn setup(&self) -> io::Result<Setup> {
         let pins = !self.no_pin && can_keep_apart();
@@ -435,6 +486,7 @@ fn start(command: &Command) -> Ended {
     let ((report, ended), load) = match command {
         Command::Compare(args) => return compare(args),
         Command::Growth(args) => return grow(args),
+        Command::Siege(args) => return besiege(args),
         Command::Quick(quick) => {
             let setup = quick.setup()?;
             let measured = run_to_end(async |stop| {

@@ -72,7 +72,8 @@ impl Step {
             Cargo::Upload => {
                 let token = upload_token(graphql).await?;
                 let path = format!("{prefix}/bigbluebutton/presentation/{token}/upload");
-                let mut request = script.get(&path, &format!("content-length: {UPLOAD_BYTES}\r\n"));
+                let fields = format!("cookie: {}\r\ncontent-length: {UPLOAD_BYTES}\r\n", joined.cookies);
+                let mut request = script.get(&path, &fields);
                 request.splice(..3, *b"POST");
                 request.resize(request.len() + UPLOAD_BYTES, b'x');
                 let reply = wire.exchange(&request).await?;

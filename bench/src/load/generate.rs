@@ -31,6 +31,8 @@ use super::{
 
 /// How long after its end a load waits for what is still open.
 const DRAIN: Duration = Duration::from_secs(5);
+/// A connection that has rested for longer may have been closed as it is used: another one is opened, as clients do.
+const KEPT: Duration = Duration::from_secs(15);
 /// Before another try after a connection could not be opened, so that a target that is down is not hammered.
 const REDIAL_PAUSE: Duration = Duration::from_millis(10);
 
@@ -333,14 +335,15 @@ impl Site {
 /// A place for one request at a time: a connection to each target that is kept, or one after the other.
 struct Lane {
     sites: Rc<[Site]>,
-    wires: Vec<Option<Wire>>,
+    /// Each with the moment at which it was last used.
+    wires: Vec<Option<(Wire, Instant)>>,
     request: Vec<u8>,
 }
 
 impl Lane {
     async fn dial(&mut self) -> io::Result<()> {
         for (site, wire) in self.sites.iter().zip(&mut self.wires) {
-            *wire = Some(site.dialer.dial().await?);
+            *wire = Some((site.dialer.dial().await?, Instant::now()));
         }
         Ok(())
     }
@@ -359,8 +362,8 @@ impl Lane {
         let Site { script, dialer } = &self.sites[at];
         script.write(number, &mut self.request);
         let mut wire = match self.wires[at].take() {
-            Some(wire) => wire,
-            None => match dialer.dial().await {
+            Some((wire, used)) if used.elapsed() < KEPT => wire,
+            _ => match dialer.dial().await {
                 Ok(wire) => wire,
                 Err(_) => {
                     tokio::time::sleep(REDIAL_PAUSE).await;
@@ -371,7 +374,7 @@ impl Lane {
         let reply = wire.exchange(&self.request).await.map_err(|_| Fault::Broken)?;
         script.check(number, &reply)?;
         if !script.scenario().is_handshake() {
-            self.wires[at] = Some(wire);
+            self.wires[at] = Some((wire, Instant::now()));
             return Ok(());
         }
         let as_asked = wire.is_resumed().is_none_or(|resumed| resumed == script.scenario().resumes());

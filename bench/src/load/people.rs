@@ -1,5 +1,5 @@
-//! People who come to meetings and stay: each joins, loads the client's page and the files it names, opens the sockets of GraphQL and
-//! of the SFU, and says something now and then. Many within seconds are a join storm, many for long are a soak.
+//! People who come to meetings and stay: each joins, loads the client's page and the files it names, opens the sockets of GraphQL, of
+//! the SFU and of SIP, and says something now and then. Many within seconds are a join storm, many for long are a soak.
 //!
 //! They come at a fixed rate whatever becomes of those before them; what a step took counts from the moment at which somebody was to
 //! come.
@@ -59,7 +59,7 @@ pub enum Step {
     Page,
     /// And all files that it names.
     Files,
-    /// And both sockets: in the meeting.
+    /// And the three sockets: in the meeting.
     Inside,
     /// Something was said, and answered; counts from then.
     Said,
@@ -207,7 +207,7 @@ async fn enter(
     due: Instant,
     course: &RefCell<Course>,
     step: &mut Step,
-) -> io::Result<[Wire; 2]> {
+) -> io::Result<[Wire; 3]> {
     let dialer = target.dialer(true)?;
     let mut wire = dialer.dial().await?;
     let joined = script.join(&mut wire, n).await?;
@@ -223,12 +223,13 @@ async fn enter(
     *step = Step::Inside;
     let mut graphql = dialer.dial().await?;
     greet(script, &mut graphql, &joined).await?;
-    let sfu = sfu(script, &dialer, &joined).await?;
+    let sfu = socket(script, &dialer, &joined, "bbb-webrtc-sfu").await?;
+    let sip = socket(script, &dialer, &joined, "ws").await?;
     course.borrow_mut().took(Step::Inside, due);
-    Ok([graphql, sfu])
+    Ok([graphql, sfu, sip])
 }
 
-async fn get(script: &Script, wire: &mut Wire, joined: &Joined, path: &str) -> io::Result<String> {
+pub(super) async fn get(script: &Script, wire: &mut Wire, joined: &Joined, path: &str) -> io::Result<String> {
     let fields = format!("cookie: {}\r\naccept-encoding: identity\r\n", joined.cookies);
     let reply = wire.exchange(&script.get(&format!("{}/{path}", joined.prefix), &fields)).await?;
     match reply.status {
@@ -241,7 +242,7 @@ async fn get(script: &Script, wire: &mut Wire, joined: &Joined, path: &str) -> i
 }
 
 /// The files beside a page that it names.
-fn files(page: &str) -> Vec<String> {
+pub(super) fn files(page: &str) -> Vec<String> {
     let named = ["src=\"", "href=\""].into_iter().flat_map(|attribute| page.split(attribute).skip(1));
     let mut files: Vec<String> = named
         .filter_map(|rest| rest.split('"').next())
@@ -253,22 +254,23 @@ fn files(page: &str) -> Vec<String> {
     files
 }
 
-async fn sfu(script: &Script, dialer: &Dialer, joined: &Joined) -> io::Result<Wire> {
+/// Opens a socket that names its session in the query.
+async fn socket(script: &Script, dialer: &Dialer, joined: &Joined, path: &str) -> io::Result<Wire> {
     let Joined { prefix, token, cookies } = joined;
     let fields = format!(
         "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
          sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\ncookie: {cookies}\r\n"
     );
     let mut wire = dialer.dial().await?;
-    let status = wire.upgrade(&script.get(&format!("{prefix}/bbb-webrtc-sfu?sessionToken={token}"), &fields)).await?;
+    let status = wire.upgrade(&script.get(&format!("{prefix}/{path}?sessionToken={token}"), &fields)).await?;
     if status != 101 {
-        return Err(io::Error::other(format!("the socket of the SFU was answered with status {status}")));
+        return Err(io::Error::other(format!("the socket {path} was answered with status {status}")));
     }
     Ok(wire)
 }
 
 /// Stays to the end and says something now and then. Each socket that breaks is noticed with that.
-async fn stay([mut graphql, mut sfu]: [Wire; 2], beat: Duration, end: Instant, course: &RefCell<Course>) {
+async fn stay([mut graphql, mut sfu, mut sip]: [Wire; 3], beat: Duration, end: Instant, course: &RefCell<Course>) {
     course.borrow_mut().inside += 1;
     let (word, id) = (text_frame("{\"type\":\"ping\"}"), text_frame("{\"id\":\"ping\"}"));
     loop {
@@ -281,8 +283,10 @@ async fn stay([mut graphql, mut sfu]: [Wire; 2], beat: Duration, end: Instant, c
             graphql.answered(&word, b"pong").await?;
             graphql.rest();
             course.borrow_mut().took(Step::Said, next);
-            sfu.answered(&id, b"pong").await?;
-            sfu.rest();
+            for wire in [&mut sfu, &mut sip] {
+                wire.answered(&id, b"pong").await?;
+                wire.rest();
+            }
             io::Result::Ok(())
         };
         if !matches!(timeout(PATIENCE, answered).await, Ok(Ok(()))) {

@@ -32,8 +32,17 @@ pub fn own_cpu_time() -> io::Result<Duration> {
 /// When there is no such process.
 pub fn resident_bytes(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let own = parse_resident(&status).ok_or(io::ErrorKind::InvalidData)?;
+    let own = parse_kb(&status, "VmRSS:").ok_or(io::ErrorKind::InvalidData)?;
     Ok(own + children(pid).into_iter().filter_map(|child| resident_bytes(child).ok()).sum::<u64>())
+}
+
+/// The most resident memory that a process has had, in bytes, without its children.
+///
+/// # Errors
+/// When there is no such process.
+pub fn peak_bytes(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    parse_kb(&status, "VmHWM:").ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// How many files this process, and so what it starts, may have open; `None` where there is no limit.
@@ -90,8 +99,8 @@ fn parse_ticks(stat: &str) -> Option<[u32; 2]> {
     Some([user + system, child_user + child_system])
 }
 
-fn parse_resident(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn parse_kb(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
@@ -111,8 +120,10 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_bytes() {
-        assert_eq!(parse_resident("Name:\tx\nVmRSS:\t    1024 kB\nThreads:\t3\n"), Some(1024 * 1024));
-        assert_eq!(parse_resident("Name:\tx\n"), None);
+        let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nThreads:\t3\n";
+        assert_eq!(parse_kb(status, "VmRSS:"), Some(1024 * 1024));
+        assert_eq!(parse_kb(status, "VmHWM:"), Some(2048 * 1024));
+        assert_eq!(parse_kb("Name:\tx\n", "VmRSS:"), None);
     }
 
     #[test]

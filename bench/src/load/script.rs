@@ -48,11 +48,13 @@ pub enum Scenario {
     Domains,
     /// `create` at one gateway, and at the next one a `join` into that meeting.
     Replicas,
+    /// `create` of a meeting that was not there, and its `end`.
+    End,
 }
 
 impl Scenario {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Version,
         Self::Static,
         Self::GetMeetingInfo,
@@ -65,6 +67,7 @@ impl Scenario {
         Self::HandshakeResumed,
         Self::Domains,
         Self::Replicas,
+        Self::End,
     ];
 
     /// Its name.
@@ -83,6 +86,7 @@ impl Scenario {
             Self::HandshakeResumed => "handshake-resumed",
             Self::Domains => "domains",
             Self::Replicas => "replicas",
+            Self::End => "end",
         }
     }
 
@@ -96,7 +100,7 @@ impl Scenario {
             Self::Create | Self::Join | Self::Mix => 200.0,
             Self::GetMeetings => 50.0,
             Self::HandshakeFull | Self::HandshakeResumed | Self::Domains => 200.0,
-            Self::Replicas => 100.0,
+            Self::Replicas | Self::End => 100.0,
         }
     }
 
@@ -104,7 +108,7 @@ impl Scenario {
     #[must_use]
     pub fn requests_max(self) -> u64 {
         match self {
-            Self::Create | Self::Replicas => 3_000,
+            Self::Create | Self::Replicas | Self::End => 3_000,
             Self::Join => 10_000,
             Self::Mix => 40_000,
             _ => 1_000_000,
@@ -126,7 +130,7 @@ impl Scenario {
     /// How many requests follow each other in one piece of it.
     #[must_use]
     pub fn requests(self) -> u64 {
-        if self == Self::Replicas { 2 } else { 1 }
+        if matches!(self, Self::Replicas | Self::End) { 2 } else { 1 }
     }
 }
 
@@ -225,7 +229,7 @@ impl Script {
                 Scenario::IsMeetingRunning => script.call("isMeetingRunning", &[("meetingID", &first_meeting)]),
                 Scenario::GetMeetings => script.call("getMeetings", &[]),
                 Scenario::Domains => script.call("isMeetingRunning", &[("meetingID", &first_meeting)]),
-                Scenario::Create | Scenario::Join | Scenario::Mix | Scenario::Replicas => continue,
+                Scenario::Create | Scenario::Join | Scenario::Mix | Scenario::Replicas | Scenario::End => continue,
             };
             let request = script.get(&path, "");
             script.fixed.insert(one, request);
@@ -260,7 +264,8 @@ impl Script {
         }
         let path = match (self.scenario, part) {
             (Scenario::Replicas, Scenario::Join) => self.join_path(&self.created(number / 2), number),
-            (Scenario::Replicas, _) => self.create_path(&self.created(number / 2)),
+            (Scenario::End, Scenario::End) => self.call("end", &[("meetingID", &self.created(number / 2))]),
+            (Scenario::Replicas | Scenario::End, _) => self.create_path(&self.created(number / 2)),
             (_, Scenario::Join) => self.join_path(&self.meeting(number % self.join_meetings), number),
             (Scenario::Mix, _) => self.create_path(&self.meeting(number / MIX % self.join_meetings)),
             _ => self.create_path(&self.created(number)),
@@ -275,7 +280,7 @@ impl Script {
             (Scenario::Mix, 8) => Scenario::Create,
             (Scenario::Mix, 9) => Scenario::Join,
             (Scenario::Mix, _) => Scenario::GetMeetingInfo,
-            (Scenario::Replicas, number) if number % 2 == 0 => Scenario::Create,
+            (Scenario::Replicas | Scenario::End, number) if number % 2 == 0 => Scenario::Create,
             (Scenario::Replicas, _) => Scenario::Join,
             (one, _) => one,
         }
@@ -343,7 +348,18 @@ impl Script {
     }
 
     async fn create(&self, wire: &mut Wire, n: u64) -> io::Result<()> {
-        let request = self.get(&self.create_path(&self.meeting(n)), "");
+        // Nobody may be in it for as long as a load runs.
+        let path = self.call(
+            "create",
+            &[
+                ("name", "A load test"),
+                ("meetingID", &self.meeting(n)),
+                ("record", "false"),
+                ("meetingExpireIfNoUserJoinedInMinutes", "60"),
+                ("meetingExpireWhenLastUserLeftInMinutes", "30"),
+            ],
+        );
+        let request = self.get(&path, "");
         for tries_left in (0..SETUP_TRIES).rev() {
             let reply = wire.exchange(&request).await?;
             if reply.status == 200 && find(reply.body, b"SUCCESS") {
@@ -359,6 +375,12 @@ impl Script {
 
     fn create_path(&self, meeting: &str) -> String {
         self.call("create", &[("name", "A load test"), ("meetingID", meeting), ("record", "false")])
+    }
+
+    /// The address of a join into a meeting that was made beforehand: whoever has it may use it again.
+    #[must_use]
+    pub fn link(&self, person: u64) -> String {
+        self.join_path(&self.meeting(person % self.join_meetings), person)
     }
 
     fn join_path(&self, meeting: &str, person: u64) -> String {
@@ -460,6 +482,16 @@ mod tests {
         script.write(15, &mut join);
         assert!(create.starts_with(b"GET /bigbluebutton/api/create?") && find(&create, b"meetingID=r-7&"));
         assert!(join.starts_with(b"GET /bigbluebutton/api/join?") && find(&join, b"meetingID=r-7&"));
+    }
+
+    #[test]
+    fn a_meeting_is_ended_that_was_created_just_before() {
+        let script = script(Scenario::End);
+        let (mut create, mut end) = (Vec::new(), Vec::new());
+        script.write(14, &mut create);
+        script.write(15, &mut end);
+        assert!(create.starts_with(b"GET /bigbluebutton/api/create?") && find(&create, b"meetingID=r-7&"));
+        assert!(end.starts_with(b"GET /bigbluebutton/api/end?") && find(&end, b"meetingID=r-7&"));
     }
 
     #[test]

@@ -254,7 +254,9 @@ fn config_file(ports: [SocketAddr; 3], servers: impl Iterator<Item = SocketAddr>
     let mut file = format!(
         "base_domains = [\"localhost\"]\n\n[listen]\n\
          https = [\"{https}\"]\nhttp = [\"{http}\"]\nadmin = \"{admin}\"\n\n\
-         [store]\nurl = \"{store}\"\n"
+         [store]\nurl = \"{store}\"\n\n\
+         [connections]\nper_address = 1000000\n\n\
+         [rates]\nconnections = \"unlimited\"\ntenant_requests = \"unlimited\"\ntenant_joins = \"unlimited\"\n"
     );
     for (n, address) in servers.enumerate() {
         file.push_str(&format!(

@@ -60,11 +60,21 @@ impl Target {
     ///
     /// # Errors
     /// When the host is no name that TLS takes.
+    pub fn dialer(&self, resumes: bool) -> io::Result<Dialer> {
+        let tls = match self.connector(resumes, b"http/1.1") {
+            Some(connector) => Some((connector, ServerName::try_from(self.host.clone()).map_err(io::Error::other)?)),
+            None => None,
+        };
+        Ok(Dialer { address: self.address, tls })
+    }
+
+    /// What makes TLS 1.3 for one protocol (ALPN); `None` for a target without TLS.
     ///
     /// # Panics
     /// Never: the provider's defaults are consistent.
-    pub fn dialer(&self, resumes: bool) -> io::Result<Dialer> {
-        let Some(roots) = &self.roots else { return Ok(Dialer { address: self.address, tls: None }) };
+    #[must_use]
+    pub fn connector(&self, resumes: bool, protocol: &[u8]) -> Option<TlsConnector> {
+        let roots = self.roots.as_ref()?;
         let mut provider = rustls::crypto::aws_lc_rs::default_provider();
         // As browsers ask on processors that have instructions for AES.
         provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
@@ -73,10 +83,9 @@ impl Target {
             .expect("the provider has suites for TLS 1.3")
             .with_root_certificates(Arc::clone(roots))
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         config.resumption = if resumes { Resumption::in_memory_sessions(8) } else { Resumption::disabled() };
-        let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
-        Ok(Dialer { address: self.address, tls: Some((TlsConnector::from(Arc::new(config)), name)) })
+        Some(TlsConnector::from(Arc::new(config)))
     }
 }
 

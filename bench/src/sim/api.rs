@@ -30,9 +30,6 @@ const LINE_BYTES_MAX: usize = 8 * 1024;
 /// The longest head that Tomcat takes, by default.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// nginx's default limit of a body.
-const BODY_BYTES_MAX: usize = 1 << 20;
-
 const FORMS: &[&str] = &["application/x-www-form-urlencoded", "multipart/form-data"];
 const XML: &[&str] = &["application/xml", "text/xml"];
 
@@ -57,7 +54,7 @@ pub(crate) async fn call(name: &str, parts: Parts, body: Body, entry: u64, share
     if let Err(refusal) = head_fits(&parts) {
         return refusal;
     }
-    let Ok(body) = body::to_bytes(body, BODY_BYTES_MAX).await else {
+    let Ok(body) = body::to_bytes(body, shared.config.api_body_bytes_max).await else {
         return answer::page(StatusCode::PAYLOAD_TOO_LARGE);
     };
     shared.log.complete(entry, |received| {
@@ -183,18 +180,12 @@ impl Call {
     }
 
     /// Validates the call: the checksum alone first, then all other rules at once, of which one breach is told.
-    ///
-    /// A call with `presentationUploadExternalUrl` has only that URL validated and nothing else, not even the checksum. That
-    /// is a flaw of the real server, kept because a gateway has to stand before it.
     fn validate(
         &self,
         shared: &Shared,
         mimes: &[&[&str]],
         rules: impl FnOnce(&Params) -> Vec<Violation>,
     ) -> Result<(), Violation> {
-        if let Some(url) = self.params.first("presentationUploadExternalUrl") {
-            return if is_url(url) { Ok(()) } else { Err(errors::UPLOAD_URL) };
-        }
         checksum::check(&self.name, &self.query, self.params.first("checksum"), &shared.config.secret)?;
         let mut violations = rules(&self.params);
         violations.extend(self.content_type(mimes, shared.config.version).err());
@@ -212,11 +203,6 @@ impl Call {
     fn meeting_id(&self) -> &str {
         self.params.first("meetingID").unwrap_or_default()
     }
-}
-
-fn is_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(' '))
 }
 
 /// What is asked of a meeting id that was given; an absent one passes here.

@@ -93,9 +93,9 @@ pub(crate) fn sequence(room: &Meeting) -> u32 {
 
 /// Whether a meeting may have breakout rooms.
 pub(crate) fn allowed(meeting: &Meeting) -> bool {
-    let lists = |name| meeting.params.list(name).iter().any(|feature| feature == "breakoutRooms");
-    let disabled = lists("disabledFeatures") && !lists("disabledFeaturesExclude");
-    !meeting.is_breakout && !disabled && meeting.params.is_true_or("breakoutRoomsEnabled", true)
+    !meeting.is_breakout
+        && !meeting.disables("breakoutRooms")
+        && meeting.params.is_true_or("breakoutRoomsEnabled", true)
 }
 
 fn room(parent: &Meeting, sequence: u32, plan: BreakoutPlan, now: Instant, wall_ms: u64) -> Meeting {

@@ -78,7 +78,7 @@ impl Assets {
             let guest_page = GUEST_PAGE.replace("%RETRY_MS%", &retry);
             files.insert("guestWait".to_owned(), ("text/html", guest_page.into()));
         }
-        Self { files, page: page.into(), client_path: config.version.client_path() }
+        Self { files, page: page.into(), client_path: config.client_path() }
     }
 }
 

@@ -12,10 +12,13 @@ pub struct Config {
     /// The shared secret (`securitySalt`); empty switches the checksum check off.
     pub secret: String,
     /// `bigbluebutton.web.serverURL`: scheme and host that the server believes to be its own, and puts into redirects, the
-    /// version and settings JSON and slide URLs. No final slash.
+    /// version and settings JSON and slide URLs. An administrator may have left a final slash in it.
     pub server_url: String,
     /// Which BigBlueButton this is.
     pub version: Version,
+    /// The path of `defaultHTML5ClientUrl`, where `join` sends a browser, below `server_url`; `None` is the version's. 3.0 shipped
+    /// `/html5client`, without a final slash, for many releases.
+    pub client_path: Option<&'static str>,
     /// `presentationBaseURL`, the start of slide URLs; `None` is the stock value, a path on `server_url`.
     pub presentation_base_url: Option<String>,
     /// akka's `services.bbbWebAPI`, the start of the addresses of breakout rooms, up to and without `/join`; `None` is the stock
@@ -45,10 +48,19 @@ pub struct Config {
     pub checks_limit_on_socket: bool,
     /// Whether that second check lets in one less than the limit, as issue 19426 tells of an alpha of 3.0.
     pub socket_limit_is_one_less: bool,
+    /// nginx's `client_max_body_size` for the API: the largest body of a call, in bytes.
+    pub api_body_bytes_max: usize,
     /// `maxFileSizeUpload`: the largest document that is taken, in bytes.
     pub upload_bytes_max: u64,
     /// How many received requests are kept for [`super::Sim::log`]; 0 keeps none.
     pub log_entries_max: usize,
+}
+
+impl Config {
+    /// Where `join` sends a browser, below the server's URL.
+    pub(crate) fn client_path(&self) -> &'static str {
+        self.client_path.unwrap_or(self.version.client_path())
+    }
 }
 
 impl Default for Config {
@@ -58,6 +70,7 @@ impl Default for Config {
             secret: "sim-secret".to_owned(),
             server_url: "https://bbb-01.internal.test".to_owned(),
             version: Version::default(),
+            client_path: None,
             presentation_base_url: None,
             breakout_base_url: None,
             slides_need_session: false,
@@ -71,6 +84,7 @@ impl Default for Config {
             user_accesses_max: 3,
             checks_limit_on_socket: true,
             socket_limit_is_one_less: false,
+            api_body_bytes_max: 1 << 20,
             upload_bytes_max: 30_000_000,
             // A long test run fits, and a load run cannot fill the memory.
             log_entries_max: 10_000,

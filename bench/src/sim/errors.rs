@@ -18,8 +18,6 @@ pub(crate) const RECORDINGS_CHECKSUM: Violation =
 pub(crate) const CONTENT_TYPE: Violation =
     violation("unsupportedContentType", "POST request Content-Type is missing or unsupported");
 pub(crate) const UNKNOWN_CALL: Violation = violation("validationError", "Request not recognized");
-pub(crate) const UPLOAD_URL: Violation =
-    violation("validationError", "Param 'presentationUploadExternalUrl' is not a valid URL");
 
 pub(crate) const ID_SIZE: Violation = violation("sizeError", "Meeting ID must be between 2 and 256 characters");
 pub(crate) const ID_COMMA: Violation = violation("validationError", "Meeting ID cannot contain ','");

@@ -85,6 +85,14 @@ pub(crate) struct Meeting {
 }
 
 impl Meeting {
+    /// Whether a feature is disabled: listed, and not excluded from that. The items of the first list are trimmed, those of the
+    /// second are not.
+    pub(crate) fn disables(&self, feature: &str) -> bool {
+        let listed = self.params.list("disabledFeatures").iter().any(|item| item == feature);
+        let mut excluded = self.params.text("disabledFeaturesExclude").unwrap_or_default().split(',');
+        listed && !excluded.any(|item| item == feature)
+    }
+
     /// A meeting from the parameters of `create`, which have been validated.
     pub(crate) fn new(ext_id: &str, params: &Params, modules: Modules, now: Instant, create_time_ms: u64) -> Self {
         let is_breakout = params.is_true("isBreakout");

@@ -69,7 +69,8 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Response {
     let (mut parts, body) = request.into_parts();
     let entry = shared.log.add(&parts);
     let body = Body::new(body);
-    let path = parts.uri.path().to_owned();
+    // As nginx does it (`merge_slashes`).
+    let path = merged(parts.uri.path());
     let is_meteor = shared.config.version.is_meteor();
     match path.as_str() {
         "/bigbluebutton" | "/bigbluebutton/" | "/bigbluebutton/api" | "/bigbluebutton/api/" => {
@@ -83,13 +84,18 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Response {
         "/graphql" if !is_meteor => sockets::graphql(&mut parts, shared).await,
         "/bbb-webrtc-sfu" => sockets::sfu(&mut parts, shared).await,
         "/ws" => sockets::sip(&mut parts, shared).await,
-        "/html5client" => answer::redirect(StatusCode::MOVED_PERMANENTLY, "/html5client/"),
+        "/html5client" => {
+            let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+            answer::redirect(StatusCode::MOVED_PERMANENTLY, &format!("/html5client/{query}"))
+        }
         _ => by_prefix(&path, parts, body, entry, shared).await,
     }
 }
 
 async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared: Arc<Shared>) -> Response {
     if let Some(call) = path.strip_prefix("/bigbluebutton/api/") {
+        // Grails takes a call with a slash behind it for the call.
+        let call = call.strip_suffix('/').unwrap_or(call);
         return api::call(call, parts, body, entry, &shared).await;
     }
     let is_meteor = shared.config.version.is_meteor();
@@ -122,4 +128,11 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
         return response;
     }
     answer::page(StatusCode::NOT_FOUND)
+}
+
+/// A path with each run of slashes as one.
+fn merged(path: &str) -> String {
+    let mut chars: Vec<char> = path.chars().collect();
+    chars.dedup_by(|a, b| *a == '/' && *b == '/');
+    chars.into_iter().collect()
 }

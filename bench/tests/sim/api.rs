@@ -251,7 +251,7 @@ async fn the_body_of_a_post_is_read_but_not_signed() {
 }
 
 #[tokio::test]
-async fn the_flaws_of_the_real_server_are_kept() {
+async fn what_the_real_server_tells_everybody_is_told() {
     let sim = start(Config::default()).await;
     create(&sim, "secret-room", &[("moderatorPW", "mmm")]).await;
     let prefix = &only(&sim).int_id[..2];
@@ -259,10 +259,6 @@ async fn the_flaws_of_the_real_server_are_kept() {
     assert_eq!(info.tag("meetingID"), Some("secret-room"), "found by the first digits of the internal id");
     let all = call(&sim, "getMeetings", &[]).await;
     assert_eq!(all.tag("moderatorPW"), Some("mmm"), "all meetings are told to whoever asks");
-    let unsigned = "/bigbluebutton/api/end?meetingID=secret-room&presentationUploadExternalUrl=";
-    assert_eq!(get(&sim, &format!("{unsigned}x")).await.tag("messageKey"), Some("validationError"));
-    assert_eq!(get(&sim, &format!("{unsigned}https://x.test")).await.tag("returncode"), Some("SUCCESS"));
-    assert_eq!(call(&sim, "getMeetings", &[]).await.tag("messageKey"), Some("noMeetings"));
     sim.stop().await;
 }
 

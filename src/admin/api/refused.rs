@@ -33,6 +33,8 @@ pub(super) enum Refused {
     Invalid(String),
     /// The body is longer than anything that could be asked for.
     TooLarge,
+    /// The body does not come.
+    Slow,
     /// The BBB server says no, in its own words.
     ByServer {
         /// BBB's `messageKey`.
@@ -81,6 +83,7 @@ impl Refused {
             Self::UnknownMeeting => (StatusCode::NOT_FOUND, "unknownMeeting", "the tenant has no such meeting".into()),
             Self::Invalid(what) => (StatusCode::UNPROCESSABLE_ENTITY, "invalidRequest", what.into()),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "requestTooLarge", "the body is too large".into()),
+            Self::Slow => (StatusCode::REQUEST_TIMEOUT, "requestTimeout", "the body came too slowly".into()),
             Self::ByServer { key, message } => (StatusCode::CONFLICT, key, message.into()),
             Self::Store | Self::Denied(Denial::StoreUnavailable) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "storeUnavailable", "the store did not write it down".into())

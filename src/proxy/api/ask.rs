@@ -40,13 +40,13 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(5);
 impl Gateway {
     /// Answers for one meeting, and for one that is not there as BBB does.
     pub(super) async fn ask(&self, call: Call, asked: &Verified) -> Answer {
-        let (tenant, directory) = (&asked.asked.tenant, &asked.asked.directory);
+        let directory = &asked.asked.directory;
         let missing = if call == Call::IsMeetingRunning { Failure::MEETING_ID_MISSING } else { Failure::NOT_FOUND };
         let ext_id = match about_a_meeting(&asked.params, missing) {
             Ok(id) => id,
             Err(failure) => return Answer::failure(call, failure),
         };
-        let meeting = match self.meeting(&tenant.id, ext_id).await {
+        let meeting = match self.meeting(asked.asked.account(), ext_id).await {
             Ok(Some(meeting)) => meeting,
             Ok(None) => return not_there(call),
             Err(denial) => return Answer::denied(call, denial),
@@ -68,7 +68,7 @@ impl Gateway {
         let made = meeting.internal_id().is_some();
         let question = || self.about("getMeetingInfo", meeting, server);
         let held = meeting.info.get(meeting.touched(), self.answers_max_age, question).await;
-        let Ok(info) = &held.answer else { return Err(Denial::ServerUnavailable) };
+        let info = held.answer.as_ref().map_err(|error| error.denial())?;
         if made && is_gone(info) {
             self.end_noted(meeting).await;
         }

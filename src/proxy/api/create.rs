@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
-use super::Verified;
+use super::{Unfit, Verified, documents::Found};
 use crate::{
     bbb::{
         answer::Failure,
@@ -50,10 +50,27 @@ impl Gateway {
             Ok(order) => order,
             Err(unfit) => return unfit.answer(Call::Create),
         };
+        if let Err(unfit) = self.check_names(&order).await {
+            return unfit.answer(Call::Create);
+        }
         // On its own, so that a caller who goes away leaves no promise half kept.
         let gateway = Arc::clone(self);
         let made = tokio::spawn(async move { gateway.make(&order).await }).await;
         made.unwrap_or_else(|_| Answer::denied(Call::Create, Denial::StoreUnavailable))
+    }
+
+    /// Looks where the names of the documents' hosts lead.
+    async fn check_names(&self, order: &Order) -> Result<(), Unfit> {
+        let tenant = &order.call.asked.tenant;
+        let mut addresses: Vec<String> = Vec::new();
+        addresses.extend(params::presentation(&order.call.params, &order.params, &tenant.rules).map(str::to_owned));
+        if let Some((modules, _)) = &order.call.modules {
+            addresses.extend(Found::read(modules, tenant)?.addresses);
+        }
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        Ok(self.names.check(&addresses, &tenant.hosts).await?)
     }
 
     /// One at a time per meeting: the first makes it, the others find it made and get the server's own answer to that.
@@ -117,7 +134,7 @@ impl Gateway {
                     promised = Some(meeting);
                 }
                 Err(error) => {
-                    if error != CallError::TooLong {
+                    if !matches!(error, CallError::TooLong | CallError::Exhausted) {
                         self.call_off(order, &server).await;
                     }
                     self.give_back(&meeting).await;
@@ -235,7 +252,7 @@ impl Gateway {
         let mut call = ServerCall::new("create", &params);
         call.body =
             order.call.modules.clone().map(|(xml, _)| (HeaderValue::from_static("application/xml"), Body::from(xml)));
-        call.forwarded_for = Some(asked.connection.peer.ip());
+        call.caller = asked.caller(server);
         self.call_xml(call, server, &asked.tenant.id, Some(&order.ext_id)).await
     }
 

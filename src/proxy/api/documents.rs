@@ -1,28 +1,20 @@
-//! The calls with bodies that no checksum covers: `insertDocument`, whose documents go on to the server as they come and are
-//! looked at as they pass, and `putRecordingTextTrack`.
+//! The calls with bodies that no checksum covers: `insertDocument`, which is held whole until all of its documents have been looked
+//! at, and `putRecordingTextTrack`.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU32, Ordering::Relaxed},
-};
+use std::{cell::RefCell, sync::atomic::Ordering::Relaxed};
 
 use http::HeaderValue;
 use http_body::Body as _;
-use hyper::body::Incoming;
 use quick_xml::escape::escape;
 
-use super::{
-    Unfit,
-    read::{BODY_BYTES_MAX, mime_of},
-    spec::Spec,
-};
+use super::{Unfit, read::mime_of, spec::Spec};
 use crate::{
     bbb::{
         answer::{Failure, failed_plainly},
         checksum::{self, ChecksumError},
         client::{Call as ServerCall, CallError},
         documents::{Refused, Watch as Documents},
-        params::may_fetch,
+        params::{is_checked, may_fetch},
         query::Params,
         validate::about_a_meeting,
         xml,
@@ -30,8 +22,8 @@ use crate::{
     domain::{denial::Denial, limits::Limit, tenant::Tenant},
     live::Meeting,
     metrics::{Call, Outcome},
-    proxy::{Gateway, answer::Answer, asked::Asked},
-    upstream::{Body, Watch},
+    proxy::{Gateway, answer::Answer, asked::Asked, held::Whole},
+    upstream::{Body, Incoming},
 };
 
 impl Gateway {
@@ -82,23 +74,24 @@ impl Gateway {
             // BBB renders nothing (bbb.md 3.9).
             return Ok(Answer::xml(call, Outcome::Ok, String::new()));
         }
-        let Some(meeting) = self.meeting(&asked.tenant.id, ext_id).await? else {
+        let Some(meeting) = self.meeting(asked.account(), ext_id).await? else {
             let message = format!("Meeting with id [{ext_id}] not found.");
             return Ok(Answer::xml(call, Outcome::Refused, failed_plainly(&message)));
         };
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let body = sized(body)?;
+        let most = asked.tenant.limits.body;
+        // Charged until it is answered.
+        let Whole { bytes: body, charge: _charge } =
+            self.bodies.read(asked, sized(body, most)?, most as usize, true).await?;
+        let found = Found::read(&body, &asked.tenant)?;
+        self.names.check(&found.addresses, &asked.tenant.hosts).await?;
+        let given = Given::take(&meeting, found.documents, meeting.limits(&asked.tenant).documents)?;
         let mut params = Params::default();
         params.set("meetingID", &*meeting.server_id);
-        let given = Arc::new(Given::new(&meeting));
-        let watched = Body::Watched(body, watch(&asked.tenant, &given));
         let mut to_server = ServerCall::new(call.as_str(), &params);
-        to_server.body = Some((HeaderValue::from_static("application/xml"), watched));
+        to_server.caller = asked.caller(server);
+        to_server.body = Some((HeaderValue::from_static("application/xml"), body.into()));
         let reply = to_server.send(&self.pool, server).await;
-        // A body that the gateway has broken off says nothing of the server.
-        if let Some(refused) = given.refused.get() {
-            return Err(Unfit::from(*refused));
-        }
         let answer = reply
             .and_then(|reply| xml::answer(&reply.body, &asked.tenant.id, Some(ext_id)).map_err(|_| CallError::Broken));
         let answer = match answer {
@@ -119,59 +112,64 @@ impl Gateway {
     }
 }
 
-/// A body of a known length, which a server must be told.
-fn sized(body: &mut Option<Incoming>) -> Result<Incoming, Unfit> {
+/// A body of a known length, which a server must be told, up to a bound.
+fn sized(body: &mut Option<Incoming>, most: u32) -> Result<Incoming, Unfit> {
     let length = body.as_ref().and_then(|body| body.size_hint().exact()).ok_or(Failure::BODY)?;
-    if length > BODY_BYTES_MAX as u64 {
+    if length > u64::from(most) {
         return Err(Denial::TooLarge.into());
     }
     Ok(body.take().ok_or(Failure::BODY)?)
 }
 
-/// The documents that a body brings. They are counted as they pass, so that two bodies at a time share one limit, and given
-/// back unless the server has taken them.
-struct Given {
-    meeting: Arc<Meeting>,
-    documents: AtomicU32,
-    refused: OnceLock<Refused>,
+/// What a body brings.
+pub(super) struct Found {
+    pub(super) documents: u32,
+    /// The addresses that the server is to fetch and that are to be public.
+    pub(super) addresses: Vec<String>,
 }
 
-impl Given {
-    fn new(meeting: &Arc<Meeting>) -> Self {
-        Self { meeting: Arc::clone(meeting), documents: AtomicU32::new(0), refused: OnceLock::new() }
-    }
-
-    /// Counts one more, if the limit has room for it.
-    fn add(&self, limit: Limit<u32>) -> Result<(), Refused> {
-        let add = |have: u32| limit.has_room(have).then_some(have.saturating_add(1));
-        self.meeting.documents.fetch_update(Relaxed, Relaxed, add).map_err(|_| Refused::TooMany)?;
-        self.documents.fetch_add(1, Relaxed);
-        Ok(())
-    }
-
-    fn keep(&self) {
-        self.documents.store(0, Relaxed);
+impl Found {
+    /// Looks through a body.
+    pub(super) fn read(body: &[u8], tenant: &Tenant) -> Result<Self, Refused> {
+        let addresses = RefCell::new(Vec::new());
+        let mut documents = Documents::default();
+        documents.pass(body, &|url| {
+            addresses.borrow_mut().push(url.to_owned());
+            may_fetch(&tenant.rules, url)
+        })?;
+        let mut addresses = addresses.into_inner();
+        if !is_checked(&tenant.rules) {
+            addresses.clear();
+        }
+        Ok(Self { documents: documents.documents(), addresses })
     }
 }
 
-impl Drop for Given {
+/// Documents that a meeting is given: counted at once, so that two bodies at a time share one limit, and given back unless the
+/// server has taken them.
+struct Given<'a> {
+    meeting: &'a Meeting,
+    documents: u32,
+}
+
+impl<'a> Given<'a> {
+    fn take(meeting: &'a Meeting, documents: u32, limit: Limit<u32>) -> Result<Self, Refused> {
+        let last = documents.saturating_sub(1);
+        let add = |have: u32| {
+            let fits = documents == 0 || limit.has_room(have.saturating_add(last));
+            fits.then_some(have.saturating_add(documents))
+        };
+        meeting.documents.fetch_update(Relaxed, Relaxed, add).map_err(|_| Refused::TooMany)?;
+        Ok(Self { meeting, documents })
+    }
+
+    fn keep(mut self) {
+        self.documents = 0;
+    }
+}
+
+impl Drop for Given<'_> {
     fn drop(&mut self) {
-        self.meeting.documents.fetch_sub(self.documents.load(Relaxed), Relaxed);
+        self.meeting.documents.fetch_sub(self.documents, Relaxed);
     }
-}
-
-/// Looks at the documents of a body as they pass.
-fn watch(tenant: &Arc<Tenant>, given: &Arc<Given>) -> Watch {
-    let (tenant, given) = (Arc::clone(tenant), Arc::clone(given));
-    let mut documents = Documents::default();
-    Watch(Box::new(move |bytes| {
-        let before = documents.documents();
-        let passed = documents.pass(bytes, &|url| may_fetch(&tenant.rules, url));
-        let counted =
-            || (before..documents.documents()).try_for_each(|_| given.add(given.meeting.limits(&tenant).documents));
-        passed.and_then(|()| counted()).map_err(|why| {
-            let _ = given.refused.set(why);
-            why.into()
-        })
-    }))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use form_urlencoded::{byte_serialize, parse};
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
+    HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, LOCATION, SET_COOKIE},
     uri::Authority,
 };
@@ -27,16 +27,19 @@ use crate::{
     live::{
         Meeting,
         clock::now_ms,
+        joins::Who,
         sessions::{LEASE_MS, Session, hash},
     },
     metrics::{Call, Outcome},
     proxy::{
         Gateway,
         answer::{Answer, outcome_of, redirect, text},
+        answered::Home,
         asked::Asked,
         carry::prefix,
-        headers::{cookies_for, rename_cookies},
+        cookies::Owner,
         pages::{page, wants_page},
+        path::split,
     },
     store::{
         NewSession, Seated, UserKey,
@@ -50,8 +53,8 @@ const REFUSED: &str = "https://anteroom.invalid/";
 /// What only an address may have that the gateway has made from a server's own: one more session of somebody who is in the
 /// meeting.
 const OF_A_GRANT: [&str; 3] = ["existingUserID", "replaceSessionToken", "sessionName"];
-/// Where the client lives on a server, in all versions.
-const CLIENT: &str = "/html5client/";
+/// Where the client lives on a server, in all versions; many releases leave the final slash out.
+const CLIENT: &str = "/html5client";
 /// Where a server of 2.7 sends a guest who waits (bbb.md 3.3).
 const LOBBY: &str = "/html5client/guestWait";
 
@@ -62,6 +65,8 @@ struct Place<'a> {
     breakout: Option<&'a str>,
     /// Who it is, if the caller said so.
     user: Option<UserKey>,
+    /// What they are called.
+    name: &'a str,
     /// Whether the caller is a browser that is to be sent on.
     redirects: bool,
     /// Whether the guest policy may have somebody wait: a seat is promised when the server has said that it does not.
@@ -96,6 +101,9 @@ impl From<Denial> for No {
 impl Gateway {
     /// Answers `join`.
     pub(super) async fn join(&self, call: Verified) -> Answer {
+        if let Some(refused) = self.too_many_joins(&call.asked) {
+            return refused;
+        }
         match self.admit(&call).await {
             Ok(answer) => answer,
             Err(no) => {
@@ -113,8 +121,8 @@ impl Gateway {
         let tenant = &asked.tenant;
         admit_tenant(tenant, self.live.suspended.contains(&tenant.id))?;
         let ext_id = call.params.get("meetingID").unwrap_or_default();
-        let meeting = self.meeting(&tenant.id, ext_id).await?;
-        validate::join(&call.params, meeting.is_some())?;
+        let meeting = self.meeting(asked.account(), ext_id).await?;
+        validate::join(&params::seen(&tenant.rules.join, &call.params), meeting.is_some())?;
         let meeting = meeting.ok_or(Failure::ENDED)?;
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
         self.takes_people(server)?;
@@ -130,16 +138,17 @@ impl Gateway {
         // A refusal is to be told from a success by where it leads, and the caller's own address is nobody's to go to
         // before the gateway has seen what is said.
         params.set("errorRedirectUrl", REFUSED);
+        let redirects = !is_false(params.get("redirect"));
         let may_wait = call.granted || may_have_to_wait(&params);
         if may_wait {
             // Only this answer tells whether the guest is let in.
             params.set("redirect", "false");
         }
 
-        let user = call.params.get("userID").filter(|id| !id.is_empty());
+        let user = params.get("userID").filter(|id| !id.is_empty());
         let user = user.map(|id| self.user_keys.of(&tenant.id, id));
-        let redirects = !is_false(call.params.get("redirect"));
-        let place = Place { meeting: &meeting, breakout: None, user, redirects, may_wait };
+        let name = call.params.get("fullName").unwrap_or_default();
+        let place = Place { meeting: &meeting, breakout: None, user, name, redirects, may_wait };
         self.let_in(asked, server, place, ServerCall::new("join", &params)).await
     }
 
@@ -157,14 +166,19 @@ impl Gateway {
         place: Place<'_>,
         call: ServerCall<'_>,
     ) -> Result<Answer, No> {
-        let Place { meeting, breakout, user, redirects, may_wait } = place;
+        let Place { meeting, breakout, user, name, redirects, may_wait } = place;
+        let who = user.as_ref().map_or(Who::Named(asked.peer(), name), Who::User);
+        if !self.live.joins.may(meeting.id, who) {
+            return Err(Denial::RateLimited.into());
+        }
         let (now, until) = (asked.now, asked.now + LEASE_MS);
         // Who may have to wait has no seat meanwhile, and is not refused one either.
         let (seats, held) = if may_wait { (Limit::Unlimited, 0) } else { (meeting.seats(), until) };
         let new = NewSession { meeting: meeting.id, user: user.as_ref(), now, until: held, seats, breakout };
         let Seated { id, instead_of } = self.store.admit_session(&new).await.map_err(|refusal| refusal.denial())?;
-        if let Some(old) = instead_of.and_then(|id| self.live.session_of_id(id)) {
-            old.give_up();
+        if let Some(replaced) = instead_of {
+            self.live.note_replaced(replaced, now);
+            self.live.session_of_id(replaced).iter().for_each(|old| old.give_up());
         }
         let reserved = Reserved { id, notes: &self.notes, kept: false };
         let joined = self.join_at(server, call, asked, &meeting.ext_id, redirects).await?;
@@ -210,8 +224,9 @@ impl Gateway {
         ext_id: &str,
         redirects: bool,
     ) -> Result<Joined, No> {
-        call.forwarded_for = Some(asked.connection.peer.ip());
-        call.cookie = cookies_for(&asked.head.headers, &server.slug);
+        call.caller = asked.caller(server);
+        let owner = Owner::new(&asked.tenant, &server.slug);
+        call.cookie = self.binding.cookies_for(&asked.head.headers, owner, None, asked.now);
         let reply = self.call(call, server).await.map_err(CallError::denial)?;
         let joined = if reply.status.is_redirection() {
             redirected(server, &reply, asked)
@@ -219,28 +234,34 @@ impl Gateway {
             told(server, &reply, asked, ext_id, redirects)
         };
         let state = self.live.servers.of(&server.id);
-        if let Some(joined) = joined? {
-            state.set_strange(None);
-            return Ok(joined);
-        }
-        match strange(server, &reply.headers, &reply.body) {
-            Some((strange, host)) => {
-                tracing::error!(server = %server.id, host, "the server {strange}");
-                state.set_strange(Some(strange));
+        let Some(mut joined) = joined? else {
+            match strange(server, &reply.headers, &reply.body) {
+                Some((strange, host)) => {
+                    tracing::error!(server = %server.id, host, "the server {strange}");
+                    state.set_strange(Some(strange));
+                }
+                None => tracing::warn!(server = %server.id, status = %reply.status, "join got a broken answer"),
             }
-            None => tracing::warn!(server = %server.id, status = %reply.status, "join got a broken answer"),
+            return Err(Denial::ServerUnavailable.into());
+        };
+        state.set_strange(None);
+        let headers = joined.response.headers_mut();
+        for cookie in reply.headers.get_all(SET_COOKIE) {
+            headers.append(SET_COOKIE, cookie.clone());
         }
-        Err(Denial::ServerUnavailable.into())
+        self.rename_cookies(headers, server, &asked.tenant);
+        Ok(joined)
     }
 
     /// A refusal in the form its caller reads: XML for `redirect=false`, BBB's own redirect where the caller gave an
     /// address for it, a page for people, XML for all others (bbb.md 3.3).
     fn refuse_join(&self, asked: &Asked, params: &Params, no: No) -> Answer {
-        let response = if is_false(params.get("redirect")) {
+        let ruled = |name| params::ruled(&asked.tenant.rules.join, params, name);
+        let response = if is_false(ruled("redirect")) {
             None
         } else if let Some(address) = ["errorRedirectUrl", "logoutURL"]
             .iter()
-            .find_map(|name| params.get(name).filter(|address| is_web_address(address)))
+            .find_map(|name| ruled(name).filter(|address| params::is_web_url(address)))
         {
             redirect(StatusCode::FOUND, &with_errors(address, &no.key, &no.message))
         } else if wants_page(&asked.head.headers) {
@@ -328,9 +349,8 @@ fn redirected(server: &Server, reply: &Reply, asked: &Asked) -> Result<Option<Jo
     }
     let Some(path) = client_path(server, location) else { return Ok(None) };
     let Some(session_token) = token_of(query) else { return Ok(None) };
-    let address = client_address(server, asked, path);
-    let Some(mut response) = redirect(StatusCode::FOUND, &address) else { return Ok(None) };
-    copy_cookies(&reply.headers, response.headers_mut(), server, asked);
+    let response = client_address(server, asked, &path).and_then(|address| redirect(StatusCode::FOUND, &address));
+    let Some(response) = response else { return Ok(None) };
     Ok(Some(Joined { session_token, waits: path.starts_with(LOBBY), response }))
 }
 
@@ -344,11 +364,11 @@ fn told(server: &Server, reply: &Reply, asked: &Asked, ext_id: &str, redirects: 
         return Err(No { key: answer.message_key, message: answer.message, denial: None });
     }
     let Some(path) = client_path(server, &answer.url) else { return Ok(None) };
-    let address = client_address(server, asked, path);
+    let Some(address) = client_address(server, asked, &path) else { return Ok(None) };
     if answer.session_token.is_empty() {
         return Ok(None);
     }
-    let mut response = if redirects {
+    let response = if redirects {
         let Some(response) = redirect(StatusCode::FOUND, &address) else { return Ok(None) };
         response
     } else {
@@ -357,35 +377,34 @@ fn told(server: &Server, reply: &Reply, asked: &Asked, ext_id: &str, redirects: 
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     };
-    copy_cookies(&reply.headers, response.headers_mut(), server, asked);
     let waits = answer.waits || path.starts_with(LOBBY);
     Ok(Some(Joined { session_token: answer.session_token, waits, response }))
 }
 
-/// The path and query of the client's address, if it is one of the server's client: anything else may be an address that
-/// a caller made up.
-fn client_path<'a>(server: &Server, location: &'a str) -> Option<&'a str> {
-    let path = match location.split_once("://") {
+/// The path and query of the client's address, with one slash where a server has none or two, if it is one of the server's
+/// client: anything else may be an address that a caller made up.
+fn client_path(server: &Server, location: &str) -> Option<String> {
+    let address = match location.split_once("://") {
         Some((_, rest)) => {
-            let (at, path) = rest.split_at(rest.find('/')?);
+            let (at, address) = rest.split_at(rest.find('/')?);
             let at: Authority = at.parse().ok()?;
-            server.names.iter().any(|name| name.host().eq_ignore_ascii_case(at.host())).then_some(path)?
+            server.names.iter().any(|name| name.host().eq_ignore_ascii_case(at.host())).then_some(address)?
         }
-        None => location,
+        // `//host/...` names a host of its own.
+        None => Some(location).filter(|location| !location.starts_with("//"))?,
     };
-    path.starts_with(CLIENT).then_some(path)
-}
-
-/// The client's address on the tenant's host.
-fn client_address(server: &Server, asked: &Asked, path: &str) -> String {
-    format!("https://{}{}{path}", asked.authority, prefix(server))
-}
-
-fn copy_cookies(from: &HeaderMap, to: &mut HeaderMap, server: &Server, asked: &Asked) {
-    for cookie in from.get_all(SET_COOKIE) {
-        to.append(SET_COOKIE, cookie.clone());
+    let (path, rest) = split(address);
+    match path.strip_prefix(CLIENT)? {
+        "" => Some(format!("{path}/{rest}")),
+        below if below.starts_with('/') => Some(format!("{path}{rest}")),
+        _ => None,
     }
-    rename_cookies(to, &server.slug, &asked.tenant);
+}
+
+/// The client's address on the tenant's host; `None` where the server would be named in it.
+fn client_address(server: &Server, asked: &Asked, path: &str) -> Option<String> {
+    let home = Home { names: &server.names, authority: &asked.authority, prefix: &prefix(server) };
+    Some(format!("https://{}{}{}", asked.authority, home.prefix, home.rewritten(path)?))
 }
 
 fn token_of(query: &str) -> Option<String> {
@@ -430,10 +449,6 @@ fn may_have_to_wait(params: &Params) -> bool {
     ["guest", "auth"].iter().any(|name| params.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true")))
 }
 
-fn is_web_address(address: &str) -> bool {
-    ["https://", "http://"].iter().any(|scheme| address.starts_with(scheme))
-}
-
 /// Whether `redirect` asks for none: as Java reads it, all that is not `true` (bbb.md 2.4).
 fn is_false(value: Option<&str>) -> bool {
     value.is_some_and(|value| !value.is_empty() && !value.eq_ignore_ascii_case("true"))
@@ -472,17 +487,16 @@ mod tests {
             ("https://evil.example/html5client/?sessionToken=t", None),
             ("https://a.internal.test/elsewhere?sessionToken=t", None),
             ("https://a.internal.test?sessionToken=t", None),
+            // 3.0 as it shipped for many releases, and a `serverURL` that ends in a slash.
+            ("https://a.internal.test/html5client?sessionToken=t", Some("/html5client/?sessionToken=t")),
+            ("https://a.internal.test//html5client/?sessionToken=t", Some("/html5client/?sessionToken=t")),
+            ("https://a.internal.test//html5client//join?sessionToken=t", Some("/html5client/join?sessionToken=t")),
+            ("/html5client?sessionToken=a//b", Some("/html5client/?sessionToken=a//b")),
+            ("https://a.internal.test/html5clients?sessionToken=t", None),
+            ("//evil.example/html5client/?sessionToken=t", None),
+            ("//html5client/?sessionToken=t", None),
         ] {
-            assert_eq!(client_path(&server, location), path, "{location}");
-        }
-    }
-
-    #[test]
-    fn only_an_address_of_the_web_is_gone_to() {
-        for (address, is) in
-            [("https://a.b", true), ("http://a.b", true), ("javascript:x", false), ("//a.b", false), ("", false)]
-        {
-            assert_eq!(is_web_address(address), is, "{address}");
+            assert_eq!(client_path(&server, location).as_deref(), path, "{location}");
         }
     }
 }

@@ -23,7 +23,7 @@ impl Gateway {
             Ok(id) => id,
             Err(failure) => return Answer::failure(name, failure),
         };
-        let meeting = match self.meeting(&tenant.id, ext_id).await {
+        let meeting = match self.meeting(call.asked.account(), ext_id).await {
             Ok(Some(meeting)) => meeting,
             Ok(None) => return Answer::failure(name, Failure::MEETING_NOT_FOUND),
             Err(denial) => return Answer::denied(name, denial),
@@ -38,7 +38,8 @@ impl Gateway {
                 params.set(known, value);
             }
         }
-        let to_server = ServerCall::new("sendChatMessage", &params);
+        let mut to_server = ServerCall::new("sendChatMessage", &params);
+        to_server.caller = call.asked.caller(server);
         let answer = match self.call_xml(to_server, server, &tenant.id, Some(ext_id)).await {
             Ok(answer) if answer.success => Answer::xml(name, Outcome::Ok, answer.body),
             Ok(answer) => Answer::xml(name, Outcome::Refused, answer.body),

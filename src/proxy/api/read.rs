@@ -1,33 +1,30 @@
 //! A call's way in: its checksum verified on the raw bytes, its body read, query and form put together.
 
-use std::{collections::HashMap, convert::Infallible, time::Duration};
+use std::{collections::HashMap, convert::Infallible};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, header::CONTENT_TYPE};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use tokio::{sync::Semaphore, time::timeout};
 
 use super::{Unfit, spec::Spec};
 use crate::{
     bbb::{
         answer::Failure,
-        checksum::{self, ChecksumError, Signer},
+        checksum::{self, ChecksumError, InForm, Signer},
         documents::{self, Refused},
         params::may_fetch,
         query::{Params, sanitise},
     },
-    domain::denial::Denial,
     metrics::Call,
-    proxy::asked::Asked,
-    upstream::Body,
+    proxy::{
+        asked::Asked,
+        held::{Bodies, Charge},
+    },
+    upstream::{Body, Incoming},
 };
 
 /// The body of a call: what BBB's nginx takes is 1 MB, its documentation speaks of 2.
 pub(super) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Who takes longer than that for a body of this size holds a place for nothing.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A call whose checksum fits.
 pub(super) struct Read<'a> {
@@ -36,6 +33,8 @@ pub(super) struct Read<'a> {
     pub(super) params: Params,
     /// The XML body of a `create`, cleaned, and how many documents are in it.
     pub(super) modules: Option<(Bytes, u32)>,
+    /// What the body is charged for.
+    pub(super) charge: Option<Charge>,
 }
 
 /// A body as far as a call has one.
@@ -50,13 +49,11 @@ enum Sent {
 
 /// Verifies a call and reads all of it. A body is read for a caller who has shown the secret, or whose checksum can only
 /// be there: some clients put all parameters into the form (bbb.md 2.3).
-///
-/// `unsigned` bounds how many bodies of the latter are held at a time.
 pub(super) async fn verify<'a>(
     asked: &'a Asked,
     spec: &Spec,
     body: Incoming,
-    unsigned: &Semaphore,
+    bodies: &Bodies,
 ) -> Result<Read<'a>, Unfit> {
     let (name, credentials) = (spec.name(), &asked.tenant.credentials);
     let in_query = checksum::verify(name, asked.query(), credentials, asked.now);
@@ -67,8 +64,7 @@ pub(super) async fn verify<'a>(
         }
         return Err(mismatch(spec).into());
     }
-    let held = if in_query.is_err() { unsigned.acquire().await.ok() } else { None };
-    let sent = sent(asked, spec, body, in_query.is_ok()).await?;
+    let (sent, charge) = sent(asked, spec, body, bodies, in_query.is_ok()).await?;
     let mut params = Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?;
     params.remove("checksum");
     let merged = match &sent {
@@ -83,10 +79,12 @@ pub(super) async fn verify<'a>(
             if spec.of_recordings {
                 present(spec.call, &params)?;
             }
-            checksum::verify_digest(name, asked.query(), &sum, credentials, asked.now).map_err(|_| mismatch(spec))?
+            checksum::verify_digest(name, asked.query(), &sum, credentials, asked.now).map_err(|_| {
+                let form = InForm { checksum: sum.as_str().into(), fields: params.encode().into() };
+                Unfit::Form(mismatch(spec), form.into())
+            })?
         }
     };
-    drop(held);
     // In BBB's order: the type of the body comes before what is in it.
     if matches!(sent, Sent::Other) {
         return Err(Failure::CONTENT_TYPE.into());
@@ -105,7 +103,7 @@ pub(super) async fn verify<'a>(
         }
         _ => None,
     };
-    Ok(Read { signer, params, modules })
+    Ok(Read { signer, params, modules, charge })
 }
 
 fn missing(spec: &Spec) -> Failure {
@@ -137,33 +135,39 @@ pub(super) fn mime_of(asked: &Asked) -> (String, &str) {
 }
 
 /// The body of a call. Of a caller who has shown no secret yet only a form is read, for the checksum may be in it.
-async fn sent(asked: &Asked, spec: &Spec, body: Incoming, signed: bool) -> Result<Sent, Unfit> {
+async fn sent(
+    asked: &Asked,
+    spec: &Spec,
+    body: Incoming,
+    bodies: &Bodies,
+    signed: bool,
+) -> Result<(Sent, Option<Charge>), Unfit> {
     if asked.head.method != Method::POST || http_body::Body::is_end_stream(&body) {
-        return Ok(Sent::Nothing);
+        return Ok((Sent::Nothing, None));
     }
     let (mime, header) = mime_of(asked);
     let is_form = matches!(&*mime, "application/x-www-form-urlencoded" | "multipart/form-data");
     // The address of a join is in many hands: what is beside it nobody has signed.
     if (signed && spec.call == Call::Join) || (!signed && !is_form) {
         Body::Streamed(body).linger();
-        return Ok(if signed { Sent::Nothing } else { Sent::Other });
+        return Ok((if signed { Sent::Nothing } else { Sent::Other }, None));
     }
-    let body = body_of(body).await?;
-    Ok(match &*mime {
+    let is_modules = spec.takes_xml && matches!(&*mime, "application/xml" | "text/xml");
+    // Documents in a body are as large as the level allows.
+    let most = if is_modules { asked.tenant.limits.body as usize } else { BODY_BYTES_MAX };
+    let whole = bodies.read(asked, body, most, signed).await?;
+    let body = whole.bytes;
+    let sent = match &*mime {
         _ if body.is_empty() => Sent::Nothing,
         "application/x-www-form-urlencoded" => Sent::Form(body),
         "multipart/form-data" => match multer::parse_boundary(header) {
             Ok(boundary) => Sent::Multipart(body, boundary),
             Err(_) => Sent::Other,
         },
-        "application/xml" | "text/xml" if spec.takes_xml => Sent::Modules(body),
+        _ if is_modules => Sent::Modules(body),
         _ => Sent::Other,
-    })
-}
-
-/// A body, whole.
-pub(super) async fn body_of(body: Incoming) -> Result<Bytes, Unfit> {
-    timeout(BODY_TIMEOUT, collect(body)).await.unwrap_or(Err(Failure::BODY.into()))
+    };
+    Ok((sent, whole.charge))
 }
 
 /// The files of a form, by their names; a form with anything else in it is refused.
@@ -183,23 +187,12 @@ pub(super) async fn files_of(asked: &Asked, body: Bytes) -> Result<HashMap<Strin
     Ok(files)
 }
 
-/// Reads a body whole; what is too large is not kept.
-async fn collect(mut body: Incoming) -> Result<Bytes, Unfit> {
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Failure::BODY)?;
-        let Some(data) = frame.data_ref() else { continue };
-        if whole.len() + data.len() > BODY_BYTES_MAX {
-            Body::Streamed(body).linger();
-            return Err(Denial::TooLarge.into());
-        }
-        whole.extend_from_slice(data);
-    }
-    Ok(whole.freeze())
-}
-
 /// Adds the text fields of a `multipart/form-data`; files have no meaning in these calls.
-async fn extend_multipart(params: &mut Params, body: Bytes, boundary: &str) -> Result<(), Failure> {
+pub(in crate::proxy) async fn extend_multipart(
+    params: &mut Params,
+    body: Bytes,
+    boundary: &str,
+) -> Result<(), Failure> {
     let whole = stream::iter([Ok::<_, Infallible>(body)]);
     let mut parts = multer::Multipart::new(whole, boundary);
     while let Some(part) = parts.next_field().await.map_err(|_| Failure::QUERY)? {

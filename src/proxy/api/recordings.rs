@@ -55,8 +55,9 @@ impl Gateway {
         let asked: Vec<_> =
             shares.iter().map(|(server, share)| self.part_of(&call.asked, server, share, &passed_on, until)).collect();
         let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
-        let Some(answers) = answers.into_iter().collect::<Option<Vec<_>>>() else {
-            return Answer::denied(name, Denial::ServerUnavailable);
+        let answers = match answers.into_iter().collect::<Result<Vec<_>, Denial>>() {
+            Ok(answers) => answers,
+            Err(denial) => return Answer::denied(name, denial),
         };
         let mut list: Vec<Recording> = answers.into_iter().flatten().collect();
         list.sort_by(|a, b| (b.start_time, &b.record_id).cmp(&(a.start_time, &a.record_id)));
@@ -65,7 +66,7 @@ impl Gateway {
         Answer::xml(name, Outcome::Ok, recordings::answer(&list, page(&call.params)))
     }
 
-    /// What one server says, or has said last; `None` where neither is to be had. A server that was too slow a moment ago is
+    /// What one server says, or has said last; an error where neither is to be had. A server that was too slow a moment ago is
     /// asked only for what is not known.
     async fn part_of(
         &self,
@@ -74,28 +75,28 @@ impl Gateway {
         share: &[Arc<Owned>],
         passed_on: &Params,
         until: Instant,
-    ) -> Option<Vec<Recording>> {
-        let server = asked.directory.server(server.as_str())?;
+    ) -> Result<Vec<Recording>, Denial> {
+        let server = asked.directory.server(server.as_str()).ok_or(Denial::ServerUnavailable)?;
         let (state, now) = (self.live.servers.of(&server.id), now_ms());
         let last = || self.last_of(asked, server, share, passed_on);
         if !state.is_quick(now)
             && let Some(last) = last()
         {
-            return Some(last);
+            return Ok(last);
         }
         if state.is_offline() {
-            return None;
+            return Err(Denial::ServerUnavailable);
         }
         match self.list_of(asked, server, share, passed_on, until.saturating_duration_since(Instant::now())).await {
             Ok(list) => {
                 self.note_said(share, &list, passed_on.iter().next().is_none());
-                Some(list)
+                Ok(list)
             }
             Err(error) => {
                 if error == CallError::Timeout {
                     state.listed_in_time(false, now);
                 }
-                last()
+                last().ok_or_else(|| error.denial())
             }
         }
     }
@@ -118,9 +119,10 @@ impl Gateway {
     ) -> Result<Vec<Recording>, CallError> {
         let mut params = passed_on.clone();
         params.set("recordID", ids_of(share));
-        let mut call = ServerCall::new("getRecordings", &params);
-        call.timeout = timeout;
-        let reply = self.call(call, server).await?;
+        let mut to_server = ServerCall::new("getRecordings", &params);
+        to_server.caller = asked.caller(server);
+        to_server.timeout = timeout;
+        let reply = self.call(to_server, server).await?;
         self.read(asked, server, &reply.body).ok_or(CallError::Broken)
     }
 
@@ -177,9 +179,9 @@ impl Gateway {
             .map(|(server, share)| self.change_on(call, &asked.asked, server, share, &passed_on))
             .collect();
         let answers: Vec<_> = stream::iter(changes).buffered(AT_ONCE).collect().await;
-        if answers.iter().any(Result::is_err) {
+        if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
             // Some may be changed: the caller can say it again, which does no harm.
-            return Answer::denied(call, Denial::ServerUnavailable);
+            return Answer::denied(call, error.denial());
         }
         if !answers.iter().flatten().any(|answer| answer.success) {
             return Answer::failure(call, Failure::RECORDINGS_NOT_FOUND);
@@ -203,7 +205,9 @@ impl Gateway {
         let server = asked.directory.server(server.as_str()).ok_or(CallError::Connect)?;
         let mut params = passed_on.clone();
         params.set("recordID", ids_of(share));
-        let changed = self.call_xml(ServerCall::new(call.as_str(), &params), server, &asked.tenant.id, None).await;
+        let mut to_server = ServerCall::new(call.as_str(), &params);
+        to_server.caller = asked.caller(server);
+        let changed = self.call_xml(to_server, server, &asked.tenant.id, None).await;
         // Whatever came of it.
         share.iter().for_each(|recording| self.live.recordings.changes(&recording.id));
         changed

@@ -9,8 +9,8 @@ use crate::{
 
 /// How a call may come.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Spec {
-    pub(super) call: Call,
+pub(crate) struct Spec {
+    pub(crate) call: Call,
     methods: Methods,
     /// Whether an XML body is taken beside forms.
     pub(super) takes_xml: bool,
@@ -55,13 +55,27 @@ const SPECS: [Spec; 15] = [
 
 impl Spec {
     /// The call of a name, which is matched with its case.
-    pub(super) fn find(name: &str) -> Option<&'static Self> {
+    pub(crate) fn find(name: &str) -> Option<&'static Self> {
         SPECS.iter().find(|spec| spec.call.as_str() == name)
     }
 
     /// Its name, as in the path.
     pub(super) fn name(&self) -> &'static str {
         self.call.as_str()
+    }
+
+    /// Whether the call changes something, whatever its method: a `GET` of it is not safe (RFC 9110, 9.2.1).
+    pub(super) fn has_effects(&self) -> bool {
+        match self.call {
+            Call::IsMeetingRunning
+            | Call::GetMeetingInfo
+            | Call::GetMeetings
+            | Call::GetSessions
+            | Call::GetRecordings
+            | Call::GetRecordingTextTracks => false,
+            // All others do, also those that are still to come.
+            _ => true,
+        }
     }
 
     /// Whether servers before 3.0 take other methods.

@@ -2,18 +2,18 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header::CONTENT_TYPE};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::{
     Unfit, Verified,
-    read::{body_of, files_of},
+    read::{BODY_BYTES_MAX, files_of},
 };
 use crate::{
     bbb::{answer::Failure, client::Call as ServerCall, query::Params, recordings::Reader},
     domain::denial::Denial,
     metrics::{Call, Outcome},
-    proxy::{Gateway, answer::Answer, asked::Asked},
+    proxy::{Gateway, answer::Answer, asked::Asked, held::Whole},
+    upstream::Incoming,
 };
 
 /// What `putRecordingTextTrack` needs, in the order in which BBB misses it.
@@ -37,7 +37,9 @@ impl Gateway {
         let mut params = Params::default();
         params.set("recordID", &*recording.id);
         let reader = Reader { tenant: &asked.tenant.id, names: &server.names, authority: &asked.authority };
-        let reply = self.call(ServerCall::new("getRecordingTextTracks", &params), server).await;
+        let mut to_server = ServerCall::new(name.as_str(), &params);
+        to_server.caller = asked.caller(server);
+        let reply = self.call(to_server, server).await;
         told(name, reply.ok().and_then(|reply| reader.text_tracks(&reply.body))).by(&server.id)
     }
 
@@ -59,13 +61,16 @@ impl Gateway {
             return refuse("noRecordings", format!("No recording was found for {record_id}"));
         };
         let server = asked.directory.server(recording.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let whole = body_of(body.take().ok_or(Failure::BODY)?).await?;
+        let body = body.take().ok_or(Failure::BODY)?;
+        // Charged until it is answered.
+        let Whole { bytes: whole, charge: _charge } = self.bodies.read(asked, body, BODY_BYTES_MAX, true).await?;
         let mut params = Params::default();
         for name in OF_A_TRACK {
             params.set(name, query.get(name).unwrap_or_default());
         }
         let mut to_server = ServerCall::new("putRecordingTextTrack", &params);
         to_server.method = Method::POST;
+        to_server.caller = asked.caller(server);
         if !whole.is_empty() {
             let mut files = files_of(asked, whole).await?;
             let (Some(file), true) = (files.remove("file"), files.is_empty()) else {

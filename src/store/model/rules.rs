@@ -10,7 +10,8 @@ use time::OffsetDateTime;
 
 use crate::{
     domain::{admission::RoomUsage, denial::Denial, limits::Limit},
-    store::{ALIVE_MS, MeetingRow, PRESENT, Seated, SessionRow, TokenHash, UsageRow, UserKey, writer::Note},
+    live::sessions::{GRACE_MS, LEASE_MS},
+    store::{ALIVE_MS, MeetingRow, PRESENT, REPLACED, Seated, SessionRow, TokenHash, UsageRow, UserKey, writer::Note},
 };
 
 const DAY: i64 = 24 * 3_600_000;
@@ -191,7 +192,7 @@ impl Model {
     pub(super) fn join(&mut self, new: Joining, seated: Seated, until: i64) {
         let Joining { meeting, breakout, user } = new;
         if let Some(old) = seated.instead_of.and_then(|old| self.seats.get_mut(&old)) {
-            old.until = 0;
+            old.until = if old.until > until - LEASE_MS + GRACE_MS { REPLACED } else { 0 };
         }
         let seat = Seat { meeting, breakout, user, token: None, until, since: None, through: BTreeSet::new() };
         self.seats.insert(seated.id, seat);
@@ -268,7 +269,6 @@ impl Model {
                 self.leave(*session, at - absent, *until, now);
             }
             Note::Dropped { session } => drop(self.seats.remove(session)),
-            Note::Carried { .. } => unreachable!("nobody carries anything here"),
         }
         None
     }

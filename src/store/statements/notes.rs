@@ -1,5 +1,8 @@
 //! Notes: what follows from promises, many in one transaction.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::collections::BTreeMap;
 
 use sqlx::Row as _;
@@ -41,12 +44,11 @@ pub(in crate::store) async fn write_notes(
                 without_seat.remove(session);
                 let query = sqlx::query("DELETE FROM presences WHERE session = $1 AND gateway = $2").bind(session);
                 query.bind(gateway).execute(&mut *tx).await?;
-                closed(&mut tx, *session, *at - *absent, *until, &mut tally).await?;
+                closed(&mut tx, *session, at.saturating_sub(*absent), *until, &mut tally).await?;
             }
             Note::Dropped { session } => {
                 sqlx::query("DELETE FROM sessions WHERE id = $1").bind(session).execute(&mut *tx).await?;
             }
-            Note::Carried { tenant, at, up, down } => tally.carried(tenant.as_str(), *at, *up, *down),
         }
     }
     tally.write(&mut tx, now).await?;

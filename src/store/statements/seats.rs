@@ -7,7 +7,8 @@ use sqlx::Row as _;
 use super::{BEGIN, Connection, LOCK_MEETING, LOCK_NOT_OPEN, LOCK_SESSION, ONE_AT_A_TIME, Pool, read};
 use crate::{
     domain::{denial::Denial, limits::Limit},
-    store::{Error, MeetingRow, NewSession, PRESENT, Refusal, Seated, Seats, SessionRow},
+    live::sessions::GRACE_MS,
+    store::{Error, MeetingRow, NewSession, PRESENT, REPLACED, Refusal, Seated, Seats, SessionRow},
 };
 
 pub(in crate::store) async fn admit_session(pool: &Pool, new: &NewSession<'_>) -> Result<Seated, Refusal> {
@@ -54,9 +55,28 @@ pub(in crate::store) async fn seat(connection: &mut Connection, new: &NewSession
         return Err(Refusal::Denied(if runs { Denial::MaxParticipantsReached } else { Denial::ServerUnavailable }));
     };
     if let Some(other) = instead_of {
-        sqlx::query("UPDATE sessions SET seat_until = 0 WHERE id = $1").bind(other).execute(connection).await?;
+        // Who has come and gone has less time left than who is still to come.
+        sqlx::query("UPDATE sessions SET seat_until = CASE WHEN seat_until > $2 THEN $3 ELSE 0 END WHERE id = $1")
+            .bind(other)
+            .bind(new.now.saturating_add(GRACE_MS))
+            .bind(REPLACED)
+            .execute(connection)
+            .await?;
     }
     Ok(Seated { id: row.try_get(0)?, instead_of })
+}
+
+/// Deletes a session that was replaced before anybody came with it, and that has no seat again.
+pub(in crate::store) async fn forget_replaced(pool: &Pool, session: i64) -> Result<bool, Error> {
+    let done = sqlx::query(
+        "DELETE FROM sessions WHERE id = $1 AND seat_until = $2 AND present_since IS NULL
+         AND NOT EXISTS (SELECT 1 FROM presences WHERE session = $1)",
+    )
+    .bind(session)
+    .bind(REPLACED)
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// The seats of a running meeting.
@@ -94,13 +114,13 @@ pub(super) async fn lock_seat(tx: &mut Connection, session: i64, now: i64) -> Re
     .fetch_one(tx)
     .await?;
     let strangers = if in_breakout { 0 } else { room.strangers };
-    Ok(others.try_get::<i64, _>(0)? < seats - strangers)
+    Ok(others.try_get::<i64, _>(0)? < seats.saturating_sub(strangers))
 }
 
 /// A session that nobody else changes while this transaction lives.
 pub(super) struct Locked {
     pub(super) tenant: String,
-    /// 0 where another session of the same person has it.
+    /// 0 or less where another session of the same person has it.
     pub(super) seat_until: i64,
     pub(super) present_since: Option<i64>,
     /// Whether it is in a breakout room: its meeting, open beside it, is where somebody counts as present.

@@ -1,12 +1,21 @@
-//! Usage: what tenants have used by day, counted in the transactions in which it happens.
+//! Usage: what tenants have used by day, counted in the transactions in which it happens, and what was carried in one of its own.
+//! What cannot be counted stops nothing else. All sums stay at the greatest number there is.
 
-use std::collections::BTreeMap;
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-use sqlx::Row as _;
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
+
+use sqlx::{Connection as _, Row as _};
 use time::{Date, OffsetDateTime, Time};
 
-use super::{Connection, Pool};
-use crate::store::{Error, UsageRow};
+use super::{BEGIN, Connection, Pool};
+use crate::store::{Error, UsageRow, dropped, error::Fault, writer::Traffic};
+
+/// The longest stretch of presence that is counted, ms: an end to what a clock that was set wrongly makes of it.
+const STRETCH_MAX_MS: i64 = 400 * 24 * 3600 * 1000;
+/// The last moment that has a day, ms: the end of the year 9998.
+const MOMENT_MAX_MS: i64 = 253_370_764_800_000;
 
 /// What a transaction adds. Written at its end in the order of tenants, so that two of them do not wait for each other in
 /// a ring.
@@ -34,47 +43,73 @@ struct People {
 impl Tally {
     /// A server has made a meeting.
     pub(super) fn made(&mut self, tenant: &str, at: i64) {
-        self.on(tenant, day_of(at)).meetings += 1;
+        let meetings = &mut self.on(tenant, day_of(at)).meetings;
+        *meetings = meetings.saturating_add(1);
     }
 
     /// Somebody has come.
     pub(super) fn came(&mut self, tenant: &str) {
         let people = self.people.entry(tenant.to_owned()).or_default();
-        people.more += 1;
+        people.more = people.more.saturating_add(1);
         people.most = people.most.max(people.more);
     }
 
     /// Somebody has left who was there since `since`. Each day has its own part of that time.
     pub(super) fn left(&mut self, tenant: &str, since: i64, until: i64) {
         for (day, ms) in by_day(since, until) {
-            self.on(tenant, day).participant_ms += ms;
+            let all = &mut self.on(tenant, day).participant_ms;
+            *all = all.saturating_add(ms);
         }
-        self.people.entry(tenant.to_owned()).or_default().more -= 1;
+        let people = self.people.entry(tenant.to_owned()).or_default();
+        people.more = people.more.saturating_sub(1);
     }
 
     /// Bytes were carried.
     pub(super) fn carried(&mut self, tenant: &str, at: i64, up: i64, down: i64) {
         let added = self.on(tenant, day_of(at));
-        added.up += up;
-        added.down += down;
+        added.up = added.up.saturating_add(up.max(0));
+        added.down = added.down.saturating_add(down.max(0));
     }
 
     fn on(&mut self, tenant: &str, day: Date) -> &mut Added {
         self.days.entry((tenant.to_owned(), day)).or_default()
     }
 
-    /// Writes it down; `now` is the day that a peak is of.
+    /// Writes it down; `now` is the day that a peak is of. What the database does not take is left out, and the rest of the
+    /// transaction stays as it is.
+    ///
+    /// # Errors
+    /// When the store fails: all of the transaction may be tried again.
     pub(super) async fn write(self, tx: &mut Connection, now: i64) -> Result<(), Error> {
+        if self.days.is_empty() && self.people.is_empty() {
+            return Ok(());
+        }
+        let mut apart = tx.begin().await?;
+        match self.write_all(&mut apart, now).await {
+            Ok(()) => apart.commit().await?,
+            Err(error) if error.fault() == Fault::Store => return Err(error),
+            Err(error) => {
+                apart.rollback().await?;
+                dropped::USAGE.fetch_add(1, Relaxed);
+                tracing::error!(%error, "usage is not counted: the database does not take it");
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_all(self, tx: &mut Connection, now: i64) -> Result<(), Error> {
         for (tenant, People { more, most }) in self.people {
             let row = sqlx::query(
-                "INSERT INTO present (tenant, people) VALUES ($1, $2)
-                 ON CONFLICT (tenant) DO UPDATE SET people = present.people + excluded.people RETURNING people",
+                // A number that nothing counts as people begins anew.
+                "INSERT INTO present (tenant, people) VALUES ($1, $2) ON CONFLICT (tenant) DO UPDATE SET people = CASE
+                     WHEN present.people BETWEEN -1000000000 AND 1000000000 THEN present.people + excluded.people
+                     ELSE excluded.people END RETURNING people",
             )
             .bind(&tenant)
             .bind(more)
             .fetch_one(&mut *tx)
             .await?;
-            let peak = row.try_get::<i64, _>(0)? - more + most;
+            let peak = row.try_get::<i64, _>(0)?.saturating_sub(more).saturating_add(most);
             sqlx::query(
                 "INSERT INTO usage (tenant, day, peak) VALUES ($1, $2, $3) ON CONFLICT (tenant, day) DO UPDATE
                  SET peak = excluded.peak WHERE usage.peak < excluded.peak",
@@ -87,11 +122,17 @@ impl Tally {
         }
         for ((tenant, day), added) in self.days {
             sqlx::query(
+                // What is added is never less than nothing, so that the difference cannot overflow.
                 "INSERT INTO usage (tenant, day, meetings, participant_ms, bytes_up, bytes_down)
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, day) DO UPDATE
-                 SET meetings = usage.meetings + excluded.meetings,
-                     participant_ms = usage.participant_ms + excluded.participant_ms,
-                     bytes_up = usage.bytes_up + excluded.bytes_up, bytes_down = usage.bytes_down + excluded.bytes_down",
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, day) DO UPDATE SET
+                 meetings = CASE WHEN usage.meetings > 9223372036854775807 - excluded.meetings
+                     THEN 9223372036854775807 ELSE usage.meetings + excluded.meetings END,
+                 participant_ms = CASE WHEN usage.participant_ms > 9223372036854775807 - excluded.participant_ms
+                     THEN 9223372036854775807 ELSE usage.participant_ms + excluded.participant_ms END,
+                 bytes_up = CASE WHEN usage.bytes_up > 9223372036854775807 - excluded.bytes_up
+                     THEN 9223372036854775807 ELSE usage.bytes_up + excluded.bytes_up END,
+                 bytes_down = CASE WHEN usage.bytes_down > 9223372036854775807 - excluded.bytes_down
+                     THEN 9223372036854775807 ELSE usage.bytes_down + excluded.bytes_down END",
             )
             .bind(tenant)
             .bind(day.to_string())
@@ -106,12 +147,30 @@ impl Tally {
     }
 }
 
+/// Writes what was carried.
+pub(in crate::store) async fn write_traffic(pool: &Pool, traffic: &[Traffic]) -> Result<(), Error> {
+    let mut tally = Tally::default();
+    for Traffic { tenant, at, up, down } in traffic {
+        tally.carried(tenant.as_str(), *at, *up, *down);
+    }
+    let mut tx = pool.begin_with(BEGIN).await?;
+    // Nobody's peak is in it.
+    tally.write_all(&mut tx, 0).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// What was used on the days from `from` to before `to` (`YYYY-MM-DD`), by tenant and day. Those who are present are counted
 /// until `now`.
 pub(in crate::store) async fn usage(pool: &Pool, from: &str, to: &str, now: i64) -> Result<Vec<UsageRow>, Error> {
     let mut all: BTreeMap<(String, String), UsageRow> = BTreeMap::new();
-    let rows =
-        sqlx::query("SELECT * FROM usage WHERE day >= $1 AND day < $2").bind(from).bind(to).fetch_all(pool).await?;
+    // A number of another kind, which SQLite may hold, is read as the nearest whole one.
+    let query = sqlx::query(
+        "SELECT tenant, day, CAST(meetings AS BIGINT) AS meetings, CAST(participant_ms AS BIGINT) AS participant_ms,
+                CAST(peak AS BIGINT) AS peak, CAST(bytes_up AS BIGINT) AS bytes_up, CAST(bytes_down AS BIGINT) AS bytes_down
+         FROM usage WHERE day >= $1 AND day < $2",
+    );
+    let rows = query.bind(from).bind(to).fetch_all(pool).await?;
     for row in rows {
         let row = UsageRow {
             tenant: row.try_get("tenant")?,
@@ -137,7 +196,7 @@ pub(in crate::store) async fn usage(pool: &Pool, from: &str, to: &str, now: i64)
             if from <= &*day && &*day < to {
                 let row = all.entry((tenant.clone(), day.clone())).or_default();
                 (row.tenant, row.day) = (tenant.clone(), day);
-                row.participant_ms += ms;
+                row.participant_ms = row.participant_ms.saturating_add(ms);
             }
         }
     }
@@ -149,15 +208,16 @@ fn day_of(at: i64) -> Date {
     OffsetDateTime::from_unix_timestamp(at.div_euclid(1000)).map_or(Date::MIN, OffsetDateTime::date)
 }
 
-/// A stretch of time, in ms, by day.
+/// A stretch of time, in ms, by day; of one that is longer than [`STRETCH_MAX_MS`] its end.
 fn by_day(since: i64, until: i64) -> Vec<(Date, i64)> {
+    let until = until.clamp(0, MOMENT_MAX_MS);
     let mut parts = Vec::new();
-    let mut from = since;
+    let mut from = since.clamp(0, MOMENT_MAX_MS).max(until.saturating_sub(STRETCH_MAX_MS));
     while from < until {
         let day = day_of(from);
-        let midnight = day.next_day().map(|next| next.with_time(Time::MIDNIGHT).assume_utc().unix_timestamp() * 1000);
-        let to = midnight.map_or(until, |midnight| midnight.min(until));
-        parts.push((day, to - from));
+        let midnight = day.next_day().map(|next| next.with_time(Time::MIDNIGHT).assume_utc().unix_timestamp());
+        let to = midnight.map_or(until, |midnight| midnight.saturating_mul(1000).min(until));
+        parts.push((day, to.saturating_sub(from)));
         from = to;
     }
     parts
@@ -177,5 +237,9 @@ mod tests {
         assert_eq!(by_day(9, 9), []);
         assert_eq!(by_day(9, 5), [], "a clock that was set back takes nothing away");
         assert_eq!(day(0).to_string(), "1970-01-01");
+        assert_eq!(by_day(i64::MIN, DAY), [(day(0), DAY)], "nothing was before the first moment");
+        assert_eq!(by_day(i64::MAX - 1, i64::MAX), [], "nor after the last");
+        let longest = by_day(0, 1_000 * DAY);
+        assert_eq!((longest.len(), longest[0]), (400, (day(600), DAY)), "an end to what a wrong clock makes");
     }
 }

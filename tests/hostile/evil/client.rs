@@ -1,15 +1,77 @@
 //! A client that sends any bytes, over TLS as a tenant's browser does, or over nothing but TCP.
 
-use std::time::Duration;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    body::Incoming,
+    client::conn::http2::{self, SendRequest},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
-use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::support::{DEADLINE, Stage};
+
+/// A connection for a host from one of this machine's own addresses, such as `127.0.0.2`, with these protocols offered.
+async fn connect(stage: &Stage, host: &str, from: &str, protocols: &[&str]) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(stage.path("dev-ca/ca.pem")).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    let stream = socket.connect(stage.address).await.unwrap();
+    let name = ServerName::try_from(host.to_owned()).unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+/// A body of any pieces, at any time.
+pub type AnyBody = UnsyncBoxBody<Bytes, Infallible>;
+
+/// A body that begins with these bytes and never ends.
+pub fn endless(first: &'static str) -> AnyBody {
+    use futures_util::stream::{self, StreamExt};
+    let first = stream::iter([Ok(Frame::data(Bytes::from_static(first.as_bytes())))]);
+    StreamBody::new(first.chain(stream::pending())).boxed_unsync()
+}
+
+/// A connection in HTTP/2.
+pub async fn http2(stage: &Stage, host: &str) -> SendRequest<AnyBody> {
+    let stream = connect(stage, host, "127.0.0.1", &["h2"]).await;
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+/// An answer in words: its status, its `Retry-After`, and its body.
+pub async fn told(response: Response<Incoming>) -> String {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    format!("{} {:?} {}", head.status, head.headers.get("retry-after"), String::from_utf8_lossy(&body))
+}
+
+/// A form for an API call that begins and never ends.
+pub fn endless_form(host: &str, call: &str) -> Request<AnyBody> {
+    Request::post(format!("https://{host}/bigbluebutton/api/{call}"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("content-length", "1000")
+        .body(endless("n"))
+        .unwrap()
+}
 
 /// A TLS connection whose bytes are one's own.
 pub struct Raw(pub TlsStream<TcpStream>);
@@ -18,6 +80,11 @@ impl Raw {
     /// Opens one for a host.
     pub async fn open(stage: &Stage, host: &str) -> Self {
         Self(stage.client().connect(host).await.unwrap())
+    }
+
+    /// Opens one from one of this machine's own addresses, such as `127.0.0.2`.
+    pub async fn open_from(stage: &Stage, host: &str, from: &str) -> Self {
+        Self(connect(stage, host, from, &["http/1.1"]).await)
     }
 
     /// Sends bytes; a connection that has been closed is no error, since that may be what is tried.

@@ -62,6 +62,26 @@ impl EvilServer {
         Self { address, seen, open, task }
     }
 
+    /// Starts one that reads whatever comes and never answers.
+    pub async fn silent() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let open = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&open);
+        let task = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let counted = Arc::clone(&counted);
+                counted.fetch_add(1, Relaxed);
+                tokio::spawn(async move {
+                    let mut rest = [0; 4096];
+                    while stream.read(&mut rest).await.is_ok_and(|n| n > 0) {}
+                    counted.fetch_sub(1, Relaxed);
+                });
+            }
+        });
+        Self { address, seen: Arc::default(), open, task }
+    }
+
     /// An answer with this status line's end (such as `200 OK`), these header lines and this body.
     pub fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
         format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()

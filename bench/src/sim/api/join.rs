@@ -114,7 +114,7 @@ fn enter(call: &Call, shared: &Shared, world: &mut World, meeting: &str, user: &
     let session = world.open_session(meeting, &user.int_id, &call.http_sessions);
     let version = shared.config.version;
     let waits_in_lobby = version.is_meteor() && user.guest_status == GuestStatus::Wait;
-    let path = if waits_in_lobby { "/html5client/guestWait" } else { version.client_path() };
+    let path = if waits_in_lobby { "/html5client/guestWait" } else { shared.config.client_path() };
     let mut url = format!("{}{path}?sessionToken={}", shared.config.server_url, session.token);
     if version == Version::V3_0_30 {
         url.push_str(&format!("&shouldWaitForLayout={}", call.params.text("enforceLayout").is_some()));

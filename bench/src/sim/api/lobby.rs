@@ -33,7 +33,7 @@ pub(super) fn guest_wait(call: &Call, shared: &Shared) -> Response {
             } }));
         }
     };
-    let client = format!("{server}{}?sessionToken={}", shared.config.version.client_path(), token(call));
+    let client = format!("{server}{}?sessionToken={}", shared.config.client_path(), token(call));
     let is_full = user.presence == Presence::Registered && meeting.is_full_for(&user.ext_id, user.bot);
     let (code, key, message, url) = match user.guest_status {
         GuestStatus::Deny => {

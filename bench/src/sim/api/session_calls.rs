@@ -93,8 +93,7 @@ fn dashboard_data(call: &Call, world: &World) -> Result<Value, &'static str> {
     if user.role != Role::Moderator {
         return Err("Access denied");
     }
-    let disabled = meeting.params.list("disabledFeatures").iter().any(|feature| feature == "learningDashboard");
-    if disabled || !meeting.params.is_true_or("learningDashboardEnabled", true) {
+    if meeting.disables("learningDashboard") || !meeting.params.is_true_or("learningDashboardEnabled", true) {
         return Err("Learning Dashboard disabled for this meeting");
     }
     if !meeting.has_user_joined() {

@@ -48,7 +48,7 @@ pub(super) fn insert_document(call: &Call, shared: &Shared) -> Response {
         xml.leaf("message", format!("Meeting with id [{id}] not found."));
         return xml.into_response();
     };
-    if meeting.params.list("disabledFeatures").iter().any(|feature| feature == "presentation") {
+    if meeting.disables("presentation") {
         let mut xml = Xml::failure();
         xml.leaf("message", "Presentation feature is disabled, ignoring.");
         return xml.into_response();

@@ -29,7 +29,7 @@ impl Order {
     pub(super) fn new(call: Verified) -> Result<Self, Unfit> {
         let asked = &call.asked;
         let tenant = &asked.tenant;
-        validate::create(&call.params)?;
+        validate::create(&params::seen(&tenant.rules.create, &call.params))?;
         let ext_id = call.params.get("meetingID").ok_or(Failure::MEETING_ID_INVALID)?.to_owned();
         let mut defaults = Vec::new();
         if tenant.limits.branding {

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use http::Method;
-use hyper::body::Incoming;
 
-use super::{No, Place};
+use super::{
+    super::safe::{is_prefetch, not_ahead},
+    No, Place,
+};
 use crate::{
     bbb::{
         checksum::is_signed_with,
@@ -19,7 +21,7 @@ use crate::{
     live::breakouts::Breakout,
     metrics::Call,
     proxy::{Gateway, answer::Answer, asked::Asked},
-    upstream::Body,
+    upstream::{Body, Incoming},
 };
 
 /// What such an address is made of.
@@ -30,6 +32,9 @@ impl Gateway {
     /// Answers a `join` under the address of a server.
     pub(crate) async fn join_breakout(&self, asked: Asked, body: Incoming, slug: &str) -> Answer {
         Body::Streamed(body).linger();
+        if is_prefetch(&asked.head.headers) {
+            return not_ahead(Call::Join);
+        }
         let Some((server, params)) = self.signed_by_server(&asked, slug).await else {
             return self.refuse(&asked, Call::Join, Denial::NotFound);
         };
@@ -47,7 +52,7 @@ impl Gateway {
     async fn signed_by_server(&self, asked: &Asked, slug: &str) -> Option<(Arc<Server>, Params)> {
         let server = asked.directory.server_of_slug(slug).filter(|_| asked.head.method == Method::GET)?;
         let is_signed = is_signed_with("join", asked.query(), &server.secret);
-        if !is_signed || !self.reaches(&asked.tenant.id, &server.id, asked.now).await {
+        if !is_signed || !self.reaches(asked, &server.id).await.ok()? {
             return None;
         }
         let params = Params::parse(asked.query().as_bytes()).ok()?;
@@ -95,7 +100,7 @@ impl Gateway {
             Denial::ServerUnavailable
         })?;
         let Some(found) = found.filter(|found| found.ext_id == ext_id) else { return Ok(None) };
-        let Some(meeting) = self.meeting_of_internal(&asked.tenant.id, &found.parent).await? else { return Ok(None) };
+        let Some(meeting) = self.meeting_of_internal(asked.account(), &found.parent).await? else { return Ok(None) };
         let room = self.live.learn_breakout(&meeting, &server.id, &found);
         if room.is_none() {
             let (tenant, server, recorded) = (&meeting.tenant, &server.id, found.records);
@@ -121,6 +126,7 @@ impl Gateway {
             redirects: true,
             may_wait: false,
             user: user.map(|id| self.user_keys.of(&tenant.id, id)),
+            name: params.get("fullName").unwrap_or_default(),
         };
         let mut call = ServerCall::new("join", params);
         // Its checksum covers the bytes as the server has written them (bbb.md 12, #9080).

@@ -1,0 +1,7 @@
+//! What a balancer says of a connection.
+#![no_main]
+
+#[path = "../../tests/support/passing.rs"]
+mod passing;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| passing::proxy_header(data));

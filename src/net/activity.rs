@@ -1,0 +1,338 @@
+//! [`Activity`]: what a connection does, and how long it may do nothing.
+//!
+//! Requests count themselves with two atomic additions each; time is looked at once in an idle timeout, by a timer of the
+//! connection. A connection ends when
+//!
+//! * no request has come in the first 30 s, or a shorter idle timeout;
+//! * nothing has been open for one to two idle timeouts (HTTP/2; HTTP/1 has a timer of its own for that);
+//! * an answer waits for four to five of them for a reader that takes nothing of it. One that takes a little of it lives on;
+//!   for the last piece, some 100 KB, there are five of them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+/// A browser that connects in advance asks within a moment, or not at all.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Idle timeouts by which the answers that wait for their reader are told apart: the oldest of them ends the connection.
+const AGES: usize = 5;
+/// Requests that a peer may have given up before their answer was whole; beyond that, as many as it has waited for.
+const RESETS_MAX: u32 = 256;
+
+/// Why a connection ends that could go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum End {
+    /// Nothing has been asked for.
+    Unused = 1,
+    /// Nothing has been open for a while.
+    Idle,
+    /// Its peer does not take what it has asked for.
+    Stalled,
+    /// Its place was needed.
+    MadeRoom,
+    /// Its peer gives up most of what it asks for.
+    Resets,
+}
+
+impl End {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Unused, Self::Idle, Self::Stalled, Self::MadeRoom, Self::Resets];
+
+    /// The label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unused => "unused",
+            Self::Idle => "idle",
+            Self::Stalled => "stalled",
+            Self::MadeRoom => "made_room",
+            Self::Resets => "resets",
+        }
+    }
+
+    /// Whether what is under way is answered before.
+    #[must_use]
+    pub fn is_graceful(self) -> bool {
+        matches!(self, Self::Idle | Self::Resets)
+    }
+}
+
+/// What a connection does.
+#[derive(Debug, Default)]
+pub struct Activity {
+    /// Requests that came.
+    begun: AtomicU32,
+    /// Of these, those whose answer has not been handed over whole.
+    open: AtomicU32,
+    /// Those that ended before that.
+    given_up: AtomicU32,
+    /// Answers that wait for their reader, by the age in which they began to.
+    waiting: [AtomicU32; AGES],
+    age: AtomicU32,
+    /// An [`End`], or 0.
+    end: AtomicU8,
+    ended: Notify,
+}
+
+impl Activity {
+    /// Counts a request, from now until its answer is handed over or given up. It waits until somebody works on it: of several
+    /// that come at once HTTP/1 begins with the next one when there is room for its answer.
+    pub fn begin(self: &Arc<Self>) -> Open {
+        let begun = self.begun.fetch_add(1, Relaxed).saturating_add(1);
+        self.open.fetch_add(1, Relaxed);
+        let given_up = self.given_up.load(Relaxed);
+        if RESETS_MAX < given_up && begun / 2 < given_up {
+            self.end(End::Resets);
+        }
+        let mut open = Open { of: Arc::clone(self), waits_since: None, is_whole: false };
+        open.waits();
+        open
+    }
+
+    /// Whether nothing is under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.open.load(Relaxed) == 0
+    }
+
+    /// Whether a request has come.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.begun.load(Relaxed) != 0
+    }
+
+    /// Ends it. What has been said first counts.
+    pub fn end(&self, why: End) {
+        let _ = self.end.compare_exchange(0, why as u8, Relaxed, Relaxed);
+        self.ended.notify_one();
+    }
+
+    /// Why it is to end, once it is.
+    #[must_use]
+    pub fn ended(&self) -> Option<End> {
+        let end = self.end.load(Relaxed);
+        End::ALL.into_iter().find(|known| *known as u8 == end)
+    }
+
+    /// Ends when the connection has to, and says why. `is_http2`: whether nothing else watches over its idleness.
+    pub async fn watch(&self, idle_timeout: Duration, is_http2: bool) -> End {
+        tokio::select! {
+            end = self.look(idle_timeout, is_http2) => end,
+            end = self.told() => end,
+        }
+    }
+
+    /// Ends when somebody has ended it.
+    pub async fn told(&self) -> End {
+        loop {
+            self.ended.notified().await;
+            if let Some(end) = self.ended() {
+                return end;
+            }
+        }
+    }
+
+    async fn look(&self, idle_timeout: Duration, is_http2: bool) -> End {
+        tokio::time::sleep(idle_timeout.min(FIRST_REQUEST_TIMEOUT)).await;
+        if !self.is_used() {
+            return End::Unused;
+        }
+        let (mut seen, mut quiet) = (0, 0);
+        loop {
+            tokio::time::sleep(idle_timeout).await;
+            let begun = self.begun.load(Relaxed);
+            quiet = if self.is_idle() && begun == seen { quiet + 1 } else { 0 };
+            seen = begun;
+            match quiet {
+                1 if is_http2 => return End::Idle,
+                // hyper's timer runs when the last answer is written: what it holds of that is not taken.
+                AGES => return End::Stalled,
+                _ => {}
+            }
+            if self.grow_older() {
+                return End::Stalled;
+            }
+        }
+    }
+
+    /// Begins the next age. Returns whether an answer waits since the one before the last four.
+    fn grow_older(&self) -> bool {
+        let age = self.age.load(Relaxed).wrapping_add(1) as usize % AGES;
+        let stalled = self.waiting[age].load(Relaxed) != 0;
+        self.age.store(u32::try_from(age).unwrap_or(0), Relaxed);
+        stalled
+    }
+}
+
+/// A request that is under way.
+#[derive(Debug)]
+pub struct Open {
+    of: Arc<Activity>,
+    /// The age in which its answer began to wait for its reader.
+    waits_since: Option<u8>,
+    is_whole: bool,
+}
+
+impl Open {
+    /// The next piece of its answer is handed over: it waits until it is asked for more.
+    pub fn waits(&mut self) {
+        let age = self.of.age.load(Relaxed) as u8;
+        if self.waits_since != Some(age) {
+            self.goes_on();
+            self.of.waiting[usize::from(age)].fetch_add(1, Relaxed);
+            self.waits_since = Some(age);
+        }
+    }
+
+    /// It is worked on, or its reader wants more.
+    pub fn goes_on(&mut self) {
+        if let Some(age) = self.waits_since.take() {
+            self.of.waiting[usize::from(age)].fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// All of its answer has been handed over.
+    pub fn is_whole(&mut self) {
+        self.is_whole = true;
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.goes_on();
+        if !self.is_whole {
+            self.of.given_up.fetch_add(1, Relaxed);
+        }
+        self.of.open.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(60);
+
+    /// How long a connection lives, in idle timeouts, and why it ends. `live` is what it does meanwhile.
+    async fn lived(is_http2: bool, live: impl AsyncFn(&Arc<Activity>)) -> (u64, Option<End>) {
+        let (activity, begun) = (Arc::<Activity>::default(), tokio::time::Instant::now());
+        let end = tokio::select! {
+            end = activity.watch(IDLE, is_http2) => Some(end),
+            () = live(&activity) => None,
+        };
+        (begun.elapsed().as_secs() / IDLE.as_secs(), end)
+    }
+
+    async fn wait(idle_timeouts: f64) {
+        tokio::time::sleep(IDLE.mul_f64(idle_timeouts)).await;
+    }
+
+    fn ask(activity: &Arc<Activity>) {
+        activity.begin().is_whole();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_given_so_long_to_ask() {
+        assert_eq!(lived(true, async |_| wait(100.0).await).await, (0, Some(End::Unused)));
+        assert_eq!(lived(false, async |_| wait(100.0).await).await, (0, Some(End::Unused)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_has_asked_ends_when_nothing_is_open() {
+        let once = async |activity: &Arc<Activity>| {
+            ask(activity);
+            wait(100.0).await;
+        };
+        let (after, end) = lived(true, once).await;
+        assert_eq!(end, Some(End::Idle));
+        assert!((1..=2).contains(&after), "{after}");
+        let (after, end) = lived(false, once).await;
+        assert_eq!(end, Some(End::Stalled), "HTTP/1 has a timer of its own, unless the answer is not taken");
+        assert!((5..=6).contains(&after), "{after}");
+        let now_and_then = async |activity: &Arc<Activity>| {
+            for _ in 0..100 {
+                ask(activity);
+                wait(0.9).await;
+            }
+        };
+        assert_eq!(lived(true, now_and_then).await.1, None);
+        let long_call = async |activity: &Arc<Activity>| {
+            let mut open = activity.begin();
+            open.goes_on();
+            wait(50.0).await;
+            drop(open);
+        };
+        assert_eq!(lived(true, long_call).await, (50, None), "what is under way is not idle");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_who_takes_nothing_is_left_and_one_who_takes_little_is_not() {
+        for is_http2 in [false, true] {
+            let nothing = async |activity: &Arc<Activity>| {
+                let mut open = activity.begin();
+                open.goes_on();
+                open.waits();
+                wait(100.0).await;
+            };
+            let not_even_begun = async |activity: &Arc<Activity>| {
+                let _open = activity.begin();
+                wait(100.0).await;
+            };
+            assert_eq!(lived(is_http2, not_even_begun).await.1, Some(End::Stalled));
+            let (after, end) = lived(is_http2, nothing).await;
+            assert_eq!(end, Some(End::Stalled));
+            assert!((4..=5).contains(&after), "{after}");
+            let little = async |activity: &Arc<Activity>| {
+                let mut open = activity.begin();
+                for _ in 0..30 {
+                    open.waits();
+                    wait(3.5).await;
+                    open.goes_on();
+                }
+            };
+            assert_eq!(lived(is_http2, little).await.1, None);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_who_read_do_not_hide_one_who_does_not() {
+        let mixed = async |activity: &Arc<Activity>| {
+            let mut stalled = activity.begin();
+            stalled.waits();
+            for _ in 0..1000 {
+                let mut open = activity.begin();
+                open.waits();
+                wait(0.1).await;
+                open.is_whole();
+            }
+        };
+        assert_eq!(lived(true, mixed).await.1, Some(End::Stalled));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_most_of_what_it_asks_for_is_left() {
+        let resets = async |activity: &Arc<Activity>| {
+            for _ in 0..=RESETS_MAX + 1 {
+                drop(activity.begin());
+            }
+            wait(1.0).await;
+        };
+        assert_eq!(lived(true, resets).await, (0, Some(End::Resets)));
+        let some = async |activity: &Arc<Activity>| {
+            for _ in 0..2 * RESETS_MAX {
+                ask(activity);
+                ask(activity);
+                drop(activity.begin());
+            }
+            wait(0.9).await;
+        };
+        assert_eq!(lived(true, some).await.1, None);
+    }
+}

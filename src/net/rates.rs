@@ -1,0 +1,299 @@
+//! [`Rates`]: what an address, and a tenant, may do in a second.
+//!
+//! Of addresses there are any number: they are counted in a count-min sketch of a fixed size (4 MB for all kinds together),
+//! which never counts too little, and too much only where thousands are busy in the same second. Tenants are known: each has
+//! an exact bucket of its own.
+//!
+//! New connections are refused before TLS. What fails (handshakes, hosts, checksums, sessions) has to be looked at first:
+//! beyond its rate an address is told so instead of being told why, without anything that costs more; what does not fail goes
+//! on, since a school sits behind one address.
+
+use std::{
+    fmt,
+    hash::Hash,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use pingora_limits::rate::{PROPORTIONAL_RATE_ESTIMATE_CALC_FN, Rate};
+
+use super::peer::Peer;
+use crate::domain::ids::TenantId;
+
+/// Of the sketch: with this many slots somebody with 5 events was counted as 5 among 10,000 busy ones (with 1,024 as 125).
+const SLOTS: usize = 65_536;
+const HASHES: usize = 4;
+/// What refused requests are told to wait, in seconds: rates are by the second.
+pub const RETRY_AFTER: u32 = 1;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $name:ident: $default:literal,)*) => {
+        /// What is counted by the second.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum RateOf { $($(#[$doc])* $variant,)* }
+
+        impl RateOf {
+            /// All of them, in order.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Its key in the configuration, and its label.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($name),)* }
+            }
+
+            /// How many there may be in a second where the configuration does not say.
+            #[must_use]
+            pub fn default_limit(self) -> u32 {
+                match self { $(Self::$variant => $default,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// New connections of an address. 2,000 people who come in within a minute open some 200 in a second.
+    Connections = connections: 1_000,
+    /// Handshakes of an address that fail, or are for a host that nobody has.
+    FailedHandshakes = failed_handshakes: 50,
+    /// Requests of an address for a host that nobody has, or other than that of the handshake.
+    UnknownHosts = unknown_hosts: 50,
+    /// Calls of an address whose checksum does not fit.
+    WrongChecksums = wrong_checksums: 50,
+    /// Requests of an address with a session that is none: after a restart of a server a whole school comes with those.
+    UnknownSessions = unknown_sessions: 500,
+    /// Requests to a tenant. 2,000 people who come in within a minute ask for some 1,500 things in a second.
+    TenantRequests = tenant_requests: 10_000,
+    /// Joins of a tenant whose checksum fits. Of 2,000 people within a minute there are some 35 in a second.
+    TenantJoins = tenant_joins: 500,
+}
+
+const KINDS: usize = RateOf::ALL.len();
+
+/// How many there may be in a second, by kind; `u32::MAX` for any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Whether what is too much is only counted.
+    pub count_only: bool,
+    /// By kind.
+    pub(crate) per_second: [u32; KINDS],
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let mut limits = Self { count_only: false, per_second: [0; KINDS] };
+        RateOf::ALL.iter().for_each(|kind| limits.set(*kind, kind.default_limit()));
+        limits
+    }
+}
+
+impl Limits {
+    /// Sets one.
+    pub fn set(&mut self, kind: RateOf, per_second: u32) {
+        self.per_second[kind as usize] = per_second;
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn of(&self, kind: RateOf) -> u32 {
+        self.per_second[kind as usize]
+    }
+}
+
+/// What was done in the last second.
+pub struct Rates {
+    /// One caller at a time: its change of intervals is not made for several at the same moment.
+    seen: Mutex<Rate>,
+    per_second: [AtomicU32; KINDS],
+    count_only: AtomicBool,
+    limited: [AtomicU64; KINDS],
+}
+
+impl fmt::Debug for Rates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rates").field("per_second", &self.per_second).finish_non_exhaustive()
+    }
+}
+
+impl Rates {
+    /// Nothing has been done yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            seen: Mutex::new(Rate::new_with_estimator_config(Duration::from_secs(1), HASHES, SLOTS)),
+            per_second: limits.per_second.map(AtomicU32::new),
+            count_only: AtomicBool::new(limits.count_only),
+            limited: Default::default(),
+        }
+    }
+
+    /// Takes other limits over.
+    pub fn set(&self, limits: Limits) {
+        self.count_only.store(limits.count_only, Relaxed);
+        for (to, from) in self.per_second.iter().zip(limits.per_second) {
+            to.store(from, Relaxed);
+        }
+    }
+
+    /// Counts something that an address has done. Returns whether it may.
+    #[must_use]
+    pub fn allow(&self, kind: RateOf, peer: Peer) -> bool {
+        let limit = self.limit(kind);
+        limit == u32::MAX || self.rate(&(kind, peer)) <= f64::from(limit) || self.is_counted_only(kind)
+    }
+
+    /// Counts a request to a tenant. Returns whether it may come. When half of what a tenant has is in use, one address
+    /// gets no more than a quarter: a stranger cannot use up what is the tenant's.
+    #[must_use]
+    pub fn allow_request(&self, bucket: &Bucket, tenant: &TenantId, peer: Peer, now_ms: i64) -> bool {
+        let kind = RateOf::TenantRequests;
+        let limit = self.limit(kind);
+        if limit == u32::MAX {
+            return true;
+        }
+        let is_greedy = || f64::from(limit / 4).max(1.0) < self.rate(&(kind, tenant, peer));
+        let may = !(bucket.is_half_full(now_ms) && is_greedy()) && bucket.take(limit, now_ms);
+        may || self.is_counted_only(kind)
+    }
+
+    /// Counts a join of a tenant. Returns whether it may come.
+    #[must_use]
+    pub fn allow_join(&self, bucket: &Bucket, now_ms: i64) -> bool {
+        let limit = self.limit(RateOf::TenantJoins);
+        limit == u32::MAX || bucket.take(limit, now_ms) || self.is_counted_only(RateOf::TenantJoins)
+    }
+
+    /// What was too much so far, of a kind.
+    #[must_use]
+    pub fn limited(&self, kind: RateOf) -> u64 {
+        self.limited[kind as usize].load(Relaxed)
+    }
+
+    fn limit(&self, kind: RateOf) -> u32 {
+        self.per_second[kind as usize].load(Relaxed)
+    }
+
+    /// Counts what is too much. Returns whether that is all.
+    fn is_counted_only(&self, kind: RateOf) -> bool {
+        self.limited[kind as usize].fetch_add(1, Relaxed);
+        self.count_only.load(Relaxed)
+    }
+
+    /// Counts an event; how many there were in the last second, this one included.
+    ///
+    /// By the part of the last interval that is not a second ago yet: to look at the current interval alone would let nearly
+    /// twice as many through across its border.
+    fn rate(&self, key: &impl Hash) -> f64 {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.observe(key, 1);
+        seen.rate_with(key, PROPORTIONAL_RATE_ESTIMATE_CALC_FN)
+    }
+}
+
+/// An exact rate: a bucket that holds what may come in a second, and loses as much in each.
+#[derive(Debug, Default)]
+pub struct Bucket {
+    /// When it will be empty, ns since the epoch.
+    empty_at: AtomicU64,
+}
+
+/// Nanoseconds.
+const SECOND: u64 = 1_000_000_000;
+
+impl Bucket {
+    /// Puts one in. Returns whether there was room.
+    fn take(&self, per_second: u32, now_ms: i64) -> bool {
+        let now = nanos(now_ms);
+        let one = SECOND / u64::from(per_second.max(1));
+        let put = |empty_at: u64| {
+            let empty_at = empty_at.max(now).saturating_add(one);
+            (empty_at <= now.saturating_add(SECOND)).then_some(empty_at)
+        };
+        self.empty_at.fetch_update(Relaxed, Relaxed, put).is_ok()
+    }
+
+    fn is_half_full(&self, now_ms: i64) -> bool {
+        nanos(now_ms).saturating_add(SECOND / 2) < self.empty_at.load(Relaxed)
+    }
+}
+
+fn nanos(ms: i64) -> u64 {
+    u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+
+    fn peer(n: u32) -> Peer {
+        IpAddr::from(Ipv4Addr::from_bits(n)).into()
+    }
+
+    fn rates(kind: RateOf, per_second: u32) -> Rates {
+        let mut limits = Limits::default();
+        limits.set(kind, per_second);
+        Rates::new(limits)
+    }
+
+    #[test]
+    fn each_address_and_each_kind_has_a_rate_of_its_own() {
+        let rates = rates(RateOf::WrongChecksums, 20);
+        let allowed = |kind, n| (0..100).filter(|_| rates.allow(kind, peer(n))).count();
+        // It may be that a second begins meanwhile.
+        assert!((20..=25).contains(&allowed(RateOf::WrongChecksums, 1)));
+        assert!(20 <= allowed(RateOf::WrongChecksums, 2));
+        assert_eq!(allowed(RateOf::Connections, 1), 100);
+        assert!(75 <= rates.limited(RateOf::WrongChecksums));
+        assert_eq!(rates.limited(RateOf::Connections), 0);
+    }
+
+    #[test]
+    fn a_few_events_are_a_few_among_thousands_who_are_busy() {
+        let rates = rates(RateOf::Connections, 10);
+        for n in 0..10_000 {
+            let _ = rates.allow(RateOf::Connections, peer(n));
+        }
+        assert!((0..5).all(|_| rates.allow(RateOf::Connections, peer(u32::MAX))));
+    }
+
+    #[test]
+    fn what_is_only_counted_is_not_refused() {
+        let mut limits = Limits { count_only: true, ..Limits::default() };
+        limits.set(RateOf::Connections, 1);
+        let rates = Rates::new(limits);
+        assert!((0..100).all(|_| rates.allow(RateOf::Connections, peer(1))));
+        assert!(90 <= rates.limited(RateOf::Connections));
+        limits.count_only = false;
+        rates.set(limits);
+        assert!((0..100).any(|_| !rates.allow(RateOf::Connections, peer(1))));
+    }
+
+    #[test]
+    fn a_tenant_has_exactly_what_it_has() {
+        let (rates, bucket, now) = (rates(RateOf::TenantJoins, 10), Bucket::default(), 1_000_000);
+        let allowed = |now| (0..50).filter(|_| rates.allow_join(&bucket, now)).count();
+        assert_eq!(allowed(now), 10);
+        assert_eq!(allowed(now + 99), 0);
+        assert_eq!(allowed(now + 100), 1);
+        assert_eq!(allowed(now + 600), 5);
+        assert_eq!(allowed(now + 60_000), 10, "what was not used is not saved up");
+        assert_eq!(rates.limited(RateOf::TenantJoins), 40 + 50 + 49 + 45 + 40);
+    }
+
+    #[test]
+    fn one_address_does_not_use_up_what_a_tenant_has() {
+        let (rates, bucket, now) = (rates(RateOf::TenantRequests, 100), Bucket::default(), 1_000_000);
+        let tenant = "wagtail".parse().expect("an id");
+        let allow = |n, now| rates.allow_request(&bucket, &tenant, peer(n), now);
+        let stranger = (0..1_000).filter(|_| allow(1, now)).count();
+        let people = (2..22).filter(|n| allow(*n, now)).count();
+        assert_eq!(people, 20, "each has asked for one thing; the stranger got {stranger}");
+        let all = stranger + people + (22..1_000).filter(|n| allow(*n, now)).count();
+        assert_eq!(all, 100);
+    }
+}

@@ -1,0 +1,144 @@
+//! Bodies that are held whole: of API calls. Their bytes are charged as they come, on the account of the tenant and of the
+//! caller's address, and given back when the call is over; whoever finds no room waits a moment, and is refused then.
+//!
+//! There are two budgets: callers who have shown a secret of the tenant need not fear those who have not.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout};
+
+use super::asked::Asked;
+use crate::{
+    domain::ids::TenantId,
+    net::peer::Peer,
+    shares::{Limits, Shares, Taken},
+    upstream::{Body, Incoming, LeastRate},
+};
+
+const MB: usize = 1024 * 1024;
+/// Of those who have shown a secret: a quarter for a tenant, so that no three of them take what another needs.
+/// One body of the largest size that a level may allow fits into the share.
+const VOUCHED: Limits = Limits { total: 256 * MB, outer: 64 * MB, inner: 64 * MB, both: 64 * MB, waiting: 256 };
+/// Of those who have not: a quarter for a tenant, an eighth for an address.
+const UNVOUCHED: Limits = Limits { total: 32 * MB, outer: 8 * MB, inner: 4 * MB, both: 4 * MB, waiting: 256 };
+/// How many bodies of those who have not are read at a time. The bytes bound what they cost: these bounds keep one connection's
+/// many requests from the places of its address, and one address from those of its tenant.
+const READING: Limits = Limits { total: 16_384, outer: 1024, inner: 128, both: 32, waiting: 256 };
+/// How long a body waits for room, each time.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
+/// Who takes longer than that for a body has gone; a large one has more time, at so many bytes in a second.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+const LARGE_BYTES_PER_SECOND: usize = 500 * 1024;
+/// A body that nobody has vouched for may stop for so long, and has to bring so many bytes in a second.
+const STOP_MAX: Duration = Duration::from_secs(5);
+const BYTES_PER_SECOND: u32 = 1024;
+
+/// What is on the account of a tenant and an address.
+pub(crate) type Charge = Taken<TenantId, Peer>;
+
+/// The bodies that are held whole.
+#[derive(Debug)]
+pub(crate) struct Bodies {
+    vouched: Arc<Shares<TenantId, Peer>>,
+    unvouched: Arc<Shares<TenantId, Peer>>,
+    reading: Arc<Shares<TenantId, Peer>>,
+}
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self { vouched: Shares::new(VOUCHED), unvouched: Shares::new(UNVOUCHED), reading: Shares::new(READING) }
+    }
+}
+
+/// A body with the charge for it, which is to live as long as what has been made of it.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) bytes: Bytes,
+    pub(crate) charge: Option<Charge>,
+}
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It broke off, or did not end in time.
+    Broken,
+    /// It came too slowly.
+    Slow,
+    TooLarge,
+    /// There was no room for it, and none came.
+    NoRoom,
+}
+
+impl Bodies {
+    /// Bytes that are held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.vouched.taken() + self.unvouched.taken()
+    }
+
+    /// Reads a body of at most `most` bytes. `is_vouched` tells whether its caller has shown a secret of the tenant.
+    pub(crate) async fn read(
+        &self,
+        asked: &Asked,
+        body: Incoming,
+        most: usize,
+        is_vouched: bool,
+    ) -> Result<Whole, Unread> {
+        // Boxed: most calls have no body, and are not to have room for the reading of one.
+        let limit = BODY_TIMEOUT + Duration::from_secs((most / LARGE_BYTES_PER_SECOND) as u64);
+        Box::pin(timeout(limit, self.collect(asked, body, most, is_vouched))).await.unwrap_or(Err(Unread::Broken))
+    }
+
+    async fn collect(&self, asked: &Asked, mut body: Incoming, most: usize, is_vouched: bool) -> Result<Whole, Unread> {
+        let (tenant, peer) = (&asked.tenant.id, asked.peer());
+        let _place = if is_vouched {
+            None
+        } else {
+            let place = self.reading.take(tenant, &peer, 1, ROOM_TIMEOUT).await;
+            if place.is_none() {
+                Body::Streamed(body).linger();
+                return Err(Unread::NoRoom);
+            }
+            place
+        };
+        let from = if is_vouched { &self.vouched } else { &self.unvouched };
+        let mut rate = LeastRate::new(if is_vouched { BODY_TIMEOUT } else { STOP_MAX }, BYTES_PER_SECOND);
+        let (mut whole, mut charge) = (BytesMut::new(), None::<Charge>);
+        loop {
+            let began = Instant::now();
+            let frame = timeout(rate.credit(), body.frame()).await.map_err(|_| Unread::Slow)?;
+            let Some(frame) = frame else { break };
+            let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+            rate.came(data.len(), began.elapsed());
+            let why = if whole.len() + data.len() > most {
+                Unread::TooLarge
+            } else if data.is_empty() || charged(from, &mut charge, tenant, peer, data.len()).await {
+                whole.extend_from_slice(&data);
+                continue;
+            } else {
+                Unread::NoRoom
+            };
+            Body::Streamed(body).linger();
+            return Err(why);
+        }
+        Ok(Whole { bytes: whole.freeze(), charge })
+    }
+}
+
+/// Charges so many bytes more. Returns whether there was room for them.
+async fn charged(
+    from: &Arc<Shares<TenantId, Peer>>,
+    charge: &mut Option<Charge>,
+    tenant: &TenantId,
+    peer: Peer,
+    bytes: usize,
+) -> bool {
+    match charge {
+        Some(charge) => charge.grow(bytes, ROOM_TIMEOUT).await,
+        None => {
+            *charge = from.take(tenant, &peer, bytes, ROOM_TIMEOUT).await;
+            charge.is_some()
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Tasks that live as long as the gateway: one that panics is started again after a pause, or, where it cannot be, ends the
+//! process, so that a service manager starts it anew. [`Rounds`] tells when each loop has last done something, so that one that
+//! hangs is noticed too.
+//!
+//! The text of a panic is on standard error, where Rust writes it; here it is counted and logged by the task's name.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        LazyLock, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+use tokio::{sync::watch, task::JoinHandle};
+
+/// Before a task is started again that has panicked.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The pause doubles with each panic, up to this.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// A task that has run for so long begins with the shortest pause again.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// How often each task has panicked in this process. Its keys are names in the source: a closed set.
+static PANICS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
+/// What moments are counted from.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// How often tasks have panicked since the process began; only those that have.
+#[must_use]
+pub fn panics() -> Vec<(&'static str, u64)> {
+    PANICS.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(task, n)| (*task, *n)).collect()
+}
+
+/// Does one piece of a task's work. `None` when it has panicked, which is counted and logged: the rest of the task goes on.
+///
+/// What the work shares with others must be whole at each moment, as if the task had been cancelled there.
+pub async fn caught<T>(task: &'static str, work: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|_| note(task)).ok()
+}
+
+/// Runs a task to its end, and starts it again each time it panics, after a pause that grows.
+pub async fn run<F: Future<Output = ()>>(task: &'static str, mut start: impl FnMut() -> F) {
+    let mut pause = None;
+    loop {
+        let begun = Instant::now();
+        if caught(task, async { start().await }).await.is_some() {
+            return;
+        }
+        tokio::time::sleep(*pause.insert(next_pause(pause, begun.elapsed()))).await;
+    }
+}
+
+/// The same as a task of its own.
+pub fn spawn<F>(task: &'static str, start: impl FnMut() -> F + Send + 'static) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    tokio::spawn(run(task, start))
+}
+
+/// The same for a thread.
+pub fn run_thread(task: &'static str, mut work: impl FnMut()) {
+    let mut pause = None;
+    loop {
+        let begun = Instant::now();
+        if catch_unwind(AssertUnwindSafe(&mut work)).is_ok() {
+            return;
+        }
+        note(task);
+        thread::sleep(*pause.insert(next_pause(pause, begun.elapsed())));
+    }
+}
+
+/// The pause after a panic, by the one before it and how long the task has run since.
+fn next_pause(last: Option<Duration>, ran: Duration) -> Duration {
+    match last {
+        Some(last) if ran < STEADY => last.saturating_mul(2).min(PAUSE_MAX),
+        _ => PAUSE_MIN,
+    }
+}
+
+fn note(task: &'static str) {
+    let mut panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
+    let n = panics.entry(task).or_default();
+    *n = n.saturating_add(1);
+    let n = *n;
+    drop(panics);
+    tracing::error!(task, panics = n, "a task has panicked: standard error says where");
+}
+
+/// Hears of a task that cannot be started again and has ended by a panic.
+#[derive(Debug, Clone)]
+pub struct Vital(watch::Sender<Option<&'static str>>);
+
+impl Default for Vital {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl Vital {
+    /// Runs a task that owns what cannot be made anew: its panic is the end of the process.
+    pub fn spawn(&self, task: &'static str, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        let lost = self.0.clone();
+        tokio::spawn(async move {
+            if caught(task, work).await.is_none() {
+                lost.send_replace(Some(task));
+            }
+        })
+    }
+
+    /// Waits until such a task is lost, and tells which.
+    pub async fn lost(&self) -> &'static str {
+        let mut lost = self.0.subscribe();
+        // This holds a sender, so that it does not end without one.
+        let lost = lost.wait_for(Option::is_some).await.ok().and_then(|task| *task);
+        lost.unwrap_or("unknown")
+    }
+}
+
+/// When a loop has last done something.
+#[derive(Debug)]
+pub struct Round {
+    /// The loop's name.
+    pub name: &'static str,
+    /// One that has done nothing for longer hangs.
+    pub late_after: Duration,
+    /// Milliseconds since [`START`], and 1 more; 0 while there is nothing to be done.
+    last: AtomicU64,
+}
+
+impl Round {
+    /// A loop that has not begun.
+    #[must_use]
+    pub const fn new(name: &'static str, late_after: Duration) -> Self {
+        Self { name, late_after, last: AtomicU64::new(0) }
+    }
+
+    /// It goes on.
+    pub fn beat(&self) {
+        let now = u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(now.saturating_add(1), Relaxed);
+    }
+
+    /// It has nothing to do.
+    pub fn rest(&self) {
+        self.last.store(0, Relaxed);
+    }
+
+    /// How long it has done nothing though there is something to be done; zero where there is not.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let last = self.last.load(Relaxed);
+        let now = u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        if last == 0 { Duration::ZERO } else { Duration::from_millis(now.saturating_sub(last)) }
+    }
+
+    /// Whether it hangs.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.late_after < self.age()
+    }
+}
+
+/// The loops of a gateway that readiness looks at; the store's writer has one of its own.
+#[derive(Debug)]
+pub struct Rounds {
+    /// The poller, every 5 s and after each server and meeting of a round: none of them may take longer than 30 s.
+    pub poll: Round,
+    /// The heartbeat, every 5 s. It asks the store four times at most, 5 s each.
+    pub heartbeat: Round,
+    /// Follows what other gateways tell, and reads all anew every 30 s; only with a shared store.
+    pub follow: Round,
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        let round = |name, seconds| Round::new(name, Duration::from_secs(seconds));
+        Self { poll: round("poll", 60), heartbeat: round("heartbeat", 30), follow: round("follow", 120) }
+    }
+}
+
+impl Rounds {
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> [&Round; 3] {
+        [&self.poll, &self.heartbeat, &self.follow]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64},
+    };
+
+    use super::*;
+
+    fn counted(task: &str) -> u64 {
+        panics().into_iter().find(|(name, _)| *name == task).map_or(0, |(_, n)| n)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_started_again_until_it_ends() {
+        let starts = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&starts);
+        let begun = tokio::time::Instant::now();
+        let task = spawn("test_restart", move || {
+            let n = seen.fetch_add(1, Relaxed);
+            async move { assert!(n >= 3, "the first three fail") }
+        });
+        task.await.expect("it has ended");
+        assert_eq!((starts.load(Relaxed), counted("test_restart")), (4, 3));
+        assert_eq!(begun.elapsed().as_millis(), 100 + 200 + 400, "after pauses that grow");
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_bound_and_begin_anew() {
+        assert_eq!(next_pause(Some(PAUSE_MAX), Duration::ZERO), PAUSE_MAX);
+        assert_eq!(next_pause(Some(PAUSE_MAX), STEADY), PAUSE_MIN);
+    }
+
+    #[test]
+    fn a_thread_that_panics_goes_on() {
+        let mut n = 0;
+        run_thread("test_thread", || {
+            n += 1;
+            assert!(n > 1, "the first fails");
+        });
+        assert_eq!((n, counted("test_thread")), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn a_piece_that_panics_is_lost_alone() {
+        assert_eq!(caught("test_piece", async { panic!("as it must") }).await, None::<()>);
+        assert_eq!(caught("test_piece", async { 7 }).await, Some(7));
+        assert_eq!(counted("test_piece"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_cannot_be_started_again_is_told_of() {
+        let vital = Vital::default();
+        vital.spawn("test_ended", async {}).await.expect("it ends");
+        let lost = vital.lost();
+        vital.spawn("test_vital", async { panic!("as it must") }).await.expect("caught");
+        assert_eq!(lost.await, "test_vital", "one that ends in good order is no loss");
+    }
+
+    #[test]
+    fn a_loop_that_does_nothing_is_late() {
+        let round = Round::new("test", Duration::from_millis(5));
+        assert!(!round.is_late(), "it has not begun");
+        round.beat();
+        assert!(!Round { last: AtomicU64::new(round.last.load(Relaxed)), ..Round::new("x", STEADY) }.is_late());
+        thread::sleep(Duration::from_millis(20));
+        assert!(round.is_late() && round.age() >= Duration::from_millis(20));
+        round.rest();
+        assert!(!round.is_late(), "there is nothing to do");
+    }
+}

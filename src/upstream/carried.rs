@@ -1,0 +1,214 @@
+//! [`Carried`]: a body of a caller on its way to a server. It begins when its first bytes are there, so that whoever sends
+//! nothing costs a server nothing; one that is too slow is broken off; and it holds its places until it is over.
+
+use std::{
+    any::Any,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use super::{BodyError, Incoming, LeastRate, Watch};
+
+/// A body that has begun.
+pub struct Carried<B = Incoming> {
+    /// What came first, before it is sent.
+    first: Option<Bytes>,
+    body: B,
+    rate: LeastRate,
+    /// Since when the next piece is waited for, and until when.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    watch: Option<Watch>,
+    is_slow: IsSlow,
+    /// What it holds for as long as it is sent.
+    places: Option<Box<dyn Any + Send + Sync>>,
+}
+
+/// Tells whether a body has been broken off for having been too slow: that says nothing of the server.
+#[derive(Debug, Clone, Default)]
+pub struct IsSlow(Arc<AtomicBool>);
+
+impl IsSlow {
+    /// Whether it was.
+    #[must_use]
+    pub fn get(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+impl<B> Carried<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<BodyError>,
+{
+    /// Waits for the first bytes of a body. `None` where it is too slow or breaks off before there are any.
+    pub async fn begin(mut body: B, mut rate: LeastRate) -> Option<Self> {
+        let first = loop {
+            let began = Instant::now();
+            let frame = timeout(rate.credit(), body.frame()).await.ok()?;
+            let Some(frame) = frame else { break None };
+            let data = frame.ok()?.into_data().unwrap_or_default();
+            rate.came(data.len(), began.elapsed());
+            if !data.is_empty() {
+                break Some(data);
+            }
+        };
+        Some(Self { first, body, rate, waiting: None, watch: None, is_slow: IsSlow::default(), places: None })
+    }
+
+    /// The same, looked at as it passes.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        Self { watch: Some(watch), ..self }
+    }
+
+    /// The same, with what it is to hold until it is over.
+    #[must_use]
+    pub fn holding(self, places: impl Any + Send + Sync) -> Self {
+        Self { places: Some(Box::new(places)), ..self }
+    }
+
+    /// Tells later whether it was too slow.
+    #[must_use]
+    pub fn is_slow(&self) -> IsSlow {
+        self.is_slow.clone()
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                let waited = self.waiting.take().map(|(since, _)| since.elapsed()).unwrap_or_default();
+                let frame = frame.map(|frame| frame.map_err(Into::into));
+                let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+                self.rate.came(bytes, waited);
+                Poll::Ready(frame)
+            }
+            Poll::Pending => {
+                let credit = self.rate.credit();
+                let (_, end) = self.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(credit))));
+                if end.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.is_slow.0.store(true, Relaxed);
+                Poll::Ready(Some(Err("the body comes too slowly".into())))
+            }
+        }
+    }
+}
+
+impl<B> HttpBody for Carried<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<BodyError>,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let carried = self.get_mut();
+        let mut frame = std::task::ready!(carried.poll_piece(cx));
+        if let (Some(watch), Some(Ok(piece))) = (&mut carried.watch, &frame)
+            && let Some(data) = piece.data_ref()
+            && let Err(error) = watch.0(data)
+        {
+            frame = Some(Err(error));
+        }
+        if !matches!(frame, Some(Ok(_))) {
+            carried.places = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, |first| first.len() as u64);
+        let rest = self.body.size_hint();
+        let mut both = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            both.set_upper(upper.saturating_add(first));
+        }
+        both.set_lower(rest.lower().saturating_add(first));
+        both
+    }
+}
+
+impl Carried {
+    /// The rest of it, which nobody wants.
+    pub(super) fn into_rest(self) -> Incoming {
+        self.body
+    }
+}
+
+impl<B> fmt::Debug for Carried<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Carried").field("rate", &self.rate).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, time::Duration};
+
+    use futures_util::{StreamExt, stream};
+    use http_body_util::{Full, StreamBody};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A body of these pieces, each a second after the one before, which then stops for good.
+    fn pieces(all: &'static [&'static [u8]]) -> impl HttpBody<Data = Bytes, Error = Infallible> + Unpin {
+        let came = stream::iter(all.iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece)))));
+        let came = came.then(|piece| async {
+            sleep(SECOND).await;
+            piece
+        });
+        StreamBody::new(Box::pin(came.chain(stream::pending())))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_begins_with_its_first_bytes_or_not_at_all() {
+        let rate = LeastRate::new(5 * SECOND, 1);
+        let began = Instant::now();
+        assert!(Carried::begin(pieces(&[]), rate).await.is_none());
+        assert_eq!(began.elapsed().as_secs(), 5);
+        let body = Carried::begin(pieces(&[b"", b"ab", b"c"]), rate).await.expect("begun");
+        assert!(!body.is_end_stream());
+        assert_eq!(body.size_hint().lower(), 2);
+        let whole = Carried::begin(Full::new(Bytes::from_static(b"abc")), rate).await.expect("begun");
+        assert_eq!(whole.size_hint().exact(), Some(3), "a server is told the length");
+        assert_eq!(whole.collect().await.expect("whole").to_bytes(), "abc");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_is_broken_off_and_its_places_are_free() {
+        let place = Arc::new(());
+        let body = Carried::begin(pieces(&[b"abcdef", b"g"]), LeastRate::new(5 * SECOND, 1)).await.expect("begun");
+        let mut body = body.holding(Arc::clone(&place));
+        let is_slow = body.is_slow();
+        for _ in 0..2 {
+            assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
+        }
+        assert!(Arc::strong_count(&place) == 2 && !is_slow.get());
+        let began = Instant::now();
+        assert!(body.frame().await.is_some_and(|frame| frame.is_err()));
+        assert_eq!(began.elapsed().as_secs(), 5);
+        assert!(Arc::strong_count(&place) == 1 && is_slow.get());
+    }
+}
