@@ -54,6 +54,15 @@ where
     let (mut up, mut down) = (BytesMut::from(read.0), BytesMut::from(read.1));
     let (mut carried, mut changed) = (Carried::default(), Vec::new());
     loop {
+        // First, so that nothing of it is left when the client comes in.
+        if !down.is_empty() {
+            let same = frames.as_mut().is_none_or(|frames| frames.take(&down, &mut changed));
+            if write(browser, if same { &down } else { &changed }).await.is_err() {
+                return (Left::Closed, carried);
+            }
+            carried.down += down.len() as u64;
+            down.clear();
+        }
         match message(&up) {
             Ok(Some(Message { comes_in: true, .. })) => return (Left::ComesIn(up.freeze()), carried),
             Ok(Some(Message { bytes, .. })) => {
@@ -66,14 +75,6 @@ where
             }
             Ok(None) => {}
             Err(left) => return (left, carried),
-        }
-        if !down.is_empty() {
-            let same = frames.as_mut().is_none_or(|frames| frames.take(&down, &mut changed));
-            if write(browser, if same { &down } else { &changed }).await.is_err() {
-                return (Left::Closed, carried);
-            }
-            carried.down += down.len() as u64;
-            down.clear();
         }
         let came = tokio::select! {
             came = browser.read_buf(&mut up) => came,
@@ -266,10 +267,10 @@ mod tests {
         let sent = [&query[..], &mutation, b"\x81"].concat();
         let ends = async {
             at_server.write_all(b"hello").await.expect("written");
-            at_browser.write_all(&sent[10..]).await.expect("written");
             let (mut up, mut down) = (vec![0; query.len()], [0; 8]);
-            at_server.read_exact(&mut up).await.expect("read");
             at_browser.read_exact(&mut down).await.expect("read");
+            at_browser.write_all(&sent[10..]).await.expect("written");
+            at_server.read_exact(&mut up).await.expect("read");
             assert_eq!((up, &down), (query.clone(), b"ackhello"));
         };
         let read = (Bytes::copy_from_slice(&sent[..10]), Bytes::from("ack"));

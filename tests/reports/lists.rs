@@ -242,7 +242,7 @@ async fn check_online_finds_what_no_server_can_do_before_people_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dashboard_is_there_after_the_end_for_as_long_as_was_asked_for_and_after_a_restart() {
-    let mut stage = Plan::new().server("members").tenant("wagtail", "level-1").start().await;
+    let mut stage = Plan::new().server("members").tenant("wagtail", "level-1").tenant("heron", "level-1").start().await;
     let mut data = Vec::new();
     for (room, minutes) in [("long", "60"), ("short", "2")] {
         let params = [("name", room), ("meetingID", room), ("learningDashboardCleanupDelayInMinutes", minutes)];
@@ -281,6 +281,6 @@ async fn the_dashboard_is_there_after_the_end_for_as_long_as_was_asked_for_and_a
     stage.app = Some(app);
     assert_eq!(status(&stage, 0).await, (200, 200), "the server was told to keep it for an hour");
     assert_eq!(status(&stage, 1).await, (404, 404), "and of this one for two minutes");
-    let nobody = stage.client().get("heron.localhost", &data[0].0).await;
+    let nobody = stage.client().get(&host("heron"), &data[0].0).await;
     assert_ne!(nobody.status, 200, "of another host");
 }
