@@ -85,8 +85,10 @@ pub fn open_end(text: &[u8]) -> usize {
     let tail = &text[from..];
     let joints =
         JOINTS.iter().filter_map(|joint| memchr::memmem::rfind(tail, joint.as_bytes()).map(|at| (at, joint.len())));
-    if let Some((at, joint)) = joints.max()
-        && authority_len(&tail[at + joint..]) == tail.len() - at - joint
+    // The last address, and where its authority ends.
+    let last = joints.max().map(|(at, joint)| (at, at + joint + authority_len(&tail[at + joint..])));
+    if let Some((at, end)) = last
+        && end == tail.len()
     {
         return tail.len() - scheme_start(tail, at);
     }
@@ -95,8 +97,12 @@ pub fn open_end(text: &[u8]) -> usize {
         .iter()
         .flat_map(|joint| (0..joint.len()).map(|n| &joint[..n]))
         .filter(|part| tail.ends_with(part.as_bytes()));
-    let at = tail.len() - joint.map(str::len).max().unwrap_or(0);
-    tail.len() - scheme_start(tail, at)
+    let open = scheme_start(tail, tail.len() - joint.map(str::len).max().unwrap_or(0));
+    match last {
+        // The end of a host, before an empty port, looks like a scheme: an address is held whole, or not at all.
+        Some((at, end)) if open < end => tail.len() - scheme_start(tail, at),
+        _ => tail.len() - open,
+    }
 }
 
 /// Whether `host[:port]` is a server: its port does not matter, its case neither.
@@ -154,6 +160,9 @@ mod tests {
             ("\"https:\\/\\/bbb", 13),
             ("\"https://bbb-01.in", 17),
             ("\"https://bbb-01/", 0),
+            ("\"https://bbb-01:\\", 16),
+            ("\"https://bbb-01:\\/", 17),
+            ("\"https://bbb-01:\\/x", 1),
             ("\"https://[", 9),
             ("\"https://[::1", 12),
             ("\"https://[::1]:80", 16),

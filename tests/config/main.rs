@@ -373,8 +373,8 @@ fn what_works_but_is_hardly_meant_is_a_warning() {
 fn a_secret_that_others_may_read_is_a_warning() {
     let config = Config::new();
     config
-        .write("anteroom.toml", GATEWAY.replace("\"server-secret\"", "\"file:secrets/bbb\""))
-        .write("secrets/bbb", "server-secret")
+        .write("anteroom.toml", GATEWAY.replace("\"secret of the first server\"", "\"file:secrets/bbb\""))
+        .write("secrets/bbb", "secret of the first server")
         .write("var/anteroom.db", "")
         .tenant("wagtail", "[secrets]\nmain = \"file:secrets/wagtail\"\n")
         .write("secrets/wagtail", "secret of wagtail")
