@@ -38,7 +38,8 @@ pub struct Recordings {
 impl Default for Recordings {
     fn default() -> Self {
         let last = Cache::<Box<str>, Arc<str>>::builder().max_capacity(LAST_BYTES_MAX);
-        let last = last.weigher(|id, element| u32::try_from(id.len() + element.len()).unwrap_or(u32::MAX));
+        let last =
+            last.weigher(|id, element| u32::try_from(id.len().saturating_add(element.len())).unwrap_or(u32::MAX));
         Self { owned: DashMap::new(), last: last.build() }
     }
 }

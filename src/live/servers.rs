@@ -202,7 +202,7 @@ impl ServerState {
 
     /// Notes whether it was quick enough for a list.
     pub fn listed_in_time(&self, in_time: bool, now: i64) {
-        self.slow_until.store(if in_time { 0 } else { now + SLOW_MS }, Relaxed);
+        self.slow_until.store(if in_time { 0 } else { now.saturating_add(SLOW_MS) }, Relaxed);
     }
 
     /// Notes whether it has answered a poll. Returns what it was taken to be before, and is now.
