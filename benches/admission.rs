@@ -122,6 +122,7 @@ async fn create(store: &Store, caller: u64, n: u64) -> i64 {
         expected: 10,
         records: true,
         ends_at: None,
+        afterglow: anteroom::store::AFTERGLOW_MS,
         now: 2_000_000,
         retained_since: i64::MAX,
         runs_since: i64::MAX,

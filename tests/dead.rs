@@ -80,6 +80,7 @@ async fn a_promise_of_a_dead_gateway_is_settled_by_those_that_live() {
         expected: 10,
         records: false,
         ends_at: None,
+        afterglow: anteroom::store::AFTERGLOW_MS,
         now: now_ms(),
         retained_since: i64::MAX,
         runs_since: i64::MAX,
