@@ -5,7 +5,7 @@
 //! (sessions). One bad poll ends nothing: a meeting is ended when its server has answered twice in a row without listing it.
 //! The meetings of a server that does not answer are *detached*: nothing is known of them, and nothing is done to them.
 //!
-//! A panic over one server or one meeting ends nothing else: see [`each`].
+//! A panic over one server or one meeting ends nothing else: see `each`.
 
 // Numbers come from outside.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

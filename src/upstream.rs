@@ -53,7 +53,7 @@ const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 const LINGERING_MAX: usize = 256;
 static LINGERING: AtomicUsize = AtomicUsize::new(0);
 
-/// A place of one of [`LINGERING_MAX`].
+/// A place of one of `LINGERING_MAX`.
 struct Lingering;
 
 impl Lingering {
@@ -111,7 +111,7 @@ impl Body {
     }
 
     /// Takes the rest of what a caller sends and nobody wants, for a while: a connection that is closed under a caller who still
-    /// sends may lose the answer on its way to them (RFC 9112, 9.6). No more than [`LINGERING_MAX`] are taken at a time.
+    /// sends may lose the answer on its way to them (RFC 9112, 9.6). No more than `LINGERING_MAX` are taken at a time.
     pub fn linger(self) {
         let body = match self {
             Self::Streamed(body) => body,

@@ -1,6 +1,6 @@
 //! Whose recordings are whose, and which server has them. What a recording says of itself does not count.
 //!
-//! What servers have said of recordings last is kept in memory, at most [`LAST_BYTES_MAX`] of it, the least asked for first out:
+//! What servers have said of recordings last is kept in memory, at most `LAST_BYTES_MAX` of it, the least asked for first out:
 //! while a server does not answer, its part of a list is made of that.
 
 use std::{
