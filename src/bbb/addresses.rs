@@ -85,24 +85,28 @@ pub fn open_end(text: &[u8]) -> usize {
     let tail = &text[from..];
     let joints =
         JOINTS.iter().filter_map(|joint| memchr::memmem::rfind(tail, joint.as_bytes()).map(|at| (at, joint.len())));
-    // The last address, and where its authority ends.
-    let last = joints.max().map(|(at, joint)| (at, at + joint + authority_len(&tail[at + joint..])));
-    if let Some((at, end)) = last
-        && end == tail.len()
-    {
-        return tail.len() - scheme_start(tail, at);
-    }
-    // Not even the joint is whole.
-    let joint = JOINTS
-        .iter()
-        .flat_map(|joint| (0..joint.len()).map(|n| &joint[..n]))
-        .filter(|part| tail.ends_with(part.as_bytes()));
-    let open = scheme_start(tail, tail.len() - joint.map(str::len).max().unwrap_or(0));
-    match last {
+    let last = joints.max();
+    let mut open = match last {
+        Some((at, joint)) if authority_len(&tail[at + joint..]) == tail.len() - at - joint => scheme_start(tail, at),
+        // Not even the joint is whole.
+        _ => {
+            let parts = JOINTS.iter().flat_map(|joint| (0..joint.len()).map(|n| &joint[..n]));
+            let part = parts.filter(|part| tail.ends_with(part.as_bytes())).map(str::len).max();
+            scheme_start(tail, tail.len() - part.unwrap_or(0))
+        }
+    };
+    if last.is_some() {
         // The end of a host, before an empty port, looks like a scheme: an address is held whole, or not at all.
-        Some((at, end)) if open < end => tail.len() - scheme_start(tail, at),
-        _ => tail.len() - open,
+        let all = JOINTS.iter().flat_map(|joint| find_iter(tail, *joint).map(|at| (at, joint.len())));
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable();
+        for (at, joint) in all.into_iter().rev() {
+            if at < open && open < at + joint + authority_len(&tail[at + joint..]) {
+                open = scheme_start(tail, at);
+            }
+        }
     }
+    tail.len() - open
 }
 
 /// Whether `host[:port]` is a server: its port does not matter, its case neither.
@@ -162,6 +166,8 @@ mod tests {
             ("\"https://bbb-01/", 0),
             ("\"https://bbb-01:\\", 16),
             ("\"https://bbb-01:\\/", 17),
+            ("\"https://bbb-01:\\/\\/", 19),
+            ("\"https://bbb-01:\\/\\/h", 20),
             ("\"https://bbb-01:\\/x", 1),
             ("\"https://[", 9),
             ("\"https://[::1", 12),
