@@ -18,7 +18,7 @@ use anteroom_bench::{
     sign,
 };
 use sqlx::Connection;
-use support::{Plan, Stage, eventually, plain_get};
+use support::{Plan, Stage, eventually, host, plain_get};
 
 fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
@@ -33,7 +33,8 @@ async fn stage() -> (Stage, Postgres, String) {
     });
     let (postgres, url) = made.await.unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let sims = Plan::new().server("members").tenant("wagtail", "level-1").prepare(dir.path()).await;
+    let sims =
+        Plan::new().server("members").tenant("wagtail", "level-1").tenant("heron", "level-1").prepare(dir.path()).await;
     let file = dir.path().join("anteroom.toml");
     let text = std::fs::read_to_string(&file).unwrap().replace("sqlite:var/anteroom.db", &url);
     std::fs::write(&file, text).unwrap();
@@ -96,4 +97,38 @@ async fn a_promise_of_a_dead_gateway_is_settled_by_those_that_live() {
     eventually("the promise has its answer", async || dead.running().await.unwrap()[0].internal_id.is_some()).await;
     let info = stage.api("wagtail", "getMeetingInfo", &[("meetingID", "room")]).await;
     assert_eq!(info.xml("returncode"), "SUCCESS", "{}", info.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_store_that_is_away_may_know_is_not_said_to_be_missing() {
+    let (stage, mut postgres, _url) = stage().await;
+    stage.create("wagtail", "room").await;
+    let ada = stage.joined("wagtail", "room", "Ada").await;
+    let (api, internal) = ("/bigbluebutton/api", format!("{}-1700000000000", "0".repeat(40)));
+    let paths = [
+        // Path, what is in the answer when the store is there.
+        (format!("{}/html5client/", ada.prefix), "404"),
+        (format!("/bigbluebutton/presentation/{internal}/{internal}/x/svg/1"), "404"),
+        ("/html5client/?sessionToken=unknown".to_owned(), "401"),
+        (format!("{api}/stuns?sessionToken=unknown"), "Could not find conference."),
+        (format!("{api}/signOut?sessionToken=unknown"), "SUCCESS"),
+        (format!("{api}/join?fullName=Ada&meetingID=elsewhere&grant=00"), "checksumError"),
+    ];
+    let answer = async |path: &str| {
+        let reply = stage.client().get(&host("heron"), path).await;
+        format!("{} {}", reply.status, reply.body)
+    };
+    for (path, there) in &paths {
+        let told = answer(path).await;
+        assert!(told.contains(there), "{path}: {told}");
+    }
+    postgres.stop().unwrap();
+    for (path, _) in &paths {
+        let told = answer(path).await;
+        assert!(told.contains("storeUnavailable"), "{path}: {told}");
+    }
+    postgres.resume().unwrap();
+    for (path, there) in &paths {
+        eventually(path, async || answer(path).await.contains(there)).await;
+    }
 }

@@ -154,9 +154,15 @@ impl Gateway {
             Body::Streamed(body).linger();
             return not_ahead(call);
         }
-        if call == Call::Join
-            && let Some(params) = self.granted(&asked).await
-        {
+        let granted = if call == Call::Join { self.granted(&asked).await } else { Ok(None) };
+        let granted = match granted {
+            Ok(granted) => granted,
+            Err(denial) => {
+                Body::Streamed(body).linger();
+                return self.refuse_join(&asked, &Params::default(), denial.into());
+            }
+        };
+        if let Some(params) = granted {
             Body::Streamed(body).linger();
             if asked.head.method == Method::HEAD {
                 return preview(call);
@@ -192,12 +198,17 @@ impl Gateway {
     }
 
     /// The parameters of a join whose address the gateway has made for this run of this tenant's meeting.
-    async fn granted(&self, asked: &Asked) -> Option<Params> {
-        let (query, grant) = grant::split(asked.query())?;
-        let params = Params::parse(query.as_bytes()).ok()?;
-        let ext_id = params.get("meetingID")?;
-        let meeting = self.meeting(asked.account(), ext_id).await.ok()??;
-        self.grants.verify(&asked.tenant.id, meeting.internal_id()?, query, grant).then_some(params)
+    ///
+    /// # Errors
+    /// See [`Gateway::meeting`].
+    async fn granted(&self, asked: &Asked) -> Result<Option<Params>, Denial> {
+        let Some((query, grant)) = grant::split(asked.query()) else { return Ok(None) };
+        let Ok(params) = Params::parse(query.as_bytes()) else { return Ok(None) };
+        let Some(ext_id) = params.get("meetingID") else { return Ok(None) };
+        let meeting = self.meeting(asked.account(), ext_id).await?;
+        let internal_id = meeting.as_ref().and_then(|meeting| meeting.internal_id());
+        let is_granted = internal_id.is_some_and(|id| self.grants.verify(&asked.tenant.id, id, query, grant));
+        Ok(is_granted.then_some(params))
     }
 
     /// Whether a server that this tenant's meetings run on, or may run on, is older than 3.0.

@@ -145,10 +145,11 @@ impl Gateway {
         session.is_waiting()
     }
 
-    /// Whether a tenant has, or had a moment ago, a meeting on a server. A store that cannot be asked has none.
+    /// Whether a tenant has, or had a moment ago, a meeting on a server.
     ///
     /// # Errors
-    /// [`Denial::Overloaded`] when too many ask.
+    /// [`Denial::StoreUnavailable`] when none is known here and the store cannot be asked; [`Denial::Overloaded`] when too
+    /// many ask.
     pub(crate) async fn reaches(&self, asked: &Asked, server: &ServerId) -> Result<bool, Denial> {
         let (tenant, now) = (&asked.tenant.id, asked.now);
         if self.live.reaches(tenant, server, now) {
@@ -158,10 +159,10 @@ impl Gateway {
             return Ok(false);
         }
         let _turn = self.finding.turn(asked.account()).await?;
-        for row in self.store.find_meetings_on(tenant, server).await.unwrap_or_default() {
+        for row in self.store.find_meetings_on(tenant, server).await.map_err(|_| Denial::StoreUnavailable)? {
             let _ = self.adopt(row);
         }
-        if let Ok(Some(row)) = self.store.find_ended_on(tenant, server, now).await {
+        if let Some(row) = self.store.find_ended_on(tenant, server, now).await.map_err(|_| Denial::StoreUnavailable)? {
             let _ = self.adopt_ended(row);
         }
         Ok(self.live.reaches(tenant, server, now))

@@ -105,6 +105,11 @@ impl Gateway {
                 }
                 self.carry(asked, body, target, path, Kind::Call(call)).await
             }
+            // That the gateway could not look for a session does not say that there is none.
+            (Err(denial), _) if denial.status().is_server_error() => {
+                Body::Streamed(body).linger();
+                self.refuse(&asked, Call::Session, denial)
+            }
             _ => {
                 Body::Streamed(body).linger();
                 let limited = self.fails_too_often(&asked, Call::Session, RateOf::UnknownSessions);

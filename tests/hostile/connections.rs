@@ -29,7 +29,10 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
-    evil::{client::Raw, server::EvilServer},
+    evil::{
+        client::{Raw, http2},
+        server::EvilServer,
+    },
     support::{
         DEADLINE, Plan, Reply, Stage, eventually, exchange, host, plain_get,
         program::{self, Program},
@@ -430,6 +433,44 @@ async fn an_http2_connection_does_not_live_on_pings_nor_on_a_closed_window() {
         assert_eq!(metric(&stage, &reason).await, 1, "{reason}");
         drop((unread, sender));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_reset_at_once_end_their_connection_and_cost_the_server_little() {
+    let silent = EvilServer::silent().await;
+    let frontend = format!("frontend = \"http://{}\"", silent.address);
+    let plan = Plan::new().server("members").tenant_with("wagtail", "level-1", &frontend).tenant("heron", "level-1");
+    let stage = plan.start().await;
+    let sender = http2(&stage, &host("wagtail")).await;
+    let mut sent = 0;
+    let ended = async {
+        loop {
+            let burst: Vec<_> = (0..32)
+                .map(|_| {
+                    let request = Request::get(format!("https://{}/page", host("wagtail")));
+                    let request = request.body(Full::default().boxed_unsync()).unwrap();
+                    let mut sender = sender.clone();
+                    tokio::spawn(async move { sender.send_request(request).await.is_err() })
+                })
+                .collect();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            for request in burst {
+                if request.is_finished() {
+                    assert!(request.await.unwrap(), "the server answers nothing");
+                    return;
+                }
+                // What was sent is reset.
+                request.abort();
+                sent += 1;
+            }
+        }
+    };
+    timeout(LONG, ended).await.expect("the connection is closed");
+    // 256, the burst in which it was noticed, and the one that was on its way.
+    assert!((256..=256 + 3 * 32).contains(&sent), "{sent}");
+    assert_eq!(metric(&stage, "anteroom_connections_closed_total{reason=\"resets\"}").await, 1);
+    eventually("nothing is held at the server", async || silent.open() == 0).await;
+    stage.create("heron", "room").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

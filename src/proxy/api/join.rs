@@ -74,7 +74,7 @@ struct Place<'a> {
 }
 
 /// A refusal of a join, BBB's or ours.
-struct No {
+pub(super) struct No {
     key: String,
     message: String,
     denial: Option<Denial>,
@@ -255,7 +255,7 @@ impl Gateway {
 
     /// A refusal in the form its caller reads: XML for `redirect=false`, BBB's own redirect where the caller gave an
     /// address for it, a page for people, XML for all others (bbb.md 3.3).
-    fn refuse_join(&self, asked: &Asked, params: &Params, no: No) -> Answer {
+    pub(super) fn refuse_join(&self, asked: &Asked, params: &Params, no: No) -> Answer {
         let ruled = |name| params::ruled(&asked.tenant.rules.join, params, name);
         let response = if is_false(ruled("redirect")) {
             None

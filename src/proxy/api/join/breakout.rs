@@ -35,8 +35,10 @@ impl Gateway {
         if is_prefetch(&asked.head.headers) {
             return not_ahead(Call::Join);
         }
-        let Some((server, params)) = self.signed_by_server(&asked, slug).await else {
-            return self.refuse(&asked, Call::Join, Denial::NotFound);
+        let (server, params) = match self.signed_by_server(&asked, slug).await {
+            Ok(Some(signed)) => signed,
+            Ok(None) => return self.refuse(&asked, Call::Join, Denial::NotFound),
+            Err(denial) => return self.refuse(&asked, Call::Join, denial),
         };
         let room = match self.breakout(&asked, &server, params.get("meetingID").unwrap_or_default()).await {
             Ok(Some(room)) if room.meeting.limits(&asked.tenant).breakouts => room,
@@ -49,17 +51,19 @@ impl Gateway {
 
     /// The server of an address and its parameters, if it is one as the server makes them, byte for byte, and this tenant
     /// reaches that server.
-    async fn signed_by_server(&self, asked: &Asked, slug: &str) -> Option<(Arc<Server>, Params)> {
-        let server = asked.directory.server_of_slug(slug).filter(|_| asked.head.method == Method::GET)?;
-        let is_signed = is_signed_with("join", asked.query(), &server.secret);
-        if !is_signed || !self.reaches(asked, &server.id).await.ok()? {
-            return None;
-        }
-        let params = Params::parse(asked.query().as_bytes()).ok()?;
+    ///
+    /// # Errors
+    /// See [`Gateway::reaches`].
+    async fn signed_by_server(&self, asked: &Asked, slug: &str) -> Result<Option<(Arc<Server>, Params)>, Denial> {
+        let server = asked.directory.server_of_slug(slug).filter(|_| asked.head.method == Method::GET);
+        let signed = server.filter(|server| is_signed_with("join", asked.query(), &server.secret));
+        let params = Params::parse(asked.query().as_bytes()).ok();
+        let (Some(server), Some(params)) = (signed, params) else { return Ok(None) };
         let is_join = params.iter().all(|(name, _)| PARAMS.contains(&name))
             && params.get("isBreakout") == Some("true")
             && params.get("meetingID").is_some_and(is_internal);
-        is_join.then(|| (Arc::clone(server), params))
+        let is_reached = is_join && self.reaches(asked, &server.id).await?;
+        Ok(is_reached.then(|| (Arc::clone(server), params)))
     }
 
     /// A breakout room of a running meeting of this tenant on a server, by the server's external id: one that is listed, or
