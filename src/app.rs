@@ -165,6 +165,7 @@ impl App {
             names: Names::new(&settings.resolver),
         }));
         gateway.read_operations().await?;
+        warn_of_missing_recordings(&gateway);
         let tickets = gateway.store.is_shared().then(Arc::<Tickets>::default);
         let tls = Tls::new(certs, settings.listen.http2, tickets.clone()).map_err(io::Error::other)?;
         let tls = Arc::new(tls);
@@ -466,8 +467,19 @@ async fn reload(
             gateway.directory.store(Arc::new(directory));
             gateway.metrics.reloads.fetch_add(1, Relaxed);
             tracing::info!(target: "audit", "configuration taken over");
+            warn_of_missing_recordings(&gateway);
         }
         watcher.follow(&loader);
+    }
+}
+
+/// Warns of servers that have recordings and are not configured: a caller takes what is not in a list for deleted.
+fn warn_of_missing_recordings(gateway: &Gateway) {
+    let directory = gateway.directory.load();
+    for server in gateway.live.recordings.all_servers() {
+        if directory.server(server.as_str()).is_none() {
+            tracing::warn!(%server, "a server with recordings is not configured: getRecordings leaves its recordings out");
+        }
     }
 }
 

@@ -86,6 +86,15 @@ impl Recordings {
         own.map_or_else(BTreeSet::new, |own| own.values().map(|recording| recording.server.clone()).collect())
     }
 
+    /// The servers that have recordings of any tenant.
+    #[must_use]
+    pub fn all_servers(&self) -> BTreeSet<ServerId> {
+        let of_tenant = |own: &BTreeMap<Box<str>, Arc<Recording>>| -> Vec<ServerId> {
+            own.values().map(|recording| recording.server.clone()).collect()
+        };
+        self.owned.iter().flat_map(|own| of_tenant(&own)).collect()
+    }
+
     /// The recordings of a tenant whose ids begin with `start`, in the order of their ids; all of them for none.
     #[must_use]
     pub fn beginning_with(&self, tenant: &TenantId, start: &str) -> Vec<Arc<Recording>> {

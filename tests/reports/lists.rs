@@ -1,14 +1,19 @@
 //! Lists that must not be shorter than the truth, and what is left of a meeting after its end.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anteroom_bench::sim::{self, RecordingSeed, RecordingState};
-
 use futures_util::{SinkExt, StreamExt};
 use sqlx::Connection;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{DEADLINE, Joined, Plan, Reply, Stage, eventually, host, program};
+use crate::support::{
+    DEADLINE, Joined, Plan, Reply, Stage, eventually, host,
+    program::{self, Program},
+};
 
 const ROOMS: [&str; 4] = ["room 0", "room 1", "room 2", "room 3"];
 /// Longer than anything waits.
@@ -101,6 +106,32 @@ async fn a_list_of_recordings_with_one_server_away_is_whole_or_fails() {
     let change = [("recordID", &*named), ("publish", "false")];
     assert_eq!(list(&stage, "publishRecordings", &change).await.xml("returncode"), "FAILED");
     assert_eq!(list(&stage, "getRecordings", &[]).await.xml("messageKey"), "serverUnavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recordings_of_a_server_that_is_taken_out_of_the_configuration_are_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = Plan::new().server("members").server("members").tenant("wagtail", "multi-account");
+    let _sims = plan.prepare(dir.path()).await;
+    let ports = Program::fix_ports(dir.path());
+    let program = Program::start(dir.path(), ports).await;
+    let client = program.client(dir.path());
+    for room in ROOMS {
+        let params = [("name", room), ("meetingID", room), ("record", "true")];
+        let made = program::api(&client, "wagtail", "create", &params).await;
+        assert_eq!(made.xml("returncode"), "SUCCESS", "{}", made.body);
+    }
+    let warned = || {
+        let log = fs::read_to_string(dir.path().join("log.jsonl")).unwrap_or_default();
+        log.lines().any(|line| line.contains("getRecordings leaves") && line.contains("\"bbb-02\""))
+    };
+    assert!(!warned());
+    let file = dir.path().join("anteroom.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let (before, rest) = text.split_once("[servers.bbb-02]").unwrap();
+    let after = rest.split_once("\n[").map_or(String::new(), |(_, after)| format!("\n[{after}"));
+    fs::write(&file, format!("{before}{after}")).unwrap();
+    eventually("a warning in the log", async || warned()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
