@@ -234,23 +234,25 @@ pub fn may_set(rules: &Rules, meta: &str, value: &str) -> bool {
 /// The parameters that go on.
 fn apply(table: &Table, asked: &Params, limits: &Limits) -> Result<Params, Rejected> {
     let mut params = Params::default();
+    // A name is there once, and once only in lower case.
     for (given, value) in asked.iter() {
         let Some(rule) = table.rule(given) else { continue };
-        let name = &*as_read(given);
-        if name != given && (asked.get(name).is_some() || params.get(name).is_some()) {
+        let lower = lower_case(given);
+        let name = lower.as_deref().unwrap_or(given);
+        if lower.is_some() && (asked.get(name).is_some() || params.get(name).is_some()) {
             return Err(Rejected(given.to_owned()));
         }
         match rule {
-            Rule::Pass => params.set(name, value),
-            Rule::RecordingFlag if limits.recording == Recording::Never => params.set(name, "false"),
-            Rule::RecordingFlag => params.set(name, value),
-            Rule::Default(default) => params.set(name, if value.is_empty() { default } else { value }),
+            Rule::Pass => params.add(name, value),
+            Rule::RecordingFlag if limits.recording == Recording::Never => params.add(name, "false"),
+            Rule::RecordingFlag => params.add(name, value),
+            Rule::Default(default) => params.add(name, if value.is_empty() { default } else { value }),
             Rule::AtMost { most, .. } => {
-                params.set(name, positive(asked, given).unwrap_or(*most).min(*most).to_string());
+                params.add(name, positive(asked, given).unwrap_or(*most).min(*most).to_string());
             }
-            Rule::Append(items) => params.set(name, appended(value, items)),
+            Rule::Append(items) => params.add(name, appended(value, items)),
             Rule::Check(check) => {
-                params.set(name, admitted(check, value).ok_or_else(|| Rejected(given.to_owned()))?);
+                params.add(name, admitted(check, value).ok_or_else(|| Rejected(given.to_owned()))?);
             }
             // Set below, or by the caller.
             Rule::Force(_) | Rule::Drop | Rule::Limit => {}
@@ -283,22 +285,26 @@ fn admitted<'a>(check: &'a Check, value: &'a str) -> Option<&'a str> {
     }
 }
 
-/// The name under which BBB keeps a parameter: it reads the names of metadata without their case.
-fn as_read(name: &str) -> Cow<'_, str> {
-    if name.starts_with("meta_") && name.bytes().any(|b| b.is_ascii_uppercase()) {
-        Cow::Owned(name.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(name)
-    }
+/// The name under which BBB keeps a parameter, where that is another one: it reads the names of metadata without their case.
+fn lower_case(name: &str) -> Option<String> {
+    let is_other = name.starts_with("meta_") && name.bytes().any(|b| b.is_ascii_uppercase());
+    is_other.then(|| name.to_ascii_lowercase())
 }
 
 /// Whether a value is the address of a page, and of nothing that a browser would run or hand to another program. BBB puts what
 /// it knows in place of `%%MEETINGID%%` and the like, so that the rest may be anything.
 #[must_use]
 pub fn is_web_url(value: &str) -> bool {
-    let Some((scheme, rest)) = value.split_once("://") else { return false };
-    let is_web = ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web));
-    is_web && !value.contains(|c: char| c.is_control()) && !rest.is_empty() && !rest.starts_with(['/', '\\', '?', '#'])
+    let after = |scheme: &str| {
+        let (begin, rest) = value.split_at_checked(scheme.len())?;
+        begin.eq_ignore_ascii_case(scheme).then_some(rest)
+    };
+    let Some(rest) = after("https://").or_else(|| after("http://")) else { return false };
+    let has_control = match value.is_ascii() {
+        true => value.bytes().any(|b| b.is_ascii_control()),
+        false => value.contains(|c: char| c.is_control()),
+    };
+    !has_control && !rest.is_empty() && !rest.starts_with(['/', '\\', '?', '#'])
 }
 
 fn set_missing(params: &mut Params, defaults: &[(&'static str, String)]) {

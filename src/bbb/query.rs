@@ -88,6 +88,12 @@ impl Params {
         }
     }
 
+    /// Adds a parameter of a name that there is not yet.
+    pub(crate) fn add(&mut self, name: &str, value: impl Into<String>) {
+        debug_assert!(self.get(name).is_none(), "{name} is there already");
+        self.0.push((name.to_owned(), value.into()));
+    }
+
     /// Takes a parameter out.
     pub fn remove(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|(have, _)| have == name)?;

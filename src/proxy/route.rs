@@ -229,7 +229,7 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
 /// Whether a path that is none of BBB's becomes one once it is read as nginx and Tomcat read it: decoded, without
 /// parameters, slashes merged, dots resolved. A frontend may pass it on to a server.
 fn is_disguised(path: &str) -> bool {
-    if !path.contains(['%', ';', '\\']) && !path.contains("//") && !path.contains("/.") {
+    if is_plain(path) {
         return false;
     }
     // Tomcat takes parameters out before it decodes.
@@ -260,8 +260,25 @@ fn without_parameters(segment: &str) -> &str {
     segment.split(';').next().unwrap_or("")
 }
 
+/// Whether a path has nothing that any reader takes for more than it is: most paths, in one pass.
+fn is_plain(path: &str) -> bool {
+    let mut before = 0;
+    path.bytes().all(|b| {
+        let is_plain = match b {
+            b'%' | b';' | b'\\' => false,
+            b'/' | b'.' => before != b'/',
+            _ => true,
+        };
+        before = b;
+        is_plain
+    })
+}
+
 /// Whether a path can be read in two ways: an escape that stands for a plain character, or for one that divides.
 fn is_ambiguous(path: &str) -> bool {
+    if is_plain(path) {
+        return false;
+    }
     path.contains("//")
         || path.contains([';', '\\'])
         || path.split('/').any(|segment| segment == "." || segment == "..")
