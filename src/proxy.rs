@@ -15,6 +15,7 @@ mod corked;
 mod end;
 mod find;
 mod frame;
+mod framing;
 mod frontend;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -30,6 +31,7 @@ pub mod names;
 mod pages;
 mod passing;
 mod path;
+mod permissions;
 mod playback;
 mod robots;
 pub mod route;

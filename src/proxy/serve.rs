@@ -18,9 +18,10 @@ use super::{
     answer::{Answer, redirect, text},
     api::spec::wrong_method,
     asked::{Asked, Connection, is_websocket},
-    headers::set_framing,
+    framing::set_framing,
     limited::too_fast,
     path::merge_slashes,
+    permissions::keep_needed,
     robots::set_not_listed,
     route::{Kind, Route, call_of, route},
 };
@@ -75,8 +76,9 @@ impl Gateway {
             None => self.dispatch(asked, body).await,
         };
         // A frontend knows best who shows it.
-        if answer.call != Call::Frontend && is_page(&answer.response) {
-            set_framing(answer.response.headers_mut(), &line.tenant);
+        if answer.call != Call::Frontend {
+            set_framing(&mut answer.response, &line.tenant);
+            keep_needed(answer.response.headers_mut());
         }
         if let Some(hsts) = hsts {
             answer.response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
@@ -191,10 +193,6 @@ impl Gateway {
             Answer::xml(Call::Version, Outcome::Ok, version.to_xml())
         }
     }
-}
-
-fn is_page(response: &Response<Body>) -> bool {
-    response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
 /// One line and one set of counters per request, whatever its outcome. No path, query, token or cookie is in it.

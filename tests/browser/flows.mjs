@@ -71,6 +71,12 @@ async function embedded() {
   await page.goto(`https://${plan.site}/course`);
   await page.frameLocator('iframe').locator('#state[data-state="ready"]').waitFor({ timeout: 30_000 });
   await screenshot(page, plan.screenshots, 'embedded');
+  const frame = page.frames().find((frame) => new URL(frame.url()).host === plan.host);
+  const allowed = await frame.evaluate(() => document.featurePolicy.allowedFeatures());
+  assert.ok(['camera', 'microphone'].every((feature) => allowed.includes(feature)), String(allowed));
+  // A page that is isolated shows only what is for other origins.
+  await page.goto(`https://${plan.site}/isolated`);
+  await page.frameLocator('iframe').locator('#state[data-state="ready"]').waitFor({ timeout: 30_000 });
   const cookies = (await context.cookies()).filter(({ domain }) => domain === plan.host);
   assert.ok(cookies.length > 0, 'there is a session');
   for (const { name, sameSite, secure, partitionKey } of cookies) {

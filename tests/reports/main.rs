@@ -10,6 +10,7 @@ mod support;
 mod answers;
 mod calls;
 mod files;
+mod headers;
 mod lists;
 mod lobby;
 mod paths;
