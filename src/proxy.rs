@@ -33,6 +33,7 @@ mod passing;
 mod path;
 mod permissions;
 mod playback;
+mod referrer;
 mod robots;
 pub mod route;
 mod serve;

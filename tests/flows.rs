@@ -131,8 +131,8 @@ async fn documents_go_up_and_are_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_learning_dashboard_opens_beside_the_meeting() {
-    let stage = stage(plan()).await;
+async fn the_learning_dashboard_opens_beside_the_meeting_and_in_another_browser() {
+    let stage = stage(plan().server("members")).await;
     create(&stage, &[]).await;
     run("dashboard", &stage, Router::new(), Value::Null).await;
 }

@@ -18,6 +18,7 @@ use super::{
     answer::{Answer, redirect, text},
     api::spec::wrong_method,
     asked::{Asked, Connection, is_websocket},
+    carry::Target,
     framing::set_framing,
     limited::too_fast,
     path::merge_slashes,
@@ -125,8 +126,8 @@ impl Gateway {
                 let target = self.server_of_slug(&mut asked, slug, path).await;
                 Box::pin(self.session_call(asked, body, target, path, call)).await
             }
-            Route::RootMeeting { path, kind: Kind::Call(call) } => {
-                let target = self.server_of_root(&mut asked, path).await;
+            Route::RootMeeting { path, kind: kind @ Kind::Call(call) } => {
+                let target = self.server_of_root(&mut asked, path, kind).await;
                 Box::pin(self.session_call(asked, body, target, path, call)).await
             }
             Route::Recording { path } => match self.server_of_recording(&asked, path) {
@@ -143,9 +144,17 @@ impl Gateway {
             Route::RootMeeting { path, kind: Kind::GraphQl } if is_websocket(&asked.head) => {
                 self.graphql(asked, None, path)
             }
-            Route::RootMeeting { path, kind } => match self.server_of_root(&mut asked, path).await {
+            Route::RootMeeting { path, kind } => match self.server_of_root(&mut asked, path, kind).await {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),
+            },
+            Route::OfPage { path } => match self.server_of_file(&asked).await {
+                Ok(Some(server)) => {
+                    let target = Target { server, session: None };
+                    Box::pin(self.carry(asked, body, target, path, Kind::Static)).await
+                }
+                Ok(None) => self.frontend(asked, body).await,
+                Err(denial) => self.refuse(&asked, Call::Meeting, denial),
             },
             // Integrations read XML, also of what there is not.
             Route::Refused if path.starts_with(API) => Answer::denied(Call::Unsupported, Denial::NotFound),

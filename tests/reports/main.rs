@@ -15,3 +15,4 @@ mod lists;
 mod lobby;
 mod paths;
 mod safe;
+mod sessions;
