@@ -148,7 +148,7 @@ impl Gateway {
         kind: Kind,
     ) -> Answer {
         let call = call_of(kind);
-        if matches!(kind, Kind::Token | Kind::Settings) && target.session.is_none() {
+        if matches!(kind, Kind::Token | Kind::Settings | Kind::PluginData) && target.session.is_none() {
             Body::Streamed(body).linger();
             return self.refuse(&asked, call, Denial::UnknownSession).by(&target.server.id);
         }
@@ -159,7 +159,7 @@ impl Gateway {
                     return self.graphql(asked, Some(&target.server), path).by(&target.server.id);
                 }
                 Kind::Token | Kind::Session => return self.socket(asked, target, path).await,
-                Kind::Static | Kind::Settings | Kind::Upload | Kind::Call(_) => {}
+                Kind::Static | Kind::Settings | Kind::Upload | Kind::PluginData | Kind::Call(_) => {}
             }
         }
         // No body of a stranger is carried to a server. An upload has no token in its address, but its browser has the cookie.

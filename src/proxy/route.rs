@@ -82,6 +82,9 @@ pub enum Kind {
     Token,
     /// The GraphQL socket, which names its session in its first frame.
     GraphQl,
+    /// What a plugin's data source has, for a session that must be named. At the root of the host, without a session, it is not
+    /// BBB's.
+    PluginData,
     /// A call of the client, which names its session in the query.
     Call(SessionCall),
 }
@@ -166,7 +169,7 @@ pub fn route(path: &str) -> Route<'_> {
 pub(crate) fn call_of(kind: Kind) -> Call {
     match kind {
         Kind::GraphQl | Kind::Token => Call::Socket,
-        Kind::Static | Kind::Session | Kind::Settings | Kind::Upload => Call::Meeting,
+        Kind::Static | Kind::Session | Kind::Settings | Kind::Upload | Kind::PluginData => Call::Meeting,
         Kind::Call(_) => Call::Session,
     }
 }
@@ -218,6 +221,7 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
                 Meeting(Kind::Settings)
             }
             _ if rest.starts_with("/rest/") => Meeting(Kind::Session),
+            _ if is_plugin_data(rest) => Meeting(Kind::PluginData),
             _ => return None,
         },
         "bbb-webrtc-sfu" | "ws" if rest.is_empty() => Meeting(Kind::Token),
@@ -235,6 +239,15 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
     };
     // A path that can be read in two ways is read in none: Tomcat takes `;`, nginx resolves dots.
     if is_ambiguous(path) { Some(Refused) } else { Some(found) }
+}
+
+/// Whether a path below `/api` is that of a data source: `/plugin/<plugin>/<source>/`, as the plugin SDK makes it.
+fn is_plugin_data(rest: &str) -> bool {
+    let Some((plugin, source)) = rest.strip_prefix("/plugin/").and_then(|rest| rest.split_once('/')) else {
+        return false;
+    };
+    let source = source.strip_suffix('/').unwrap_or(source);
+    !plugin.is_empty() && !source.is_empty() && !source.contains('/')
 }
 
 /// Whether a path below `/learning-analytics-dashboard` is that of a script, a style or a font of its page.
@@ -297,7 +310,7 @@ mod tests {
 
     #[test]
     fn each_path_has_its_route() {
-        use Kind::{Call, GraphQl, Session, Settings, Static, Token, Upload};
+        use Kind::{Call, GraphQl, PluginData, Session, Settings, Static, Token, Upload};
         use Route::{Api, Asset, BreakoutJoin, Other, Recording, Refused, RootMeeting, Version};
         let meeting = |path, kind| Route::Meeting { slug: "x1", path, kind };
         let root = |path, kind| RootMeeting { path, kind };
@@ -339,6 +352,8 @@ mod tests {
             ("/s/x1/client/x", meeting("/client/x", Static)),
             ("/s/x1/default.pdf", meeting("/default.pdf", Static)),
             ("/s/x1/blank.pdf", meeting("/blank.pdf", Static)),
+            ("/s/x1/api/plugin/quiz/marks/", meeting("/api/plugin/quiz/marks/", PluginData)),
+            ("/s/x1/api/plugin/quiz", Refused),
             ("/s/x1/html5client/sockjs/123/abc/websocket", meeting("/html5client/sockjs/123/abc/websocket", Session)),
             ("/s/x1/bigbluebutton/fileUpload/x", meeting("/bigbluebutton/fileUpload/x", Session)),
             (
@@ -378,6 +393,14 @@ mod tests {
                 "/bigbluebutton/api/learningDashboard",
                 root("/bigbluebutton/api/learningDashboard", Call(SessionCall::LearningDashboard)),
             ),
+            ("/api/plugin/quiz/marks/", root("/api/plugin/quiz/marks/", PluginData)),
+            ("/api/plugin/quiz/marks", root("/api/plugin/quiz/marks", PluginData)),
+            ("/api/plugin/my%20quiz/marks/", root("/api/plugin/my%20quiz/marks/", PluginData)),
+            ("/api/plugin/quiz/..%2frest/", Refused),
+            ("/api/plugin/quiz/marks/1", Other),
+            ("/api/plugin/quiz/", Other),
+            ("/api/plugin//marks/", Other),
+            ("/api/plugins/quiz/marks/", Other),
             ("/learning-analytics-dashboard/", root("/learning-analytics-dashboard/", Session)),
             ("/learning-analytics-dashboard/index.html", root("/learning-analytics-dashboard/index.html", Session)),
             (

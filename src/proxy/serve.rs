@@ -25,6 +25,7 @@ use super::{
     permissions::keep_needed,
     robots::set_not_listed,
     route::{Kind, Route, call_of, route},
+    session_token,
 };
 use crate::{
     bbb::answer::Version,
@@ -143,6 +144,10 @@ impl Gateway {
             // Its first frame says where it goes.
             Route::RootMeeting { path, kind: Kind::GraphQl } if is_websocket(&asked.head) => {
                 self.graphql(asked, None, path)
+            }
+            // Without a session it is not BBB's.
+            Route::RootMeeting { kind: Kind::PluginData, .. } if !session_token::is_named(&asked.head) => {
+                self.frontend(asked, body).await
             }
             Route::RootMeeting { path, kind } => match self.server_of_root(&mut asked, path, kind).await {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,

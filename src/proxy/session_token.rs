@@ -96,6 +96,12 @@ fn of_header(head: &mut Parts) -> Result<Option<String>, Denial> {
     Ok(Some(token))
 }
 
+/// Whether a request names a session, in whichever way.
+pub(super) fn is_named(head: &Parts) -> bool {
+    let in_header = head.headers.contains_key(HEADER) || head.headers.contains_key(HEADER_AS_READ);
+    in_header || head.uri.query().is_some_and(is_named_in)
+}
+
 /// Whether some reader finds a session in an address or a query.
 pub(super) fn is_named_in(text: &str) -> bool {
     readings(text).any(|text| names_in(&text) > 0)
@@ -239,10 +245,11 @@ mod tests {
             let request = Request::get(format!("https://meet.example/rooms?{query}"));
             let request = request.header("x-session-token", "abc").header("x_session_token", "abc").body(());
             let (mut head, ()) = request.expect("legal").into_parts();
+            assert!(is_named(&head));
             remove(&mut head).expect("an address is left");
             let left = if query.is_empty() { "?" } else { left };
             assert_eq!(head.uri, *format!("https://meet.example/rooms{left}"), "{query}");
-            assert!(head.headers.is_empty(), "{query}");
+            assert!(head.headers.is_empty() && !is_named(&head), "{query}");
         }
     }
 

@@ -1,11 +1,11 @@
-//! What pages of a meeting ask for without naming a session.
+//! What belongs to the session of a meeting, and what is asked for without one: found where it is, and told to nobody else.
 
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
-use anteroom_bench::sim::{self, Received, Sim};
+use anteroom_bench::sim::{self, Received, RecordingSeed, Sim};
 use axum::{Router, extract::Request, http::HeaderMap};
 use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
@@ -182,6 +182,53 @@ async fn the_files_of_a_page_are_found_by_a_page_of_this_host_only() {
     }
 }
 
+// 16. "Plugins' data sources (plugin SDK 0.0.94 and 0.1.26): `GET /api/plugin/<plugin>/<source>/` at the root with
+// `X-Session-Token` and cookies is 404, or goes to the tenant's `frontend` together with the session token's header."
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugins_data_source_is_found_by_the_token_of_a_session() {
+    let (stage, rooms) = rooms(Plan::new().tenant("wagtail", "multi-account")).await;
+    let client = stage.client();
+    let path = "/api/plugin/quiz/allUsers/";
+    // One browser has the cookies of both meetings, and sends them all.
+    let cookies = rooms.each_ref().map(|room| &*room.joined.cookies).join("; ");
+    for room in &rooms {
+        let token = ("x-session-token", &*room.joined.token);
+        for prefix in ["", &room.joined.prefix] {
+            let path = format!("{prefix}{path}");
+            let reply = client.get_with(&host("wagtail"), &path, &[token, ("cookie", &cookies)]).await;
+            assert_eq!(reply.status, StatusCode::OK, "{path}: {reply:?}");
+            let data: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+            let told = ["plugin", "source", "meeting", "user"].map(|key| data[key].as_str().unwrap());
+            assert_eq!(told, ["quiz", "allUsers", &room.int_id, "Ada"]);
+            // BBB itself wants the cookie as well.
+            let reply = client.get_with(&host("wagtail"), &path, &[token]).await;
+            assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{path}: {reply:?}");
+        }
+    }
+    let (ours, other) = (&rooms[0].joined, &rooms[1].joined);
+    stage.sims.iter().for_each(Sim::clear_log);
+    let below = format!("{}{path}", ours.prefix);
+    let with_query = format!("{path}?sessionToken={}", other.token);
+    let cookies = ("cookie", &*cookies);
+    for (tenant, path, headers, status) in [
+        ("wagtail", path, vec![cookies], 404),
+        ("wagtail", &below, vec![cookies], 401),
+        ("wagtail", path, vec![cookies, ("x-session-token", "")], 401),
+        ("wagtail", path, vec![cookies, ("x-session-token", "nobodys")], 401),
+        ("wagtail", &below, vec![cookies, ("x-session-token", &other.token)], 401),
+        ("wagtail", &with_query, vec![cookies, ("x-session-token", &ours.token)], 401),
+        // Another tenant's session is none.
+        ("heron", path, vec![cookies, ("x-session-token", &ours.token)], 401),
+        ("heron", &below, vec![cookies, ("x-session-token", &ours.token)], 401),
+        ("heron", path, vec![cookies], 404),
+    ] {
+        let reply = client.get_with(&host(tenant), path, &headers).await;
+        assert_eq!(reply.status.as_u16(), status, "{tenant} {path} {headers:?}: {reply:?}");
+    }
+    assert_eq!(seen(&stage, path).len(), 0, "no server is asked");
+}
+
 /// A frontend that tells of each request its address and its headers, and opens no socket.
 async fn frontend() -> (SocketAddr, Arc<Mutex<Vec<(String, HeaderMap)>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -195,6 +242,83 @@ async fn frontend() -> (SocketAddr, Arc<Mutex<Vec<(String, HeaderMap)>>>) {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
     (address, seen)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_a_session_is_never_sent_to_a_frontend() {
+    let (address, seen) = frontend().await;
+    let keys = format!("frontend = \"http://{address}\"");
+    let (stage, rooms) = rooms(Plan::new().tenant_with("wagtail", "multi-account", &keys)).await;
+    let client = stage.client();
+    let Room { joined, int_id, access, .. } = &rooms[0];
+    let Joined { prefix, token, cookies } = joined;
+    let own = host("wagtail");
+    let cookies = format!("_greenlight=1; {cookies}; ld-{int_id}={access}; sessionID=s.{token}");
+    let client_page = format!("https://{own}{prefix}/html5client/?sessionToken={token}");
+    let dashboard = format!("https://{own}/learning-analytics-dashboard/?meeting={int_id}&report={access}");
+    let origin = format!("https://{own}/");
+    let rooms_page = format!("https://{own}/rooms/x?tab=1");
+    for (path, referrer, got, told) in [
+        // Somebody leaves the client for the frontend's page.
+        ("/rooms".to_owned(), &*client_page, "/rooms", &*origin),
+        (format!("/rooms?a=1&sessionToken={token}&b=2"), &dashboard, "/rooms?a=1&b=2", &origin),
+        (format!("/?session%54oken={token}"), &rooms_page, "/", &rooms_page),
+        (format!("/html5client?sessionToken={token}"), &rooms_page, "/html5client", &rooms_page),
+        (
+            format!("/rooms?to=%2Fx%3FsessionToken%3D{token}"),
+            "https://moodle.example/x?id=7",
+            "/rooms",
+            "https://moodle.example/x?id=7",
+        ),
+        // Without a session it may be a path of the frontend's.
+        ("/api/plugin/quiz/allUsers/".to_owned(), &rooms_page, "/api/plugin/quiz/allUsers/", &rooms_page),
+        ("/blank.pdf".to_owned(), &rooms_page, "/blank.pdf", &rooms_page),
+    ] {
+        let mut headers = vec![("cookie", &*cookies), ("referer", referrer)];
+        if !path.starts_with("/api/plugin/") {
+            headers.extend([("x-session-token", &**token), ("x_session_token", token)]);
+        }
+        let reply = client.get_with(&own, &path, &headers).await;
+        assert_eq!((reply.status, &*reply.body), (StatusCode::OK, "the frontend"), "{path}: {reply:?}");
+        let (address, headers) = seen.lock().unwrap().last().unwrap().clone();
+        assert_eq!(address, got, "{path}");
+        let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap());
+        assert_eq!((header("cookie"), header("referer")), (Some("_greenlight=1"), Some(told)), "{path}");
+    }
+    // The socket of a frontend likewise; and a session that is none is not asked about there.
+    let headers = [("cookie", &*cookies), ("referer", &*client_page), ("x-session-token", &**token)];
+    client.socket(&own, &format!("/cable?sessionToken={token}"), &headers).await.unwrap_err();
+    let known = seen.lock().unwrap().len();
+    for token in [&**token, "nobodys", ""] {
+        let reply = client.get_with(&own, "/api/plugin/quiz/allUsers/", &[("x-session-token", token)]).await;
+        assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{token}: {reply:?}");
+    }
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), known);
+    for secret in [&**token, access, int_id, "JSESSIONID"] {
+        let told = seen.iter().find(|seen| format!("{seen:?}").contains(secret));
+        assert!(told.is_none(), "{secret}: {told:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_of_a_recording_learns_of_no_session() {
+    let (stage, rooms) = rooms(Plan::new().tenant("wagtail", "multi-account")).await;
+    let params = [("name", "taped"), ("meetingID", "taped"), ("record", "true")];
+    let created = stage.api("wagtail", "create", &params).await;
+    let sim = stage.sims.iter().find(|sim| sim.meeting("t.wagtail.taped").is_some()).unwrap();
+    let start_time_ms = Some(created.xml("createTime").parse().unwrap());
+    let seed = RecordingSeed { ext_id: "t.wagtail.taped".into(), start_time_ms, ..RecordingSeed::default() };
+    let path = format!("/presentation/{}/metadata.xml", sim.add_recording(seed));
+    stage.joined("wagtail", "taped", "Ada").await;
+    let token = &rooms[0].joined.token;
+    for query in [format!("sessionToken={token}"), format!("x=1&to=%3FsessionToken%3D{token}")] {
+        let headers = [("x-session-token", &**token), ("cookie", &rooms[0].joined.cookies)];
+        let reply = stage.client().get_with(&host("wagtail"), &format!("{path}?{query}"), &headers).await;
+        assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
+        let (_, asked) = seen(&stage, &path).pop().unwrap();
+        assert!(!format!("{asked:?}").contains(&**token), "{asked:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
