@@ -15,6 +15,7 @@ mod corked;
 mod end;
 mod find;
 mod frame;
+mod framing;
 mod frontend;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -30,7 +31,9 @@ pub mod names;
 mod pages;
 mod passing;
 mod path;
+mod permissions;
 mod playback;
+mod referrer;
 mod robots;
 pub mod route;
 mod serve;

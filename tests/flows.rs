@@ -61,17 +61,29 @@ async fn private_windows_know_nothing_of_each_other() {
     run("privateWindow", &stage, Router::new(), Value::Null).await;
 }
 
-/// Two other sites on the same machine, each of which shows a meeting in a frame; the tenant has named one of them.
+/// Two other sites on the same machine, each of which shows a meeting in a frame; the tenant has named one of them, and its
+/// server has headers that were written for its own site.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_another_site_shows_a_meeting_in_a_frame() {
     let link = link("Ada Lovelace", "MODERATOR").replace('&', "&amp;");
-    let course = format!("<!doctype html><title>Course</title><iframe src=\"{link}\" width=1100 height=700></iframe>");
-    let course = get(async move || Html(course));
+    let frame = format!("<iframe src=\"{link}\" width=1100 height=700 allow=\"camera; microphone\"></iframe>");
+    let course = format!("<!doctype html><title>Course</title>{frame}");
+    let isolated = ([("cross-origin-embedder-policy", "require-corp")], Html(course.clone()));
+    let pages =
+        Router::new().route("/course", get(async move || Html(course))).route("/isolated", get(async move || isolated));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let site = format!("frontend = \"http://{}\"", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/course", course)).await });
+    tokio::spawn(async move { axum::serve(listener, pages).await });
     let sites = format!("embedded_by = [\"https://{}\"]", host("moodle"));
-    let plan = plan().tenant_with(TENANT, "multi-account", &sites);
+    let answer_headers = vec![
+        ("content-security-policy", "frame-ancestors 'self'; object-src 'none'"),
+        ("x-frame-options", "SAMEORIGIN"),
+        ("permissions-policy", "camera=(), microphone=(\"https://bbb-01.internal.test\"), geolocation=()"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("cross-origin-embedder-policy", "require-corp"),
+    ];
+    let config = sim::Config { answer_headers, ..sim::Config::default() };
+    let plan = Plan::new().server_with("members", config).tenant_with(TENANT, "multi-account", &sites);
     let plan = plan.tenant_with("moodle", "free", &site).tenant_with("elsewhere", "free", &site);
     let stage = plan.start().await;
     create(&stage, &[]).await;
@@ -119,8 +131,8 @@ async fn documents_go_up_and_are_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_learning_dashboard_opens_beside_the_meeting() {
-    let stage = stage(plan()).await;
+async fn the_learning_dashboard_opens_beside_the_meeting_and_in_another_browser() {
+    let stage = stage(plan().server("members")).await;
     create(&stage, &[]).await;
     run("dashboard", &stage, Router::new(), Value::Null).await;
 }

@@ -29,6 +29,7 @@ mod meeting;
 mod modules;
 mod params;
 mod playback;
+mod plugin;
 mod presentation;
 mod recording;
 mod recordings;

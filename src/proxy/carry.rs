@@ -42,6 +42,8 @@ use crate::{
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// An upload is answered when it has been received: a large one over a slow line takes its time.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// Where the learning dashboard is.
+const DASHBOARD: &str = "/learning-analytics-dashboard/";
 /// Settings have some 100 KB.
 const SETTINGS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -60,37 +62,53 @@ impl Gateway {
             return Err(Denial::NotFound);
         }
         self.own_meeting(asked, path).await?;
-        let session = self.named_session(asked).await?;
+        let session = self.session_for(asked, path).await?;
         if session.as_ref().is_some_and(|session| session.meeting.server != server.id) {
             return Err(Denial::UnknownSession);
         }
         Ok(Target { server, session })
     }
 
-    /// The server of a path that a client built from the root: by session, else by internal meeting id, else by the one
-    /// server whose session cookie the browser has (bbb.md 8.6), else the one that has the host to itself.
-    pub(crate) async fn server_of_root(&self, asked: &mut Asked, path: &str) -> Result<Target, Denial> {
-        let session = self.named_session(asked).await?;
+    /// The server of a path that a client built from the root: by session, else by internal meeting id, else, for files that
+    /// are the same for everybody, by the page that asks, else by the one server whose session cookie the browser has (bbb.md
+    /// 8.6), else the one that has the host to itself.
+    pub(crate) async fn server_of_root(&self, asked: &mut Asked, path: &str, kind: Kind) -> Result<Target, Denial> {
+        let session = self.session_for(asked, path).await?;
         let meeting = self.own_meeting(asked, path).await?;
         let id = match (&session, &meeting) {
-            (Some(session), _) => session.meeting.server.clone(),
-            (None, Some(meeting)) => meeting.server.clone(),
+            (Some(session), _) => &session.meeting.server,
+            (None, Some(meeting)) => &meeting.server,
             (None, None) => {
-                let slugs = self.binding.session_slugs(&asked.head.headers, asked.now);
-                let mut servers = slugs
-                    .filter_map(|slug| asked.directory.server_of_slug(slug))
-                    .filter(|server| self.live.reaches(&asked.tenant.id, &server.id, asked.now));
-                let of_cookie = match (servers.next(), servers.next()) {
-                    (Some(server), None) => Some(server),
-                    _ => None,
-                };
-                let only = || asked.directory.meteor_of(&asked.tenant);
-                let only = only().filter(|server| self.live.reaches(&asked.tenant.id, &server.id, asked.now));
-                of_cookie.or(only).ok_or(Denial::NotFound)?.id.clone()
+                let of_page = if kind == Kind::Static { self.server_of_page(asked).await? } else { None };
+                let server = of_page.or_else(|| self.server_of_browser(asked).cloned()).ok_or(Denial::NotFound)?;
+                return Ok(Target { server, session: None });
             }
         };
         let server = asked.directory.server(id.as_str()).ok_or(Denial::ServerUnavailable)?;
         Ok(Target { server: Arc::clone(server), session })
+    }
+
+    /// The one server whose session cookie a browser has, else the one that has the host to itself.
+    pub(super) fn server_of_browser<'a>(&self, asked: &'a Asked) -> Option<&'a Arc<Server>> {
+        let is_reached = |server: &&Arc<Server>| self.live.reaches(&asked.tenant.id, &server.id, asked.now);
+        let slugs = self.binding.session_slugs(&asked.head.headers, asked.now);
+        let mut servers = slugs.filter_map(|slug| asked.directory.server_of_slug(slug)).filter(is_reached);
+        match (servers.next(), servers.next()) {
+            (Some(server), None) => Some(server),
+            _ => asked.directory.meteor_of(&asked.tenant).filter(is_reached),
+        }
+    }
+
+    /// The session that a request names. The dashboard asks for none, since its data has a token of its own (bbb.md 8.3): a link
+    /// to it with a session that is over, or somebody else's, leads there without one.
+    async fn session_for(&self, asked: &mut Asked, path: &str) -> Result<Option<Arc<Session>>, Denial> {
+        match self.named_session(asked).await {
+            Err(Denial::UnknownSession) if path.starts_with(DASHBOARD) => {
+                session_token::remove(&mut asked.head)?;
+                Ok(None)
+            }
+            named => named,
+        }
     }
 
     /// The session that a request names, from here on in one way only; refused if it is none of this tenant.
@@ -130,7 +148,7 @@ impl Gateway {
         kind: Kind,
     ) -> Answer {
         let call = call_of(kind);
-        if matches!(kind, Kind::Token | Kind::Settings) && target.session.is_none() {
+        if matches!(kind, Kind::Token | Kind::Settings | Kind::PluginData) && target.session.is_none() {
             Body::Streamed(body).linger();
             return self.refuse(&asked, call, Denial::UnknownSession).by(&target.server.id);
         }
@@ -141,7 +159,7 @@ impl Gateway {
                     return self.graphql(asked, Some(&target.server), path).by(&target.server.id);
                 }
                 Kind::Token | Kind::Session => return self.socket(asked, target, path).await,
-                Kind::Static | Kind::Settings | Kind::Upload | Kind::Call(_) => {}
+                Kind::Static | Kind::Settings | Kind::Upload | Kind::PluginData | Kind::Call(_) => {}
             }
         }
         // No body of a stranger is carried to a server. An upload has no token in its address, but its browser has the cookie.

@@ -15,9 +15,12 @@ use http::{
     header::{COOKIE, SET_COOKIE},
 };
 
-use crate::domain::{
-    ids::{Slug, TenantId},
-    tenant::Tenant,
+use crate::{
+    bbb::meeting_id::is_internal,
+    domain::{
+        ids::{Slug, TenantId},
+        tenant::Tenant,
+    },
 };
 
 /// What a browser lets only the host itself set, for itself alone.
@@ -25,8 +28,11 @@ const HOST_ONLY: &str = "__Host-";
 /// The session of BBB's Java server, on which all of a meeting's access hangs (bbb.md 8.5).
 const SESSION: &str = "JSESSIONID";
 /// Cookies that scripts of BBB's client set in the browser and servers read, which have no server's name on them (bbb.md 8.3).
-/// That of the dashboard (`ld-...`) is for its script alone.
-const OF_SCRIPTS: [&str; 3] = ["sessionID", "prefsHttp", "language"];
+/// That of the dashboard is for its script alone.
+const OF_SCRIPTS: [&str; 3] = [OF_NOTES, "prefsHttp", "language"];
+const OF_NOTES: &str = "sessionID";
+/// What the name of a dashboard's cookie begins with; the internal id of its meeting follows.
+const OF_DASHBOARD: &str = "ld-";
 /// What a server may say of a cookie. `Path`, `Secure` and, in frames of other sites, the rest are the gateway's to say.
 const ATTRIBUTES: [&str; 4] = ["expires", "max-age", "httponly", "samesite"];
 /// Bytes of a tag: 128 bits cannot be guessed.
@@ -256,9 +262,18 @@ fn unbound<'h>(headers: &'h HeaderMap, slug: &Slug) -> Option<&'h [u8]> {
     jar.first()?.1
 }
 
-/// Takes the cookies of BBB servers out: a frontend has no business with them.
-pub(crate) fn without_server_cookies(headers: &mut HeaderMap, is_slug: impl Fn(&str) -> bool) {
-    let others = pairs(headers).filter(|(name, _)| !name.rsplit_once('.').is_some_and(|(_, of)| is_slug(of)));
+/// Takes the cookies of meetings out, those that servers have set and those that the client's scripts have: a frontend has no
+/// business with them.
+pub(crate) fn without_meeting_cookies(headers: &mut HeaderMap, is_slug: impl Fn(&str) -> bool) {
+    if !headers.contains_key(COOKIE) {
+        return;
+    }
+    let of_scripts = |name: &str, value: &[u8]| {
+        // The access token of a meeting's dashboard, and the notes' session, as Etherpad writes it: a frontend may have a cookie
+        // of that name.
+        name.strip_prefix(OF_DASHBOARD).is_some_and(is_internal) || name == OF_NOTES && value.starts_with(b"s.")
+    };
+    let others = pairs(headers).filter(|(name, value)| !is_of_server(name, &is_slug) && !of_scripts(name, value));
     let kept = cookie_header(others);
     headers.remove(COOKIE);
     if let Some(kept) = kept {
@@ -278,12 +293,7 @@ fn kept_on_host(cookie: &[u8], host: &str, is_slug: impl Fn(&str) -> bool) -> Op
     let mut parts = cookie.split(|b| *b == b';').map(<[u8]>::trim_ascii);
     let pair = parts.next()?;
     let name = pair[..pair.iter().position(|b| *b == b'=')?].trim_ascii();
-    let is_ours = std::str::from_utf8(name).is_ok_and(|name| {
-        let low = name.to_ascii_lowercase();
-        low.starts_with("__host-jsessionid")
-            || low.starts_with("jsessionid.")
-            || name.rsplit_once('.').is_some_and(|(_, of)| is_slug(of))
-    });
+    let is_ours = std::str::from_utf8(name).is_ok_and(|name| is_of_server(name, &is_slug));
     if name.is_empty() || is_ours {
         return None;
     }
@@ -306,6 +316,12 @@ fn kept_on_host(cookie: &[u8], host: &str, is_slug: impl Fn(&str) -> bool) -> Op
         kept.extend_from_slice(b"; Secure");
     }
     HeaderValue::from_bytes(&kept).ok()
+}
+
+/// Whether a cookie bears a server's name, also that of one that is not configured any more.
+fn is_of_server(name: &str, is_slug: impl Fn(&str) -> bool) -> bool {
+    let begins = |start: &str| name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
+    begins("__Host-JSESSIONID") || begins("JSESSIONID.") || name.rsplit_once('.').is_some_and(|(_, of)| is_slug(of))
 }
 
 /// Replaces each `Set-Cookie`, or drops it.
@@ -505,10 +521,22 @@ mod tests {
     #[test]
     fn a_frontend_gets_no_cookie_of_a_server() {
         let mut map = sent("JSESSIONID.slug-a=1; __Host-JSESSIONID.slug-a=1.t; _greenlight=3; a.b=4; name=Zoë");
-        without_server_cookies(&mut map, |slug| slug == "slug-a");
+        without_meeting_cookies(&mut map, |slug| slug == "slug-a");
         assert_eq!(map[COOKIE].as_bytes(), "_greenlight=3; a.b=4; name=Zoë".as_bytes());
-        without_server_cookies(&mut map, |_| true);
+        without_meeting_cookies(&mut map, |_| true);
         assert_eq!(map[COOKIE].as_bytes(), "_greenlight=3; name=Zoë".as_bytes());
+        let id = format!("{}-1700000000000", "a".repeat(40));
+        let map = sent(&format!("ld-{id}=access; ld-x=1; sessionID=s.abc,s.def; a=2"));
+        for (mut map, kept) in [
+            (map, Some("ld-x=1; a=2")),
+            (sent("sessionID=of-a-frontend; JSESSIONID=1"), Some("sessionID=of-a-frontend; JSESSIONID=1")),
+            // Of a server that is not there any more.
+            (sent("__Host-JSESSIONID.gone=1.t; jsessionid.gone=1"), None),
+            (HeaderMap::new(), None),
+        ] {
+            without_meeting_cookies(&mut map, |_| false);
+            assert_eq!(map.get(COOKIE).map(|value| value.to_str().expect("text")), kept);
+        }
     }
 
     #[test]

@@ -9,16 +9,16 @@ use super::{
     answer::{Answer, text},
     answered::of_frontend,
     asked::{Asked, address, is_websocket},
-    cookies::without_server_cookies,
+    cookies::without_meeting_cookies,
     headers::{remove_hop_by_hop, set_forwarded},
     pages::{page, wants_page},
     passing::Unsent,
-    robots,
+    referrer, robots, session_token,
 };
 use crate::{
     domain::{denial::Denial, pages::Page, tenant::Upstream},
     metrics::{Call, Outcome},
-    upstream::{Incoming, SendError},
+    upstream::{Body, Incoming, SendError},
 };
 
 /// A frontend's own pages may take their time (exports, imports); nobody waits longer in a browser.
@@ -26,19 +26,22 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
 impl Gateway {
     /// Carries a request to the tenant's frontend, or shows the landing page.
-    pub(crate) async fn frontend(self: &Arc<Self>, asked: Asked, body: Incoming) -> Answer {
+    pub(crate) async fn frontend(self: &Arc<Self>, mut asked: Asked, body: Incoming) -> Answer {
         let Some(frontend) = asked.tenant.frontend.clone() else {
             return self.landing(&asked);
         };
+        if let Err(denial) = without_session(&mut asked) {
+            Body::Streamed(body).linger();
+            return self.refuse(&asked, Call::Frontend, denial);
+        }
         let mut headers = asked.head.headers.clone();
         remove_hop_by_hop(&mut headers);
-        // A frontend answers for the tenant's own host: it is told that, and none of the meetings' cookies.
+        // A frontend answers for the tenant's own host, and is told that.
         if let Ok(host) = HeaderValue::from_str(&asked.authority) {
             headers.insert(HOST, host.clone());
             set_forwarded(&mut headers, &asked.connection.peer_value, "https");
             headers.insert("x-forwarded-host", host);
         }
-        without_server_cookies(&mut headers, |slug| asked.directory.server_of_slug(slug).is_some());
         let to = address(&frontend, asked.head.uri.path(), asked.head.uri.query());
         if is_websocket(&asked.head) {
             return self.frontend_socket(asked, frontend, to, headers).await;
@@ -81,6 +84,17 @@ impl Gateway {
         };
         Answer::new(Call::Page, Outcome::Ok, response)
     }
+}
+
+/// Takes out of a request what belongs to the session of a meeting: the token in header and query, the cookies of servers and of
+/// the client's scripts, and the address of a page of a meeting. Whatever goes to a frontend, sockets too, has gone through
+/// here.
+fn without_session(asked: &mut Asked) -> Result<(), Denial> {
+    let Asked { head, directory, authority, .. } = asked;
+    session_token::remove(head)?;
+    without_meeting_cookies(&mut head.headers, |slug| directory.server_of_slug(slug).is_some());
+    referrer::for_frontend(&mut head.headers, authority);
+    Ok(())
 }
 
 fn log_failure(asked: &Asked, frontend: &Upstream) {

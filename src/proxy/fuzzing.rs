@@ -102,7 +102,7 @@ impl Cookies {
 
 /// Takes out what a frontend does not get.
 pub fn to_frontend(headers: &mut HeaderMap, slug: &str) {
-    cookies::without_server_cookies(headers, |of| of == slug);
+    cookies::without_meeting_cookies(headers, |of| of == slug);
 }
 
 /// What becomes of the cookies that a frontend sets.

@@ -3,10 +3,10 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, CONTENT_SECURITY_POLICY, COOKIE, HOST, ORIGIN, REFERER, X_FRAME_OPTIONS},
+    header::{CONNECTION, COOKIE, HOST, ORIGIN, REFERER},
 };
 
-use crate::domain::tenant::{Server, Tenant};
+use crate::domain::tenant::Server;
 
 /// Headers that a proxy does not pass on (RFC 9110, 7.6.1), beside those that `Connection` names.
 const HOP_BY_HOP: [&str; 9] = [
@@ -129,19 +129,6 @@ pub(crate) fn to_server(headers: &mut HeaderMap, server: &Server, cookies: Optio
     headers.remove(COOKIE);
     if let Some(value) = cookies {
         headers.insert(COOKIE, value);
-    }
-}
-
-/// Says which sites' pages may show this one in a frame, where the tenant has named them.
-pub(crate) fn set_framing(headers: &mut HeaderMap, tenant: &Tenant) {
-    if tenant.embedded_by.is_empty() {
-        return;
-    }
-    // The older header knows one site at the most.
-    headers.remove(X_FRAME_OPTIONS);
-    let policy = format!("frame-ancestors 'self' {}", tenant.embedded_by.join(" "));
-    if let Ok(value) = HeaderValue::from_str(&policy) {
-        headers.append(CONTENT_SECURITY_POLICY, value);
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     api::spec::wrong_method,
     asked::Asked,
     carry::{Target, outcome},
-    named_ids,
+    named_ids, session_token,
 };
 use crate::{
     bbb::{
@@ -62,8 +62,13 @@ impl Gateway {
     }
 
     /// Carries a request of a recording there and back.
-    pub(crate) async fn playback(&self, asked: Asked, body: Incoming, target: Target, path: &str) -> Answer {
+    pub(crate) async fn playback(&self, mut asked: Asked, body: Incoming, target: Target, path: &str) -> Answer {
         let call = Call::Playback;
+        // A recording is watched without a session, and its server may be another one than that of a session.
+        if let Err(denial) = session_token::remove(&mut asked.head) {
+            Body::Streamed(body).linger();
+            return self.refuse(&asked, call, denial).by(&target.server.id);
+        }
         if !matches!(asked.head.method, Method::GET | Method::HEAD) {
             Body::Streamed(body).linger();
             return wrong_method(call, "GET, HEAD").by(&target.server.id);

@@ -4,6 +4,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::named_ids::ids_in;
 use crate::{bbb::meeting_id::is_internal, domain::branding::ASSETS, metrics::Call};
 
 /// What happens with a request, by its path alone.
@@ -42,6 +43,12 @@ pub enum Route<'a> {
         /// What it is.
         kind: Kind,
     },
+    /// A file that a page of a meeting may ask for from the root of the host, and that may be a frontend's as well: where it was
+    /// asked from tells.
+    OfPage {
+        /// The path on the server, which is the whole path.
+        path: &'a str,
+    },
     /// A recording, or a part of the player of recordings.
     Recording {
         /// The path on the server, which is the whole path.
@@ -75,6 +82,9 @@ pub enum Kind {
     Token,
     /// The GraphQL socket, which names its session in its first frame.
     GraphQl,
+    /// What a plugin's data source has, for a session that must be named. At the root of the host, without a session, it is not
+    /// BBB's.
+    PluginData,
     /// A call of the client, which names its session in the query.
     Call(SessionCall),
 }
@@ -150,7 +160,8 @@ pub fn route(path: &str) -> Route<'_> {
         Some(BbbPath::Recording) => Route::Recording { path },
         Some(BbbPath::Refused) => Route::Refused,
         Some(BbbPath::BelowPrefix(_) | BbbPath::Client) | None if is_disguised(path) => Route::Refused,
-        Some(BbbPath::BelowPrefix(_) | BbbPath::Client) | None => Route::Other,
+        Some(BbbPath::BelowPrefix(_)) => Route::OfPage { path },
+        Some(BbbPath::Client) | None => Route::Other,
     }
 }
 
@@ -158,7 +169,7 @@ pub fn route(path: &str) -> Route<'_> {
 pub(crate) fn call_of(kind: Kind) -> Call {
     match kind {
         Kind::GraphQl | Kind::Token => Call::Socket,
-        Kind::Static | Kind::Session | Kind::Settings | Kind::Upload => Call::Meeting,
+        Kind::Static | Kind::Session | Kind::Settings | Kind::Upload | Kind::PluginData => Call::Meeting,
         Kind::Call(_) => Call::Session,
     }
 }
@@ -169,7 +180,7 @@ enum BbbPath<'a> {
     Client,
     Api(&'a str),
     Meeting(Kind),
-    /// Of a meeting where a server is named; on the root it may be anybody's.
+    /// Of a meeting where a server is named, or the page of one has asked; on the root it may be anybody's.
     BelowPrefix(Kind),
     Recording,
     Refused,
@@ -210,20 +221,38 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
                 Meeting(Kind::Settings)
             }
             _ if rest.starts_with("/rest/") => Meeting(Kind::Session),
+            _ if is_plugin_data(rest) => Meeting(Kind::PluginData),
             _ => return None,
         },
         "bbb-webrtc-sfu" | "ws" if rest.is_empty() => Meeting(Kind::Token),
         "pad" | "hocuspocus" | "livekit" if !rest.is_empty() => Meeting(Kind::Session),
+        // What is neither the page nor below the id of a meeting is the same for all.
+        "learning-analytics-dashboard" if is_dashboard_file(rest) => Meeting(Kind::Static),
         "learning-analytics-dashboard" if !rest.is_empty() => Meeting(Kind::Session),
         "playback" | "presentation" | "podcast" | "notes" | "recording" if !rest.is_empty() => Recording,
         // Names that a frontend may have as well.
         "slides" | "download" if rest.split('/').any(is_internal) => Recording,
         "static" | "plugins" | "images" | "client" if !rest.is_empty() => BelowPrefix(Kind::Static),
-        "default.pdf" if rest.is_empty() => BelowPrefix(Kind::Static),
+        // The client asks for the blank page from the root.
+        "default.pdf" | "blank.pdf" if rest.is_empty() => BelowPrefix(Kind::Static),
         _ => return None,
     };
     // A path that can be read in two ways is read in none: Tomcat takes `;`, nginx resolves dots.
     if is_ambiguous(path) { Some(Refused) } else { Some(found) }
+}
+
+/// Whether a path below `/api` is that of a data source: `/plugin/<plugin>/<source>/`, as the plugin SDK makes it.
+fn is_plugin_data(rest: &str) -> bool {
+    let Some((plugin, source)) = rest.strip_prefix("/plugin/").and_then(|rest| rest.split_once('/')) else {
+        return false;
+    };
+    let source = source.strip_suffix('/').unwrap_or(source);
+    !plugin.is_empty() && !source.is_empty() && !source.contains('/')
+}
+
+/// Whether a path below `/learning-analytics-dashboard` is that of a script, a style or a font of its page.
+fn is_dashboard_file(rest: &str) -> bool {
+    !matches!(rest, "" | "/" | "/index.html") && ids_in(rest).next().is_none()
 }
 
 /// Whether a path that is none of BBB's becomes one once it is read as nginx and Tomcat read it: decoded, without
@@ -293,14 +322,16 @@ mod tests {
     use super::*;
 
     const SLIDES: &str = "/slides/183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1700000000000/";
+    const DASHBOARD: &str = "/learning-analytics-dashboard/183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1700000000000/t/learning_dashboard_data.json";
     const DOWNLOAD: &str = "/download/presentation/183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1700000000000/x.mp4";
 
     #[test]
     fn each_path_has_its_route() {
-        use Kind::{Call, GraphQl, Session, Settings, Static, Token, Upload};
+        use Kind::{Call, GraphQl, PluginData, Session, Settings, Static, Token, Upload};
         use Route::{Api, Asset, BreakoutJoin, Other, Recording, Refused, RootMeeting, Version};
         let meeting = |path, kind| Route::Meeting { slug: "x1", path, kind };
         let root = |path, kind| RootMeeting { path, kind };
+        let of_page = |path| Route::OfPage { path };
         for (path, expected) in [
             // What an integration calls.
             ("/bigbluebutton", Version { slug: None }),
@@ -337,6 +368,9 @@ mod tests {
             ("/s/x1/images/logo.svg", meeting("/images/logo.svg", Static)),
             ("/s/x1/client/x", meeting("/client/x", Static)),
             ("/s/x1/default.pdf", meeting("/default.pdf", Static)),
+            ("/s/x1/blank.pdf", meeting("/blank.pdf", Static)),
+            ("/s/x1/api/plugin/quiz/marks/", meeting("/api/plugin/quiz/marks/", PluginData)),
+            ("/s/x1/api/plugin/quiz", Refused),
             ("/s/x1/html5client/sockjs/123/abc/websocket", meeting("/html5client/sockjs/123/abc/websocket", Session)),
             ("/s/x1/bigbluebutton/fileUpload/x", meeting("/bigbluebutton/fileUpload/x", Session)),
             (
@@ -344,8 +378,8 @@ mod tests {
                 meeting("/bigbluebutton/presentation/download/i/p", Session),
             ),
             (
-                "/s/x1/learning-analytics-dashboard/i/t/learning_dashboard_data.json",
-                meeting("/learning-analytics-dashboard/i/t/learning_dashboard_data.json", Session),
+                "/s/x1/learning-analytics-dashboard/static/js/main.1a.js",
+                meeting("/learning-analytics-dashboard/static/js/main.1a.js", Static),
             ),
             ("/s/x1/bigbluebutton/api/stuns", meeting("/bigbluebutton/api/stuns", Call(SessionCall::Stuns))),
             (
@@ -376,6 +410,23 @@ mod tests {
                 "/bigbluebutton/api/learningDashboard",
                 root("/bigbluebutton/api/learningDashboard", Call(SessionCall::LearningDashboard)),
             ),
+            ("/api/plugin/quiz/marks/", root("/api/plugin/quiz/marks/", PluginData)),
+            ("/api/plugin/quiz/marks", root("/api/plugin/quiz/marks", PluginData)),
+            ("/api/plugin/my%20quiz/marks/", root("/api/plugin/my%20quiz/marks/", PluginData)),
+            ("/api/plugin/quiz/..%2frest/", Refused),
+            ("/api/plugin/quiz/marks/1", Other),
+            ("/api/plugin/quiz/", Other),
+            ("/api/plugin//marks/", Other),
+            ("/api/plugins/quiz/marks/", Other),
+            ("/learning-analytics-dashboard/", root("/learning-analytics-dashboard/", Session)),
+            ("/learning-analytics-dashboard/index.html", root("/learning-analytics-dashboard/index.html", Session)),
+            (
+                "/learning-analytics-dashboard/static/js/main.1a.js",
+                root("/learning-analytics-dashboard/static/js/main.1a.js", Static),
+            ),
+            ("/learning-analytics-dashboard/assets/x.css", root("/learning-analytics-dashboard/assets/x.css", Static)),
+            (DASHBOARD, root(DASHBOARD, Session)),
+            ("/learning-analytics-dashboard", Other),
             ("/bigbluebutton/presentation/i/i/p/svg/1", root("/bigbluebutton/presentation/i/i/p/svg/1", Session)),
             // Two ways to read it.
             ("/s/x1/html5client/../bigbluebutton/api/create", Refused),
@@ -427,10 +478,13 @@ mod tests {
             ("/api/v1/rooms", Other),
             ("/wsx", Other),
             ("/signin/../x", Other),
-            ("/static/app.css", Other),
+            ("/static/app.css", of_page("/static/app.css")),
             ("/b/../static/app.css", Other),
-            ("/images/logo.svg", Other),
-            ("/default.pdf", Other),
+            ("/images/logo.svg", of_page("/images/logo.svg")),
+            ("/plugins/quiz/quiz.js", of_page("/plugins/quiz/quiz.js")),
+            ("/default.pdf", of_page("/default.pdf")),
+            ("/blank.pdf", of_page("/blank.pdf")),
+            ("/blank.pdf/x", Other),
             ("/slides/mine", Other),
             ("/download/app", Other),
         ] {

@@ -18,11 +18,14 @@ use super::{
     answer::{Answer, redirect, text},
     api::spec::wrong_method,
     asked::{Asked, Connection, is_websocket},
-    headers::set_framing,
+    carry::Target,
+    framing::set_framing,
     limited::too_fast,
     path::merge_slashes,
+    permissions::keep_needed,
     robots::set_not_listed,
     route::{Kind, Route, call_of, route},
+    session_token,
 };
 use crate::{
     bbb::answer::Version,
@@ -75,8 +78,9 @@ impl Gateway {
             None => self.dispatch(asked, body).await,
         };
         // A frontend knows best who shows it.
-        if answer.call != Call::Frontend && is_page(&answer.response) {
-            set_framing(answer.response.headers_mut(), &line.tenant);
+        if answer.call != Call::Frontend {
+            set_framing(&mut answer.response, &line.tenant);
+            keep_needed(answer.response.headers_mut());
         }
         if let Some(hsts) = hsts {
             answer.response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
@@ -123,8 +127,8 @@ impl Gateway {
                 let target = self.server_of_slug(&mut asked, slug, path).await;
                 Box::pin(self.session_call(asked, body, target, path, call)).await
             }
-            Route::RootMeeting { path, kind: Kind::Call(call) } => {
-                let target = self.server_of_root(&mut asked, path).await;
+            Route::RootMeeting { path, kind: kind @ Kind::Call(call) } => {
+                let target = self.server_of_root(&mut asked, path, kind).await;
                 Box::pin(self.session_call(asked, body, target, path, call)).await
             }
             Route::Recording { path } => match self.server_of_recording(&asked, path) {
@@ -141,9 +145,21 @@ impl Gateway {
             Route::RootMeeting { path, kind: Kind::GraphQl } if is_websocket(&asked.head) => {
                 self.graphql(asked, None, path)
             }
-            Route::RootMeeting { path, kind } => match self.server_of_root(&mut asked, path).await {
+            // Without a session it is not BBB's.
+            Route::RootMeeting { kind: Kind::PluginData, .. } if !session_token::is_named(&asked.head) => {
+                self.frontend(asked, body).await
+            }
+            Route::RootMeeting { path, kind } => match self.server_of_root(&mut asked, path, kind).await {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),
+            },
+            Route::OfPage { path } => match self.server_of_file(&asked).await {
+                Ok(Some(server)) => {
+                    let target = Target { server, session: None };
+                    Box::pin(self.carry(asked, body, target, path, Kind::Static)).await
+                }
+                Ok(None) => self.frontend(asked, body).await,
+                Err(denial) => self.refuse(&asked, Call::Meeting, denial),
             },
             // Integrations read XML, also of what there is not.
             Route::Refused if path.starts_with(API) => Answer::denied(Call::Unsupported, Denial::NotFound),
@@ -191,10 +207,6 @@ impl Gateway {
             Answer::xml(Call::Version, Outcome::Ok, version.to_xml())
         }
     }
-}
-
-fn is_page(response: &Response<Body>) -> bool {
-    response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
 /// One line and one set of counters per request, whatever its outcome. No path, query, token or cookie is in it.

@@ -96,7 +96,32 @@ fn of_header(head: &mut Parts) -> Result<Option<String>, Denial> {
     Ok(Some(token))
 }
 
-/// Takes the session out of a request that names it elsewhere.
+/// Whether a request names a session, in whichever way.
+pub(super) fn is_named(head: &Parts) -> bool {
+    let in_header = head.headers.contains_key(HEADER) || head.headers.contains_key(HEADER_AS_READ);
+    in_header || head.uri.query().is_some_and(is_named_in)
+}
+
+/// Whether some reader finds a session in an address or a query.
+pub(super) fn is_named_in(text: &str) -> bool {
+    readings(text).any(|text| names_in(&text) > 0)
+}
+
+/// Takes the session out of a request that is for nobody who knows sessions: out of its headers, and out of its query the pairs
+/// in which some reader finds one.
+///
+/// # Errors
+/// [`Denial::UnknownSession`] where no address is left: never, what is left was part of one.
+pub(super) fn remove(head: &mut Parts) -> Result<(), Denial> {
+    strip(&mut head.headers);
+    if let Some(query) = head.uri.query().filter(|query| is_named_in(query)) {
+        let others: Vec<&str> = query.split('&').filter(|pair| !is_named_in(pair)).collect();
+        head.uri = with_query(&head.uri, &others.join("&"))?;
+    }
+    Ok(())
+}
+
+/// Takes the session out of the headers of a request that names it elsewhere.
 pub(super) fn strip(headers: &mut http::HeaderMap) {
     headers.remove(HEADER);
     headers.remove(HEADER_AS_READ);
@@ -144,7 +169,8 @@ fn is_read_as_name(pair: &str) -> bool {
 
 fn with_query(uri: &Uri, query: &str) -> Result<Uri, Denial> {
     let mut parts = uri.clone().into_parts();
-    let path = format!("{}?{query}", uri.path());
+    let joint = if query.is_empty() { "" } else { "?" };
+    let path = format!("{}{joint}{query}", uri.path());
     parts.path_and_query = Some(PathAndQuery::try_from(path).map_err(|_| Denial::UnknownSession)?);
     Uri::from_parts(parts).map_err(|_| Denial::UnknownSession)
 }
@@ -203,6 +229,28 @@ mod tests {
             assert_eq!(named(query), Err(Ambiguous), "{query}");
         }
         assert_eq!(named(&format!("sessionToken={}", "a".repeat(129))), Err(Ambiguous));
+    }
+
+    #[test]
+    fn a_session_is_taken_out_of_a_request_for_others() {
+        for (query, left) in [
+            ("", ""),
+            ("x=1&y=%26", "?x=1&y=%26"),
+            ("sessionToken=abc", ""),
+            ("a=1&sessionToken=abc&b=2&sessionToken=abc", "?a=1&b=2"),
+            ("a=1&SESSIONTOKEN=abc&session%54oken=x&sessionToken[]=y", "?a=1"),
+            ("return=%2Fx%3FsessionToken%3Dabc&b=2", "?b=2"),
+            ("sessionTokens=abc&mysessionToken=1", "?sessionTokens=abc&mysessionToken=1"),
+        ] {
+            let request = Request::get(format!("https://meet.example/rooms?{query}"));
+            let request = request.header("x-session-token", "abc").header("x_session_token", "abc").body(());
+            let (mut head, ()) = request.expect("legal").into_parts();
+            assert!(is_named(&head));
+            remove(&mut head).expect("an address is left");
+            let left = if query.is_empty() { "?" } else { left };
+            assert_eq!(head.uri, *format!("https://meet.example/rooms{left}"), "{query}");
+            assert!(head.headers.is_empty() && !is_named(&head), "{query}");
+        }
     }
 
     #[test]

@@ -71,6 +71,12 @@ async function embedded() {
   await page.goto(`https://${plan.site}/course`);
   await page.frameLocator('iframe').locator('#state[data-state="ready"]').waitFor({ timeout: 30_000 });
   await screenshot(page, plan.screenshots, 'embedded');
+  const frame = page.frames().find((frame) => new URL(frame.url()).host === plan.host);
+  const allowed = await frame.evaluate(() => document.featurePolicy.allowedFeatures());
+  assert.ok(['camera', 'microphone'].every((feature) => allowed.includes(feature)), String(allowed));
+  // A page that is isolated shows only what is for other origins.
+  await page.goto(`https://${plan.site}/isolated`);
+  await page.frameLocator('iframe').locator('#state[data-state="ready"]').waitFor({ timeout: 30_000 });
   const cookies = (await context.cookies()).filter(({ domain }) => domain === plan.host);
   assert.ok(cookies.length > 0, 'there is a session');
   for (const { name, sameSite, secure, partitionKey } of cookies) {
@@ -170,7 +176,8 @@ async function documents() {
   await done('documents', watch);
 }
 
-// The learning dashboard in a tab of its own: by the cookie of the client and by the session.
+// The learning dashboard in a tab of its own, by the cookie of the client and by the session; and its link in a browser that has
+// neither.
 async function dashboard() {
   const { context, watch } = await window_();
   const page = await enter(context, plan.links[0], 'dashboard');
@@ -180,6 +187,14 @@ async function dashboard() {
   assert.equal(new URL(tab.url()).host, plan.host);
   await screenshot(tab, plan.screenshots, 'dashboard');
   await done('dashboard', watch);
+  const { name, value: report } = (await context.cookies()).find(({ name }) => name.startsWith('ld-'));
+  const other = await window_();
+  const link = await other.context.newPage();
+  await link.goto(`https://${plan.host}/learning-analytics-dashboard/?meeting=${name.slice(3)}&report=${report}`);
+  await link.waitForFunction(() => document.querySelector('#state')?.textContent === 'file', null, { timeout: 30_000 });
+  assert.match(await link.locator('#users').innerText(), /Ada Lovelace/);
+  assert.equal(await link.locator('html').getAttribute('data-words'), 'Meeting');
+  await done('dashboard elsewhere', other.watch);
 }
 
 // What one writes into the shared notes the other reads.

@@ -264,7 +264,7 @@ pub fn path(bytes: &[u8]) {
             assert_one_reading(inner);
             assert!(kind != Kind::GraphQl || inner == "/graphql", "{path}");
         }
-        Route::RootMeeting { path: inner, .. } | Route::Recording { path: inner } => {
+        Route::RootMeeting { path: inner, .. } | Route::OfPage { path: inner } | Route::Recording { path: inner } => {
             assert_eq!(inner, path);
             assert_one_reading(inner);
         }

@@ -178,8 +178,11 @@ pub fn id(id: &str) {
 
 /// Any path has a route, and one that can be read in two ways is carried nowhere.
 pub fn path(path: &str) {
-    if let Route::Meeting { .. } | Route::BreakoutJoin { .. } | Route::RootMeeting { .. } | Route::Recording { .. } =
-        route(path)
+    if let Route::Meeting { .. }
+    | Route::BreakoutJoin { .. }
+    | Route::RootMeeting { .. }
+    | Route::OfPage { .. }
+    | Route::Recording { .. } = route(path)
     {
         assert!(!path.contains(';') && !path.contains("//"), "{path}");
         assert!(!path.split('/').any(|segment| segment == ".." || segment == "."), "{path}");

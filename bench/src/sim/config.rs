@@ -52,6 +52,9 @@ pub struct Config {
     pub api_body_bytes_max: usize,
     /// `maxFileSizeUpload`: the largest document that is taken, in bytes.
     pub upload_bytes_max: u64,
+    /// Headers that an administrator has nginx add to every answer (`add_header NAME VALUE always`); one name may be there
+    /// several times.
+    pub answer_headers: Vec<(&'static str, &'static str)>,
     /// How many received requests are kept for [`super::Sim::log`]; 0 keeps none.
     pub log_entries_max: usize,
 }
@@ -86,6 +89,7 @@ impl Default for Config {
             socket_limit_is_one_less: false,
             api_body_bytes_max: 1 << 20,
             upload_bytes_max: 30_000_000,
+            answer_headers: Vec::new(),
             // A long test run fits, and a load run cannot fill the memory.
             log_entries_max: 10_000,
         }

@@ -13,6 +13,12 @@ use super::params::Params;
 use super::{Shared, answer, session, wall_ms};
 use crate::sign::{encode_value, to_hex};
 
+/// The page that the client of 2026 puts between two slides; it asks for it from the root of the host (`/blank.pdf`).
+pub(crate) const BLANK_PDF: &str = "%PDF-1.4\n\
+    1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n\
+    2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n\
+    3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 1280 720]>>endobj\n\
+    trailer<</Root 1 0 R>>\n%%EOF\n";
 /// A document of one empty page.
 pub(crate) const DEFAULT_PDF: &str = "%PDF-1.4\n\
     1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n\

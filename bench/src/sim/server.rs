@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{HeaderValue, Method, Request, StatusCode};
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::broken::Unsent;
-use super::{Shared, answer, api, client, dashboard, playback, presentation, rest, sockets, stopped};
+use super::{Config, Shared, answer, api, client, dashboard, playback, plugin, presentation, rest, sockets, stopped};
 
 /// Accepts until the server is stopped; then all connections are dropped.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
@@ -52,7 +52,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let service = service_fn(|request| {
         let shared = Arc::clone(&shared);
         async move {
-            let response = handle(request, shared).await;
+            let response = with_headers(handle(request, Arc::clone(&shared)).await, &shared.config);
             // An error closes the connection.
             if response.extensions().get::<Unsent>().is_some() { Err(io::Error::other("unsent")) } else { Ok(response) }
         }
@@ -63,6 +63,14 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         _ = &mut serving => {}
         _ = cuts.changed() => {}
     }
+}
+
+/// An answer with what the administrator has nginx add to each.
+fn with_headers(mut response: Response, config: &Config) -> Response {
+    for (name, value) in &config.answer_headers {
+        response.headers_mut().append(*name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Response {
@@ -78,6 +86,7 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Response {
         }
         "/bigbluebutton/ping" if is_meteor => answer::text(StatusCode::OK, "text/plain", Body::empty()),
         "/bigbluebutton/rtt-check" if !is_meteor => answer::text(StatusCode::OK, "text/plain", Body::empty()),
+        "/blank.pdf" => answer::text(StatusCode::OK, "application/pdf", presentation::BLANK_PDF),
         "/default.pdf" => answer::text(StatusCode::OK, "application/pdf", presentation::DEFAULT_PDF),
         "/images/dot.png" => answer::text(StatusCode::OK, "image/png", &client::PHOTO[..1024]),
         "/images/photo.jpg" => answer::text(StatusCode::OK, "image/jpeg", client::PHOTO),
@@ -108,6 +117,9 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
     }
     if let Some(name) = path.strip_prefix("/api/rest/").filter(|_| !is_meteor) {
         return rest::query(name, &parts, &shared);
+    }
+    if let Some(source) = path.strip_prefix("/api/plugin/").filter(|_| !is_meteor) {
+        return plugin::data(source, &parts, &shared);
     }
     if let Some(rest) = path.strip_prefix("/bigbluebutton/presentation/") {
         return match (&parts.method, rest.strip_suffix("/upload")) {

@@ -1,9 +1,12 @@
-// The learning dashboard: by the access token of its cookie from a file beside it, else by the session from bbb-web, whose
-// address it builds from the root.
+// The learning dashboard: by the access token of its address (`report`) or of its cookie from a file beside it, else by the
+// session from bbb-web, whose address it builds from the root, as it does that of its words.
 (async () => {
   const query = new URLSearchParams(location.search);
   const meeting = query.get('meeting');
-  const [, access] = document.cookie.split('; ').map((pair) => pair.split('=')).find(([name]) => name === `ld-${meeting}`) ?? [];
+  const [, ofCookie] = document.cookie.split('; ').map((pair) => pair.split('=')).find(([name]) => name === `ld-${meeting}`) ?? [];
+  const access = query.get('report') ?? ofCookie;
+  const words = await fetch('/html5client/locales/en.json');
+  document.documentElement.dataset.words = words.ok ? (await words.json())['app.title'] : 'none';
   const state = document.getElementById('state');
   const byFile = async () => {
     const answer = await fetch(`${meeting}/${access}/learning_dashboard_data.json`);
