@@ -1,0 +1,162 @@
+use super::*;
+use crate::domain::fixtures::tenant;
+
+/// The internal id of the nth run of a meeting.
+fn int(tenant: &str, ext_id: &str, id: i64) -> String {
+    let on_server = meeting_id::to_server(&tenant.parse().expect("an id"), ext_id);
+    format!("{}{:013}", meeting_id::internal_start(&on_server), id)
+}
+
+fn row(tenant: &str, ext_id: &str, server: &str, id: i64) -> MeetingRow {
+    MeetingRow {
+        id,
+        tenant: tenant.parse().expect("an id"),
+        account: "main".into(),
+        ext_id: ext_id.into(),
+        server: server.parse().expect("an id"),
+        participants: None,
+        expected: None,
+        internal_id: Some(int(tenant, ext_id, id)),
+        create_time: None,
+        created_at: 0,
+        ended_at: None,
+        ends_at: None,
+        afterglow: None,
+        records: false,
+        owner: None,
+    }
+}
+
+#[test]
+fn a_meeting_is_its_tenants_alone() {
+    let live = Live::default();
+    live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
+    let (wagtail, heron) = ("wagtail".parse().expect("an id"), "heron".parse().expect("an id"));
+    assert!(live.meeting(&wagtail, "room").is_some());
+    assert!(live.meeting(&heron, "room").is_none());
+    let (one, two) = ("bbb-01".parse().expect("an id"), "bbb-02".parse().expect("an id"));
+    assert!(live.reaches(&wagtail, &one, 0));
+    assert!(!live.reaches(&wagtail, &two, 0));
+    assert!(!live.reaches(&heron, &one, 0));
+}
+
+#[test]
+fn a_meeting_that_ended_is_gone_at_once_and_its_traffic_a_while_later() {
+    let live = Live::default();
+    let meeting = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
+    assert_eq!(live.servers.of(&meeting.server).load(), 1, "it is old, and nobody is in it");
+    assert!(live.remove_meeting(&meeting, 1_000));
+    assert!(!live.remove_meeting(&meeting, 1_000), "only once");
+    assert_eq!(live.servers.of(&meeting.server).load(), 0);
+    assert!(live.meeting(&meeting.tenant, "room").is_none());
+    assert!(live.reaches(&meeting.tenant, &meeting.server, 1_000 + AFTERGLOW_MS - 1));
+    assert!(!live.reaches(&meeting.tenant, &meeting.server, 1_000 + AFTERGLOW_MS));
+    live.forget_ended(1_000 + AFTERGLOW_MS - 1);
+    assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_some());
+    live.forget_ended(1_000 + AFTERGLOW_MS);
+    assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_none());
+}
+
+#[test]
+fn what_follows_an_end_lasts_as_long_as_its_server_was_told() {
+    for (asked, minutes) in [(None, 15), (Some(2), 15), (Some(60), 61), (Some(0), 24 * 60), (Some(1_000_000), 24 * 60)]
+    {
+        let live = Live::default();
+        let lasts = crate::store::afterglow(asked);
+        assert_eq!(lasts, minutes * 60_000, "{asked:?}");
+        let row = MeetingRow { afterglow: Some(lasts), ..row("wagtail", "room", "bbb-01", 1) };
+        let meeting = live.add_meeting(Meeting::from_row(row));
+        // One that ends later and lasts shorter is forgotten first.
+        let short = live.add_meeting(Meeting::from_row(self::row("wagtail", "short", "bbb-02", 2)));
+        live.remove_meeting(&meeting, 0);
+        live.remove_meeting(&short, 1);
+        live.forget_ended(lasts - 1);
+        assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_some(), "{asked:?}");
+        assert_eq!(live.meeting_of_internal(&int("wagtail", "short", 2)).is_some(), minutes == 15, "{asked:?}");
+        assert!(live.reaches(&meeting.tenant, &meeting.server, lasts - 1));
+        live.forget_ended(lasts);
+        assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_none(), "{asked:?}");
+        assert!(!live.reaches(&meeting.tenant, &meeting.server, lasts));
+    }
+}
+
+#[test]
+fn a_server_carries_a_meeting_and_those_expected_in_it_at_once() {
+    let live = Live::default();
+    let new = |ext_id, participants, expected| {
+        let row = row("wagtail", ext_id, "bbb-01", 1);
+        Meeting::from_row(MeetingRow { created_at: now_ms(), participants, expected, ..row })
+    };
+    let load = || live.servers.of(&"bbb-01".parse().expect("an id")).load();
+    let placing = live.servers.of(&"bbb-01".parse().expect("an id")).place(40);
+    assert_eq!(load(), 40, "before it is promised");
+    let hinted = live.add_meeting(new("hinted", None, Some(40)));
+    drop(placing);
+    assert_eq!(load(), 40);
+    live.add_meeting(new("small", Some(3), None));
+    assert_eq!(load(), 43, "no more than it has seats");
+    live.remove_meeting(&hinted, 0);
+    assert_eq!(load(), 3);
+}
+
+#[test]
+fn a_meeting_keeps_the_limits_it_was_promised_under() {
+    let mut wagtail = tenant("wagtail"); // 4 participants
+    let row = MeetingRow { participants: Some(4), ..row("wagtail", "room", "bbb-01", 1) };
+    let meeting = Meeting::from_row(row.clone()).promised(wagtail.limits.clone());
+    wagtail.limits.participants = Limit::AtMost(2);
+    assert_eq!(meeting.limits(&wagtail).participants, Limit::AtMost(4));
+    let after_a_start = Meeting::from_row(row);
+    assert_eq!(after_a_start.limits(&wagtail).participants, Limit::AtMost(2), "the tenant's");
+    assert_eq!(after_a_start.seats(), Limit::AtMost(4), "but the seats are written down");
+}
+
+#[test]
+fn what_was_asked_before_a_meeting_had_a_name_does_not_count() {
+    let live = Live::default();
+    let meeting = live.add_meeting(Meeting::from_row(MeetingRow { internal_id: None, ..row("w", "room", "b", 1) }));
+    let before = Moment::now();
+    live.name_meeting(&meeting, &int("w", "room", 1));
+    assert!(meeting.touched() >= before);
+    assert!(live.servers_of(&meeting.tenant).iter().all(|(_, touched)| *touched >= before));
+}
+
+#[test]
+fn the_end_of_an_old_run_does_not_take_the_new_one_out() {
+    let live = Live::default();
+    let old = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
+    live.remove_meeting(&old, 0);
+    let new = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 2)));
+    assert!(!live.remove_meeting(&old, 0));
+    assert_eq!(live.meeting(&new.tenant, "room").map(|m| m.id), Some(2));
+}
+
+#[test]
+fn what_was_read_of_an_old_run_does_not_replace_the_new_one() {
+    let live = Live::default();
+    live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 2)));
+    let kept = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
+    assert_eq!((kept.id, live.servers.of(&kept.server).meetings()), (2, 1));
+    let next = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 3)));
+    assert_eq!((next.id, live.servers.of(&next.server).meetings()), (3, 1), "a later one does");
+}
+
+#[test]
+fn a_recording_of_a_meeting_that_another_gateway_has_made_is_known() {
+    let live = Live::default();
+    let made = live.add_meeting(Meeting::from_row(MeetingRow { records: true, ..row("wagtail", "room", "b", 1) }));
+    assert!(live.recordings.get(&made.tenant, &int("wagtail", "room", 1)).is_some());
+}
+
+#[test]
+fn a_server_gives_a_meeting_no_other_ones_name() {
+    let live = Live::default();
+    let theirs = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
+    let unnamed = MeetingRow { internal_id: None, records: true, ..row("heron", "room", "bbb-02", 2) };
+    let ours = live.add_meeting(Meeting::from_row(unnamed));
+    let claimed = int("wagtail", "room", 1);
+    live.name_meeting(&ours, &claimed);
+    assert_eq!(live.meeting_of_internal(&claimed).map(|meeting| meeting.id), Some(theirs.id));
+    assert!(live.recordings.get(&ours.tenant, &claimed).is_none());
+    assert!(!ours.may_be_called("nonsense") && ours.may_be_called(&int("heron", "room", 9)));
+}
