@@ -1,12 +1,6 @@
 //! A meeting's traffic: found its server, carried there and back.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
@@ -131,7 +125,6 @@ impl Gateway {
     ) -> Answer {
         let call = call_of(kind);
         if matches!(kind, Kind::Token | Kind::Settings) && target.session.is_none() {
-            Body::Streamed(body).linger();
             return self.refuse(&asked, call, Denial::UnknownSession).by(&target.server.id);
         }
         // Where there is no socket, one that is asked for is nothing: what is carried as it is would not be rewritten.
@@ -146,16 +139,13 @@ impl Gateway {
         }
         // No body of a stranger is carried to a server. An upload has no token in its address, but its browser has the cookie.
         if !body.is_end_stream() && !self.is_known(&asked, &target) {
-            Body::Streamed(body).linger();
             return self.refuse(&asked, call, Denial::UnknownSession).by(&target.server.id);
         }
         if let Err(refused) = self.check_body(&asked, &body, kind) {
-            Body::Streamed(body).linger();
             return refused.by(&target.server.id);
         }
         if named_ids::is_slide(path) && kind != Kind::Upload && !body.is_end_stream() {
             // A form could name another meeting than the path does.
-            Body::Streamed(body).linger();
             return self.refuse(&asked, call, Denial::NotFound).by(&target.server.id);
         }
         let server = &target.server;
@@ -172,19 +162,14 @@ impl Gateway {
                 headers.remove(ACCEPT_ENCODING);
             }
         };
-        let foreign = Arc::new(AtomicBool::new(false));
         let form = if kind == Kind::Upload { Form::of(&asked.head.headers) } else { Ok(None) };
         let watch = match form {
-            Ok(form) => form.map(|form| self.watch_upload(&asked, form, &foreign)),
-            Err(_) => {
-                Body::Streamed(body).linger();
-                return self.refuse(&asked, call, Denial::NotFound).by(&server.id);
-            }
+            Ok(form) => form.map(|form| self.watch_upload(&asked, form)),
+            Err(_) => return self.refuse(&asked, call, Denial::NotFound).by(&server.id),
         };
         let mut response = match self.forward(&asked, (body, watch), &target, path, limit, prepare).await {
             Ok(response) => response,
-            Err(_) if foreign.load(Relaxed) => return self.refuse(&asked, call, Denial::NotFound).by(&server.id),
-            Err(why) => return self.unsent(&asked, call, why).by(&server.id),
+            Err(why) => return self.unsent(&asked, call, why, Some(&server.id)),
         };
         let prefix = prefix(server);
         let home = Home { names: &server.names, authority: &asked.authority, prefix: &prefix };
@@ -204,20 +189,15 @@ impl Gateway {
         Answer::new(call, outcome(&response), response).by(&server.id)
     }
 
-    /// Looks at the form of an upload as it passes: it may name no meeting but the tenant's own. Breaks it off, and says so in
-    /// `foreign`, where it does. What other gateways have made is known here as soon as they tell.
-    fn watch_upload(self: &Arc<Self>, asked: &Asked, mut form: Form, foreign: &Arc<AtomicBool>) -> Watch {
-        let (gateway, tenant, foreign) = (Arc::clone(self), asked.tenant.id.clone(), Arc::clone(foreign));
+    /// Looks at the form of an upload as it passes: it may name no meeting but the tenant's own. Breaks it off where it does. What
+    /// other gateways have made is known here as soon as they tell.
+    fn watch_upload(self: &Arc<Self>, asked: &Asked, mut form: Form) -> Watch {
+        let (gateway, tenant) = (Arc::clone(self), asked.tenant.id.clone());
         let may = move |of, id: &str| match gateway.live.meeting_of_internal(id) {
             Some(meeting) => meeting.tenant == tenant,
             None => of == Of::Document || gateway.live.breakouts.of_internal(&tenant, id).is_some(),
         };
-        Watch(Box::new(move |bytes| {
-            form.pass(bytes, &may).map_err(|refused| {
-                foreign.store(true, Relaxed);
-                refused.into()
-            })
-        }))
+        Watch(Box::new(move |bytes| Ok(form.pass(bytes, &may)?)))
     }
 
     /// Whether whoever asks has a session of this tenant at this server: they name it, or have its cookie.
@@ -241,7 +221,7 @@ impl Gateway {
         let owner = Owner::new(&asked.tenant, &server.slug);
         let session = session.as_ref().map(|session| session.id);
         let cookies = self.binding.cookies_for(&asked.head.headers, owner, session, asked.now);
-        let (body, is_slow) = self.uploads.begin(asked, server.id.as_str(), body, watch).await?;
+        let body = self.uploads.begin(asked, server.id.as_str(), body, watch).await?;
         let mut headers = asked.head.headers.clone();
         remove_hop_by_hop(&mut headers);
         set_forwarded(&mut headers, &asked.connection.peer_value, "https");
@@ -253,7 +233,7 @@ impl Gateway {
         *request.headers_mut() = headers;
         match tokio::time::timeout(limit, self.pool.send(request)).await {
             Ok(Ok(response)) => Ok(response),
-            _ if is_slow.is_some_and(|slow| slow.get()) => Err(Unsent::Slow),
+            Ok(Err(SendError::Body(fault))) => Err(fault.into()),
             Ok(Err(SendError::Connect)) => {
                 self.unreachable(server);
                 Err(Denial::ServerUnavailable.into())

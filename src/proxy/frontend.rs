@@ -12,7 +12,6 @@ use super::{
     cookies::without_server_cookies,
     headers::{remove_hop_by_hop, set_forwarded},
     pages::{page, wants_page},
-    passing::Unsent,
     robots,
 };
 use crate::{
@@ -43,9 +42,9 @@ impl Gateway {
         if is_websocket(&asked.head) {
             return self.frontend_socket(asked, frontend, to, headers).await;
         }
-        let (body, is_slow) = match self.to_frontends.begin(&asked, frontend.authority.as_str(), body, None).await {
+        let body = match self.to_frontends.begin(&asked, frontend.authority.as_str(), body, None).await {
             Ok(begun) => begun,
-            Err(why) => return self.unsent(&asked, Call::Frontend, why),
+            Err(why) => return self.unsent(&asked, Call::Frontend, why, None),
         };
         let mut request = Request::new(body);
         *request.method_mut() = asked.head.method.clone();
@@ -58,7 +57,7 @@ impl Gateway {
                 let outcome = if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok };
                 Answer::new(Call::Frontend, outcome, response)
             }
-            _ if is_slow.is_some_and(|slow| slow.get()) => self.unsent(&asked, Call::Frontend, Unsent::Slow),
+            Ok(Err(SendError::Body(fault))) => self.unsent(&asked, Call::Frontend, fault.into(), None),
             Ok(Err(SendError::Exhausted)) => self.refuse(&asked, Call::Frontend, Denial::Overloaded),
             _ => {
                 log_failure(&asked, &frontend);

@@ -1,5 +1,6 @@
 //! Recordings that are watched: carried on the host's root to the server that has them, for their own tenant only.
 
+use http_body::Body as _;
 use std::{sync::Arc, time::Duration};
 
 use form_urlencoded::parse;
@@ -9,7 +10,6 @@ use http::{
         ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_LENGTH, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
     },
 };
-use http_body::Body as _;
 use quick_xml::escape::escape;
 
 use super::{
@@ -65,11 +65,9 @@ impl Gateway {
     pub(crate) async fn playback(&self, asked: Asked, body: Incoming, target: Target, path: &str) -> Answer {
         let call = Call::Playback;
         if !matches!(asked.head.method, Method::GET | Method::HEAD) {
-            Body::Streamed(body).linger();
             return wrong_method(call, "GET, HEAD").by(&target.server.id);
         }
         if !body.is_end_stream() {
-            Body::Streamed(body).linger();
             return self.refuse(&asked, call, Denial::TooLarge).by(&target.server.id);
         }
         // The one file of a recording that names the server.
@@ -84,7 +82,7 @@ impl Gateway {
         let server = &target.server;
         let mut response = match self.forward(&asked, (body, None), &target, path, ANSWER_TIMEOUT, prepare).await {
             Ok(response) => response,
-            Err(why) => return self.unsent(&asked, call, why).by(&server.id),
+            Err(why) => return self.unsent(&asked, call, why, Some(&server.id)),
         };
         let home = Home { names: &server.names, authority: &asked.authority, prefix: "" };
         self.to_browser(response.headers_mut(), server, &asked.tenant, home);

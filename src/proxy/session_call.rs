@@ -29,7 +29,7 @@ use crate::{
     },
     metrics::{Call, Outcome},
     net::rates::RateOf,
-    upstream::{Body, Incoming, whole},
+    upstream::{Incoming, whole},
 };
 
 /// As BBB's nginx waits for bbb-web.
@@ -72,11 +72,9 @@ impl Gateway {
             _ => false,
         };
         if !fits {
-            Body::Streamed(body).linger();
             return wrong_method(Call::Session, allowed);
         }
         if let Err(refused) = self.check_body(&asked, &body, Kind::Call(call)) {
-            Body::Streamed(body).linger();
             return refused;
         }
         if asked.head.method == Method::HEAD && matches!(call, SessionCall::SignOut | SessionCall::GetJoinUrl) {
@@ -87,7 +85,6 @@ impl Gateway {
         }
         if call != SessionCall::Feedback && !body.is_end_stream() {
             // A server reads the parameters of a form as those of a query, a session token too; BBB's client sends none.
-            Body::Streamed(body).linger();
             return takes_no_body();
         }
         let session = target.as_ref().ok().and_then(|target| target.session.clone());
@@ -100,13 +97,11 @@ impl Gateway {
                     && session.is_waiting()
                     && let Err(denial) = self.seat_of_guest(&session).await
                 {
-                    Body::Streamed(body).linger();
                     return not_entered(&asked, denial).by(&target.server.id);
                 }
                 self.carry(asked, body, target, path, Kind::Call(call)).await
             }
             _ => {
-                Body::Streamed(body).linger();
                 let limited = self.fails_too_often(&asked, Call::Session, RateOf::UnknownSessions);
                 limited.unwrap_or_else(|| no_session(&asked, call))
             }
@@ -133,7 +128,7 @@ impl Gateway {
         };
         let json = match tokio::time::timeout(TIMEOUT, answered).await {
             Ok(Ok(json)) => json,
-            Ok(Err(why)) => return self.unsent(asked, Call::Session, why),
+            Ok(Err(why)) => return self.unsent(asked, Call::Session, why, None),
             Err(_) => None,
         };
         let Some(mut json) = json.filter(|json| json["response"]["returncode"].is_string()) else {

@@ -7,7 +7,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../hostile/evil/mod.rs"]
+mod evil;
+
 mod answers;
+mod bodies;
+mod body_clients;
 mod calls;
 mod files;
 mod lists;
