@@ -1,4 +1,4 @@
-//! Bodies that are held whole: of API calls. Their bytes are charged as they come, on the account of the tenant and of the
+//! Bodies that are held whole: of API calls, and of other requests where they have to be measured. Their bytes are charged as they come, on the account of the tenant and of the
 //! caller's address, and given back when the call is over; whoever finds no room waits a moment, and is refused then.
 //!
 //! There are two budgets: callers who have shown a secret of the tenant need not fear those who have not.
@@ -32,6 +32,8 @@ const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
 /// Who takes longer than that for a body has gone; a large one has more time, at so many bytes in a second.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const LARGE_BYTES_PER_SECOND: usize = 500 * 1024;
+/// How long a body without a length may take to show whether there is anything in it.
+pub(crate) const FIRST_BYTES_TIMEOUT: Duration = STOP_MAX;
 /// A body that nobody has vouched for may stop for so long, and has to bring so many bytes in a second.
 const STOP_MAX: Duration = Duration::from_secs(5);
 const BYTES_PER_SECOND: u32 = 1024;

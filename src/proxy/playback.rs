@@ -1,6 +1,5 @@
 //! Recordings that are watched: carried on the host's root to the server that has them, for their own tenant only.
 
-use http_body::Body as _;
 use std::{sync::Arc, time::Duration};
 
 use form_urlencoded::parse;
@@ -19,6 +18,7 @@ use super::{
     api::spec::wrong_method,
     asked::Asked,
     carry::{Target, outcome},
+    held::FIRST_BYTES_TIMEOUT,
     named_ids,
 };
 use crate::{
@@ -62,13 +62,15 @@ impl Gateway {
     }
 
     /// Carries a request of a recording there and back.
-    pub(crate) async fn playback(&self, asked: Asked, body: Incoming, target: Target, path: &str) -> Answer {
+    pub(crate) async fn playback(&self, asked: Asked, mut body: Incoming, target: Target, path: &str) -> Answer {
         let call = Call::Playback;
         if !matches!(asked.head.method, Method::GET | Method::HEAD) {
             return wrong_method(call, "GET, HEAD").by(&target.server.id);
         }
-        if !body.is_end_stream() {
-            return self.refuse(&asked, call, Denial::TooLarge).by(&target.server.id);
+        match body.has_any(FIRST_BYTES_TIMEOUT).await {
+            Ok(false) => {}
+            Ok(true) => return self.refuse(&asked, call, Denial::TooLarge).by(&target.server.id),
+            Err(fault) => return self.unsent(&asked, call, fault.into(), None),
         }
         // The one file of a recording that names the server.
         let is_metadata = path.ends_with("/metadata.xml");

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, StatusCode, header::ACCEPT_ENCODING};
-use http_body::Body as _;
 use serde_json::{Value, json};
 
 use super::{
@@ -13,6 +12,7 @@ use super::{
     asked::Asked,
     carry::Target,
     grant::GRANT,
+    held::FIRST_BYTES_TIMEOUT,
     passing::Unsent,
     route::{Kind, SessionCall},
 };
@@ -60,7 +60,7 @@ impl Gateway {
     pub(crate) async fn session_call(
         self: &Arc<Self>,
         asked: Asked,
-        body: Incoming,
+        mut body: Incoming,
         target: Result<Target, Denial>,
         path: &str,
         call: SessionCall,
@@ -74,7 +74,7 @@ impl Gateway {
         if !fits {
             return wrong_method(Call::Session, allowed);
         }
-        if let Err(refused) = self.check_body(&asked, &body, Kind::Call(call)) {
+        if let Err(refused) = self.check_length(&asked, &body, Kind::Call(call)) {
             return refused;
         }
         if asked.head.method == Method::HEAD && matches!(call, SessionCall::SignOut | SessionCall::GetJoinUrl) {
@@ -83,9 +83,13 @@ impl Gateway {
             answer.reason = "preview";
             return answer;
         }
-        if call != SessionCall::Feedback && !body.is_end_stream() {
+        if call != SessionCall::Feedback {
             // A server reads the parameters of a form as those of a query, a session token too; BBB's client sends none.
-            return takes_no_body();
+            match body.has_any(FIRST_BYTES_TIMEOUT).await {
+                Ok(false) => {}
+                Ok(true) => return takes_no_body(),
+                Err(fault) => return self.unsent(&asked, Call::Session, fault.into(), None),
+            }
         }
         let session = target.as_ref().ok().and_then(|target| target.session.clone());
         match (target, session) {

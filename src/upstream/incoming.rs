@@ -8,12 +8,14 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::Version;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::sync::oneshot;
+use http_body_util::BodyExt;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::discard::{Source, discard};
 use crate::metrics::TenantMetrics;
@@ -55,6 +57,8 @@ pub struct Incoming(State);
 enum State {
     /// There is none, or it has come whole.
     Over,
+    /// It has been read before.
+    Held(Bytes),
     // Boxed: most requests have no body, and are not to have room for one.
     Coming(Box<Coming>),
     Failed(BodyFault),
@@ -64,6 +68,8 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Coming {
     body: hyper::body::Incoming,
+    /// What has come already, before it is taken.
+    first: Option<Bytes>,
     is_http2: bool,
     /// Dropped with it.
     over: Option<oneshot::Sender<Infallible>>,
@@ -81,7 +87,20 @@ impl Incoming {
             return Self(State::Over);
         }
         let is_http2 = version == Version::HTTP_2;
-        Self(State::Coming(Box::new(Coming { body, is_http2, over: None, counts: None, source: source() })))
+        Self(State::Coming(Box::new(Coming {
+            body,
+            first: None,
+            is_http2,
+            over: None,
+            counts: None,
+            source: source(),
+        })))
+    }
+
+    /// A body that has been read whole.
+    #[must_use]
+    pub fn held(bytes: Bytes) -> Self {
+        Self(if bytes.is_empty() { State::Over } else { State::Held(bytes) })
     }
 
     /// Resolves when nothing more of it is taken: it has ended, or has been cut, whoever had it last. `None` where nothing is to
@@ -93,6 +112,31 @@ impl Incoming {
             coming.over = Some(over);
             is_over
         })
+    }
+
+    /// Whether there is anything in it. One whose length is not told is waited for, so long, until its first bytes are there.
+    ///
+    /// # Errors
+    /// Where it is too slow, or breaks off.
+    pub async fn has_any(&mut self, within: Duration) -> Result<bool, BodyFault> {
+        if self.is_end_stream() || self.size_hint().exact().is_some() {
+            return Ok(!self.is_end_stream());
+        }
+        // Boxed: bodies have a length, nearly all of them.
+        Box::pin(self.first_bytes(within)).await
+    }
+
+    async fn first_bytes(&mut self, within: Duration) -> Result<bool, BodyFault> {
+        while let Some(frame) = timeout(within, self.frame()).await.map_err(|_| BodyFault::Slow)? {
+            let data = frame?.into_data().unwrap_or_default();
+            if let State::Coming(coming) = &mut self.0
+                && !data.is_empty()
+            {
+                coming.first = Some(data);
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The same, with its bytes counted for a tenant.
@@ -107,6 +151,9 @@ impl Incoming {
 
 impl Coming {
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
         self.source.begin();
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
@@ -132,6 +179,11 @@ impl HttpBody for Incoming {
         let frame = match &mut self.0 {
             State::Over => None,
             State::Failed(fault) => Some(Err(*fault)),
+            State::Held(bytes) => {
+                let frame = Some(Ok(Frame::data(std::mem::take(bytes))));
+                self.0 = State::Over;
+                frame
+            }
             State::Coming(coming) => {
                 let frame = ready!(coming.poll_frame(cx));
                 match &frame {
@@ -148,14 +200,16 @@ impl HttpBody for Incoming {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             State::Over => true,
-            State::Failed(_) => false,
-            State::Coming(coming) => coming.body.is_end_stream(),
+            State::Held(_) | State::Failed(_) => false,
+            State::Coming(coming) => coming.first.is_none() && coming.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             State::Over => SizeHint::with_exact(0),
+            State::Held(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            // Only of a body without a length something has come before it is taken.
             State::Coming(coming) => coming.body.size_hint(),
             State::Failed(_) => SizeHint::default(),
         }

@@ -4,7 +4,6 @@
 use std::{cell::RefCell, sync::atomic::Ordering::Relaxed};
 
 use http::HeaderValue;
-use http_body::Body as _;
 use quick_xml::escape::escape;
 
 use super::{Unfit, read::mime_of, spec::Spec};
@@ -22,7 +21,12 @@ use crate::{
     domain::{denial::Denial, limits::Limit, tenant::Tenant},
     live::Meeting,
     metrics::{Call, Outcome},
-    proxy::{Gateway, answer::Answer, asked::Asked, held::Whole},
+    proxy::{
+        Gateway,
+        answer::Answer,
+        asked::Asked,
+        held::{FIRST_BYTES_TIMEOUT, Unread, Whole},
+    },
     upstream::Incoming,
 };
 
@@ -52,15 +56,15 @@ impl Gateway {
         Ok(Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?)
     }
 
-    async fn insert_document(&self, asked: &Asked, query: &Params, body: Incoming) -> Result<Answer, Unfit> {
+    async fn insert_document(&self, asked: &Asked, query: &Params, mut body: Incoming) -> Result<Answer, Unfit> {
         let call = Call::InsertDocument;
         let (mime, _) = mime_of(asked);
-        let empty = body.is_end_stream();
-        if !empty && !matches!(&*mime, "application/xml" | "text/xml") {
+        let has_body = body.has_any(FIRST_BYTES_TIMEOUT).await.map_err(Unread::from)?;
+        if has_body && !matches!(&*mime, "application/xml" | "text/xml") {
             return Err(Failure::CONTENT_TYPE.into());
         }
         let ext_id = about_a_meeting(query, Failure::NOT_FOUND)?;
-        if empty {
+        if !has_body {
             // BBB renders nothing (bbb.md 3.9).
             return Ok(Answer::xml(call, Outcome::Ok, String::new()));
         }
@@ -71,7 +75,7 @@ impl Gateway {
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
         let most = asked.tenant.limits.body;
         // Charged until it is answered.
-        let Whole { bytes: body, charge: _charge } = self.bodies.read(asked, sized(body)?, most as usize, true).await?;
+        let Whole { bytes: body, charge: _charge } = self.bodies.read(asked, body, most as usize, true).await?;
         let found = Found::read(&body, &asked.tenant)?;
         self.names.check(&found.addresses, &asked.tenant.hosts).await?;
         let given = Given::take(&meeting, found.documents, meeting.limits(&asked.tenant).documents)?;
@@ -99,11 +103,6 @@ impl Gateway {
         };
         Ok(answer.by(&server.id))
     }
-}
-
-/// A body of a known length, which a server must be told.
-fn sized(body: Incoming) -> Result<Incoming, Unfit> {
-    if body.size_hint().exact().is_some() { Ok(body) } else { Err(Failure::BODY.into()) }
 }
 
 /// What a body brings.
