@@ -13,6 +13,7 @@ mod evil;
 mod answers;
 mod bodies;
 mod body_clients;
+mod body_faults;
 mod body_lengths;
 mod calls;
 mod files;
