@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod connections;
 pub mod files;
+pub mod orderly;
 pub mod peer;
 pub mod proxy_protocol;
 pub mod rates;

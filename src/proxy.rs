@@ -57,7 +57,7 @@ use crate::{
     net::Net,
     store::{self, Store, writer::Notes},
     supervise::{Round, Rounds},
-    upstream::Pool,
+    upstream::{Discards, Pool},
 };
 use cookies::Binding;
 use find::Finding;
@@ -104,6 +104,8 @@ pub struct Gateway {
     names: Names,
     /// Bodies that are held whole.
     pub(crate) bodies: Bodies,
+    /// Bodies whose rest is thrown away.
+    discards: Discards,
     /// Bodies on their way to servers.
     uploads: Passing,
     /// Bodies on their way to frontends.
@@ -176,6 +178,7 @@ impl Gateway {
             user_keys,
             names,
             bodies: Bodies::default(),
+            discards: Discards::default(),
             uploads: Passing::default(),
             to_frontends: Passing::default(),
             finding: Finding::default(),

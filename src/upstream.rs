@@ -5,6 +5,7 @@
 
 mod answer;
 mod carried;
+mod discard;
 #[doc(hidden)]
 pub mod fuzzing;
 mod incoming;
@@ -20,7 +21,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Duration,
@@ -40,34 +41,11 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{domain::tenant::Upstream, net::files::is_exhausted, tls::provider::provider};
 pub use answer::Answer;
-pub use carried::{Carried, IsSlow};
-pub use incoming::Incoming;
+pub use carried::Carried;
+pub use discard::{Discards, Source};
+pub use incoming::{BodyFault, Incoming};
 pub use pool::{Once, Pool, SendError};
 pub use rate::LeastRate;
-
-/// How long what is still being sent is taken after it has been refused.
-const LINGER: Duration = Duration::from_secs(5);
-/// And how much of it.
-const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Bodies that are lingered for at a time. Beyond that a refused body is broken off at once: its sender may miss the answer.
-const LINGERING_MAX: usize = 256;
-static LINGERING: AtomicUsize = AtomicUsize::new(0);
-
-/// A place of one of `LINGERING_MAX`.
-struct Lingering;
-
-impl Lingering {
-    fn begin() -> Option<Self> {
-        let more = |n: usize| (n < LINGERING_MAX).then_some(n + 1);
-        LINGERING.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Self)
-    }
-}
-
-impl Drop for Lingering {
-    fn drop(&mut self) {
-        LINGERING.fetch_sub(1, Relaxed);
-    }
-}
 
 /// A server that does not take a connection in this time is taken as away: it is near, and a person waits.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -109,31 +87,6 @@ impl Body {
     pub fn empty() -> Self {
         Self::Held(Bytes::new())
     }
-
-    /// Takes the rest of what a caller sends and nobody wants, for a while: a connection that is closed under a caller who still
-    /// sends may lose the answer on its way to them (RFC 9112, 9.6). No more than `LINGERING_MAX` are taken at a time.
-    pub fn linger(self) {
-        let body = match self {
-            Self::Streamed(body) => body,
-            Self::Carried(body) => body.into_rest(),
-            Self::Held(_) | Self::Pieces(_) | Self::Answered(_) => return,
-        };
-        if !body.is_end_stream()
-            && let Some(place) = Lingering::begin()
-        {
-            tokio::spawn(timeout(LINGER, take_rest(body, place)));
-        }
-    }
-}
-
-async fn take_rest(mut body: Incoming, _place: Lingering) {
-    let mut left = LINGER_BYTES_MAX;
-    while let Some(Ok(frame)) = body.frame().await {
-        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-        if left == 0 {
-            return;
-        }
-    }
 }
 
 /// A whole body; `None` where it breaks off or is longer than `most` bytes.
@@ -158,7 +111,7 @@ impl HttpBody for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
-            Self::Carried(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Carried(body) => Pin::new(&mut **body).poll_frame(cx).map_err(Into::into),
             Self::Held(bytes) if bytes.is_empty() => Poll::Ready(None),
             // A long one in pieces, so that it is seen whether its reader takes them.
             Self::Held(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes.split_to(bytes.len().min(PIECE_BYTES_MAX)))))),
@@ -342,18 +295,5 @@ impl Connector {
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod lingering {
-    use super::{LINGERING_MAX, Lingering};
-
-    #[test]
-    fn so_many_are_lingered_for_and_no_more() {
-        let places: Vec<_> = std::iter::from_fn(Lingering::begin).take(LINGERING_MAX + 1).collect();
-        assert!(places.len() <= LINGERING_MAX);
-        drop(places);
-        assert!(Lingering::begin().is_some());
     }
 }

@@ -69,7 +69,7 @@ failures! {
     MODULES = "validationError", "The body is no XML document of modules";
     /// A document that a server must not fetch: not BBB's text, its key.
     DOCUMENT_ADDRESS = "validationError", "A document is at an address that must not be fetched";
-    /// A body that broke off, took too long, or has no length: not BBB's text, its key.
+    /// A body that broke off or took too long: not BBB's text, its key.
     BODY = "validationError", "The body of the request could not be read";
     /// A body that was broken off.
     BODY_SLOW = "validationError", "The body of the request came too slowly";

@@ -190,7 +190,7 @@ impl<'a> Call<'a> {
                 .map_err(|error| match error {
                     SendError::Connect => CallError::Connect,
                     SendError::Exhausted => CallError::Exhausted,
-                    SendError::Broken => CallError::Broken,
+                    SendError::Broken | SendError::Body(_) => CallError::Broken,
                 })?
                 .into_parts();
             if is_too_long(head.status) {

@@ -308,6 +308,9 @@ pub fn is_web_url(value: &str) -> bool {
 }
 
 fn set_missing(params: &mut Params, defaults: &[(&'static str, String)]) {
+    if defaults.is_empty() {
+        return;
+    }
     let is_set = |params: &Params, name| params.get(name).is_some_and(|value| !value.is_empty());
     // A logo of the caller's own is for dark backgrounds too, unless it has another one for those.
     let has_logo = is_set(params, "logo");

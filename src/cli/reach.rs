@@ -138,7 +138,9 @@ impl Gateway {
             let response = self.pool.send(request).await.map_err(|error| match error {
                 SendError::Connect => format!("no gateway answers at {}: is it running?", self.url),
                 SendError::Exhausted => "this machine has no file handle or port left".to_owned(),
-                SendError::Broken => format!("what answers at {} is no gateway, or breaks off", self.url),
+                SendError::Broken | SendError::Body(_) => {
+                    format!("what answers at {} is no gateway, or breaks off", self.url)
+                }
             })?;
             let status = response.status();
             let body = whole(response.into_body(), ANSWER_BYTES_MAX).await;

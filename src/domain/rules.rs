@@ -361,10 +361,8 @@ impl Table {
     /// The rule of a parameter; `None` for one that nothing is known of, which does not go on.
     #[must_use]
     pub fn rule(&self, name: &str) -> Option<&Rule> {
-        let named = match name.strip_prefix("meta_") {
-            Some(_) => self.named.get(&key_of(name)),
-            None => self.named.get(name),
-        };
+        let is_key = !name.starts_with("meta_") || name.bytes().all(|b| !b.is_ascii_uppercase());
+        let named = if is_key { self.named.get(name) } else { self.named.get(&key_of(name)) };
         named.or_else(|| {
             let starts = self.starts.iter();
             starts

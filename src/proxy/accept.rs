@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Request, StatusCode, header::HOST};
+use http::{HeaderValue, Request, StatusCode, header::HOST, request::Parts};
 use hyper::{body::Incoming, server::conn, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::SockRef;
@@ -38,6 +38,7 @@ use crate::{
     net::{
         activity::End,
         connections::Served,
+        orderly::{Layered, Orderly},
         peer::Peer,
         proxy_protocol::{self, Header},
         rates::RateOf,
@@ -49,6 +50,14 @@ use crate::{
 
 /// A browser's connection.
 pub(crate) type Downstream = TlsStream<Corked<TcpStream>>;
+
+impl Layered for Downstream {
+    type Carrier = TcpStream;
+
+    fn carrier(&mut self) -> &mut TcpStream {
+        self.get_mut().0.inner_mut()
+    }
+}
 
 /// A handshake takes two round trips; who takes longer than this holds a place for nothing.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -118,12 +127,16 @@ pub async fn serve_http(listener: TcpListener, gateway: Arc<Gateway>, port: u16,
         let gateway = Arc::clone(&gateway);
         async move {
             let (activity, peer) = (&served.activity, served.peer());
+            let is_cut = Arc::<AtomicBool>::default();
             let service = service_fn(|request: Request<Incoming>| {
-                let response = to_https(&gateway, &request, peer, port);
+                let (head, body) = request.into_parts();
+                let _body = gateway.incoming(&head, body, peer, &is_cut);
+                let response = to_https(&gateway, &head, peer, port);
                 let open = activity.begin();
                 async move { Ok::<_, Infallible>(response.map(|body| Tracked::new(body, open))) }
             });
-            let mut connection = pin!(http1(gateway.idle_timeout).serve_connection(TokioIo::new(stream), service));
+            let io = TokioIo::new(Orderly::new(stream, Arc::clone(&is_cut)));
+            let mut connection = pin!(http1(gateway.idle_timeout).serve_connection(io, service));
             let ended = tokio::select! {
                 _ = &mut connection => return,
                 end = activity.watch(gateway.idle_timeout, false) => Some(end),
@@ -263,7 +276,7 @@ async fn secured(arrived: Arrived, gateway: &Arc<Gateway>, tls: &Tls, mut stop: 
         }
     };
     let Ok(peer_value) = HeaderValue::from_str(&peer.ip().to_canonical().to_string()) else { return };
-    let connection = Arc::new(Connection { peer, peer_value, sni, used, served });
+    let connection = Arc::new(Connection { peer, peer_value, sni, used, is_cut: Arc::default(), served });
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     serve(stream, connection, Arc::clone(gateway), http2, stop).await;
 }
@@ -313,6 +326,7 @@ async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gat
     let activity = Arc::clone(&connection.served.activity);
     let idle_timeout = gateway.idle_timeout;
     let log = EndLog { gateway: Arc::clone(&gateway), peer: connection.peer };
+    let io = TokioIo::new(Orderly::new(stream, Arc::clone(&connection.is_cut)));
     let service = service_fn(move |request| {
         // At once, and not when the request is first looked at: what the handshake still has to say goes out with its answer.
         connection.used.store(true, Relaxed);
@@ -326,7 +340,7 @@ async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gat
     });
     // Boxed, so that the task of a connection is as small as its state.
     if http2 {
-        let mut served = Box::pin(http2_builder(idle_timeout).serve_connection(TokioIo::new(stream), service));
+        let mut served = Box::pin(http2_builder(idle_timeout).serve_connection(io, service));
         let ended = tokio::select! {
             ended = &mut served => return log.ended(ended),
             end = activity.watch(idle_timeout, true) => Some(end),
@@ -338,7 +352,7 @@ async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gat
         served.as_mut().graceful_shutdown();
         log.closed(ended, served).await;
     } else {
-        let mut served = Box::pin(http1(idle_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades());
+        let mut served = Box::pin(http1(idle_timeout).serve_connection(io, service).with_upgrades());
         let ended = tokio::select! {
             ended = &mut served => return log.ended(ended),
             end = activity.watch(idle_timeout, false) => Some(end),
@@ -411,9 +425,9 @@ fn http2_builder(idle_timeout: Duration) -> conn::http2::Builder<TokioExecutor> 
 }
 
 /// A tenant's host is led to HTTPS; nobody else's.
-fn to_https(gateway: &Gateway, request: &Request<Incoming>, peer: Peer, port: u16) -> http::Response<Body> {
-    let host = request
-        .headers()
+fn to_https(gateway: &Gateway, head: &Parts, peer: Peer, port: u16) -> http::Response<Body> {
+    let host = head
+        .headers
         .get(HOST)
         .and_then(|host| host.to_str().ok())
         .and_then(|host| host.split(':').next()?.parse::<Host>().ok());
@@ -426,7 +440,7 @@ fn to_https(gateway: &Gateway, request: &Request<Incoming>, peer: Peer, port: u1
         tracing::info!(target: "access", reason = "unknownHost", "plain HTTP for a host that nobody has");
         return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", "This host is not served here.\n");
     };
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let location = match port {
         443 => format!("https://{host}{path}"),
         port => format!("https://{host}:{port}{path}"),

@@ -25,7 +25,6 @@ use super::{
     grant,
     held::{Charge, Unread},
     pages::wants_page,
-    passing::Unsent,
 };
 use crate::{
     bbb::{
@@ -38,7 +37,7 @@ use crate::{
     domain::{denial::Denial, ids::ServerId},
     metrics::{Call, Outcome},
     net::rates::RateOf,
-    upstream::{Body, Incoming},
+    upstream::Incoming,
 };
 use safe::{is_prefetch, not_ahead, preview};
 use spec::Spec;
@@ -111,15 +110,6 @@ impl From<Unread> for Unfit {
     }
 }
 
-impl From<Unsent> for Unfit {
-    fn from(unsent: Unsent) -> Self {
-        match unsent {
-            Unsent::Denied(denial) => denial.into(),
-            Unsent::Slow => Failure::BODY_SLOW.into(),
-        }
-    }
-}
-
 impl From<Refused> for Unfit {
     fn from(refused: Refused) -> Self {
         match refused {
@@ -134,7 +124,6 @@ impl Gateway {
     /// Answers an API call by its name.
     pub(crate) async fn api(self: &Arc<Self>, asked: Asked, name: &str, body: Incoming) -> Answer {
         let Some(spec) = Spec::find(name) else {
-            Body::Streamed(body).linger();
             let is_hook = name == "hooks" || name.starts_with("hooks/");
             let failure = if is_hook { Failure::UNSUPPORTED } else { Failure::UNKNOWN_CALL };
             return Answer::failure(Call::Unsupported, failure);
@@ -144,26 +133,21 @@ impl Gateway {
         let fits = spec.allows(&asked.head.method, false);
         let before_3 = !fits && spec.differs_before_3() && self.has_before_3(&asked);
         if !fits && !spec.allows(&asked.head.method, before_3) {
-            Body::Streamed(body).linger();
             return spec.wrong_method(before_3);
         }
         if matches!(call, Call::InsertDocument | Call::PutRecordingTextTrack) {
             return Box::pin(self.with_body(&asked, spec, body)).await;
         }
         if is_prefetch(&asked.head.headers) && spec.has_effects() {
-            Body::Streamed(body).linger();
             return not_ahead(call);
         }
         let granted = if call == Call::Join { self.granted(&asked).await } else { Ok(None) };
         let granted = match granted {
             Ok(granted) => granted,
-            Err(denial) => {
-                Body::Streamed(body).linger();
-                return self.refuse_join(&asked, &Params::default(), denial.into());
-            }
+            Err(denial) => return self.refuse_join(&asked, &Params::default(), denial.into()),
         };
         if let Some(params) = granted {
-            Body::Streamed(body).linger();
+            drop(body);
             if asked.head.method == Method::HEAD {
                 return preview(call);
             }

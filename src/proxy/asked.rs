@@ -7,7 +7,7 @@ use std::{
 
 use http::{
     HeaderValue, Method, Uri, Version,
-    header::{SEC_WEBSOCKET_KEY, UPGRADE},
+    header::{EXPECT, SEC_WEBSOCKET_KEY, UPGRADE},
     request::Parts,
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Connection {
     pub(crate) sni: Host,
     /// Whether a request has come.
     pub(crate) used: Arc<AtomicBool>,
+    /// Whether a body has been cut.
+    pub(crate) is_cut: Arc<AtomicBool>,
     /// Its place, which its sockets keep, and what it does.
     pub(crate) served: Served,
 }
@@ -64,6 +66,13 @@ impl Asked {
     pub(crate) fn account(&self) -> (&TenantId, Peer) {
         (&self.tenant.id, self.peer())
     }
+}
+
+/// Whether whoever asks waits for leave to send the body (RFC 9110, 10.1.1). hyper gives it when the body is asked for, in
+/// HTTP/1.1 alone.
+pub(crate) fn waits_for_leave(head: &Parts) -> bool {
+    head.version == Version::HTTP_11
+        && head.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Whether a request asks for a WebSocket (RFC 6455, 4.2.1).

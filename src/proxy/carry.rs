@@ -1,15 +1,9 @@
 //! A meeting's traffic: found its server, carried there and back.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG},
 };
 use http_body::Body as _;
@@ -21,6 +15,7 @@ use super::{
     asked::{Asked, address, is_websocket},
     cookies::Owner,
     headers::{remove_hop_by_hop, set_forwarded, to_server},
+    held::{Charge, FIRST_BYTES_TIMEOUT, Unread, Whole},
     named_ids::{self, Of},
     passing::Unsent,
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
@@ -35,7 +30,7 @@ use crate::{
         sessions::{Session, hash},
     },
     metrics::{Call, Outcome},
-    upstream::{Body, Incoming, SendError, Watch, whole},
+    upstream::{Body, BodyFault, Incoming, SendError, Watch, whole},
 };
 
 /// As BBB's nginx waits for its own services (bbb.md 8.10).
@@ -44,6 +39,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Where the learning dashboard is.
 const DASHBOARD: &str = "/learning-analytics-dashboard/";
+/// How much of a body without a length is held until it is measured: what nginx takes of a body unless it is told otherwise.
+const MEASURED_BYTES_MAX: usize = 1024 * 1024;
 /// Settings have some 100 KB.
 const SETTINGS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -142,14 +139,13 @@ impl Gateway {
     pub(crate) async fn carry(
         self: &Arc<Self>,
         asked: Asked,
-        body: Incoming,
+        mut body: Incoming,
         target: Target,
         path: &str,
         kind: Kind,
     ) -> Answer {
         let call = call_of(kind);
         if matches!(kind, Kind::Token | Kind::Settings | Kind::PluginData) && target.session.is_none() {
-            Body::Streamed(body).linger();
             return self.refuse(&asked, call, Denial::UnknownSession).by(&target.server.id);
         }
         // Where there is no socket, one that is asked for is nothing: what is carried as it is would not be rewritten.
@@ -162,20 +158,22 @@ impl Gateway {
                 Kind::Static | Kind::Settings | Kind::Upload | Kind::PluginData | Kind::Call(_) => {}
             }
         }
+        let has_body = match body.has_any(FIRST_BYTES_TIMEOUT).await {
+            Ok(has_body) => has_body,
+            Err(fault) => return self.unsent(&asked, call, fault.into(), None),
+        };
         // No body of a stranger is carried to a server. An upload has no token in its address, but its browser has the cookie.
-        if !body.is_end_stream() && !self.is_known(&asked, &target) {
-            Body::Streamed(body).linger();
+        if has_body && !self.is_known(&asked, &target) {
             return self.refuse(&asked, call, Denial::UnknownSession).by(&target.server.id);
         }
-        if let Err(refused) = self.check_body(&asked, &body, kind) {
-            Body::Streamed(body).linger();
-            return refused.by(&target.server.id);
-        }
-        if named_ids::is_slide(path) && kind != Kind::Upload && !body.is_end_stream() {
+        if has_body && named_ids::is_slide(path) && kind != Kind::Upload {
             // A form could name another meeting than the path does.
-            Body::Streamed(body).linger();
             return self.refuse(&asked, call, Denial::NotFound).by(&target.server.id);
         }
+        let (body, _charge) = match self.with_length(&asked, body, kind).await {
+            Ok(body) => body,
+            Err(refused) => return refused,
+        };
         let server = &target.server;
         if let Some(answer) = self.client_file(&asked, server, path, kind).await {
             return answer;
@@ -190,19 +188,14 @@ impl Gateway {
                 headers.remove(ACCEPT_ENCODING);
             }
         };
-        let foreign = Arc::new(AtomicBool::new(false));
         let form = if kind == Kind::Upload { Form::of(&asked.head.headers) } else { Ok(None) };
         let watch = match form {
-            Ok(form) => form.map(|form| self.watch_upload(&asked, form, &foreign)),
-            Err(_) => {
-                Body::Streamed(body).linger();
-                return self.refuse(&asked, call, Denial::NotFound).by(&server.id);
-            }
+            Ok(form) => form.map(|form| self.watch_upload(&asked, form)),
+            Err(_) => return self.refuse(&asked, call, Denial::NotFound).by(&server.id),
         };
         let mut response = match self.forward(&asked, (body, watch), &target, path, limit, prepare).await {
             Ok(response) => response,
-            Err(_) if foreign.load(Relaxed) => return self.refuse(&asked, call, Denial::NotFound).by(&server.id),
-            Err(why) => return self.unsent(&asked, call, why).by(&server.id),
+            Err(why) => return self.unsent(&asked, call, why, Some(&server.id)),
         };
         let prefix = prefix(server);
         let home = Home { names: &server.names, authority: &asked.authority, prefix: &prefix };
@@ -222,20 +215,15 @@ impl Gateway {
         Answer::new(call, outcome(&response), response).by(&server.id)
     }
 
-    /// Looks at the form of an upload as it passes: it may name no meeting but the tenant's own. Breaks it off, and says so in
-    /// `foreign`, where it does. What other gateways have made is known here as soon as they tell.
-    fn watch_upload(self: &Arc<Self>, asked: &Asked, mut form: Form, foreign: &Arc<AtomicBool>) -> Watch {
-        let (gateway, tenant, foreign) = (Arc::clone(self), asked.tenant.id.clone(), Arc::clone(foreign));
+    /// Looks at the form of an upload as it passes: it may name no meeting but the tenant's own. Breaks it off where it does. What
+    /// other gateways have made is known here as soon as they tell.
+    fn watch_upload(self: &Arc<Self>, asked: &Asked, mut form: Form) -> Watch {
+        let (gateway, tenant) = (Arc::clone(self), asked.tenant.id.clone());
         let may = move |of, id: &str| match gateway.live.meeting_of_internal(id) {
             Some(meeting) => meeting.tenant == tenant,
             None => of == Of::Document || gateway.live.breakouts.of_internal(&tenant, id).is_some(),
         };
-        Watch(Box::new(move |bytes| {
-            form.pass(bytes, &may).map_err(|refused| {
-                foreign.store(true, Relaxed);
-                refused.into()
-            })
-        }))
+        Watch(Box::new(move |bytes| Ok(form.pass(bytes, &may)?)))
     }
 
     /// Whether whoever asks has a session of this tenant at this server: they name it, or have its cookie.
@@ -259,7 +247,7 @@ impl Gateway {
         let owner = Owner::new(&asked.tenant, &server.slug);
         let session = session.as_ref().map(|session| session.id);
         let cookies = self.binding.cookies_for(&asked.head.headers, owner, session, asked.now);
-        let (body, is_slow) = self.uploads.begin(asked, server.id.as_str(), body, watch).await?;
+        let body = self.uploads.begin(asked, server.id.as_str(), body, watch).await?;
         let mut headers = asked.head.headers.clone();
         remove_hop_by_hop(&mut headers);
         set_forwarded(&mut headers, &asked.connection.peer_value, "https");
@@ -271,7 +259,7 @@ impl Gateway {
         *request.headers_mut() = headers;
         match tokio::time::timeout(limit, self.pool.send(request)).await {
             Ok(Ok(response)) => Ok(response),
-            _ if is_slow.is_some_and(|slow| slow.get()) => Err(Unsent::Slow),
+            Ok(Err(SendError::Body(fault))) => Err(fault.into()),
             Ok(Err(SendError::Connect)) => {
                 self.unreachable(server);
                 Err(Denial::ServerUnavailable.into())
@@ -281,18 +269,39 @@ impl Gateway {
         }
     }
 
-    /// A body is bounded by its length, which a server must be told: BBB refuses an upload without one, with a status
-    /// that misleads (bbb.md 8.3).
-    pub(crate) fn check_body(&self, asked: &Asked, body: &Incoming, kind: Kind) -> Result<(), Answer> {
-        if body.is_end_stream() {
-            return Ok(());
-        }
-        let Some(length) = body.size_hint().exact() else {
-            let answer = text(http::StatusCode::LENGTH_REQUIRED, "text/plain", "The length is missing.\n");
-            return Err(Answer::new(call_of(kind), Outcome::Refused, answer));
-        };
+    /// A body is bounded by its length.
+    pub(crate) fn check_length(&self, asked: &Asked, body: &Incoming, kind: Kind) -> Result<(), Answer> {
         let most = if kind == Kind::Upload { UPLOAD_BYTES_MAX } else { BODY_BYTES_MAX };
-        if length > most { Err(self.refuse(asked, call_of(kind), Denial::TooLarge)) } else { Ok(()) }
+        let is_too_long = body.size_hint().exact().is_some_and(|length| length > most);
+        if is_too_long { Err(self.refuse(asked, call_of(kind), Denial::TooLarge)) } else { Ok(()) }
+    }
+
+    /// A body with its length, which a server must be told: BBB refuses an upload without one, with a status that misleads
+    /// (bbb.md 8.3). A body that comes without one is held until it is measured, and one that is too long for that is refused:
+    /// whoever sends so much knows how much it is. With what it is charged for while it is held.
+    async fn with_length(
+        &self,
+        asked: &Asked,
+        body: Incoming,
+        kind: Kind,
+    ) -> Result<(Incoming, Option<Charge>), Answer> {
+        self.check_length(asked, &body, kind)?;
+        if body.size_hint().exact().is_some() {
+            return Ok((body, None));
+        }
+        let call = call_of(kind);
+        // Boxed: bodies have a length, nearly all of them.
+        match Box::pin(self.bodies.read(asked, body, MEASURED_BYTES_MAX, false)).await {
+            Ok(Whole { bytes, charge }) => Ok((Incoming::held(bytes), charge)),
+            Err(Unread::Broken) => Err(self.unsent(asked, call, BodyFault::Broken.into(), None)),
+            Err(Unread::Slow) => Err(self.unsent(asked, call, BodyFault::Slow.into(), None)),
+            Err(Unread::NoRoom) => Err(self.refuse(asked, call, Denial::Overloaded)),
+            Err(Unread::TooLarge) => {
+                let message = "A body of more than 1 MB has to tell its length.\n";
+                let answer = text(StatusCode::LENGTH_REQUIRED, "text/plain;charset=utf-8", message);
+                Err(Answer::new(call, Outcome::Refused, answer))
+            }
+        }
     }
 
     /// An answer that has been read whole, with the tenant's host in place of the server's.

@@ -57,6 +57,11 @@ impl<IO> Corked<IO> {
     pub(crate) fn inner(&self) -> &IO {
         &self.io
     }
+
+    /// The same, to be read from or written to.
+    pub(crate) fn inner_mut(&mut self) -> &mut IO {
+        &mut self.io
+    }
 }
 
 impl<IO: AsyncWrite + Unpin> Corked<IO> {

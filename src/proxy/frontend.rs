@@ -12,13 +12,12 @@ use super::{
     cookies::without_meeting_cookies,
     headers::{remove_hop_by_hop, set_forwarded},
     pages::{page, wants_page},
-    passing::Unsent,
     referrer, robots, session_token,
 };
 use crate::{
     domain::{denial::Denial, pages::Page, tenant::Upstream},
     metrics::{Call, Outcome},
-    upstream::{Body, Incoming, SendError},
+    upstream::{Incoming, SendError},
 };
 
 /// A frontend's own pages may take their time (exports, imports); nobody waits longer in a browser.
@@ -31,7 +30,6 @@ impl Gateway {
             return self.landing(&asked);
         };
         if let Err(denial) = without_session(&mut asked) {
-            Body::Streamed(body).linger();
             return self.refuse(&asked, Call::Frontend, denial);
         }
         let mut headers = asked.head.headers.clone();
@@ -46,9 +44,9 @@ impl Gateway {
         if is_websocket(&asked.head) {
             return self.frontend_socket(asked, frontend, to, headers).await;
         }
-        let (body, is_slow) = match self.to_frontends.begin(&asked, frontend.authority.as_str(), body, None).await {
+        let body = match self.to_frontends.begin(&asked, frontend.authority.as_str(), body, None).await {
             Ok(begun) => begun,
-            Err(why) => return self.unsent(&asked, Call::Frontend, why),
+            Err(why) => return self.unsent(&asked, Call::Frontend, why, None),
         };
         let mut request = Request::new(body);
         *request.method_mut() = asked.head.method.clone();
@@ -61,7 +59,7 @@ impl Gateway {
                 let outcome = if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok };
                 Answer::new(Call::Frontend, outcome, response)
             }
-            _ if is_slow.is_some_and(|slow| slow.get()) => self.unsent(&asked, Call::Frontend, Unsent::Slow),
+            Ok(Err(SendError::Body(fault))) => self.unsent(&asked, Call::Frontend, fault.into(), None),
             Ok(Err(SendError::Exhausted)) => self.refuse(&asked, Call::Frontend, Denial::Overloaded),
             _ => {
                 log_failure(&asked, &frontend);

@@ -8,9 +8,11 @@ use http::{
 
 use crate::domain::tenant::Server;
 
-/// Headers that a proxy does not pass on (RFC 9110, 7.6.1), beside those that `Connection` names.
-const HOP_BY_HOP: [&str; 9] = [
+/// Headers that a proxy does not pass on (RFC 9110, 7.6.1), beside those that `Connection` names. What is expected has been met
+/// here: leave to send a body is given before a server is asked.
+const HOP_BY_HOP: [&str; 10] = [
     "connection",
+    "expect",
     "keep-alive",
     "proxy-connection",
     "proxy-authenticate",

@@ -1,4 +1,4 @@
-//! Bodies that are held whole: of API calls. Their bytes are charged as they come, on the account of the tenant and of the
+//! Bodies that are held whole: of API calls, and of other requests where they have to be measured. Their bytes are charged as they come, on the account of the tenant and of the
 //! caller's address, and given back when the call is over; whoever finds no room waits a moment, and is refused then.
 //!
 //! There are two budgets: callers who have shown a secret of the tenant need not fear those who have not.
@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout};
 
@@ -14,7 +15,7 @@ use crate::{
     domain::ids::TenantId,
     net::peer::Peer,
     shares::{Limits, Shares, Taken},
-    upstream::{Body, Incoming, LeastRate},
+    upstream::{BodyFault, Incoming, LeastRate},
 };
 
 const MB: usize = 1024 * 1024;
@@ -31,6 +32,8 @@ const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
 /// Who takes longer than that for a body has gone; a large one has more time, at so many bytes in a second.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const LARGE_BYTES_PER_SECOND: usize = 500 * 1024;
+/// How long a body without a length may take to show whether there is anything in it.
+pub(crate) const FIRST_BYTES_TIMEOUT: Duration = STOP_MAX;
 /// A body that nobody has vouched for may stop for so long, and has to bring so many bytes in a second.
 const STOP_MAX: Duration = Duration::from_secs(5);
 const BYTES_PER_SECOND: u32 = 1024;
@@ -71,6 +74,15 @@ pub(crate) enum Unread {
     NoRoom,
 }
 
+impl From<BodyFault> for Unread {
+    fn from(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::Slow => Self::Slow,
+            BodyFault::Broken | BodyFault::Refused => Self::Broken,
+        }
+    }
+}
+
 impl Bodies {
     /// Bytes that are held.
     pub(crate) fn bytes(&self) -> usize {
@@ -85,6 +97,9 @@ impl Bodies {
         most: usize,
         is_vouched: bool,
     ) -> Result<Whole, Unread> {
+        if body.size_hint().exact().is_some_and(|length| length > most as u64) {
+            return Err(Unread::TooLarge);
+        }
         // Boxed: most calls have no body, and are not to have room for the reading of one.
         let limit = BODY_TIMEOUT + Duration::from_secs((most / LARGE_BYTES_PER_SECOND) as u64);
         Box::pin(timeout(limit, self.collect(asked, body, most, is_vouched))).await.unwrap_or(Err(Unread::Broken))
@@ -95,12 +110,7 @@ impl Bodies {
         let _place = if is_vouched {
             None
         } else {
-            let place = self.reading.take(tenant, &peer, 1, ROOM_TIMEOUT).await;
-            if place.is_none() {
-                Body::Streamed(body).linger();
-                return Err(Unread::NoRoom);
-            }
-            place
+            Some(self.reading.take(tenant, &peer, 1, ROOM_TIMEOUT).await.ok_or(Unread::NoRoom)?)
         };
         let from = if is_vouched { &self.vouched } else { &self.unvouched };
         let mut rate = LeastRate::new(if is_vouched { BODY_TIMEOUT } else { STOP_MAX }, BYTES_PER_SECOND);
@@ -109,18 +119,15 @@ impl Bodies {
             let began = Instant::now();
             let frame = timeout(rate.credit(), body.frame()).await.map_err(|_| Unread::Slow)?;
             let Some(frame) = frame else { break };
-            let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+            let Ok(data) = frame?.into_data() else { continue };
             rate.came(data.len(), began.elapsed());
-            let why = if whole.len() + data.len() > most {
-                Unread::TooLarge
-            } else if data.is_empty() || charged(from, &mut charge, tenant, peer, data.len()).await {
-                whole.extend_from_slice(&data);
-                continue;
-            } else {
-                Unread::NoRoom
-            };
-            Body::Streamed(body).linger();
-            return Err(why);
+            if whole.len() + data.len() > most {
+                return Err(Unread::TooLarge);
+            }
+            if !data.is_empty() && !charged(from, &mut charge, tenant, peer, data.len()).await {
+                return Err(Unread::NoRoom);
+            }
+            whole.extend_from_slice(&data);
         }
         Ok(Whole { bytes: whole.freeze(), charge })
     }

@@ -12,11 +12,14 @@ use super::{
     asked::Asked,
 };
 use crate::{
-    domain::{denial::Denial, ids::TenantId},
+    domain::{
+        denial::Denial,
+        ids::{ServerId, TenantId},
+    },
     metrics::{Call, Outcome},
     net::peer::Peer,
     shares::{Limits, Shares},
-    upstream::{Body, Carried, Incoming, IsSlow, LeastRate, Watch},
+    upstream::{Body, BodyFault, Carried, Incoming, LeastRate, Watch},
 };
 
 /// By tenant and address: those of one address leave room to others of its tenant.
@@ -42,21 +45,24 @@ impl Default for Passing {
     }
 }
 
-/// A body to be sent, and what tells later whether it was too slow.
-type Begun = (Body, Option<IsSlow>);
-
 /// Why a request with a body got no answer of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsent {
     /// The gateway refuses it, or its server does not answer.
     Denied(Denial),
-    /// Its body came too slowly.
-    Slow,
+    /// Its body did not come whole: nothing has been learned of the server.
+    Body(BodyFault),
 }
 
 impl From<Denial> for Unsent {
     fn from(denial: Denial) -> Self {
         Self::Denied(denial)
+    }
+}
+
+impl From<BodyFault> for Unsent {
+    fn from(fault: BodyFault) -> Self {
+        Self::Body(fault)
     }
 }
 
@@ -69,9 +75,9 @@ impl Passing {
         server: &str,
         body: Incoming,
         watch: Option<Watch>,
-    ) -> Result<Begun, Unsent> {
+    ) -> Result<Body, Unsent> {
         if body.is_end_stream() {
-            return Ok((Body::Streamed(body), None));
+            return Ok(Body::Streamed(body));
         }
         // Boxed: most requests have no body, and are not to have room for this.
         let carried = Box::pin(self.begun(asked, server, body)).await?;
@@ -79,13 +85,12 @@ impl Passing {
             Some(watch) => carried.watched(watch),
             None => carried,
         };
-        let is_slow = Some(carried.is_slow());
-        Ok((Body::Carried(Box::new(carried)), is_slow))
+        Ok(Body::Carried(Box::new(carried)))
     }
 
     async fn begun(&self, asked: &Asked, server: &str, body: Incoming) -> Result<Carried, Unsent> {
         let rate = LeastRate::new(STOP_MAX, BYTES_PER_SECOND);
-        let carried = Carried::begin(body, rate).await.ok_or(Unsent::Slow)?;
+        let carried = Carried::begin(body, rate).await?;
         let (tenant, server) = (&asked.tenant.id, Box::<str>::from(server));
         let of_peer = self.of_peer.take(tenant, &asked.peer(), 1, PLACE_TIMEOUT).await;
         let places = match of_peer {
@@ -94,25 +99,29 @@ impl Passing {
             }
             None => None,
         };
-        match places {
-            Some(places) => Ok(carried.holding(places)),
-            None => {
-                Body::Carried(Box::new(carried)).linger();
-                Err(Denial::Overloaded.into())
-            }
-        }
+        Ok(carried.holding(places.ok_or(Denial::Overloaded)?))
     }
 }
 
 impl Gateway {
-    /// What is answered to a request that got no answer of a server.
-    pub(crate) fn unsent(&self, asked: &Asked, call: Call, why: Unsent) -> Answer {
-        match why {
-            Unsent::Denied(denial) => self.refuse(asked, call, denial),
-            Unsent::Slow => {
-                let response = text(StatusCode::REQUEST_TIMEOUT, "text/plain", "The body comes too slowly.\n");
-                Answer::new(call, Outcome::Refused, response)
+    /// What is answered to a request that got no answer of this server. Where its body is the reason, the server has no part in
+    /// it.
+    pub(crate) fn unsent(&self, asked: &Asked, call: Call, why: Unsent, server: Option<&ServerId>) -> Answer {
+        let (status, reason, message) = match why {
+            Unsent::Denied(denial) => {
+                let answer = self.refuse(asked, call, denial);
+                return if let Some(server) = server { answer.by(server) } else { answer };
             }
-        }
+            Unsent::Body(BodyFault::Refused) => return self.refuse(asked, call, Denial::NotFound),
+            Unsent::Body(BodyFault::Slow) => {
+                (StatusCode::REQUEST_TIMEOUT, "bodySlow", "The body of the request came too slowly.\n")
+            }
+            Unsent::Body(BodyFault::Broken) => {
+                (StatusCode::BAD_REQUEST, "bodyBroken", "The body of the request did not come whole.\n")
+            }
+        };
+        let mut answer = Answer::new(call, Outcome::Refused, text(status, "text/plain;charset=utf-8", message));
+        answer.reason = reason;
+        answer
     }
 }

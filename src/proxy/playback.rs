@@ -9,7 +9,6 @@ use http::{
         ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_LENGTH, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
     },
 };
-use http_body::Body as _;
 use quick_xml::escape::escape;
 
 use super::{
@@ -19,6 +18,7 @@ use super::{
     api::spec::wrong_method,
     asked::Asked,
     carry::{Target, outcome},
+    held::FIRST_BYTES_TIMEOUT,
     named_ids, session_token,
 };
 use crate::{
@@ -62,20 +62,19 @@ impl Gateway {
     }
 
     /// Carries a request of a recording there and back.
-    pub(crate) async fn playback(&self, mut asked: Asked, body: Incoming, target: Target, path: &str) -> Answer {
+    pub(crate) async fn playback(&self, mut asked: Asked, mut body: Incoming, target: Target, path: &str) -> Answer {
         let call = Call::Playback;
         // A recording is watched without a session, and its server may be another one than that of a session.
         if let Err(denial) = session_token::remove(&mut asked.head) {
-            Body::Streamed(body).linger();
             return self.refuse(&asked, call, denial).by(&target.server.id);
         }
         if !matches!(asked.head.method, Method::GET | Method::HEAD) {
-            Body::Streamed(body).linger();
             return wrong_method(call, "GET, HEAD").by(&target.server.id);
         }
-        if !body.is_end_stream() {
-            Body::Streamed(body).linger();
-            return self.refuse(&asked, call, Denial::TooLarge).by(&target.server.id);
+        match body.has_any(FIRST_BYTES_TIMEOUT).await {
+            Ok(false) => {}
+            Ok(true) => return self.refuse(&asked, call, Denial::TooLarge).by(&target.server.id),
+            Err(fault) => return self.unsent(&asked, call, fault.into(), None),
         }
         // The one file of a recording that names the server.
         let is_metadata = path.ends_with("/metadata.xml");
@@ -89,7 +88,7 @@ impl Gateway {
         let server = &target.server;
         let mut response = match self.forward(&asked, (body, None), &target, path, ANSWER_TIMEOUT, prepare).await {
             Ok(response) => response,
-            Err(why) => return self.unsent(&asked, call, why).by(&server.id),
+            Err(why) => return self.unsent(&asked, call, why, Some(&server.id)),
         };
         let home = Home { names: &server.names, authority: &asked.authority, prefix: "" };
         self.to_browser(response.headers_mut(), server, &asked.tenant, home);

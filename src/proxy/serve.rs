@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
@@ -17,7 +20,7 @@ use super::{
     Gateway,
     answer::{Answer, redirect, text},
     api::spec::wrong_method,
-    asked::{Asked, Connection, is_websocket},
+    asked::{Asked, Connection, is_websocket, waits_for_leave},
     carry::Target,
     framing::set_framing,
     limited::too_fast,
@@ -32,8 +35,8 @@ use crate::{
     domain::{denial::Denial, host::Host, tenant::Tenant},
     live::clock::now_ms,
     metrics::{Call, Outcome, TenantMetrics},
-    net::rates::RateOf,
-    upstream::{Body, Incoming, Watch},
+    net::{peer::Peer, rates::RateOf},
+    upstream::{Body, Incoming, Source, Watch},
 };
 
 /// Where the API is.
@@ -49,6 +52,8 @@ impl Gateway {
         let started = Instant::now();
         let (peer, peer_key) = (connection.peer.ip(), connection.served.peer());
         let (head, body) = request.into_parts();
+        let mut body = self.incoming(&head, body, peer_key, &connection.is_cut);
+        let is_over = body.over();
         let asked = match self.find_tenant(connection, head) {
             Ok(asked) => asked,
             Err(refused) => {
@@ -69,13 +74,9 @@ impl Gateway {
         };
         let hsts = asked.directory.hsts_of(&asked.tenant).header().cloned();
         let metrics = self.metrics.tenant(&line.tenant.id);
-        let body = Incoming::new(body, Arc::clone(&metrics));
         let mut answer = match self.too_many(&asked, &metrics) {
-            Some(refused) => {
-                Body::Streamed(body).linger();
-                refused
-            }
-            None => self.dispatch(asked, body).await,
+            Some(refused) => refused,
+            None => self.dispatch(asked, body.counted(&metrics)).await,
         };
         // A frontend knows best who shows it.
         if answer.call != Call::Frontend {
@@ -87,7 +88,28 @@ impl Gateway {
         }
         set_not_listed(&mut answer);
         note(&metrics, &line, &answer, started);
+        if let Some(is_over) = is_over
+            && waits_for_the_body(&answer.response)
+        {
+            let _ = is_over.await;
+        }
         answer.response.map(|body| counted(body, metrics))
+    }
+
+    /// The body of a request, with what becomes of its rest when it is answered before it has ended.
+    pub(super) fn incoming(
+        &self,
+        head: &Parts,
+        body: hyper::body::Incoming,
+        peer: Peer,
+        is_cut: &Arc<AtomicBool>,
+    ) -> Incoming {
+        Incoming::new(body, head.version, || Source {
+            discards: self.discards.clone(),
+            peer,
+            waits_for_leave: waits_for_leave(head),
+            is_cut: Arc::clone(is_cut),
+        })
     }
 
     /// The tenant of a request, or its refusal: a host that is missing or cannot be read, that is not the one of the
@@ -122,7 +144,10 @@ impl Gateway {
             Route::Version { slug } => self.version(&mut asked, slug).await,
             Route::Api(call) => self.api(asked, call, body).await,
             // Boxed, here and below: seldom, and no other request is to have room for it.
-            Route::BreakoutJoin { slug } => Box::pin(self.join_breakout(asked, body, slug)).await,
+            Route::BreakoutJoin { slug } => {
+                drop(body);
+                Box::pin(self.join_breakout(asked, slug)).await
+            }
             Route::Meeting { slug, path, kind: Kind::Call(call) } => {
                 let target = self.server_of_slug(&mut asked, slug, path).await;
                 Box::pin(self.session_call(asked, body, target, path, call)).await
@@ -207,6 +232,14 @@ impl Gateway {
             Answer::xml(Call::Version, Outcome::Ok, version.to_xml())
         }
     }
+}
+
+/// Whether an answer is sent when the request's body has been read to its end, or has been cut. A client that has a whole answer
+/// without an error, and is still sending, may read no more from its connection: in HTTP/2 it is not given leave to send the
+/// rest then, and both wait (curl 7.88; an error makes it stop sending). What a server or a frontend says is not held back.
+fn waits_for_the_body(response: &Response<Body>) -> bool {
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    !is_error && matches!(response.body(), Body::Held(_) | Body::Pieces(_))
 }
 
 /// One line and one set of counters per request, whatever its outcome. No path, query, token or cookie is in it.

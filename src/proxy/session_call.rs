@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, StatusCode, header::ACCEPT_ENCODING};
-use http_body::Body as _;
 use serde_json::{Value, json};
 
 use super::{
@@ -13,6 +12,7 @@ use super::{
     asked::Asked,
     carry::Target,
     grant::GRANT,
+    held::FIRST_BYTES_TIMEOUT,
     passing::Unsent,
     route::{Kind, SessionCall},
 };
@@ -29,7 +29,7 @@ use crate::{
     },
     metrics::{Call, Outcome},
     net::rates::RateOf,
-    upstream::{Body, Incoming, whole},
+    upstream::{Incoming, whole},
 };
 
 /// As BBB's nginx waits for bbb-web.
@@ -60,7 +60,7 @@ impl Gateway {
     pub(crate) async fn session_call(
         self: &Arc<Self>,
         asked: Asked,
-        body: Incoming,
+        mut body: Incoming,
         target: Result<Target, Denial>,
         path: &str,
         call: SessionCall,
@@ -72,11 +72,9 @@ impl Gateway {
             _ => false,
         };
         if !fits {
-            Body::Streamed(body).linger();
             return wrong_method(Call::Session, allowed);
         }
-        if let Err(refused) = self.check_body(&asked, &body, Kind::Call(call)) {
-            Body::Streamed(body).linger();
+        if let Err(refused) = self.check_length(&asked, &body, Kind::Call(call)) {
             return refused;
         }
         if asked.head.method == Method::HEAD && matches!(call, SessionCall::SignOut | SessionCall::GetJoinUrl) {
@@ -85,10 +83,13 @@ impl Gateway {
             answer.reason = "preview";
             return answer;
         }
-        if call != SessionCall::Feedback && !body.is_end_stream() {
+        if call != SessionCall::Feedback {
             // A server reads the parameters of a form as those of a query, a session token too; BBB's client sends none.
-            Body::Streamed(body).linger();
-            return takes_no_body();
+            match body.has_any(FIRST_BYTES_TIMEOUT).await {
+                Ok(false) => {}
+                Ok(true) => return takes_no_body(),
+                Err(fault) => return self.unsent(&asked, Call::Session, fault.into(), None),
+            }
         }
         let session = target.as_ref().ok().and_then(|target| target.session.clone());
         match (target, session) {
@@ -100,18 +101,13 @@ impl Gateway {
                     && session.is_waiting()
                     && let Err(denial) = self.seat_of_guest(&session).await
                 {
-                    Body::Streamed(body).linger();
                     return not_entered(&asked, denial).by(&target.server.id);
                 }
                 self.carry(asked, body, target, path, Kind::Call(call)).await
             }
             // That the gateway could not look for a session does not say that there is none.
-            (Err(denial), _) if denial.status().is_server_error() => {
-                Body::Streamed(body).linger();
-                self.refuse(&asked, Call::Session, denial)
-            }
+            (Err(denial), _) if denial.status().is_server_error() => self.refuse(&asked, Call::Session, denial),
             _ => {
-                Body::Streamed(body).linger();
                 let limited = self.fails_too_often(&asked, Call::Session, RateOf::UnknownSessions);
                 limited.unwrap_or_else(|| no_session(&asked, call))
             }
@@ -138,7 +134,7 @@ impl Gateway {
         };
         let json = match tokio::time::timeout(TIMEOUT, answered).await {
             Ok(Ok(json)) => json,
-            Ok(Err(why)) => return self.unsent(asked, Call::Session, why),
+            Ok(Err(why)) => return self.unsent(asked, Call::Session, why, None),
             Err(_) => None,
         };
         let Some(mut json) = json.filter(|json| json["response"]["returncode"].is_string()) else {

@@ -55,7 +55,7 @@ use crate::{
         sessions::{LEASE_MS, Present, Session, hash},
     },
     metrics::{Call, OpenSocket, Outcome, TenantMetrics},
-    net::{connections::Place, peer::Peer, rates::RateOf},
+    net::{connections::Place, orderly::Orderly, peer::Peer, rates::RateOf},
     upstream::{Body, OpenError, SendError, Stream, notice_loss},
 };
 
@@ -98,7 +98,7 @@ impl From<OpenError> for NoSocket {
     fn from(error: OpenError) -> Self {
         match SendError::from(error) {
             SendError::Exhausted => Self::Exhausted,
-            SendError::Connect | SendError::Broken => Self::Connect,
+            SendError::Connect | SendError::Broken | SendError::Body(_) => Self::Connect,
         }
     }
 }
@@ -190,7 +190,7 @@ impl Gateway {
         };
         let socket = Socket::new(self, asked);
         tokio::spawn(async move {
-            let Some(mut browser) = browser.await.ok().and_then(taken::<Downstream>) else { return };
+            let Some(mut browser) = browser.await.ok().and_then(browser_of) else { return };
             // Boxed: what the opening needs is given back before the socket is carried.
             match Box::pin(socket.open(&mut browser, wanted)).await {
                 Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
@@ -283,7 +283,7 @@ impl Gateway {
         let socket = Socket::new(self, asked);
         tokio::spawn(async move {
             let (Ok(browser), Ok(server)) = (browser.await, server.await) else { return };
-            if let (Some(browser), Some(server)) = (taken(browser), taken(server)) {
+            if let (Some(browser), Some(server)) = (browser_of(browser), taken(server)) {
                 socket.carry(browser, server, open, frames).await;
             }
         });
@@ -354,6 +354,12 @@ where
 {
     let parts = upgraded.downcast::<TokioIo<T>>().ok()?;
     Some(End { io: Box::new(parts.io.into_inner()), read: parts.read_buf })
+}
+
+/// The end of a browser, which is closed by its tunnel from here on.
+fn browser_of(upgraded: Upgraded) -> Option<End<Downstream>> {
+    let End { io, read } = taken::<Orderly<Downstream>>(upgraded)?;
+    Some(End { io: Box::new(io.into_inner()), read })
 }
 
 /// What a GraphQL socket is asked for with.

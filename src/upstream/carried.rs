@@ -6,10 +6,6 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
     task::{Context, Poll},
 };
 
@@ -18,7 +14,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use super::{BodyError, Incoming, LeastRate, Watch};
+use super::{BodyFault, Incoming, LeastRate, Watch};
 
 /// A body that has begun.
 pub struct Carried<B = Incoming> {
@@ -29,41 +25,31 @@ pub struct Carried<B = Incoming> {
     /// Since when the next piece is waited for, and until when.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     watch: Option<Watch>,
-    is_slow: IsSlow,
     /// What it holds for as long as it is sent.
     places: Option<Box<dyn Any + Send + Sync>>,
-}
-
-/// Tells whether a body has been broken off for having been too slow: that says nothing of the server.
-#[derive(Debug, Clone, Default)]
-pub struct IsSlow(Arc<AtomicBool>);
-
-impl IsSlow {
-    /// Whether it was.
-    #[must_use]
-    pub fn get(&self) -> bool {
-        self.0.load(Relaxed)
-    }
 }
 
 impl<B> Carried<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
-    B::Error: Into<BodyError>,
+    B::Error: Into<BodyFault>,
 {
-    /// Waits for the first bytes of a body. `None` where it is too slow or breaks off before there are any.
-    pub async fn begin(mut body: B, mut rate: LeastRate) -> Option<Self> {
+    /// Waits for the first bytes of a body.
+    ///
+    /// # Errors
+    /// Where it is too slow or breaks off before there are any.
+    pub async fn begin(mut body: B, mut rate: LeastRate) -> Result<Self, BodyFault> {
         let first = loop {
             let began = Instant::now();
-            let frame = timeout(rate.credit(), body.frame()).await.ok()?;
+            let frame = timeout(rate.credit(), body.frame()).await.map_err(|_| BodyFault::Slow)?;
             let Some(frame) = frame else { break None };
-            let data = frame.ok()?.into_data().unwrap_or_default();
+            let data = frame.map_err(Into::into)?.into_data().unwrap_or_default();
             rate.came(data.len(), began.elapsed());
             if !data.is_empty() {
                 break Some(data);
             }
         };
-        Some(Self { first, body, rate, waiting: None, watch: None, is_slow: IsSlow::default(), places: None })
+        Ok(Self { first, body, rate, waiting: None, watch: None, places: None })
     }
 
     /// The same, looked at as it passes.
@@ -78,13 +64,7 @@ where
         Self { places: Some(Box::new(places)), ..self }
     }
 
-    /// Tells later whether it was too slow.
-    #[must_use]
-    pub fn is_slow(&self) -> IsSlow {
-        self.is_slow.clone()
-    }
-
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
@@ -102,8 +82,7 @@ where
                 if end.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                self.is_slow.0.store(true, Relaxed);
-                Poll::Ready(Some(Err("the body comes too slowly".into())))
+                Poll::Ready(Some(Err(BodyFault::Slow)))
             }
         }
     }
@@ -112,19 +91,20 @@ where
 impl<B> HttpBody for Carried<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
-    B::Error: Into<BodyError>,
+    B::Error: Into<BodyFault>,
 {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = BodyFault;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let carried = self.get_mut();
         let mut frame = std::task::ready!(carried.poll_piece(cx));
         if let (Some(watch), Some(Ok(piece))) = (&mut carried.watch, &frame)
             && let Some(data) = piece.data_ref()
             && let Err(error) = watch.0(data)
         {
-            frame = Some(Err(error));
+            tracing::debug!(%error, "a body is refused as it passes");
+            frame = Some(Err(BodyFault::Refused));
         }
         if !matches!(frame, Some(Ok(_))) {
             carried.places = None;
@@ -148,13 +128,6 @@ where
     }
 }
 
-impl Carried {
-    /// The rest of it, which nobody wants.
-    pub(super) fn into_rest(self) -> Incoming {
-        self.body
-    }
-}
-
 impl<B> fmt::Debug for Carried<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Carried").field("rate", &self.rate).finish_non_exhaustive()
@@ -163,7 +136,7 @@ impl<B> fmt::Debug for Carried<B> {
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, time::Duration};
+    use std::{convert::Infallible, sync::Arc, time::Duration};
 
     use futures_util::{StreamExt, stream};
     use http_body_util::{Full, StreamBody};
@@ -186,7 +159,7 @@ mod tests {
     async fn a_body_begins_with_its_first_bytes_or_not_at_all() {
         let rate = LeastRate::new(5 * SECOND, 1);
         let began = Instant::now();
-        assert!(Carried::begin(pieces(&[]), rate).await.is_none());
+        assert_eq!(Carried::begin(pieces(&[]), rate).await.err(), Some(BodyFault::Slow));
         assert_eq!(began.elapsed().as_secs(), 5);
         let body = Carried::begin(pieces(&[b"", b"ab", b"c"]), rate).await.expect("begun");
         assert!(!body.is_end_stream());
@@ -201,14 +174,12 @@ mod tests {
         let place = Arc::new(());
         let body = Carried::begin(pieces(&[b"abcdef", b"g"]), LeastRate::new(5 * SECOND, 1)).await.expect("begun");
         let mut body = body.holding(Arc::clone(&place));
-        let is_slow = body.is_slow();
         for _ in 0..2 {
             assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
         }
-        assert!(Arc::strong_count(&place) == 2 && !is_slow.get());
+        assert_eq!(Arc::strong_count(&place), 2);
         let began = Instant::now();
-        assert!(body.frame().await.is_some_and(|frame| frame.is_err()));
-        assert_eq!(began.elapsed().as_secs(), 5);
-        assert!(Arc::strong_count(&place) == 1 && is_slow.get());
+        assert_eq!(body.frame().await.and_then(Result::err), Some(BodyFault::Slow));
+        assert_eq!((began.elapsed().as_secs(), Arc::strong_count(&place)), (5, 1));
     }
 }

@@ -20,7 +20,7 @@ use http_body::Body as _;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::{
-    Body, Stream,
+    Body, BodyFault, Stream,
     answer::{Answer, Head, READ_BYTES},
     pool::Kept,
 };
@@ -52,8 +52,22 @@ pub(super) enum Failed {
     /// The connection, which had been used before, was closed before anything of an answer came. The request, which has no
     /// body, may or may not have been acted on.
     Unanswered(Box<Request<Body>>),
-    /// It broke, or what came was no HTTP.
+    /// The body broke off on its way to the server, or was broken off: that is its caller's doing.
+    Body(BodyFault),
+    /// It broke, or what came was no HTTP: the server's doing.
     Broken(io::Error),
+}
+
+/// Which side an exchange has failed on.
+enum Side {
+    Caller(BodyFault),
+    Server(io::Error),
+}
+
+impl From<io::Error> for Side {
+    fn from(error: io::Error) -> Self {
+        Self::Server(error)
+    }
 }
 
 impl Link {
@@ -86,7 +100,7 @@ impl Link {
     }
 
     /// Sends a request and waits for the head of its answer. What is left of the request's body when the answer comes early is
-    /// not sent any more.
+    /// not sent any more, but thrown away as any body is that is dropped.
     ///
     /// # Errors
     /// See [`Failed`].
@@ -102,32 +116,30 @@ impl Link {
         let outcome = std::future::poll_fn(|cx| {
             let sent = self.poll_send(cx, &mut sending, &mut began)?;
             match self.poll_head(cx, is_head, &mut heard) {
-                Poll::Ready(answer) => Poll::Ready(answer.map(|answer| (answer, sent.is_ready()))),
+                Poll::Ready(answer) => Poll::Ready(Ok::<_, Side>((answer?, sent.is_ready()))),
                 Poll::Pending => Poll::Pending,
             }
         })
         .await;
         match outcome {
             Ok((Head { response, framing, is_kept }, is_sent)) => {
-                if let Some(body) = sending.body.take() {
-                    body.linger();
-                }
                 let answer = Answer::new(self, framing, is_kept && is_sent);
                 Ok(response.map(|()| Body::Answered(answer)))
             }
-            Err(_) if !began && self.is_used => match sending.body.take() {
+            Err(Side::Caller(fault)) => Err(Failed::Body(fault)),
+            Err(Side::Server(_)) if !began && self.is_used => match sending.body.take() {
                 Some(body) => Err(Failed::Unsent(Box::new(Request::from_parts(head, body)))),
                 None => Err(Failed::Broken(io::ErrorKind::BrokenPipe.into())),
             },
-            Err(_) if self.is_used && !has_body && !heard.anything => {
+            Err(Side::Server(_)) if self.is_used && !has_body && !heard.anything => {
                 Err(Failed::Unanswered(Box::new(Request::from_parts(head, Body::empty()))))
             }
-            Err(error) => Err(Failed::Broken(error)),
+            Err(Side::Server(error)) => Err(Failed::Broken(error)),
         }
     }
 
     /// Sends what can be sent. Ready when all has been; never where the server takes no more: it may have answered before.
-    fn poll_send(&mut self, cx: &mut Context<'_>, sending: &mut Sending, began: &mut bool) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, sending: &mut Sending, began: &mut bool) -> Poll<Result<(), Side>> {
         if sending.is_refused {
             return Poll::Pending;
         }
@@ -137,7 +149,7 @@ impl Link {
                 let n = match ready!(Pin::new(&mut self.stream).poll_write(cx, next)) {
                     Ok(n) if 0 < n => n,
                     failed if !*began => {
-                        return Poll::Ready(Err(failed.err().unwrap_or(io::ErrorKind::WriteZero.into())));
+                        return Poll::Ready(Err(failed.err().unwrap_or(io::ErrorKind::WriteZero.into()).into()));
                     }
                     _ => {
                         sending.is_refused = true;
@@ -153,11 +165,11 @@ impl Link {
                 continue;
             }
             if sending.is_done() {
-                return Pin::new(&mut self.stream).poll_flush(cx);
+                return Pin::new(&mut self.stream).poll_flush(cx).map_err(Side::from);
             }
             self.out.clear();
             sending.at = 0;
-            if sending.poll_next(cx, &mut self.out)?.is_pending() {
+            if sending.poll_next(cx, &mut self.out).map_err(Side::Caller)?.is_pending() {
                 // What is still in the TLS layer need not wait for what comes next.
                 ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
                 return Poll::Pending;
@@ -217,7 +229,7 @@ impl Sending {
     }
 
     /// Takes the next piece of the body; what goes before it is appended to `out`.
-    fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<io::Result<()>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Result<(), BodyFault>> {
         if std::mem::take(&mut self.ending) {
             out.extend_from_slice(b"\r\n");
         }
@@ -231,7 +243,9 @@ impl Sending {
                     out.extend_from_slice(b"0\r\n\r\n");
                 }
             }
-            Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+            Some(Err(error)) => {
+                return Poll::Ready(Err(error.downcast().map_or(BodyFault::Broken, |fault| *fault)));
+            }
             Some(Ok(frame)) => {
                 self.piece = frame.into_data().unwrap_or_default();
                 if self.is_chunked && !self.piece.is_empty() {

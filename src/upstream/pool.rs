@@ -11,7 +11,7 @@ use dashmap::DashMap;
 use http::{Request, Response, uri::Authority};
 
 use super::{
-    Body, Connector, OpenError,
+    Body, BodyFault, Connector, OpenError,
     link::{Failed, Link},
 };
 use crate::supervise;
@@ -45,6 +45,8 @@ pub enum SendError {
     /// Nor was anything sent; but it is this machine that has no file handle, port or memory left, and nothing has been learned
     /// of the server.
     Exhausted,
+    /// The request's body did not come whole. Of the server nothing has been learned; it has not had a whole request.
+    Body(BodyFault),
     /// The connection broke, or what came was no HTTP: the request may or may not have been acted on.
     Broken,
 }
@@ -115,6 +117,7 @@ impl Pool {
                     (request, is_again) = (*unanswered, true);
                 }
                 Err(Failed::Unanswered(_)) => return Err(SendError::Broken),
+                Err(Failed::Body(fault)) => return Err(SendError::Body(fault)),
                 Err(Failed::Broken(error)) => {
                     tracing::debug!(%error, "no answer from upstream");
                     return Err(SendError::Broken);

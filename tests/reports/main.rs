@@ -7,7 +7,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../hostile/evil/mod.rs"]
+mod evil;
+
 mod answers;
+mod bodies;
+mod body_clients;
+mod body_faults;
+mod body_lengths;
 mod calls;
 mod files;
 mod headers;

@@ -4,7 +4,6 @@
 use std::{cell::RefCell, sync::atomic::Ordering::Relaxed};
 
 use http::HeaderValue;
-use http_body::Body as _;
 use quick_xml::escape::escape;
 
 use super::{Unfit, read::mime_of, spec::Spec};
@@ -22,27 +21,27 @@ use crate::{
     domain::{denial::Denial, limits::Limit, tenant::Tenant},
     live::Meeting,
     metrics::{Call, Outcome},
-    proxy::{Gateway, answer::Answer, asked::Asked, held::Whole},
-    upstream::{Body, Incoming},
+    proxy::{
+        Gateway,
+        answer::Answer,
+        asked::Asked,
+        held::{FIRST_BYTES_TIMEOUT, Unread, Whole},
+    },
+    upstream::Incoming,
 };
 
 impl Gateway {
     /// Answers a call whose body nobody has signed.
     pub(super) async fn with_body(&self, asked: &Asked, spec: &Spec, body: Incoming) -> Answer {
-        let mut body = Some(body);
         let answered = async {
             let query = self.signed_query(asked, spec)?;
             if spec.call == Call::InsertDocument {
-                self.insert_document(asked, &query, &mut body).await
+                self.insert_document(asked, &query, body).await
             } else {
-                self.put_text_track(asked, &query, &mut body).await
+                self.put_text_track(asked, &query, body).await
             }
         };
-        let answer = answered.await.unwrap_or_else(|unfit| self.unfit(spec, asked, unfit));
-        if let Some(body) = body {
-            Body::Streamed(body).linger();
-        }
-        answer
+        answered.await.unwrap_or_else(|unfit| self.unfit(spec, asked, unfit))
     }
 
     /// The query of a call that has been signed.
@@ -57,20 +56,15 @@ impl Gateway {
         Ok(Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?)
     }
 
-    async fn insert_document(
-        &self,
-        asked: &Asked,
-        query: &Params,
-        body: &mut Option<Incoming>,
-    ) -> Result<Answer, Unfit> {
+    async fn insert_document(&self, asked: &Asked, query: &Params, mut body: Incoming) -> Result<Answer, Unfit> {
         let call = Call::InsertDocument;
         let (mime, _) = mime_of(asked);
-        let empty = body.as_ref().is_none_or(|body| body.is_end_stream());
-        if !empty && !matches!(&*mime, "application/xml" | "text/xml") {
+        let has_body = body.has_any(FIRST_BYTES_TIMEOUT).await.map_err(Unread::from)?;
+        if has_body && !matches!(&*mime, "application/xml" | "text/xml") {
             return Err(Failure::CONTENT_TYPE.into());
         }
         let ext_id = about_a_meeting(query, Failure::NOT_FOUND)?;
-        if empty {
+        if !has_body {
             // BBB renders nothing (bbb.md 3.9).
             return Ok(Answer::xml(call, Outcome::Ok, String::new()));
         }
@@ -81,8 +75,7 @@ impl Gateway {
         let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
         let most = asked.tenant.limits.body;
         // Charged until it is answered.
-        let Whole { bytes: body, charge: _charge } =
-            self.bodies.read(asked, sized(body, most)?, most as usize, true).await?;
+        let Whole { bytes: body, charge: _charge } = self.bodies.read(asked, body, most as usize, true).await?;
         let found = Found::read(&body, &asked.tenant)?;
         self.names.check(&found.addresses, &asked.tenant.hosts).await?;
         let given = Given::take(&meeting, found.documents, meeting.limits(&asked.tenant).documents)?;
@@ -110,15 +103,6 @@ impl Gateway {
         };
         Ok(answer.by(&server.id))
     }
-}
-
-/// A body of a known length, which a server must be told, up to a bound.
-fn sized(body: &mut Option<Incoming>, most: u32) -> Result<Incoming, Unfit> {
-    let length = body.as_ref().and_then(|body| body.size_hint().exact()).ok_or(Failure::BODY)?;
-    if length > u64::from(most) {
-        return Err(Denial::TooLarge.into());
-    }
-    Ok(body.take().ok_or(Failure::BODY)?)
 }
 
 /// What a body brings.

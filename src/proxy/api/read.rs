@@ -20,7 +20,7 @@ use crate::{
         asked::Asked,
         held::{Bodies, Charge},
     },
-    upstream::{Body, Incoming},
+    upstream::Incoming,
 };
 
 /// The body of a call: what BBB's nginx takes is 1 MB, its documentation speaks of 2.
@@ -58,7 +58,6 @@ pub(super) async fn verify<'a>(
     let (name, credentials) = (spec.name(), &asked.tenant.credentials);
     let in_query = checksum::verify(name, asked.query(), credentials, asked.now);
     if let Err(ChecksumError::Malformed | ChecksumError::Mismatch) = in_query {
-        Body::Streamed(body).linger();
         if spec.of_recordings {
             present(spec.call, &Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?)?;
         }
@@ -149,7 +148,6 @@ async fn sent(
     let is_form = matches!(&*mime, "application/x-www-form-urlencoded" | "multipart/form-data");
     // The address of a join is in many hands: what is beside it nobody has signed.
     if (signed && spec.call == Call::Join) || (!signed && !is_form) {
-        Body::Streamed(body).linger();
         return Ok((if signed { Sent::Nothing } else { Sent::Other }, None));
     }
     let is_modules = spec.takes_xml && matches!(&*mime, "application/xml" | "text/xml");

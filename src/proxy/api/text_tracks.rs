@@ -45,12 +45,7 @@ impl Gateway {
 
     /// Answers `putRecordingTextTrack`, whose parameters stand in the query (bbb.md 3.11). Of the body only the file goes
     /// on: what else is in it nobody has signed, and a server might read it.
-    pub(super) async fn put_text_track(
-        &self,
-        asked: &Asked,
-        query: &Params,
-        body: &mut Option<Incoming>,
-    ) -> Result<Answer, Unfit> {
+    pub(super) async fn put_text_track(&self, asked: &Asked, query: &Params, body: Incoming) -> Result<Answer, Unfit> {
         let call = Call::PutRecordingTextTrack;
         let refuse = |key: &str, message: String| Ok(Answer::failed(call, Outcome::Refused, key, &message));
         if let Some(name) = OF_A_TRACK.iter().find(|name| query.get(name).is_none_or(str::is_empty)) {
@@ -61,7 +56,6 @@ impl Gateway {
             return refuse("noRecordings", format!("No recording was found for {record_id}"));
         };
         let server = asked.directory.server(recording.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let body = body.take().ok_or(Failure::BODY)?;
         // Charged until it is answered.
         let Whole { bytes: whole, charge: _charge } = self.bodies.read(asked, body, BODY_BYTES_MAX, true).await?;
         let mut params = Params::default();

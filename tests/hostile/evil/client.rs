@@ -25,7 +25,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::support::{DEADLINE, Stage};
 
 /// A connection for a host from one of this machine's own addresses, such as `127.0.0.2`, with these protocols offered.
-async fn connect(stage: &Stage, host: &str, from: &str, protocols: &[&str]) -> TlsStream<TcpStream> {
+pub async fn connect(stage: &Stage, host: &str, from: &str, protocols: &[&str]) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(stage.path("dev-ca/ca.pem")).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

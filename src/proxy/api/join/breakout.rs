@@ -21,7 +21,6 @@ use crate::{
     live::breakouts::Breakout,
     metrics::Call,
     proxy::{Gateway, answer::Answer, asked::Asked},
-    upstream::{Body, Incoming},
 };
 
 /// What such an address is made of.
@@ -30,8 +29,7 @@ const PARAMS: [&str; 8] =
 
 impl Gateway {
     /// Answers a `join` under the address of a server.
-    pub(crate) async fn join_breakout(&self, asked: Asked, body: Incoming, slug: &str) -> Answer {
-        Body::Streamed(body).linger();
+    pub(crate) async fn join_breakout(&self, asked: Asked, slug: &str) -> Answer {
         if is_prefetch(&asked.head.headers) {
             return not_ahead(Call::Join);
         }
