@@ -16,10 +16,11 @@ demo: ## Build and start the demo: two simulated BBB servers, six tenants, links
 test: build-deps test-deps ## Everything that proves the project, browser and client libraries too
 	cargo test --workspace --no-fail-fast
 
-check: build-deps ## Formatting, lints and documentation, with warnings denied
+check: build-deps ## Formatting, lints and documentation, with warnings denied; dependencies where cargo-deny is installed
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	@! command -v cargo-deny >/dev/null || cargo deny --offline check bans licenses sources
 
 build: build-deps ## The programs as they are shipped, in target/dist
 	cargo build --workspace --profile dist
