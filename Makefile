@@ -5,7 +5,7 @@ CLIENT_PACKAGES = tests/clients/node_modules/.package-lock.json
 VENV = var/venv/requirements.txt
 CLIENT_CRATE = var/client-rust/debug/anteroom-client-rust
 
-.PHONY: help demo test check build bench bench-compare bench-growth siege outside instructions storm fuzz fmt build-deps test-deps
+.PHONY: help demo test check build bench bench-compare bench-growth siege outside instructions storm fuzz book fmt build-deps test-deps
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,10 +16,11 @@ demo: ## Build and start the demo: two simulated BBB servers, six tenants, links
 test: build-deps test-deps ## Everything that proves the project, browser and client libraries too
 	cargo test --workspace --no-fail-fast
 
-check: build-deps ## Formatting, lints and documentation, with warnings denied
+check: build-deps ## Formatting, lints and documentation, with warnings denied; dependencies where cargo-deny is installed
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	@! command -v cargo-deny >/dev/null || cargo deny --offline check bans licenses sources
 
 build: build-deps ## The programs as they are shipped, in target/dist
 	cargo build --workspace --profile dist
@@ -74,6 +75,10 @@ fuzz: build-deps ## Random input for what parses bytes from outside, FUZZ_SECOND
 	for target in $(FUZZ_TARGETS); do \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
+
+book: ## The documents as a book, in var/book
+	@command -v mdbook >/dev/null || { echo "mdBook builds the book: cargo install --locked mdbook"; exit 1; }
+	mdbook build
 
 fmt: ## Format the sources
 	cargo fmt --all

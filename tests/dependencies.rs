@@ -1,9 +1,10 @@
 //! The policy for dependencies: their licences go with Apache-2.0, they come from the registry, and none is there that
-//! this list knows to be given up. Reads what `cargo tree` tells of this very build, needs no network.
+//! this list knows to be given up. Reads what `cargo tree` tells of this very build, needs no network. `deny.toml` has
+//! the same lists for cargo-deny.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
-use std::process::Command;
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use spdx::{Expression, LicenseReq, ParseMode};
 
@@ -66,4 +67,15 @@ fn each_dependency_keeps_to_the_policy() {
 fn allowed(wanted: &LicenseReq) -> bool {
     wanted.license.id().is_some_and(|id| ALLOWED.contains(&id.name))
         || wanted.to_string() == "Apache-2.0 WITH LLVM-exception"
+}
+
+#[test]
+fn cargo_deny_has_the_same_policy() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml")).unwrap();
+    let policy: toml::Table = text.parse().unwrap();
+    let licences = policy["licenses"]["allow"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+    let banned = policy["bans"]["deny"].as_array().unwrap().iter().map(|entry| entry["crate"].as_str().unwrap());
+    let allowed = ALLOWED.into_iter().chain(["Apache-2.0 WITH LLVM-exception"]);
+    assert_eq!(licences.collect::<BTreeSet<_>>(), allowed.collect());
+    assert_eq!(banned.collect::<BTreeSet<_>>(), BANNED.into_iter().collect());
 }

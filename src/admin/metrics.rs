@@ -1,4 +1,4 @@
-//! The metrics as text for Prometheus. Names and labels are documented in README.
+//! The metrics as text for Prometheus. Names and labels are documented in docs/reference/metrics.md.
 
 use std::{fmt, sync::atomic::Ordering::Relaxed};
 
