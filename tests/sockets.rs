@@ -147,7 +147,7 @@ async fn a_close_keeps_its_code_both_ways() {
     }
 }
 
-/// BBB's GraphQL reads messages of up to 10 MB (bbb.md 8.10).
+/// BBB's GraphQL reads messages of up to 10 MB (docs/reference/bbb-protocol.md, "Time limits and sizes").
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_ten_megabytes_pass_both_ways() {
     let stage = Plan::new().server("members").tenant(TENANT, "multi-account").start().await;

@@ -399,7 +399,7 @@ async fn a_join_address_that_many_follow_before_anybody_arrives() {
     let params = [("meetingID", "room"), ("fullName", "Everybody"), ("userID", "1"), ("role", "VIEWER")];
     let address = sign::path("join", &params, &secret("small"));
     let mut sessions = Vec::new();
-    // BBB itself takes no more of one userID (bbb.md 6.4).
+    // BBB itself takes no more of one userID (docs/reference/bbb-protocol.md, "Number of participants").
     for _ in 0..3 {
         sessions.push(followed(&stage, &address).await);
     }

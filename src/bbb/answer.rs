@@ -22,7 +22,7 @@ macro_rules! failures {
     };
 }
 
-// The texts are BBB's own (bbb.md 2.6): clients compare them.
+// The texts are BBB's own (docs/reference/bbb-protocol.md, "Error keys"): clients compare them.
 failures! {
     /// The digest fits none of the secrets, or there is more than one.
     CHECKSUM = "checksumError", "Checksums do not match";
@@ -81,7 +81,8 @@ failures! {
     MESSAGE_MISSING = "nullError", "You must provide the param message";
     /// A chat message of more than 500 characters, or of none.
     MESSAGE_SIZE = "sizeError", "Param message must be between 1 and 500 characters";
-    /// A join to a meeting that is not there: what BBB reports of the two violations (bbb.md 2.5).
+    /// A join to a meeting that is not there: what BBB reports of the two violations
+    /// (docs/reference/bbb-protocol.md, "Order of errors").
     ENDED = "meetingForciblyEnded", "You can not join a meeting that has already been forcibly ended";
     /// A join without `fullName`.
     FULL_NAME_MISSING = "missingParamFullName", "You must provide your name";

@@ -139,7 +139,8 @@ pub struct Diagnosis {
     pub secret: Arc<str>,
 }
 
-/// Finds out why a checksum does not fit: tries the mistakes that integrations are known to make (bbb.md 2.2, 2.3, 12).
+/// Finds out why a checksum does not fit: tries the mistakes that integrations are known to make
+/// (docs/reference/bbb-protocol.md, "Mistakes of callers", "POST bodies").
 /// `form` is there where the checksum came in a form: it was compared over the query all the same, as BBB does it.
 ///
 /// Costs some digests per secret: for calls that have been refused.

@@ -235,7 +235,7 @@ impl<'a> Call<'a> {
     /// The signed query, and what is too long for it as a form.
     ///
     /// A body is not covered by the checksum, but a query that is not empty is all that is hashed, in 2.7 as in 3.0
-    /// (bbb.md 2.3). With another body everything stays in the query, and so it does for the calls that are GET only.
+    /// (docs/reference/bbb-protocol.md, "POST bodies"). With another body everything stays in the query, and so it does for the calls that are GET only.
     fn split(&self) -> (String, Option<String>) {
         let whole = self.params.encode();
         let takes_form = matches!(self.name, "create" | "getRecordings" | "updateRecordings");

@@ -1,7 +1,8 @@
 //! The XML of documents: the body of `create` and of `insertDocument`, which no checksum covers.
 //!
-//! What a tenant must not send is taken out or refused: modules other than presentations (`clientSettingsOverride` can
-//! point the client to another host, bbb.md 7), document types with entities, and documents that a server is not to fetch.
+//! What a tenant must not send is taken out or refused: modules other than presentations, document types with entities,
+//! and documents that a server is not to fetch. The module `clientSettingsOverride` can point the client to another host
+//! (docs/reference/bbb-protocol.md, "POST bodies").
 
 use std::fmt;
 

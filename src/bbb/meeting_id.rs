@@ -11,7 +11,8 @@ use data_encoding::HEXLOWER;
 
 use crate::domain::ids::TenantId;
 
-/// BBB's own bounds of a `meetingID`, in UTF-16 units as Java counts them (bbb.md 2.6, `sizeError`).
+/// BBB's own bounds of a `meetingID`, in UTF-16 units as Java counts them: `sizeError`
+/// (docs/reference/bbb-protocol.md, "Error keys").
 pub const MEETING_ID_UNITS: std::ops::RangeInclusive<usize> = 2..=256;
 
 /// The start of every id that a tenant's meetings have on the servers.
@@ -50,7 +51,8 @@ pub fn split(server_id: &str) -> Option<(&str, &str)> {
     server_id.strip_prefix("t.")?.split_once('.')
 }
 
-/// What the internal ids of a meeting begin with: the SHA-1 of the server's id and a hyphen (bbb.md 6.1).
+/// What the internal ids of a meeting begin with: the SHA-1 of the server's id and a hyphen
+/// (docs/reference/bbb-protocol.md, "Identifiers").
 #[must_use]
 pub fn internal_start(server_id: &str) -> String {
     let mut start = HEXLOWER.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, server_id.as_bytes()).as_ref());
@@ -58,7 +60,8 @@ pub fn internal_start(server_id: &str) -> String {
     start
 }
 
-/// Whether a text has the form of an internal id: 40 hex digits, a hyphen, 13 digits (bbb.md 6.1).
+/// Whether a text has the form of an internal id: 40 hex digits, a hyphen, 13 digits
+/// (docs/reference/bbb-protocol.md, "Identifiers").
 #[must_use]
 pub fn is_internal(text: &str) -> bool {
     let Some((hash, time)) = text.split_once('-') else { return false };

@@ -323,7 +323,7 @@ fn set_missing(params: &mut Params, defaults: &[(&'static str, String)]) {
 }
 
 /// A parameter that counts: `None` where it is missing, no number, zero or negative, all of which BBB takes as "no
-/// bound" or as its own default (bbb.md 2.4, 7).
+/// bound" or as its own default (docs/reference/bbb-protocol.md, "Parameter values").
 fn positive(params: &Params, name: &str) -> Option<u32> {
     let value = params.get(name).filter(|value| !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()))?;
     // More than fits is as much as fits: the level bounds it anyway.

@@ -165,7 +165,7 @@ pub(crate) fn trimmed(text: &str) -> &str {
 ///
 /// Exactly one pair may bear the literal name `checksum`; one that bears it in another spelling (`%63hecksum`, with a
 /// space before it) collapses onto it in BBB and is refused here. This equals BBB for every well-formed call
-/// (bbb.md 2.2).
+/// (docs/reference/bbb-protocol.md, "Checksum").
 pub fn split_checksum(raw: &str) -> Result<(String, &str), ChecksumPosition> {
     let mut rest = String::with_capacity(raw.len());
     let (mut checksum, mut disguised) = (None, false);

@@ -46,7 +46,8 @@ pub fn create(params: &Params) -> Result<(), Failure> {
 pub fn join(params: &Params, exists: bool) -> Result<(), Failure> {
     let mut found = of_the_id(params);
     let mut check = |broken: bool, failure| found.extend(broken.then_some(failure));
-    // BBB counts a meeting that is not there as ended as well, and that is what it tells (bbb.md 2.5).
+    // BBB counts a meeting that is not there as ended as well, and reports that
+    // (docs/reference/bbb-protocol.md, "Order of errors").
     check(!exists, Failure::ENDED);
     check(params.get("fullName").is_none_or(str::is_empty), Failure::FULL_NAME_MISSING);
     // A password that is wrong outranks these, and only the server knows it.
@@ -108,7 +109,8 @@ pub fn is_integral(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// The first violation in the order of the buckets of the Java map that BBB collects them in (bbb.md 2.5).
+/// The first violation in the order of the buckets of the Java map that BBB collects them in
+/// (docs/reference/bbb-protocol.md, "Order of errors").
 fn told(found: &[Failure]) -> Result<(), Failure> {
     found.iter().min_by_key(|failure| bucket(failure.key)).map_or(Ok(()), |failure| Err(*failure))
 }

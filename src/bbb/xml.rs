@@ -238,7 +238,8 @@ struct Facts {
 
 impl Facts {
     fn note(&mut self, name: &str, raw: &str) {
-        // BBB formats numbers by its locale: thousands may come as `1,234` (bbb.md 3.7).
+        // BBB formats numbers by its locale: thousands may come as `1,234`
+        // (docs/reference/bbb-protocol.md, "Calls about a meeting").
         let digits = || text(raw).replace(',', "");
         match name {
             "meetingID" => self.ext_id = text(raw).into_owned(),
@@ -246,7 +247,7 @@ impl Facts {
             "createTime" => self.create_time = digits().parse().unwrap_or(0),
             "participantCount" => self.people = digits().parse().unwrap_or(0),
             "hasBeenForciblyEnded" => self.ended = raw == "true",
-            // The flag, not whether it is being recorded (bbb.md 6.5).
+            // The flag, not whether it is being recorded (docs/reference/bbb-protocol.md, "Recording flags").
             "recording" => self.records = raw == "true",
             "isBreakout" => self.is_breakout = raw == "true",
             "parentMeetingID" => self.parent = text(raw).into_owned(),

@@ -38,7 +38,8 @@ const STORE_URL: &str = "sqlite:var/anteroom.db";
 /// Long enough for a hundred people who look at one page, short enough not to be noticed.
 const ANSWERS_MAX_AGE: Duration = Duration::from_secs(2);
 
-/// BBB's graphql-middleware takes 50 or 100 by its release (bbb.md 8.3).
+/// BBB's graphql-middleware takes 50 or 100 by its release
+/// (docs/reference/bbb-protocol.md, "GraphQL sockets").
 const SOCKETS_PER_SECOND: u32 = 40;
 
 /// What the file says.

@@ -89,7 +89,7 @@ impl Denial {
             Self::RoomLimitReached => "This account has as many rooms open as its service level allows.",
             Self::DurationUsedUp => "This room has used up the time that its service level allows for now.",
             Self::DocumentLimitReached => "This meeting has been given as many documents as its service level allows.",
-            // BBB's own sentence: clients know it (bbb.md 2.6).
+            // BBB's own sentence: clients know it (docs/reference/bbb-protocol.md, "Error keys").
             Self::MaxParticipantsReached => "The number of participants allowed for this meeting has been reached.",
             Self::NoServerAvailable => "No meeting server is free at the moment.",
             Self::ServerUnavailable => "The server of this meeting does not answer at the moment.",

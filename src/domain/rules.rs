@@ -1,8 +1,9 @@
 //! The rules of the parameters of `create` and `join`: one table, one rule each.
 //!
-//! What is not in a table does not go on to a server: each release of BBB adds parameters with reach (bbb.md 4). A service
-//! level and a tenant's own file may set other rules ([`Changes`]), but for the rows that are held: through those a limit
-//! could be gone round, or another tenant be reached. What a rule does to a call is in `bbb::params`.
+//! What is not in a table does not go on to a server: each release of BBB adds parameters with reach
+//! (docs/reference/bbb-protocol.md, "Parameters of create"). A service level and a tenant's own file may set other rules
+//! ([`Changes`]), but for the rows that are held: through those a limit could be gone round, or another tenant be reached.
+//! What a rule does to a call is in `bbb::params`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -84,7 +85,8 @@ const fn held(name: &'static str, rule: Shipped) -> Row {
     Row { name, rule, held: true }
 }
 
-/// Rules of `create` (bbb.md 4). A name that ends in `*` stands for all that begin with it.
+/// Rules of `create` (docs/reference/bbb-protocol.md, "Parameters of create"). A name that ends in `*` stands for all that
+/// begin with it.
 const CREATE: &[Row] = &[
     free("name", Pass),
     held("meetingID", Pass),
@@ -162,7 +164,7 @@ const CREATE: &[Row] = &[
     free("audioBridge", Drop),
 ];
 
-/// Rules of `join` (bbb.md 5).
+/// Rules of `join` (docs/reference/bbb-protocol.md, "Parameters of join").
 const JOIN: &[Row] = &[
     free("fullName", Pass),
     held("meetingID", Pass),

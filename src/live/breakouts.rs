@@ -93,7 +93,7 @@ fn start(internal_id: &str) -> Option<&str> {
 
 impl Listed {
     /// Whether it can be a room of a meeting: as BBB makes them, and without a recording that its meeting may not leave,
-    /// since the flag comes from the client (bbb.md 6.5).
+    /// since the flag comes from the client (docs/reference/bbb-protocol.md, "Recording flags").
     fn may_be_of(&self, meeting: &Meeting, server: &ServerId) -> bool {
         is_internal(&self.ext_id)
             && is_internal(&self.internal_id)

@@ -30,8 +30,8 @@ pub const LEASE_MS: i64 = 60_000;
 /// How long a seat is held for somebody whose last socket has closed: a reload, a lost network. BBB's client tries
 /// again after 10 s.
 pub const GRACE_MS: i64 = 15_000;
-/// GraphQL sockets of one session at a time, those that wait for their turn included. BBB takes three (bbb.md 8.3); a line
-/// that was lost has sockets left until it is noticed.
+/// GraphQL sockets of one session at a time, those that wait for their turn included. BBB takes three
+/// (docs/reference/bbb-protocol.md, "GraphQL sockets"); a line that was lost has sockets left until it is noticed.
 pub const SOCKETS_MAX: u32 = 8;
 /// Its other sockets: audio, video, screen, notes, in several tabs.
 pub const OTHER_SOCKETS_MAX: u16 = 24;

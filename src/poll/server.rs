@@ -24,7 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const YOUNG_MS: i64 = 5_000;
 /// Polls in a row without it that end a meeting.
 const MISSES: u32 = 2;
-/// BBB counts somebody who has left for up to a minute (bbb.md 6.7), and a seat is held for a while after the last socket.
+/// BBB counts a user who has left for up to a minute (docs/reference/bbb-protocol.md, "Life of a meeting"), and a
+/// seat is held for a while after the last socket.
 const LEFT_MS: i64 = 75_000;
 
 pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Meeting>]) {
@@ -126,7 +127,7 @@ async fn count_strangers(gateway: &Gateway, meeting: &Meeting, people: u32) {
     }
 }
 
-/// What a server's version call tells (bbb.md 3.1).
+/// The answer of a server's version call (docs/reference/bbb-protocol.md, "Version call").
 pub(crate) async fn version(pool: &Pool, server: &Server) -> Option<Version> {
     let uri = http::Uri::builder()
         .scheme(server.upstream.scheme.clone())

@@ -33,7 +33,7 @@ use crate::{
     upstream::{Body, BodyFault, Incoming, SendError, Watch, whole},
 };
 
-/// As BBB's nginx waits for its own services (bbb.md 8.10).
+/// As BBB's nginx waits for its own services (docs/reference/bbb-protocol.md, "Time limits and sizes").
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// An upload is answered when it has been received: a large one over a slow line takes its time.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -67,8 +67,8 @@ impl Gateway {
     }
 
     /// The server of a path that a client built from the root: by session, else by internal meeting id, else, for files that
-    /// are the same for everybody, by the page that asks, else by the one server whose session cookie the browser has (bbb.md
-    /// 8.6), else the one that has the host to itself.
+    /// are the same for everybody, by the page that asks, else by the one server whose session cookie the browser has
+    /// (docs/reference/bbb-protocol.md, "Server of a request"), else the one that has the host to itself.
     pub(crate) async fn server_of_root(&self, asked: &mut Asked, path: &str, kind: Kind) -> Result<Target, Denial> {
         let session = self.session_for(asked, path).await?;
         let meeting = self.own_meeting(asked, path).await?;
@@ -96,8 +96,9 @@ impl Gateway {
         }
     }
 
-    /// The session that a request names. The dashboard asks for none, since its data has a token of its own (bbb.md 8.3): a link
-    /// to it with a session that is over, or somebody else's, leads there without one.
+    /// The session that a request names. The dashboard asks for none, since its data has a token of its own
+    /// (docs/reference/bbb-protocol.md, "Paths"): a link to it with a session that is over, or somebody else's,
+    /// leads there without one.
     async fn session_for(&self, asked: &mut Asked, path: &str) -> Result<Option<Arc<Session>>, Denial> {
         match self.named_session(asked).await {
             Err(Denial::UnknownSession) if path.starts_with(DASHBOARD) => {
@@ -277,8 +278,9 @@ impl Gateway {
     }
 
     /// A body with its length, which a server must be told: BBB refuses an upload without one, with a status that misleads
-    /// (bbb.md 8.3). A body that comes without one is held until it is measured, and one that is too long for that is refused:
-    /// whoever sends so much knows how much it is. With what it is charged for while it is held.
+    /// (docs/reference/bbb-protocol.md, "Uploads"). A body that comes without one is held until it is measured, and one
+    /// that is too long for that is refused: whoever sends so much knows how much it is. With what it is charged for while it
+    /// is held.
     async fn with_length(
         &self,
         asked: &Asked,

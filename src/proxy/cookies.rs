@@ -25,9 +25,11 @@ use crate::{
 
 /// What a browser lets only the host itself set, for itself alone.
 const HOST_ONLY: &str = "__Host-";
-/// The session of BBB's Java server, on which all of a meeting's access hangs (bbb.md 8.5).
+/// The session of BBB's Java server, on which all of a meeting's access hangs
+/// (docs/reference/bbb-protocol.md, "Sessions and cookies").
 const SESSION: &str = "JSESSIONID";
-/// Cookies that scripts of BBB's client set in the browser and servers read, which have no server's name on them (bbb.md 8.3).
+/// Cookies that scripts of BBB's client set in the browser and servers read, which have no server's name on them
+/// (docs/reference/bbb-protocol.md, "Paths").
 /// That of the dashboard is for its script alone.
 const OF_SCRIPTS: [&str; 3] = [OF_NOTES, "prefsHttp", "language"];
 const OF_NOTES: &str = "sessionID";
@@ -41,7 +43,8 @@ const TAG_BYTES: usize = 16;
 const TAG_CHARS: usize = 22;
 /// Cookies of one server that are looked at in a request; BBB has two or three, and each costs a MAC.
 const OWN_MAX: usize = 16;
-/// How long after an upgrade cookies are good that the gateway had not bound yet: no meeting lasts longer (bbb.md 6.3).
+/// How long after an upgrade cookies are good that the gateway had not bound yet: no meeting of a shipped level (`policies/`)
+/// lasts longer.
 const UNBOUND_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Whose cookies: a tenant's at a server.

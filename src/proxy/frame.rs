@@ -1,4 +1,4 @@
-//! The first frame of a GraphQL socket: it names the session (bbb.md 8.1, step 5).
+//! The first frame of a GraphQL socket: it names the session (docs/reference/bbb-protocol.md, "Page load of 3.0").
 //!
 //! BBB's middleware reads JSON in another way than the gateway does: what is read here is never passed on. The frame is
 //! written anew from the values that were understood, and one that has anything else in it is refused.

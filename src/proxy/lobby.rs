@@ -19,7 +19,8 @@ use tokio::{
 
 use super::{text_frames::TextFrames, tunnel::Carried};
 
-/// A client that waits sends a few queries, of which BBB takes none longer than 10,000 characters (bbb.md 8.3).
+/// A client that waits sends a few queries, of which BBB takes none longer than 10,000 characters
+/// (docs/reference/bbb-protocol.md, "GraphQL sockets").
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// An end that takes nothing for so long has vanished.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);

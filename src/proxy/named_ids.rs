@@ -1,7 +1,8 @@
 //! The ids of meetings and documents that a request names: in its path and in its query, wherever a server may read one.
 //!
-//! Ids of meetings and of documents have the same form (bbb.md 6.1). They are told apart by their place: in the paths of
-//! slides the first ids are the meeting's and those behind them the document's, everywhere else an id is a meeting's.
+//! Ids of meetings and of documents have the same form (docs/reference/bbb-protocol.md, "Identifiers"). They are told
+//! apart by their place: in the paths of slides the first ids are the meeting's and those behind them the document's,
+//! everywhere else an id is a meeting's.
 
 use percent_encoding::percent_decode_str;
 

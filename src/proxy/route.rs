@@ -89,7 +89,7 @@ pub enum Kind {
     Call(SessionCall),
 }
 
-/// A call of the client: no secret signs it, a session admits it (bbb.md 2.1).
+/// A call of the client: no secret signs it, a session admits it (docs/reference/bbb-protocol.md, "Calls").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionCall {
     /// `stuns`.
@@ -123,7 +123,7 @@ impl SessionCall {
     }
 }
 
-/// The cap of BBB's nginx for uploads (bbb.md 8.3).
+/// The cap of BBB's nginx for uploads (docs/reference/bbb-protocol.md, "Uploads").
 pub const UPLOAD_BYTES_MAX: u64 = 1000 * 1000 * 1000;
 /// The cap for all other bodies of a meeting's traffic.
 pub const BODY_BYTES_MAX: u64 = 30 * 1000 * 1000;
@@ -186,7 +186,7 @@ enum BbbPath<'a> {
     Refused,
 }
 
-/// What a path is on a BBB server, or `None` where it is none of BBB's (bbb.md 8.3).
+/// What a path is on a BBB server, or `None` where it is none of BBB's (docs/reference/bbb-protocol.md, "Paths").
 fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
     use BbbPath::{Api, BelowPrefix, Client, Meeting, Recording, Refused, Version};
     let (first, rest) = match path[1..].find('/') {

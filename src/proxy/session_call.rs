@@ -166,7 +166,7 @@ impl Gateway {
     }
 }
 
-/// What BBB says to one who is one too many (bbb.md 3.15).
+/// What BBB says to one who is one too many (docs/reference/bbb-protocol.md, "Session calls").
 fn not_entered(asked: &Asked, denial: Denial) -> Answer {
     let token = Params::parse(asked.query().as_bytes()).ok();
     let token = token.and_then(|params| params.get("sessionToken").map(str::to_owned)).unwrap_or_default();
@@ -182,7 +182,7 @@ fn takes_no_body() -> Answer {
     Answer::new(Call::Session, Outcome::Refused, response)
 }
 
-/// What BBB says to a session that is none (bbb.md 3.12 to 3.15).
+/// What BBB says to a session that is none (docs/reference/bbb-protocol.md, "Session calls").
 fn no_session(asked: &Asked, call: SessionCall) -> Answer {
     let token = Params::parse(asked.query().as_bytes())
         .ok()

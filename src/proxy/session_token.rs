@@ -1,9 +1,10 @@
 //! The session that a request of a meeting names, in the one form that every reader behind the gateway finds.
 //!
 //! BBB reads a session token from the header `X-Session-Token`, from the parameters that Tomcat has decoded, or out of
-//! the whole address, which it decodes itself (bbb.md 8.5). The gateway looks a session up once. So a request goes on only
-//! if all of them find what was looked up: a name that some reader could take for `sessionToken` and that is not written in
-//! those bytes is refused, the same token given twice becomes one, and all other bytes of a query stay as they came.
+//! the whole address, which it decodes itself (docs/reference/bbb-protocol.md, "Sessions and cookies"). The
+//! gateway looks a session up once. So a request goes on only if all of them find what was looked up: a name that some
+//! reader could take for `sessionToken` and that is not written in those bytes is refused, the same token given twice
+//! becomes one, and all other bytes of a query stay as they came.
 
 use std::borrow::Cow;
 

@@ -25,7 +25,8 @@ pub(crate) struct Rewrite<'a> {
 }
 
 impl Rewrite<'_> {
-    /// Rewrites an answer, walked whole: the nesting of settings differs by version (bbb.md 3.17).
+    /// Rewrites an answer, walked whole: the nesting of settings differs by version
+    /// (docs/reference/bbb-protocol.md, "Client settings").
     ///
     /// * an absolute address of the server (`https://bbb-01/pad`, `wss://bbb-01/bbb-webrtc-sfu`) becomes one of the
     ///   tenant's host with the server's prefix;
@@ -41,7 +42,7 @@ impl Rewrite<'_> {
     }
 
     /// Rewrites the page of the 2.7 client: what stands in it plainly, and the settings that Meteor writes into it as encoded
-    /// JSON (bbb.md 8.2). `None` for what is no text.
+    /// JSON (docs/reference/bbb-protocol.md, "Page load of 2.7"). `None` for what is no text.
     pub(crate) fn page(self, body: &[u8]) -> Option<Vec<u8>> {
         let html = std::str::from_utf8(body).ok()?;
         let plain = |text: &str| {

@@ -61,7 +61,7 @@ use crate::{
 
 /// A server that takes longer than that for a handshake is in trouble.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
-/// What BBB's client takes as final (bbb.md 8.1).
+/// What BBB's client takes as final (docs/reference/bbb-protocol.md, "Page load of 3.0").
 const CLOSE_FORBIDDEN: u16 = 4403;
 /// All else makes it try again: "try again later" of the registry of RFC 6455.
 const CLOSE_TRY_AGAIN: u16 = 1013;
@@ -237,7 +237,8 @@ impl Gateway {
         to: Uri,
         mut headers: HeaderMap,
     ) -> Result<(Response<Incoming>, OnUpgrade), NoSocket> {
-        // BBB's servers agree on no extension; what passes stays readable (bbb.md 8.4).
+        // BBB's servers agree on no extension; what passes stays readable
+        // (docs/reference/bbb-protocol.md, "GraphQL sockets").
         headers.remove(SEC_WEBSOCKET_EXTENSIONS);
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -554,7 +555,8 @@ impl Gateway {
 }
 
 /// Whether a socket is asked for by a page of the tenant's own host: a browser says so, and programs say nothing. BBB
-/// itself compares with the host it is asked under, which is not the server's (bbb.md 8.3).
+/// itself compares with the host it is asked under, which is not the server's
+/// (docs/reference/bbb-protocol.md, "GraphQL sockets").
 fn is_own_origin(asked: &Asked) -> bool {
     asked.head.headers.get(ORIGIN).is_none_or(|origin| {
         origin

@@ -1,5 +1,5 @@
 //! The text frames of a WebSocket on their way to a browser: addresses that name the server are led to the tenant's host
-//! (bbb.md 8.4: slides, breakout rooms, where people go who leave).
+//! (slides, breakout rooms, where people go who leave: docs/reference/bbb-protocol.md, "Addresses in answers").
 //!
 //! Frames are read as they come (RFC 6455, 5.2) and nothing waits for a message to be whole: a part of a message goes on as a
 //! fragment of its own, but for its last bytes where those may be the beginning of an address. What is not to be changed, and

@@ -314,6 +314,39 @@ fn names_of_the_glossary_are_in_the_code() {
     none(names.into_iter().filter(|name| !has_word(&sources, name)).map(|name| format!("no {name} in src")).collect());
 }
 
+/// A citation has the names of its sections in quotes behind the name of the page, on one line.
+#[test]
+fn citations_of_the_protocol_name_its_sections() {
+    // In pieces, so that this file has neither.
+    const NOTES: &str = concat!("bbb", ".md");
+    const CITATION: &str = concat!("bbb-protocol.md", ",");
+    let page = Page::read("docs/reference/bbb-protocol.md");
+    let headings = page.headings(2);
+    let (mut faults, mut found) = (Vec::new(), 0);
+    for path in files_below(root(), &|name| [".rs", ".toml", ".md"].iter().any(|end| name.ends_with(end))) {
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        for (at, line) in text.lines().enumerate() {
+            let mut fault = |what: &str| faults.push(format!("{}:{}: {what}", path.display(), at + 1));
+            if line.contains(NOTES) {
+                fault("these notes are not in the repository");
+            }
+            for citation in line.split(CITATION).skip(1) {
+                let cited = citation.split(')').next().unwrap_or_default();
+                let sections: Vec<_> = cited.split('"').skip(1).step_by(2).collect();
+                if sections.is_empty() {
+                    fault("a citation without a section");
+                }
+                found += sections.len();
+                for section in sections.into_iter().filter(|section| !headings.contains(section)) {
+                    fault(&format!("no section {section:?}"));
+                }
+            }
+        }
+    }
+    assert!(found > 60, "the citations are found");
+    none(faults);
+}
+
 #[test]
 fn each_decision_has_its_three_parts() {
     for page in Page::all() {

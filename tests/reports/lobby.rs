@@ -138,7 +138,7 @@ async fn a_guest_who_is_turned_away_takes_no_seat() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mutation_is_seen_however_a_client_writes_it_and_who_waits_after_a_restart_still_waits() {
     let mut stage = stage(2).await;
-    // Whoever counts as authenticated waits as well (bbb.md 6.6), and a program is told in XML.
+    // A viewer with `auth=true` waits as well (docs/reference/bbb-protocol.md, "Guests"), and a program is told in XML.
     let auth = join(&stage, "Auth", &[("auth", "true"), ("redirect", "false")]).await;
     assert_eq!((auth.xml("guestStatus"), auth.status.as_u16()), ("WAIT", 200), "{}", auth.body);
     let guest = joined(&join(&stage, "Guest", GUEST).await);

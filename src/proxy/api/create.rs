@@ -149,7 +149,7 @@ impl Gateway {
     }
 
     /// Asks a server for a meeting whose id is free as far as we know. One that has a former run which has not quite ended is
-    /// told to end it, and asked again (bbb.md 12, #18913).
+    /// told to end it, and asked again (docs/reference/bbb-protocol.md, "Answer of create").
     async fn order_new(&self, order: &Order, server: &Server, used: Duration) -> Result<xml::Answer, CallError> {
         let answer = self.order_from(order, server, used).await?;
         if !is_stuck(&answer) {
@@ -169,7 +169,8 @@ impl Gateway {
         self.is_over(meeting, server).await
     }
 
-    /// A `create` of a meeting that is there: its own server answers, as BBB does (bbb.md 6.2).
+    /// A `create` of a meeting that is there: its own server answers, as BBB does
+    /// (docs/reference/bbb-protocol.md, "Answer of create").
     async fn make_again(&self, order: &Order, meeting: &Arc<Meeting>) -> Answer {
         let asked = &order.call.asked;
         let Some(server) = asked.directory.server(meeting.server.as_str()) else {

@@ -65,7 +65,7 @@ impl Gateway {
         }
         let ext_id = about_a_meeting(query, Failure::NOT_FOUND)?;
         if !has_body {
-            // BBB renders nothing (bbb.md 3.9).
+            // BBB renders nothing (docs/reference/bbb-protocol.md, "Answer of insertDocument").
             return Ok(Answer::xml(call, Outcome::Ok, String::new()));
         }
         let Some(meeting) = self.meeting(asked.account(), ext_id).await? else {
@@ -93,7 +93,8 @@ impl Gateway {
                     given.keep();
                 }
                 let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
-                // The one answer that has an id in a sentence (bbb.md 3.9).
+                // The one answer that has an id in a sentence
+                // (docs/reference/bbb-protocol.md, "Answer of insertDocument").
                 Answer::xml(call, outcome, answer.body.replace(&*meeting.server_id, &escape(ext_id)))
             }
             Err(error) => {

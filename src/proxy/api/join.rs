@@ -55,7 +55,7 @@ const REFUSED: &str = "https://anteroom.invalid/";
 const OF_A_GRANT: [&str; 3] = ["existingUserID", "replaceSessionToken", "sessionName"];
 /// Where the client lives on a server, in all versions; many releases leave the final slash out.
 const CLIENT: &str = "/html5client";
-/// Where a server of 2.7 sends a guest who waits (bbb.md 3.3).
+/// Where a server of 2.7 sends a guest who waits (docs/reference/bbb-protocol.md, "Answer of join").
 const LOBBY: &str = "/html5client/guestWait";
 
 /// Where somebody is let in.
@@ -254,7 +254,7 @@ impl Gateway {
     }
 
     /// A refusal in the form its caller reads: XML for `redirect=false`, BBB's own redirect where the caller gave an
-    /// address for it, a page for people, XML for all others (bbb.md 3.3).
+    /// address for it, a page for people, XML for all others (docs/reference/bbb-protocol.md, "Answer of join").
     pub(super) fn refuse_join(&self, asked: &Asked, params: &Params, no: No) -> Answer {
         let ruled = |name| params::ruled(&asked.tenant.rules.join, params, name);
         let response = if is_false(ruled("redirect")) {
@@ -443,13 +443,15 @@ fn with_errors(address: &str, key: &str, message: &str) -> String {
     out
 }
 
-/// Whether the guest policy of the meeting may have somebody wait: a guest, or who is told to be authenticated (bbb.md 6.6).
+/// Whether the guest policy of the meeting may have somebody wait: a guest, or a user with `auth=true`
+/// (docs/reference/bbb-protocol.md, "Guests").
 /// Moderators change the policy while a meeting runs, so that what it was created with says nothing.
 fn may_have_to_wait(params: &Params) -> bool {
     ["guest", "auth"].iter().any(|name| params.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true")))
 }
 
-/// Whether `redirect` asks for none: as Java reads it, all that is not `true` (bbb.md 2.4).
+/// Whether `redirect` asks for none: as Java reads it, all that is not `true`
+/// (docs/reference/bbb-protocol.md, "Parameter values").
 fn is_false(value: Option<&str>) -> bool {
     value.is_some_and(|value| !value.is_empty() && !value.eq_ignore_ascii_case("true"))
 }

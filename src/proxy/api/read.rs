@@ -48,7 +48,7 @@ enum Sent {
 }
 
 /// Verifies a call and reads all of it. A body is read for a caller who has shown the secret, or whose checksum can only
-/// be there: some clients put all parameters into the form (bbb.md 2.3).
+/// be there: some clients put all parameters into the form (docs/reference/bbb-protocol.md, "POST bodies").
 pub(super) async fn verify<'a>(
     asked: &'a Asked,
     spec: &Spec,
@@ -113,7 +113,8 @@ fn mismatch(spec: &Spec) -> Failure {
     if spec.of_recordings { Failure::RECORDINGS_CHECKSUM } else { Failure::CHECKSUM }
 }
 
-/// What the recordings calls look for before they look at the checksum's value (bbb.md 2.6).
+/// What the recordings calls look for before they look at the checksum's value
+/// (docs/reference/bbb-protocol.md, "Recordings calls").
 fn present(call: Call, params: &Params) -> Result<(), Failure> {
     let has = |name| params.get(name).is_some_and(|value| !value.is_empty());
     match call {

@@ -34,7 +34,7 @@ const AT_ONCE: usize = 4;
 /// How long a list may take, however many servers there are and however many questions: a server reads the files of all that it
 /// is asked for.
 const LIST_TIMEOUT: Duration = Duration::from_secs(15);
-/// The states that are listed where none is asked for (bbb.md 3.11).
+/// The states that are listed where none is asked for (docs/reference/bbb-protocol.md, "Recordings calls").
 const STATES: &str = "published,unpublished";
 /// Ids in one question that must be a GET: below the 8 KB of a request line.
 const IDS_PER_QUERY: usize = 100;

@@ -1,4 +1,5 @@
-//! The API calls as BBB takes them: methods and bodies (bbb.md 2.1, 2.3). One row each.
+//! The API calls as BBB takes them: methods and bodies (docs/reference/bbb-protocol.md, "Calls", "POST bodies").
+//! One row each.
 
 use http::{HeaderValue, Method, StatusCode, header::ALLOW};
 
@@ -14,7 +15,8 @@ pub(crate) struct Spec {
     methods: Methods,
     /// Whether an XML body is taken beside forms.
     pub(super) takes_xml: bool,
-    /// Whether it is one of BBB's recordings calls, which check in an order of their own (bbb.md 2.6).
+    /// Whether it is one of BBB's recordings calls, which check in an order of their own
+    /// (docs/reference/bbb-protocol.md, "Recordings calls").
     pub(super) of_recordings: bool,
 }
 

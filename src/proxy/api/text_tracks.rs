@@ -43,8 +43,9 @@ impl Gateway {
         told(name, reply.ok().and_then(|reply| reader.text_tracks(&reply.body))).by(&server.id)
     }
 
-    /// Answers `putRecordingTextTrack`, whose parameters stand in the query (bbb.md 3.11). Of the body only the file goes
-    /// on: what else is in it nobody has signed, and a server might read it.
+    /// Answers `putRecordingTextTrack`, whose parameters stand in the query
+    /// (docs/reference/bbb-protocol.md, "Recordings calls"). Of the body only the file goes on: what else is
+    /// in it nobody has signed, and a server might read it.
     pub(super) async fn put_text_track(&self, asked: &Asked, query: &Params, body: Incoming) -> Result<Answer, Unfit> {
         let call = Call::PutRecordingTextTrack;
         let refuse = |key: &str, message: String| Ok(Answer::failed(call, Outcome::Refused, key, &message));

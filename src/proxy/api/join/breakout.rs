@@ -1,5 +1,6 @@
 //! Joins of breakout rooms. Their addresses are made and signed by a server, which hands them to people inside its GraphQL
-//! frames (bbb.md 8.11). Who asks for anything else here is told no more than a stranger.
+//! frames (docs/reference/bbb-protocol.md, "Breakout rooms"). Who asks for anything else here is told no more than a
+//! stranger.
 
 use std::sync::Arc;
 
@@ -131,7 +132,8 @@ impl Gateway {
             name: params.get("fullName").unwrap_or_default(),
         };
         let mut call = ServerCall::new("join", params);
-        // Its checksum covers the bytes as the server has written them (bbb.md 12, #9080).
+        // Its checksum covers the bytes as the server has written them
+        // (docs/reference/bbb-protocol.md, "Breakout rooms").
         call.signed = Some(asked.query());
         self.let_in(asked, server, place, call).await
     }
