@@ -35,10 +35,10 @@ use crate::{
 
 /// As BBB's nginx waits for its own services (docs/reference/bbb-protocol.md, "Time limits and sizes").
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// An upload is answered when it has been received: a large one over a slow line takes its time.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Where the learning dashboard is.
 const DASHBOARD: &str = "/learning-analytics-dashboard/";
+/// An upload is passed on within the server once all of it is there.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// How much of a body without a length is held until it is measured: what nginx takes of a body unless it is told otherwise.
 const MEASURED_BYTES_MAX: usize = 1024 * 1024;
 /// Settings have some 100 KB.
@@ -59,9 +59,13 @@ impl Gateway {
             return Err(Denial::NotFound);
         }
         self.own_meeting(asked, path).await?;
-        let session = self.session_for(asked, path).await?;
+        let mut session = self.session_for(asked, path).await?;
         if session.as_ref().is_some_and(|session| session.meeting.server != server.id) {
-            return Err(Denial::UnknownSession);
+            if !path.starts_with(DASHBOARD) {
+                return Err(Denial::UnknownSession);
+            }
+            session_token::remove(&mut asked.head)?;
+            session = None;
         }
         Ok(Target { server, session })
     }
@@ -121,7 +125,7 @@ impl Gateway {
 
     /// The first meeting whose internal id a request names in its path or its query. Refused if any of them is none of this
     /// tenant, also where the id of a document should stand.
-    async fn own_meeting(&self, asked: &Asked, path: &str) -> Result<Option<Arc<Meeting>>, Denial> {
+    pub(super) async fn own_meeting(&self, asked: &Asked, path: &str) -> Result<Option<Arc<Meeting>>, Denial> {
         let tenant = &asked.tenant.id;
         let mut own = None;
         let in_query = named_ids::in_query(asked.query());
@@ -179,7 +183,6 @@ impl Gateway {
         if let Some(answer) = self.client_file(&asked, server, path, kind).await {
             return answer;
         }
-        let limit = if kind == Kind::Upload { UPLOAD_TIMEOUT } else { ANSWER_TIMEOUT };
         let is_page = kind == Kind::Static && server.is_meteor && !has_ending(path);
         let is_rewritten =
             is_page || kind == Kind::Settings || matches!(kind, Kind::Call(call) if call.names_the_server());
@@ -189,6 +192,7 @@ impl Gateway {
                 headers.remove(ACCEPT_ENCODING);
             }
         };
+        let limit = if kind == Kind::Upload { UPLOAD_TIMEOUT } else { ANSWER_TIMEOUT };
         let form = if kind == Kind::Upload { Form::of(&asked.head.headers) } else { Ok(None) };
         let watch = match form {
             Ok(form) => form.map(|form| self.watch_upload(&asked, form)),
@@ -248,7 +252,7 @@ impl Gateway {
         let owner = Owner::new(&asked.tenant, &server.slug);
         let session = session.as_ref().map(|session| session.id);
         let cookies = self.binding.cookies_for(&asked.head.headers, owner, session, asked.now);
-        let body = self.uploads.begin(asked, server.id.as_str(), body, watch).await?;
+        let (body, clock) = self.uploads.begin(asked, server.id.as_str(), body, watch).await?;
         let mut headers = asked.head.headers.clone();
         remove_hop_by_hop(&mut headers);
         set_forwarded(&mut headers, &asked.connection.peer_value, "https");
@@ -258,15 +262,15 @@ impl Gateway {
         *request.method_mut() = asked.head.method.clone();
         *request.uri_mut() = address(&server.upstream, path, asked.head.uri.query());
         *request.headers_mut() = headers;
-        match tokio::time::timeout(limit, self.pool.send(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(SendError::Body(fault))) => Err(fault.into()),
-            Ok(Err(SendError::Connect)) => {
+        match clock.answer(limit, self.pool.send(request)).await? {
+            Ok(response) => Ok(response),
+            Err(SendError::Body(fault)) => Err(fault.into()),
+            Err(SendError::Connect) => {
                 self.unreachable(server);
                 Err(Denial::ServerUnavailable.into())
             }
-            Ok(Err(SendError::Exhausted)) => Err(Denial::Overloaded.into()),
-            Ok(Err(SendError::Broken)) | Err(_) => Err(Denial::ServerUnavailable.into()),
+            Err(SendError::Exhausted) => Err(Denial::Overloaded.into()),
+            Err(SendError::Broken) => Err(Denial::ServerUnavailable.into()),
         }
     }
 

@@ -12,6 +12,7 @@ use super::{
     cookies::without_meeting_cookies,
     headers::{remove_hop_by_hop, set_forwarded},
     pages::{page, wants_page},
+    passing::Unsent,
     referrer, robots, session_token,
 };
 use crate::{
@@ -44,7 +45,7 @@ impl Gateway {
         if is_websocket(&asked.head) {
             return self.frontend_socket(asked, frontend, to, headers).await;
         }
-        let body = match self.to_frontends.begin(&asked, frontend.authority.as_str(), body, None).await {
+        let (body, clock) = match self.to_frontends.begin(&asked, frontend.authority.as_str(), body, None).await {
             Ok(begun) => begun,
             Err(why) => return self.unsent(&asked, Call::Frontend, why, None),
         };
@@ -52,13 +53,14 @@ impl Gateway {
         *request.method_mut() = asked.head.method.clone();
         *request.uri_mut() = to;
         *request.headers_mut() = headers;
-        match tokio::time::timeout(ANSWER_TIMEOUT, self.pool.send(request)).await {
+        match clock.answer(ANSWER_TIMEOUT, self.pool.send(request)).await {
             Ok(Ok(mut response)) => {
                 let is_slug = |slug: &str| asked.directory.server_of_slug(slug).is_some();
                 of_frontend(response.headers_mut(), &frontend, &asked.authority, is_slug);
                 let outcome = if response.status().is_server_error() { Outcome::Failed } else { Outcome::Ok };
                 Answer::new(Call::Frontend, outcome, response)
             }
+            Err(why @ Unsent::Body(_)) => self.unsent(&asked, Call::Frontend, why, None),
             Ok(Err(SendError::Body(fault))) => self.unsent(&asked, Call::Frontend, fault.into(), None),
             Ok(Err(SendError::Exhausted)) => self.refuse(&asked, Call::Frontend, Denial::Overloaded),
             _ => {

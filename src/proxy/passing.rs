@@ -1,10 +1,14 @@
 //! Bodies that pass through to a server: uploads, and all others. A server is asked when the first bytes of a body are there,
 //! and not before; so many pass at a time; one that is too slow is broken off.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use http_body::Body as _;
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use super::{
     Gateway,
@@ -31,6 +35,9 @@ const PLACE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A body may stop for so long, and has to bring so many bytes in a second.
 const STOP_MAX: Duration = Duration::from_secs(30);
 const BYTES_PER_SECOND: u32 = 1024;
+
+/// How long a body may take in all: the largest upload over a line of 2.3 Mbit/s.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// The places of bodies that pass through.
 #[derive(Debug)]
@@ -75,20 +82,25 @@ impl Passing {
         server: &str,
         body: Incoming,
         watch: Option<Watch>,
-    ) -> Result<Body, Unsent> {
+    ) -> Result<(Body, Clock), Unsent> {
         if body.is_end_stream() {
-            return Ok(Body::Streamed(body));
+            return Ok((Body::Streamed(body), Clock(None)));
         }
         // Boxed: most requests have no body, and are not to have room for this.
-        let carried = Box::pin(self.begun(asked, server, body)).await?;
+        let (carried, over) = Box::pin(self.begun(asked, server, body)).await?;
         let carried = match watch {
             Some(watch) => carried.watched(watch),
             None => carried,
         };
-        Ok(Body::Carried(Box::new(carried)))
+        Ok((Body::Carried(Box::new(carried)), Clock(Some(over))))
     }
 
-    async fn begun(&self, asked: &Asked, server: &str, body: Incoming) -> Result<Carried, Unsent> {
+    async fn begun(
+        &self,
+        asked: &Asked,
+        server: &str,
+        body: Incoming,
+    ) -> Result<(Carried, oneshot::Receiver<Infallible>), Unsent> {
         let rate = LeastRate::new(STOP_MAX, BYTES_PER_SECOND);
         let carried = Carried::begin(body, rate).await?;
         let (tenant, server) = (&asked.tenant.id, Box::<str>::from(server));
@@ -99,7 +111,38 @@ impl Passing {
             }
             None => None,
         };
-        Ok(carried.holding(places.ok_or(Denial::Overloaded)?))
+        let (sending, over) = oneshot::channel();
+        Ok((carried.holding((places.ok_or(Denial::Overloaded)?, sending)), over))
+    }
+}
+
+/// When the time of a server begins in which it has to answer.
+#[derive(Debug)]
+pub(crate) struct Clock(Option<oneshot::Receiver<Infallible>>);
+
+impl Clock {
+    /// The answer to a request, for which a server has so long from the end of the request's body on. A caller who sends takes the
+    /// time of nobody else.
+    ///
+    /// # Errors
+    /// [`BodyFault::Slow`] where the body does not end in time, [`Denial::ServerUnavailable`] where no answer comes.
+    pub(crate) async fn answer<T>(self, limit: Duration, answer: impl Future<Output = T>) -> Result<T, Unsent> {
+        let late = async {
+            if let Some(over) = self.0 {
+                match timeout(SEND_TIMEOUT, over).await {
+                    // Its sender says nothing, and is dropped with the body.
+                    Ok(_) => {}
+                    Err(_) => return Unsent::Body(BodyFault::Slow),
+                }
+            }
+            sleep(limit).await;
+            Unsent::Denied(Denial::ServerUnavailable)
+        };
+        tokio::select! {
+            biased;
+            answer = answer => Ok(answer),
+            late = late => Err(late),
+        }
     }
 }
 
@@ -123,5 +166,45 @@ impl Gateway {
         let mut answer = Answer::new(call, Outcome::Refused, text(status, "text/plain;charset=utf-8", message));
         answer.reason = reason;
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// What comes of a request whose body is over, and is answered, so many seconds after its beginning, and when.
+    async fn outcome(body: Option<u64>, answer: u64) -> (Result<u32, Unsent>, u64) {
+        let begun = Instant::now();
+        let (sending, over) = oneshot::channel();
+        let clock = Clock(body.map(|_| over));
+        tokio::spawn(async move {
+            sleep(Duration::from_secs(body.unwrap_or_default())).await;
+            drop(sending);
+        });
+        let answer = async move {
+            sleep(Duration::from_secs(answer)).await;
+            7
+        };
+        (clock.answer(LIMIT, answer).await, begun.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_in_which_a_caller_sends_is_not_the_servers() {
+        let (away, slow) = (Err(Unsent::Denied(Denial::ServerUnavailable)), Err(Unsent::Body(BodyFault::Slow)));
+        for (what, body, answer, expected) in [
+            ("no body", None, 59, (Ok(7), 59)),
+            ("no body, and no answer", None, 90, (away, 60)),
+            ("a slow body", Some(300), 350, (Ok(7), 350)),
+            ("a slow body, and no answer", Some(300), 900, (away, 360)),
+            ("an early answer", Some(300), 1, (Ok(7), 1)),
+            ("a body without end", Some(9999), 9999, (slow, 3600)),
+        ] {
+            assert_eq!(outcome(body, answer).await, expected, "{what}");
+        }
     }
 }
