@@ -33,6 +33,8 @@ const SESSION: &str = "JSESSIONID";
 /// That of the dashboard is for its script alone.
 const OF_SCRIPTS: [&str; 3] = [OF_NOTES, "prefsHttp", "language"];
 const OF_NOTES: &str = "sessionID";
+/// The author of the notes, as Etherpad's script sets it.
+const OF_AUTHOR: &str = "token";
 /// What the name of a dashboard's cookie begins with; the internal id of its meeting follows.
 const OF_DASHBOARD: &str = "ld-";
 /// What a server may say of a cookie. `Path`, `Secure` and, in frames of other sites, the rest are the gateway's to say.
@@ -274,7 +276,9 @@ pub(crate) fn without_meeting_cookies(headers: &mut HeaderMap, is_slug: impl Fn(
     let of_scripts = |name: &str, value: &[u8]| {
         // The access token of a meeting's dashboard, and the notes' session, as Etherpad writes it: a frontend may have a cookie
         // of that name.
-        name.strip_prefix(OF_DASHBOARD).is_some_and(is_internal) || name == OF_NOTES && value.starts_with(b"s.")
+        name.strip_prefix(OF_DASHBOARD).is_some_and(is_internal)
+            || (name == OF_NOTES && value.starts_with(b"s."))
+            || (name == OF_AUTHOR && value.starts_with(b"t."))
     };
     let others = pairs(headers).filter(|(name, value)| !is_of_server(name, &is_slug) && !of_scripts(name, value));
     let kept = cookie_header(others);
@@ -529,10 +533,11 @@ mod tests {
         without_meeting_cookies(&mut map, |_| true);
         assert_eq!(map[COOKIE].as_bytes(), "_greenlight=3; name=Zoë".as_bytes());
         let id = format!("{}-1700000000000", "a".repeat(40));
-        let map = sent(&format!("ld-{id}=access; ld-x=1; sessionID=s.abc,s.def; a=2"));
+        let map = sent(&format!("ld-{id}=access; ld-x=1; sessionID=s.abc,s.def; token=t.abc; a=2"));
         for (mut map, kept) in [
             (map, Some("ld-x=1; a=2")),
             (sent("sessionID=of-a-frontend; JSESSIONID=1"), Some("sessionID=of-a-frontend; JSESSIONID=1")),
+            (sent("token=of-a-frontend"), Some("token=of-a-frontend")),
             // Of a server that is not there any more.
             (sent("__Host-JSESSIONID.gone=1.t; jsessionid.gone=1"), None),
             (HeaderMap::new(), None),

@@ -11,6 +11,7 @@ use http::{
 
 use crate::domain::tenant::Tenant;
 
+const HTML: &[u8] = b"text/html";
 const ANCESTORS: &[u8] = b"frame-ancestors";
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const CROSS_ORIGIN: HeaderValue = HeaderValue::from_static("cross-origin");
@@ -28,7 +29,9 @@ enum Sort {
 
 impl Sort {
     fn of<B>(response: &Response<B>) -> Self {
-        let is_html = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/html");
+        let is_html = |kind: &HeaderValue| {
+            kind.as_bytes().split_at_checked(HTML.len()).is_some_and(|(kind, _)| kind.eq_ignore_ascii_case(HTML))
+        };
         match response.headers().get(CONTENT_TYPE) {
             Some(kind) if is_html(kind) => Self::Page,
             _ if response.headers().contains_key(LOCATION) => Self::Redirect,

@@ -32,11 +32,14 @@ impl Gateway {
             let Some(server) = asked.directory.server_of_slug(slug) else { return Ok(None) };
             return Ok(self.reaches(asked, &server.id).await?.then(|| Arc::clone(server)));
         }
+        // A page of a frontend may have the id of a meeting in its address, too.
+        if !matches!(route(&merge_slashes(path)), Route::RootMeeting { .. }) {
+            return Ok(None);
+        }
         let in_query = named_ids::in_query(query);
         let mut ids = named_ids::in_path(path).chain(in_query.iter().map(|(of, id)| (*of, &**id)));
         let Some((_, id)) = ids.find(|(of, _)| *of == Of::Meeting) else {
-            let is_page = matches!(route(&merge_slashes(path)), Route::RootMeeting { .. });
-            return Ok(if is_page { self.server_of_browser(asked).cloned() } else { None });
+            return Ok(self.server_of_browser(asked).cloned());
         };
         let meeting = self.meeting_of_internal(asked.account(), id).await?;
         Ok(meeting.and_then(|meeting| asked.directory.server(meeting.server.as_str()).cloned()))

@@ -10,8 +10,8 @@ use std::{
 };
 
 use http::{
-    Method, Request, Response, StatusCode,
-    header::{CONTENT_TYPE, HOST, STRICT_TRANSPORT_SECURITY},
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONTENT_TYPE, HOST, STRICT_TRANSPORT_SECURITY, VARY},
     request::Parts,
 };
 use http_body::Body as _;
@@ -178,18 +178,34 @@ impl Gateway {
                 Ok(target) => self.carry(asked, body, target, path, kind).await,
                 Err(denial) => self.refuse(&asked, call_of(kind), denial),
             },
-            Route::OfPage { path } => match self.server_of_file(&asked).await {
-                Ok(Some(server)) => {
-                    let target = Target { server, session: None };
-                    Box::pin(self.carry(asked, body, target, path, Kind::Static)).await
-                }
-                Ok(None) => self.frontend(asked, body).await,
-                Err(denial) => self.refuse(&asked, Call::Meeting, denial),
-            },
+            Route::OfPage { path } => {
+                let mut answer = Box::pin(self.file_of_page(asked, body, path)).await;
+                // A cache is not to show it in another page.
+                answer.response.headers_mut().append(VARY, HeaderValue::from_static("referer"));
+                answer
+            }
             // Integrations read XML, also of what there is not.
             Route::Refused if path.starts_with(API) => Answer::denied(Call::Unsupported, Denial::NotFound),
             Route::Refused => self.refuse(&asked, Call::Meeting, Denial::NotFound),
             Route::Other => self.frontend(asked, body).await,
+        }
+    }
+
+    /// A file that a page of a meeting asks for from the root of the host, or a frontend's. It is no session's.
+    async fn file_of_page(self: &Arc<Self>, mut asked: Asked, body: Incoming, path: &str) -> Answer {
+        let server = match self.server_of_file(&asked).await {
+            Ok(Some(server)) => server,
+            Ok(None) => return self.frontend(asked, body).await,
+            Err(denial) => return self.refuse(&asked, Call::Meeting, denial),
+        };
+        let named = session_token::remove(&mut asked.head);
+        let named = match named {
+            Ok(()) => self.own_meeting(&asked, path).await.map(drop),
+            Err(denial) => Err(denial),
+        };
+        match named {
+            Ok(()) => self.carry(asked, body, Target { server, session: None }, path, Kind::Static).await,
+            Err(denial) => self.refuse(&asked, Call::Meeting, denial),
         }
     }
 
@@ -236,10 +252,11 @@ impl Gateway {
 
 /// Whether an answer is sent when the request's body has been read to its end, or has been cut. A client that has a whole answer
 /// without an error, and is still sending, may read no more from its connection: in HTTP/2 it is not given leave to send the
-/// rest then, and both wait (curl 7.88; an error makes it stop sending). What a server or a frontend says is not held back.
+/// rest then, and both wait (curl 7.88; an error makes it stop sending). A body that a server or a frontend sends is not held back.
 fn waits_for_the_body(response: &Response<Body>) -> bool {
     let is_error = response.status().is_client_error() || response.status().is_server_error();
-    !is_error && matches!(response.body(), Body::Held(_) | Body::Pieces(_))
+    let is_whole = response.body().is_end_stream() || matches!(response.body(), Body::Held(_) | Body::Pieces(_));
+    !is_error && is_whole
 }
 
 /// One line and one set of counters per request, whatever its outcome. No path, query, token or cookie is in it.

@@ -336,9 +336,18 @@ async fn the_blank_page_that_the_client_asks_for_from_the_root_is_its_servers() 
             assert!(!reply.body.contains("frontend"), "{path}: {}", reply.body);
             let places: Vec<_> = seen(&stage, path).into_iter().map(|(n, _)| n).collect();
             assert_eq!(places, [server_of(&stage, room)], "{path}");
+            assert_eq!(reply.header("vary"), "referer", "{path}");
+            // Nothing of it is a session's, or another tenant's.
+            let foreign = format!("{path}?meetingID={}-1700000000000", "a".repeat(40));
+            assert_eq!(from_page(&client, "wagtail", &foreign, &page).await.status, StatusCode::NOT_FOUND, "{path}");
+            let named = format!("{path}?sessionToken={}", room.joined.token);
+            assert_eq!(from_page(&client, "wagtail", &named, &page).await.status, StatusCode::OK, "{path}");
+            assert!(seen(&stage, path).iter().all(|(_, request)| request.query.is_none()), "{path}");
             // On other pages it is the frontend's, if there is one.
-            let reply = from_page(&client, "wagtail", path, "/rooms").await;
-            assert_eq!(reply.body, "the frontend", "{path}");
+            for page in ["/rooms".to_owned(), format!("/rooms/7?recordID={}", room.int_id)] {
+                let reply = from_page(&client, "wagtail", path, &page).await;
+                assert_eq!((&*reply.body, reply.header("vary")), ("the frontend", "referer"), "{path} {page}");
+            }
             assert_eq!(client.get(&host("heron"), path).await.status, StatusCode::NOT_FOUND, "{path}");
             // Who has no meeting on a server finds nothing there.
             let reply = from_page(&client, "dove", path, &page).await;
