@@ -144,7 +144,7 @@ impl Gateway {
         let granted = if call == Call::Join { self.granted(&asked).await } else { Ok(None) };
         let granted = match granted {
             Ok(granted) => granted,
-            Err(denial) => return self.refuse_join(&asked, &Params::default(), denial.into()),
+            Err(denial) => return self.refuse_join(&asked, &form_of_refusal(&asked), denial.into()),
         };
         if let Some(params) = granted {
             drop(body);
@@ -232,6 +232,17 @@ impl Gateway {
 
 /// A longer query is no integration's that has to be mended.
 const EXPLAINED_BYTES_MAX: usize = 8 * 1024;
+
+/// What of a join says how a refusal is told, where nothing else in it is vouched for.
+fn form_of_refusal(asked: &Asked) -> Params {
+    let mut form = Params::default();
+    if let Ok(params) = Params::parse(asked.query().as_bytes())
+        && let Some(redirect) = params.get("redirect")
+    {
+        form.set("redirect", redirect);
+    }
+    form
+}
 
 /// Tells the operator what is wrong with a checksum, at most once a second and tenant: it costs some digests, and whoever
 /// has no secret can ask for it. What was hashed may hold names and passwords of a meeting: it is

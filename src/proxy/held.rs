@@ -102,7 +102,7 @@ impl Bodies {
         }
         // Boxed: most calls have no body, and are not to have room for the reading of one.
         let limit = BODY_TIMEOUT + Duration::from_secs((most / LARGE_BYTES_PER_SECOND) as u64);
-        Box::pin(timeout(limit, self.collect(asked, body, most, is_vouched))).await.unwrap_or(Err(Unread::Broken))
+        Box::pin(timeout(limit, self.collect(asked, body, most, is_vouched))).await.unwrap_or(Err(Unread::Slow))
     }
 
     async fn collect(&self, asked: &Asked, mut body: Incoming, most: usize, is_vouched: bool) -> Result<Whole, Unread> {

@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::incoming::Coming;
+use super::{LeastRate, incoming::Coming};
 use crate::{
     net::peer::Peer,
     shares::{Limits, Shares},
@@ -30,8 +30,9 @@ use crate::{
 const BYTES_MAX: usize = 128 * 1024 * 1024;
 /// For how long. Shorter than a connection may be idle.
 const TIME_MAX: Duration = Duration::from_secs(60);
-/// How long it may stop.
+/// How long it may stop, and how many bytes it has to bring in a second.
 const STOP_MAX: Duration = Duration::from_secs(5);
+const BYTES_PER_SECOND: u32 = 4096;
 /// Bodies that are read on at a time: in total, and of one address. Those beyond are cut at once.
 const PLACES: Limits = Limits { total: 256, outer: 256, inner: 32, both: 32, waiting: 0 };
 
@@ -86,10 +87,16 @@ pub(super) fn discard(coming: Box<Coming>) {
 
 async fn read_on(mut coming: Box<Coming>) {
     let (end, mut left) = (Instant::now() + TIME_MAX, BYTES_MAX);
+    let mut rate = LeastRate::new(STOP_MAX, BYTES_PER_SECOND);
     loop {
-        let frame = timeout_at(end, timeout(STOP_MAX, poll_fn(|cx| coming.poll_frame(cx)))).await;
+        let began = Instant::now();
+        let frame = timeout_at(end, timeout(rate.credit(), poll_fn(|cx| coming.poll_frame(cx)))).await;
         match frame {
-            Ok(Ok(Some(Ok(frame)))) => left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len)),
+            Ok(Ok(Some(Ok(frame)))) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                rate.came(bytes, began.elapsed());
+                left = left.saturating_sub(bytes);
+            }
             // Ended, or broken.
             Ok(Ok(None | Some(Err(_)))) => return,
             // It has stopped, or had its time.

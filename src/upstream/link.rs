@@ -165,16 +165,25 @@ impl Link {
                 continue;
             }
             if sending.is_done() {
-                return Pin::new(&mut self.stream).poll_flush(cx).map_err(Side::from);
+                return self.poll_flush(cx, sending).map(Ok);
             }
             self.out.clear();
             sending.at = 0;
             if sending.poll_next(cx, &mut self.out).map_err(Side::Caller)?.is_pending() {
                 // What is still in the TLS layer need not wait for what comes next.
-                ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+                ready!(self.poll_flush(cx, sending));
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Sends what is in the TLS layer. Never ready where the server takes no more, as in `poll_send`.
+    fn poll_flush(&mut self, cx: &mut Context<'_>, sending: &mut Sending) -> Poll<()> {
+        if ready!(Pin::new(&mut self.stream).poll_flush(cx)).is_ok() {
+            return Poll::Ready(());
+        }
+        sending.is_refused = true;
+        Poll::Pending
     }
 
     /// Reads the head of the answer.
