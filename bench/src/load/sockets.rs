@@ -14,6 +14,8 @@ use super::{
 
 /// Opened before the first look, so that what the gateway has once is not charged to the sockets.
 const BEFORE: usize = 16;
+/// Sockets of one session: fewer than the gateway lets it have.
+const OF_ONE: usize = 16;
 /// What each socket carries once: about a first GraphQL frame.
 const ECHO_BYTES: usize = 2048;
 /// Let go by, so that what is given back after the last echo has been.
@@ -57,17 +59,24 @@ pub fn fit(sockets: usize) -> Result<(), String> {
 /// # Errors
 /// When a socket does not open or does not echo.
 pub async fn measure(pid: u32, target: &Target, sockets: usize) -> io::Result<Sockets> {
-    let script = Script::prepare(Scenario::Version, target, &Sizes::default()).await?;
+    let script = Script::prepare(Scenario::Join, target, &Sizes::default()).await?;
     let dialer = target.dialer(true)?;
-    let joined = script.joined(&mut dialer.dial().await?).await?;
+    // All have joined before the first look: sessions are not what is measured.
+    let mut people = Vec::new();
+    let mut wire = dialer.dial().await?;
+    for person in 0..(BEFORE + sockets).div_ceil(OF_ONE) as u64 {
+        people.push(script.join(&mut wire, person).await?);
+    }
+    let mut owners = people.iter().cycle();
+    let mut owner = move || owners.next().expect("there are people");
     let mut open = Vec::with_capacity(BEFORE + sockets);
     for _ in 0..BEFORE {
-        open.push(socket(&script, &dialer, &joined).await?);
+        open.push(socket(&script, &dialer, owner()).await?);
     }
     tokio::time::sleep(SETTLE).await;
     let (before, cpu_before) = (process::resident_bytes(pid)?, process::cpu_time(pid)?);
     for _ in 0..sockets {
-        open.push(socket(&script, &dialer, &joined).await?);
+        open.push(socket(&script, &dialer, owner()).await?);
     }
     let cpu_open = process::cpu_time(pid)?;
     tokio::time::sleep(SETTLE).await;
