@@ -44,7 +44,7 @@ fn a_meeting_is_its_tenants_alone() {
 fn a_meeting_that_ended_is_gone_at_once_and_its_traffic_a_while_later() {
     let live = Live::default();
     let meeting = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
-    assert_eq!(live.servers.of(&meeting.server).load(), 1, "it is old, and nobody is in it");
+    assert_eq!(live.servers.of(&meeting.server).load(), 1, "it is old, and empty");
     assert!(live.remove_meeting(&meeting, 1_000));
     assert!(!live.remove_meeting(&meeting, 1_000), "only once");
     assert_eq!(live.servers.of(&meeting.server).load(), 0);

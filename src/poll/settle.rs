@@ -109,7 +109,7 @@ pub(super) async fn end_leftovers(gateway: &Gateway, server: &Server, listed: &S
             .get(&*leftover.server_id)
             .is_some_and(|found| !found.ended && found.internal_id == leftover.internal_id);
         if is_there {
-            tracing::info!(server = %server.id, "a meeting that was begun anew elsewhere is ended");
+            tracing::info!(server = %server.id, "the old run of a restarted meeting is ended");
         }
         if !is_there || gateway.tell_to_end(server, &leftover.server_id).await {
             let _ = gateway.store.forget_leftover(&server.id, &leftover.internal_id).await;

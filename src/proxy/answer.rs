@@ -1,7 +1,7 @@
 //! What a request is answered with, and what is to be known of it afterwards.
 
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 
@@ -116,6 +116,13 @@ pub(crate) fn text(status: StatusCode, content_type: &'static str, body: impl In
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
+}
+
+/// Whether an answer is a page.
+pub(super) fn is_page(headers: &HeaderMap) -> bool {
+    const HTML: &[u8] = b"text/html";
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.as_bytes().get(..HTML.len()));
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(HTML))
 }
 
 /// A redirect; `None` for an address that cannot stand in a header.

@@ -233,7 +233,7 @@ impl Gateway {
 /// A longer query is no integration's that has to be mended.
 const EXPLAINED_BYTES_MAX: usize = 8 * 1024;
 
-/// What of a join says how a refusal is told, where nothing else in it is vouched for.
+/// The parameter of an unverified join that selects the form of a refusal: XML or a redirect.
 fn form_of_refusal(asked: &Asked) -> Params {
     let mut form = Params::default();
     if let Ok(params) = Params::parse(asked.query().as_bytes())

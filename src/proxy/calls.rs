@@ -39,7 +39,7 @@ impl Gateway {
 
     /// Notes that a call has got no answer.
     pub(crate) fn came_to_nothing(&self, name: &'static str, server: &Server, error: CallError) {
-        tracing::warn!(server = %server.id, call = name, %error, "a call came to nothing");
+        tracing::warn!(server = %server.id, call = name, %error, "a call to the server failed");
         if error == CallError::Connect {
             self.unreachable(server);
         }

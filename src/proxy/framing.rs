@@ -6,12 +6,12 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response,
-    header::{CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, CONTENT_TYPE, LOCATION, X_FRAME_OPTIONS},
+    header::{CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, LOCATION, X_FRAME_OPTIONS},
 };
 
+use super::answer::is_page;
 use crate::domain::tenant::Tenant;
 
-const HTML: &[u8] = b"text/html";
 const ANCESTORS: &[u8] = b"frame-ancestors";
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const CROSS_ORIGIN: HeaderValue = HeaderValue::from_static("cross-origin");
@@ -29,12 +29,9 @@ enum Sort {
 
 impl Sort {
     fn of<B>(response: &Response<B>) -> Self {
-        let is_html = |kind: &HeaderValue| {
-            kind.as_bytes().split_at_checked(HTML.len()).is_some_and(|(kind, _)| kind.eq_ignore_ascii_case(HTML))
-        };
-        match response.headers().get(CONTENT_TYPE) {
-            Some(kind) if is_html(kind) => Self::Page,
-            _ if response.headers().contains_key(LOCATION) => Self::Redirect,
+        match response.headers() {
+            headers if is_page(headers) => Self::Page,
+            headers if headers.contains_key(LOCATION) => Self::Redirect,
             _ => Self::Other,
         }
     }

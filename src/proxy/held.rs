@@ -1,5 +1,5 @@
-//! Bodies that are held whole: of API calls, and of other requests where they have to be measured. Their bytes are charged as they come, on the account of the tenant and of the
-//! caller's address, and given back when the call is over; whoever finds no room waits a moment, and is refused then.
+//! Bodies that are held whole: of API calls, and of other requests where they have to be measured. Their bytes are charged as
+//! they come, on the account of the tenant and of the caller's address, and given back when the call is over; whoever finds no room waits a moment, and is refused then.
 //!
 //! There are two budgets: callers who have shown a secret of the tenant need not fear those who have not.
 

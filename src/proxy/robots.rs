@@ -4,12 +4,9 @@
 //! can say of itself that it is not to be listed (`X-Robots-Tag`), and a link that stands on some page would be listed
 //! otherwise, though unread. A tenant's frontend speaks for its own paths, and has a `robots.txt` of its own.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE},
-};
+use http::{HeaderName, HeaderValue, StatusCode, header::CACHE_CONTROL};
 
-use super::answer::{Answer, text};
+use super::answer::{Answer, is_page, text};
 use crate::metrics::{Call, Outcome};
 
 /// Where the rules are found (RFC 9309, 2.3).
@@ -38,8 +35,4 @@ pub(crate) fn set_not_listed(answer: &mut Answer) {
     if is_private {
         answer.response.headers_mut().insert(TAG, NOT_LISTED);
     }
-}
-
-fn is_page(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }

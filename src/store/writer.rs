@@ -68,7 +68,7 @@ pub enum Note {
         /// How long, in ms, nobody was there since the `Opened` before this.
         absent: i64,
     },
-    /// A join came to nothing.
+    /// A join failed.
     Dropped {
         /// The session's number.
         session: i64,
@@ -181,7 +181,7 @@ struct Writer {
     waiting: Waiting,
     /// So many are written one by one, since one of them is at fault.
     singly: usize,
-    /// Tries in a row that came to nothing, and nobody knows why.
+    /// Tries in a row that failed for an unknown reason.
     unclear: u32,
 }
 

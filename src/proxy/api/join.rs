@@ -183,7 +183,7 @@ impl Gateway {
         let reserved = Reserved { id, notes: &self.notes, kept: false };
         let joined = self.join_at(server, call, asked, &meeting.ext_id, redirects).await?;
 
-        // The room may have begun anew meanwhile, and the session be one of the new run.
+        // The room may have been restarted meanwhile, and the session be one of the new run.
         if !self.live.runs(meeting) {
             return Err(Denial::ServerUnavailable.into());
         }

@@ -44,8 +44,8 @@ impl Gateway {
     }
 
     /// Answers `putRecordingTextTrack`, whose parameters stand in the query
-    /// (docs/reference/bbb-protocol.md, "Recordings calls"). Of the body only the file goes on: what else is
-    /// in it nobody has signed, and a server might read it.
+    /// (docs/reference/bbb-protocol.md, "Recordings calls"). Of the body only the file is forwarded: the other
+    /// parts are not signed, and a server might read them.
     pub(super) async fn put_text_track(&self, asked: &Asked, query: &Params, body: Incoming) -> Result<Answer, Unfit> {
         let call = Call::PutRecordingTextTrack;
         let refuse = |key: &str, message: String| Ok(Answer::failed(call, Outcome::Refused, key, &message));

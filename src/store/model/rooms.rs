@@ -1,4 +1,4 @@
-//! What happens to rooms: they are promised, alone and many at once, moved, given back, ended, begun anew and taken over.
+//! What happens to rooms: they are promised, alone and many at once, moved, given back, ended, restarted and taken over.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The promise of a room: at which server, written down, moved, waited for, begun anew, given back.
+//! The promise of a room: at which server, written down, moved, waited for, restarted, given back.
 
 use std::{sync::Arc, time::Duration};
 
@@ -136,7 +136,7 @@ impl Gateway {
         let next = self.store.restart_meeting(&old.run(), &new).await.map_err(|refusal| refusal.denial())?;
         self.live.remove_meeting(old, now);
         let next = next.map(|id| self.live.add_meeting(order.meeting(id, &server.id, &old.account)));
-        tracing::warn!(tenant = %old.tenant, server = %old.server, "a meeting is given up with its server, and begun anew");
+        tracing::warn!(tenant = %old.tenant, server = %old.server, "a meeting is restarted on another server");
         // A recording that there is not is looked for in vain, and no more.
         let _ = self.forget_unrecorded(old).await;
         Ok(next)
@@ -152,7 +152,7 @@ impl Gateway {
         }
     }
 
-    /// Gives a promise back that came to nothing.
+    /// Gives a promise back whose call failed.
     pub(super) async fn give_back(&self, meeting: &Meeting) {
         match self.store.abandon_meeting(meeting.id, now_ms()).await {
             Ok(true) => drop(self.live.remove_meeting(meeting, 0)),

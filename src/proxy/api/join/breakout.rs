@@ -1,6 +1,6 @@
 //! Joins of breakout rooms. Their addresses are made and signed by a server, which hands them to people inside its GraphQL
-//! frames (docs/reference/bbb-protocol.md, "Breakout rooms"). Who asks for anything else here is told no more than a
-//! stranger.
+//! frames (docs/reference/bbb-protocol.md, "Breakout rooms"). Any other request here gets the
+//! same answer as one for an unknown address.
 
 use std::sync::Arc;
 
