@@ -1,4 +1,5 @@
-//! Tenants, policies, admission and placement: values in, a verdict out. No I/O, no clock, no runtime.
+//! Tenants, policies, admission and placement: values in, a verdict out. No I/O, no runtime.
+//! Times come in as arguments; [`time::Clock`] is what reads them, and nothing here calls it.
 
 pub mod admission;
 pub mod branding;
@@ -16,6 +17,7 @@ pub mod rules;
 pub mod secret;
 pub mod server_mode;
 pub mod tenant;
+pub mod time;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
