@@ -18,8 +18,7 @@ use anteroom::{
         query::Params,
     },
     config::{Loaded, Loader, SlugKey},
-    domain::{directory::Directory, ids::TenantId, rules::Rules, secret::Secret},
-    live::clock::now_ms,
+    domain::{directory::Directory, ids::TenantId, rules::Rules, secret::Secret, time::Clock},
     proxy::{route::route, text_frames::TextFrames},
 };
 use fixtures::{QUERY, credentials, limits};
@@ -113,12 +112,12 @@ fn directory() -> Directory {
         );
         write(&format!("tenants/tenant-{n}.toml"), &tenant);
     }
-    let Loaded { directory, .. } = Loader::new(dir.path()).load(&SlugKey([0; 32])).unwrap();
+    let Loaded { directory, .. } = Loader::new(dir.path(), Clock::system()).load(&SlugKey([0; 32])).unwrap();
     directory
 }
 
 fn host_to_tenant() -> Box<dyn FnMut()> {
-    let (directory, now) = (directory(), now_ms());
+    let (directory, now) = (directory(), Clock::system().now().as_ms());
     Box::new(move || assert!(black_box(&directory).tenant_of_host(black_box("meet-42.localhost"), now).is_some()))
 }
 

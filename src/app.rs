@@ -24,12 +24,11 @@ use tokio::{
 use crate::{
     admin::{self, Admin, token::Tokens},
     config::{Fault, Loaded, Loader, Settings, SlugKey, Watcher},
-    domain::placement::Sight,
+    domain::{placement::Sight, time::Clock},
     live::{
         Live, Meeting,
-        clock::now_ms,
         recordings::Recording,
-        sessions::{LEASE_MS, Session, UserKeys},
+        sessions::{LEASE_MS, UserKeys},
     },
     net::{Net, connections::Connections, files, rates::Rates},
     poll, private,
@@ -124,7 +123,8 @@ impl App {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(dir: &Path) -> Result<Self, StartError> {
-        let mut loader = Loader::new(dir);
+        let clock = Clock::system();
+        let mut loader = Loader::new(dir, clock.clone());
         let Loaded { settings, .. } = loader.load(&SlugKey([0; 32])).map_err(StartError::Config)?;
 
         let net = net(&settings);
@@ -141,14 +141,15 @@ impl App {
 
         let user_keys = UserKeys::new(store.shared_key("users", random_key()?).await?);
         let sight = if store.is_shared() { Sight::Lagging } else { Sight::Whole };
-        let (live, last_session) = refill(&store).await?;
-        let unbound = Unbound::since(now_ms(), last_session).to_bytes();
+        let (live, last_session) = refill(&store, clock.clone()).await?;
+        let unbound = Unbound::since(clock.now().as_ms(), last_session).to_bytes();
         let unbound = Unbound::from_bytes(&store.shared_key("cookie.unbound", unbound).await?);
         let binding = Binding::new(store.shared_key("cookie", random_key()?).await?, unbound);
         let (lost, without_seat) = mpsc::unbounded_channel();
-        let (notes, writer) = Notes::with_writer(store.clone(), lost);
+        let (notes, writer) = Notes::with_writer(store.clone(), clock.clone(), lost);
         let pool = Pool::new(Connector::new(trust_roots(settings.server_ca.as_deref())?));
         let gateway = Arc::new(Gateway::new(Parts {
+            clock: clock.clone(),
             directory: Arc::new(directory),
             live,
             store,
@@ -205,7 +206,7 @@ impl App {
         }));
         let (served, secured, dir, mut loader) = (Arc::clone(&gateway), Arc::clone(&tls), dir.to_owned(), Some(loader));
         tasks.push(supervise::spawn("reload", move || {
-            let loader = loader.take().unwrap_or_else(|| Loader::new(&dir));
+            let loader = loader.take().unwrap_or_else(|| Loader::new(&dir, served.clock.clone()));
             reload(loader, key.clone(), Arc::clone(&served), Arc::clone(&secured), stop_signal.clone())
         }));
         if gateway.store.is_shared() {
@@ -218,9 +219,9 @@ impl App {
             tasks.push(vital.spawn("follow", replicas::follow(Arc::clone(&gateway), changes)));
         }
         if let Some(tickets) = tickets {
-            replicas::read_ticket_keys(&gateway.store, &tickets).await?;
-            let store = gateway.store.clone();
-            let rotate = move || replicas::rotate_ticket_keys(store.clone(), Arc::clone(&tickets));
+            replicas::read_ticket_keys(&gateway, &tickets).await?;
+            let keeper = Arc::clone(&gateway);
+            let rotate = move || replicas::rotate_ticket_keys(Arc::clone(&keeper), Arc::clone(&tickets));
             tasks.push(supervise::spawn("ticket_keys", rotate));
         }
         let (https_addresses, http_addresses) = (addresses(&https)?, addresses(&http)?);
@@ -263,7 +264,7 @@ impl App {
         let written = async {
             poll::note_carried(&self.gateway);
             self.gateway.notes.flush().await;
-            if let Err(error) = self.gateway.store.retire(now_ms(), LEASE_MS).await {
+            if let Err(error) = self.gateway.store.retire(self.gateway.clock.now().as_ms(), LEASE_MS).await {
                 tracing::warn!(%error, "the other gateways are not told of the stop");
             }
             self.gateway.store.close().await;
@@ -370,14 +371,14 @@ pub(crate) fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
 }
 
 /// The meetings and sessions that were promised before this start, and the highest number of a session, if there is one.
-async fn refill(store: &Store) -> Result<(Live, Option<i64>), StartError> {
-    let now = now_ms();
+async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<i64>), StartError> {
+    let now = clock.now().as_ms();
     store.heartbeat(now).await?;
     if !store.is_shared() {
         // All others are former selves. Who was present may be on the way back.
         store.bury_dead(now, now.saturating_add(LEASE_MS)).await?;
     }
-    let live = Live::default();
+    let live = Live::new(clock);
     let mut meetings = HashMap::new();
     for row in store.running().await? {
         // What another gateway is about to make is told when it is made.
@@ -393,8 +394,7 @@ async fn refill(store: &Store) -> Result<(Live, Option<i64>), StartError> {
             if let Some(room) = &row.breakout {
                 live.add_breakout(meeting, room);
             }
-            let state = live.servers.of(&meeting.server);
-            let session = Session::new(row.id, Arc::clone(meeting), row.seat_until, state);
+            let session = live.new_session(row.id, meeting, row.seat_until);
             let session = if row.waits { session.waiting() } else { session };
             live.add_session(row.token, Arc::new(session));
         }
@@ -406,8 +406,7 @@ async fn refill(store: &Store) -> Result<(Live, Option<i64>), StartError> {
     }
     for row in store.ended_sessions(now).await? {
         if let Some(meeting) = ended.get(&row.meeting) {
-            let state = live.servers.of(&meeting.server);
-            live.add_session(row.token, Arc::new(Session::new(row.id, Arc::clone(meeting), 0, state)));
+            live.add_session(row.token, Arc::new(live.new_session(row.id, meeting, 0)));
         }
     }
     for row in store.recordings().await? {

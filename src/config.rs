@@ -22,6 +22,7 @@ use crate::{
         hsts::Hsts,
         ids::{ServerId, Slug},
         secret::Secret,
+        time::Clock,
     },
     net::{connections, files as handles, peer::Network, rates},
     tls::certs::Certs,
@@ -52,6 +53,8 @@ mod wording;
 pub(crate) use duration::parse as length_of_time;
 pub use loader::Loader;
 pub use watch::Watcher;
+
+use files::Source;
 
 /// The key that turns the id of a BBB server into its slug; the same on every gateway of an installation.
 #[derive(Clone)]
@@ -205,8 +208,8 @@ impl std::error::Error for Fault {}
 ///
 /// # Errors
 /// The faults of the listeners and the store, or all of a file that is none.
-pub fn settings(dir: &Path) -> Result<Settings, Vec<Fault>> {
-    let found = gateway::read(dir, &SlugKey([0; 32]));
+pub fn settings(dir: &Path, clock: &Clock) -> Result<Settings, Vec<Fault>> {
+    let found = gateway::read(Source { dir, now: clock.now() }, &SlugKey([0; 32]));
     let Some(settings) = found.value.settings else { return Err(found.faults) };
     let matters = |fault: &Fault| fault.key.starts_with("listen") || fault.key.starts_with("store");
     let faults: Vec<_> = found.faults.into_iter().filter(matters).collect();

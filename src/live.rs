@@ -5,7 +5,6 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod breakouts;
-pub mod clock;
 #[allow(clippy::arithmetic_side_effects, reason = "sizes of what is held in memory, which has a bound")]
 pub mod files;
 pub mod fresh;
@@ -35,11 +34,11 @@ use crate::{
         limits::{Limit, Limits},
         placement::expected,
         tenant::Tenant,
+        time::Clock,
     },
     store::{AFTERGLOW_MAX_MS, AFTERGLOW_MS, MeetingRow, Run, TokenHash},
 };
 use breakouts::{Breakouts, Starts};
-use clock::now_ms;
 use files::Files;
 use fresh::{Fresh, Moment, Touched};
 use joins::Joins;
@@ -233,8 +232,9 @@ struct Presence {
 }
 
 /// All that is true now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Live {
+    clock: Clock,
     /// By the id under which the server knows it, which is unique over all tenants.
     meetings: DashMap<Box<str>, Arc<Meeting>>,
     internal: DashMap<Box<str>, Arc<Meeting>>,
@@ -263,6 +263,28 @@ pub struct Live {
 }
 
 impl Live {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            meetings: DashMap::default(),
+            internal: DashMap::default(),
+            sessions: DashMap::default(),
+            sessions_by_id: DashMap::default(),
+            presence: DashMap::default(),
+            ended: Mutex::default(),
+            replaced: Mutex::default(),
+            over: DashMap::default(),
+            servers: Servers::default(),
+            suspended: DashSet::default(),
+            recordings: Recordings::default(),
+            files: Files::default(),
+            breakouts: Breakouts::default(),
+            joins: Joins::default(),
+        }
+    }
+
     /// A running meeting of a tenant, by the tenant's own id.
     #[must_use]
     pub fn meeting(&self, tenant: &TenantId, ext_id: &str) -> Option<Arc<Meeting>> {
@@ -338,7 +360,7 @@ impl Live {
         };
         let server = self.servers.of(&meeting.server);
         server.add_meeting();
-        meeting.share.begin(&server, now_ms());
+        meeting.share.begin(&server, self.clock.now().as_ms());
         let mut of_tenant = self.presence.entry(meeting.tenant.clone()).or_default();
         let presence = of_tenant.entry(meeting.server.clone()).or_default();
         presence.meetings = presence.meetings.saturating_add(1);
@@ -458,6 +480,13 @@ impl Live {
                 self.internal.remove_if(internal_id, |_, have| have.id == meeting.id);
             }
         }
+    }
+
+    /// A session of a meeting whose seat is held until `until`. It is not known by its token yet: see
+    /// [`Live::add_session`].
+    #[must_use]
+    pub fn new_session(&self, id: i64, meeting: &Arc<Meeting>, until: i64) -> Session {
+        Session::new(id, Arc::clone(meeting), until, self.servers.of(&meeting.server), self.clock.clone())
     }
 
     /// Adds a session that a server has made. Returns whether its token is a new one: nobody takes another's.

@@ -6,7 +6,6 @@ use crate::{
         ids::{ServerId, TenantId},
         server_mode::ServerMode,
     },
-    live::clock::now_ms,
     proxy::Gateway,
     store::Error,
 };
@@ -24,7 +23,7 @@ impl Gateway {
         if before == mode && !self.store.is_shared() {
             return Ok(());
         }
-        self.store.set_server_mode(server, mode, now_ms()).await?;
+        self.store.set_server_mode(server, mode, self.clock.now().as_ms()).await?;
         state.set_mode(mode);
         tracing::info!(target: "audit", %server, %before, %mode, operator, "the mode of a server was changed");
         Ok(())
@@ -39,7 +38,7 @@ impl Gateway {
         if self.live.suspended.contains(tenant) == suspended && !self.store.is_shared() {
             return Ok(());
         }
-        self.store.set_suspended(tenant, suspended, now_ms()).await?;
+        self.store.set_suspended(tenant, suspended, self.clock.now().as_ms()).await?;
         if suspended {
             self.live.suspended.insert(tenant.clone());
             tracing::info!(target: "audit", %tenant, operator, "a tenant was suspended");
@@ -76,7 +75,7 @@ impl Gateway {
             if state.mode() != ServerMode::Draining || !state.is_empty() {
                 continue;
             }
-            match self.store.disable_drained(&server.id, now_ms()).await {
+            match self.store.disable_drained(&server.id, self.clock.now().as_ms()).await {
                 Ok(false) => {}
                 Ok(true) => {
                     state.set_mode(ServerMode::Disabled);

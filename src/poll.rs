@@ -23,9 +23,9 @@ use tokio::sync::watch;
 
 use crate::{
     domain::{ids::ServerId, tenant::Server},
-    live::{Meeting, clock::now_ms},
+    live::Meeting,
     proxy::Gateway,
-    store::{AFTERGLOW_MAX_MS, Error, Store, writer::Traffic},
+    store::{AFTERGLOW_MAX_MS, Error, writer::Traffic},
     supervise::caught,
 };
 
@@ -66,14 +66,14 @@ pub async fn run(
             settle::settle(&gateway).await;
             gateway.settle_drained().await;
             if done.is_multiple_of(PURGE_EVERY)
-                && let Err(error) = purge(&gateway.store).await
+                && let Err(error) = purge(&gateway).await
             {
                 tracing::warn!(%error, "old meetings are not cleaned up");
             }
         } else {
             report::read(&gateway).await;
         }
-        gateway.live.forget_ended(now_ms());
+        gateway.live.forget_ended(gateway.clock.now().as_ms());
         gateway.forget_replaced().await;
         note_carried(&gateway);
         round.send_replace(done);
@@ -81,9 +81,10 @@ pub async fn run(
 }
 
 /// Cleans the store up: of meetings that ended long ago, and of the sessions of those of which nothing is carried any more.
-async fn purge(store: &Store) -> Result<(), Error> {
-    store.forget_ended_sessions(now_ms().saturating_sub(AFTERGLOW_MAX_MS)).await?;
-    store.purge(now_ms().saturating_sub(KEEP_ENDED_MS)).await?;
+async fn purge(gateway: &Gateway) -> Result<(), Error> {
+    let now = gateway.clock.now().as_ms();
+    gateway.store.forget_ended_sessions(now.saturating_sub(AFTERGLOW_MAX_MS)).await?;
+    gateway.store.purge(now.saturating_sub(KEEP_ENDED_MS)).await?;
     Ok(())
 }
 
@@ -123,7 +124,7 @@ where
 
 /// Leaves notes of the bytes that were carried since the last time.
 pub fn note_carried(gateway: &Gateway) {
-    let at = now_ms();
+    let at = gateway.clock.now().as_ms();
     for (tenant, metrics) in gateway.metrics.tenants() {
         let (up, down) = metrics.take_carried();
         if up > 0 || down > 0 {

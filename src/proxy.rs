@@ -51,8 +51,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use crate::{
-    domain::{directory::Directory, placement::Sight},
-    live::{Live, Meeting, clock::now_ms, keyed::Keyed, sessions::UserKeys},
+    domain::{directory::Directory, placement::Sight, time::Clock},
+    live::{Live, Meeting, keyed::Keyed, sessions::UserKeys},
     metrics::Metrics,
     net::Net,
     store::{self, Store, writer::Notes},
@@ -72,6 +72,8 @@ const REPLACED_MS: i64 = 10_000;
 /// Everything that requests share.
 #[derive(Debug)]
 pub struct Gateway {
+    /// The current time.
+    pub clock: Clock,
     /// The configuration of now. One request sees one directory from start to end.
     pub directory: ArcSwap<Directory>,
     /// The meetings, sessions and servers of now.
@@ -125,6 +127,8 @@ pub struct Gateway {
 /// What a gateway is made of.
 #[derive(Debug)]
 pub struct Parts {
+    /// The current time.
+    pub clock: Clock,
     /// The configuration to begin with.
     pub directory: Arc<Directory>,
     /// What is true, refilled from the store.
@@ -160,8 +164,9 @@ impl Gateway {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { directory, live, store, notes, pool, metrics, net, idle_timeout, answers_max_age, .. } = parts;
-        let Parts { sight, grants, binding, user_keys, names, .. } = parts;
+        let Parts { sight, grants, binding, user_keys, names, clock, .. } = parts;
         Self {
+            clock,
             directory: ArcSwap::new(directory),
             live,
             store,
@@ -199,7 +204,7 @@ impl Gateway {
     /// # Errors
     /// When the store fails: the record stays, and the next poll tries again.
     pub async fn end_record(&self, meeting: &Arc<Meeting>) -> Result<(), store::Error> {
-        let now = now_ms();
+        let now = self.clock.now().as_ms();
         if !self.store.end_meeting(meeting.id, now).await? {
             self.live.forget_recording(meeting);
         }
@@ -209,7 +214,7 @@ impl Gateway {
 
     /// Forgets the sessions that were replaced a while ago before anybody came with them: one link makes no rows without end.
     pub async fn forget_replaced(&self) {
-        while let Some(id) = self.live.next_replaced(now_ms() - REPLACED_MS) {
+        while let Some(id) = self.live.next_replaced(self.clock.now().as_ms() - REPLACED_MS) {
             let session = self.live.session_of_id(id);
             if session.as_ref().is_some_and(|session| session.was_opened()) {
                 continue;
@@ -218,7 +223,7 @@ impl Gateway {
                 Ok(true) => session.iter().for_each(|session| self.live.forget_session(session)),
                 Ok(false) => {}
                 // It is tried again.
-                Err(_) => return self.live.note_replaced(id, now_ms()),
+                Err(_) => return self.live.note_replaced(id, self.clock.now().as_ms()),
             }
         }
     }

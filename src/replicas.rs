@@ -13,12 +13,11 @@ use tokio::{
 use crate::{
     live::{
         Meeting,
-        clock::now_ms,
         sessions::{LEASE_MS, Session},
     },
     poll::Leads,
     proxy::Gateway,
-    store::{ALIVE_MS, Change, Error, Refusal, Store},
+    store::{ALIVE_MS, Change, Error, Refusal},
     supervise::caught,
     tls::tickets::{Tickets, stretch_of},
 };
@@ -55,7 +54,7 @@ pub async fn live_on(gateway: Arc<Gateway>, leads: watch::Sender<Leads>) {
 }
 
 async fn heartbeat(gateway: &Gateway, steady: Option<Instant>) -> Result<bool, Error> {
-    let now = now_ms();
+    let now = gateway.clock.now().as_ms();
     if !gateway.store.heartbeat(now).await? {
         tracing::warn!("this gateway was taken to be dead: it says again who is present");
         gateway.live.open_sessions().iter().for_each(|session| session.reassert(&gateway.notes));
@@ -121,7 +120,7 @@ async fn everything(gateway: &Gateway) -> Result<(), Error> {
     let ids: HashSet<i64> = running.iter().map(|row| row.id).collect();
     for row in running {
         let owner = row.owner.as_deref().unwrap_or_default();
-        if row.internal_id.is_none() && !gateway.store.is_alive(owner, now_ms()).await? {
+        if row.internal_id.is_none() && !gateway.store.is_alive(owner, gateway.clock.now().as_ms()).await? {
             // Whoever asked a server for it has died: a poll finds out what has become of it.
             gateway.live.add_meeting(Meeting::from_row(row));
         } else {
@@ -135,10 +134,10 @@ async fn everything(gateway: &Gateway) -> Result<(), Error> {
 }
 
 /// Keeps the keys of tickets up to date.
-pub async fn rotate_ticket_keys(store: Store, tickets: Arc<Tickets>) {
+pub async fn rotate_ticket_keys(gateway: Arc<Gateway>, tickets: Arc<Tickets>) {
     loop {
         tokio::time::sleep(TICKET_KEYS_EVERY).await;
-        if let Err(error) = read_ticket_keys(&store, &tickets).await {
+        if let Err(error) = read_ticket_keys(&gateway, &tickets).await {
             tracing::warn!(%error, "the keys of tickets are as they were");
         }
     }
@@ -149,14 +148,14 @@ pub async fn rotate_ticket_keys(store: Store, tickets: Arc<Tickets>) {
 ///
 /// # Errors
 /// When the store fails, or there is no randomness.
-pub async fn read_ticket_keys(store: &Store, tickets: &Tickets) -> Result<(), Error> {
-    let now = stretch_of(now_ms());
+pub async fn read_ticket_keys(gateway: &Gateway, tickets: &Tickets) -> Result<(), Error> {
+    let now = stretch_of(gateway.clock.now().as_ms());
     let mut keys = Vec::new();
     for number in [now, now.saturating_sub(1), now.saturating_add(1)] {
-        keys.push((number, store.ticket_key(number).await?));
+        keys.push((number, gateway.store.ticket_key(number).await?));
     }
     tickets.set(&keys);
-    store.forget_ticket_keys(now.saturating_sub(1)).await
+    gateway.store.forget_ticket_keys(now.saturating_sub(1)).await
 }
 
 /// Sessions that are open while the store says that they have no seat: they get one if there is one, else their sockets are
@@ -180,6 +179,6 @@ async fn reseat_one(gateway: &Gateway, id: i64) {
 }
 
 async fn seat_anew(gateway: &Gateway, session: &Session) -> Result<(), Refusal> {
-    let (meeting, now) = (&session.meeting, now_ms());
+    let (meeting, now) = (&session.meeting, gateway.clock.now().as_ms());
     gateway.store.readmit_session(meeting.id, session.id, now, now.saturating_add(LEASE_MS), meeting.seats()).await
 }

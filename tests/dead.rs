@@ -5,11 +5,11 @@
 
 mod support;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anteroom::{
     app::App,
-    domain::{admission::RoomUsage, denial::Denial},
+    domain::{admission::RoomUsage, denial::Denial, time::Clock},
     live::sessions::LEASE_MS,
     store::{NewMeeting, PRESENT, Store},
 };
@@ -21,7 +21,7 @@ use sqlx::Connection;
 use support::{Plan, Stage, eventually, host, plain_get};
 
 fn now_ms() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+    Clock::system().now().as_ms()
 }
 
 /// A gateway on a PostgreSQL of its own, and another one beside it that is told what to do.

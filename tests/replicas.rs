@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use anteroom::{app::App, store::Store, tls::dev_ca::DevCa};
+use anteroom::{app::App, domain::time::Clock, store::Store, tls::dev_ca::DevCa};
 use anteroom_bench::{
     postgres::{Durable, Postgres},
     sign,
@@ -452,6 +452,5 @@ async fn the_ready_configuration_of_two_gateways_runs() {
 }
 
 fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_millis()).unwrap()
+    Clock::system().now().as_ms()
 }

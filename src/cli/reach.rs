@@ -16,7 +16,7 @@ use crate::{
     admin::token::{Bearer, Scope},
     app::{StartError, tokens, trust_roots},
     config::{Settings, settings},
-    live::clock::now_ms,
+    domain::time::Clock,
     store::Store,
     upstream::{Body, Connector, Pool, SendError, whole},
 };
@@ -88,7 +88,7 @@ async fn by_configuration(dir: &Path) -> Result<(String, String), String> {
     let tokens = tokens(&store).await.map_err(|error| error.to_string())?;
     store.close().await;
     let bearer = Bearer { name: "cli".into(), scope: Scope::Operate };
-    Ok((format!("http://{address}"), tokens.issue(&bearer, TOKEN_VALID, now_ms())))
+    Ok((format!("http://{address}"), tokens.issue(&bearer, TOKEN_VALID, Clock::system().now().as_ms())))
 }
 
 fn by_address(url: &str) -> Result<(String, String), String> {
@@ -102,7 +102,7 @@ fn by_address(url: &str) -> Result<(String, String), String> {
 
 /// What a configuration says of the gateway as a whole.
 pub(super) fn settings_of(dir: &Path) -> Result<Settings, String> {
-    settings(dir).map_err(|faults| StartError::Config(faults).to_string())
+    settings(dir, &Clock::system()).map_err(|faults| StartError::Config(faults).to_string())
 }
 
 /// The store of a gateway. It is not made here: that is for the user whom the gateway runs as.

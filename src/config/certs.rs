@@ -1,12 +1,14 @@
 //! `certs/<host>/`: a certificate that the operator brings, as `fullchain.pem` and `privkey.pem`.
 
-use std::{
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::path::Path;
 
-use super::{Fault, convert::Outcome, files::Reading};
+use super::{
+    Fault,
+    convert::Outcome,
+    files::{Reading, Source},
+};
 use crate::{
+    domain::time::Timestamp,
     private,
     tls::certs::{Cert, CertError, CertName},
 };
@@ -16,8 +18,9 @@ const KEY: &str = "privkey.pem";
 const DAY: i64 = 86_400;
 
 /// Reads the certificate in a directory; `None` inside when it has faults.
-pub(super) fn read(dir: &Path, folder: &Path, name: &CertName) -> Outcome<Option<Cert>> {
-    let mut reading = Reading::default();
+pub(super) fn read(from: Source<'_>, folder: &Path, name: &CertName) -> Outcome<Option<Cert>> {
+    let Source { dir, now } = from;
+    let mut reading = Reading::new(now);
     let mut faults = Vec::new();
     let mut warnings = Vec::new();
     let mut bytes = |file: &str| {
@@ -35,7 +38,7 @@ pub(super) fn read(dir: &Path, folder: &Path, name: &CertName) -> Outcome<Option
         }));
     });
     if let Ok(cert) = &cert {
-        warnings.extend(dates(cert).map(|why| Fault::of_file(folder.join(CHAIN), why)));
+        warnings.extend(dates(cert, now).map(|why| Fault::of_file(folder.join(CHAIN), why)));
         let file = folder.join(KEY);
         let exposed = private::exposed(&dir.join(&file));
         warnings.extend(exposed.map(|mode| Fault::of_file(&file, private::advice(&file, mode))));
@@ -48,9 +51,8 @@ pub(super) fn read(dir: &Path, folder: &Path, name: &CertName) -> Outcome<Option
 }
 
 /// What is wrong with the dates of a certificate today. Browsers refuse it, but it is better than none.
-fn dates(cert: &Cert) -> Option<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
+fn dates(cert: &Cert, now: Timestamp) -> Option<String> {
+    let now = now.as_secs();
     if now > cert.not_after {
         return Some(format!("has expired {}", days((now - cert.not_after) / DAY, "ago")));
     }

@@ -6,7 +6,7 @@ use super::{
     moment::Moment,
     raw,
 };
-use crate::{domain::ids::PoolId, live::clock::now_ms};
+use crate::domain::ids::PoolId;
 
 /// An event that has not met its tenant's policy yet.
 #[derive(Debug, PartialEq)]
@@ -52,7 +52,7 @@ fn event(path: &KeyPath, raw: raw::Event, cx: &mut Convert<'_>) -> Option<DraftE
     let (from, until) = (from?.first(), until?.end());
     if until <= from {
         cx.fault(&path.key("until"), "must be later than from");
-    } else if until <= now_ms() {
+    } else if until <= cx.now.as_ms() {
         cx.warn(path, "is over");
     }
     Some(DraftEvent { place: cx.at_path(path, ()), from, until, pools, exceptions })

@@ -10,23 +10,21 @@ use super::{
     branding,
     convert::{self, At, Convert, Exceptions, Outcome},
     events::{self, DraftEvent},
+    files::Source,
     keypath::KeyPath,
     moment::Moment,
     params, raw,
     shape::TENANT,
 };
-use crate::{
-    domain::{
-        branding::Branding,
-        calendar::{Calendar, Event},
-        host::Host,
-        hsts::Hsts,
-        ids::{PolicyId, PoolId, TenantId},
-        limits::Limits,
-        rules::Changes,
-        tenant::{ApiSecret, Credential, Policy, Tenant, Upstream},
-    },
-    live::clock::now_ms,
+use crate::domain::{
+    branding::Branding,
+    calendar::{Calendar, Event},
+    host::Host,
+    hsts::Hsts,
+    ids::{PolicyId, PoolId, TenantId},
+    limits::Limits,
+    rules::Changes,
+    tenant::{ApiSecret, Credential, Policy, Tenant, Upstream},
 };
 
 /// A tenant that has not met its policy yet.
@@ -60,8 +58,8 @@ pub(super) struct DraftCredential {
 }
 
 /// Reads a tenant.
-pub(super) fn read(dir: &Path, file: &Path) -> Outcome<Draft> {
-    convert::read(dir, file, &TENANT, convert)
+pub(super) fn read(from: Source<'_>, file: &Path) -> Outcome<Draft> {
+    convert::read(from, file, &TENANT, convert)
 }
 
 fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
@@ -199,7 +197,7 @@ fn source_name(text: &str) -> Option<String> {
 /// The last moment at which a secret is good.
 fn last_moment(path: &KeyPath, text: &str, cx: &mut Convert<'_>) -> Option<i64> {
     let last = cx.keep(path, Moment::parse(text))?.last();
-    if last < now_ms() {
+    if last < cx.now.as_ms() {
         cx.warn(path, "is over: this secret is good no longer");
     }
     Some(last)

@@ -166,7 +166,7 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::MeetingRow;
+    use crate::{domain::time::Clock, store::MeetingRow};
 
     const NOW: u32 = 1_700_000;
 
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_room_is_that_of_its_meetings_tenant_on_its_meetings_server() {
-        let live = Live::default();
+        let live = Live::new(Clock::system());
         let ours = meeting(&live, "wagtail", "bbb-01", 1, false);
         let theirs = meeting(&live, "heron", "own", 2, false);
         let (one, own) = (ours.server.clone(), theirs.server.clone());
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_is_no_room_of_a_meeting_is_not_learned() {
-        let live = Live::default();
+        let live = Live::new(Clock::system());
         let ours = meeting(&live, "wagtail", "bbb-01", 1, false);
         let recorded = meeting(&live, "heron", "bbb-01", 2, true);
         let learn = |of: &Arc<Meeting>, found: &Listed| live.learn_breakout(of, &of.server, found).is_some();
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_room_is_forgotten_when_it_is_not_listed_or_its_meeting_is_forgotten() {
-        let live = Live::default();
+        let live = Live::new(Clock::system());
         let ours = meeting(&live, "wagtail", "bbb-01", 1, false);
         let (server, meetings) = (ours.server.clone(), [Arc::clone(&ours)]);
         let is_known = |n| live.breakouts.of_internal(&ours.tenant, &room(&ours, n).internal_id).is_some();

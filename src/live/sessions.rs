@@ -16,9 +16,9 @@ use aws_lc_rs::{
 };
 use tokio::sync::Notify;
 
-use super::{Meeting, clock::now_ms, lock, servers::ServerState};
+use super::{Meeting, lock, servers::ServerState};
 use crate::{
-    domain::ids::TenantId,
+    domain::{ids::TenantId, time::Clock},
     store::{
         PRESENT, TokenHash, UserKey,
         writer::{Note, Notes},
@@ -86,6 +86,7 @@ pub struct Session {
     cut: Notify,
     /// The load of the server, which the seat is part of while somebody is present.
     server: Arc<ServerState>,
+    clock: Clock,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -105,9 +106,9 @@ struct Seat {
 impl Session {
     /// A session whose seat is held until `until`.
     #[must_use]
-    pub fn new(id: i64, meeting: Arc<Meeting>, until: i64, server: Arc<ServerState>) -> Self {
+    pub(super) fn new(id: i64, meeting: Arc<Meeting>, until: i64, server: Arc<ServerState>, clock: Clock) -> Self {
         let seat = Seat { sockets: 0, until, lost: false, waits: false, came: false, others: 0 };
-        Self { id, meeting, seat: Mutex::new(seat), cut: Notify::new(), server }
+        Self { id, meeting, seat: Mutex::new(seat), cut: Notify::new(), server, clock }
     }
 
     /// The same of a guest who waits to be let in: without a seat, until one is held.
@@ -186,9 +187,10 @@ impl Session {
             seat.until = PRESENT;
             seat.came = true;
             self.server.add_seat();
-            self.meeting.share.enter(&self.server, now_ms());
+            let at = self.clock.now().as_ms();
+            self.meeting.share.enter(&self.server, at);
             self.meeting.touch();
-            notes.leave(Note::Opened { session: self.id, at: now_ms() });
+            notes.leave(Note::Opened { session: self.id, at });
         }
         Some(Present { session: Arc::clone(self), notes: Some(notes.clone()) })
     }
@@ -207,7 +209,7 @@ impl Session {
     /// Says again that somebody is present, to a store that has forgotten.
     pub fn reassert(&self, notes: &Notes) {
         if lock(&self.seat).sockets > 0 {
-            notes.leave(Note::Opened { session: self.id, at: now_ms() });
+            notes.leave(Note::Opened { session: self.id, at: self.clock.now().as_ms() });
         }
     }
 }
@@ -237,7 +239,7 @@ impl Drop for Present {
         };
         seat.sockets = seat.sockets.saturating_sub(1);
         if seat.sockets == 0 {
-            let at = now_ms();
+            let at = self.session.clock.now().as_ms();
             let until = at.saturating_add(GRACE_MS);
             // Who was cut has nothing to come back to, and has to ask.
             seat.until = if std::mem::take(&mut seat.lost) { 0 } else { until };
@@ -260,7 +262,11 @@ mod tests {
 
     async fn notes(dir: &tempfile::TempDir) -> Notes {
         let url = format!("sqlite:{}", dir.path().join("store.db").display());
-        Notes::start(Store::open(&url).await.expect("a store"), unbounded_channel().0).0
+        Notes::start(Store::open(&url).await.expect("a store"), Clock::system(), unbounded_channel().0).0
+    }
+
+    fn now() -> i64 {
+        Clock::system().now().as_ms()
     }
 
     fn session() -> Arc<Session> {
@@ -281,7 +287,7 @@ mod tests {
             records: false,
             owner: None,
         }));
-        Arc::new(Session::new(1, meeting, now_ms() + LEASE_MS, Arc::default()))
+        Arc::new(Session::new(1, meeting, now() + LEASE_MS, Arc::default(), Clock::system()))
     }
 
     #[tokio::test]
@@ -310,10 +316,10 @@ mod tests {
         let opening = session.open(&notes).expect("the first");
         session.cut();
         timeout(Duration::from_secs(1), session.is_cut()).await.expect("before it is carried");
-        assert!(!session.has_seat(now_ms()), "another socket has to ask");
+        assert!(!session.has_seat(now()), "another socket has to ask");
         drop(opening);
-        assert!(!session.has_seat(now_ms()), "nor is there one to come back to");
-        session.hold(now_ms() + LEASE_MS);
+        assert!(!session.has_seat(now()), "nor is there one to come back to");
+        session.hold(now() + LEASE_MS);
         let _opened = session.open(&notes).expect("the only one");
         assert!(timeout(Duration::from_millis(50), session.is_cut()).await.is_err(), "it has been promised anew");
     }

@@ -29,7 +29,7 @@ fn row(tenant: &str, ext_id: &str, server: &str, id: i64) -> MeetingRow {
 
 #[test]
 fn a_meeting_is_its_tenants_alone() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
     let (wagtail, heron) = ("wagtail".parse().expect("an id"), "heron".parse().expect("an id"));
     assert!(live.meeting(&wagtail, "room").is_some());
@@ -42,7 +42,7 @@ fn a_meeting_is_its_tenants_alone() {
 
 #[test]
 fn a_meeting_that_ended_is_gone_at_once_and_its_traffic_a_while_later() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     let meeting = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
     assert_eq!(live.servers.of(&meeting.server).load(), 1, "it is old, and empty");
     assert!(live.remove_meeting(&meeting, 1_000));
@@ -61,7 +61,7 @@ fn a_meeting_that_ended_is_gone_at_once_and_its_traffic_a_while_later() {
 fn what_follows_an_end_lasts_as_long_as_its_server_was_told() {
     for (asked, minutes) in [(None, 15), (Some(2), 15), (Some(60), 61), (Some(0), 24 * 60), (Some(1_000_000), 24 * 60)]
     {
-        let live = Live::default();
+        let live = Live::new(Clock::system());
         let lasts = crate::store::afterglow(asked);
         assert_eq!(lasts, minutes * 60_000, "{asked:?}");
         let row = MeetingRow { afterglow: Some(lasts), ..row("wagtail", "room", "bbb-01", 1) };
@@ -82,10 +82,10 @@ fn what_follows_an_end_lasts_as_long_as_its_server_was_told() {
 
 #[test]
 fn a_server_carries_a_meeting_and_those_expected_in_it_at_once() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     let new = |ext_id, participants, expected| {
         let row = row("wagtail", ext_id, "bbb-01", 1);
-        Meeting::from_row(MeetingRow { created_at: now_ms(), participants, expected, ..row })
+        Meeting::from_row(MeetingRow { created_at: live.clock.now().as_ms(), participants, expected, ..row })
     };
     let load = || live.servers.of(&"bbb-01".parse().expect("an id")).load();
     let placing = live.servers.of(&"bbb-01".parse().expect("an id")).place(40);
@@ -113,7 +113,7 @@ fn a_meeting_keeps_the_limits_it_was_promised_under() {
 
 #[test]
 fn what_was_asked_before_a_meeting_had_a_name_does_not_count() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     let meeting = live.add_meeting(Meeting::from_row(MeetingRow { internal_id: None, ..row("w", "room", "b", 1) }));
     let before = Moment::now();
     live.name_meeting(&meeting, &int("w", "room", 1));
@@ -123,7 +123,7 @@ fn what_was_asked_before_a_meeting_had_a_name_does_not_count() {
 
 #[test]
 fn the_end_of_an_old_run_does_not_take_the_new_one_out() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     let old = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
     live.remove_meeting(&old, 0);
     let new = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 2)));
@@ -133,7 +133,7 @@ fn the_end_of_an_old_run_does_not_take_the_new_one_out() {
 
 #[test]
 fn what_was_read_of_an_old_run_does_not_replace_the_new_one() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 2)));
     let kept = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
     assert_eq!((kept.id, live.servers.of(&kept.server).meetings()), (2, 1));
@@ -143,14 +143,14 @@ fn what_was_read_of_an_old_run_does_not_replace_the_new_one() {
 
 #[test]
 fn a_recording_of_a_meeting_that_another_gateway_has_made_is_known() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     let made = live.add_meeting(Meeting::from_row(MeetingRow { records: true, ..row("wagtail", "room", "b", 1) }));
     assert!(live.recordings.get(&made.tenant, &int("wagtail", "room", 1)).is_some());
 }
 
 #[test]
 fn a_server_gives_a_meeting_no_other_ones_name() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     let theirs = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
     let unnamed = MeetingRow { internal_id: None, records: true, ..row("heron", "room", "bbb-02", 2) };
     let ours = live.add_meeting(Meeting::from_row(unnamed));

@@ -7,7 +7,6 @@ use crate::{
     domain::{health::State, tenant::Server},
     live::{
         Meeting,
-        clock::now_ms,
         fresh::Moment,
         servers::{ServerList, Version},
     },
@@ -29,7 +28,7 @@ const MISSES: u32 = 2;
 const LEFT_MS: i64 = 75_000;
 
 pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Meeting>]) {
-    let begun = now_ms();
+    let begun = gateway.clock.now().as_ms();
     let state = gateway.live.servers.of(&server.id);
     let held = state.list.get(Moment::now(), Duration::ZERO, || gateway.meetings_of(server)).await;
     if held.answer.as_ref().is_err_and(|error| *error == CallError::Exhausted) {
@@ -51,7 +50,7 @@ pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Mee
         state.set_version(version.unwrap_or_default());
     }
     end_leftovers(gateway, server, listed).await;
-    gateway.live.weigh(&server.id, listed, now_ms());
+    gateway.live.weigh(&server.id, listed, gateway.clock.now().as_ms());
     gateway.live.list_breakouts(&server.id, listed, meetings);
     compare(gateway, meetings, listed, begun).await;
 }
@@ -111,7 +110,9 @@ fn learn(gateway: &Gateway, meeting: &Arc<Meeting>, found: &Listed) {
 async fn count_strangers(gateway: &Gateway, meeting: &Meeting, people: u32) {
     let mut strangers = 0;
     if people > 0 {
-        let Ok(ours) = gateway.store.recent_sessions(meeting.id, now_ms().saturating_sub(LEFT_MS)).await else {
+        let Ok(ours) =
+            gateway.store.recent_sessions(meeting.id, gateway.clock.now().as_ms().saturating_sub(LEFT_MS)).await
+        else {
             return;
         };
         strangers = people.saturating_sub(ours);

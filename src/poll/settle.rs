@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     domain::{directory::Directory, limits::Limit, tenant::Server},
-    live::{Meeting, clock::now_ms, servers::ServerList},
+    live::{Meeting, servers::ServerList},
     proxy::Gateway,
     supervise::caught,
 };
@@ -21,7 +21,7 @@ pub(super) const ORPHAN_MS: i64 = 15_000;
 /// Ends what has to be ended.
 pub(super) async fn settle(gateway: &Gateway) {
     caught("poll_unanswered", adopt_unanswered(gateway)).await;
-    let (directory, now) = (gateway.directory.load_full(), now_ms());
+    let (directory, now) = (gateway.directory.load_full(), gateway.clock.now().as_ms());
     for meeting in gateway.live.meetings() {
         gateway.rounds.poll.beat();
         caught("poll_settle", settle_one(gateway, &directory, &meeting, now)).await;
@@ -67,10 +67,10 @@ pub(super) async fn end(gateway: &Gateway, meeting: &Arc<Meeting>, reason: &'sta
 /// Ends the record of a meeting that nobody has an answer for, unless another gateway has taken it over and waits for one.
 pub(super) async fn end_unanswered(gateway: &Gateway, meeting: &Arc<Meeting>) {
     let owner = meeting.orphan_of.as_deref().unwrap_or_else(|| gateway.store.gateway());
-    match gateway.store.abandon_unanswered(meeting.id, owner, now_ms()).await {
+    match gateway.store.abandon_unanswered(meeting.id, owner, gateway.clock.now().as_ms()).await {
         Ok(true) => {
             tracing::info!(tenant = %meeting.tenant, server = %meeting.server, "a meeting that no server has made is given back");
-            gateway.live.remove_meeting(meeting, now_ms());
+            gateway.live.remove_meeting(meeting, gateway.clock.now().as_ms());
         }
         Ok(false) => {}
         Err(error) => tracing::warn!(%error, "an end is not written yet"),
@@ -80,7 +80,7 @@ pub(super) async fn end_unanswered(gateway: &Gateway, meeting: &Arc<Meeting>) {
 /// Looks after the promises that have no answer for a while, whichever gateway made them: a poll ends those that no server
 /// lists.
 async fn adopt_unanswered(gateway: &Gateway) {
-    let now = now_ms();
+    let now = gateway.clock.now().as_ms();
     let Ok(rows) = gateway.store.unanswered(now.saturating_sub(ORPHAN_MS)).await else { return };
     for row in rows {
         let owner = row.owner.clone().unwrap_or_default();

@@ -25,10 +25,7 @@ use super::{
 };
 use crate::{
     domain::tenant::Server,
-    live::{
-        clock::now_ms,
-        files::{FILE_BYTES_MAX, File, HEADERS_BYTES_MAX, Held, Unread, length_of},
-    },
+    live::files::{FILE_BYTES_MAX, File, HEADERS_BYTES_MAX, Held, Unread, length_of},
     metrics::{Call, Outcome},
     upstream::Body,
 };
@@ -75,13 +72,13 @@ impl Gateway {
             Held::File(file) => file,
             Held::Carried(since) => {
                 // A server that is being upgraded lacks a file for a moment.
-                if now_ms() - since > STALE_MS {
+                if self.clock.now().as_ms() - since > STALE_MS {
                     files.forget(&server.id, path).await;
                 }
                 return None;
             }
         };
-        let age = now_ms() - file.checked.load(Relaxed);
+        let age = self.clock.now().as_ms() - file.checked.load(Relaxed);
         if !file.is_lasting && age > STALE_MS {
             self.check_file(server, path, &file).await;
             match files.get(&server.id, path, async || None).await? {
@@ -120,18 +117,18 @@ impl Gateway {
             let is_short = body.size_hint().upper().is_none_or(|bytes| bytes <= FILE_BYTES_MAX as u64);
             let is_headed = length_of(&head.headers) <= HEADERS_BYTES_MAX;
             if head.status != StatusCode::OK || !is_short || !is_headed || !is_for_all(&head.headers) {
-                return Some(Held::Carried(now_ms()));
+                return Some(Held::Carried(self.clock.now().as_ms()));
             }
             let mut headers = head.headers.clone();
             if !for_all(&mut headers, &server.names) {
-                return Some(Held::Carried(now_ms()));
+                return Some(Held::Carried(self.clock.now().as_ms()));
             }
             let length = body.size_hint().exact();
             let bytes = match files.read(&server.id, body).await {
                 Ok(bytes) => bytes,
                 // The end of it may not have been told, and then it is not known whether that was one.
-                Err(Unread::Broken) => return length.is_none().then(|| Held::Carried(now_ms())),
-                Err(Unread::TooLong) => return Some(Held::Carried(now_ms())),
+                Err(Unread::Broken) => return length.is_none().then(|| Held::Carried(self.clock.now().as_ms())),
+                Err(Unread::TooLong) => return Some(Held::Carried(self.clock.now().as_ms())),
                 Err(Unread::NoRoom) => return Some(self.without_room(server)),
             };
             let pick = |name: HeaderName, condition: HeaderName| Some((condition, head.headers.get(name)?.clone()));
@@ -140,7 +137,7 @@ impl Gateway {
             for name in NOT_KEPT {
                 headers.remove(name);
             }
-            let file = File::new(path, bytes, headers, validators, now_ms());
+            let file = File::new(path, bytes, headers, validators, self.clock.now().as_ms());
             let Some(file) = file.in_room(path, files, &server.id).await.map(Arc::new) else {
                 return Some(self.without_room(server));
             };
@@ -156,18 +153,18 @@ impl Gateway {
     fn without_room(&self, server: &Server) -> Held {
         self.live.files.without_room.fetch_add(1, Relaxed);
         tracing::debug!(server = %server.id, "there is no room for a file of the client");
-        Held::Carried(now_ms())
+        Held::Carried(self.clock.now().as_ms())
     }
 
     /// Asks a server whether a file is still what it has, unless somebody has a moment ago.
     async fn check_file(&self, server: &Server, path: &str, file: &File) {
         let _turn = file.checking.lock().await;
-        if now_ms() - file.checked.load(Relaxed) <= FRESH_MS {
+        if self.clock.now().as_ms() - file.checked.load(Relaxed) <= FRESH_MS {
             return;
         }
         let found = self.read_file(server, path, &file.validators).await;
         // A server that does not answer has what it had.
-        file.checked.store(now_ms(), Relaxed);
+        file.checked.store(self.clock.now().as_ms(), Relaxed);
         match found {
             Some(Held::File(now)) if now.tag == file.tag => {}
             Some(held) => {

@@ -9,7 +9,7 @@ use crate::{
         denial::Denial,
         ids::{ServerId, TenantId},
     },
-    live::{Meeting, clock::now_ms, sessions::Session},
+    live::{Meeting, sessions::Session},
     net::peer::Peer,
     shares::{Limits, Shares, Taken},
     store::{Error, MeetingRow, SessionRow, TokenHash},
@@ -97,7 +97,11 @@ impl Gateway {
             self.live.add_breakout(&meeting, internal_id);
             return Ok(Some(meeting));
         }
-        let found = self.store.find_ended(tenant, internal_id, now_ms()).await.map_err(|_| Denial::StoreUnavailable)?;
+        let found = self
+            .store
+            .find_ended(tenant, internal_id, self.clock.now().as_ms())
+            .await
+            .map_err(|_| Denial::StoreUnavailable)?;
         Ok(found.map(|row| self.adopt_ended(row)))
     }
 
@@ -124,7 +128,11 @@ impl Gateway {
             self.adopt_session(row, &meeting);
             return Ok(self.live.session(token));
         }
-        let found = self.store.find_ended_session(token, now_ms()).await.map_err(|_| Denial::StoreUnavailable)?;
+        let found = self
+            .store
+            .find_ended_session(token, self.clock.now().as_ms())
+            .await
+            .map_err(|_| Denial::StoreUnavailable)?;
         let Some((row, meeting)) = found else { return Ok(None) };
         let meeting = self.adopt_ended(meeting);
         self.adopt_session(row, &meeting);
@@ -201,8 +209,7 @@ impl Gateway {
         if let Some(room) = &row.breakout {
             self.live.add_breakout(meeting, room);
         }
-        let state = self.live.servers.of(&meeting.server);
-        let session = Session::new(row.id, Arc::clone(meeting), row.seat_until, state);
+        let session = self.live.new_session(row.id, meeting, row.seat_until);
         let session = if row.waits { session.waiting() } else { session };
         self.live.add_session(row.token, Arc::new(session));
     }

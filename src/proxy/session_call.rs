@@ -24,7 +24,6 @@ use crate::{
     domain::denial::Denial,
     live::{
         Meeting,
-        clock::now_ms,
         sessions::{LEASE_MS, Session},
     },
     metrics::{Call, Outcome},
@@ -116,7 +115,7 @@ impl Gateway {
 
     /// The client of 2.7 enters: a guest who has waited in the lobby takes a seat now.
     async fn seat_of_guest(&self, session: &Session) -> Result<(), Denial> {
-        let (meeting, now) = (&session.meeting, now_ms());
+        let (meeting, now) = (&session.meeting, self.clock.now().as_ms());
         let until = now + LEASE_MS;
         let seated = self.store.readmit_session(meeting.id, session.id, now, until, meeting.seats()).await;
         seated.map_err(|refusal| refusal.denial())?;

@@ -50,7 +50,6 @@ use crate::{
         tenant::{Server, Tenant, Upstream},
     },
     live::{
-        clock::now_ms,
         pace::Full,
         sessions::{LEASE_MS, Present, Session, hash},
     },
@@ -476,7 +475,7 @@ impl Socket {
         turn?;
         let mut headers = wanted.headers;
         let owner = Owner::new(&self.tenant, &server.slug);
-        let cookies = gateway.binding.cookies_for(&headers, owner, Some(session.id), now_ms());
+        let cookies = gateway.binding.cookies_for(&headers, owner, Some(session.id), gateway.clock.now().as_ms());
         to_server(&mut headers, server, cookies);
         let to = address(&server.upstream, &wanted.path, None);
         let (response, upgraded) = match gateway.handshake(&server.upstream, to, headers).await {
@@ -541,7 +540,7 @@ impl Gateway {
     /// The seat of a session whose socket opens: its own, or, when that has lapsed, a new one if there is one. A session with too
     /// many sockets opens no more.
     async fn seat(&self, session: &Arc<Session>) -> Result<Present, Denial> {
-        let now = now_ms();
+        let now = self.clock.now().as_ms();
         if !session.has_seat(now + SEAT_MARGIN_MS) {
             let (meeting, until) = (&session.meeting, now + LEASE_MS);
             self.store

@@ -7,15 +7,13 @@ use super::{
     writer::{Note, Notes, Traffic},
     *,
 };
-use crate::{
-    domain::{
-        admission::RoomUsage,
-        denial::Denial,
-        ids::{ServerId, TenantId},
-        limits::Limit,
-        server_mode::ServerMode,
-    },
-    live::clock::now_ms,
+use crate::domain::{
+    admission::RoomUsage,
+    denial::Denial,
+    ids::{ServerId, TenantId},
+    limits::Limit,
+    server_mode::ServerMode,
+    time::Clock,
 };
 
 mod pooler;
@@ -315,7 +313,7 @@ async fn a_note_that_cannot_be_written_does_not_stop_the_others(fixture: Fixture
     let meeting = create(&store, "a", "one", 1).await.expect("a room");
     let first = join(&store, meeting, 0, 60, 9).await.expect("a seat");
     let second = join(&store, meeting, 0, 60, 9).await.expect("a seat");
-    let (notes, _writer) = Notes::start(store.clone(), unbounded_channel().0);
+    let (notes, _writer) = Notes::start(store.clone(), Clock::system(), unbounded_channel().0);
     notes.leave(Note::Bound { session: first, token: [7; 32] });
     notes.leave(Note::Bound { session: second, token: [7; 32] });
     notes.leave(Note::Dropped { session: second });
@@ -776,7 +774,7 @@ async fn a_note_whose_table_fails_is_set_aside_alone(fixture: Fixture) {
     let meeting = create(store, "a", "one", 1).await.expect("a room");
     let first = join(store, meeting, 0, 60, 9).await.expect("a seat");
     let second = join(store, meeting, 0, 60, 9).await.expect("a seat");
-    let (notes, _writer) = Notes::start(store.clone(), unbounded_channel().0);
+    let (notes, _writer) = Notes::start(store.clone(), Clock::system(), unbounded_channel().0);
     tamper(store, "DROP TABLE presences").await;
     let before = dropped()[0].1;
     notes.leave(Note::Bound { session: first, token: [7; 32] });
@@ -790,16 +788,18 @@ async fn a_note_whose_table_fails_is_set_aside_alone(fixture: Fixture) {
 async fn seats_are_written_where_statistics_cannot_be(fixture: Fixture) {
     let store = &fixture.store;
     let meeting = create(store, "a", "one", 1).await.expect("a room");
-    let session = join(store, meeting, now_ms(), now_ms() + 60_000, 9).await.expect("a seat");
-    let (notes, _writer) = Notes::start(store.clone(), unbounded_channel().0);
+    let session = join(store, meeting, Clock::system().now().as_ms(), Clock::system().now().as_ms() + 60_000, 9)
+        .await
+        .expect("a seat");
+    let (notes, _writer) = Notes::start(store.clone(), Clock::system(), unbounded_channel().0);
     tamper(store, "DROP TABLE usage").await;
     let before = dropped()[1].1;
     notes.count(traffic(5));
-    notes.leave(Note::Opened { session, at: now_ms() });
+    notes.leave(Note::Opened { session, at: Clock::system().now().as_ms() });
     written(&notes).await;
-    assert_eq!(store.seats(now_ms()).await.expect("counted")[&meeting].present, 1);
+    assert_eq!(store.seats(Clock::system().now().as_ms()).await.expect("counted")[&meeting].present, 1);
     assert!(dropped()[1].1 > before + 1, "what was carried, and who is present, is not counted");
-    store.end_meeting(meeting, now_ms()).await.expect("a meeting ends all the same");
+    store.end_meeting(meeting, Clock::system().now().as_ms()).await.expect("a meeting ends all the same");
 }
 
 async fn sums_stay_at_the_greatest_number(fixture: Fixture) {

@@ -21,7 +21,10 @@ use tokio::{
 };
 
 use super::{Error, Store, TokenHash, dropped, error::Fault};
-use crate::{domain::ids::TenantId, live::clock::now_ms, supervise::caught};
+use crate::{
+    domain::{ids::TenantId, time::Clock},
+    supervise::caught,
+};
 
 /// Notes in one transaction: long enough to pay off, short enough not to hold admissions up.
 const BATCH_MAX: usize = 256;
@@ -119,18 +122,20 @@ impl Notes {
     /// The sessions that are open though they have no seat any more go to `without_seat`: another session of the same person
     /// has it, or it had lapsed before this was written.
     #[must_use]
-    pub fn start(store: Store, without_seat: mpsc::UnboundedSender<i64>) -> (Self, JoinHandle<()>) {
-        let (notes, writer) = Self::with_writer(store, without_seat);
+    pub fn start(store: Store, clock: Clock, without_seat: mpsc::UnboundedSender<i64>) -> (Self, JoinHandle<()>) {
+        let (notes, writer) = Self::with_writer(store, clock, without_seat);
         (notes, tokio::spawn(writer))
     }
 
     /// The same for a caller that has the writer run: whoever does owns the queue, which nobody else can read.
     pub fn with_writer(
         store: Store,
+        clock: Clock,
         without_seat: mpsc::UnboundedSender<i64>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (sender, messages) = mpsc::unbounded_channel();
-        (Self(sender), Writer { store, without_seat, waiting: Waiting::default(), singly: 0, unclear: 0 }.run(messages))
+        let writer = Writer { store, clock, without_seat, waiting: Waiting::default(), singly: 0, unclear: 0 };
+        (Self(sender), writer.run(messages))
     }
 
     /// Leaves a note.
@@ -177,6 +182,7 @@ impl Waiting {
 
 struct Writer {
     store: Store,
+    clock: Clock,
     without_seat: mpsc::UnboundedSender<i64>,
     waiting: Waiting,
     /// So many are written one by one, since one of them is at fault.
@@ -250,7 +256,7 @@ impl Writer {
                 return self.store.write_traffic(&self.waiting.traffic[..first]).await;
             }
             let notes: Vec<_> = self.waiting.notes[..first].iter().collect();
-            for session in self.store.write_notes(now_ms(), &notes).await? {
+            for session in self.store.write_notes(self.clock.now().as_ms(), &notes).await? {
                 // Who listens lives as long as the gateway.
                 let _ = self.without_seat.send(session);
             }

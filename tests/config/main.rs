@@ -10,7 +10,7 @@ use std::{
 
 use anteroom::{
     config::{Fault, Loaded, Loader, Reload, SlugKey, Watcher, schema},
-    domain::{directory::Directory, limits::Limit},
+    domain::{directory::Directory, limits::Limit, time::Clock},
     net::{connections, rates, rates::RateOf},
 };
 use proptest::prelude::*;
@@ -103,7 +103,7 @@ impl Config {
     }
 
     fn loader(&self) -> Loader {
-        Loader::new(self.0.path())
+        Loader::new(self.0.path(), Clock::system())
     }
 
     /// A loader that has this configuration in service.
@@ -481,7 +481,9 @@ fn a_certificate_that_cannot_serve_its_host_is_a_fault() {
 fn the_ready_configurations_lack_their_secrets_only() {
     for (name, faults) in [("one-server", 2), ("replicas", 4), ("co-op", 9)] {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name);
-        let found = Loader::new(&dir).load(&KEY).expect_err("their secrets are not in the environment of a test");
+        let found = Loader::new(&dir, Clock::system())
+            .load(&KEY)
+            .expect_err("their secrets are not in the environment of a test");
         assert_eq!(found.len(), faults, "{name}: {}", lines(&found));
         for fault in found {
             assert!(fault.reason.starts_with("the environment has no variable "), "{name}: {fault}");

@@ -1,7 +1,6 @@
 //! What the store has in its tables, read beside the gateways.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use anteroom::domain::time::Clock;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
 /// The end of a seat of somebody who is present.
@@ -83,5 +82,5 @@ impl Books {
 }
 
 pub fn now_ms() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+    Clock::system().now().as_ms()
 }

@@ -17,6 +17,7 @@ use anteroom::{
         ids::TenantId,
         secret::Secret,
         tenant::{ApiSecret, Credential},
+        time::Clock,
     },
     live::{Live, Meeting},
     proxy::route::{Route, route},
@@ -150,7 +151,7 @@ pub fn id(id: &str) {
     let on_server = meeting_id::to_server(&tenant(), id);
     assert!(meeting_id::units(&on_server) <= 256 && !meeting_id::is_internal(&on_server));
     assert!(on_server.starts_with("t."), "no beginning of an internal id");
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     live.add_meeting(Meeting::from_row(MeetingRow {
         id: 1,
         tenant: tenant(),

@@ -13,7 +13,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{Admin, Answer, Operator, Refused, Wanted};
 use crate::{
     domain::{denial::Denial, ids::TenantId, limits::Limit},
-    live::{Meeting, clock::now_ms},
+    live::Meeting,
     proxy::Gateway,
     store::Seats,
 };
@@ -51,7 +51,10 @@ pub(super) async fn list(
     meetings.sort_by(|a, b| (&a.tenant, &a.ext_id).cmp(&(&b.tenant, &b.ext_id)));
     // From the store, since people have come through other gateways too; what was noted a moment ago is not in it yet.
     let gateway = Arc::clone(&admin.gateway);
-    let seats = admin.in_gateway(async move { gateway.store.seats(now_ms()).await }).await.ok_or(Refused::Failed)??;
+    let seats = admin
+        .in_gateway(async move { gateway.store.seats(gateway.clock.now().as_ms()).await })
+        .await
+        .ok_or(Refused::Failed)??;
     let seats_of = |meeting: &Meeting| seats.get(&meeting.id).copied().unwrap_or_default();
     let meetings: Vec<_> = meetings.iter().map(|meeting| told(meeting, seats_of(meeting))).collect();
     Ok(Answer(json!({ "meetings": meetings })))

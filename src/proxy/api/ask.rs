@@ -20,7 +20,6 @@ use crate::{
     domain::{denial::Denial, ids::TenantId, tenant::Server},
     live::{
         Meeting,
-        clock::now_ms,
         fresh::{Fresh, Moment},
         servers::ServerState,
     },
@@ -127,7 +126,7 @@ impl Gateway {
         ask: impl FnOnce() -> F,
         own: impl FnOnce(&T) -> Option<Bytes>,
     ) -> Option<Part> {
-        let now = now_ms();
+        let now = self.clock.now().as_ms();
         let held = if state.is_quick(now) {
             let held = timeout(LIST_TIMEOUT, list.get(touched, self.answers_max_age, ask)).await.ok();
             let in_time = held.as_ref().is_some_and(|held| !matches!(held.answer, Err(CallError::Timeout)));

@@ -21,7 +21,7 @@ use crate::{
         limits::Limit,
         tenant::Server,
     },
-    live::{Meeting, clock::now_ms},
+    live::Meeting,
     metrics::{Call, Outcome},
     proxy::{Gateway, answer::Answer},
     store::{self, NewMeeting, writer::Note},
@@ -212,7 +212,7 @@ impl Gateway {
         if window.is_zero() {
             return Ok(Duration::ZERO);
         }
-        let now = now_ms();
+        let now = self.clock.now().as_ms();
         let run = u64::try_from(now.saturating_sub(meeting.created_at)).unwrap_or(0);
         let before = self.store.used(&meeting.tenant, &order.ext_id, since(now, window)).await;
         Ok(before.map_err(|_| Denial::StoreUnavailable)? + Duration::from_millis(run))
@@ -225,7 +225,7 @@ impl Gateway {
         server: &Server,
         answer: &xml::Answer,
     ) -> Result<(), Denial> {
-        let now = now_ms();
+        let now = self.clock.now().as_ms();
         let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, &server.id, now) };
         let next = self.store.rerun_meeting(old.id, &new).await.map_err(unavailable)?;
         self.live.remove_meeting(old, now);

@@ -26,9 +26,8 @@ use crate::{
     domain::{admission::admit_tenant, denial::Denial, limits::Limit, pages::Page, tenant::Server},
     live::{
         Meeting,
-        clock::now_ms,
         joins::Who,
-        sessions::{LEASE_MS, Session, hash},
+        sessions::{LEASE_MS, hash},
     },
     metrics::{Call, Outcome},
     proxy::{
@@ -192,8 +191,7 @@ impl Gateway {
             self.judged(meeting, id, waits, until).await?;
         }
         let token = hash(&joined.session_token);
-        let state = self.live.servers.of(&server.id);
-        let session = Session::new(id, Arc::clone(meeting), until, state);
+        let session = self.live.new_session(id, meeting, until);
         let session = if waits { session.waiting() } else { session };
         if !self.live.add_session(token, Arc::new(session)) {
             tracing::warn!(server = %server.id, "the server has given out a session token twice");
@@ -211,7 +209,8 @@ impl Gateway {
         if waits {
             return self.store.wait_session(session).await.map_err(|_| Denial::StoreUnavailable);
         }
-        let seated = self.store.readmit_session(meeting.id, session, now_ms(), until, meeting.seats()).await;
+        let seated =
+            self.store.readmit_session(meeting.id, session, self.clock.now().as_ms(), until, meeting.seats()).await;
         seated.map_err(|refusal| refusal.denial())
     }
 

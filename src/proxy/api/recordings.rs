@@ -22,7 +22,7 @@ use crate::{
         xml,
     },
     domain::{denial::Denial, ids::ServerId, tenant::Server},
-    live::{clock::now_ms, recordings::Recording as Owned},
+    live::recordings::Recording as Owned,
     metrics::{Call, Outcome},
     proxy::{Gateway, answer::Answer, asked::Asked, last_known::MARK},
 };
@@ -77,7 +77,7 @@ impl Gateway {
         until: Instant,
     ) -> Result<Vec<Recording>, Denial> {
         let server = asked.directory.server(server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let (state, now) = (self.live.servers.of(&server.id), now_ms());
+        let (state, now) = (self.live.servers.of(&server.id), self.clock.now().as_ms());
         let last = || self.last_of(asked, server, share, passed_on);
         if !state.is_quick(now)
             && let Some(last) = last()

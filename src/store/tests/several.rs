@@ -173,7 +173,7 @@ async fn a_value_that_the_database_does_not_take_stops_no_other_note() {
     let (store, _) = two().await;
     let meeting = create(&store, "a", "one", 1).await.expect("a room");
     let session = join(&store, meeting, 0, 60, 9).await.expect("a seat");
-    let (notes, _writer) = Notes::start(store.clone(), unbounded_channel().0);
+    let (notes, _writer) = Notes::start(store.clone(), Clock::system(), unbounded_channel().0);
     notes.leave(made(meeting, "a\0b"));
     notes.leave(Note::Dropped { session });
     let written = tokio::time::timeout(std::time::Duration::from_secs(20), notes.flush());

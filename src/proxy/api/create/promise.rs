@@ -13,7 +13,7 @@ use crate::{
         placement::choose,
         tenant::Server,
     },
-    live::{Meeting, clock::now_ms, servers::Placing},
+    live::{Meeting, servers::Placing},
     proxy::Gateway,
     store::{Admitted, MeetingRow, NewMeeting},
 };
@@ -77,7 +77,7 @@ impl Gateway {
         }
         let deadline = Instant::now() + OTHERS_TIMEOUT;
         loop {
-            let now = now_ms();
+            let now = self.clock.now().as_ms();
             let new = NewMeeting {
                 retained_since: since(now, tenant.limits.room_retention),
                 runs_since: since(now, tenant.limits.duration_window),
@@ -114,8 +114,8 @@ impl Gateway {
     async fn answered_for(&self, row: MeetingRow) -> Result<Option<Arc<Meeting>>, Denial> {
         if row.internal_id.is_none() {
             let owner = row.owner.as_deref().unwrap_or_default();
-            let alive =
-                owner != self.store.gateway() && self.store.is_alive(owner, now_ms()).await.map_err(unavailable)?;
+            let alive = owner != self.store.gateway()
+                && self.store.is_alive(owner, self.clock.now().as_ms()).await.map_err(unavailable)?;
             // Of one that has died the promise is left, and perhaps a meeting on its server: asked again, that tells.
             if alive || !self.store.take_over_meeting(row.id, owner).await.map_err(unavailable)? {
                 return Ok(None);
@@ -131,7 +131,7 @@ impl Gateway {
         let Some((server, _placing)) = self.place(order, std::slice::from_ref(&old.server)) else {
             return Err(Denial::ServerUnavailable);
         };
-        let now = now_ms();
+        let now = self.clock.now().as_ms();
         let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, &server.id, now) };
         let next = self.store.restart_meeting(&old.run(), &new).await.map_err(|refusal| refusal.denial())?;
         self.live.remove_meeting(old, now);
@@ -154,7 +154,7 @@ impl Gateway {
 
     /// Gives a promise back whose call failed.
     pub(super) async fn give_back(&self, meeting: &Meeting) {
-        match self.store.abandon_meeting(meeting.id, now_ms()).await {
+        match self.store.abandon_meeting(meeting.id, self.clock.now().as_ms()).await {
             Ok(true) => drop(self.live.remove_meeting(meeting, 0)),
             // Another gateway has taken it over: a poll finds out what has become of it.
             Ok(false) => {}
