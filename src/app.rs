@@ -24,12 +24,12 @@ use tokio::{
 use crate::{
     admin::{self, Admin, token::Tokens},
     config::{Fault, Loaded, Loader, Settings, SlugKey, Watcher},
-    domain::{placement::Sight, time::Clock},
-    live::{
-        Live, Meeting,
-        recordings::Recording,
-        sessions::{LEASE_MS, UserKeys},
+    domain::{
+        placement::Sight,
+        session::{Held, LEASE},
+        time::Clock,
     },
+    live::{Live, Meeting, recordings::Recording, sessions::UserKeys},
     net::{Net, connections::Connections, files, rates::Rates},
     poll, private,
     proxy::{
@@ -142,7 +142,7 @@ impl App {
         let user_keys = UserKeys::new(store.shared_key("users", random_key()?).await?);
         let sight = if store.is_shared() { Sight::Lagging } else { Sight::Whole };
         let (live, last_session) = refill(&store, clock.clone()).await?;
-        let unbound = Unbound::since(clock.now().as_ms(), last_session).to_bytes();
+        let unbound = Unbound::since(clock.now(), last_session).to_bytes();
         let unbound = Unbound::from_bytes(&store.shared_key("cookie.unbound", unbound).await?);
         let binding = Binding::new(store.shared_key("cookie", random_key()?).await?, unbound);
         let (lost, without_seat) = mpsc::unbounded_channel();
@@ -264,7 +264,7 @@ impl App {
         let written = async {
             poll::note_carried(&self.gateway);
             self.gateway.notes.flush().await;
-            if let Err(error) = self.gateway.store.retire(self.gateway.clock.now().as_ms(), LEASE_MS).await {
+            if let Err(error) = self.gateway.store.retire(self.gateway.clock.now(), LEASE).await {
                 tracing::warn!(%error, "the other gateways are not told of the stop");
             }
             self.gateway.store.close().await;
@@ -372,11 +372,11 @@ pub(crate) fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
 
 /// The meetings and sessions that were promised before this start, and the highest number of a session, if there is one.
 async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<i64>), StartError> {
-    let now = clock.now().as_ms();
+    let now = clock.now();
     store.heartbeat(now).await?;
     if !store.is_shared() {
         // All others are former selves. Who was present may be on the way back.
-        store.bury_dead(now, now.saturating_add(LEASE_MS)).await?;
+        store.bury_dead(now, now.saturating_add(LEASE)).await?;
     }
     let live = Live::new(clock);
     let mut meetings = HashMap::new();
@@ -394,7 +394,7 @@ async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<i64>), Star
             if let Some(room) = &row.breakout {
                 live.add_breakout(meeting, room);
             }
-            let session = live.new_session(row.id, meeting, row.seat_until);
+            let session = live.new_session(row.id, meeting, row.held);
             let session = if row.waits { session.waiting() } else { session };
             live.add_session(row.token, Arc::new(session));
         }
@@ -406,7 +406,7 @@ async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<i64>), Star
     }
     for row in store.ended_sessions(now).await? {
         if let Some(meeting) = ended.get(&row.meeting) {
-            live.add_session(row.token, Arc::new(live.new_session(row.id, meeting, 0)));
+            live.add_session(row.token, Arc::new(live.new_session(row.id, meeting, Held::No)));
         }
     }
     for row in store.recordings().await? {

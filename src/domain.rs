@@ -11,11 +11,13 @@ pub mod host;
 pub mod hsts;
 pub mod ids;
 pub mod limits;
+pub mod meeting;
 pub mod pages;
 pub mod placement;
 pub mod rules;
 pub mod secret;
 pub mod server_mode;
+pub mod session;
 pub mod tenant;
 pub mod time;
 

@@ -23,7 +23,7 @@ impl Gateway {
         if before == mode && !self.store.is_shared() {
             return Ok(());
         }
-        self.store.set_server_mode(server, mode, self.clock.now().as_ms()).await?;
+        self.store.set_server_mode(server, mode, self.clock.now()).await?;
         state.set_mode(mode);
         tracing::info!(target: "audit", %server, %before, %mode, operator, "the mode of a server was changed");
         Ok(())
@@ -38,7 +38,7 @@ impl Gateway {
         if self.live.suspended.contains(tenant) == suspended && !self.store.is_shared() {
             return Ok(());
         }
-        self.store.set_suspended(tenant, suspended, self.clock.now().as_ms()).await?;
+        self.store.set_suspended(tenant, suspended, self.clock.now()).await?;
         if suspended {
             self.live.suspended.insert(tenant.clone());
             tracing::info!(target: "audit", %tenant, operator, "a tenant was suspended");
@@ -75,7 +75,7 @@ impl Gateway {
             if state.mode() != ServerMode::Draining || !state.is_empty() {
                 continue;
             }
-            match self.store.disable_drained(&server.id, self.clock.now().as_ms()).await {
+            match self.store.disable_drained(&server.id, self.clock.now()).await {
                 Ok(false) => {}
                 Ok(true) => {
                     state.set_mode(ServerMode::Disabled);

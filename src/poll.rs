@@ -22,10 +22,10 @@ use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::watch;
 
 use crate::{
-    domain::{ids::ServerId, tenant::Server},
+    domain::{ids::ServerId, meeting::AFTERGLOW_MAX, tenant::Server},
     live::Meeting,
     proxy::Gateway,
-    store::{AFTERGLOW_MAX_MS, Error, writer::Traffic},
+    store::{Error, writer::Traffic},
     supervise::caught,
 };
 
@@ -34,7 +34,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// Servers that are asked at a time.
 const CONCURRENCY: usize = 16;
 /// How long an ended meeting's row is kept.
-const KEEP_ENDED_MS: i64 = 7 * 24 * 3600 * 1000;
+const KEEP_ENDED: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Rounds between two clean-ups of the store.
 const PURGE_EVERY: u32 = 720;
 
@@ -73,7 +73,7 @@ pub async fn run(
         } else {
             report::read(&gateway).await;
         }
-        gateway.live.forget_ended(gateway.clock.now().as_ms());
+        gateway.live.forget_ended(gateway.clock.now());
         gateway.forget_replaced().await;
         note_carried(&gateway);
         round.send_replace(done);
@@ -82,9 +82,9 @@ pub async fn run(
 
 /// Cleans the store up: of meetings that ended long ago, and of the sessions of those of which nothing is carried any more.
 async fn purge(gateway: &Gateway) -> Result<(), Error> {
-    let now = gateway.clock.now().as_ms();
-    gateway.store.forget_ended_sessions(now.saturating_sub(AFTERGLOW_MAX_MS)).await?;
-    gateway.store.purge(now.saturating_sub(KEEP_ENDED_MS)).await?;
+    let now = gateway.clock.now();
+    gateway.store.forget_ended_sessions(now.saturating_sub(AFTERGLOW_MAX)).await?;
+    gateway.store.purge(now.saturating_sub(KEEP_ENDED)).await?;
     Ok(())
 }
 
@@ -124,7 +124,7 @@ where
 
 /// Leaves notes of the bytes that were carried since the last time.
 pub fn note_carried(gateway: &Gateway) {
-    let at = gateway.clock.now().as_ms();
+    let at = gateway.clock.now();
     for (tenant, metrics) in gateway.metrics.tenants() {
         let (up, down) = metrics.take_carried();
         if up > 0 || down > 0 {

@@ -67,7 +67,7 @@ use names::Names;
 use passing::Passing;
 
 /// A session that was replaced is forgotten after this long: a socket that it had opened at that moment is noted by then.
-const REPLACED_MS: i64 = 10_000;
+const REPLACED: Duration = Duration::from_secs(10);
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -204,7 +204,7 @@ impl Gateway {
     /// # Errors
     /// When the store fails: the record stays, and the next poll tries again.
     pub async fn end_record(&self, meeting: &Arc<Meeting>) -> Result<(), store::Error> {
-        let now = self.clock.now().as_ms();
+        let now = self.clock.now();
         if !self.store.end_meeting(meeting.id, now).await? {
             self.live.forget_recording(meeting);
         }
@@ -214,7 +214,7 @@ impl Gateway {
 
     /// Forgets the sessions that were replaced a while ago before anybody came with them: one link makes no rows without end.
     pub async fn forget_replaced(&self) {
-        while let Some(id) = self.live.next_replaced(self.clock.now().as_ms() - REPLACED_MS) {
+        while let Some(id) = self.live.next_replaced(self.clock.now().saturating_sub(REPLACED)) {
             let session = self.live.session_of_id(id);
             if session.as_ref().is_some_and(|session| session.was_opened()) {
                 continue;
@@ -223,7 +223,7 @@ impl Gateway {
                 Ok(true) => session.iter().for_each(|session| self.live.forget_session(session)),
                 Ok(false) => {}
                 // It is tried again.
-                Err(_) => return self.live.note_replaced(id, self.clock.now().as_ms()),
+                Err(_) => return self.live.note_replaced(id, self.clock.now()),
             }
         }
     }

@@ -11,13 +11,11 @@ use tokio::{
 };
 
 use crate::{
-    live::{
-        Meeting,
-        sessions::{LEASE_MS, Session},
-    },
+    domain::session::LEASE,
+    live::{Meeting, sessions::Session},
     poll::Leads,
     proxy::Gateway,
-    store::{ALIVE_MS, Change, Error, Refusal},
+    store::{ALIVE, Change, Error, Refusal},
     supervise::caught,
     tls::tickets::{Tickets, stretch_of},
 };
@@ -54,16 +52,15 @@ pub async fn live_on(gateway: Arc<Gateway>, leads: watch::Sender<Leads>) {
 }
 
 async fn heartbeat(gateway: &Gateway, steady: Option<Instant>) -> Result<bool, Error> {
-    let now = gateway.clock.now().as_ms();
+    let now = gateway.clock.now();
     if !gateway.store.heartbeat(now).await? {
         tracing::warn!("this gateway was taken to be dead: it says again who is present");
         gateway.live.open_sessions().iter().for_each(|session| session.reassert(&gateway.notes));
     }
     let is_leader = gateway.store.lead(POLLER, now).await?;
     // When the store was away nobody could say that they live: they have time to do so.
-    let alive = Duration::from_millis(ALIVE_MS.unsigned_abs());
-    if is_leader && steady.is_some_and(|since| since.elapsed() >= alive) {
-        let dead = gateway.store.bury_dead(now, now.saturating_add(LEASE_MS)).await?;
+    if is_leader && steady.is_some_and(|since| since.elapsed() >= ALIVE) {
+        let dead = gateway.store.bury_dead(now, now.saturating_add(LEASE)).await?;
         if dead > 0 {
             tracing::warn!(
                 gateways = dead,
@@ -120,7 +117,7 @@ async fn everything(gateway: &Gateway) -> Result<(), Error> {
     let ids: HashSet<i64> = running.iter().map(|row| row.id).collect();
     for row in running {
         let owner = row.owner.as_deref().unwrap_or_default();
-        if row.internal_id.is_none() && !gateway.store.is_alive(owner, gateway.clock.now().as_ms()).await? {
+        if row.internal_id.is_none() && !gateway.store.is_alive(owner, gateway.clock.now()).await? {
             // Whoever asked a server for it has died: a poll finds out what has become of it.
             gateway.live.add_meeting(Meeting::from_row(row));
         } else {
@@ -149,7 +146,7 @@ pub async fn rotate_ticket_keys(gateway: Arc<Gateway>, tickets: Arc<Tickets>) {
 /// # Errors
 /// When the store fails, or there is no randomness.
 pub async fn read_ticket_keys(gateway: &Gateway, tickets: &Tickets) -> Result<(), Error> {
-    let now = stretch_of(gateway.clock.now().as_ms());
+    let now = stretch_of(gateway.clock.now());
     let mut keys = Vec::new();
     for number in [now, now.saturating_sub(1), now.saturating_add(1)] {
         keys.push((number, gateway.store.ticket_key(number).await?));
@@ -179,6 +176,6 @@ async fn reseat_one(gateway: &Gateway, id: i64) {
 }
 
 async fn seat_anew(gateway: &Gateway, session: &Session) -> Result<(), Refusal> {
-    let (meeting, now) = (&session.meeting, gateway.clock.now().as_ms());
-    gateway.store.readmit_session(meeting.id, session.id, now, now.saturating_add(LEASE_MS), meeting.seats()).await
+    let (meeting, now) = (&session.meeting, gateway.clock.now());
+    gateway.store.readmit_session(meeting.id, session.id, now, now.saturating_add(LEASE), meeting.seats()).await
 }

@@ -30,7 +30,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{Admin, token::Scope};
-use crate::upstream::whole;
+use crate::{domain::time::Timestamp, upstream::whole};
 use refused::Refused;
 
 /// All that is sent here is a few words.
@@ -63,11 +63,11 @@ async fn guard(State(admin): State<Admin>, mut request: Request, next: Next) -> 
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
     let needed = if looks { Scope::Read } else { Scope::Operate };
     let Some(bearer) = token_of(request.headers()).and_then(|token| admin.tokens.verify(token)) else {
-        REFUSALS.tell(admin.gateway.clock.now().as_ms(), "", "a call of the admin API has no token that is good");
+        REFUSALS.tell(admin.gateway.clock.now(), "", "a call of the admin API has no token that is good");
         return Refused::NoToken.into_response();
     };
     if bearer.scope < needed {
-        REFUSALS.tell(admin.gateway.clock.now().as_ms(), &bearer.name, "a call of the admin API needs another scope");
+        REFUSALS.tell(admin.gateway.clock.now(), &bearer.name, "a call of the admin API needs another scope");
         return Refused::Scope.into_response();
     }
     request.extensions_mut().insert(Operator(bearer.name));
@@ -84,18 +84,18 @@ struct Refusals(Mutex<(i64, u32, u64)>);
 
 impl Refusals {
     /// Lists a refusal, or counts it for the next that is listed.
-    fn tell(&self, now: i64, operator: &str, what: &str) {
+    fn tell(&self, now: Timestamp, operator: &str, what: &str) {
         if let Some(unlisted) = self.listed(now) {
             tracing::warn!(target: "audit::refused", operator, unlisted, "{what}");
         }
     }
 
     /// How many were not listed before this one; `None` where this one is not either.
-    fn listed(&self, now: i64) -> Option<u64> {
+    fn listed(&self, now: Timestamp) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (second, listed, unlisted) = &mut *state;
-        if *second != now.div_euclid(1000) {
-            (*second, *listed) = (now.div_euclid(1000), 0);
+        if *second != now.as_secs() {
+            (*second, *listed) = (now.as_secs(), 0);
         }
         if LISTED_MAX <= *listed {
             *unlisted = unlisted.saturating_add(1);
@@ -155,9 +155,9 @@ mod tests {
     #[test]
     fn of_many_refusals_some_are_listed_and_all_are_counted() {
         let refusals = Refusals(Mutex::new((0, 0, 0)));
-        let listed: Vec<_> = (0..15).filter_map(|n| refusals.listed(1_000 + n)).collect();
+        let listed: Vec<_> = (0..15).filter_map(|n| refusals.listed(Timestamp::from_ms(1_000 + n))).collect();
         assert_eq!(listed, [0; 10]);
-        assert_eq!(refusals.listed(2_000), Some(5), "with the next one");
-        assert_eq!(refusals.listed(2_000), Some(0));
+        assert_eq!(refusals.listed(Timestamp::from_ms(2_000)), Some(5), "with the next one");
+        assert_eq!(refusals.listed(Timestamp::from_ms(2_000)), Some(0));
     }
 }

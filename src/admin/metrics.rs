@@ -167,7 +167,7 @@ impl Collector for Now {
                 .flat_map(|(id, labels)| {
                     labels.iter().map(move |(label, at)| {
                         let (account, name) = label.split_once('/').unwrap_or((label, ""));
-                        (vec![("tenant", id.as_str()), ("account", account), ("secret", name)], at / 1000)
+                        (vec![("tenant", id.as_str()), ("account", account), ("secret", name)], at.as_secs())
                     })
                 })
                 .collect(),
@@ -224,7 +224,7 @@ impl Collector for Now {
         gauge(
             "certificate_expiry_timestamp_seconds",
             "When a host's certificate expires, seconds since the epoch",
-            certs.expiries().map(|(host, at)| (vec![("host", host)], at)).collect(),
+            certs.expiries().map(|(host, at)| (vec![("host", host)], at.as_secs())).collect(),
         )
     }
 }

@@ -88,7 +88,7 @@ async fn by_configuration(dir: &Path) -> Result<(String, String), String> {
     let tokens = tokens(&store).await.map_err(|error| error.to_string())?;
     store.close().await;
     let bearer = Bearer { name: "cli".into(), scope: Scope::Operate };
-    Ok((format!("http://{address}"), tokens.issue(&bearer, TOKEN_VALID, Clock::system().now().as_ms())))
+    Ok((format!("http://{address}"), tokens.issue(&bearer, TOKEN_VALID, Clock::system().now())))
 }
 
 fn by_address(url: &str) -> Result<(String, String), String> {

@@ -15,7 +15,7 @@ use crate::{
 
 const CHAIN: &str = "fullchain.pem";
 const KEY: &str = "privkey.pem";
-const DAY: i64 = 86_400;
+const DAY: u64 = 86_400;
 
 /// Reads the certificate in a directory; `None` inside when it has faults.
 pub(super) fn read(from: Source<'_>, folder: &Path, name: &CertName) -> Outcome<Option<Cert>> {
@@ -52,20 +52,19 @@ pub(super) fn read(from: Source<'_>, folder: &Path, name: &CertName) -> Outcome<
 
 /// What is wrong with the dates of a certificate today. Browsers refuse it, but it is better than none.
 fn dates(cert: &Cert, now: Timestamp) -> Option<String> {
-    let now = now.as_secs();
     if now > cert.not_after {
-        return Some(format!("has expired {}", days((now - cert.not_after) / DAY, "ago")));
+        return Some(format!("has expired {}", days(now, cert.not_after, "ago")));
     }
     if now < cert.not_before {
-        return Some(format!("is good only {}", days((cert.not_before - now) / DAY, "from now")));
+        return Some(format!("is good only {}", days(cert.not_before, now, "from now")));
     }
     None
 }
 
-fn days(days: i64, direction: &str) -> String {
-    match days {
+fn days(later: Timestamp, earlier: Timestamp, direction: &str) -> String {
+    match later.saturating_duration_since(earlier).as_secs() / DAY {
         0 => format!("less than a day {direction}"),
         1 => format!("1 day {direction}"),
-        _ => format!("{days} days {direction}"),
+        days => format!("{days} days {direction}"),
     }
 }

@@ -25,6 +25,7 @@ use crate::domain::{
     limits::Limits,
     rules::Changes,
     tenant::{ApiSecret, Credential, Policy, Tenant, Upstream},
+    time::Timestamp,
 };
 
 /// A tenant that has not met its policy yet.
@@ -195,9 +196,9 @@ fn source_name(text: &str) -> Option<String> {
 }
 
 /// The last moment at which a secret is good.
-fn last_moment(path: &KeyPath, text: &str, cx: &mut Convert<'_>) -> Option<i64> {
+fn last_moment(path: &KeyPath, text: &str, cx: &mut Convert<'_>) -> Option<Timestamp> {
     let last = cx.keep(path, Moment::parse(text))?.last();
-    if last < cx.now.as_ms() {
+    if last < cx.now {
         cx.warn(path, "is over: this secret is good no longer");
     }
     Some(last)

@@ -132,6 +132,13 @@ impl Deadline {
 #[derive(Debug)]
 pub struct AtomicTimestamp(AtomicI64);
 
+impl Default for AtomicTimestamp {
+    /// [`Timestamp::MIN`]: what has never happened happened before all else.
+    fn default() -> Self {
+        Self::new(Timestamp::MIN)
+    }
+}
+
 impl AtomicTimestamp {
     /// With this value.
     #[must_use]

@@ -26,7 +26,7 @@ pub(super) async fn write(gateway: &Gateway, server: &Server) {
     };
     let report = Report { state: state.state().as_str().to_owned(), version, load: state.load() };
     let Ok(text) = serde_json::to_string(&report) else { return };
-    if let Err(error) = gateway.store.report(&server.id, &text, gateway.clock.now().as_ms()).await {
+    if let Err(error) = gateway.store.report(&server.id, &text, gateway.clock.now()).await {
         tracing::debug!(%error, "a report is not written");
     }
 }

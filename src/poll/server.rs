@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     bbb::{client::CallError, xml::Listed},
-    domain::{health::State, tenant::Server},
+    domain::{health::State, tenant::Server, time::Timestamp},
     live::{
         Meeting,
         fresh::Moment,
@@ -15,20 +15,20 @@ use crate::{
     upstream::{Body, Pool, whole},
 };
 
-use super::settle::{ORPHAN_MS, UNANSWERED_MS, end, end_leftovers, end_unanswered};
+use super::settle::{ORPHAN, UNANSWERED, end, end_leftovers, end_unanswered};
 
 /// A server that takes longer than this to tell its version tells it later.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// A meeting younger than this may not be listed yet.
-const YOUNG_MS: i64 = 5_000;
+const YOUNG: Duration = Duration::from_secs(5);
 /// Polls in a row without it that end a meeting.
 const MISSES: u32 = 2;
 /// BBB counts a user who has left for up to a minute (docs/reference/bbb-protocol.md, "Life of a meeting"), and a
 /// seat is held for a while after the last socket.
-const LEFT_MS: i64 = 75_000;
+const LEFT: Duration = Duration::from_secs(75);
 
 pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Meeting>]) {
-    let begun = gateway.clock.now().as_ms();
+    let begun = gateway.clock.now();
     let state = gateway.live.servers.of(&server.id);
     let held = state.list.get(Moment::now(), Duration::ZERO, || gateway.meetings_of(server)).await;
     if held.answer.as_ref().is_err_and(|error| *error == CallError::Exhausted) {
@@ -50,7 +50,7 @@ pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Mee
         state.set_version(version.unwrap_or_default());
     }
     end_leftovers(gateway, server, listed).await;
-    gateway.live.weigh(&server.id, listed, gateway.clock.now().as_ms());
+    gateway.live.weigh(&server.id, listed, gateway.clock.now());
     gateway.live.list_breakouts(&server.id, listed, meetings);
     compare(gateway, meetings, listed, begun).await;
 }
@@ -66,7 +66,7 @@ fn tell(server: &Server, state: State, meetings: usize) {
 }
 
 /// Compares what was promised with what the server lists.
-async fn compare(gateway: &Gateway, meetings: &[Arc<Meeting>], listed: &ServerList, begun: i64) {
+async fn compare(gateway: &Gateway, meetings: &[Arc<Meeting>], listed: &ServerList, begun: Timestamp) {
     for meeting in meetings {
         gateway.rounds.poll.beat();
         let found = listed.meetings.get(&*meeting.server_id).filter(|found| !found.ended);
@@ -79,9 +79,9 @@ async fn compare(gateway: &Gateway, meetings: &[Arc<Meeting>], listed: &ServerLi
             count_strangers(gateway, meeting, found.people).await;
         }
         let wait = match meeting.internal_id() {
-            Some(_) => YOUNG_MS,
-            None if meeting.orphan_of.is_some() => ORPHAN_MS,
-            None => UNANSWERED_MS,
+            Some(_) => YOUNG,
+            None if meeting.orphan_of.is_some() => ORPHAN,
+            None => UNANSWERED,
         };
         if meeting.created_at.saturating_add(wait) < begun && gateway.live.listed(meeting, found.is_some()) >= MISSES {
             match meeting.internal_id() {
@@ -110,9 +110,7 @@ fn learn(gateway: &Gateway, meeting: &Arc<Meeting>, found: &Listed) {
 async fn count_strangers(gateway: &Gateway, meeting: &Meeting, people: u32) {
     let mut strangers = 0;
     if people > 0 {
-        let Ok(ours) =
-            gateway.store.recent_sessions(meeting.id, gateway.clock.now().as_ms().saturating_sub(LEFT_MS)).await
-        else {
+        let Ok(ours) = gateway.store.recent_sessions(meeting.id, gateway.clock.now().saturating_sub(LEFT)).await else {
             return;
         };
         strangers = people.saturating_sub(ours);

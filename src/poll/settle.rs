@@ -1,57 +1,55 @@
 //! Ends: of what no server will ever be heard of again, of what outlives its duration, and of runs that were given up.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    domain::{directory::Directory, limits::Limit, tenant::Server},
+    domain::{directory::Directory, limits::Limit, tenant::Server, time::Timestamp},
     live::{Meeting, servers::ServerList},
     proxy::Gateway,
     supervise::caught,
 };
 
 /// How long a meeting may outlive its duration on a server that answers: that ends it by itself, by a clock of its own.
-const OVER_MS: i64 = 60_000;
+const OVER: Duration = Duration::from_secs(60);
 /// How long it may on a server that is not heard of.
-const OUTLIVED_MS: i64 = 10 * 60_000;
+const OUTLIVED: Duration = Duration::from_secs(10 * 60);
 /// A gateway that lives has an answer for its promise by then, or none will come.
-pub(super) const UNANSWERED_MS: i64 = 120_000;
+pub(super) const UNANSWERED: Duration = Duration::from_secs(120);
 /// A server that was asked by a gateway that has died has long made the meeting by then, or never will.
-pub(super) const ORPHAN_MS: i64 = 15_000;
+pub(super) const ORPHAN: Duration = Duration::from_secs(15);
 
 /// Ends what has to be ended.
 pub(super) async fn settle(gateway: &Gateway) {
     caught("poll_unanswered", adopt_unanswered(gateway)).await;
-    let (directory, now) = (gateway.directory.load_full(), gateway.clock.now().as_ms());
+    let (directory, now) = (gateway.directory.load_full(), gateway.clock.now());
     for meeting in gateway.live.meetings() {
         gateway.rounds.poll.beat();
         caught("poll_settle", settle_one(gateway, &directory, &meeting, now)).await;
     }
 }
 
-async fn settle_one(gateway: &Gateway, directory: &Directory, meeting: &Arc<Meeting>, now: i64) {
+async fn settle_one(gateway: &Gateway, directory: &Directory, meeting: &Arc<Meeting>, now: Timestamp) {
     let Some(server) = directory.server(meeting.server.as_str()) else {
         return end(gateway, meeting, "its server is not in the configuration").await;
     };
     let Some(ends_at) = ends_at(gateway, meeting) else { return };
     if gateway.live.servers.of(&server.id).is_up() {
-        if ends_at.saturating_add(OVER_MS) < now && gateway.tell_to_end(server, &meeting.server_id).await {
+        if ends_at.saturating_add(OVER) < now && gateway.tell_to_end(server, &meeting.server_id).await {
             end(gateway, meeting, "its time is over").await;
         }
-    } else if ends_at.saturating_add(OUTLIVED_MS) < now {
+    } else if ends_at.saturating_add(OUTLIVED) < now {
         end(gateway, meeting, "its time is over, and its server does not answer").await;
     }
 }
 
 /// When the time of a meeting is over: as it was promised, else as its level has it now.
-fn ends_at(gateway: &Gateway, meeting: &Meeting) -> Option<i64> {
-    if meeting.ends_at.is_some() {
-        return meeting.ends_at;
+fn ends_at(gateway: &Gateway, meeting: &Meeting) -> Option<Timestamp> {
+    if let Some(promised) = meeting.ends_at {
+        return promised.at();
     }
     let directory = gateway.directory.load();
     match meeting.limits(directory.tenant(meeting.tenant.as_str())?).duration {
-        Limit::AtMost(most) => {
-            Some(meeting.created_at.saturating_add(i64::try_from(most.as_millis()).unwrap_or(i64::MAX)))
-        }
+        Limit::AtMost(most) => Some(meeting.created_at.saturating_add(most)),
         Limit::Unlimited => None,
     }
 }
@@ -67,10 +65,10 @@ pub(super) async fn end(gateway: &Gateway, meeting: &Arc<Meeting>, reason: &'sta
 /// Ends the record of a meeting that nobody has an answer for, unless another gateway has taken it over and waits for one.
 pub(super) async fn end_unanswered(gateway: &Gateway, meeting: &Arc<Meeting>) {
     let owner = meeting.orphan_of.as_deref().unwrap_or_else(|| gateway.store.gateway());
-    match gateway.store.abandon_unanswered(meeting.id, owner, gateway.clock.now().as_ms()).await {
+    match gateway.store.abandon_unanswered(meeting.id, owner, gateway.clock.now()).await {
         Ok(true) => {
             tracing::info!(tenant = %meeting.tenant, server = %meeting.server, "a meeting that no server has made is given back");
-            gateway.live.remove_meeting(meeting, gateway.clock.now().as_ms());
+            gateway.live.remove_meeting(meeting, gateway.clock.now());
         }
         Ok(false) => {}
         Err(error) => tracing::warn!(%error, "an end is not written yet"),
@@ -80,11 +78,11 @@ pub(super) async fn end_unanswered(gateway: &Gateway, meeting: &Arc<Meeting>) {
 /// Looks after the promises that have no answer for a while, whichever gateway made them: a poll ends those that no server
 /// lists.
 async fn adopt_unanswered(gateway: &Gateway) {
-    let now = gateway.clock.now().as_ms();
-    let Ok(rows) = gateway.store.unanswered(now.saturating_sub(ORPHAN_MS)).await else { return };
+    let now = gateway.clock.now();
+    let Ok(rows) = gateway.store.unanswered(now.saturating_sub(ORPHAN)).await else { return };
     for row in rows {
         let owner = row.owner.clone().unwrap_or_default();
-        let is_at_it = row.created_at > now.saturating_sub(UNANSWERED_MS)
+        let is_at_it = row.created_at > now.saturating_sub(UNANSWERED)
             && gateway.store.is_alive(&owner, now).await.unwrap_or(true);
         if is_at_it || owner == gateway.store.gateway() && gateway.live.meeting(&row.tenant, &row.ext_id).is_some() {
             continue;

@@ -39,9 +39,9 @@ use range::{Wanted, wanted};
 /// Where the client is.
 const CLIENT: &str = "/html5client/";
 /// How old the knowledge may be that a file is still what its server has; the page tells of a new release.
-const FRESH_MS: i64 = 5_000;
+const FRESH: Duration = Duration::from_secs(5);
 /// If it is older than that nobody has asked for a while, and whoever does now waits for the server's word.
-const STALE_MS: i64 = 30_000;
+const STALE: Duration = Duration::from_secs(30);
 /// A server that takes longer than this for a file has none for us.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// A name with a digest in it.
@@ -72,20 +72,20 @@ impl Gateway {
             Held::File(file) => file,
             Held::Carried(since) => {
                 // A server that is being upgraded lacks a file for a moment.
-                if self.clock.now().as_ms() - since > STALE_MS {
+                if self.clock.now().saturating_duration_since(since) > STALE {
                     files.forget(&server.id, path).await;
                 }
                 return None;
             }
         };
-        let age = self.clock.now().as_ms() - file.checked.load(Relaxed);
-        if !file.is_lasting && age > STALE_MS {
+        let age = self.clock.now().saturating_duration_since(file.checked.load());
+        if !file.is_lasting && age > STALE {
             self.check_file(server, path, &file).await;
             match files.get(&server.id, path, async || None).await? {
                 Held::File(now) => file = now,
                 Held::Carried(_) => return None,
             }
-        } else if !file.is_lasting && age > FRESH_MS {
+        } else if !file.is_lasting && age > FRESH {
             let (gateway, server, path, file) =
                 (Arc::clone(self), Arc::clone(server), path.to_owned(), Arc::clone(&file));
             tokio::spawn(async move { gateway.check_file(&server, &path, &file).await });
@@ -117,18 +117,18 @@ impl Gateway {
             let is_short = body.size_hint().upper().is_none_or(|bytes| bytes <= FILE_BYTES_MAX as u64);
             let is_headed = length_of(&head.headers) <= HEADERS_BYTES_MAX;
             if head.status != StatusCode::OK || !is_short || !is_headed || !is_for_all(&head.headers) {
-                return Some(Held::Carried(self.clock.now().as_ms()));
+                return Some(Held::Carried(self.clock.now()));
             }
             let mut headers = head.headers.clone();
             if !for_all(&mut headers, &server.names) {
-                return Some(Held::Carried(self.clock.now().as_ms()));
+                return Some(Held::Carried(self.clock.now()));
             }
             let length = body.size_hint().exact();
             let bytes = match files.read(&server.id, body).await {
                 Ok(bytes) => bytes,
                 // The end of it may not have been told, and then it is not known whether that was one.
-                Err(Unread::Broken) => return length.is_none().then(|| Held::Carried(self.clock.now().as_ms())),
-                Err(Unread::TooLong) => return Some(Held::Carried(self.clock.now().as_ms())),
+                Err(Unread::Broken) => return length.is_none().then(|| Held::Carried(self.clock.now())),
+                Err(Unread::TooLong) => return Some(Held::Carried(self.clock.now())),
                 Err(Unread::NoRoom) => return Some(self.without_room(server)),
             };
             let pick = |name: HeaderName, condition: HeaderName| Some((condition, head.headers.get(name)?.clone()));
@@ -137,7 +137,7 @@ impl Gateway {
             for name in NOT_KEPT {
                 headers.remove(name);
             }
-            let file = File::new(path, bytes, headers, validators, self.clock.now().as_ms());
+            let file = File::new(path, bytes, headers, validators, self.clock.now());
             let Some(file) = file.in_room(path, files, &server.id).await.map(Arc::new) else {
                 return Some(self.without_room(server));
             };
@@ -153,18 +153,18 @@ impl Gateway {
     fn without_room(&self, server: &Server) -> Held {
         self.live.files.without_room.fetch_add(1, Relaxed);
         tracing::debug!(server = %server.id, "there is no room for a file of the client");
-        Held::Carried(self.clock.now().as_ms())
+        Held::Carried(self.clock.now())
     }
 
     /// Asks a server whether a file is still what it has, unless somebody has a moment ago.
     async fn check_file(&self, server: &Server, path: &str, file: &File) {
         let _turn = file.checking.lock().await;
-        if self.clock.now().as_ms() - file.checked.load(Relaxed) <= FRESH_MS {
+        if self.clock.now().saturating_duration_since(file.checked.load()) <= FRESH {
             return;
         }
         let found = self.read_file(server, path, &file.validators).await;
         // A server that does not answer has what it had.
-        file.checked.store(self.clock.now().as_ms(), Relaxed);
+        file.checked.store(self.clock.now());
         match found {
             Some(Held::File(now)) if now.tag == file.tag => {}
             Some(held) => {

@@ -8,6 +8,7 @@ use crate::{
     domain::{
         denial::Denial,
         ids::{ServerId, TenantId},
+        time::Timestamp,
     },
     live::{Meeting, sessions::Session},
     net::peer::Peer,
@@ -97,11 +98,8 @@ impl Gateway {
             self.live.add_breakout(&meeting, internal_id);
             return Ok(Some(meeting));
         }
-        let found = self
-            .store
-            .find_ended(tenant, internal_id, self.clock.now().as_ms())
-            .await
-            .map_err(|_| Denial::StoreUnavailable)?;
+        let found =
+            self.store.find_ended(tenant, internal_id, self.clock.now()).await.map_err(|_| Denial::StoreUnavailable)?;
         Ok(found.map(|row| self.adopt_ended(row)))
     }
 
@@ -128,11 +126,8 @@ impl Gateway {
             self.adopt_session(row, &meeting);
             return Ok(self.live.session(token));
         }
-        let found = self
-            .store
-            .find_ended_session(token, self.clock.now().as_ms())
-            .await
-            .map_err(|_| Denial::StoreUnavailable)?;
+        let found =
+            self.store.find_ended_session(token, self.clock.now()).await.map_err(|_| Denial::StoreUnavailable)?;
         let Some((row, meeting)) = found else { return Ok(None) };
         let meeting = self.adopt_ended(meeting);
         self.adopt_session(row, &meeting);
@@ -148,7 +143,7 @@ impl Gateway {
             && let Ok(Some((row, _))) = self.store.find_session(token).await
             && !row.waits
         {
-            session.hold(row.seat_until);
+            session.hold(row.held);
         }
         session.is_waiting()
     }
@@ -201,7 +196,7 @@ impl Gateway {
 
     /// Takes over a meeting that has ended, and of which something is still carried.
     fn adopt_ended(&self, row: MeetingRow) -> Arc<Meeting> {
-        let ended_at = row.ended_at.unwrap_or_default();
+        let ended_at = row.ended_at.unwrap_or(Timestamp::MIN);
         self.live.add_ended(Meeting::from_row(row), ended_at)
     }
 
@@ -209,7 +204,7 @@ impl Gateway {
         if let Some(room) = &row.breakout {
             self.live.add_breakout(meeting, room);
         }
-        let session = self.live.new_session(row.id, meeting, row.seat_until);
+        let session = self.live.new_session(row.id, meeting, row.held);
         let session = if row.waits { session.waiting() } else { session };
         self.live.add_session(row.token, Arc::new(session));
     }

@@ -127,7 +127,7 @@ impl Gateway {
         };
         let directory = self.directory.load_full();
         let known = host.eq_ignore_ascii_case(connection.sni.as_str());
-        let now = self.clock.now().as_ms();
+        let now = self.clock.now();
         let tenant = directory.tenant_of_host(connection.sni.as_str(), now).filter(|_| known);
         let Some(tenant) = tenant.map(Arc::clone) else {
             let denial = Denial::UnknownHost;

@@ -21,11 +21,11 @@ use crate::{
         answer::{Failure, success},
         query::Params,
     },
-    domain::denial::Denial,
-    live::{
-        Meeting,
-        sessions::{LEASE_MS, Session},
+    domain::{
+        denial::Denial,
+        session::{Held, LEASE},
     },
+    live::{Meeting, sessions::Session},
     metrics::{Call, Outcome},
     net::rates::RateOf,
     upstream::{Incoming, whole},
@@ -115,11 +115,11 @@ impl Gateway {
 
     /// The client of 2.7 enters: a guest who has waited in the lobby takes a seat now.
     async fn seat_of_guest(&self, session: &Session) -> Result<(), Denial> {
-        let (meeting, now) = (&session.meeting, self.clock.now().as_ms());
-        let until = now + LEASE_MS;
+        let (meeting, now) = (&session.meeting, self.clock.now());
+        let until = now.saturating_add(LEASE);
         let seated = self.store.readmit_session(meeting.id, session.id, now, until, meeting.seats()).await;
         seated.map_err(|refusal| refusal.denial())?;
-        session.hold(until);
+        session.hold(Held::Until(until));
         Ok(())
     }
 

@@ -47,11 +47,12 @@ use crate::{
         denial::Denial,
         directory::Directory,
         ids::ServerId,
+        session::{Held, LEASE},
         tenant::{Server, Tenant, Upstream},
     },
     live::{
         pace::Full,
-        sessions::{LEASE_MS, Present, Session, hash},
+        sessions::{Present, Session, hash},
     },
     metrics::{Call, OpenSocket, Outcome, TenantMetrics},
     net::{connections::Place, orderly::Orderly, peer::Peer, rates::RateOf},
@@ -67,7 +68,7 @@ const CLOSE_TRY_AGAIN: u16 = 1013;
 /// What BBB's GraphQL speaks.
 const GRAPHQL_PROTOCOL: &str = "graphql-transport-ws";
 /// A seat with less time left than this is promised anew: the note that somebody is present takes a moment.
-const SEAT_MARGIN_MS: i64 = 5_000;
+const SEAT_MARGIN: Duration = Duration::from_secs(5);
 
 /// Where the socket of the 2.7 client is.
 const SOCKJS: &str = "/html5client/sockjs/";
@@ -475,7 +476,7 @@ impl Socket {
         turn?;
         let mut headers = wanted.headers;
         let owner = Owner::new(&self.tenant, &server.slug);
-        let cookies = gateway.binding.cookies_for(&headers, owner, Some(session.id), gateway.clock.now().as_ms());
+        let cookies = gateway.binding.cookies_for(&headers, owner, Some(session.id), gateway.clock.now());
         to_server(&mut headers, server, cookies);
         let to = address(&server.upstream, &wanted.path, None);
         let (response, upgraded) = match gateway.handshake(&server.upstream, to, headers).await {
@@ -540,14 +541,14 @@ impl Gateway {
     /// The seat of a session whose socket opens: its own, or, when that has lapsed, a new one if there is one. A session with too
     /// many sockets opens no more.
     async fn seat(&self, session: &Arc<Session>) -> Result<Present, Denial> {
-        let now = self.clock.now().as_ms();
-        if !session.has_seat(now + SEAT_MARGIN_MS) {
-            let (meeting, until) = (&session.meeting, now + LEASE_MS);
+        let now = self.clock.now();
+        if !session.has_seat(now.saturating_add(SEAT_MARGIN)) {
+            let (meeting, until) = (&session.meeting, now.saturating_add(LEASE));
             self.store
                 .readmit_session(meeting.id, session.id, now, until, meeting.seats())
                 .await
                 .map_err(|refusal| refusal.denial())?;
-            session.hold(until);
+            session.hold(Held::Until(until));
         }
         session.open(&self.notes).ok_or(Denial::RateLimited)
     }

@@ -22,7 +22,10 @@ use tokio::{
 
 use super::{Error, Store, TokenHash, dropped, error::Fault};
 use crate::{
-    domain::{ids::TenantId, time::Clock},
+    domain::{
+        ids::TenantId,
+        time::{Clock, Timestamp},
+    },
     supervise::caught,
 };
 
@@ -43,8 +46,8 @@ pub enum Note {
         meeting: i64,
         /// Its internal id.
         internal_id: Box<str>,
-        /// Its `createTime`, ms since the epoch.
-        create_time: i64,
+        /// Its `createTime`, if its server tells one.
+        create_time: Option<Timestamp>,
     },
     /// A server has made the session.
     Bound {
@@ -57,19 +60,19 @@ pub enum Note {
     Opened {
         /// The session's number.
         session: i64,
-        /// When, ms since the epoch.
-        at: i64,
+        /// When.
+        at: Timestamp,
     },
     /// The last socket of the session has closed on this gateway.
     Closed {
         /// The session's number.
         session: i64,
-        /// When, ms since the epoch.
-        at: i64,
+        /// When.
+        at: Timestamp,
         /// How long the seat counts from now on, unless it is present elsewhere.
-        until: i64,
-        /// How long, in ms, nobody was there since the `Opened` before this.
-        absent: i64,
+        until: Timestamp,
+        /// How long nobody was there since the `Opened` before this.
+        absent: Duration,
     },
     /// A join failed.
     Dropped {
@@ -96,8 +99,8 @@ impl Note {
 pub struct Traffic {
     /// The tenant.
     pub tenant: TenantId,
-    /// When, ms since the epoch.
-    pub at: i64,
+    /// When.
+    pub at: Timestamp,
     /// From browsers.
     pub up: i64,
     /// To browsers.
@@ -256,7 +259,7 @@ impl Writer {
                 return self.store.write_traffic(&self.waiting.traffic[..first]).await;
             }
             let notes: Vec<_> = self.waiting.notes[..first].iter().collect();
-            for session in self.store.write_notes(self.clock.now().as_ms(), &notes).await? {
+            for session in self.store.write_notes(self.clock.now(), &notes).await? {
                 // Who listens lives as long as the gateway.
                 let _ = self.without_seat.send(session);
             }
@@ -290,20 +293,20 @@ impl Writer {
 /// Makes one of what came in pieces: somebody who left and came back was away for a while.
 fn coalesce(notes: &mut Vec<Note>) {
     // A `Closed` with an `Opened` behind it is no end of a presence; the time in between goes to the next `Closed`.
-    let (mut ends, mut away): (HashMap<i64, (usize, i64)>, HashMap<i64, i64>) = Default::default();
+    let (mut ends, mut away): (HashMap<i64, (usize, Timestamp)>, HashMap<i64, Duration>) = Default::default();
     let mut gone = HashSet::new();
     for at in 0..notes.len() {
         let (before, rest) = notes.split_at_mut(at);
         match &mut rest[0] {
             Note::Closed { session, at: left, absent, .. } => {
-                *absent = absent.saturating_add(away.remove(session).unwrap_or(0));
+                *absent = absent.saturating_add(away.remove(session).unwrap_or_default());
                 ends.insert(*session, (at, *left));
             }
             Note::Opened { session, at: came } => {
                 if let Some((end, left)) = ends.remove(session) {
                     if let Note::Closed { absent, .. } = &before[end] {
                         let all = away.entry(*session).or_default();
-                        *all = all.saturating_add(*absent).saturating_add(came.saturating_sub(left).max(0));
+                        *all = all.saturating_add(*absent).saturating_add(came.saturating_duration_since(left));
                     }
                     gone.extend([end, at]);
                 }
@@ -347,8 +350,13 @@ mod tests {
 
     #[test]
     fn what_came_in_pieces_becomes_one() {
-        let opened = |session, at| Note::Opened { session, at };
-        let closed = |session, at: i64, absent| Note::Closed { session, at, until: at.saturating_add(15), absent };
+        let ms = Timestamp::from_ms;
+        let opened = |session, at| Note::Opened { session, at: ms(at) };
+        let closed = |session, at: i64, absent| {
+            let until = ms(at.saturating_add(15));
+            Note::Closed { session, at: ms(at), until, absent: Duration::from_millis(absent) }
+        };
+        let longest = i64::MAX.unsigned_abs();
         for (what, notes, expected) in [
             ("left and came back", vec![opened(1, 10), closed(1, 20, 0), opened(1, 25)], vec![opened(1, 10)]),
             (
@@ -360,8 +368,8 @@ mod tests {
             ("two sessions", vec![closed(1, 20, 0), opened(2, 25)], vec![closed(1, 20, 0), opened(2, 25)]),
             (
                 "moments that nobody has lived through",
-                vec![closed(1, i64::MIN + 20, i64::MAX), opened(1, i64::MAX), closed(1, 3, i64::MAX)],
-                vec![closed(1, 3, i64::MAX)],
+                vec![closed(1, i64::MIN + 20, longest), opened(1, i64::MAX), closed(1, 3, longest)],
+                vec![Note::Closed { session: 1, at: ms(3), until: ms(18), absent: Duration::from_millis(longest) * 3 }],
             ),
         ] {
             assert_eq!(coalesced(notes), expected, "{what}");
@@ -370,7 +378,12 @@ mod tests {
 
     #[test]
     fn what_was_carried_is_added_up_by_tenant() {
-        let of = |tenant: &str, up| Traffic { tenant: tenant.parse().expect("an id"), at: 1, up, down: 1 };
+        let of = |tenant: &str, up| Traffic {
+            tenant: tenant.parse().expect("an id"),
+            at: Timestamp::from_ms(1),
+            up,
+            down: 1,
+        };
         let mut all = vec![of("wagtail", 5), of("heron", i64::MAX), of("wagtail", 6), of("heron", i64::MAX)];
         add_up(&mut all);
         let sums: Vec<_> = all.iter().map(|one| (one.tenant.as_str(), one.up, one.down)).collect();

@@ -76,11 +76,8 @@ impl Books {
             read!(PgConnection::connect(&self.url).await?, "BEGIN ISOLATION LEVEL REPEATABLE READ")
         };
         // A seat that has lapsed by now may have been given to somebody else meanwhile.
-        rooms.iter_mut().for_each(|room| room.at = now_ms());
+        let at = Clock::system().now().as_ms();
+        rooms.iter_mut().for_each(|room| room.at = at);
         Ok(rooms)
     }
-}
-
-pub fn now_ms() -> i64 {
-    Clock::system().now().as_ms()
 }

@@ -17,7 +17,7 @@ use anteroom::{
         ids::TenantId,
         secret::Secret,
         tenant::{ApiSecret, Credential},
-        time::Clock,
+        time::{Clock, Timestamp},
     },
     live::{Live, Meeting},
     proxy::route::{Route, route},
@@ -70,7 +70,7 @@ pub fn checksum(rest: &str, place: usize, algorithm: usize, bend: Option<(usize,
     }
     let whole = String::from_utf8(whole).unwrap();
     let credentials = credentials();
-    let ours = checksum::verify("create", &whole, &credentials, 0);
+    let ours = checksum::verify("create", &whole, &credentials, Timestamp::EPOCH);
     let theirs = sim::accepts_checksum("create", &whole, SECRET);
     if ours.is_ok() {
         assert!(theirs, "accepted here alone: {whole}");
@@ -92,9 +92,9 @@ fn is_doubtful(query: &str) -> bool {
 
 /// A raw query never panics, and is accepted only if BBB would; whoever's secret it is.
 pub fn any_query(raw: &str) {
-    let is_accepted = checksum::verify("join", raw, &credentials(), 0).is_ok();
+    let is_accepted = checksum::verify("join", raw, &credentials(), Timestamp::EPOCH).is_ok();
     assert_eq!(checksum::is_signed_with("join", raw, &Secret::new(SECRET)), is_accepted);
-    match checksum::verify("join", raw, &credentials(), 0) {
+    match checksum::verify("join", raw, &credentials(), Timestamp::EPOCH) {
         Ok(_) => assert!(sim::accepts_checksum("join", raw, SECRET)),
         Err(ChecksumError::Missing | ChecksumError::Malformed | ChecksumError::Mismatch) => {
             let form = checksum::InForm { checksum: raw.into(), fields: raw.into() };
@@ -162,7 +162,7 @@ pub fn id(id: &str) {
         expected: None,
         internal_id: None,
         create_time: None,
-        created_at: 0,
+        created_at: Timestamp::EPOCH,
         ended_at: None,
         ends_at: None,
         afterglow: None,

@@ -8,7 +8,6 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Admin, Answer, Operator, Refused, Wanted};
 use crate::{
@@ -52,7 +51,7 @@ pub(super) async fn list(
     // From the store, since people have come through other gateways too; what was noted a moment ago is not in it yet.
     let gateway = Arc::clone(&admin.gateway);
     let seats = admin
-        .in_gateway(async move { gateway.store.seats(gateway.clock.now().as_ms()).await })
+        .in_gateway(async move { gateway.store.seats(gateway.clock.now()).await })
         .await
         .ok_or(Refused::Failed)??;
     let seats_of = |meeting: &Meeting| seats.get(&meeting.id).copied().unwrap_or_default();
@@ -106,7 +105,7 @@ fn told(meeting: &Meeting, Seats { taken, present }: Seats) -> Value {
         "account": meeting.account,
         "server": meeting.server.as_str(),
         "internal_id": meeting.internal_id(),
-        "created_at": rfc3339(meeting.created_at),
+        "created_at": meeting.created_at.rfc3339(),
         "seats": taken,
         "present": present,
         "participants": match meeting.seats() {
@@ -114,9 +113,4 @@ fn told(meeting: &Meeting, Seats { taken, present }: Seats) -> Value {
             Limit::Unlimited => None,
         },
     })
-}
-
-/// A moment (ms since the epoch) to the second, in UTC; `None` for one that is beyond all calendars.
-fn rfc3339(ms: i64) -> Option<String> {
-    OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)).ok()?.format(&Rfc3339).ok()
 }

@@ -23,7 +23,7 @@ pub(super) async fn list(
     let Query(Wish { month }) = wish.map_err(|error| Refused::Invalid(error.body_text()))?;
     let (from, to) = month.parse::<Month>().map_err(|error| Refused::Invalid(format!("month {error}")))?.days();
     let gateway = Arc::clone(&admin.gateway);
-    let read = async move { gateway.store.usage(&from, &to, gateway.clock.now().as_ms()).await };
+    let read = async move { gateway.store.usage(&from, &to, gateway.clock.now()).await };
     let rows = admin.in_gateway(read).await.ok_or(Refused::Failed)??;
     let usage: Vec<Value> = rows.iter().map(cells).collect();
     Ok(Answer(json!({ "usage": usage })))

@@ -126,7 +126,7 @@ impl Gateway {
         ask: impl FnOnce() -> F,
         own: impl FnOnce(&T) -> Option<Bytes>,
     ) -> Option<Part> {
-        let now = self.clock.now().as_ms();
+        let now = self.clock.now();
         let held = if state.is_quick(now) {
             let held = timeout(LIST_TIMEOUT, list.get(touched, self.answers_max_age, ask)).await.ok();
             let in_time = held.as_ref().is_some_and(|held| !matches!(held.answer, Err(CallError::Timeout)));

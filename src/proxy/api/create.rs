@@ -20,6 +20,7 @@ use crate::{
         ids::ServerId,
         limits::Limit,
         tenant::Server,
+        time::Timestamp,
     },
     live::Meeting,
     metrics::{Call, Outcome},
@@ -212,10 +213,10 @@ impl Gateway {
         if window.is_zero() {
             return Ok(Duration::ZERO);
         }
-        let now = self.clock.now().as_ms();
-        let run = u64::try_from(now.saturating_sub(meeting.created_at)).unwrap_or(0);
-        let before = self.store.used(&meeting.tenant, &order.ext_id, since(now, window)).await;
-        Ok(before.map_err(|_| Denial::StoreUnavailable)? + Duration::from_millis(run))
+        let now = self.clock.now();
+        let run = now.saturating_duration_since(meeting.created_at);
+        let before = self.store.used(&meeting.tenant, &order.ext_id, now.saturating_sub(window)).await;
+        Ok(before.map_err(|_| Denial::StoreUnavailable)?.saturating_add(run))
     }
 
     async fn run_anew(
@@ -225,7 +226,7 @@ impl Gateway {
         server: &Server,
         answer: &xml::Answer,
     ) -> Result<(), Denial> {
-        let now = self.clock.now().as_ms();
+        let now = self.clock.now();
         let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, &server.id, now) };
         let next = self.store.rerun_meeting(old.id, &new).await.map_err(unavailable)?;
         self.live.remove_meeting(old, now);
@@ -269,7 +270,7 @@ impl Gateway {
             self.notes.leave(Note::Created {
                 meeting: meeting.id,
                 internal_id: answer.internal_id.as_str().into(),
-                create_time: i64::try_from(answer.create_time).unwrap_or(0),
+                create_time: answer.create_time,
             });
             self.told().await;
         }
@@ -291,10 +292,7 @@ fn unavailable(_: store::Error) -> Denial {
     Denial::StoreUnavailable
 }
 
-/// From when on what has ended still counts; for no time at all, never.
-fn since(now: i64, span: Duration) -> i64 {
-    if span.is_zero() {
-        return i64::MAX;
-    }
-    now.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+/// From when on what has ended still counts; for no time at all, nothing does.
+fn since(now: Timestamp, span: Duration) -> Option<Timestamp> {
+    (!span.is_zero()).then(|| now.saturating_sub(span))
 }

@@ -23,12 +23,16 @@ use crate::{
         query::Params,
         validate, xml,
     },
-    domain::{admission::admit_tenant, denial::Denial, limits::Limit, pages::Page, tenant::Server},
-    live::{
-        Meeting,
-        joins::Who,
-        sessions::{LEASE_MS, hash},
+    domain::{
+        admission::admit_tenant,
+        denial::Denial,
+        limits::Limit,
+        pages::Page,
+        session::{Held, LEASE},
+        tenant::Server,
+        time::Timestamp,
     },
+    live::{Meeting, joins::Who, sessions::hash},
     metrics::{Call, Outcome},
     proxy::{
         Gateway,
@@ -170,10 +174,10 @@ impl Gateway {
         if !self.live.joins.may(meeting.id, who) {
             return Err(Denial::RateLimited.into());
         }
-        let (now, until) = (asked.now, asked.now + LEASE_MS);
+        let (now, until) = (asked.now, asked.now.saturating_add(LEASE));
         // Who may have to wait has no seat meanwhile, and is not refused one either.
-        let (seats, held) = if may_wait { (Limit::Unlimited, 0) } else { (meeting.seats(), until) };
-        let new = NewSession { meeting: meeting.id, user: user.as_ref(), now, until: held, seats, breakout };
+        let (seats, held) = if may_wait { (Limit::Unlimited, Held::No) } else { (meeting.seats(), Held::Until(until)) };
+        let new = NewSession { meeting: meeting.id, user: user.as_ref(), now, held, seats, breakout };
         let Seated { id, instead_of } = self.store.admit_session(&new).await.map_err(|refusal| refusal.denial())?;
         if let Some(replaced) = instead_of {
             self.live.note_replaced(replaced, now);
@@ -191,7 +195,7 @@ impl Gateway {
             self.judged(meeting, id, waits, until).await?;
         }
         let token = hash(&joined.session_token);
-        let session = self.live.new_session(id, meeting, until);
+        let session = self.live.new_session(id, meeting, Held::Until(until));
         let session = if waits { session.waiting() } else { session };
         if !self.live.add_session(token, Arc::new(session)) {
             tracing::warn!(server = %server.id, "the server has given out a session token twice");
@@ -205,12 +209,11 @@ impl Gateway {
     }
 
     /// The server has said whether somebody waits: who does is noted so, who does not takes a seat.
-    async fn judged(&self, meeting: &Meeting, session: i64, waits: bool, until: i64) -> Result<(), Denial> {
+    async fn judged(&self, meeting: &Meeting, session: i64, waits: bool, until: Timestamp) -> Result<(), Denial> {
         if waits {
             return self.store.wait_session(session).await.map_err(|_| Denial::StoreUnavailable);
         }
-        let seated =
-            self.store.readmit_session(meeting.id, session, self.clock.now().as_ms(), until, meeting.seats()).await;
+        let seated = self.store.readmit_session(meeting.id, session, self.clock.now(), until, meeting.seats()).await;
         seated.map_err(|refusal| refusal.denial())
     }
 

@@ -77,7 +77,7 @@ impl Gateway {
         until: Instant,
     ) -> Result<Vec<Recording>, Denial> {
         let server = asked.directory.server(server.as_str()).ok_or(Denial::ServerUnavailable)?;
-        let (state, now) = (self.live.servers.of(&server.id), self.clock.now().as_ms());
+        let (state, now) = (self.live.servers.of(&server.id), self.clock.now());
         let last = || self.last_of(asked, server, share, passed_on);
         if !state.is_quick(now)
             && let Some(last) = last()

@@ -1,13 +1,19 @@
 //! What a `create` asks for, once its parameters are what the level allows.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::super::{Unfit, Verified};
 use crate::{
     bbb::{answer::Failure, meeting_id as ids, params, query::Params, validate},
-    domain::{ids::ServerId, limits::Limit, placement::expected},
+    domain::{
+        ids::ServerId,
+        limits::Limit,
+        meeting::afterglow,
+        placement::expected,
+        time::{Deadline, Timestamp},
+    },
     live::Meeting,
-    store::{MeetingRow, NewMeeting, Store, afterglow},
+    store::{MeetingRow, NewMeeting, Store},
 };
 
 /// A `create` whose parameters are what the level allows.
@@ -56,7 +62,7 @@ impl Order {
     }
 
     /// What is promised at a server; nothing that has ended counts.
-    pub(super) fn new_meeting<'a>(&'a self, store: &'a Store, server: &'a ServerId, now: i64) -> NewMeeting<'a> {
+    pub(super) fn new_meeting<'a>(&'a self, store: &'a Store, server: &'a ServerId, now: Timestamp) -> NewMeeting<'a> {
         NewMeeting {
             tenant: &self.call.asked.tenant.id,
             account: &self.account,
@@ -69,23 +75,23 @@ impl Order {
             ends_at: Some(self.ends_at(now)),
             afterglow: self.afterglow(),
             now,
-            retained_since: i64::MAX,
-            runs_since: i64::MAX,
+            retained_since: None,
+            runs_since: None,
         }
     }
 
-    /// When the time of a meeting is over that begins now, at the latest: as its server is told. The end of time for one without
+    /// When the time of a meeting is over that begins now, at the latest: as its server is told. It never is for one without
     /// a limit.
-    fn ends_at(&self, now: i64) -> i64 {
-        let minutes = self.params.get("duration").and_then(|minutes| minutes.parse().ok());
-        match minutes.filter(|minutes| *minutes > 0) {
-            Some(minutes) => now.saturating_add(60_000_i64.saturating_mul(minutes)),
-            None => i64::MAX,
+    fn ends_at(&self, now: Timestamp) -> Deadline {
+        let minutes = self.params.get("duration").and_then(|minutes| minutes.parse::<i64>().ok());
+        match minutes.and_then(|minutes| u64::try_from(minutes).ok()).filter(|minutes| *minutes > 0) {
+            Some(minutes) => Deadline::At(now.saturating_add(Duration::from_secs(minutes.saturating_mul(60)))),
+            None => Deadline::Never,
         }
     }
 
     /// How long what follows the end is carried: as long as its server was told to keep it.
-    fn afterglow(&self) -> i64 {
+    fn afterglow(&self) -> Duration {
         let minutes = self.params.get("learningDashboardCleanupDelayInMinutes");
         afterglow(minutes.and_then(|minutes| minutes.parse().ok()))
     }

@@ -68,7 +68,7 @@ impl Gateway {
                 self.give_back(&meeting).await;
                 return Err(Denial::StoreUnavailable);
             };
-            self.live.remove_meeting(&meeting, 0);
+            self.live.withdraw_meeting(&meeting);
             if moved {
                 let meeting = order.meeting(meeting.id, &server.id, &meeting.account);
                 return Ok(Promised::New(self.live.add_meeting(meeting), Duration::ZERO));
@@ -77,7 +77,7 @@ impl Gateway {
         }
         let deadline = Instant::now() + OTHERS_TIMEOUT;
         loop {
-            let now = self.clock.now().as_ms();
+            let now = self.clock.now();
             let new = NewMeeting {
                 retained_since: since(now, tenant.limits.room_retention),
                 runs_since: since(now, tenant.limits.duration_window),
@@ -115,7 +115,7 @@ impl Gateway {
         if row.internal_id.is_none() {
             let owner = row.owner.as_deref().unwrap_or_default();
             let alive = owner != self.store.gateway()
-                && self.store.is_alive(owner, self.clock.now().as_ms()).await.map_err(unavailable)?;
+                && self.store.is_alive(owner, self.clock.now()).await.map_err(unavailable)?;
             // Of one that has died the promise is left, and perhaps a meeting on its server: asked again, that tells.
             if alive || !self.store.take_over_meeting(row.id, owner).await.map_err(unavailable)? {
                 return Ok(None);
@@ -131,7 +131,7 @@ impl Gateway {
         let Some((server, _placing)) = self.place(order, std::slice::from_ref(&old.server)) else {
             return Err(Denial::ServerUnavailable);
         };
-        let now = self.clock.now().as_ms();
+        let now = self.clock.now();
         let new = NewMeeting { account: &old.account, ..order.new_meeting(&self.store, &server.id, now) };
         let next = self.store.restart_meeting(&old.run(), &new).await.map_err(|refusal| refusal.denial())?;
         self.live.remove_meeting(old, now);
@@ -154,8 +154,8 @@ impl Gateway {
 
     /// Gives a promise back whose call failed.
     pub(super) async fn give_back(&self, meeting: &Meeting) {
-        match self.store.abandon_meeting(meeting.id, self.clock.now().as_ms()).await {
-            Ok(true) => drop(self.live.remove_meeting(meeting, 0)),
+        match self.store.abandon_meeting(meeting.id, self.clock.now()).await {
+            Ok(true) => self.live.withdraw_meeting(meeting),
             // Another gateway has taken it over: a poll finds out what has become of it.
             Ok(false) => {}
             // It stays among the meetings, where no server ever lists it: a later poll ends it.
