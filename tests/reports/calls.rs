@@ -323,7 +323,7 @@ async fn a_checksum_in_a_form_is_logged_with_where_it_was_and_what_it_was_compar
     }
     let told = |tenant: &str| {
         let log = fs::read_to_string(dir.path().join("log.jsonl")).unwrap_or_default();
-        let lines = log.lines().filter(|line| line.contains("a checksum does not fit"));
+        let lines = log.lines().filter(|line| line.contains("checksum mismatch"));
         let mut lines = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let line = lines.find(|line| line.to_string().contains(&format!("\"tenant\":\"{tenant}\"")))?.to_string();
         assert!(!line.contains(&secret(tenant)), "{line}");
