@@ -65,7 +65,7 @@ pub fn start(address: SocketAddr, admin: Admin) -> io::Result<(SocketAddr, threa
         supervise::run_thread("admin", || {
             let served = listener.try_clone().map(|listener| runtime.block_on(serve(listener, admin.clone())));
             if let Err(error) = served.flatten() {
-                tracing::error!(%error, "the admin listener has failed");
+                tracing::error!(%error, "admin listener failed");
             }
         });
     })?;

@@ -136,7 +136,7 @@ impl App {
         let tokens = Arc::new(tokens(&store).await?);
         let Loaded { directory, certs, warnings, .. } = loader.load(&key).map_err(StartError::Config)?;
         for warning in warnings {
-            tracing::warn!(%warning, "configuration");
+            tracing::warn!(%warning, "configuration warning");
         }
 
         let user_keys = UserKeys::new(store.shared_key("users", random_key()?).await?);
@@ -238,7 +238,7 @@ impl App {
             })?);
         }
         let (https, http) = (https_addresses, http_addresses);
-        tracing::info!(?https, ?http, ?admin, "anteroom is up");
+        tracing::info!(?https, ?http, ?admin, "gateway started");
         Ok(Self { https, http, admin, gateway, rounds, stop, finished, vital, tasks })
     }
 
@@ -258,23 +258,23 @@ impl App {
         self.stop.send_replace(true);
         let drained = tokio::time::timeout(grace, self.finished.recv()).await.is_ok();
         if !drained {
-            tracing::warn!("connections that are still open are cut");
+            tracing::warn!("grace period over: closing open connections");
         }
         let written = async {
             poll::note_carried(&self.gateway);
             self.gateway.notes.flush().await;
             if let Err(error) = self.gateway.store.retire(now_ms(), LEASE_MS).await {
-                tracing::warn!(%error, "the other gateways are not told of the stop");
+                tracing::warn!(%error, "failed to notify other gateways of the shutdown");
             }
             self.gateway.store.close().await;
         };
         if tokio::time::timeout(WRITE_TIMEOUT, written).await.is_err() {
-            tracing::error!("the store did not take everything in time");
+            tracing::error!("timeout while writing to the store at shutdown: writes may be lost");
         }
         for task in self.tasks.drain(..) {
             task.abort();
         }
-        tracing::info!("anteroom has stopped");
+        tracing::info!("gateway stopped");
         drained
     }
 }
@@ -284,9 +284,9 @@ fn net(settings: &Settings) -> Net {
     let files = files::raise();
     let limits = settings.connections.limits(files);
     if let Some(wanted) = settings.connections.max.filter(|wanted| limits.max < *wanted) {
-        tracing::warn!(wanted, max = limits.max, files, "there are not enough file handles for connections.max");
+        tracing::warn!(wanted, max = limits.max, files, "too few file handles for connections.max");
     }
-    tracing::info!(files, connections = limits.max, per_address = limits.per_address, "file handles and connections");
+    tracing::info!(files, connections = limits.max, per_address = limits.per_address, "connection limits");
     Net {
         connections: Connections::new(limits),
         rates: Rates::new(settings.rates),
@@ -321,7 +321,7 @@ where
             match again {
                 Ok(served) => served.await,
                 // No file handle is left: another try has a pause before it.
-                Err(error) => panic!("a listener cannot be served: {error}"),
+                Err(error) => panic!("failed to reopen a listener: {error}"),
             }
         }
     }))
@@ -428,7 +428,7 @@ async fn reload(
     let mut watcher = match Watcher::new(&loader) {
         Ok(watcher) => watcher,
         Err(error) => {
-            tracing::error!(%error, "the configuration cannot be watched: changes need a restart");
+            tracing::error!(%error, "failed to watch the configuration: changes need a restart");
             return;
         }
     };
@@ -455,7 +455,7 @@ async fn reload(
             },
         };
         for fault in found.faults.iter().filter(|fault| !known.contains(*fault)) {
-            tracing::error!(%fault, "configuration: the last good version stays in service");
+            tracing::error!(%fault, "configuration fault: the last good version stays in service");
         }
         let faults = i64::try_from(found.faults.len()).unwrap_or(i64::MAX);
         gateway.metrics.config_faults.store(faults, Relaxed);
@@ -466,7 +466,7 @@ async fn reload(
             tls.swap(certs);
             gateway.directory.store(Arc::new(directory));
             gateway.metrics.reloads.fetch_add(1, Relaxed);
-            tracing::info!(target: "audit", "configuration taken over");
+            tracing::info!(target: "audit", "configuration reloaded");
             warn_of_missing_recordings(&gateway);
         }
         watcher.follow(&loader);
@@ -478,7 +478,7 @@ fn warn_of_missing_recordings(gateway: &Gateway) {
     let directory = gateway.directory.load();
     for server in gateway.live.recordings.all_servers() {
         if directory.server(server.as_str()).is_none() {
-            tracing::warn!(%server, "a server with recordings is not configured: getRecordings leaves its recordings out");
+            tracing::warn!(%server, "server with recordings not in the configuration: getRecordings omits them");
         }
     }
 }

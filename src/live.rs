@@ -368,7 +368,7 @@ impl Live {
             return;
         }
         if !meeting.may_be_called(internal_id) {
-            tracing::warn!(server = %meeting.server, "the server gives a meeting an internal id that is not its own");
+            tracing::warn!(server = %meeting.server, "server reports an unexpected internal meeting id");
             return;
         }
         self.internal.entry(internal_id.into()).or_insert_with(|| Arc::clone(meeting));

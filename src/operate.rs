@@ -26,7 +26,7 @@ impl Gateway {
         }
         self.store.set_server_mode(server, mode, now_ms()).await?;
         state.set_mode(mode);
-        tracing::info!(target: "audit", %server, %before, %mode, operator, "the mode of a server was changed");
+        tracing::info!(target: "audit", %server, %before, %mode, operator, "server mode changed");
         Ok(())
     }
 
@@ -42,10 +42,10 @@ impl Gateway {
         self.store.set_suspended(tenant, suspended, now_ms()).await?;
         if suspended {
             self.live.suspended.insert(tenant.clone());
-            tracing::info!(target: "audit", %tenant, operator, "a tenant was suspended");
+            tracing::info!(target: "audit", %tenant, operator, "tenant suspended");
         } else {
             self.live.suspended.remove(tenant);
-            tracing::info!(target: "audit", %tenant, operator, "a tenant was resumed");
+            tracing::info!(target: "audit", %tenant, operator, "tenant resumed");
         }
         Ok(())
     }
@@ -80,9 +80,11 @@ impl Gateway {
                 Ok(false) => {}
                 Ok(true) => {
                     state.set_mode(ServerMode::Disabled);
-                    tracing::info!(target: "audit", server = %server.id, "the server is drained, and disabled");
+                    tracing::info!(target: "audit", server = %server.id, "server drained and disabled");
                 }
-                Err(error) => tracing::warn!(server = %server.id, %error, "a drained server is not disabled yet"),
+                Err(error) => {
+                    tracing::warn!(server = %server.id, %error, "failed to disable a drained server: retrying")
+                }
             }
         }
     }

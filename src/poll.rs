@@ -68,7 +68,7 @@ pub async fn run(
             if done.is_multiple_of(PURGE_EVERY)
                 && let Err(error) = purge(&gateway.store).await
             {
-                tracing::warn!(%error, "old meetings are not cleaned up");
+                tracing::warn!(%error, "failed to delete old meetings from the store");
             }
         } else {
             report::read(&gateway).await;

@@ -57,7 +57,7 @@ pub async fn live_on(gateway: Arc<Gateway>, leads: watch::Sender<Leads>) {
 async fn heartbeat(gateway: &Gateway, steady: Option<Instant>) -> Result<bool, Error> {
     let now = now_ms();
     if !gateway.store.heartbeat(now).await? {
-        tracing::warn!("this gateway was taken to be dead: it says again who is present");
+        tracing::warn!("other gateways considered this gateway dead: renewing the seats of its sessions");
         gateway.live.open_sessions().iter().for_each(|session| session.reassert(&gateway.notes));
     }
     let is_leader = gateway.store.lead(POLLER, now).await?;
@@ -66,10 +66,7 @@ async fn heartbeat(gateway: &Gateway, steady: Option<Instant>) -> Result<bool, E
     if is_leader && steady.is_some_and(|since| since.elapsed() >= alive) {
         let dead = gateway.store.bury_dead(now, now.saturating_add(LEASE_MS)).await?;
         if dead > 0 {
-            tracing::warn!(
-                gateways = dead,
-                "gateways have died: who was present through them has a minute to come back"
-            );
+            tracing::warn!(gateways = dead, "gateways are dead: their participants have a minute to reconnect");
         }
     }
     Ok(is_leader)
@@ -91,7 +88,7 @@ pub async fn follow(gateway: Arc<Gateway>, mut changes: mpsc::Receiver<Change>) 
         // The changes come but once: a panic over one of them is made good when all is read again.
         let Some(done) = caught("follow", take_over(&gateway, &change)).await else { continue };
         if let Err(error) = done {
-            tracing::warn!(%error, ?change, "what another gateway has done is not known here yet");
+            tracing::warn!(%error, ?change, "failed to apply a change of another gateway: retrying");
         }
     }
 }
@@ -139,7 +136,7 @@ pub async fn rotate_ticket_keys(store: Store, tickets: Arc<Tickets>) {
     loop {
         tokio::time::sleep(TICKET_KEYS_EVERY).await;
         if let Err(error) = read_ticket_keys(&store, &tickets).await {
-            tracing::warn!(%error, "the keys of tickets are as they were");
+            tracing::warn!(%error, "failed to rotate TLS session ticket keys: keeping the current ones");
         }
     }
 }

@@ -63,11 +63,11 @@ async fn guard(State(admin): State<Admin>, mut request: Request, next: Next) -> 
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
     let needed = if looks { Scope::Read } else { Scope::Operate };
     let Some(bearer) = token_of(request.headers()).and_then(|token| admin.tokens.verify(token)) else {
-        REFUSALS.tell(now_ms(), "", "a call of the admin API has no token that is good");
+        REFUSALS.tell(now_ms(), "", "admin API call refused: missing or invalid token");
         return Refused::NoToken.into_response();
     };
     if bearer.scope < needed {
-        REFUSALS.tell(now_ms(), &bearer.name, "a call of the admin API needs another scope");
+        REFUSALS.tell(now_ms(), &bearer.name, "admin API call refused: the token lacks the scope");
         return Refused::Scope.into_response();
     }
     request.extensions_mut().insert(Operator(bearer.name));

@@ -62,8 +62,8 @@ impl fmt::Display for CallError {
             Self::Connect => "no connection",
             Self::Exhausted => "no file handle, port or memory for a connection",
             Self::Timeout => "no answer in time",
-            Self::TooLong => "an address or a body that is too long for the server",
-            Self::Broken => "a broken answer",
+            Self::TooLong => "address or body too long for the server",
+            Self::Broken => "invalid answer or broken connection",
         })
     }
 }

@@ -55,7 +55,7 @@ fn dates(cert: &Cert) -> Option<String> {
         return Some(format!("has expired {}", days((now - cert.not_after) / DAY, "ago")));
     }
     if now < cert.not_before {
-        return Some(format!("is good only {}", days((cert.not_before - now) / DAY, "from now")));
+        return Some(format!("becomes valid {}", days((cert.not_before - now) / DAY, "from now")));
     }
     None
 }

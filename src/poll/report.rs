@@ -27,7 +27,7 @@ pub(super) async fn write(gateway: &Gateway, server: &Server) {
     let report = Report { state: state.state().as_str().to_owned(), version, load: state.load() };
     let Ok(text) = serde_json::to_string(&report) else { return };
     if let Err(error) = gateway.store.report(&server.id, &text, now_ms()).await {
-        tracing::debug!(%error, "a report is not written");
+        tracing::debug!(%error, "failed to share the health of a server with other gateways");
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn read(gateway: &Gateway) {
         if let Some(found) = State::named(&report.state)
             && state.set_state(found) != found
         {
-            tracing::info!(server = %server.id, state = found.as_str(), "another gateway has found the server so");
+            tracing::info!(server = %server.id, state = found.as_str(), "server state received from the polling gateway");
         }
         state.set_version(report.version);
         state.correct_load(report.load);

@@ -34,7 +34,7 @@ pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Mee
     let held = state.list.get(Moment::now(), Duration::ZERO, || gateway.meetings_of(server)).await;
     if held.answer.as_ref().is_err_and(|error| *error == CallError::Exhausted) {
         // It was not asked.
-        tracing::error!(server = %server.id, "a server is not polled: no file handle, port or memory is left");
+        tracing::error!(server = %server.id, "health check skipped: no file handle, port or memory left");
         return;
     }
     let (before, now) = state.polled(held.answer.is_ok());
@@ -46,7 +46,7 @@ pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Mee
     if before != State::Ready || state.plugin_sdk().is_none() {
         let version = version(&gateway.pool, server).await;
         if version.as_ref().is_some_and(|version| version.before_3 != server.is_meteor) {
-            tracing::warn!(server = %server.id, "is of another version than the configuration says: people cannot use it");
+            tracing::warn!(server = %server.id, "BBB version differs from the configuration: joins fail");
         }
         state.set_version(version.unwrap_or_default());
     }
@@ -60,9 +60,9 @@ pub(super) async fn poll(gateway: &Gateway, server: &Server, meetings: &[Arc<Mee
 fn tell(server: &Server, state: State, meetings: usize) {
     let server = &server.id;
     match state {
-        State::Ready => tracing::info!(%server, meetings, "the server answers again"),
-        State::Unstable => tracing::warn!(%server, "the server does not answer every time"),
-        State::Offline => tracing::error!(%server, meetings, "the server is offline: its meetings are detached"),
+        State::Ready => tracing::info!(%server, meetings, "server is ready"),
+        State::Unstable => tracing::warn!(%server, "server is unstable: no new meetings"),
+        State::Offline => tracing::error!(%server, meetings, "server is offline: its meetings are detached"),
     }
 }
 
@@ -86,7 +86,7 @@ async fn compare(gateway: &Gateway, meetings: &[Arc<Meeting>], listed: &ServerLi
         };
         if meeting.created_at.saturating_add(wait) < begun && gateway.live.listed(meeting, found.is_some()) >= MISSES {
             match meeting.internal_id() {
-                Some(_) => end(gateway, meeting, "its server does not list it").await,
+                Some(_) => end(gateway, meeting, "no longer listed by its server").await,
                 None => end_unanswered(gateway, meeting).await,
             }
         }
@@ -119,10 +119,10 @@ async fn count_strangers(gateway: &Gateway, meeting: &Meeting, people: u32) {
     let Some(strangers) = meeting.strangers_found(strangers) else { return };
     if strangers > 0 {
         let (tenant, server) = (&meeting.tenant, &meeting.server);
-        tracing::warn!(%tenant, %server, strangers, "a server counts people who have not come through a gateway");
+        tracing::warn!(%tenant, %server, strangers, "meeting has participants who did not join through a gateway");
     }
     if let Err(error) = gateway.store.set_strangers(meeting.id, strangers).await {
-        tracing::warn!(%error, "the seats of a meeting are not corrected yet");
+        tracing::warn!(%error, "failed to correct the seats of a meeting: retrying");
         meeting.strangers_untold();
     }
 }

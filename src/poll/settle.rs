@@ -30,15 +30,15 @@ pub(super) async fn settle(gateway: &Gateway) {
 
 async fn settle_one(gateway: &Gateway, directory: &Directory, meeting: &Arc<Meeting>, now: i64) {
     let Some(server) = directory.server(meeting.server.as_str()) else {
-        return end(gateway, meeting, "its server is not in the configuration").await;
+        return end(gateway, meeting, "server removed from the configuration").await;
     };
     let Some(ends_at) = ends_at(gateway, meeting) else { return };
     if gateway.live.servers.of(&server.id).is_up() {
         if ends_at.saturating_add(OVER_MS) < now && gateway.tell_to_end(server, &meeting.server_id).await {
-            end(gateway, meeting, "its time is over").await;
+            end(gateway, meeting, "duration is over").await;
         }
     } else if ends_at.saturating_add(OUTLIVED_MS) < now {
-        end(gateway, meeting, "its time is over, and its server does not answer").await;
+        end(gateway, meeting, "duration is over and the server does not answer").await;
     }
 }
 
@@ -58,9 +58,9 @@ fn ends_at(gateway: &Gateway, meeting: &Meeting) -> Option<i64> {
 
 /// Ends the record of a meeting.
 pub(super) async fn end(gateway: &Gateway, meeting: &Arc<Meeting>, reason: &'static str) {
-    tracing::info!(tenant = %meeting.tenant, server = %meeting.server, reason, "a meeting has ended");
+    tracing::info!(tenant = %meeting.tenant, server = %meeting.server, reason, "meeting ended");
     if let Err(error) = gateway.end_record(meeting).await {
-        tracing::warn!(%error, "an end is not written yet");
+        tracing::warn!(%error, "failed to record the end of a meeting: retrying");
     }
 }
 
@@ -69,11 +69,11 @@ pub(super) async fn end_unanswered(gateway: &Gateway, meeting: &Arc<Meeting>) {
     let owner = meeting.orphan_of.as_deref().unwrap_or_else(|| gateway.store.gateway());
     match gateway.store.abandon_unanswered(meeting.id, owner, now_ms()).await {
         Ok(true) => {
-            tracing::info!(tenant = %meeting.tenant, server = %meeting.server, "a meeting that no server has made is given back");
+            tracing::info!(tenant = %meeting.tenant, server = %meeting.server, "reservation released: no server has the meeting");
             gateway.live.remove_meeting(meeting, now_ms());
         }
         Ok(false) => {}
-        Err(error) => tracing::warn!(%error, "an end is not written yet"),
+        Err(error) => tracing::warn!(%error, "failed to record the end of a meeting: retrying"),
     }
 }
 
@@ -109,7 +109,7 @@ pub(super) async fn end_leftovers(gateway: &Gateway, server: &Server, listed: &S
             .get(&*leftover.server_id)
             .is_some_and(|found| !found.ended && found.internal_id == leftover.internal_id);
         if is_there {
-            tracing::info!(server = %server.id, "the old run of a restarted meeting is ended");
+            tracing::info!(server = %server.id, "old run of a restarted meeting ended");
         }
         if !is_there || gateway.tell_to_end(server, &leftover.server_id).await {
             let _ = gateway.store.forget_leftover(&server.id, &leftover.internal_id).await;

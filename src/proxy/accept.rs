@@ -198,7 +198,7 @@ impl Complaints {
     pub(crate) fn of(&mut self, error: &std::io::Error) {
         if self.0.is_none_or(|last| COMPLAINT_PAUSE <= last.elapsed()) {
             self.0 = Some(Instant::now());
-            tracing::warn!(%error, "a connection could not be accepted");
+            tracing::warn!(%error, "failed to accept a connection");
         }
     }
 }
@@ -245,7 +245,7 @@ async fn announced(mut stream: TcpStream, proxy: SocketAddr, gateway: &Gateway, 
         }
         None => {
             gateway.metrics.unannounced.fetch_add(1, Relaxed);
-            tracing::info!(target: "access", peer = %proxy.ip(), reason = "proxyHeader", "a connection has no PROXY header");
+            tracing::info!(target: "access", peer = %proxy.ip(), reason = "proxyHeader", "PROXY header missing or invalid");
             None
         }
     }
@@ -269,7 +269,7 @@ async fn secured(arrived: Arrived, gateway: &Arc<Gateway>, tls: &Tls, mut stop: 
             gateway.metrics.handshakes_failed.fetch_add(1, Relaxed);
             // Whoever fails too often is told nothing, and is not told of.
             if gateway.net.rates.allow(RateOf::FailedHandshakes, key) {
-                tracing::info!(target: "access", peer = %peer.ip(), reason = "handshake", "a handshake was refused or failed");
+                tracing::info!(target: "access", peer = %peer.ip(), reason = "handshake", "TLS handshake failed");
                 why.tell().await;
             }
             return;
@@ -396,7 +396,7 @@ impl EndLog {
     fn ended(&self, ended: hyper::Result<()>) {
         if ended.is_err_and(|error| error.is_parse()) {
             self.gateway.metrics.malformed.fetch_add(1, Relaxed);
-            tracing::info!(target: "access", peer = %self.peer.ip(), reason = "malformed", "what came was no request");
+            tracing::info!(target: "access", peer = %self.peer.ip(), reason = "malformed", "malformed HTTP request");
         }
     }
 }
@@ -437,7 +437,7 @@ fn to_https(gateway: &Gateway, head: &Parts, peer: Peer, port: u16) -> http::Res
         if !gateway.net.rates.allow(RateOf::UnknownHosts, peer) {
             return too_fast();
         }
-        tracing::info!(target: "access", reason = "unknownHost", "plain HTTP for a host that nobody has");
+        tracing::info!(target: "access", reason = "unknownHost", "plain HTTP request for an unknown host");
         return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", "This host is not served here.\n");
     };
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());

@@ -261,7 +261,7 @@ fn explain(asked: &Asked, name: &str, form: Option<&InForm>) {
         compared_over,
         would_fit,
         secret,
-        "a checksum does not fit"
+        "checksum mismatch"
     );
-    tracing::debug!(target: "checksum", %tenant, call = name, hashed = found.hashed, "what was hashed");
+    tracing::debug!(target: "checksum", %tenant, call = name, hashed = found.hashed, "input of the expected checksum");
 }

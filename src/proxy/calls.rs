@@ -39,7 +39,7 @@ impl Gateway {
 
     /// Notes that a call has got no answer.
     pub(crate) fn came_to_nothing(&self, name: &'static str, server: &Server, error: CallError) {
-        tracing::warn!(server = %server.id, call = name, %error, "a call to the server failed");
+        tracing::warn!(server = %server.id, call = name, %error, "call to server failed");
         if error == CallError::Connect {
             self.unreachable(server);
         }
@@ -48,7 +48,7 @@ impl Gateway {
     /// Notes that a server could not be reached.
     pub(crate) fn unreachable(&self, server: &Server) {
         if self.live.servers.of(&server.id).unreachable() {
-            tracing::warn!(server = %server.id, "the server cannot be reached");
+            tracing::warn!(server = %server.id, "server unreachable");
         }
     }
 }

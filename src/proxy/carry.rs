@@ -331,7 +331,7 @@ impl Gateway {
             .filter(|_| !head.headers.contains_key(CONTENT_ENCODING))
             .and_then(|body| if is_page { rewrite.page(&body) } else { rewrite.apply(&body) });
         let Some(new) = new else {
-            tracing::warn!(server = %server.id, "the server's settings cannot be read");
+            tracing::warn!(server = %server.id, "failed to rewrite addresses in a server's answer");
             return self.refuse(asked, call, Denial::ServerUnavailable).by(&server.id);
         };
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(new.len()));

@@ -155,7 +155,7 @@ impl Gateway {
     /// A file for which there is no room is carried, for a while.
     fn without_room(&self, server: &Server) -> Held {
         self.live.files.without_room.fetch_add(1, Relaxed);
-        tracing::debug!(server = %server.id, "there is no room for a file of the client");
+        tracing::debug!(server = %server.id, "client file cache is full");
         Held::Carried(now_ms())
     }
 
@@ -171,7 +171,7 @@ impl Gateway {
         match found {
             Some(Held::File(now)) if now.tag == file.tag => {}
             Some(held) => {
-                tracing::info!(server = %server.id, "a file of the client is another one now");
+                tracing::info!(server = %server.id, "client file changed on the server: cache entry replaced");
                 self.live.files.replace(&server.id, path, held).await;
             }
             None => {}

@@ -75,7 +75,7 @@ impl Gateway {
     /// writes it later.
     pub(super) async fn end_noted(&self, meeting: &Arc<Meeting>) {
         if let Err(error) = self.end_record(meeting).await {
-            tracing::error!(%error, "an end is not written yet");
+            tracing::error!(%error, "failed to record the end of a meeting: retrying");
         }
     }
 }

@@ -98,5 +98,5 @@ fn without_session(asked: &mut Asked) -> Result<(), Denial> {
 }
 
 fn log_failure(asked: &Asked, frontend: &Upstream) {
-    tracing::warn!(tenant = %asked.tenant.id, frontend = %frontend.authority, "the frontend does not answer");
+    tracing::warn!(tenant = %asked.tenant.id, frontend = %frontend.authority, "frontend does not answer");
 }

@@ -49,7 +49,7 @@ impl Names {
         let kinds = [LookupIpStrategy::Ipv4Only, LookupIpStrategy::Ipv6Only];
         let resolvers: Result<Vec<_>, _> = kinds.into_iter().map(|kind| resolver(servers, kind)).collect();
         let resolvers = resolvers.unwrap_or_else(|error| {
-            tracing::warn!(%error, "names of documents' hosts are not resolved: the system names no name server");
+            tracing::warn!(%error, "no DNS server configured in the system: hosts of documents are not resolved");
             Vec::new()
         });
         Self { resolvers, turns: Semaphore::new(LOOKUPS_MAX) }
@@ -77,7 +77,7 @@ impl Names {
             Ok(())
         };
         timeout(TIMEOUT, looked).await.unwrap_or_else(|_| {
-            tracing::debug!(?names, "names of documents' hosts were not resolved in time");
+            tracing::debug!(hosts = ?names, "DNS lookup of document hosts timed out");
             Ok(())
         })
     }
@@ -89,13 +89,13 @@ impl Names {
         match resolver.lookup_ip(format!("{name}.")).await {
             Ok(found) => match found.iter().find(|address| !is_public_address(*address)) {
                 Some(address) => {
-                    tracing::info!(name, %address, "a document is on a host that is not public");
+                    tracing::info!(host = name, %address, "document refused: its host has a non-public address");
                     true
                 }
                 None => false,
             },
             Err(error) => {
-                tracing::debug!(name, %error, "the name of a document's host was not resolved");
+                tracing::debug!(host = name, %error, "DNS lookup of a document host failed");
                 false
             }
         }

@@ -62,7 +62,7 @@ impl Gateway {
                     return too_fast();
                 }
                 let status = refused.status().as_u16();
-                tracing::info!(target: "access", %peer, status, reason = Denial::UnknownHost.key(), "no tenant");
+                tracing::info!(target: "access", %peer, status, reason = Denial::UnknownHost.key(), "unknown host");
                 return refused;
             }
         };

@@ -199,7 +199,7 @@ impl Gateway {
                         .iter()
                         .filter(|denial| denial.key() == reason)
                         .for_each(|denial| socket.metrics.count_denial(*denial));
-                    tracing::debug!(tenant = %socket.tenant.id, reason, "a GraphQL socket is refused");
+                    tracing::debug!(tenant = %socket.tenant.id, reason, "GraphQL socket refused");
                     if code != NO_CODE {
                         let _ = browser.io.write_all(&close(code, reason)).await;
                     }
@@ -489,7 +489,7 @@ impl Socket {
             }
         };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            tracing::warn!(server = %server.id, status = %response.status(), "a GraphQL socket was not opened");
+            tracing::warn!(server = %server.id, status = %response.status(), "server refused a GraphQL socket");
             return Err(unavailable);
         }
         let Some(mut end) = upgraded.await.ok().and_then(taken) else { return Err(unavailable) };
@@ -520,7 +520,7 @@ impl Socket {
             Left::Malformed => return Err(Closed(CLOSE_PROTOCOL, "malformed")),
         }
         self.gateway.seat(session).await.map_err(|denial| {
-            tracing::info!(tenant = %self.tenant.id, reason = denial.key(), "a guest who was let in has no seat");
+            tracing::info!(tenant = %self.tenant.id, reason = denial.key(), "no seat for an admitted guest");
             without_seat(denial)
         })
     }

@@ -103,7 +103,7 @@ where
             && let Some(data) = piece.data_ref()
             && let Err(error) = watch.0(data)
         {
-            tracing::debug!(%error, "a body is refused as it passes");
+            tracing::debug!(%error, "request body refused while it was forwarded");
             frame = Some(Err(BodyFault::Refused));
         }
         if !matches!(frame, Some(Ok(_))) {

@@ -34,9 +34,9 @@ pub enum BodyFault {
 impl fmt::Display for BodyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Broken => "the body of the request did not come whole",
-            Self::Slow => "the body of the request came too slowly",
-            Self::Refused => "the body of the request is refused",
+            Self::Broken => "the request body is incomplete",
+            Self::Slow => "the request body arrived too slowly",
+            Self::Refused => "the request body was refused",
         })
     }
 }

@@ -198,7 +198,7 @@ impl Link {
                 heard.searched = 0;
             }
             if HEAD_BYTES_MAX < self.read.len() {
-                return Poll::Ready(Err(io::Error::other("the head of an answer is too long")));
+                return Poll::Ready(Err(io::Error::other("response headers too long")));
             }
             heard.searched = self.read.len().saturating_sub(2);
             if ready!(self.poll_read(cx, READ_BYTES))? == 0 {

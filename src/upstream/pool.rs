@@ -55,11 +55,11 @@ impl From<OpenError> for SendError {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Unreachable(error) => {
-                tracing::debug!(%error, "no connection to upstream");
+                tracing::debug!(%error, "failed to connect to upstream");
                 Self::Connect
             }
             OpenError::Exhausted(error) => {
-                tracing::debug!(%error, "nothing is left to open a connection to upstream with");
+                tracing::debug!(%error, "failed to connect to upstream: no file handle, port or memory left");
                 Self::Exhausted
             }
         }
@@ -119,7 +119,7 @@ impl Pool {
                 Err(Failed::Unanswered(_)) => return Err(SendError::Broken),
                 Err(Failed::Body(fault)) => return Err(SendError::Body(fault)),
                 Err(Failed::Broken(error)) => {
-                    tracing::debug!(%error, "no answer from upstream");
+                    tracing::debug!(%error, "no valid response from upstream");
                     return Err(SendError::Broken);
                 }
             }

@@ -92,7 +92,7 @@ async fn end_now(gateway: &Gateway, meeting: &Arc<Meeting>, operator: &str) -> R
         return Err(Refused::ByServer { key: end.answer.message_key, message: end.answer.message });
     }
     let (tenant, server) = (&meeting.tenant, &meeting.server);
-    tracing::info!(target: "audit", %tenant, %server, meeting = meeting.id, operator, "a meeting was ended");
+    tracing::info!(target: "audit", %tenant, %server, meeting = meeting.id, operator, "meeting ended by operator");
     Ok(())
 }
 

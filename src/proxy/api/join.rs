@@ -196,7 +196,7 @@ impl Gateway {
         let session = Session::new(id, Arc::clone(meeting), until, state);
         let session = if waits { session.waiting() } else { session };
         if !self.live.add_session(token, Arc::new(session)) {
-            tracing::warn!(server = %server.id, "the server has given out a session token twice");
+            tracing::warn!(server = %server.id, "server issued the same session token twice");
             return Err(Denial::ServerUnavailable.into());
         }
         reserved.keep();
@@ -237,10 +237,10 @@ impl Gateway {
         let Some(mut joined) = joined? else {
             match strange(server, &reply.headers, &reply.body) {
                 Some((strange, host)) => {
-                    tracing::error!(server = %server.id, host, "the server {strange}");
+                    tracing::error!(server = %server.id, redirected_to = host, "server {strange}");
                     state.set_strange(Some(strange));
                 }
-                None => tracing::warn!(server = %server.id, status = %reply.status, "join got a broken answer"),
+                None => tracing::warn!(server = %server.id, status = %reply.status, "invalid answer to join"),
             }
             return Err(Denial::ServerUnavailable.into());
         };

@@ -136,7 +136,7 @@ impl Gateway {
         let next = self.store.restart_meeting(&old.run(), &new).await.map_err(|refusal| refusal.denial())?;
         self.live.remove_meeting(old, now);
         let next = next.map(|id| self.live.add_meeting(order.meeting(id, &server.id, &old.account)));
-        tracing::warn!(tenant = %old.tenant, server = %old.server, "a meeting is restarted on another server");
+        tracing::warn!(tenant = %old.tenant, server = %old.server, "meeting restarted on another server");
         // A recording that there is not is looked for in vain, and no more.
         let _ = self.forget_unrecorded(old).await;
         Ok(next)
@@ -159,7 +159,9 @@ impl Gateway {
             // Another gateway has taken it over: a poll finds out what has become of it.
             Ok(false) => {}
             // It stays among the meetings, where no server ever lists it: a later poll ends it.
-            Err(error) => tracing::error!(%error, meeting = meeting.id, "a room could not be given back"),
+            Err(error) => {
+                tracing::error!(%error, meeting = meeting.id, "failed to release the reservation of a meeting")
+            }
         }
     }
 }

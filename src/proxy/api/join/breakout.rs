@@ -107,7 +107,7 @@ impl Gateway {
         let room = self.live.learn_breakout(&meeting, &server.id, &found);
         if room.is_none() {
             let (tenant, server, recorded) = (&meeting.tenant, &server.id, found.records);
-            tracing::info!(%tenant, %server, recorded, "nobody is let into a breakout room");
+            tracing::info!(%tenant, %server, recorded, "breakout room rejected: joins are refused");
         }
         Ok(room)
     }
