@@ -35,7 +35,7 @@ use crate::{
     domain::{denial::Denial, host::Host, tenant::Tenant},
     live::clock::now_ms,
     metrics::{Call, Outcome, TenantMetrics},
-    net::{peer::Peer, rates::RateOf},
+    net::{connections::Served, rates::RateOf},
     upstream::{Body, Incoming, Source, Watch},
 };
 
@@ -52,7 +52,7 @@ impl Gateway {
         let started = Instant::now();
         let (peer, peer_key) = (connection.peer.ip(), connection.served.peer());
         let (head, body) = request.into_parts();
-        let mut body = self.incoming(&head, body, peer_key, &connection.is_cut);
+        let mut body = self.incoming(&head, body, &connection.served, &connection.is_cut);
         let is_over = body.over();
         let asked = match self.find_tenant(connection, head) {
             Ok(asked) => asked,
@@ -101,12 +101,13 @@ impl Gateway {
         &self,
         head: &Parts,
         body: hyper::body::Incoming,
-        peer: Peer,
+        served: &Served,
         is_cut: &Arc<AtomicBool>,
     ) -> Incoming {
         Incoming::new(body, head.version, || Source {
             discards: self.discards.clone(),
-            peer,
+            peer: served.peer(),
+            activity: Arc::clone(&served.activity),
             waits_for_leave: waits_for_leave(head),
             is_cut: Arc::clone(is_cut),
         })
