@@ -26,13 +26,7 @@ use super::{
     robots::set_not_listed,
     router,
 };
-use crate::{
-    domain::{denial::Denial, host::Host, tenant::Tenant},
-    live::clock::now_ms,
-    metrics::{Call, TenantMetrics},
-    net::{peer::Peer, rates::RateOf},
-    upstream::{Body, Incoming, Source, Watch},
-};
+use crate::{metrics::{Call, TenantMetrics}, net::{rates::RateOf, connections::Served}, upstream::{Body, Watch, Incoming, Source}, domain::{tenant::Tenant, denial::Denial, host::Host}, live::clock::now_ms};
 
 /// Answers one request and notes it.
 pub(crate) async fn serve(
@@ -43,7 +37,7 @@ pub(crate) async fn serve(
     let started = Instant::now();
     let (peer, peer_key) = (connection.peer.ip(), connection.served.peer());
     let (head, body) = request.into_parts();
-    let mut body = incoming(&gateway, &head, body, peer_key, &connection.is_cut);
+    let mut body = incoming(&gateway, &head, body, &connection.served, &connection.is_cut);
     let is_over = body.over();
     let asked = match find_tenant(&gateway, connection, head) {
         Ok(asked) => asked,
@@ -92,12 +86,13 @@ pub(super) fn incoming(
     gateway: &Gateway,
     head: &Parts,
     body: hyper::body::Incoming,
-    peer: Peer,
+    served: &Served,
     is_cut: &Arc<AtomicBool>,
 ) -> Incoming {
     Incoming::new(body, head.version, || Source {
         discards: gateway.discards.clone(),
-        peer,
+        peer: served.peer(),
+        activity: Arc::clone(&served.activity),
         waits_for_leave: waits_for_leave(head),
         is_cut: Arc::clone(is_cut),
     })
