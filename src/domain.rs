@@ -1,6 +1,7 @@
 //! Tenants, policies, admission and placement: values in, a verdict out. No I/O, no clock, no runtime.
 
 pub mod admission;
+pub mod backend_error;
 pub mod branding;
 pub mod calendar;
 pub mod denial;

@@ -16,9 +16,10 @@ use crate::{
     admin::token::{Bearer, Scope},
     app::{StartError, tokens, trust_roots},
     config::{Settings, settings},
+    domain::backend_error::BackendError,
     live::clock::now_ms,
     store::Store,
-    upstream::{Body, Connector, Pool, SendError, whole},
+    upstream::{Body, Connector, Pool, whole},
 };
 
 /// Where the token of `--url` is found: what stands on the command line, everybody on the machine can read.
@@ -136,9 +137,9 @@ impl Gateway {
             .map_err(|error| error.to_string())?;
         let answered = async {
             let response = self.pool.send(request).await.map_err(|error| match error {
-                SendError::Connect => format!("no gateway answers at {}: is it running?", self.url),
-                SendError::Exhausted => "no file handle or port left on this machine".to_owned(),
-                SendError::Broken | SendError::Body(_) => {
+                BackendError::Connect => format!("no gateway answers at {}: is it running?", self.url),
+                BackendError::Exhausted => "no file handle or port left on this machine".to_owned(),
+                BackendError::Broken | BackendError::Timeout | BackendError::TooLong | BackendError::Body(_) => {
                     format!("invalid or broken answer from {}: is it the admin listener?", self.url)
                 }
             })?;

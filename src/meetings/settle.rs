@@ -1,11 +1,17 @@
 //! Ends: of what no server will ever be heard of again, of what outlives its duration, and of runs that were given up.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::sync::Arc;
 
+use super::{
+    Meetings,
+    end::{end_record, tell_to_end},
+};
 use crate::{
     domain::{directory::Directory, limits::Limit, tenant::Server},
     live::{Meeting, clock::now_ms, servers::ServerList},
-    proxy::Gateway,
     supervise::caught,
 };
 
@@ -19,35 +25,35 @@ pub(super) const UNANSWERED_MS: i64 = 120_000;
 pub(super) const ORPHAN_MS: i64 = 15_000;
 
 /// Ends what has to be ended.
-pub(super) async fn settle(gateway: &Gateway) {
-    caught("poll_unanswered", adopt_unanswered(gateway)).await;
-    let (directory, now) = (gateway.directory.load_full(), now_ms());
-    for meeting in gateway.live.meetings() {
-        gateway.rounds.poll.beat();
-        caught("poll_settle", settle_one(gateway, &directory, &meeting, now)).await;
+pub(crate) async fn settle(meetings: &Meetings) {
+    caught("poll_unanswered", adopt_unanswered(meetings)).await;
+    let (directory, now) = (meetings.directory.load_full(), now_ms());
+    for meeting in meetings.live.meetings() {
+        meetings.rounds.poll.beat();
+        caught("poll_settle", settle_one(meetings, &directory, &meeting, now)).await;
     }
 }
 
-async fn settle_one(gateway: &Gateway, directory: &Directory, meeting: &Arc<Meeting>, now: i64) {
+async fn settle_one(meetings: &Meetings, directory: &Directory, meeting: &Arc<Meeting>, now: i64) {
     let Some(server) = directory.server(meeting.server.as_str()) else {
-        return end(gateway, meeting, "server removed from the configuration").await;
+        return end(meetings, meeting, "server removed from the configuration").await;
     };
-    let Some(ends_at) = ends_at(gateway, meeting) else { return };
-    if gateway.live.servers.of(&server.id).is_up() {
-        if ends_at.saturating_add(OVER_MS) < now && gateway.tell_to_end(server, &meeting.server_id).await {
-            end(gateway, meeting, "duration is over").await;
+    let Some(ends_at) = ends_at(meetings, meeting) else { return };
+    if meetings.live.servers.of(&server.id).is_up() {
+        if ends_at.saturating_add(OVER_MS) < now && tell_to_end(meetings, server, &meeting.server_id).await {
+            end(meetings, meeting, "duration is over").await;
         }
     } else if ends_at.saturating_add(OUTLIVED_MS) < now {
-        end(gateway, meeting, "duration is over and the server does not answer").await;
+        end(meetings, meeting, "duration is over and the server does not answer").await;
     }
 }
 
 /// When the time of a meeting is over: as it was promised, else as its level has it now.
-fn ends_at(gateway: &Gateway, meeting: &Meeting) -> Option<i64> {
+fn ends_at(meetings: &Meetings, meeting: &Meeting) -> Option<i64> {
     if meeting.ends_at.is_some() {
         return meeting.ends_at;
     }
-    let directory = gateway.directory.load();
+    let directory = meetings.directory.load();
     match meeting.limits(directory.tenant(meeting.tenant.as_str())?).duration {
         Limit::AtMost(most) => {
             Some(meeting.created_at.saturating_add(i64::try_from(most.as_millis()).unwrap_or(i64::MAX)))
@@ -57,20 +63,20 @@ fn ends_at(gateway: &Gateway, meeting: &Meeting) -> Option<i64> {
 }
 
 /// Ends the record of a meeting.
-pub(super) async fn end(gateway: &Gateway, meeting: &Arc<Meeting>, reason: &'static str) {
+pub(super) async fn end(meetings: &Meetings, meeting: &Arc<Meeting>, reason: &'static str) {
     tracing::info!(tenant = %meeting.tenant, server = %meeting.server, reason, "meeting ended");
-    if let Err(error) = gateway.end_record(meeting).await {
+    if let Err(error) = end_record(meetings, meeting).await {
         tracing::warn!(%error, "failed to record the end of a meeting: retrying");
     }
 }
 
 /// Ends the record of a meeting that nobody has an answer for, unless another gateway has taken it over and waits for one.
-pub(super) async fn end_unanswered(gateway: &Gateway, meeting: &Arc<Meeting>) {
-    let owner = meeting.orphan_of.as_deref().unwrap_or_else(|| gateway.store.gateway());
-    match gateway.store.abandon_unanswered(meeting.id, owner, now_ms()).await {
+pub(super) async fn end_unanswered(meetings: &Meetings, meeting: &Arc<Meeting>) {
+    let owner = meeting.orphan_of.as_deref().unwrap_or_else(|| meetings.store.gateway());
+    match meetings.store.abandon_unanswered(meeting.id, owner, now_ms()).await {
         Ok(true) => {
             tracing::info!(tenant = %meeting.tenant, server = %meeting.server, "reservation released: no server has the meeting");
-            gateway.live.remove_meeting(meeting, now_ms());
+            meetings.live.remove_meeting(meeting, now_ms());
         }
         Ok(false) => {}
         Err(error) => tracing::warn!(%error, "failed to record the end of a meeting: retrying"),
@@ -79,31 +85,31 @@ pub(super) async fn end_unanswered(gateway: &Gateway, meeting: &Arc<Meeting>) {
 
 /// Looks after the promises that have no answer for a while, whichever gateway made them: a poll ends those that no server
 /// lists.
-async fn adopt_unanswered(gateway: &Gateway) {
+async fn adopt_unanswered(meetings: &Meetings) {
     let now = now_ms();
-    let Ok(rows) = gateway.store.unanswered(now.saturating_sub(ORPHAN_MS)).await else { return };
+    let Ok(rows) = meetings.store.unanswered(now.saturating_sub(ORPHAN_MS)).await else { return };
     for row in rows {
         let owner = row.owner.clone().unwrap_or_default();
         let is_at_it = row.created_at > now.saturating_sub(UNANSWERED_MS)
-            && gateway.store.is_alive(&owner, now).await.unwrap_or(true);
-        if is_at_it || owner == gateway.store.gateway() && gateway.live.meeting(&row.tenant, &row.ext_id).is_some() {
+            && meetings.store.is_alive(&owner, now).await.unwrap_or(true);
+        if is_at_it || owner == meetings.store.gateway() && meetings.live.meeting(&row.tenant, &row.ext_id).is_some() {
             continue;
         }
-        if let Some(known) = gateway.live.meeting(&row.tenant, &row.ext_id)
+        if let Some(known) = meetings.live.meeting(&row.tenant, &row.ext_id)
             && known.id == row.id
             && known.orphan_of.as_deref() != Some(&*owner)
         {
             // Somebody else has taken it over since.
-            gateway.live.remove_meeting(&known, now);
+            meetings.live.remove_meeting(&known, now);
         }
-        gateway.live.add_meeting(Meeting::from_row(row));
+        meetings.live.add_meeting(Meeting::from_row(row));
     }
 }
 
 /// Ends the runs that were given up while a server was away and that it has come back with. Whatever fails is done in the next
 /// round.
-pub(super) async fn end_leftovers(gateway: &Gateway, server: &Server, listed: &ServerList) {
-    for leftover in gateway.store.leftovers(&server.id).await.unwrap_or_default() {
+pub(super) async fn end_leftovers(meetings: &Meetings, server: &Server, listed: &ServerList) {
+    for leftover in meetings.store.leftovers(&server.id).await.unwrap_or_default() {
         let is_there = listed
             .meetings
             .get(&*leftover.server_id)
@@ -111,8 +117,8 @@ pub(super) async fn end_leftovers(gateway: &Gateway, server: &Server, listed: &S
         if is_there {
             tracing::info!(server = %server.id, "old run of a restarted meeting ended");
         }
-        if !is_there || gateway.tell_to_end(server, &leftover.server_id).await {
-            let _ = gateway.store.forget_leftover(&server.id, &leftover.internal_id).await;
+        if !is_there || tell_to_end(meetings, server, &leftover.server_id).await {
+            let _ = meetings.store.forget_leftover(&server.id, &leftover.internal_id).await;
         }
     }
 }

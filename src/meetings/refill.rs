@@ -1,0 +1,67 @@
+//! Fills the state in memory from the store at the start.
+
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    live::{
+        Live, Meeting,
+        clock::now_ms,
+        recordings::Recording,
+        sessions::{LEASE_MS, Session},
+    },
+    store::{Error, Store},
+};
+
+/// The meetings and sessions that were promised before this start, and the highest number of a session, if there is one.
+///
+/// # Errors
+/// When the store fails.
+pub async fn refill(store: &Store) -> Result<(Live, Option<i64>), Error> {
+    let now = now_ms();
+    store.heartbeat(now).await?;
+    if !store.is_shared() {
+        // All others are former selves. Who was present may be on the way back.
+        store.bury_dead(now, now.saturating_add(LEASE_MS)).await?;
+    }
+    let live = Live::default();
+    let mut meetings = HashMap::new();
+    for row in store.running().await? {
+        // What another gateway is about to make is told when it is made.
+        let pending = row.internal_id.is_none() && store.is_alive(row.owner.as_deref().unwrap_or(""), now).await?;
+        if !pending {
+            meetings.insert(row.id, live.add_meeting(Meeting::from_row(row)));
+        }
+    }
+    let mut last_session = None;
+    for row in store.sessions().await? {
+        last_session = last_session.max(Some(row.id));
+        if let Some(meeting) = meetings.get(&row.meeting) {
+            if let Some(room) = &row.breakout {
+                live.add_breakout(meeting, room);
+            }
+            let state = live.servers.of(&meeting.server);
+            let session = Session::new(row.id, Arc::clone(meeting), row.seat_until, state);
+            let session = if row.waits { session.waiting() } else { session };
+            live.add_session(row.token, Arc::new(session));
+        }
+    }
+    let mut ended = HashMap::new();
+    for row in store.ended(now).await? {
+        let (id, ended_at) = (row.id, row.ended_at.unwrap_or(now));
+        ended.insert(id, live.add_ended(Meeting::from_row(row), ended_at));
+    }
+    for row in store.ended_sessions(now).await? {
+        if let Some(meeting) = ended.get(&row.meeting) {
+            let state = live.servers.of(&meeting.server);
+            live.add_session(row.token, Arc::new(Session::new(row.id, Arc::clone(meeting), 0, state)));
+        }
+    }
+    for row in store.recordings().await? {
+        let recording = Recording { id: row.id.into(), ext_id: row.ext_id.into(), server: row.server };
+        live.recordings.add(&row.tenant, recording);
+    }
+    Ok((live, last_session))
+}
