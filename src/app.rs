@@ -1,7 +1,6 @@
 //! Builds everything and joins it, from top to bottom.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     fmt, io,
     net::SocketAddr,
@@ -24,12 +23,9 @@ use tokio::{
 use crate::{
     admin::{self, Admin, token::Tokens},
     config::{Fault, Loaded, Loader, Settings, SlugKey, Watcher},
-    domain::{
-        placement::Sight,
-        session::{Held, LEASE},
-        time::Clock,
-    },
-    live::{Live, Meeting, recordings::Recording, sessions::UserKeys},
+    domain::{session::LEASE, time::Clock},
+    live::sessions::UserKeys,
+    meetings::{Meetings, operate, refill::refill},
     net::{Net, connections::Connections, files, rates::Rates},
     poll, private,
     proxy::{
@@ -109,7 +105,7 @@ pub struct App {
     pub http: Vec<SocketAddr>,
     /// Where the operator finds health, metrics and the admin API.
     pub admin: Option<SocketAddr>,
-    gateway: Arc<Gateway>,
+    meetings: Arc<Meetings>,
     rounds: watch::Receiver<u32>,
     stop: watch::Sender<bool>,
     finished: mpsc::Receiver<Infallible>,
@@ -136,11 +132,10 @@ impl App {
         let tokens = Arc::new(tokens(&store).await?);
         let Loaded { directory, certs, warnings, .. } = loader.load(&key).map_err(StartError::Config)?;
         for warning in warnings {
-            tracing::warn!(%warning, "configuration");
+            tracing::warn!(%warning, "configuration warning");
         }
 
         let user_keys = UserKeys::new(store.shared_key("users", random_key()?).await?);
-        let sight = if store.is_shared() { Sight::Lagging } else { Sight::Whole };
         let (live, last_session) = refill(&store, clock.clone()).await?;
         let unbound = Unbound::since(clock.now(), last_session).to_bytes();
         let unbound = Unbound::from_bytes(&store.shared_key("cookie.unbound", unbound).await?);
@@ -148,26 +143,20 @@ impl App {
         let (lost, without_seat) = mpsc::unbounded_channel();
         let (notes, writer) = Notes::with_writer(store.clone(), clock.clone(), lost);
         let pool = Pool::new(Connector::new(trust_roots(settings.server_ca.as_deref())?));
+        let meetings = Arc::new(Meetings::new(clock, Arc::new(directory), live, (store, notes), pool));
+        operate::read_operations(&meetings).await?;
+        warn_of_missing_recordings(&meetings);
         let gateway = Arc::new(Gateway::new(Parts {
-            clock: clock.clone(),
-            directory: Arc::new(directory),
-            live,
-            store,
-            notes,
-            pool,
-            metrics: Arc::default(),
+            meetings: Arc::clone(&meetings),
             net,
             idle_timeout: settings.connections.idle_timeout,
             answers_max_age: settings.answers_max_age,
-            sight,
             grants,
             binding,
             user_keys,
             names: Names::new(&settings.resolver),
         }));
-        gateway.read_operations().await?;
-        warn_of_missing_recordings(&gateway);
-        let tickets = gateway.store.is_shared().then(Arc::<Tickets>::default);
+        let tickets = meetings.store.is_shared().then(Arc::<Tickets>::default);
         let tls = Tls::new(certs, settings.listen.http2, tickets.clone()).map_err(io::Error::other)?;
         let tls = Arc::new(tls);
 
@@ -179,6 +168,7 @@ impl App {
         let admin = match settings.listen.admin {
             Some(address) => {
                 let side = Admin {
+                    meetings: Arc::clone(&meetings),
                     gateway: Arc::clone(&gateway),
                     tls: Arc::clone(&tls),
                     tokens,
@@ -196,31 +186,31 @@ impl App {
         let vital = Vital::default();
         let mut tasks = vec![
             vital.spawn("writer", writer),
-            vital.spawn("reseat", replicas::reseat(Arc::clone(&gateway), without_seat)),
+            vital.spawn("reseat", replicas::reseat(Arc::clone(&meetings), without_seat)),
         ];
-        let to_all = Arc::clone(&gateway);
+        let to_all = Arc::clone(&meetings);
         tasks.push(supervise::spawn("heartbeat", move || replicas::live_on(Arc::clone(&to_all), leads.clone())));
-        let (asks, stops) = (Arc::clone(&gateway), stop_signal.clone());
+        let (asks, stops) = (Arc::clone(&meetings), stop_signal.clone());
         tasks.push(supervise::spawn("poll", move || {
             poll::run(Arc::clone(&asks), leading.clone(), stops.clone(), round.clone())
         }));
         let (served, secured, dir, mut loader) = (Arc::clone(&gateway), Arc::clone(&tls), dir.to_owned(), Some(loader));
         tasks.push(supervise::spawn("reload", move || {
-            let loader = loader.take().unwrap_or_else(|| Loader::new(&dir, served.clock.clone()));
+            let loader = loader.take().unwrap_or_else(|| Loader::new(&dir, served.meetings.clock.clone()));
             reload(loader, key.clone(), Arc::clone(&served), Arc::clone(&secured), stop_signal.clone())
         }));
-        if gateway.store.is_shared() {
+        if meetings.store.is_shared() {
             let (told, changes) = mpsc::channel(CHANGES_MAX);
-            let store = gateway.store.clone();
+            let store = meetings.store.clone();
             tasks.push(supervise::spawn("attend", move || {
                 let (store, told) = (store.clone(), told.clone());
                 async move { store.attend(told).await }
             }));
-            tasks.push(vital.spawn("follow", replicas::follow(Arc::clone(&gateway), changes)));
+            tasks.push(vital.spawn("follow", replicas::follow(Arc::clone(&meetings), changes)));
         }
         if let Some(tickets) = tickets {
-            replicas::read_ticket_keys(&gateway, &tickets).await?;
-            let keeper = Arc::clone(&gateway);
+            replicas::read_ticket_keys(&meetings, &tickets).await?;
+            let keeper = Arc::clone(&meetings);
             let rotate = move || replicas::rotate_ticket_keys(Arc::clone(&keeper), Arc::clone(&tickets));
             tasks.push(supervise::spawn("ticket_keys", rotate));
         }
@@ -239,8 +229,8 @@ impl App {
             })?);
         }
         let (https, http) = (https_addresses, http_addresses);
-        tracing::info!(?https, ?http, ?admin, "anteroom is up");
-        Ok(Self { https, http, admin, gateway, rounds, stop, finished, vital, tasks })
+        tracing::info!(?https, ?http, ?admin, "gateway started");
+        Ok(Self { https, http, admin, meetings, rounds, stop, finished, vital, tasks })
     }
 
     /// Waits until all servers have been asked once.
@@ -259,23 +249,23 @@ impl App {
         self.stop.send_replace(true);
         let drained = tokio::time::timeout(grace, self.finished.recv()).await.is_ok();
         if !drained {
-            tracing::warn!("connections that are still open are cut");
+            tracing::warn!("grace period over: closing open connections");
         }
         let written = async {
-            poll::note_carried(&self.gateway);
-            self.gateway.notes.flush().await;
-            if let Err(error) = self.gateway.store.retire(self.gateway.clock.now(), LEASE).await {
-                tracing::warn!(%error, "the other gateways are not told of the stop");
+            poll::note_carried(&self.meetings);
+            self.meetings.notes.flush().await;
+            if let Err(error) = self.meetings.store.retire(self.meetings.clock.now(), LEASE).await {
+                tracing::warn!(%error, "failed to notify other gateways of the shutdown");
             }
-            self.gateway.store.close().await;
+            self.meetings.store.close().await;
         };
         if tokio::time::timeout(WRITE_TIMEOUT, written).await.is_err() {
-            tracing::error!("the store did not take everything in time");
+            tracing::error!("timeout while writing to the store at shutdown: writes may be lost");
         }
         for task in self.tasks.drain(..) {
             task.abort();
         }
-        tracing::info!("anteroom has stopped");
+        tracing::info!("gateway stopped");
         drained
     }
 }
@@ -285,9 +275,9 @@ fn net(settings: &Settings) -> Net {
     let files = files::raise();
     let limits = settings.connections.limits(files);
     if let Some(wanted) = settings.connections.max.filter(|wanted| limits.max < *wanted) {
-        tracing::warn!(wanted, max = limits.max, files, "there are not enough file handles for connections.max");
+        tracing::warn!(wanted, max = limits.max, files, "too few file handles for connections.max");
     }
-    tracing::info!(files, connections = limits.max, per_address = limits.per_address, "file handles and connections");
+    tracing::info!(files, connections = limits.max, per_address = limits.per_address, "connection limits");
     Net {
         connections: Connections::new(limits),
         rates: Rates::new(settings.rates),
@@ -322,7 +312,7 @@ where
             match again {
                 Ok(served) => served.await,
                 // No file handle is left: another try has a pause before it.
-                Err(error) => panic!("a listener cannot be served: {error}"),
+                Err(error) => panic!("failed to reopen a listener: {error}"),
             }
         }
     }))
@@ -370,52 +360,6 @@ pub(crate) fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// The meetings and sessions that were promised before this start, and the highest number of a session, if there is one.
-async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<i64>), StartError> {
-    let now = clock.now();
-    store.heartbeat(now).await?;
-    if !store.is_shared() {
-        // All others are former selves. Who was present may be on the way back.
-        store.bury_dead(now, now.saturating_add(LEASE)).await?;
-    }
-    let live = Live::new(clock);
-    let mut meetings = HashMap::new();
-    for row in store.running().await? {
-        // What another gateway is about to make is told when it is made.
-        let pending = row.internal_id.is_none() && store.is_alive(row.owner.as_deref().unwrap_or(""), now).await?;
-        if !pending {
-            meetings.insert(row.id, live.add_meeting(Meeting::from_row(row)));
-        }
-    }
-    let mut last_session = None;
-    for row in store.sessions().await? {
-        last_session = last_session.max(Some(row.id));
-        if let Some(meeting) = meetings.get(&row.meeting) {
-            if let Some(room) = &row.breakout {
-                live.add_breakout(meeting, room);
-            }
-            let session = live.new_session(row.id, meeting, row.held);
-            let session = if row.waits { session.waiting() } else { session };
-            live.add_session(row.token, Arc::new(session));
-        }
-    }
-    let mut ended = HashMap::new();
-    for row in store.ended(now).await? {
-        let (id, ended_at) = (row.id, row.ended_at.unwrap_or(now));
-        ended.insert(id, live.add_ended(Meeting::from_row(row), ended_at));
-    }
-    for row in store.ended_sessions(now).await? {
-        if let Some(meeting) = ended.get(&row.meeting) {
-            live.add_session(row.token, Arc::new(live.new_session(row.id, meeting, Held::No)));
-        }
-    }
-    for row in store.recordings().await? {
-        let recording = Recording { id: row.id.into(), ext_id: row.ext_id.into(), server: row.server };
-        live.recordings.add(&row.tenant, recording);
-    }
-    Ok((live, last_session))
-}
-
 /// Takes changed files over, for as long as the gateway runs.
 async fn reload(
     mut loader: Loader,
@@ -427,7 +371,7 @@ async fn reload(
     let mut watcher = match Watcher::new(&loader) {
         Ok(watcher) => watcher,
         Err(error) => {
-            tracing::error!(%error, "the configuration cannot be watched: changes need a restart");
+            tracing::error!(%error, "failed to watch the configuration: changes need a restart");
             return;
         }
     };
@@ -454,7 +398,7 @@ async fn reload(
             },
         };
         for fault in found.faults.iter().filter(|fault| !known.contains(*fault)) {
-            tracing::error!(%fault, "configuration: the last good version stays in service");
+            tracing::error!(%fault, "configuration fault: the last good version stays in service");
         }
         let faults = i64::try_from(found.faults.len()).unwrap_or(i64::MAX);
         gateway.metrics.config_faults.store(faults, Relaxed);
@@ -463,21 +407,21 @@ async fn reload(
             gateway.net.rates.set(settings.rates);
             // A host must have its certificate by the time somebody is told of it.
             tls.swap(certs);
-            gateway.directory.store(Arc::new(directory));
+            gateway.meetings.directory.store(Arc::new(directory));
             gateway.metrics.reloads.fetch_add(1, Relaxed);
-            tracing::info!(target: "audit", "configuration taken over");
-            warn_of_missing_recordings(&gateway);
+            tracing::info!(target: "audit", "configuration reloaded");
+            warn_of_missing_recordings(&gateway.meetings);
         }
         watcher.follow(&loader);
     }
 }
 
 /// Warns of servers that have recordings and are not configured: a caller takes what is not in a list for deleted.
-fn warn_of_missing_recordings(gateway: &Gateway) {
-    let directory = gateway.directory.load();
-    for server in gateway.live.recordings.all_servers() {
+fn warn_of_missing_recordings(meetings: &Meetings) {
+    let directory = meetings.directory.load();
+    for server in meetings.live.recordings.all_servers() {
         if directory.server(server.as_str()).is_none() {
-            tracing::warn!(%server, "a server with recordings is not configured: getRecordings leaves its recordings out");
+            tracing::warn!(%server, "server with recordings not in the configuration: getRecordings omits them");
         }
     }
 }

@@ -1,9 +1,8 @@
-//! BBB's protocol: read, checked, signed, rewritten. Pure functions, but for [`client`].
+//! BBB's protocol: read, checked, signed, rewritten. Pure functions.
 
 pub mod addresses;
 pub mod answer;
 pub mod checksum;
-pub mod client;
 pub mod documents;
 pub mod elsewhere;
 pub mod fetched;

@@ -2,6 +2,7 @@
 //! Times come in as arguments; [`time::Clock`] is what reads them, and nothing here calls it.
 
 pub mod admission;
+pub mod backend_error;
 pub mod branding;
 pub mod calendar;
 pub mod denial;

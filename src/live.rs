@@ -29,8 +29,9 @@ use std::{
 use dashmap::{DashMap, DashSet, Entry};
 
 use crate::{
-    bbb::{client::CallError, meeting_id, xml::Answer},
+    bbb::{meeting_id, xml::Answer},
     domain::{
+        backend_error::BackendError,
         ids::{ServerId, TenantId},
         limits::{Limit, Limits},
         meeting::{AFTERGLOW, AFTERGLOW_MAX},
@@ -85,7 +86,7 @@ pub struct Meeting {
     /// The server's internal id, once it has answered.
     internal_id: OnceLock<Box<str>>,
     /// What the server says of it, for a moment.
-    pub info: Fresh<Answer, CallError>,
+    pub info: Fresh<Answer, BackendError>,
     /// When something was last done to it through the gateway.
     touched: Touched,
     /// The same for all its tenant's meetings on its server.
@@ -252,7 +253,7 @@ pub struct Live {
     /// Until when it is known that a room had a meeting, by the id under which its server knows it.
     over: DashMap<Box<str>, Timestamp>,
     /// The servers, their health and their load.
-    pub servers: Servers,
+    pub servers: Arc<Servers>,
     /// Tenants that the operator has suspended, beside those whose file says so.
     pub suspended: DashSet<TenantId>,
     /// Whose recordings are whose.
@@ -396,7 +397,7 @@ impl Live {
             return;
         }
         if !meeting.may_be_called(internal_id) {
-            tracing::warn!(server = %meeting.server, "the server gives a meeting an internal id that is not its own");
+            tracing::warn!(server = %meeting.server, "server reports an unexpected internal meeting id");
             return;
         }
         self.internal.entry(internal_id.into()).or_insert_with(|| Arc::clone(meeting));

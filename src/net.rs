@@ -4,12 +4,14 @@
 //! An address has a share of what strangers can take, and no more. What a connection is asked for is `proxy`'s.
 
 pub mod activity;
+pub mod complaints;
 pub mod connections;
 pub mod files;
 pub mod orderly;
 pub mod peer;
 pub mod proxy_protocol;
 pub mod rates;
+pub mod socket;
 pub mod tracked;
 
 use std::{net::IpAddr, sync::Arc};

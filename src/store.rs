@@ -110,7 +110,8 @@ impl Store {
 
     async fn open_with(url: &str, lock: Option<File>) -> Result<Self, Error> {
         let mut name = [0; 8];
-        aws_lc_rs::rand::fill(&mut name).map_err(|_| sqlx::Error::Protocol("there is no randomness".into()))?;
+        aws_lc_rs::rand::fill(&mut name)
+            .map_err(|_| sqlx::Error::Protocol("the random number generator of the system failed".into()))?;
         let gateway = HEXLOWER.encode(&name).into();
         let db = if url.starts_with("sqlite:") {
             let pool = sqlite::open(url).await?;
@@ -239,7 +240,7 @@ fn lock(path: &str) -> Result<File, Error> {
     let path = format!("{path}.lock");
     let file = private::open_file(Path::new(&path)).map_err(sqlx::Error::Io)?;
     file.try_lock().map_err(|_| {
-        let text = "another gateway has it open; several gateways need PostgreSQL";
+        let text = "in use by another gateway; several gateways need PostgreSQL";
         sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::WouldBlock, text))
     })?;
     Ok(file)
@@ -248,7 +249,7 @@ fn lock(path: &str) -> Result<File, Error> {
 async fn listen(options: &PgConnectOptions, changes: &mpsc::Sender<Change>) {
     loop {
         if let Err(error) = pass_on(options, changes).await {
-            tracing::debug!(%error, "what other gateways tell is not heard");
+            tracing::debug!(%error, "failed to listen for notices of other gateways: retrying");
         }
         tokio::time::sleep(LISTEN_AGAIN).await;
     }

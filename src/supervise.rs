@@ -91,7 +91,7 @@ fn note(task: &'static str) {
     *n = n.saturating_add(1);
     let n = *n;
     drop(panics);
-    tracing::error!(task, panics = n, "a task has panicked: standard error says where");
+    tracing::error!(task, panics = n, "task panicked: see standard error for the location");
 }
 
 /// Hears of a task that cannot be started again and has ended by a panic.

@@ -22,10 +22,10 @@ use tokio::{
 use crate::{
     metrics::Metrics,
     net::{
+        complaints::Complaints,
         connections::{Connections, Limits, Served},
         tracked::Tracked,
     },
-    proxy::accept::Complaints,
 };
 
 /// Scrapers, checks of health, operators. One more closes one that is idle, or is closed.

@@ -2,41 +2,29 @@
 //!
 //! Its work is done by the gateway's own runtime, and to its end, also when the caller has gone away.
 
+mod answer;
+mod extract;
 mod meetings;
 mod refused;
 mod servers;
 mod tenants;
 mod usage;
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Mutex, PoisonError};
 
 use axum::{
     Router,
-    extract::{FromRequest, FromRequestParts, Path, Request, State},
+    extract::{Request, State},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http::{
-    HeaderMap, Method,
-    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
-    request::Parts,
-};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-use tokio::time::timeout;
+use http::{HeaderMap, Method, header::AUTHORIZATION};
 
-use super::{Admin, token::Scope};
-use crate::{domain::time::Timestamp, upstream::whole};
+use super::{state::Admin, token::Scope};
+use crate::domain::time::Timestamp;
+use extract::Operator;
 use refused::Refused;
-
-/// All that is sent here is a few words.
-const BODY_BYTES_MAX: usize = 4 * 1024;
-/// And it comes at once.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The calls, below `/api`.
 pub(super) fn router(admin: &Admin) -> Router<Admin> {
@@ -55,19 +43,15 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .layer(from_fn_with_state(admin.clone(), guard))
 }
 
-/// Who calls: the name of the token.
-#[derive(Debug, Clone)]
-struct Operator(String);
-
 async fn guard(State(admin): State<Admin>, mut request: Request, next: Next) -> Response {
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
     let needed = if looks { Scope::Read } else { Scope::Operate };
     let Some(bearer) = token_of(request.headers()).and_then(|token| admin.tokens.verify(token)) else {
-        REFUSALS.tell(admin.gateway.clock.now(), "", "a call of the admin API has no token that is good");
+        REFUSALS.tell(admin.meetings.clock.now(), "", "admin API call refused: missing or invalid token");
         return Refused::NoToken.into_response();
     };
     if bearer.scope < needed {
-        REFUSALS.tell(admin.gateway.clock.now(), &bearer.name, "a call of the admin API needs another scope");
+        REFUSALS.tell(admin.meetings.clock.now(), &bearer.name, "admin API call refused: the token lacks the scope");
         return Refused::Scope.into_response();
     }
     request.extensions_mut().insert(Operator(bearer.name));
@@ -110,42 +94,6 @@ impl Refusals {
 fn token_of(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim_start())
-}
-
-/// An answer to the operator.
-struct Answer(Value);
-
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
-        (headers, self.0.to_string()).into_response()
-    }
-}
-
-/// The name in a path.
-struct Named(String);
-
-impl<S: Send + Sync> FromRequestParts<S> for Named {
-    type Rejection = Refused;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
-        let Path(name) = Path::from_request_parts(parts, state).await.map_err(|_| Refused::NotFound)?;
-        Ok(Self(name))
-    }
-}
-
-/// What a body asks for.
-struct Wanted<T>(T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wanted<T> {
-    type Rejection = Refused;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
-        let body = timeout(BODY_TIMEOUT, whole(request.into_body(), BODY_BYTES_MAX)).await;
-        let body = body.map_err(|_| Refused::Slow)?.ok_or(Refused::TooLarge)?;
-        let wanted = serde_json::from_slice(&body).map_err(|error| Refused::Invalid(error.to_string()))?;
-        Ok(Self(wanted))
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::Admin;
+use super::state::Admin;
 use crate::{net::rates::RateOf, store, supervise};
 
 /// All metrics, in OpenMetrics text.
@@ -62,7 +62,7 @@ impl Collector for Now {
         )?;
         counter(
             "socket_bytes",
-            "Bytes that closed WebSockets have carried, by tenant and direction",
+            "Bytes of closed WebSockets, by tenant and direction",
             tenants
                 .iter()
                 .flat_map(|(id, t)| {
@@ -87,81 +87,81 @@ impl Collector for Now {
         let plain = |n| vec![(Vec::new(), n)];
         counter(
             "unknown_hosts",
-            "Requests for hosts that no tenant has, or other than that of their handshake",
+            "Requests for an unknown host, or for a host other than the SNI",
             plain(signed(metrics.unknown_hosts.load(Relaxed))),
         )?;
         counter(
             "handshakes_failed",
-            "TLS handshakes that were refused or failed",
+            "Failed and refused TLS handshakes",
             plain(signed(metrics.handshakes_failed.load(Relaxed))),
         )?;
         counter(
             "malformed_requests",
-            "Connections on which something came that is no HTTP request, or has too large a head",
+            "Connections with a malformed HTTP request or too large headers",
             plain(signed(metrics.malformed.load(Relaxed))),
         )?;
         counter(
             "task_panics",
-            "Panics of tasks, which were started again, or of one of their steps",
+            "Panics of background tasks, which were restarted, by task",
             supervise::panics().into_iter().map(|(task, n)| (vec![("task", task)], signed(n))).collect(),
         )?;
         counter(
             "store_notes_dropped",
-            "What the database did not take and was left out: notes of seats and names, or usage",
+            "Writes that the database rejected and that were discarded, by kind",
             store::dropped().into_iter().map(|(kind, n)| (vec![("kind", kind)], signed(n))).collect(),
         )?;
         counter(
             "rate_limited",
-            "What came too fast, by kind; with rates.count_only it was not refused",
+            "Events over a rate limit, by kind; only counted with rates.count_only",
             RateOf::ALL.iter().map(|k| (vec![("kind", k.as_str())], signed(gateway.net.rates.limited(*k)))).collect(),
         )?;
         counter(
             "connections_closed",
-            "Connections that a limit of number or time has closed, by reason",
+            "Connections closed by a limit, by reason",
             metrics.closed().map(|(reason, n)| (vec![("reason", reason)], signed(n))).collect(),
         )?;
         counter(
             "accept_errors",
-            "Connections that the system did not hand over, such as for want of a file handle",
+            "Failed accepts, such as for lack of a file handle",
             plain(signed(metrics.accept_errors.load(Relaxed))),
         )?;
         counter(
             "upstream_exhausted",
-            "Connections to servers and frontends for which this machine had no file handle, port or memory",
-            plain(signed(gateway.pool.exhausted())),
+            "Upstream connections that failed for lack of a file handle, port or memory",
+            plain(signed(gateway.meetings.backends.pool.exhausted())),
         )?;
-        let files = &gateway.live.files;
+        let files = &gateway.meetings.live.files;
         counter(
             "client_file_hits",
-            "Requests for files of BBB's client that were answered from memory",
+            "Client file requests answered from the cache",
             plain(signed(files.hits.load(Relaxed))),
         )?;
         counter(
             "client_file_reads",
-            "Files of BBB's client that were read from a server",
+            "Client files read from servers into the cache",
             plain(signed(files.reads.load(Relaxed))),
         )?;
         counter(
             "client_files_without_room",
-            "Files of BBB's client that were carried since there was no room in memory",
+            "Client files proxied because the cache was full",
             plain(signed(files.without_room.load(Relaxed))),
         )?;
         counter(
             "config_reloads",
-            "Reloads of the configuration that took something over",
+            "Configuration reloads that changed something",
             plain(signed(metrics.reloads.load(Relaxed))),
         )?;
 
         let mut gauge = |name, help, rows| family(&mut encoder, MetricType::Gauge, name, help, rows);
         gauge(
             "open_sockets",
-            "WebSockets that are open, by tenant",
+            "Open WebSockets, by tenant",
             tenants.iter().map(|(id, t)| (vec![("tenant", id.as_str())], t.sockets())).collect(),
         )?;
         let secrets: Vec<_> = tenants.iter().map(|(id, t)| (id, t.secrets())).collect();
         gauge(
             "secret_last_used_timestamp_seconds",
-            "When an API secret has last signed a call, seconds since the epoch",
+            "Time of the last call signed with an API secret, seconds since the epoch",
             secrets
                 .iter()
                 .flat_map(|(id, labels)| {
@@ -175,18 +175,18 @@ impl Collector for Now {
         let bytes = |n: usize| plain(i64::try_from(n).unwrap_or(i64::MAX));
         gauge(
             "client_file_bytes",
-            "Memory for files of BBB's client: held, being read, still being sent",
+            "Memory of the client file cache, including files being read or sent",
             bytes(files.bytes()),
         )?;
-        gauge("held_body_bytes", "Bodies of API calls that are held in memory", bytes(gateway.bodies.bytes()))?;
-        gauge("open_connections", "Connections that are open", plain(metrics.connections()))?;
+        gauge("held_body_bytes", "Bytes of request bodies buffered in memory", bytes(gateway.bodies.bytes()))?;
+        gauge("open_connections", "Open client connections", plain(metrics.connections()))?;
         let (places, addresses) = gateway.net.connections.open();
-        gauge("connection_places", "Connections that are open, WebSockets included", plain(i64::from(places)))?;
+        gauge("connection_places", "Open client connections, WebSockets included", plain(i64::from(places)))?;
         let limits = gateway.net.connections.limits();
-        gauge("connection_places_max", "How many connections there may be", plain(i64::from(limits.max)))?;
+        gauge("connection_places_max", "Maximum of open client connections", plain(i64::from(limits.max)))?;
         gauge(
             "connection_addresses",
-            "Addresses (of IPv6: /64) that connections are open from",
+            "Client addresses (IPv6: /64 networks) with open connections",
             plain(i64::try_from(addresses).unwrap_or(i64::MAX)),
         )?;
         gauge(
@@ -194,36 +194,42 @@ impl Collector for Now {
             "Faults in the configuration files as of the last reload",
             plain(metrics.config_faults.load(Relaxed)),
         )?;
-        gauge("meetings", "Meetings that run", plain(i64::try_from(gateway.live.meetings_len()).unwrap_or(i64::MAX)))?;
-        let directory = gateway.directory.load();
-        let states: Vec<_> =
-            directory.servers().map(|server| (server.id.as_str(), gateway.live.servers.of(&server.id))).collect();
+        gauge(
+            "meetings",
+            "Running meetings",
+            plain(i64::try_from(gateway.meetings.live.meetings_len()).unwrap_or(i64::MAX)),
+        )?;
+        let directory = gateway.meetings.directory.load();
+        let states: Vec<_> = directory
+            .servers()
+            .map(|server| (server.id.as_str(), gateway.meetings.live.servers.of(&server.id)))
+            .collect();
         let by_server = |value: fn(&crate::live::servers::ServerState) -> i64| -> Vec<Row<'_>> {
             states.iter().map(|(id, state)| (vec![("server", *id)], value(state))).collect()
         };
-        gauge("server_up", "Whether a BBB server answers: 1 or 0", by_server(|s| i64::from(s.is_up())))?;
+        gauge("server_up", "1 if a BBB server is ready, else 0", by_server(|s| i64::from(s.is_up())))?;
         let modes = states.iter().map(|(id, state)| (vec![("server", *id), ("mode", state.mode().as_str())], 1));
-        gauge("server_mode", "What the operator wants of a BBB server: 1 for its mode", modes.collect())?;
+        gauge("server_mode", "1 for the administrative mode of a BBB server", modes.collect())?;
         let found = states.iter().map(|(id, state)| (vec![("server", *id), ("state", state.state().as_str())], 1));
-        gauge("server_state", "What polls have found a BBB server to be: 1 for its state", found.collect())?;
+        gauge("server_state", "1 for the health state of a BBB server", found.collect())?;
         gauge(
             "server_load",
-            "People that a BBB server is reckoned to have: those in its meetings, and those expected",
+            "Expected participants of a BBB server: present, and still to join young meetings",
             by_server(|s| i64::from(s.load())),
         )?;
-        gauge("store_up", "Whether the store answers: 1 or 0", plain(i64::from(!gateway.store.is_away())))?;
+        gauge("store_up", "1 if the store answers, else 0", plain(i64::from(!gateway.meetings.store.is_away())))?;
         gauge(
             "loop_age_seconds",
-            "How long a loop has done nothing though there is something to be done",
-            gateway.loops().map(|round| (vec![("loop", round.name)], signed(round.age().as_secs()))).collect(),
+            "Seconds since the last progress of a background loop that has work",
+            gateway.meetings.loops().map(|round| (vec![("loop", round.name)], signed(round.age().as_secs()))).collect(),
         )?;
-        gauge("polls", "Whether this gateway is the one that polls the servers: 1 or 0", plain(i64::from(*leads)))?;
+        gauge("polls", "1 if this gateway polls the servers, else 0", plain(i64::from(*leads)))?;
         gauge("server_meetings", "Meetings on a BBB server", by_server(|s| i64::from(s.meetings())))?;
-        gauge("server_seats", "People who are present on a BBB server", by_server(|s| i64::from(s.seats())))?;
+        gauge("server_seats", "Participants present on a BBB server", by_server(|s| i64::from(s.seats())))?;
         let certs = tls.certs();
         gauge(
             "certificate_expiry_timestamp_seconds",
-            "When a host's certificate expires, seconds since the epoch",
+            "Expiry of the certificate of a host, seconds since the epoch",
             certs.expiries().map(|(host, at)| (vec![("host", host)], at.as_secs())).collect(),
         )
     }

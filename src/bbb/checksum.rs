@@ -167,9 +167,9 @@ pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials:
         let mut sorted: Vec<&str> = form.fields.split('&').collect();
         sorted.sort_unstable();
         [
-            ("the form's fields hashed: only the query is", call, form.fields.to_string()),
+            ("the form fields hashed: only the query counts", call, form.fields.to_string()),
             (
-                "the form's fields hashed in the order of their names, as old releases did: only the query is",
+                "the form fields hashed in the order of their names, as old releases did: only the query counts",
                 call,
                 sorted.join("&"),
             ),
@@ -179,7 +179,7 @@ pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials:
     let mut sorted: Vec<&str> = hashed.split('&').collect();
     sorted.sort_unstable();
     let mistakes = [
-        ("all of it, but the secret is good no longer", call, hashed.clone()),
+        ("all of it, but the secret has expired", call, hashed.clone()),
         ("spaces hashed as %20, sent as +", call, hashed.replace('+', "%20")),
         ("spaces hashed as +, sent as %20", call, hashed.replace("%20", "+")),
         ("the query hashed before it was encoded", call, decoded),
@@ -195,7 +195,7 @@ pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials:
     });
     let (would_fit, secret) = match found {
         Some((mistake, signer)) => (mistake, Arc::clone(&signer.secret.label)),
-        None => ("none known: the secret may be another", "".into()),
+        None => ("none known: the secret may be wrong", "".into()),
     };
     Diagnosis { found_in, algorithm, hashed, would_fit, secret }
 }
@@ -210,13 +210,13 @@ fn no_digest(checksum: &str) -> &'static str {
     if checksum.is_empty() {
         "missing: its value is empty"
     } else if is_hex(checksum) {
-        "no digest of a known length"
+        "not a digest of a known length"
     } else if checksum.contains(['%', '+', ' '])
         && is_hex(decoded.trim_matches(|c: char| c == '+' || c.is_whitespace()))
     {
         "a digest with percent-encoding or blanks in it"
     } else {
-        "no digest in hexadecimal digits"
+        "not a digest in hexadecimal digits"
     }
 }
 
@@ -374,7 +374,7 @@ mod tests {
             (signed("create", "", sent), "the query left out"),
             (signed("", sent, sent), "the call's name left out"),
             (signed("join", sent, sent), "another call's name hashed"),
-            (signed("nonsense", sent, sent), "none known: the secret may be another"),
+            (signed("nonsense", sent, sent), "none known: the secret may be wrong"),
         ] {
             let found = diagnose("create", &query, None, &credentials());
             assert_eq!((found.would_fit, found.algorithm, &*found.hashed), (would_fit, "SHA-256", sent), "{query}");
@@ -395,8 +395,8 @@ mod tests {
                 "the query is escaped for HTML: \"&amp;\" in the place of \"&\"",
             ),
             ("checksum=".to_owned(), "missing: its value is empty", "none known"),
-            ("checksum=xyz".to_owned(), "no digest in hexadecimal digits", "none known"),
-            ("checksum=abcd".to_owned(), "no digest of a known length", "none known"),
+            ("checksum=xyz".to_owned(), "not a digest in hexadecimal digits", "none known"),
+            ("checksum=abcd".to_owned(), "not a digest of a known length", "none known"),
             (format!("checksum={digest}%0A"), "a digest with percent-encoding or blanks in it", "none known"),
             (format!("checksum={digest}&checksum={digest}"), "given twice", "none known"),
         ] {
@@ -409,13 +409,13 @@ mod tests {
     fn a_checksum_in_a_form_is_said_to_be_there_and_what_it_was_compared_over() {
         let secret = Secret::new(SECRET);
         let fields = "name=a+b&meetingID=x";
-        let only_the_query = "the form's fields hashed: only the query is";
-        let in_order = "the form's fields hashed in the order of their names, as old releases did: only the query is";
+        let only_the_query = "the form fields hashed: only the query counts";
+        let in_order = "the form fields hashed in the order of their names, as old releases did: only the query counts";
         for (query, hashed, would_fit) in [
             ("", fields, only_the_query),
             ("", "meetingID=x&name=a+b", in_order),
             ("x=1", "", "the query left out"),
-            ("", "nonsense", "none known: the secret may be another"),
+            ("", "nonsense", "none known: the secret may be wrong"),
         ] {
             let sum = HEXLOWER.encode(hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, "create", hashed, &secret).as_ref());
             let form = InForm { checksum: sum.into(), fields: fields.into() };
@@ -425,7 +425,7 @@ mod tests {
         }
         let form = InForm { checksum: "%20".into(), fields: fields.into() };
         let found = diagnose("create", "", Some(&form), &credentials());
-        assert_eq!((found.found_in, found.algorithm), ("form", "no digest in hexadecimal digits"));
+        assert_eq!((found.found_in, found.algorithm), ("form", "not a digest in hexadecimal digits"));
     }
 
     #[test]
@@ -438,7 +438,7 @@ mod tests {
             assert_eq!(verify("create", &query, &credentials, now).is_ok(), good, "{now}");
         }
         let found = diagnose("create", &query, None, &credentials);
-        assert_eq!((found.would_fit, &*found.secret), ("all of it, but the secret is good no longer", "new/2"));
+        assert_eq!((found.would_fit, &*found.secret), ("all of it, but the secret has expired", "new/2"));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct Garbage;
 
 impl fmt::Display for Garbage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server's answer is no BBB answer")
+        f.write_str("the answer of the server is not a BBB answer")
     }
 }
 

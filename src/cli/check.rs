@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use super::{failed, online::servers};
+use super::{failure::failed, online::servers};
 use crate::{
     app::{StartError, dev_ca_dir, faults_counted},
     config::{Loaded, Loader, Settings, SlugKey},

@@ -197,10 +197,10 @@ impl Lines {
                 buffer.shrink_to(KEPT_BYTES);
             }
             if 0 < dropped {
-                tracing::warn!(dropped, "lines of the log were dropped: they came faster than they could be written");
+                tracing::warn!(dropped, "log lines dropped: the reader of the log is too slow");
             }
             if 0 < uncounted {
-                tracing::warn!(target: "audit::refused", refused = uncounted, "calls of the admin API were refused");
+                tracing::warn!(target: "audit::refused", refused = uncounted, "admin API calls refused");
             }
             if !ended {
                 thread::sleep(GATHER);

@@ -8,18 +8,12 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 use data_encoding::HEXLOWER;
 use futures_util::{StreamExt, stream};
 
-use super::failed;
+use super::failure::failed;
 use crate::{
     app::{faults_counted, trust_roots},
-    bbb::{
-        client::{Call, CallError, Reply},
-        elsewhere::strange,
-        query::Params,
-        xml,
-    },
-    domain::{directory::Directory, tenant::Server},
-    poll::version,
-    upstream::{Connector, Pool},
+    bbb::{elsewhere::strange, query::Params, xml},
+    domain::{backend_error::BackendError, directory::Directory, tenant::Server},
+    upstream::{ApiCall, Connector, Pool, Reply, version},
 };
 
 /// How long a server has for each question.
@@ -64,12 +58,12 @@ async fn ask(pool: &Pool, server: &Server) -> Result<String, String> {
     let listed = call(pool, server, "getMeetings", &Params::default()).await?;
     let listed = read(&listed)?;
     if listed.message_key == "checksumError" {
-        return Err("its secret is another one (`bbb-conf --secret` shows it)".into());
+        return Err("wrong secret (`bbb-conf --secret` on the server shows it)".into());
     }
     if !listed.success {
         return Err(format!("refuses getMeetings: {}", shown(&listed.message)));
     }
-    let version = version(pool, server).await.ok_or("does not tell its version as a BBB server does")?;
+    let version = version(pool, server).await.ok_or("does not report a version as a BBB server does")?;
     if version.before_3 != server.is_meteor {
         let (is, says) = if version.before_3 { ("older than 3.0", "3.0") } else { ("3.0 or newer", "2.7") };
         return Err(format!("is {is}, and servers.{}.version says {says}", server.id));
@@ -82,7 +76,7 @@ async fn ask(pool: &Pool, server: &Server) -> Result<String, String> {
 /// Whether who joins is sent to the server's own client.
 async fn joins(pool: &Pool, server: &Server) -> Result<(), String> {
     let mut random = [0; 8];
-    aws_lc_rs::rand::fill(&mut random).map_err(|_| "there is no randomness")?;
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| "the random number generator of the system failed")?;
     let id = format!("anteroom-check-{}", HEXLOWER.encode(&random));
     let params = |pairs: &[(&str, &str)]| {
         let mut params = Params::default();
@@ -93,7 +87,7 @@ async fn joins(pool: &Pool, server: &Server) -> Result<(), String> {
     let wanted = [("name", "Anteroom check"), ("duration", "1"), ("record", "false")];
     let made = read(&call(pool, server, "create", &params(&wanted)).await?)?;
     if !made.success {
-        return Err(format!("makes no meeting: {}", shown(&made.message)));
+        return Err(format!("refuses create: {}", shown(&made.message)));
     }
     let person = [("fullName", "Anteroom check"), ("role", "MODERATOR"), ("errorRedirectUrl", REFUSED)];
     let joined = call(pool, server, "join", &params(&person)).await;
@@ -101,25 +95,25 @@ async fn joins(pool: &Pool, server: &Server) -> Result<(), String> {
     let _ = call(pool, server, "end", &params(&[])).await;
     let joined = joined?;
     match strange(server, &joined.headers, &joined.body) {
-        Some((_, host)) if REFUSED.contains(&host) => Err("refuses a join".into()),
+        Some((_, host)) if REFUSED.contains(&host) => Err("refuses join".into()),
         Some((strange, host)) => Err(format!("{strange} ({})", shown(&host))),
         None if joined.status.is_redirection() => Ok(()),
-        None => Err("does not send people who join anywhere".into()),
+        None => Err("does not redirect people who join".into()),
     }
 }
 
 async fn call(pool: &Pool, server: &Server, name: &'static str, params: &Params) -> Result<Reply, String> {
-    let mut call = Call::new(name, params);
+    let mut call = ApiCall::new(name, params);
     call.timeout = TIMEOUT;
     call.send(pool, server).await.map_err(|error| match error {
-        CallError::Connect => "cannot be reached".to_owned(),
+        BackendError::Connect => "cannot be reached".to_owned(),
         error => format!("{name}: {error}"),
     })
 }
 
 fn read(reply: &Reply) -> Result<xml::Outcome, String> {
     xml::outcome(&reply.body)
-        .ok_or_else(|| format!("is no BBB server: it answers with status {}", reply.status.as_u16()))
+        .ok_or_else(|| format!("is not a BBB server: it answers with status {}", reply.status.as_u16()))
 }
 
 /// What a server says must not move a terminal's cursor, nor fill it.

@@ -16,9 +16,10 @@ use crate::{
     admin::token::{Bearer, Scope},
     app::{StartError, tokens, trust_roots},
     config::{Settings, settings},
+    domain::backend_error::BackendError,
     domain::time::Clock,
     store::Store,
-    upstream::{Body, Connector, Pool, SendError, whole},
+    upstream::{Body, Connector, Pool, whole},
 };
 
 /// Where the token of `--url` is found: what stands on the command line, everybody on the machine can read.
@@ -82,7 +83,7 @@ async fn by_configuration(dir: &Path) -> Result<(String, String), String> {
     let settings = settings_of(dir)?;
     let address = settings.listen.admin.ok_or("anteroom.toml has no listen.admin: the gateway cannot be operated")?;
     if address.port() == 0 {
-        return Err("listen.admin has port 0: which port the gateway has taken cannot be known here; give --url".into());
+        return Err("listen.admin has port 0, so the port of the gateway is unknown: use --url".into());
     }
     let store = store_of(&settings).await?;
     let tokens = tokens(&store).await.map_err(|error| error.to_string())?;
@@ -96,7 +97,7 @@ fn by_address(url: &str) -> Result<(String, String), String> {
     if parsed.is_none_or(|uri| !matches!(uri.scheme_str(), Some("http" | "https"))) {
         return Err(format!("--url {url}: must be an address such as http://127.0.0.1:9000"));
     }
-    let token = std::env::var(TOKEN_VARIABLE).map_err(|_| format!("{TOKEN_VARIABLE} has no token"))?;
+    let token = std::env::var(TOKEN_VARIABLE).map_err(|_| format!("{TOKEN_VARIABLE} is not set"))?;
     Ok((url.trim_end_matches('/').to_owned(), token))
 }
 
@@ -110,7 +111,7 @@ pub(super) async fn store_of(settings: &Settings) -> Result<Store, String> {
     if let Some(file) = settings.store_url.reveal().strip_prefix("sqlite:").and_then(|path| path.split('?').next())
         && !Path::new(file).exists()
     {
-        return Err(format!("there is no store {file} yet: start the gateway once"));
+        return Err(format!("the store {file} does not exist: start the gateway once"));
     }
     Store::open_beside(settings.store_url.reveal()).await.map_err(|error| error.to_string())
 }
@@ -136,10 +137,10 @@ impl Gateway {
             .map_err(|error| error.to_string())?;
         let answered = async {
             let response = self.pool.send(request).await.map_err(|error| match error {
-                SendError::Connect => format!("no gateway answers at {}: is it running?", self.url),
-                SendError::Exhausted => "this machine has no file handle or port left".to_owned(),
-                SendError::Broken | SendError::Body(_) => {
-                    format!("what answers at {} is no gateway, or breaks off", self.url)
+                BackendError::Connect => format!("no gateway answers at {}: is it running?", self.url),
+                BackendError::Exhausted => "no file handle or port left on this machine".to_owned(),
+                BackendError::Broken | BackendError::Timeout | BackendError::TooLong | BackendError::Body(_) => {
+                    format!("invalid or broken answer from {}: is it the admin listener?", self.url)
                 }
             })?;
             let status = response.status();

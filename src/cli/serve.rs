@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    failed,
+    failure::failed,
     log::{self, LogForm},
 };
 use crate::app::App;
@@ -30,7 +30,7 @@ pub(super) fn serve(config: &Path, grace: Duration, form: LogForm) -> ExitCode {
         tokio::select! {
             () = told_to_stop() => {}
             task = app.lost() => {
-                tracing::error!(task, "a task that cannot be started again has panicked: the process ends, to be started anew");
+                tracing::error!(task, "task panicked and cannot be restarted: exiting");
                 app.stop(LOST_GRACE).await;
                 return ExitCode::FAILURE;
             }

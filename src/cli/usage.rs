@@ -49,7 +49,7 @@ pub(super) async fn print(order: Order) -> Result<String, String> {
             let mut answer = gateway.get(&format!("/api/usage?month={}", &from[..7])).await?;
             match answer["usage"].take() {
                 Value::Array(rows) => rows,
-                _ => return Err("the gateway's answer has no usage in it".into()),
+                _ => return Err("the answer of the gateway has no usage".into()),
             }
         }
     };

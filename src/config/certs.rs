@@ -56,7 +56,7 @@ fn dates(cert: &Cert, now: Timestamp) -> Option<String> {
         return Some(format!("has expired {}", days(now, cert.not_after, "ago")));
     }
     if now < cert.not_before {
-        return Some(format!("is good only {}", days(cert.not_before, now, "from now")));
+        return Some(format!("becomes valid {}", days(cert.not_before, now, "from now")));
     }
     None
 }

@@ -134,7 +134,7 @@ where
         .map(|(line, key, reason)| Fault { file: file.to_owned(), line, key: key.to_string(), reason })
         .collect();
     let mark =
-        marked.map(|_| Fault::of_file(file, "begins with a byte order mark, which other programs may not pass over"));
+        marked.map(|_| Fault::of_file(file, "begins with a byte order mark, which other programs may not accept"));
     let mut warnings: Vec<Fault> = Vec::new();
     let value = parsed.map_or_else(T::default, |(raw, document)| {
         let mut context = Convert {

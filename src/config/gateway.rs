@@ -244,7 +244,7 @@ fn store_url(text: &str, cx: &mut Convert<'_>) -> Secret {
         // There may be a password in it.
         cx.has_secret |= is_literal && text.contains('@');
         if !store::is_postgres(text) {
-            cx.fault(&key, "cannot be read as the address of a PostgreSQL");
+            cx.fault(&key, "is not a valid address of a PostgreSQL");
         }
     } else if let Some(path) = text.strip_prefix("sqlite:") {
         let path = path.strip_prefix("//").unwrap_or(path);
@@ -322,7 +322,7 @@ fn server(
     if let Some(secret) = &secret {
         // It works, and a leak of one opens both.
         if let Some((_, other)) = census.secrets.iter().find(|(other, _)| other == secret) {
-            let reason = format!("is the same secret as {other}: whoever has it can call both servers");
+            let reason = format!("is the same secret as {other}: anyone who has it can call both servers");
             cx.warn(&path.key("secret"), reason);
         }
         census.secrets.push((secret.clone(), path.key("secret")));

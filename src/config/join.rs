@@ -228,7 +228,7 @@ fn secrets_of_servers(file: &Path, draft: &Draft, servers: &[Arc<Server>]) -> Ve
     let shared = secrets.filter_map(|secret| {
         let server = servers.iter().find(|server| server.secret == secret.value.secret)?;
         let reason = format!(
-            "is the secret of the server {:?} too: whoever has it can call that server without the gateway",
+            "is the secret of the server {:?} too: anyone who has it can call that server without the gateway",
             server.id
         );
         Some(secret.fault(file, reason))

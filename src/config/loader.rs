@@ -224,7 +224,7 @@ impl Files {
             let mut users = self.tenants.iter().filter(|(_, entry)| entry.value.names_policy(id));
             if let Some((user, _)) = users.next() {
                 let reason = format!(
-                    "is gone, but {} still has this policy: its last version stays",
+                    "was removed, but {} still has this policy: its last version stays",
                     tenant_file(user).display()
                 );
                 faults.push(Fault::of_file(policy_file(id), reason));

@@ -51,13 +51,13 @@ fn of_name(of: Of, name: &str) -> Option<String> {
         Of::Join => (Of::Create, "create"),
     };
     if is_known(other, name) {
-        return Some(format!("is a parameter of {call}: here a server passes over it"));
+        return Some(format!("is a parameter of {call}: servers ignore it here"));
     }
     let lower = name.to_ascii_lowercase();
     let known = names(of).map(|known| (strsim::damerau_levenshtein(&lower, &known.to_ascii_lowercase()), known));
     let (distance, nearest) = known.min()?;
     let is_near = distance <= nearest.len() / 6;
-    is_near.then(|| format!("is no parameter that is known here; did you mean {nearest:?}?"))
+    is_near.then(|| format!("is not a known parameter; did you mean {nearest:?}?"))
 }
 
 /// Rules that change nothing about those that they are set on top of, each with the reason. `records` tells whether meetings
@@ -150,15 +150,11 @@ mod tests {
     #[test]
     fn a_name_that_is_hardly_meant_is_told() {
         for (of, name, doubt) in [
-            (Of::Create, "Welcome", Some("is no parameter that is known here; did you mean \"welcome\"?")),
-            (
-                Of::Create,
-                "disabledFeature",
-                Some("is no parameter that is known here; did you mean \"disabledFeatures\"?"),
-            ),
-            (Of::Create, "muteonstart", Some("is no parameter that is known here; did you mean \"muteOnStart\"?")),
-            (Of::Join, "welcome", Some("is a parameter of create: here a server passes over it")),
-            (Of::Create, "fullName", Some("is a parameter of join: here a server passes over it")),
+            (Of::Create, "Welcome", Some("is not a known parameter; did you mean \"welcome\"?")),
+            (Of::Create, "disabledFeature", Some("is not a known parameter; did you mean \"disabledFeatures\"?")),
+            (Of::Create, "muteonstart", Some("is not a known parameter; did you mean \"muteOnStart\"?")),
+            (Of::Join, "welcome", Some("is a parameter of create: servers ignore it here")),
+            (Of::Create, "fullName", Some("is a parameter of join: servers ignore it here")),
             (Of::Create, "somethingNew", None),
             (Of::Create, "meta_anything", None),
             (Of::Create, "lockSettingsDisableCam", None),

@@ -169,7 +169,7 @@ fn refresh_folder<K: Ord + FromStr<Err: fmt::Display>, T: PartialEq>(
         let key = match text.parse::<K>() {
             Ok(key) => key,
             Err(why) => {
-                odd.push(Fault::of_file(file, format!("its name is no id: {why}")));
+                odd.push(Fault::of_file(file, format!("its name is not a valid id: {why}")));
                 continue;
             }
         };

@@ -92,7 +92,7 @@ fn seen(subject: &str, text: &str) -> Result<Secret, String> {
     } else if text.trim() != text {
         "begins or ends with a blank, which would be a part of it"
     } else if text.contains(is_invisible) {
-        "has a character that cannot be seen"
+        "has an invisible character"
     } else {
         return Ok(Secret::new(text));
     };
@@ -119,15 +119,15 @@ pub(super) fn doubt(text: &str, dir: &Path, secret: &Secret) -> Option<&'static 
     if is_literal
         && (text.starts_with("${") || text.starts_with("$(") || (text.starts_with('$') && is_name(&text[1..])))
     {
-        Some("looks like the name of a variable, and is taken as it stands: \"env:NAME\" reads one")
+        Some("looks like the name of a variable, but is used literally: \"env:NAME\" reads a variable")
     } else if is_literal && text.contains('/') && dir.join(text).is_file() {
-        Some("is the path of a file, and is taken as it stands: \"file:PATH\" reads one")
+        Some("looks like the path of a file, but is used literally: \"file:PATH\" reads a file")
     } else if quoted('"') || quoted('\'') {
-        Some("stands in quotation marks, which are a part of it")
+        Some("is in quotation marks, which are part of it")
     } else if is_placeholder(secret) {
-        Some("is a placeholder or an example that everybody knows: take a secret of your own")
+        Some("is a placeholder or a well-known example: use a secret of your own")
     } else if secret.chars().count() < LENGTH_LEAST {
-        Some("has fewer than 16 characters: it can be found by trying, with one signed link")
+        Some("has fewer than 16 characters: it can be guessed from one signed link")
     } else {
         None
     }
@@ -167,10 +167,10 @@ mod tests {
             ("hunter2\u{a0}", Some("begins or ends with a blank, which would be a part of it")),
             ("hunter2\nhunter3", Some("has more than one line")),
             ("\u{feff}hunter2", Some("begins with a byte order mark: save it without one")),
-            ("hun\u{200b}ter2", Some("has a character that cannot be seen")),
-            ("hun\u{a0}ter2", Some("has a character that cannot be seen")),
-            ("hun\u{7}ter2", Some("has a character that cannot be seen")),
-            ("hun\u{ad}ter2", Some("has a character that cannot be seen")),
+            ("hun\u{200b}ter2", Some("has an invisible character")),
+            ("hun\u{a0}ter2", Some("has an invisible character")),
+            ("hun\u{7}ter2", Some("has an invisible character")),
+            ("hun\u{ad}ter2", Some("has an invisible character")),
         ] {
             let read = seen("", text);
             assert_eq!(read.as_ref().err().map(String::as_str), fault, "{text:?}");
@@ -190,12 +190,12 @@ mod tests {
             ("639259D4-9dd8-4b25-bf01-95f9567eaf4b", Some(placeholder)),
             ("level-1-demo-secret", Some(placeholder)),
             ("c0ffee11c0ffee2", Some(short)),
-            ("\"c0ffee11c0ffee22c0ffee33\"", Some("stands in quotation marks")),
+            ("\"c0ffee11c0ffee22c0ffee33\"", Some("is in quotation marks")),
             ("${WAGTAIL_SECRET}", Some("looks like the name of a variable")),
             ("$WAGTAIL_SECRET", Some("looks like the name of a variable")),
             ("$2y$10$c0ffee11c0ffee22", None),
             ("Cargo.toml/c0ffee11c0ffee22", None),
-            ("src/config/secrets.rs", Some("is the path of a file")),
+            ("src/config/secrets.rs", Some("looks like the path of a file")),
         ] {
             let found = doubt(text, Path::new(env!("CARGO_MANIFEST_DIR")), &Secret::new(text));
             assert_eq!(found.is_some(), doubt_begins.is_some(), "{text}: {found:?}");

@@ -199,7 +199,7 @@ fn source_name(text: &str) -> Option<String> {
 fn last_moment(path: &KeyPath, text: &str, cx: &mut Convert<'_>) -> Option<Timestamp> {
     let last = cx.keep(path, Moment::parse(text))?.last();
     if last < cx.now {
-        cx.warn(path, "is over: this secret is good no longer");
+        cx.warn(path, "is in the past: this secret has expired");
     }
     Some(last)
 }

@@ -241,11 +241,11 @@ pub fn held_by(of: Of, name: &str, rule: &Rule) -> Option<&'static str> {
     let row = rows(of).iter().find(|row| key_of(row.name) == key_of(name))?;
     match row.rule {
         _ if row.name == "clientSettingsOverride" => Some(
-            "is a module of the body of create, not a parameter, and never goes on: it could point the client to another host",
+            "is a module of the body of create, not a parameter, and is never forwarded: it could point the client to another host",
         ),
         FromLimits => Some("is set in [limits]"),
         Append(_) if !matches!(rule, Rule::Append(_)) => Some("can only be appended to"),
-        _ if row.held => Some("is held by the gateway: it could reach round a limit"),
+        _ if row.held => Some("is controlled by the gateway: it could bypass a limit"),
         _ => None,
     }
 }

@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 use super::{fresh::Fresh, lock, pace::Pace};
 use crate::{
     bbb::{
-        client::CallError,
         elsewhere::Strange,
         xml::{Breakout, Listed},
     },
     domain::{
+        backend_error::BackendError,
         health::{Health, State},
         ids::ServerId,
         placement::Candidate,
@@ -57,9 +57,9 @@ pub struct ServerState {
     /// Whether it is older than 3.0, as far as its version call has told.
     before_3: AtomicBool,
     /// Its list of meetings, for a moment.
-    pub list: Fresh<ServerList, CallError>,
+    pub list: Fresh<ServerList, BackendError>,
     /// Its list of sessions, for a moment.
-    pub sessions: Fresh<Elements, CallError>,
+    pub sessions: Fresh<Elements, BackendError>,
     /// What is strange about where it sends people who join.
     strange: Mutex<Option<Strange>>,
     /// Until when no list waits for it: it was too slow for one.

@@ -68,7 +68,7 @@ impl FromStr for Network {
         let first: IpAddr = address.parse().map_err(|_| SHAPE)?;
         let bits = bits.unwrap_or(if first.is_ipv4() { 32 } else { 128 });
         if beginning(first, bits).ok_or(SHAPE)? != first {
-            return Err("has bits of an address behind the length of its network");
+            return Err("has bits set beyond the prefix length");
         }
         match first.to_canonical() {
             same if same == first => Ok(Self { first, bits }),

@@ -36,7 +36,7 @@ pub struct Malformed;
 
 impl From<Malformed> for io::Error {
     fn from(_: Malformed) -> Self {
-        Self::new(io::ErrorKind::InvalidData, "no PROXY header")
+        Self::new(io::ErrorKind::InvalidData, "invalid PROXY header")
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use http::{HeaderValue, Request, StatusCode, header::HOST, request::Parts};
@@ -24,40 +24,33 @@ use tokio::{
     sync::{mpsc, watch},
     time::timeout,
 };
-use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use tokio_rustls::LazyConfigAcceptor;
 
 use super::{
-    Gateway,
     answer::{redirect, text},
     asked::Connection,
     corked::Corked,
-    limited::too_fast,
+    downstream::Downstream,
+    gateway::Gateway,
+    refusal::too_fast,
+    serve,
 };
 use crate::{
     domain::host::Host,
     net::{
         activity::End,
+        complaints::Complaints,
         connections::Served,
-        orderly::{Layered, Orderly},
+        orderly::Orderly,
         peer::Peer,
         proxy_protocol::{self, Header},
         rates::RateOf,
+        socket::tune,
         tracked::Tracked,
     },
     tls::Tls,
-    upstream::{Body, tune},
+    upstream::Body,
 };
-
-/// A browser's connection.
-pub(crate) type Downstream = TlsStream<Corked<TcpStream>>;
-
-impl Layered for Downstream {
-    type Carrier = TcpStream;
-
-    fn carrier(&mut self) -> &mut TcpStream {
-        self.get_mut().0.inner_mut()
-    }
-}
 
 /// A handshake takes two round trips; who takes longer than this holds a place for nothing.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,8 +66,6 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What is encrypted and not yet sent on a connection: a file of 64 KiB and the head before it leave in one call.
 const UNSENT_BYTES_MAX: usize = 72 * 1024;
-/// Between two lines in the log that say the same.
-const COMPLAINT_PAUSE: Duration = Duration::from_secs(1);
 /// Streams of one HTTP/2 connection that had to be reset for their client's errors.
 const H2_ERRORS_MAX: usize = 64;
 /// What is held of one answer in HTTP/2 for a reader who is slow: 8 MB for all of a connection.
@@ -130,7 +121,7 @@ pub async fn serve_http(listener: TcpListener, gateway: Arc<Gateway>, port: u16,
             let is_cut = Arc::<AtomicBool>::default();
             let service = service_fn(|request: Request<Incoming>| {
                 let (head, body) = request.into_parts();
-                let _body = gateway.incoming(&head, body, peer, &is_cut);
+                let _body = serve::incoming(&gateway, &head, body, &served, &is_cut);
                 let response = to_https(&gateway, &head, peer, port);
                 let open = activity.begin();
                 async move { Ok::<_, Infallible>(response.map(|body| Tracked::new(body, open))) }
@@ -190,19 +181,6 @@ where
     }
 }
 
-/// Says what is wrong with accepting, at most once in a second.
-#[derive(Default)]
-pub(crate) struct Complaints(Option<Instant>);
-
-impl Complaints {
-    pub(crate) fn of(&mut self, error: &std::io::Error) {
-        if self.0.is_none_or(|last| COMPLAINT_PAUSE <= last.elapsed()) {
-            self.0 = Some(Instant::now());
-            tracing::warn!(%error, "a connection could not be accepted");
-        }
-    }
-}
-
 /// A place for a new connection. One that gets none, or comes too fast, is closed before any TLS.
 fn admit(stream: TcpStream, peer: SocketAddr, gateway: &Gateway, stop: &Stop) -> Option<Arrived> {
     let key = Peer::from(peer.ip());
@@ -245,7 +223,7 @@ async fn announced(mut stream: TcpStream, proxy: SocketAddr, gateway: &Gateway, 
         }
         None => {
             gateway.metrics.unannounced.fetch_add(1, Relaxed);
-            tracing::info!(target: "access", peer = %proxy.ip(), reason = "proxyHeader", "a connection has no PROXY header");
+            tracing::info!(target: "access", peer = %proxy.ip(), reason = "proxyHeader", "PROXY header missing or invalid");
             None
         }
     }
@@ -269,7 +247,7 @@ async fn secured(arrived: Arrived, gateway: &Arc<Gateway>, tls: &Tls, mut stop: 
             gateway.metrics.handshakes_failed.fetch_add(1, Relaxed);
             // Whoever fails too often is told nothing, and is not told of.
             if gateway.net.rates.allow(RateOf::FailedHandshakes, key) {
-                tracing::info!(target: "access", peer = %peer.ip(), reason = "handshake", "a handshake was refused or failed");
+                tracing::info!(target: "access", peer = %peer.ip(), reason = "handshake", "TLS handshake failed");
                 why.tell().await;
             }
             return;
@@ -334,7 +312,7 @@ async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gat
         let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
         async move {
             open.goes_on();
-            let response = gateway.serve(connection, request).await;
+            let response = serve::serve(gateway, connection, request).await;
             Ok::<_, Infallible>(response.map(|body| Tracked::new(body, open)))
         }
     });
@@ -396,7 +374,7 @@ impl EndLog {
     fn ended(&self, ended: hyper::Result<()>) {
         if ended.is_err_and(|error| error.is_parse()) {
             self.gateway.metrics.malformed.fetch_add(1, Relaxed);
-            tracing::info!(target: "access", peer = %self.peer.ip(), reason = "malformed", "what came was no request");
+            tracing::info!(target: "access", peer = %self.peer.ip(), reason = "malformed", "malformed HTTP request");
         }
     }
 }
@@ -431,13 +409,13 @@ fn to_https(gateway: &Gateway, head: &Parts, peer: Peer, port: u16) -> http::Res
         .get(HOST)
         .and_then(|host| host.to_str().ok())
         .and_then(|host| host.split(':').next()?.parse::<Host>().ok());
-    let directory = gateway.directory.load();
+    let directory = gateway.meetings.directory.load();
     let Some(host) = host.filter(|host| directory.has_host(host.as_str())) else {
         gateway.metrics.unknown_hosts.fetch_add(1, Relaxed);
         if !gateway.net.rates.allow(RateOf::UnknownHosts, peer) {
             return too_fast();
         }
-        tracing::info!(target: "access", reason = "unknownHost", "plain HTTP for a host that nobody has");
+        tracing::info!(target: "access", reason = "unknownHost", "plain HTTP request for an unknown host");
         return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", "This host is not served here.\n");
     };
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());

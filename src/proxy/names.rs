@@ -14,12 +14,13 @@ use hickory_resolver::{
 };
 use tokio::{sync::Semaphore, time::timeout};
 
+use super::api::refusal::Refusal;
 use crate::{
     bbb::{
-        documents::Refused,
+        answer::Failure,
         fetched::{is_public_address, name_of},
     },
-    domain::host::Host,
+    domain::{denial::Denial, host::Host},
 };
 
 /// How long a call waits for all of its names.
@@ -49,7 +50,7 @@ impl Names {
         let kinds = [LookupIpStrategy::Ipv4Only, LookupIpStrategy::Ipv6Only];
         let resolvers: Result<Vec<_>, _> = kinds.into_iter().map(|kind| resolver(servers, kind)).collect();
         let resolvers = resolvers.unwrap_or_else(|error| {
-            tracing::warn!(%error, "names of documents' hosts are not resolved: the system names no name server");
+            tracing::warn!(%error, "no DNS server configured in the system: hosts of documents are not resolved");
             Vec::new()
         });
         Self { resolvers, turns: Semaphore::new(LOOKUPS_MAX) }
@@ -59,25 +60,25 @@ impl Names {
     /// known by a private address here.
     ///
     /// # Errors
-    /// [`Refused::Address`] where a name has an address that is not public, [`Refused::TooMany`] where there are too many.
-    pub(crate) async fn check(&self, addresses: &[String], own: &[Host]) -> Result<(), Refused> {
+    /// [`Failure::DOCUMENT_ADDRESS`] where a name has an address that is not public, [`Denial::DocumentLimitReached`] where there are too many.
+    pub(crate) async fn check(&self, addresses: &[String], own: &[Host]) -> Result<(), Refusal> {
         let names: BTreeSet<String> = addresses.iter().filter_map(|address| name_of(address)).collect();
         let names: Vec<_> = names.into_iter().filter(|name| !own.iter().any(|host| host.as_str() == name)).collect();
         if names.len() > NAMES_MAX {
-            return Err(Refused::TooMany);
+            return Err(Denial::DocumentLimitReached.into());
         }
         let looks = names.iter().flat_map(|name| self.resolvers.iter().map(move |at| self.is_private(at, name)));
         let mut looks: FuturesUnordered<_> = looks.collect();
         let looked = async {
             while let Some(is_private) = looks.next().await {
                 if is_private {
-                    return Err(Refused::Address);
+                    return Err(Failure::DOCUMENT_ADDRESS.into());
                 }
             }
             Ok(())
         };
         timeout(TIMEOUT, looked).await.unwrap_or_else(|_| {
-            tracing::debug!(?names, "names of documents' hosts were not resolved in time");
+            tracing::debug!(hosts = ?names, "DNS lookup of document hosts timed out");
             Ok(())
         })
     }
@@ -89,13 +90,13 @@ impl Names {
         match resolver.lookup_ip(format!("{name}.")).await {
             Ok(found) => match found.iter().find(|address| !is_public_address(*address)) {
                 Some(address) => {
-                    tracing::info!(name, %address, "a document is on a host that is not public");
+                    tracing::info!(host = name, %address, "document refused: its host has a non-public address");
                     true
                 }
                 None => false,
             },
             Err(error) => {
-                tracing::debug!(name, %error, "the name of a document's host was not resolved");
+                tracing::debug!(host = name, %error, "DNS lookup of a document host failed");
                 false
             }
         }

@@ -40,13 +40,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Kind::Database(_) => "the store failed",
-            Kind::Away => "the store is away",
+            Kind::Away => "the store is unavailable",
             Kind::Slow => "the store did not answer in time",
             Kind::Pooled => {
-                "what stands in front of PostgreSQL (PgBouncer) gives each transaction another connection: set pool_mode = session \
-                 for this database there, or give store.url PostgreSQL's own address"
+                "PgBouncer in front of PostgreSQL gives each transaction another connection: set pool_mode = session for \
+                 this database there, or point store.url at PostgreSQL itself"
             }
-            Kind::Panicked => "the code that asks the store has panicked",
+            Kind::Panicked => "a store operation panicked",
         })
     }
 }
@@ -62,7 +62,7 @@ impl std::error::Error for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        tracing::error!(%error, "the store failed");
+        tracing::error!(%error, "store operation failed");
         if is_of_a_pooler(&error) { Self::POOLED } else { Self(Kind::Database(error)) }
     }
 }

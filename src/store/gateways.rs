@@ -23,7 +23,8 @@ impl Store {
     /// When the store fails, or there is no randomness.
     pub async fn ticket_key(&self, stretch: u64) -> Result<[u8; 32], Error> {
         let mut fresh = [0; 32];
-        aws_lc_rs::rand::fill(&mut fresh).map_err(|_| sqlx::Error::Protocol("there is no randomness".into()))?;
+        aws_lc_rs::rand::fill(&mut fresh)
+            .map_err(|_| sqlx::Error::Protocol("the random number generator of the system failed".into()))?;
         self.shared_key(&ticket_key_name(stretch), fresh).await
     }
 

@@ -130,10 +130,10 @@ impl Health {
         let news = self.away.send_if_modified(|now| std::mem::replace(now, away) != away);
         match (news, away) {
             (true, true) => {
-                tracing::error!("the store is away: nothing new is promised until it is back");
+                tracing::error!("store unavailable: new meetings and participants are refused");
                 self.give_connections_up();
             }
-            (true, false) => tracing::info!("the store is back"),
+            (true, false) => tracing::info!("store available again"),
             (false, _) => {}
         }
     }

@@ -202,7 +202,7 @@ impl Writer {
             self.store.writing().beat();
             while !self.waiting.is_empty() {
                 let Err(error) = self.write_some().await else { continue };
-                tracing::error!(%error, notes = self.waiting.notes.len(), "notes are not written yet");
+                tracing::error!(%error, notes = self.waiting.notes.len(), "failed to write notes to the store: retrying");
                 if messages.is_closed() {
                     return;
                 }
@@ -286,7 +286,7 @@ impl Writer {
         let (note, number) = self.waiting.notes.first().filter(|_| of_notes).map_or(("traffic", 0), Note::subject);
         let count = if of_notes { &dropped::NOTES } else { &dropped::USAGE };
         count.fetch_add(1, Relaxed);
-        tracing::error!(%error, note, number, "a note cannot be written");
+        tracing::error!(%error, note, number, "note discarded: the database rejected it");
     }
 }
 

@@ -16,7 +16,10 @@ use http::{
 };
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::{BodyError, Watch, link::Link};
+use super::{
+    link::Link,
+    watch::{BodyError, Watch},
+};
 
 /// What is read at once, at most.
 pub(super) const READ_BYTES: usize = 16 * 1024;
@@ -66,12 +69,12 @@ impl Head {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
         let mut parsed = httparse::Response::new(&mut fields);
         if parsed.parse(&bytes).map_err(io::Error::other)?.is_partial() {
-            return Err(invalid("the head of an answer does not end"));
+            return Err(invalid("incomplete response headers"));
         }
         let status =
             parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(|| invalid("no status"))?;
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(invalid("an upgrade that was not asked for"));
+            return Err(invalid("unexpected upgrade"));
         }
         let mut headers = HeaderMap::with_capacity(parsed.headers.len());
         for field in &*parsed.headers {
@@ -103,7 +106,7 @@ fn framing(headers: &mut HeaderMap) -> io::Result<Framing> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            return Err(invalid("a transfer coding that nobody asked for"));
+            return Err(invalid("unexpected transfer coding"));
         }
         headers.remove(CONTENT_LENGTH);
         return Ok(Framing::Chunked(Chunk::Size));
@@ -111,10 +114,10 @@ fn framing(headers: &mut HeaderMap) -> io::Result<Framing> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let Some(first) = lengths.next() else { return Ok(Framing::Close) };
     if lengths.any(|other| other != first) || !first.as_bytes().iter().all(u8::is_ascii_digit) {
-        return Err(invalid("lengths that cannot be true"));
+        return Err(invalid("invalid content length"));
     }
     let length = first.to_str().ok().and_then(|length| length.parse().ok());
-    length.map(Framing::Length).ok_or_else(|| invalid("a length that is no number"))
+    length.map(Framing::Length).ok_or_else(|| invalid("content length out of range"))
 }
 
 fn invalid(what: &str) -> io::Error {
@@ -220,19 +223,19 @@ impl Framing {
                             *chunk = Chunk::Size;
                         }
                         [] | [b'\r'] => return Ok(None),
-                        _ => return Err(invalid("a chunk is longer than it said")),
+                        _ => return Err(invalid("chunk longer than its size")),
                     },
                     Chunk::Trailer(lines) => {
                         let Some(end) = memchr::memchr(b'\n', read) else {
                             let is_short = lines.saturating_add(read.len()) <= LINES_BYTES_MAX;
-                            return if is_short { Ok(None) } else { Err(invalid("too much behind the last chunk")) };
+                            return if is_short { Ok(None) } else { Err(invalid("trailers too long")) };
                         };
                         let line = read.split_to(end.saturating_add(1));
                         *lines = lines.saturating_add(line.len());
                         if line.trim_ascii().is_empty() {
                             *chunk = Chunk::Done;
                         } else if LINES_BYTES_MAX < *lines {
-                            return Err(invalid("too much behind the last chunk"));
+                            return Err(invalid("trailers too long"));
                         }
                     }
                 }
@@ -246,7 +249,7 @@ fn chunk_size(bytes: &[u8]) -> io::Result<Option<(usize, u64)>> {
     match httparse::parse_chunk_size(bytes) {
         Ok(httparse::Status::Complete(found)) => Ok(Some(found)),
         Ok(httparse::Status::Partial) if bytes.len() <= LINES_BYTES_MAX => Ok(None),
-        _ => Err(invalid("a chunk without a size")),
+        _ => Err(invalid("invalid chunk size")),
     }
 }
 

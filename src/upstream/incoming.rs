@@ -4,7 +4,6 @@
 
 use std::{
     convert::Infallible,
-    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -18,36 +17,7 @@ use http_body_util::BodyExt;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::discard::{Source, discard};
-use crate::metrics::TenantMetrics;
-
-/// Why the body of a request did not come whole. It is its caller's doing: nothing has been learned of the server it was for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyFault {
-    /// It ended early, was longer than its length, had chunks that are none, or was given up.
-    Broken,
-    /// It came too slowly, and was broken off.
-    Slow,
-    /// Whoever looked at it as it passed has refused it.
-    Refused,
-}
-
-impl fmt::Display for BodyFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Broken => "the body of the request did not come whole",
-            Self::Slow => "the body of the request came too slowly",
-            Self::Refused => "the body of the request is refused",
-        })
-    }
-}
-
-impl std::error::Error for BodyFault {}
-
-impl From<Infallible> for BodyFault {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
+use crate::{domain::backend_error::BodyFault, metrics::TenantMetrics};
 
 /// A body that a caller sends, whoever takes it: forwarded, read whole, or dropped.
 #[derive(Debug)]

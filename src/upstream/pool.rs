@@ -1,25 +1,16 @@
 //! Connections that are kept for the next request, for each server apart.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    sync::{Arc, Mutex, PoisonError, Weak, atomic::Ordering::Relaxed},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
 
 use dashmap::DashMap;
 use http::{Request, Response, uri::Authority};
 
 use super::{
-    Body, BodyFault, Connector, OpenError,
-    link::{Failed, Link},
+    body::Body,
+    connector::Connector,
+    link::{Failed, Kept, Link, sweep},
 };
-use crate::supervise;
-
-/// Idle connections kept per server; more than a busy gateway has requests in flight to one server at a time.
-const IDLE_MAX: usize = 64;
-/// Below nginx's and Tomcat's own keep-alive time-outs (65 s, 60 s), so that the gateway closes first.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+use crate::{domain::backend_error::BackendError, supervise};
 
 /// The pool of connections.
 #[derive(Debug, Clone)]
@@ -29,42 +20,9 @@ pub struct Pool {
     servers: Arc<DashMap<(Authority, bool), Arc<Kept>>>,
 }
 
-/// The connections of one server that have no request in flight, the one that was used last at the end.
-#[derive(Default)]
-pub(super) struct Kept(Mutex<VecDeque<(Instant, Box<Link>)>>);
-
 /// Marks a request, in its extensions, that is never sent twice, whatever its method says: it makes something at its server.
 #[derive(Debug, Clone, Copy)]
 pub struct Once;
-
-/// Why a request got no answer.
-#[derive(Debug)]
-pub enum SendError {
-    /// No connection could be opened: nothing was sent, another server may be asked.
-    Connect,
-    /// Nor was anything sent; but it is this machine that has no file handle, port or memory left, and nothing has been learned
-    /// of the server.
-    Exhausted,
-    /// The request's body did not come whole. Of the server nothing has been learned; it has not had a whole request.
-    Body(BodyFault),
-    /// The connection broke, or what came was no HTTP: the request may or may not have been acted on.
-    Broken,
-}
-
-impl From<OpenError> for SendError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Unreachable(error) => {
-                tracing::debug!(%error, "no connection to upstream");
-                Self::Connect
-            }
-            OpenError::Exhausted(error) => {
-                tracing::debug!(%error, "nothing is left to open a connection to upstream with");
-                Self::Exhausted
-            }
-        }
-    }
-}
 
 impl Pool {
     /// An empty pool.
@@ -91,9 +49,9 @@ impl Pool {
     /// again then, once and on a new connection, unless it is marked [`Once`].
     ///
     /// # Errors
-    /// See [`SendError`]. There is no time-out here: callers know how long their request may take.
-    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
-        let authority = request.uri().authority().ok_or(SendError::Connect)?.clone();
+    /// See [`BackendError`]. There is no time-out here: callers know how long their request may take.
+    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, BackendError> {
+        let authority = request.uri().authority().ok_or(BackendError::Connect)?.clone();
         let tls = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
         let kept = self.of(&authority, tls);
         let mut is_again = false;
@@ -104,7 +62,7 @@ impl Pool {
                 None => {
                     // Boxed: seldom, and no request on a kept connection is to have room for it.
                     let stream = Box::pin(self.connector.open(authority.host(), authority.port_u16(), tls)).await;
-                    let stream = stream.map_err(SendError::from)?;
+                    let stream = stream?;
                     Link::new(stream, Arc::downgrade(&kept))
                 }
             };
@@ -116,11 +74,11 @@ impl Pool {
                 Err(Failed::Unanswered(unanswered)) if !is_again && may_repeat(&unanswered) => {
                     (request, is_again) = (*unanswered, true);
                 }
-                Err(Failed::Unanswered(_)) => return Err(SendError::Broken),
-                Err(Failed::Body(fault)) => return Err(SendError::Body(fault)),
+                Err(Failed::Unanswered(_)) => return Err(BackendError::Broken),
+                Err(Failed::Body(fault)) => return Err(BackendError::Body(fault)),
                 Err(Failed::Broken(error)) => {
-                    tracing::debug!(%error, "no answer from upstream");
-                    return Err(SendError::Broken);
+                    tracing::debug!(%error, "no valid response from upstream");
+                    return Err(BackendError::Broken);
                 }
             }
         }
@@ -144,48 +102,4 @@ impl Pool {
 /// Whether a request may reach its server twice (RFC 9110, 9.2.2).
 fn may_repeat(request: &Request<Body>) -> bool {
     request.method().is_safe() && request.extensions().get::<Once>().is_none()
-}
-
-impl Kept {
-    /// A connection that is still open.
-    fn take(&self) -> Option<Box<Link>> {
-        loop {
-            let (since, mut link) = self.links().pop_back()?;
-            if since.elapsed() < IDLE_TIMEOUT && link.is_open() {
-                return Some(link);
-            }
-        }
-    }
-
-    pub(super) fn put(&self, link: Box<Link>) {
-        let mut links = self.links();
-        links.push_back((Instant::now(), link));
-        let oldest = if IDLE_MAX < links.len() { links.pop_front() } else { None };
-        drop(links);
-        drop(oldest);
-    }
-
-    fn links(&self) -> std::sync::MutexGuard<'_, VecDeque<(Instant, Box<Link>)>> {
-        // A connection is in it or not.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Closes connections that nobody needs any more, for as long as their pool lives.
-async fn sweep(kept: Weak<Kept>) {
-    loop {
-        tokio::time::sleep(IDLE_TIMEOUT / 2).await;
-        let Some(kept) = kept.upgrade() else { return };
-        let mut links = kept.links();
-        let old = links.iter().take_while(|(since, _)| IDLE_TIMEOUT <= since.elapsed()).count();
-        let old: Vec<_> = links.drain(..old).collect();
-        drop(links);
-        drop(old);
-    }
-}
-
-impl fmt::Debug for Kept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept").field("idle", &self.links().len()).finish()
-    }
 }

@@ -464,7 +464,7 @@ fn a_certificate_that_cannot_serve_its_host_is_a_fault() {
             "a example",
             &chain,
             &key,
-            "certs/a example: its name is no id: a host name has letters, digits, hyphens and dots only, without scheme, \
+            "certs/a example: its name is not a valid id: a host name has letters, digits, hyphens and dots only, without scheme, \
              port or path",
         ),
     ] {

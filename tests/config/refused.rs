@@ -188,9 +188,9 @@ existingUserID = "pass"
 "#,
         faults: &[
             "policies/small.toml:12: create.duration: is set in [limits]",
-            "policies/small.toml:13: create.isBreakout: is held by the gateway: it could reach round a limit",
+            "policies/small.toml:13: create.isBreakout: is controlled by the gateway: it could bypass a limit",
             r#"policies/small.toml:14: create."meta_*": a rule is for one parameter, by its whole name"#,
-            "policies/small.toml:15: create.meta_endcallbackurl: is held by the gateway: it could reach round a limit",
+            "policies/small.toml:15: create.meta_endcallbackurl: is controlled by the gateway: it could bypass a limit",
             "policies/small.toml:16: create.disabledFeatures: can only be appended to",
             r#"policies/small.toml:17: create.welcome: must be "pass", "drop" or a table"#,
             "policies/small.toml:18: create.copyright: must have exactly one of default, force, at_most, append, check and one_of",
@@ -199,7 +199,7 @@ existingUserID = "pass"
             "policies/small.toml:21: create.guestPolicy.one_of: must be a list of words without commas, not empty",
             r#"policies/small.toml:22: create.logoutTimer.check: must be "boolean", "integer", "public-url" or "web-url""#,
             "policies/small.toml:23: create.logo.from: this key is not known; there are append, at_most, check, default, force and one_of",
-            "policies/small.toml:25: join.existingUserID: is held by the gateway: it could reach round a limit",
+            "policies/small.toml:25: join.existingUserID: is controlled by the gateway: it could bypass a limit",
         ],
     },
     Broken {
@@ -574,7 +574,9 @@ a = "s"
         file: "tenants/Wag_Tail.toml",
         text: r#"name = "W"
 "#,
-        faults: &["tenants/Wag_Tail.toml: its name is no id: a name here has 1 to 32 of the characters a-z, 0-9 and -"],
+        faults: &[
+            "tenants/Wag_Tail.toml: its name is not a valid id: a name here has 1 to 32 of the characters a-z, 0-9 and -",
+        ],
     },
     Broken {
         name: "bad servers",
@@ -637,7 +639,7 @@ secret = "s"
 pool = "members"
 "#,
         faults: &[
-            r#"anteroom.toml:4: listen.proxy_protocol_from[1]: has bits of an address behind the length of its network"#,
+            r#"anteroom.toml:4: listen.proxy_protocol_from[1]: has bits set beyond the prefix length"#,
             r#"anteroom.toml:4: listen.proxy_protocol_from[2]: must be an address or a network, such as "10.0.0.7" or "10.0.0.0/8""#,
             "anteroom.toml:4: listen.proxy_protocol_from[3]: is the same as listen.proxy_protocol_from[0]",
             "anteroom.toml:7: connections.per_address: is more than connections.max",

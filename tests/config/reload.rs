@@ -173,7 +173,7 @@ fn a_policy_that_is_gone_stays_while_a_tenant_has_it() {
     let reload = loader.reload(&KEY);
     assert_eq!(
         lines(&reload.faults),
-        "policies/small.toml: is gone, but tenants/wagtail.toml still has this policy: its last version stays"
+        "policies/small.toml: was removed, but tenants/wagtail.toml still has this policy: its last version stays"
     );
     let directory = took_over(reload).directory;
     assert!(directory.tenant("wagtail").is_some_and(|w| w.suspended && w.limits.rooms == Limit::AtMost(3)));

@@ -323,17 +323,20 @@ async fn a_checksum_in_a_form_is_logged_with_where_it_was_and_what_it_was_compar
     }
     let told = |tenant: &str| {
         let log = fs::read_to_string(dir.path().join("log.jsonl")).unwrap_or_default();
-        let lines = log.lines().filter(|line| line.contains("a checksum does not fit"));
+        let lines = log.lines().filter(|line| line.contains("checksum mismatch"));
         let mut lines = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let line = lines.find(|line| line.to_string().contains(&format!("\"tenant\":\"{tenant}\"")))?.to_string();
         assert!(!line.contains(&secret(tenant)), "{line}");
         Some(line)
     };
     for (tenant, expected) in [
-        ("wagtail", [r#""found_in":"form""#, r#""algorithm":"SHA-1""#, "the form's fields hashed: only the query is"]),
+        (
+            "wagtail",
+            [r#""found_in":"form""#, r#""algorithm":"SHA-1""#, "the form fields hashed: only the query counts"],
+        ),
         ("heron", [r#""found_in":"form""#, r#""compared_over":"an empty query""#, "in the order of their names"]),
         ("plover", [r#""found_in":"form""#, r#""compared_over":"the query""#, "the query left out"]),
-        ("lapwing", [r#""found_in":"form""#, "no digest in hexadecimal digits", r#""would_fit":"none known""#]),
+        ("lapwing", [r#""found_in":"form""#, "not a digest in hexadecimal digits", r#""would_fit":"none known""#]),
         ("robin", [r#""found_in":"""#, r#""algorithm":"missing""#, "its name is in capitals"]),
     ] {
         let mut line = None;

@@ -68,7 +68,7 @@ fn a_setting_without_effect_is_refused_or_told() {
         Files::new().write("policies/small.toml", rule).faults(),
         [
             "policies/small.toml:12: create.clientSettingsOverride: is a module of the body of create, not a parameter, and \
-             never goes on: it could point the client to another host"
+             is never forwarded: it could point the client to another host"
         ]
     );
     let rules = "[create]\nvoiceBridge = \"drop\"\nrecord = { default = true }\nWelcome = \"drop\"\nfullName = { force = \"x\" }\n\
@@ -79,9 +79,9 @@ fn a_setting_without_effect_is_refused_or_told() {
         [
             "policies/small.toml:12: create.voiceBridge: has no effect: that is its rule already",
             "policies/small.toml:13: create.record: has no effect: the level has no recording",
-            "policies/small.toml:14: create.Welcome: is no parameter that is known here; did you mean \"welcome\"?",
+            "policies/small.toml:14: create.Welcome: is not a known parameter; did you mean \"welcome\"?",
             "policies/small.toml:14: create.Welcome: has no effect: that is its rule already",
-            "policies/small.toml:15: create.fullName: is a parameter of join: here a server passes over it",
+            "policies/small.toml:15: create.fullName: is a parameter of join: servers ignore it here",
         ]
     );
     // A tenant's rules are on top of its level's, and a rule may stand before its branding.
@@ -123,7 +123,7 @@ fn what_nobody_sees_in_a_secret_is_a_fault_wherever_it_comes_from() {
         (format!("{GOOD}\t\r\n").into_bytes(), Some("begins or ends with a blank, which would be a part of it")),
         (format!("\u{feff}{GOOD}\n").into_bytes(), Some("begins with a byte order mark: save it without one")),
         (format!("{GOOD}\nsecond line\n").into_bytes(), Some("has more than one line")),
-        (format!("{GOOD}\u{200b}\n").into_bytes(), Some("has a character that cannot be seen")),
+        (format!("{GOOD}\u{200b}\n").into_bytes(), Some("has an invisible character")),
         (b"\r\n".to_vec(), Some("is empty")),
         (b"\xff\xfec\0o\0".to_vec(), Some("is UTF-16 text: save it as UTF-8")),
         (format!("{GOOD}\r\n").into_bytes(), None),
@@ -142,7 +142,7 @@ fn what_nobody_sees_in_a_secret_is_a_fault_wherever_it_comes_from() {
         [
             "tenants/wagtail.toml:5: secrets.a: begins or ends with a blank, which would be a part of it",
             "tenants/wagtail.toml:6: secrets.b: must not be empty",
-            "tenants/wagtail.toml:7: secrets.c: has a character that cannot be seen",
+            "tenants/wagtail.toml:7: secrets.c: has an invisible character",
         ]
     );
     assert!(faults.iter().all(|fault| !fault.contains(GOOD)), "{faults:?}");
@@ -160,16 +160,16 @@ fn a_secret_that_everybody_knows_or_that_two_have_is_a_warning() {
     assert_eq!(
         files.write("anteroom.toml", format!("{GATEWAY}{server}")).warnings(),
         [
-            "anteroom.toml:10: servers.bbb-02.secret: is the same secret as servers.bbb-01.secret: whoever has it can call both \
+            "anteroom.toml:10: servers.bbb-02.secret: is the same secret as servers.bbb-01.secret: anyone who has it can call both \
              servers",
-            "tenants/wagtail.toml:5: secrets.a: is a placeholder or an example that everybody knows: take a secret of your own",
-            "tenants/wagtail.toml:6: secrets.b: has fewer than 16 characters: it can be found by trying, with one signed link",
-            "tenants/wagtail.toml:7: secrets.c: stands in quotation marks, which are a part of it",
-            "tenants/wagtail.toml:8: secrets.d: looks like the name of a variable, and is taken as it stands: \"env:NAME\" reads \
-             one",
-            "tenants/wagtail.toml:9: secrets.e: is the path of a file, and is taken as it stands: \"file:PATH\" reads one",
+            "tenants/wagtail.toml:5: secrets.a: is a placeholder or a well-known example: use a secret of your own",
+            "tenants/wagtail.toml:6: secrets.b: has fewer than 16 characters: it can be guessed from one signed link",
+            "tenants/wagtail.toml:7: secrets.c: is in quotation marks, which are part of it",
+            "tenants/wagtail.toml:8: secrets.d: looks like the name of a variable, but is used literally: \"env:NAME\" reads a \
+             variable",
+            "tenants/wagtail.toml:9: secrets.e: looks like the path of a file, but is used literally: \"file:PATH\" reads a file",
             "tenants/wagtail.toml:10: secrets.f[1]: is the same secret as secrets.f[0]",
-            "tenants/wagtail.toml:11: secrets.g: is the secret of the server \"bbb-01\" too: whoever has it can call that server \
+            "tenants/wagtail.toml:11: secrets.g: is the secret of the server \"bbb-01\" too: anyone who has it can call that server \
              without the gateway",
         ]
     );
@@ -178,7 +178,7 @@ fn a_secret_that_everybody_knows_or_that_two_have_is_a_warning() {
 #[test]
 fn a_mark_or_line_ends_of_another_system_hide_nothing() {
     let tenant = format!("{TENANT}main = \"{GOOD}\"\n");
-    let mark = "tenants/wagtail.toml: begins with a byte order mark, which other programs may not pass over";
+    let mark = "tenants/wagtail.toml: begins with a byte order mark, which other programs may not accept";
     let utf16: Vec<u8> = tenant.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (what, content, faults, warnings) in [
         ("a mark", format!("\u{feff}{tenant}").into_bytes(), vec![], vec![mark]),

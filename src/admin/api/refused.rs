@@ -9,7 +9,7 @@ use http::{
 };
 use serde_json::json;
 
-use super::Answer;
+use super::answer::Answer;
 use crate::{domain::denial::Denial, store};
 
 /// Why a call of the admin API is refused.
@@ -66,13 +66,11 @@ impl Refused {
     /// What is told of it: the only place that maps one to the other.
     fn told(&self) -> (StatusCode, &str, Cow<'_, str>) {
         match self {
-            Self::NoToken => {
-                (StatusCode::UNAUTHORIZED, "unauthorized", "a token is needed, and this is none that is good".into())
-            }
-            Self::Scope => (StatusCode::FORBIDDEN, "forbidden", "this needs a token with the scope operate".into()),
-            Self::NotFound => (StatusCode::NOT_FOUND, "notFound", "there is no such call".into()),
+            Self::NoToken => (StatusCode::UNAUTHORIZED, "unauthorized", "missing or invalid token".into()),
+            Self::Scope => (StatusCode::FORBIDDEN, "forbidden", "a token with the scope operate is required".into()),
+            Self::NotFound => (StatusCode::NOT_FOUND, "notFound", "unknown path".into()),
             Self::Method => {
-                (StatusCode::METHOD_NOT_ALLOWED, "methodNotAllowed", "this call takes another method".into())
+                (StatusCode::METHOD_NOT_ALLOWED, "methodNotAllowed", "method not allowed for this path".into())
             }
             Self::UnknownServer(id) => {
                 (StatusCode::NOT_FOUND, "unknownServer", format!("there is no server {id:?}").into())
@@ -83,13 +81,15 @@ impl Refused {
             Self::UnknownMeeting => (StatusCode::NOT_FOUND, "unknownMeeting", "the tenant has no such meeting".into()),
             Self::Invalid(what) => (StatusCode::UNPROCESSABLE_ENTITY, "invalidRequest", what.into()),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "requestTooLarge", "the body is too large".into()),
-            Self::Slow => (StatusCode::REQUEST_TIMEOUT, "requestTimeout", "the body came too slowly".into()),
+            Self::Slow => (StatusCode::REQUEST_TIMEOUT, "requestTimeout", "timeout while reading the body".into()),
             Self::ByServer { key, message } => (StatusCode::CONFLICT, key, message.into()),
-            Self::Store | Self::Denied(Denial::StoreUnavailable) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "storeUnavailable", "the store did not write it down".into())
-            }
+            Self::Store | Self::Denied(Denial::StoreUnavailable) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "storeUnavailable",
+                "the store is unavailable: nothing was changed".into(),
+            ),
             Self::Denied(denial) => (denial.status(), denial.key(), denial.message().into()),
-            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "failed", "this has failed: the log tells more".into()),
+            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "failed", "internal error: see the log".into()),
         }
     }
 }

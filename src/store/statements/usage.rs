@@ -94,7 +94,7 @@ impl Tally {
             Err(error) => {
                 apart.rollback().await?;
                 dropped::USAGE.fetch_add(1, Relaxed);
-                tracing::error!(%error, "usage is not counted: the database does not take it");
+                tracing::error!(%error, "usage discarded: the database rejected it");
             }
         }
         Ok(())
