@@ -280,7 +280,7 @@ impl Live {
             ended: Mutex::default(),
             replaced: Mutex::default(),
             over: DashMap::default(),
-            servers: Servers::default(),
+            servers: Arc::default(),
             suspended: DashSet::default(),
             recordings: Recordings::default(),
             files: Files::default(),

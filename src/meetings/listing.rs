@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{Meetings, last_known, lists};
 use crate::{
-    domain::{backend_error::BackendError, directory::Directory, ids::TenantId, tenant::Server},
+    domain::{backend_error::BackendError, directory::Directory, ids::TenantId, tenant::Server, time::Timestamp},
     live::{
         fresh::{Fresh, Moment},
         servers::ServerState,
@@ -59,29 +59,30 @@ async fn part_of(
     tenant: &TenantId,
     max_age: Duration,
 ) -> Option<Part> {
-    let state = meetings.live.servers.of(&server.id);
+    let (state, now) = (meetings.live.servers.of(&server.id), meetings.clock.now());
     if wanted == Wanted::Sessions {
         let ask = || lists::sessions_of(meetings, server);
-        let part = fresh_part(max_age, &state, &state.sessions, touched, ask, |all| all.get(tenant.as_str()).cloned());
+        let part =
+            fresh_part((now, max_age), &state, &state.sessions, touched, ask, |all| all.get(tenant.as_str()).cloned());
         let last = || last_sessions(meetings, &state, server, tenant);
         return part.await.or_else(last);
     }
     let ask = || lists::meetings_of(meetings, server);
-    let part =
-        fresh_part(max_age, &state, &state.list, touched, ask, |list| list.by_tenant.get(tenant.as_str()).cloned());
+    let part = fresh_part((now, max_age), &state, &state.list, touched, ask, |list| {
+        list.by_tenant.get(tenant.as_str()).cloned()
+    });
     part.await.or_else(|| Some(last_meetings(meetings, &state, server, tenant)))
 }
 
 /// The part of a server that answers in time; one that is offline or was too slow a moment ago is not waited for.
 async fn fresh_part<T, F: Future<Output = Result<T, BackendError>>>(
-    max_age: Duration,
+    (now, max_age): (Timestamp, Duration),
     state: &ServerState,
     list: &Fresh<T, BackendError>,
     touched: Moment,
     ask: impl FnOnce() -> F,
     own: impl FnOnce(&T) -> Option<Bytes>,
 ) -> Option<Part> {
-    let now = meetings.clock.now();
     let held = if !state.is_offline() && state.is_quick(now) {
         let held = timeout(LIST_TIMEOUT, list.get(touched, max_age, ask)).await.ok();
         let in_time = held.as_ref().is_some_and(|held| !matches!(held.answer, Err(BackendError::Timeout)));
