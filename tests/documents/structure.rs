@@ -25,7 +25,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("meetings", &["bbb", "domain", "live", "metrics", "net", "shares", "store", "supervise", "upstream"]),
     ("proxy", &["bbb", "domain", "live", "meetings", "metrics", "net", "shares", "tls", "upstream"]),
     ("poll", &["domain", "live", "meetings", "store", "supervise"]),
-    ("replicas", &["live", "meetings", "poll", "store", "supervise", "tls"]),
+    ("replicas", &["domain", "meetings", "poll", "store", "supervise", "tls"]),
     (
         "admin",
         &[
@@ -62,10 +62,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "upstream",
         ],
     ),
-    (
-        "cli",
-        &["admin", "app", "bbb", "config", "domain", "live", "net", "store", "supervise", "tls", "upstream", "usage"],
-    ),
+    ("cli", &["admin", "app", "bbb", "config", "domain", "net", "store", "supervise", "tls", "upstream", "usage"]),
 ];
 
 /// The modules of the gateway that a text of Rust names: in `use crate::{...}` and in paths.
