@@ -65,7 +65,7 @@ instructions: build-deps ## How many instructions the hot functions take, beside
 	cargo bench --bench instructions
 
 storm: build-deps ## 500 people come to one meeting within 10 s and stay for two minutes: nobody is dropped
-	ulimit -n 16384; ANTEROOM_STORM=500/10/120 cargo test --test storm -- --nocapture
+	ulimit -n 16384; ANTEROOM_STORM=500/10/120 cargo test --test load storm:: -- --nocapture
 
 FUZZ_TARGETS = query checksum xml modules ids answer_head answer_body frames first_frame session cookies route form proxy_header
 FUZZ_SECONDS = 60

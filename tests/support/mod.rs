@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 pub mod browser;
+pub mod evil;
 pub mod program;
 
 use std::{
