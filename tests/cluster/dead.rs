@@ -60,7 +60,7 @@ async fn a_gateway_that_was_cut_off_says_again_who_is_present() {
     eventually("Ada is present", is_present).await;
 
     postgres.stop().unwrap();
-    // A heartbeat fails.
+    // For longer than there is between two heartbeats. Nothing shows that one has failed.
     tokio::time::sleep(Duration::from_secs(6)).await;
     postgres.resume().unwrap();
     let other = Store::open(&url).await.unwrap();

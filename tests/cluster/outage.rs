@@ -16,7 +16,7 @@ use anteroom_bench::{sign, sim::Sim};
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
-use crate::support::{Joined, Plan, Reply, Socket, Stage, host, secret};
+use crate::support::{DEADLINE, Joined, Plan, Reply, Socket, Stage, eventually_within, host, secret, store::written};
 
 /// Three polls that fail make a server offline, two that succeed make it ready: each is five seconds after the one before,
 /// and may take as long.
@@ -44,12 +44,8 @@ async fn start(plan: Plan, change: impl AsyncFnOnce(String, &[Sim]) -> String) -
 }
 
 /// Waits until a condition holds, for as long as servers are given.
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !holds().await {
-        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+async fn eventually(what: &str, holds: impl AsyncFnMut() -> bool) {
+    eventually_within(PATIENCE, what, holds).await;
 }
 
 /// An answer that nothing may have been waited for.

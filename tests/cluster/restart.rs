@@ -7,6 +7,7 @@ use anteroom_bench::sim::BreakoutPlan;
 use crate::support::{
     Client, DEADLINE, Joined, Plan, Reply, eventually, host, plain_get,
     program::{Program, anteroom, api, free_address},
+    store::written,
     write,
 };
 
@@ -34,7 +35,7 @@ async fn after_a_kill_meetings_rooms_seats_and_sessions_are_known_again() {
     let socket = client.graphql(&host("tiny"), &ada).await.unwrap();
     assert_eq!(api(&client, "tiny", "join", &ADA).await.status, 302, "seat 2 of 2");
     // What follows from a promise is written a moment later.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    written(dir.path(), 1).await;
 
     program.signal("KILL");
     program.exited().await;
@@ -72,7 +73,7 @@ async fn after_a_kill_people_in_breakout_rooms_are_known_again() {
     let socket = client.graphql(&host("tiny"), &in_room).await.unwrap();
     assert_eq!(client.get(&host("tiny"), &address(2)).await.status, 302, "seat 2 of 2");
     // What follows from a promise is written a moment later.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    written(dir.path(), 1).await;
 
     program.signal("KILL");
     program.exited().await;

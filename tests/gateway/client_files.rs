@@ -188,11 +188,7 @@ async fn a_new_release_is_noticed() {
     let old = files(&stage, &joined).await.into_iter().find(|path| path.contains("/bundle.")).unwrap();
     assert_eq!(get(&stage, TENANT, Method::GET, &old, &[]).await.head.status, 200);
     stage.sims[0].release(2);
-    eventually("the new page", async || {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        read().await != before
-    })
-    .await;
+    eventually("the new page", async || read().await != before).await;
     let new = files(&stage, &joined).await.into_iter().find(|path| path.contains("/bundle.")).unwrap();
     assert_ne!(new, old);
     assert_eq!(get(&stage, TENANT, Method::GET, &new, &[]).await.head.status, 200);

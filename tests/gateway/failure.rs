@@ -26,7 +26,14 @@ async fn a_burst_of_new_meetings_is_spread_over_the_servers() {
     let names: Vec<_> = (0..39).map(|n| format!("room {n}")).collect();
     let creates = futures_util::future::join_all(names.iter().map(|name| stage.create("wagtail", name)));
     let release = async {
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let open = async || {
+            let metrics = stage.metrics().await;
+            let line = metrics.lines().find_map(|line| line.strip_prefix("anteroom_open_connections "));
+            line.is_some_and(|open| open.parse::<u32>().unwrap() >= 39)
+        };
+        eventually("all have come", open).await;
+        // Nothing shows that all of them have chosen a server: they have done so soon after they have come.
+        tokio::time::sleep(Duration::from_millis(500)).await;
         sqlx::query("ROLLBACK").execute(&mut store).await.unwrap();
     };
     tokio::join!(creates, release);
@@ -137,7 +144,8 @@ async fn asking_about_a_meeting_that_is_being_made_does_not_end_it() {
     stage.sims[0].faults().set_call_answer("getMeetingInfo", Some(not_found));
     stage.sims[0].faults().set_api_delay(Duration::from_millis(400));
     let asked = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let asked = || stage.sims[0].log().iter().any(|seen| seen.call() == Some("create"));
+        eventually("the server is asked for the meeting", async || asked()).await;
         stage.api("small", "getMeetingInfo", &[("meetingID", "room")]).await
     };
     let (created, early) = tokio::join!(stage.create("small", "room"), asked);
@@ -192,7 +200,8 @@ async fn a_meeting_that_ended_by_itself_frees_its_room() {
 async fn one_list_without_a_meeting_does_not_end_it() {
     let stage = Plan::new().server("members").tenant("small", "free").start().await;
     stage.create("small", "room").await;
-    tokio::time::sleep(Duration::from_secs(6)).await; // until it is old enough to be missed
+    // Until it is old enough to be missed, which is a matter of time alone: 5 s.
+    tokio::time::sleep(Duration::from_secs(6)).await;
     let empty = b"<response><returncode>SUCCESS</returncode><meetings/><messageKey>noMeetings</messageKey></response>";
     let empty = CannedAnswer { status: 200, content_type: "text/xml".into(), body: empty.to_vec() };
     let polls = || stage.sims[0].log().iter().filter(|seen| seen.call() == Some("getMeetings")).count();

@@ -185,6 +185,7 @@ async fn a_socket_that_is_idle_stays_open() {
     let joined = in_a_meeting(&stage).await;
     let mut socket = stage.graphql(TENANT, &joined).await.unwrap();
     let seconds = std::env::var("ANTEROOM_IDLE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    // The time for which nothing is said.
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     socket.send(Message::Ping(Bytes::from_static(b"beat"))).await.unwrap();
     let pong = timeout(DEADLINE, socket.next()).await.unwrap().unwrap().unwrap();

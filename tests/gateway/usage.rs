@@ -28,6 +28,7 @@ async fn people_meetings_and_bytes_are_counted_by_tenant() {
     let second = present(&stage).await;
     first.send(Message::text("x".repeat(10_000))).await.unwrap();
     let _ = tokio::time::timeout(Duration::from_secs(5), first.next()).await;
+    // The time that is counted.
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     drop((first, second));
     eventually("both have left", async || {
@@ -70,7 +71,8 @@ async fn usage_is_told_by_month_and_survives_a_kill() {
     let prefix = start.strip_prefix(&format!("https://{}", host("wagtail"))).unwrap().to_owned();
     let ada = Joined { prefix, token: reply.location_param("sessionToken"), cookies: reply.cookies() };
     let socket = client.graphql(&host("wagtail"), &ada).await.unwrap();
-    // Somebody who is there when the gateway dies counts until it was last heard of, every five seconds.
+    // Somebody who is there when the gateway dies counts until it was last heard of, every five seconds: the time that is
+    // counted.
     tokio::time::sleep(Duration::from_millis(6_000)).await;
     program.signal("KILL");
     program.exited().await;

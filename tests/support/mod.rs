@@ -8,8 +8,10 @@
 pub mod browser;
 pub mod evil;
 pub mod program;
+pub mod store;
 
 use std::{
+    fmt::Display,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -40,6 +42,8 @@ use tokio_tungstenite::{
 
 /// How long anything may take that is waited for.
 pub const DEADLINE: Duration = Duration::from_secs(20);
+/// Between two looks at a condition.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A gateway with its servers.
 pub struct Stage {
@@ -428,10 +432,27 @@ where
 }
 
 /// Waits until a condition holds.
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub async fn eventually(what: &str, holds: impl AsyncFnMut() -> bool) {
+    eventually_within(DEADLINE, what, holds).await;
+}
+
+/// The same, with a deadline of its own.
+pub async fn eventually_within(most: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    succeeds_within(most, what, async || if holds().await { Ok(()) } else { Err("") }).await;
+}
+
+/// Waits for a value; what is wrong until then is told where it does not come in time.
+pub async fn succeeds_within<T, E: Display>(
+    most: Duration,
+    what: &str,
+    mut tries: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
     let started = Instant::now();
-    while !holds().await {
-        assert!(started.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    loop {
+        match tries().await {
+            Ok(value) => return value,
+            Err(wrong) => assert!(started.elapsed() < most, "{what}: not within {most:?} {wrong}"),
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }

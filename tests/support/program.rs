@@ -5,13 +5,11 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Output, Stdio},
-    time::Duration,
 };
 
 use anteroom_bench::sign;
-use tokio::time::Instant;
 
-use super::{Client, DEADLINE, Reply, host, plain_get, secret};
+use super::{Client, DEADLINE, Reply, eventually, host, plain_get, secret, succeeds_within};
 
 /// The program, on ports that were free a moment ago. Killed when the test ends.
 pub struct Program {
@@ -73,15 +71,8 @@ impl Program {
             .spawn()
             .unwrap();
         let program = Self { child, https, admin };
-        let started = Instant::now();
-        loop {
-            let up = tokio::net::TcpStream::connect(admin).await.is_ok();
-            if up && plain_get(admin, "localhost", "/health/ready").await.status == 200 {
-                return program;
-            }
-            assert!(started.elapsed() < DEADLINE, "not ready");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually("the program is ready", async || is_ready(admin).await).await;
+        program
     }
 
     /// A client's view of it; the certificates are those of a configuration.
@@ -98,15 +89,15 @@ impl Program {
     }
 
     pub async fn exited(&mut self) -> Option<i32> {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(started.elapsed() < DEADLINE, "still running");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let ended = async || self.child.try_wait().unwrap().ok_or("");
+        succeeds_within(DEADLINE, "the program ends", ended).await.code()
     }
+}
+
+/// Whether a gateway is ready, by its listener for the operator.
+pub async fn is_ready(admin: SocketAddr) -> bool {
+    tokio::net::TcpStream::connect(admin).await.is_ok()
+        && plain_get(admin, "localhost", "/health/ready").await.status == 200
 }
 
 /// Calls the API as a tenant's integration does.

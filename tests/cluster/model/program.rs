@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Client, DEADLINE, plain_get};
+use crate::support::{Client, DEADLINE, eventually_within, program::is_ready};
 
 /// A gateway, and what it takes to start it again. Killed when the test ends.
 pub struct Program {
@@ -60,19 +60,13 @@ impl Program {
 
     pub async fn is_ready(&mut self) {
         let config = self.config.clone();
-        let ready = async {
-            loop {
-                // One that finds no store at its start ends; whoever watches over it starts it again.
-                if self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some()) {
-                    self.spawn();
-                }
-                let up = tokio::net::TcpStream::connect(self.admin).await.is_ok();
-                if up && plain_get(self.admin, "localhost", "/health/ready").await.status == 200 {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        let ready = eventually_within(Duration::MAX, "it is ready", async || {
+            // One that finds no store at its start ends; what watches over it starts it again.
+            if self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some()) {
+                self.spawn();
             }
-        };
+            is_ready(self.admin).await
+        });
         let log = || fs::read_to_string(config.join("log.jsonl")).unwrap_or_default();
         tokio::time::timeout(DEADLINE, ready).await.unwrap_or_else(|_| panic!("not ready: {}", log()));
     }

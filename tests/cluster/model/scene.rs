@@ -31,7 +31,7 @@ use super::{
     books::{Books, Room},
     program::Program,
 };
-use crate::support::{Client, Plan};
+use crate::support::{Client, Plan, succeeds_within};
 
 /// A server's minute, in which it counts those who have left, is six seconds.
 const SPEED: f64 = 10.0;
@@ -111,6 +111,7 @@ impl Scene {
             postgres
         });
         let mut postgres = stopped.await.unwrap();
+        // For how long it is away.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         let resumed = tokio::task::spawn_blocking(move || {
             postgres.resume().unwrap();
@@ -138,7 +139,7 @@ impl Scene {
     pub async fn heal(&self) {
         (0..self.sims.len()).for_each(|at| self.heal_server(at));
         // Meetings that have ended meanwhile are noticed, and a store that was away is asked again.
-        eventually("the books and the servers agree", async || match self.books.rooms().await {
+        succeeds_within(PATIENCE, "the books and the servers agree", async || match self.books.rooms().await {
             Ok(rooms) => self.disagreement(&rooms).map_or(Ok(()), Err),
             Err(error) => Err(error.to_string()),
         })
@@ -167,11 +168,8 @@ impl Scene {
         if let Ok(rooms) = self.books.rooms().await {
             check_rooms(&rooms);
         }
-        let since = Instant::now();
-        while let Some(excess) = self.excess() {
-            assert!(since.elapsed() < SETTLED_WITHIN, "{excess}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        succeeds_within(SETTLED_WITHIN, "no meeting has too many people", async || self.excess().map_or(Ok(()), Err))
+            .await;
     }
 
     /// A meeting with more people than seats, as its server sees it.
@@ -186,7 +184,7 @@ impl Scene {
     /// Whoever has a socket is present in the books, and with one gateway that was not killed nobody else is.
     pub async fn check_presence(&self) {
         self.forget_the_cut_off().await;
-        eventually("who is there is in the books", async || {
+        succeeds_within(PATIENCE, "who is there is in the books", async || {
             let rooms = self.books.rooms().await.map_err(|error| error.to_string())?;
             let people = self.people.lock().unwrap();
             for room in rooms {
@@ -207,7 +205,7 @@ impl Scene {
     /// Everybody leaves, and every room that there is can be ended. After that there is a place for as many as there may be,
     /// and for no more.
     pub async fn check_places(&self) {
-        eventually("all rooms are ended", async || {
+        succeeds_within(PATIENCE, "all rooms are ended", async || {
             let rooms = self.books.rooms().await.map_err(|error| error.to_string())?;
             for room in &rooms {
                 // A promise of a gateway that has died is taken over by whoever is asked for it next.
@@ -262,15 +260,6 @@ fn check_rooms(rooms: &[Room]) {
         let Some(accounts) = of_tenant.get(tenant.name) else { continue };
         assert!(accounts.len() <= tenant.accounts_max, "too many accounts: {rooms:?}");
         assert!(accounts.values().all(|rooms| *rooms <= tenant.rooms_max), "too many rooms: {rooms:?}");
-    }
-}
-
-/// Waits until something holds that says what is wrong until then.
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> Result<(), String>) {
-    let started = Instant::now();
-    while let Err(wrong) = holds().await {
-        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}: {wrong}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

@@ -112,7 +112,7 @@ async fn people(stage: &Stage) -> People {
         sockets.push(stage.graphql("tiny", &joined).await.unwrap());
     }
     let bo = stage.joined("tiny", "room", "Bo").await;
-    tokio::time::sleep(Duration::from_millis(500)).await; // until all of that is written
+    written(stage.dir.path(), 2).await;
     let [ada, cy] = sockets.try_into().unwrap();
     People { ada, bo, cy }
 }
@@ -203,7 +203,7 @@ async fn a_file_system_that_failed_is_mounted_again_and_all_is_known() {
     stage.create("tiny", "room").await;
     let ada = stage.joined("tiny", "room", "Ada").await;
     let mut socket = stage.graphql("tiny", &ada).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(500)).await; // until all of that is written
+    written(stage.dir.path(), 1).await;
     run("sync", &["-f", &file_system.at]); // and on the disk: a failing file system forgets what is not
     if !file_system.fail() {
         return eprintln!("skipped: the kernel finds no errors when told to");
@@ -230,7 +230,7 @@ async fn a_file_system_that_failed_is_mounted_again_and_all_is_known() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_file_that_is_read_only_it_does_not_start() {
     let mut stage = plan().start().await;
-    stage.app.take().unwrap().stop(crate::support::DEADLINE).await;
+    stage.app.take().unwrap().stop(DEADLINE).await;
     let files = ["var/anteroom.db", "var/anteroom.db.lock"].map(|file| stage.path(file));
     let Some(_immutable) = Immutable::make(files) else {
         return eprintln!("skipped: only root can do that, on a file system that has it");

@@ -25,6 +25,7 @@ async fn a_short_cut_of_the_network_ends_nothing() {
     line.cut();
     let answer = echo(&mut socket);
     let mended = async {
+        // How long the cut is.
         tokio::time::sleep(Duration::from_secs(3)).await;
         line.mend();
     };

@@ -20,8 +20,9 @@ use crate::support::{Client, eventually, plain_get};
 const SEATS: i64 = 3;
 /// Sockets of the crowd that is to notice nothing.
 const CROWD: usize = 20;
-/// A note that is left is written after this long, with a margin.
-const WRITTEN: Duration = Duration::from_millis(500);
+/// The pace of its people, and of its programs.
+const BETWEEN_WORDS: Duration = Duration::from_millis(50);
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(100);
 
 /// How long PostgreSQL is stopped: `ANTEROOM_OUTAGE_SECONDS`, for `cargo test` a few.
 fn outage() -> Duration {
@@ -65,7 +66,7 @@ impl Scene {
         let (ada, cy) = (self.enters("Ada").await, self.enters("Cy").await);
         let bo = self.stage.joined("tiny", "room", "Bo").await;
         self.stage.create("wagtail", "short").await;
-        tokio::time::sleep(WRITTEN).await;
+        written(self.stage.dir.path(), CROWD as i64 + 2).await;
         People { ada, bo, cy }
     }
 
@@ -209,7 +210,7 @@ async fn talk(mut socket: Socket, stop: Arc<AtomicBool>) -> Result<u32, String> 
     while !stop.load(Relaxed) {
         echo(&mut socket).await?;
         answers += 1;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(BETWEEN_WORDS).await;
     }
     Ok(answers)
 }
@@ -223,7 +224,7 @@ async fn ask(client: Client, call: &str, stop: Arc<AtomicBool>) -> Result<u32, S
             return Err(answer.body);
         }
         answers += 1;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(BETWEEN_QUESTIONS).await;
     }
     Ok(answers)
 }
@@ -247,6 +248,7 @@ async fn while_postgresql_is_stopped_meetings_go_on_and_nothing_new_is_promised(
     .unwrap();
     scene.goes_away().await;
     let present = Box::pin(scene.is_away(people)).await;
+    // The rest of the time for which it is away.
     tokio::time::sleep(outage().saturating_sub(stopped.elapsed())).await;
     let mut postgres = scene.postgres;
     scene.postgres = tokio::task::spawn_blocking(move || {
@@ -290,7 +292,9 @@ async fn connections_to_postgresql_that_fall_silent_are_given_up() {
         }
     });
     let cut = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let made = || scene.stage.sims[0].meetings().len();
+        let before = made();
+        eventually("all connections are busy", async || made() > before + 40).await;
         scene.line.cut();
     };
     tokio::join!(futures_util::future::join_all(busy), cut);

@@ -29,7 +29,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::support::{
-    DEADLINE, Plan, Reply, Stage, eventually,
+    DEADLINE, Plan, Reply, Stage, eventually, eventually_within,
     evil::{
         client::{Raw, http2},
         server::EvilServer,
@@ -110,7 +110,7 @@ fn value(metrics: &str, name: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_of_a_stranger_leave_the_way_to_servers_and_other_people_free() {
     let dir = tempfile::tempdir().unwrap();
-    let _sims = plan().prepare(dir.path()).await;
+    let sims = plan().prepare(dir.path()).await;
     let ports = Program::fix_ports(dir.path());
     let told = program::anteroom(&["check"], dir.path());
     assert!(String::from_utf8_lossy(&told.stdout).contains("file handles here"), "{told:?}");
@@ -119,8 +119,9 @@ async fn idle_connections_of_a_stranger_leave_the_way_to_servers_and_other_peopl
     for _ in 0..320 {
         strangers.push(from(STRANGER, program.https).await);
     }
-    // Two polls and more.
-    tokio::time::sleep(Duration::from_secs(11)).await;
+    let polls = || sims[0].log().iter().filter(|seen| seen.call() == Some("getMeetings")).count();
+    let before = polls();
+    eventually("two polls", async || polls() >= before + 2).await;
     let client = program.client(dir.path());
     let made = program::api(&client, "heron", "create", &[("name", "room"), ("meetingID", "room")]).await;
     assert_eq!(made.xml("returncode"), "SUCCESS", "{}", made.body);
@@ -285,6 +286,7 @@ async fn a_balancer_says_whose_connection_it_is_and_nobody_else_does() {
         let mut stream = from(source, stage.address).await.unwrap();
         for piece in pieces {
             let _ = stream.write_all(piece).await;
+            // Each piece comes by itself.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let stream = tls(&stage, stream, &host("wagtail")).await.ok()?;
@@ -394,6 +396,7 @@ async fn a_reader_who_takes_nothing_is_left_and_a_slow_one_is_not() {
             now += n;
         }
         read += now;
+        // How slow it is.
         tokio::time::sleep(Duration::from_millis(450)).await;
     }
     eventually("those who take nothing have been left", async || {
@@ -452,6 +455,7 @@ async fn requests_that_are_reset_at_once_end_their_connection_and_cost_the_serve
                     tokio::spawn(async move { sender.send_request(request).await.is_err() })
                 })
                 .collect();
+            // Until all of them have been sent; the server, which answers nothing, need not have heard of them.
             tokio::time::sleep(Duration::from_millis(100)).await;
             for request in burst {
                 if request.is_finished() {
@@ -486,9 +490,8 @@ async fn the_operators_listener_is_not_held_by_who_does_nothing_or_reads_nothing
     // Some ten MB of answers.
     let requests = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(3_000);
     let _ = timeout(Duration::from_secs(2), stalled.write_all(requests.as_bytes())).await;
-    let started = tokio::time::Instant::now();
-    while metric(&stage, "anteroom_connections_closed_total{reason=\"stalled\"}").await == 0 {
-        assert!(started.elapsed() < LONG, "it holds its connection");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    eventually_within(LONG, "it has lost its connection", async || {
+        metric(&stage, "anteroom_connections_closed_total{reason=\"stalled\"}").await > 0
+    })
+    .await;
 }
