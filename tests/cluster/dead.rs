@@ -14,13 +14,13 @@ use anteroom::{
     },
     store::{NewMeeting, Store},
 };
-use anteroom_bench::{
-    postgres::{Durable, Postgres},
-    sign,
-};
+use anteroom_bench::{postgres::Postgres, sign};
 use sqlx::Connection;
 
-use crate::support::{Plan, Stage, eventually, host, plain_get};
+use crate::{
+    postgres,
+    support::{Plan, Stage, eventually, host, plain_get},
+};
 
 /// Only who is present has a seat for longer.
 const LAST: Timestamp = Timestamp::from_ms(i64::MAX - 1);
@@ -31,12 +31,7 @@ fn now() -> Timestamp {
 
 /// A gateway on a PostgreSQL of its own, and another one beside it that is told what to do.
 async fn stage() -> (Stage, Postgres, String) {
-    let made = tokio::task::spawn_blocking(|| {
-        let postgres = Postgres::start(Durable::No).unwrap();
-        let url = postgres.database().unwrap();
-        (postgres, url)
-    });
-    let (postgres, url) = made.await.unwrap();
+    let (postgres, url) = postgres::start().await;
     let dir = tempfile::tempdir().unwrap();
     let sims =
         Plan::new().server("members").tenant("wagtail", "level-1").tenant("heron", "level-1").prepare(dir.path()).await;

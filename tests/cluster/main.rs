@@ -9,5 +9,7 @@ mod support;
 mod dead;
 mod model;
 mod outage;
+mod postgres;
 mod replicas;
 mod restart;
+mod strangers;

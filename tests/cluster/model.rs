@@ -10,12 +10,11 @@ mod books;
 mod program;
 mod scene;
 
-use anteroom_bench::{
-    chance::{Chance, Story, plays},
-    postgres::{Durable, Postgres},
-};
+use anteroom_bench::chance::{Chance, Story, plays};
 use futures_util::future::join_all;
 use scene::{Scene, Shared};
+
+use crate::postgres;
 
 async fn play(gateways: usize, shared: Option<Shared>, of: (u64, u64)) {
     let store = if shared.is_some() { "PostgreSQL" } else { "SQLite" };
@@ -37,13 +36,9 @@ async fn play(gateways: usize, shared: Option<Shared>, of: (u64, u64)) {
     scene.check_seats().await;
 }
 
-async fn postgres() -> Shared {
-    let made = tokio::task::spawn_blocking(|| {
-        let postgres = Postgres::start(Durable::No).unwrap();
-        let url = postgres.database().unwrap();
-        Shared { postgres, url }
-    });
-    made.await.unwrap()
+async fn shared() -> Shared {
+    let (postgres, url) = postgres::start().await;
+    Shared { postgres, url }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,13 +51,13 @@ async fn one_program_on_sqlite_keeps_the_limits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_program_on_postgres_keeps_the_limits() {
     for of in plays(1, 40) {
-        play(1, Some(postgres().await), of).await;
+        play(1, Some(shared().await), of).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_programs_on_postgres_keep_the_limits() {
     for of in plays(1, 40) {
-        play(2, Some(postgres().await), of).await;
+        play(2, Some(shared().await), of).await;
     }
 }

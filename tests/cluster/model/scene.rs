@@ -8,7 +8,7 @@ use std::{
         Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anteroom::{
@@ -31,7 +31,10 @@ use super::{
     books::{Books, Room},
     program::Program,
 };
-use crate::support::{Client, Plan, succeeds_within};
+use crate::{
+    postgres,
+    support::{Client, Plan, succeeds_within},
+};
 
 /// A server's minute, in which it counts those who have left, is six seconds.
 const SPEED: f64 = 10.0;
@@ -105,19 +108,11 @@ impl Scene {
 
     /// Takes the store away for a while, where it is a server, and waits until the gateways trust it again.
     async fn lose_the_store(&mut self) {
-        let Some(Shared { mut postgres, url }) = self.shared.take() else { return };
-        let stopped = tokio::task::spawn_blocking(move || {
-            postgres.stop().unwrap();
-            postgres
-        });
-        let mut postgres = stopped.await.unwrap();
+        let Some(Shared { postgres, url }) = self.shared.take() else { return };
+        let stopped = postgres::stop(postgres).await;
         // For how long it is away.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
-        let resumed = tokio::task::spawn_blocking(move || {
-            postgres.resume().unwrap();
-            postgres
-        });
-        self.shared = Some(Shared { postgres: resumed.await.unwrap(), url });
+        self.shared = Some(Shared { postgres: postgres::resume(stopped).await, url });
         for program in &self.programs {
             program.lock().await.is_ready().await;
         }

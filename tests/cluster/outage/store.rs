@@ -6,15 +6,15 @@ use std::sync::{
 };
 
 use anteroom::domain::time::Clock;
-use anteroom_bench::{
-    postgres::{Durable, Postgres},
-    sim,
-};
+use anteroom_bench::{postgres::Postgres, sim};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
 
 use super::{line::Line, *};
-use crate::support::{Client, eventually, plain_get};
+use crate::{
+    postgres,
+    support::{self, Client, plain_get},
+};
 
 /// Seats of the room that people come to and leave meanwhile.
 const SEATS: i64 = 3;
@@ -41,13 +41,7 @@ struct Scene {
 
 impl Scene {
     async fn set() -> Self {
-        let (postgres, database) = tokio::task::spawn_blocking(|| {
-            let postgres = Postgres::start(Durable::No).unwrap();
-            let database = postgres.database().unwrap();
-            (postgres, database)
-        })
-        .await
-        .unwrap();
+        let (postgres, database) = postgres::start().await;
         let line = Line::to(postgres.address()).await;
         let url = database.replace(&postgres.address().to_string(), &line.address().to_string());
         // BBB counts who has left for a minute, which is the sixth part of it here.
@@ -166,7 +160,7 @@ impl Scene {
         let (id,): (i64,) = sqlx::query_as(end).fetch_one(&mut store).await.unwrap();
         let told = sqlx::query("SELECT pg_notify('anteroom', $1)").bind(format!("meetings {id}"));
         told.execute(&mut store).await.unwrap();
-        eventually("it is heard", async || {
+        support::eventually("it is heard", async || {
             self.stage.api("wagtail", "getMeetingInfo", &info).await.xml("messageKey") == "notFound"
         })
         .await;
@@ -239,24 +233,12 @@ async fn while_postgresql_is_stopped_meetings_go_on_and_nothing_new_is_promised(
     let crowd = Crowd::begin(&scene.stage).await;
     let people = scene.people().await;
     let stopped = Instant::now();
-    let mut postgres = scene.postgres;
-    scene.postgres = tokio::task::spawn_blocking(move || {
-        postgres.stop().unwrap();
-        postgres
-    })
-    .await
-    .unwrap();
+    scene.postgres = postgres::stop(scene.postgres).await;
     scene.goes_away().await;
     let present = Box::pin(scene.is_away(people)).await;
     // The rest of the time for which it is away.
     tokio::time::sleep(outage().saturating_sub(stopped.elapsed())).await;
-    let mut postgres = scene.postgres;
-    scene.postgres = tokio::task::spawn_blocking(move || {
-        postgres.resume().unwrap();
-        postgres
-    })
-    .await
-    .unwrap();
+    scene.postgres = postgres::resume(scene.postgres).await;
     scene.is_back(present).await;
     crowd.end().await;
 }

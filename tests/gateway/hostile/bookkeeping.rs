@@ -8,9 +8,6 @@ use std::{
 };
 
 use anteroom::{app::App, bbb::meeting_id::internal_start, domain::time::Clock, store::Store};
-use anteroom_bench::postgres::{Durable, Postgres};
-use futures_util::future::join_all;
-use sqlx::{Connection, Executor, PgConnection};
 
 use crate::support::{
     Plan, Stage, eventually,
@@ -190,44 +187,4 @@ async fn what_the_gateway_makes_is_its_owners_alone() {
         }
     }
     serve.kill().await.unwrap();
-}
-
-/// The status of a page of a session that there is not, asked for from another address than everybody's.
-async fn stranger(stage: &Stage, number: usize) -> String {
-    let mut raw = Raw::open_from(stage, &host("wagtail"), "127.0.0.2").await;
-    let path = format!("/bigbluebutton/api/stuns?sessionToken=unknown{number}");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", host("wagtail"));
-    raw.send(request).await.read_for(Duration::from_secs(8)).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sessions_that_there_are_not_leave_the_shared_store_to_others() {
-    let made = tokio::task::spawn_blocking(|| {
-        let postgres = Postgres::start(Durable::No).unwrap();
-        let url = postgres.database().unwrap();
-        (postgres, url)
-    });
-    let (_postgres, url) = made.await.unwrap();
-    let plan = Plan::new().server("members").tenant("wagtail", "multi-account").tenant("heron", "multi-account");
-    let stage = plan.store(&url).start().await;
-    // A store that takes its time for sessions, and only for those.
-    let mut slow = PgConnection::connect(&url).await.unwrap();
-    let mut slow = slow.begin().await.unwrap();
-    slow.execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    let strangers = join_all((0..40).map(|number| stranger(&stage, number)));
-    let others = async {
-        // Two of the address look, and the others wait for them.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let made = stage.create("heron", "room").await;
-        assert_eq!(made.xml("returncode"), "SUCCESS", "{made:?}");
-    };
-    let (answers, ()) = tokio::join!(strangers, others);
-    let refused = answers.iter().filter(|answer| answer.contains("overloaded") && answer.contains("retry-after: 2"));
-    assert_eq!(refused.count(), 38, "{:?}", answers.iter().max_by_key(|answer| answer.len()));
-    slow.rollback().await.unwrap();
-    eventually("the store is asked again", async || {
-        let answer = stranger(&stage, 99).await;
-        answer.contains("Could not find conference.")
-    })
-    .await;
 }
