@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use anteroom_bench::{
+    h2::{self, Asked},
+    sign,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -19,55 +23,28 @@ use crate::support::{
     host, secret,
 };
 
-/// A connection in HTTP/2 whose frames are one's own (RFC 9113, 4.1).
+/// A connection in HTTP/2 whose frames are one's own.
 struct Frames(TlsStream<TcpStream>);
 
 impl Frames {
-    const DATA: u8 = 0;
-    const HEADERS: u8 = 1;
-    const RST_STREAM: u8 = 3;
-    const SETTINGS: u8 = 4;
-    const GOAWAY: u8 = 7;
-    const END_STREAM: u8 = 1;
-    const END_HEADERS: u8 = 4;
+    /// The one request of a connection.
+    const STREAM: u32 = 1;
 
     async fn open(stage: &Stage) -> Self {
         let mut frames = Self(connect(stage, &host("wagtail"), "127.0.0.1", &["h2"]).await);
-        frames.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
-        frames.put(Self::SETTINGS, 0, 0, &[]).await;
+        frames.send(&[h2::PREFACE, &h2::settings()].concat()).await;
         frames
     }
 
-    async fn put(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        self.0.write_all(&frame).await.unwrap();
+    async fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.unwrap();
         self.0.flush().await.unwrap();
     }
 
     /// Begins a request with the first bytes of its body.
-    async fn post(&mut self, path: &str, headers: &[(&str, &str)]) {
-        let host = host("wagtail");
-        let mut fields = Vec::new();
-        let own = [(":method", "POST"), (":scheme", "https"), (":path", path), (":authority", &*host)];
-        for (name, value) in own.iter().chain(headers) {
-            // Without an index, and as it is (RFC 7541, 6.2.2).
-            fields.push(0);
-            for text in [name, value] {
-                match text.len() {
-                    short @ 0..127 => fields.push(u8::try_from(short).unwrap()),
-                    long => {
-                        let (low, high) = ((long - 127) % 128, (long - 127) / 128);
-                        fields.extend([127, 128 + u8::try_from(low).unwrap(), u8::try_from(high).unwrap()]);
-                    }
-                }
-                fields.extend(text.bytes());
-            }
-        }
-        self.put(Self::HEADERS, Self::END_HEADERS, 1, &fields).await;
-        self.put(Self::DATA, 0, 1, b"first").await;
+    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) {
+        let asked = Asked { method: "POST", authority: &host("wagtail"), path, fields, has_body: true };
+        self.send(&[h2::headers(Self::STREAM, &asked), h2::data(Self::STREAM, b"first")].concat()).await;
     }
 }
 
@@ -119,13 +96,14 @@ impl Fault {
         let without = headers.len() - usize::from(matches!(self, Self::Http2CancelledWithoutError));
         frames.post(path, &headers[..without]).await;
         has_begun().await;
-        match self {
-            Self::Http2Longer => frames.put(Frames::DATA, Frames::END_STREAM, 1, b"and much more").await,
-            Self::Http2Shorter => frames.put(Frames::DATA, Frames::END_STREAM, 1, b"and no more").await,
-            Self::Http2Cancelled => frames.put(Frames::RST_STREAM, 0, 1, &8_u32.to_be_bytes()).await,
-            Self::Http2CancelledWithoutError => frames.put(Frames::RST_STREAM, 0, 1, &[0; 4]).await,
-            _ => frames.put(Frames::GOAWAY, 0, 0, &[0; 8]).await,
-        }
+        let end = match self {
+            Self::Http2Longer => h2::last_data(Frames::STREAM, b"and much more"),
+            Self::Http2Shorter => h2::last_data(Frames::STREAM, b"and no more"),
+            Self::Http2Cancelled => h2::reset(Frames::STREAM, h2::CANCEL),
+            Self::Http2CancelledWithoutError => h2::reset(Frames::STREAM, h2::NO_ERROR),
+            _ => h2::goaway(h2::NO_ERROR),
+        };
+        frames.send(&end).await;
         // Until it has been seen.
         if !matches!(self, Self::Http2Closed) {
             let mut rest = [0; 1024];
@@ -231,7 +209,7 @@ async fn a_body_that_does_not_come_whole_is_its_callers_fault() {
     assert_eq!(stage.api("wagtail", "getMeetingInfo", &[("meetingID", "room")]).await.xml("returncode"), "SUCCESS");
     // What is read whole before anything is done is the caller's as well.
     for fault in [Fault::Http1BadChunk, Fault::Http1BrokenOff] {
-        let path = anteroom_bench::sign::path("insertDocument", &[("meetingID", "room")], &secret("wagtail"));
+        let path = sign::path("insertDocument", &[("meetingID", "room")], &secret("wagtail"));
         let told = fault.send(&stage, &path, &[("content-type", "application/xml")], async || {}).await.unwrap();
         assert!(told.contains("The body of the request could not be read"), "{told}");
     }

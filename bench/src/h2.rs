@@ -1,30 +1,38 @@
-//! HTTP/2 frames as an attacker writes them: by hand, so that no library keeps to the rules (RFC 9113, RFC 7541).
+//! HTTP/2 frames written by hand, so that no library keeps to the rules (RFC 9113, RFC 7541): for attackers, and for tests
+//! of faulty clients.
 
 /// What a client says first.
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+/// The code of an end without a fault.
+pub const NO_ERROR: u32 = 0;
 /// The code of a stream that is not wanted any more.
-const CANCEL: u32 = 8;
+pub const CANCEL: u32 = 8;
 /// The setting of how much may be sent on a stream before it is asked for.
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// A request of a stream.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) method: &'a str,
-    pub(super) authority: &'a str,
-    pub(super) path: &'a str,
-    pub(super) fields: &'a [(&'a str, &'a str)],
+pub struct Asked<'a> {
+    /// Its method, in upper case.
+    pub method: &'a str,
+    /// The host, and its port where that is not the usual one.
+    pub authority: &'a str,
+    /// The path with its query.
+    pub path: &'a str,
+    /// Names in lower case, with their values.
+    pub fields: &'a [(&'a str, &'a str)],
     /// Whether a body comes behind it.
-    pub(super) has_body: bool,
+    pub has_body: bool,
 }
 
 /// One frame.
@@ -39,34 +47,52 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Settings without any.
-pub(super) fn settings() -> Vec<u8> {
+#[must_use]
+pub fn settings() -> Vec<u8> {
     frame(SETTINGS, 0, 0, &[])
 }
 
 /// Settings that let nothing of a body come.
-pub(super) fn closed_window() -> Vec<u8> {
+#[must_use]
+pub fn closed_window() -> Vec<u8> {
     let mut payload = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
     payload.extend(0_u32.to_be_bytes());
     frame(SETTINGS, 0, 0, &payload)
 }
 
 /// A ping that is to be answered.
-pub(super) fn ping() -> Vec<u8> {
+#[must_use]
+pub fn ping() -> Vec<u8> {
     frame(PING, 0, 0, &[7; 8])
 }
 
 /// Bytes of a body that goes on.
-pub(super) fn data(stream: u32, bytes: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn data(stream: u32, bytes: &[u8]) -> Vec<u8> {
     frame(DATA, 0, stream, bytes)
 }
 
-/// The end of a stream that nobody waits for any more.
-pub(super) fn reset(stream: u32) -> Vec<u8> {
-    frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())
+/// The last bytes of a body.
+#[must_use]
+pub fn last_data(stream: u32, bytes: &[u8]) -> Vec<u8> {
+    frame(DATA, END_STREAM, stream, bytes)
+}
+
+/// The end of a stream before its time, with the reason: [`CANCEL`], or another code of RFC 9113, 7.
+#[must_use]
+pub fn reset(stream: u32, code: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream, &code.to_be_bytes())
+}
+
+/// The end of a connection: none of the peer's streams was taken.
+#[must_use]
+pub fn goaway(code: u32) -> Vec<u8> {
+    frame(GOAWAY, 0, 0, &[[0; 4], code.to_be_bytes()].concat())
 }
 
 /// The head of a request.
-pub(super) fn headers(stream: u32, asked: &Asked<'_>) -> Vec<u8> {
+#[must_use]
+pub fn headers(stream: u32, asked: &Asked<'_>) -> Vec<u8> {
     let mut block = Vec::new();
     let pseudo =
         [(":method", asked.method), (":scheme", "https"), (":authority", asked.authority), (":path", asked.path)];
@@ -108,7 +134,9 @@ mod tests {
             ("no window", closed_window(), &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]),
             ("ping", ping(), &[0, 0, 8, 6, 0, 0, 0, 0, 0, 7, 7, 7, 7, 7, 7, 7, 7]),
             ("data", data(3, b"x"), &[0, 0, 1, 0, 0, 0, 0, 0, 3, b'x']),
-            ("reset", reset(5), &[0, 0, 4, 3, 0, 0, 0, 0, 5, 0, 0, 0, 8]),
+            ("last data", last_data(3, b"x"), &[0, 0, 1, 0, 1, 0, 0, 0, 3, b'x']),
+            ("end", goaway(NO_ERROR), &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            ("reset", reset(5, CANCEL), &[0, 0, 4, 3, 0, 0, 0, 0, 5, 0, 0, 0, 8]),
         ] {
             assert_eq!(bytes, expected, "{name}");
         }
