@@ -26,12 +26,7 @@ async fn a_burst_of_new_meetings_is_spread_over_the_servers() {
     let names: Vec<_> = (0..39).map(|n| format!("room {n}")).collect();
     let creates = futures_util::future::join_all(names.iter().map(|name| stage.create("wagtail", name)));
     let release = async {
-        let open = async || {
-            let metrics = stage.metrics().await;
-            let line = metrics.lines().find_map(|line| line.strip_prefix("anteroom_open_connections "));
-            line.is_some_and(|open| open.parse::<u32>().unwrap() >= 39)
-        };
-        eventually("all have come", open).await;
+        eventually("all have come", async || stage.metric("anteroom_open_connections", &[]).await >= 39).await;
         // Nothing shows that all of them have chosen a server: they have done so soon after they have come.
         tokio::time::sleep(Duration::from_millis(500)).await;
         sqlx::query("ROLLBACK").execute(&mut store).await.unwrap();

@@ -6,8 +6,8 @@ use anteroom::tls::dev_ca::DevCa;
 use futures_util::{SinkExt, StreamExt};
 use http::Request;
 use rustls::{
-    ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    ClientConfig, HandshakeKind, ProtocolVersion, SupportedProtocolVersion,
+    pki_types::ServerName,
     version::{TLS12, TLS13},
 };
 use tokio::{
@@ -16,23 +16,14 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::support::{DEADLINE, Plan, Stage, eventually, host, plain_get, write};
+use crate::support::{DEADLINE, Plan, Stage, eventually, host, plain_get, tls_config, write};
 
 async fn stage() -> Stage {
     Plan::new().server("members").tenant("wagtail", "multi-account").tenant("heron", "level-1").start().await
 }
 
 fn config(stage: &Stage, versions: &[&'static SupportedProtocolVersion], alpn: &[&[u8]]) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(stage.path("dev-ca/ca.pem")).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    Arc::new(config)
+    tls_config(&stage.path("dev-ca/ca.pem"), versions, alpn)
 }
 
 async fn connect(stage: &Stage, config: &Arc<ClientConfig>, sni: &str) -> std::io::Result<TlsStream<TcpStream>> {

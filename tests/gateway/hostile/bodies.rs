@@ -17,13 +17,6 @@ use crate::support::{
     host, secret, succeeds_within,
 };
 
-/// The value of a metric, whatever its labels; those with `label` where there are several.
-async fn metric(stage: &Stage, name: &str, label: &str) -> u64 {
-    let text = stage.metrics().await;
-    let line = text.lines().find(|line| line.starts_with(name) && line.contains(label));
-    line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0) as u64
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn many_bodies_that_do_not_come_hold_nobody_up() {
     let plan = Plan::new().server("members").tenant("wagtail", "multi-account").tenant("heron", "multi-account");
@@ -38,7 +31,7 @@ async fn many_bodies_that_do_not_come_hold_nobody_up() {
             })
         })
         .collect();
-    eventually("bodies are held", async || metric(&stage, "anteroom_held_body_bytes", "").await >= 32).await;
+    eventually("bodies are held", async || stage.metric("anteroom_held_body_bytes", &[]).await >= 32).await;
     let path = sign::path("create", &[], &secret("heron"));
     let (path, form) =
         path.split_once('?').map(|(path, sum)| (path, format!("meetingID=room&name=Room&{sum}"))).unwrap();
@@ -64,7 +57,7 @@ async fn many_bodies_that_do_not_come_hold_nobody_up() {
     let slow = answers.iter().filter(|answer| answer.contains("came too slowly")).count();
     let refused = answers.iter().filter(|answer| answer.contains("Some(\"2\")") && answer.contains("overloaded"));
     assert_eq!((slow, refused.count()), (32, 96), "{:?}", answers.first());
-    eventually("what was held is given back", async || metric(&stage, "anteroom_held_body_bytes", "").await == 0).await;
+    eventually("what was held is given back", async || stage.metric("anteroom_held_body_bytes", &[]).await == 0).await;
 }
 
 /// A request with a body of 1000 bytes, of which the first is there.
@@ -132,7 +125,7 @@ async fn one_participant_has_a_few_sockets() {
     assert!(open.len() <= 8 && !open.is_empty(), "{}", open.len());
     let again = refused.iter().filter(|told| told.as_ref().is_err_and(|told| told.contains("Again")));
     assert!(again.count() >= 32, "they may try again: {:?}", refused.first());
-    assert!(metric(&stage, "anteroom_refusals_total", "rateLimited").await >= 32);
+    assert!(stage.metric("anteroom_refusals_total", &["rateLimited"]).await >= 32);
     let _bob = timeout(DEADLINE, stage.graphql("heron", &bob)).await.unwrap().unwrap();
     let sfu = format!("{}/bbb-webrtc-sfu?sessionToken={}", ada.prefix, ada.token);
     let client = stage.client();
@@ -194,14 +187,11 @@ async fn a_server_with_endless_files_takes_no_more_memory_than_its_share() {
             async move { client.get(&host("wagtail"), &path).await.body.len() }
         });
         assert!(join_all(files).await.iter().all(|length| *length == 8 << 20), "all are answered");
-        most.fetch_max(metric(&stage, "anteroom_client_file_bytes", "").await, std::sync::atomic::Ordering::Relaxed);
+        most.fetch_max(stage.metric("anteroom_client_file_bytes", &[]).await, std::sync::atomic::Ordering::Relaxed);
     }
     let most = most.into_inner();
     assert!(most > 64 << 20 && most <= 144 << 20, "{most}");
-    assert!(
-        metric(&stage, "anteroom_client_files_without_room_total", "").await > 0,
-        "only so many are read at a time"
-    );
+    assert!(stage.metric("anteroom_client_files_without_room_total", &[]).await > 0, "only so many are read at a time");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,13 +18,6 @@ use crate::support::{
     host, write,
 };
 
-/// The value of the first line of the metrics that begins so; 0 where there is none.
-async fn metric(stage: &Stage, start: &str) -> u64 {
-    let metrics = stage.metrics().await;
-    let line = metrics.lines().find(|line| line.starts_with(start));
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
-}
-
 async fn store_of(stage: &Stage) -> Store {
     Store::open_beside(&format!("sqlite:{}", stage.path("var/anteroom.db").display())).await.unwrap()
 }
@@ -61,15 +54,15 @@ async fn bytes_that_are_only_claimed_are_nobodys_usage() {
             raw.read_for(Duration::from_millis(200)).await;
         }
     }
-    let up = "anteroom_body_bytes_total{tenant=\"wagtail\",direction=\"up\"}";
-    let claimed = metric(&stage, up).await;
+    let up = async || stage.metric("anteroom_body_bytes_total", &["tenant=\"wagtail\"", "direction=\"up\""]).await;
+    let claimed = up().await;
     assert!(claimed <= 18, "three bytes have come six times: {claimed}");
     let form = format!("name={}", "x".repeat(10_000));
     stage
         .client()
         .post(&host("wagtail"), "/bigbluebutton/api/create", "application/x-www-form-urlencoded", form.clone())
         .await;
-    eventually("what comes is counted", async || metric(&stage, up).await >= form.len() as u64).await;
+    eventually("what comes is counted", async || up().await >= form.len() as u64).await;
 
     stage.create("wagtail", "room").await;
     let ada = stage.joined("wagtail", "room", "Ada").await;
@@ -133,7 +126,7 @@ async fn no_count_of_a_server_stops_the_poller() {
         assert_eq!(made.xml("returncode"), "SUCCESS", "{}", made.body);
     }
     eventually("the boast is heard", async || {
-        metric(&stage, "anteroom_server_load{server=\"evil\"}").await == u64::from(u32::MAX)
+        stage.metric("anteroom_server_load", &["server=\"evil\""]).await == u64::from(u32::MAX)
     })
     .await;
     let polls = |evil: &EvilServer| evil.seen().iter().filter(|seen| seen.target().contains("getMeetings")).count();

@@ -17,10 +17,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use rustls::{DEFAULT_VERSIONS, pki_types::ServerName};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -34,9 +31,9 @@ use crate::support::{
         client::{Raw, http2},
         server::EvilServer,
     },
-    exchange, host, plain_get,
+    exchange, host, metric, plain_get,
     program::{self, Program},
-    secret,
+    secret, tls_config,
 };
 
 const STRANGER: [u8; 4] = [127, 0, 0, 2];
@@ -72,13 +69,7 @@ async fn from(source: [u8; 4], to: SocketAddr) -> io::Result<TcpStream> {
 }
 
 fn connector(dir: &Path, alpn: &[&[u8]]) -> TlsConnector {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(dir.join("dev-ca/ca.pem")).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    TlsConnector::from(Arc::new(config))
+    TlsConnector::from(tls_config(&dir.join("dev-ca/ca.pem"), DEFAULT_VERSIONS, alpn))
 }
 
 async fn tls(stage: &Stage, stream: TcpStream, sni: &str) -> io::Result<TlsStream<TcpStream>> {
@@ -95,16 +86,6 @@ async fn is_closed(stream: &mut (impl AsyncReadExt + Unpin), within: Duration) -
     let mut bytes = [0; 4096];
     let closed = async { while stream.read(&mut bytes).await.is_ok_and(|n| n > 0) {} };
     timeout(within, closed).await.is_ok()
-}
-
-/// The value of a metric; 0 where it is not there.
-async fn metric(stage: &Stage, name: &str) -> u64 {
-    value(&stage.metrics().await, name)
-}
-
-fn value(metrics: &str, name: &str) -> u64 {
-    let line = metrics.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
-    line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,9 +107,9 @@ async fn idle_connections_of_a_stranger_leave_the_way_to_servers_and_other_peopl
     let made = program::api(&client, "heron", "create", &[("name", "room"), ("meetingID", "room")]).await;
     assert_eq!(made.xml("returncode"), "SUCCESS", "{}", made.body);
     let metrics = plain_get(program.admin, "localhost", "/metrics").await.body;
-    assert_eq!(value(&metrics, "anteroom_server_state{server=\"bbb-01\",state=\"ready\"}"), 1, "{metrics}");
-    assert_eq!(value(&metrics, "anteroom_accept_errors_total"), 0);
-    assert!(value(&metrics, "anteroom_connections_closed_total{reason=\"made_room\"}") >= 200, "{metrics}");
+    assert_eq!(metric(&metrics, "anteroom_server_state", &["server=\"bbb-01\"", "state=\"ready\""]), 1, "{metrics}");
+    assert_eq!(metric(&metrics, "anteroom_accept_errors_total", &[]), 0);
+    assert!(metric(&metrics, "anteroom_connections_closed_total", &["reason=\"made_room\""]) >= 200, "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,8 +138,8 @@ async fn a_lack_of_file_handles_is_no_fault_of_a_server() {
     limit(300);
 
     let metrics = plain_get(program.admin, "localhost", "/metrics").await.body;
-    assert_eq!(value(&metrics, "anteroom_server_up{server=\"bbb-09\"}"), 1, "{metrics}");
-    assert!(value(&metrics, "anteroom_upstream_exhausted_total") >= 3, "{metrics}");
+    assert_eq!(metric(&metrics, "anteroom_server_up", &["server=\"bbb-09\""]), 1, "{metrics}");
+    assert!(metric(&metrics, "anteroom_upstream_exhausted_total", &[]) >= 3, "{metrics}");
     for news in ["is unstable", "is offline", "server unreachable"] {
         assert!(!log().contains(news), "{news}");
     }
@@ -172,7 +153,7 @@ async fn an_address_has_its_share_and_who_does_nothing_makes_room() {
         strangers.push(from(STRANGER, stage.address).await.unwrap());
     }
     eventually("the stranger has no more than its share", async || {
-        metric(&stage, "anteroom_connection_places").await == 8
+        stage.metric("anteroom_connection_places", &[]).await == 8
     })
     .await;
     assert!(is_closed(&mut strangers[0], DEADLINE).await, "the oldest went first");
@@ -180,7 +161,7 @@ async fn an_address_has_its_share_and_who_does_nothing_makes_room() {
     let stream = from(STRANGER, stage.address).await.unwrap();
     let asked = exchange(tls(&stage, stream, &host("heron")).await.unwrap(), get(&host("heron"), "/")).await;
     assert_eq!(asked.status, 200);
-    assert_eq!(metric(&stage, "anteroom_connections_closed_total{reason=\"made_room\"}").await, 43);
+    assert_eq!(stage.metric("anteroom_connections_closed_total", &["reason=\"made_room\""]).await, 43);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,7 +170,7 @@ async fn new_connections_of_a_stranger_have_a_rate() {
     for _ in 0..200 {
         let _ = from(STRANGER, stage.address).await;
     }
-    let limited = metric(&stage, "anteroom_rate_limited_total{kind=\"connections\"}").await;
+    let limited = stage.metric("anteroom_rate_limited_total", &["kind=\"connections\""]).await;
     assert!(limited >= 50, "{limited}");
     let other = stage.client().get(&host("wagtail"), "/").await;
     assert_eq!(other.status, 200, "another address");
@@ -267,7 +248,7 @@ async fn one_tenants_requests_and_joins_have_a_rate() {
     }
     assert!(pages.contains(&(200, false)) && pages.contains(&(429, true)), "{pages:?}");
     assert_eq!(stage.client().get(&host("heron"), "/").await.status, 200, "another tenant's are its own");
-    assert!(metric(&stage, "anteroom_rate_limited_total{kind=\"tenant_requests\"}").await > 0);
+    assert!(stage.metric("anteroom_rate_limited_total", &["kind=\"tenant_requests\""]).await > 0);
 }
 
 /// A header of version 2 for a connection from these octets.
@@ -316,7 +297,7 @@ async fn a_balancer_says_whose_connection_it_is_and_nobody_else_does() {
     assert_eq!(page(STRANGER, &[&binary]).await, None);
     assert_eq!(page(BALANCER, &[]).await, None, "a balancer says it always");
     assert_eq!(page(BALANCER, &[b"PROXY TCP4 192.0.2.7\r\n"]).await, None);
-    assert_eq!(metric(&stage, "anteroom_connections_closed_total{reason=\"proxy_header\"}").await, 2);
+    assert_eq!(stage.metric("anteroom_connections_closed_total", &["reason=\"proxy_header\""]).await, 2);
 
     // So it is where there is no TLS.
     let http = stage.app.as_ref().unwrap().http[0];
@@ -335,8 +316,8 @@ async fn behind_a_balancer_each_client_has_limits_of_its_own() {
         all.push(stream);
     }
     eventually("four of the one, and one of each other", async || {
-        metric(&stage, "anteroom_connection_places").await == 8
-            && metric(&stage, "anteroom_connection_addresses").await == 5
+        stage.metric("anteroom_connection_places", &[]).await == 8
+            && stage.metric("anteroom_connection_addresses", &[]).await == 5
     })
     .await;
 }
@@ -400,7 +381,7 @@ async fn a_reader_who_takes_nothing_is_left_and_a_slow_one_is_not() {
         tokio::time::sleep(Duration::from_millis(450)).await;
     }
     eventually("those who take nothing have been left", async || {
-        metric(&stage, "anteroom_connections_closed_total{reason=\"stalled\"}").await == 2
+        stage.metric("anteroom_connections_closed_total", &["reason=\"stalled\""]).await == 2
     })
     .await;
     while read < 24 << 20 {
@@ -431,8 +412,8 @@ async fn an_http2_connection_does_not_live_on_pings_nor_on_a_closed_window() {
             unread = Some(reply);
         }
         assert!(timeout(DEADLINE, connection).await.is_ok(), "{reason}: it lives on");
-        let reason = format!("anteroom_connections_closed_total{{reason=\"{reason}\"}}");
-        assert_eq!(metric(&stage, &reason).await, 1, "{reason}");
+        let label = format!("reason=\"{reason}\"");
+        assert_eq!(stage.metric("anteroom_connections_closed_total", &[&label]).await, 1, "{reason}");
         drop((unread, sender));
     }
 }
@@ -471,7 +452,7 @@ async fn requests_that_are_reset_at_once_end_their_connection_and_cost_the_serve
     timeout(LONG, ended).await.expect("the connection is closed");
     // 256, the burst in which it was noticed, and the one that was on its way.
     assert!((256..=256 + 3 * 32).contains(&sent), "{sent}");
-    assert_eq!(metric(&stage, "anteroom_connections_closed_total{reason=\"resets\"}").await, 1);
+    assert_eq!(stage.metric("anteroom_connections_closed_total", &["reason=\"resets\""]).await, 1);
     eventually("nothing is held at the server", async || silent.open() == 0).await;
     stage.create("heron", "room").await;
 }
@@ -491,7 +472,7 @@ async fn the_operators_listener_is_not_held_by_who_does_nothing_or_reads_nothing
     let requests = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(3_000);
     let _ = timeout(Duration::from_secs(2), stalled.write_all(requests.as_bytes())).await;
     eventually_within(LONG, "it has lost its connection", async || {
-        metric(&stage, "anteroom_connections_closed_total{reason=\"stalled\"}").await > 0
+        stage.metric("anteroom_connections_closed_total", &["reason=\"stalled\""]).await > 0
     })
     .await;
 }

@@ -144,16 +144,10 @@ impl Fault {
     }
 }
 
-async fn count(stage: &Stage, name: &str, labels: &[&str]) -> u64 {
-    let text = stage.metrics().await;
-    let lines = text.lines().filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
-    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
-}
-
 /// What the metrics say of servers and frontends that have failed.
 async fn failures(stage: &Stage) -> u64 {
-    count(stage, "anteroom_requests_total", &["outcome=\"failed\""]).await
-        + count(stage, "anteroom_refusals_total", &["serverUnavailable"]).await
+    stage.metric("anteroom_requests_total", &["outcome=\"failed\""]).await
+        + stage.metric("anteroom_refusals_total", &["serverUnavailable"]).await
 }
 
 // "A body over HTTP/2 that is longer than its declared length is logged as `a broken answer` of the server."
@@ -187,7 +181,7 @@ async fn a_body_that_does_not_come_whole_is_its_callers_fault() {
     for fault in Fault::ALL {
         for (what, call) in [("an upload", "meeting"), ("the frontend's", "frontend")] {
             let refused =
-                async || count(&stage, "anteroom_requests_total", &[&format!("call=\"{call}\""), "refused"]).await;
+                async || stage.metric("anteroom_requests_total", &[&format!("call=\"{call}\""), "refused"]).await;
             let before = refused().await;
             let told = if call == "meeting" { upload(fault).await } else { import(fault).await };
             if let Some(told) = told {

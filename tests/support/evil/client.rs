@@ -1,6 +1,6 @@
 //! A client that sends any bytes, over TLS as a tenant's browser does, or over nothing but TCP.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -11,10 +11,7 @@ use hyper::{
     client::conn::http2::{self, SendRequest},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use rustls::{DEFAULT_VERSIONS, pki_types::ServerName};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -22,21 +19,17 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::support::{DEADLINE, Stage};
+use crate::support::{DEADLINE, Stage, tls_config};
 
 /// A connection for a host from one of this machine's own addresses, such as `127.0.0.2`, with these protocols offered.
 pub async fn connect(stage: &Stage, host: &str, from: &str, protocols: &[&str]) -> TlsStream<TcpStream> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(stage.path("dev-ca/ca.pem")).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let mut config = config.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let protocols: Vec<_> = protocols.iter().map(|name| name.as_bytes()).collect();
+    let config = tls_config(&stage.path("dev-ca/ca.pem"), DEFAULT_VERSIONS, &protocols);
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
     let stream = socket.connect(stage.address).await.unwrap();
     let name = ServerName::try_from(host.to_owned()).unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+    TlsConnector::from(config).connect(name, stream).await.unwrap()
 }
 
 /// A body of any pieces, at any time.
