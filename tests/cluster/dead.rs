@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use anteroom::{
-    app::App,
     domain::{
         admission::RoomUsage,
         denial::Denial,
@@ -32,15 +31,8 @@ fn now() -> Timestamp {
 /// A gateway on a PostgreSQL of its own, and another one beside it that is told what to do.
 async fn stage() -> (Stage, Postgres, String) {
     let (postgres, url) = postgres::start().await;
-    let dir = tempfile::tempdir().unwrap();
-    let sims =
-        Plan::new().server("members").tenant("wagtail", "level-1").tenant("heron", "level-1").prepare(dir.path()).await;
-    let file = dir.path().join("anteroom.toml");
-    let text = std::fs::read_to_string(&file).unwrap().replace("sqlite:var/anteroom.db", &url);
-    std::fs::write(&file, text).unwrap();
-    let mut app = App::start(dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
-    app.ready().await;
-    (Stage { address: app.https[0], app: Some(app), sims, dir }, postgres, url)
+    let plan = Plan::new().server("members").tenant("wagtail", "level-1").tenant("heron", "level-1");
+    (plan.store(&url).start().await, postgres, url)
 }
 
 #[tokio::test(flavor = "multi_thread")]

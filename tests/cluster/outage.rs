@@ -11,8 +11,7 @@ mod store;
 
 use std::time::{Duration, Instant};
 
-use anteroom::app::App;
-use anteroom_bench::{sign, sim::Sim};
+use anteroom_bench::sign;
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
@@ -29,18 +28,6 @@ struct People {
     ada: Socket,
     bo: Joined,
     cy: Socket,
-}
-
-/// Starts everything, with a change of `anteroom.toml`.
-async fn start(plan: Plan, change: impl AsyncFnOnce(String, &[Sim]) -> String) -> Stage {
-    let dir = tempfile::tempdir().unwrap();
-    let sims = plan.prepare(dir.path()).await;
-    let file = dir.path().join("anteroom.toml");
-    let text = change(std::fs::read_to_string(&file).unwrap(), &sims).await;
-    std::fs::write(&file, text).unwrap();
-    let mut app = App::start(dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
-    app.ready().await;
-    Stage { address: app.https[0], app: Some(app), sims, dir }
 }
 
 /// Waits until a condition holds, for as long as servers are given.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anteroom::app::App;
 use anteroom_bench::{
     sign,
     sim::{BreakoutPlan, BreakoutView, CannedAnswer},
@@ -372,10 +371,7 @@ async fn a_level_without_them_has_none() {
     stage.app.take().unwrap().stop(Duration::from_secs(1)).await;
     let tenant = std::fs::read_to_string(stage.path("tenants/wagtail.toml")).unwrap();
     write(stage.dir.path(), "tenants/wagtail.toml", &tenant.replace("breakouts = true", "breakouts = false"));
-    let app = App::start(stage.dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
-    stage.address = app.https[0];
-    stage.app = Some(app);
-    stage.app.as_mut().unwrap().ready().await;
+    stage.start_again().await;
     let nobody = strangers(&stage, "wagtail", &ada.prefix).await;
     assert_eq!(told(&stage.client().get(&host("wagtail"), &path).await), nobody);
     stage.api("wagtail", "end", &[("meetingID", "room")]).await;

@@ -127,14 +127,8 @@ async fn http_2_is_spoken_where_it_is_offered() {
 
 #[tokio::test]
 async fn http_2_is_not_spoken_where_it_is_switched_off() {
-    let dir = tempfile::tempdir().unwrap();
     let plan = Plan::new().server("members").tenant("wagtail", "level-1");
-    let sims = plan.prepare(dir.path()).await;
-    let file = dir.path().join("anteroom.toml");
-    let text = std::fs::read_to_string(&file).unwrap().replace("[listen]", "[listen]\nhttp2 = false");
-    std::fs::write(file, text).unwrap();
-    let app = anteroom::app::App::start(dir.path()).await.unwrap();
-    let stage = Stage { address: app.https[0], app: Some(app), sims, dir };
+    let stage = plan.start_changed(async |text, _| text.replace("[listen]", "[listen]\nhttp2 = false")).await;
     let config = config(&stage, &[&TLS13], &[b"h2", b"http/1.1"]);
     let stream = connect(&stage, &config, "wagtail.localhost").await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));

@@ -1,6 +1,6 @@
 //! The service levels, as programs and people meet them: the last place is given, the one after it is refused.
 
-use anteroom::{app::App, store::Store};
+use anteroom::store::Store;
 use anteroom_bench::{sign, sim};
 use futures_util::future::join_all;
 use sqlx::Connection;
@@ -288,9 +288,7 @@ async fn people_whom_a_server_counts_and_who_came_another_way_take_seats() {
     let mut rows = sqlx::SqliteConnection::connect(&url).await.unwrap();
     let renamed = sqlx::query("UPDATE meetings SET internal_id = $1").bind(again.xml("internalMeetingID"));
     renamed.execute(&mut rows).await.unwrap();
-    let app = App::start(stage.dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
-    stage.address = app.https[0];
-    stage.app = Some(app);
+    stage.start_again().await;
     eventually("nobody else is there any more", async || strangers(&url, meeting).await == 0).await;
 }
 
@@ -316,9 +314,7 @@ async fn a_meeting_that_outlives_its_time_is_ended_also_after_a_start() {
     assert_eq!(times.1 - times.0, 60 * 60_000, "the hour of its level");
     sqlx::query("UPDATE meetings SET ends_at = $1").bind(times.0 - 61_000).execute(&mut store).await.unwrap();
     assert!(stage.on_server("tiny", "room").is_some());
-    let app = App::start(stage.dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
-    stage.address = app.https[0];
-    stage.app = Some(app);
+    stage.start_again().await;
     eventually("it is ended on its server", async || stage.on_server("tiny", "room").is_none()).await;
     eventually("and its room is free", async || stage.create("tiny", "another").await.xml("returncode") == "SUCCESS")
         .await;
@@ -348,9 +344,7 @@ async fn a_room_that_begins_anew_elsewhere_gets_no_more_time_than_it_has_left() 
     sqlx::query("UPDATE meetings SET created_at = created_at - 3600000").execute(&mut store).await.unwrap();
     let at = stage.sims.iter().position(|sim| sim.meeting("t.tiny.room").is_some()).unwrap();
     stage.sims.remove(at).stop().await;
-    let app = App::start(stage.dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
-    stage.address = app.https[0];
-    stage.app = Some(app);
+    stage.start_again().await;
     eventually("its server is known to be offline", async || {
         stage
             .metrics()

@@ -316,10 +316,7 @@ async fn whose_a_recording_is_outlives_a_restart() {
         stage.api("wagtail", "end", &[("meetingID", room)]).await;
     }
     assert!(stage.app.take().unwrap().stop(DEADLINE).await);
-    let mut app = anteroom::app::App::start(stage.dir.path()).await.unwrap();
-    app.ready().await;
-    stage.address = app.https[0];
-    stage.app = Some(app);
+    stage.start_again().await;
     assert_eq!(ids(&stage.api("wagtail", "getRecordings", &[]).await), [&*id]);
     assert!(ids(&stage.api("heron", "getRecordings", &[]).await).is_empty());
 

@@ -164,12 +164,26 @@ impl Plan {
 
     /// Starts everything.
     pub async fn start(self) -> Stage {
+        self.start_changed(async |text, _| text).await
+    }
+
+    /// Starts everything, with a change of `anteroom.toml`, which may need to know the servers.
+    pub async fn start_changed(self, change: impl AsyncFnOnce(String, &[Sim]) -> String) -> Stage {
         let dir = tempfile::tempdir().unwrap();
         let sims = self.prepare(dir.path()).await;
-        let mut app = App::start(dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
-        app.ready().await;
+        let file = dir.path().join("anteroom.toml");
+        let text = change(fs::read_to_string(&file).unwrap(), &sims).await;
+        fs::write(file, text).unwrap();
+        let app = app(dir.path()).await;
         Stage { address: app.https[0], app: Some(app), sims, dir }
     }
+}
+
+/// The gateway of a configuration, when it has asked all servers once.
+async fn app(config: &Path) -> App {
+    let mut app = App::start(config).await.unwrap_or_else(|error| panic!("{error}"));
+    app.ready().await;
+    app
 }
 
 fn in_one_pool(policy: &str) -> String {
@@ -210,6 +224,13 @@ impl Stage {
     /// A client's view of the gateway.
     pub fn client(&self) -> Client {
         Client::new(self.address, &self.dir.path().join("dev-ca/ca.pem"))
+    }
+
+    /// Starts the gateway again, after it was stopped.
+    pub async fn start_again(&mut self) {
+        let app = app(self.dir.path()).await;
+        self.address = app.https[0];
+        self.app = Some(app);
     }
 
     /// Calls the API as a tenant's integration does.

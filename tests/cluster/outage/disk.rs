@@ -6,7 +6,8 @@ use std::{
     process::Command,
 };
 
-use anteroom_bench::sim;
+use anteroom::app::App;
+use anteroom_bench::sim::{self, Sim};
 
 use super::*;
 
@@ -163,7 +164,7 @@ async fn on_a_full_disk_meetings_go_on_and_nothing_new_is_promised() {
     let Some(disk) = Disk::mount(&at) else { return eprintln!("skipped: only root can mount a small disk") };
     let url = format!("url = \"sqlite:{}\"", at.join("anteroom.db").display());
     let change = async |text: String, _: &[Sim]| text.replace("url = \"sqlite:var/anteroom.db\"", &url);
-    let stage = start(plan(), change).await;
+    let stage = plan().start_changed(change).await;
     let people = people(&stage).await;
     disk.fill();
     let mut present = Box::pin(nothing_can_be_written(&stage, people)).await;
@@ -199,7 +200,7 @@ async fn a_file_system_that_failed_is_mounted_again_and_all_is_known() {
         return eprintln!("skipped: only root can mount a file");
     };
     let url = format!("url = \"sqlite:{}\"", at.join("anteroom.db").display());
-    let mut stage = start(plan(), async |text, _| text.replace("url = \"sqlite:var/anteroom.db\"", &url)).await;
+    let mut stage = plan().start_changed(async |text, _| text.replace("url = \"sqlite:var/anteroom.db\"", &url)).await;
     stage.create("tiny", "room").await;
     let ada = stage.joined("tiny", "room", "Ada").await;
     let mut socket = stage.graphql("tiny", &ada).await.unwrap();
@@ -220,8 +221,7 @@ async fn a_file_system_that_failed_is_mounted_again_and_all_is_known() {
     stage.app.take().unwrap().stop(Duration::ZERO).await;
     eventually("it is not in use", async || run("umount", &[&file_system.at])).await;
     assert!(file_system.mount());
-    let app = App::start(stage.dir.path()).await.unwrap();
-    (stage.address, stage.app) = (app.https[0], Some(app));
+    stage.start_again().await;
     stage.graphql("tiny", &ada).await.expect("the session is as it was");
     assert_eq!(stage.create("wagtail", "room").await.xml("returncode"), "SUCCESS");
     stage.app.take().unwrap().stop(Duration::ZERO).await;

@@ -8,11 +8,12 @@ use super::{line::Line, *};
 async fn stage() -> (Stage, Line) {
     let mut line = None;
     let plan = Plan::new().server("members").tenant_with("tiny", "free", "---[limits]\nparticipants = 3");
-    let stage = start(plan, async |text, sims| {
-        let to = line.insert(Line::to(sims[0].addr()).await);
-        text.replace(&sims[0].url(), &format!("http://{}", to.address()))
-    })
-    .await;
+    let stage = plan
+        .start_changed(async |text, sims| {
+            let to = line.insert(Line::to(sims[0].addr()).await);
+            text.replace(&sims[0].url(), &format!("http://{}", to.address()))
+        })
+        .await;
     (stage, line.unwrap())
 }
 

@@ -50,7 +50,7 @@ impl Scene {
             .server_with("members", config)
             .tenant_with("tiny", "free", &format!("---[limits]\nparticipants = {SEATS}"))
             .tenant("wagtail", "multi-account");
-        let stage = start(plan, async |text, _| text.replace("sqlite:var/anteroom.db", &url)).await;
+        let stage = plan.start_changed(async |text, _| text.replace("sqlite:var/anteroom.db", &url)).await;
         Self { stage, postgres, line, database }
     }
 

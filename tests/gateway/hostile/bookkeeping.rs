@@ -34,7 +34,7 @@ async fn start_with(plan: Plan, evil: &EvilServer) -> Stage {
 }
 
 async fn start_in(dir: tempfile::TempDir, sims: Vec<anteroom_bench::sim::Sim>) -> Stage {
-    let app = App::start(Path::new(dir.path())).await.unwrap_or_else(|error| panic!("{error}"));
+    let app = App::start(dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
     Stage { address: app.https[0], app: Some(app), sims, dir }
 }
 

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use anteroom::app::App;
 use anteroom_bench::sign;
 use bytes::Bytes;
 use http::Request;
@@ -43,18 +42,11 @@ const LONG: Duration = Duration::from_secs(45);
 
 /// A stage whose gateway has further keys of `listen`, and further tables.
 async fn stage(plan: Plan, listen: &str, tables: &str) -> Stage {
-    let dir = tempfile::tempdir().unwrap();
-    let sims = plan.prepare(dir.path()).await;
-    extend(dir.path(), listen, tables);
-    let mut app = App::start(dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
-    app.ready().await;
-    Stage { address: app.https[0], app: Some(app), sims, dir }
+    plan.start_changed(async |text, _| extended(&text, listen, tables)).await
 }
 
-fn extend(dir: &Path, listen: &str, tables: &str) {
-    let file = dir.join("anteroom.toml");
-    let text = fs::read_to_string(&file).unwrap().replace("[listen]\n", &format!("[listen]\n{listen}\n"));
-    fs::write(file, format!("{text}\n{tables}\n")).unwrap();
+fn extended(config: &str, listen: &str, tables: &str) -> String {
+    format!("{}\n{tables}\n", config.replace("[listen]\n", &format!("[listen]\n{listen}\n")))
 }
 
 fn plan() -> Plan {
@@ -120,7 +112,9 @@ async fn a_lack_of_file_handles_is_no_fault_of_a_server() {
     let dir = tempfile::tempdir().unwrap();
     Plan::new().tenant("wagtail", "level-1").prepare(dir.path()).await;
     let url = format!("http://{}", server.address);
-    extend(dir.path(), "", &format!("[servers.bbb-09]\nurl = \"{url}\"\nsecret = \"s\"\npool = \"members\""));
+    let file = dir.path().join("anteroom.toml");
+    let server = format!("[servers.bbb-09]\nurl = \"{url}\"\nsecret = \"s\"\npool = \"members\"");
+    fs::write(&file, extended(&fs::read_to_string(&file).unwrap(), "", &server)).unwrap();
     let ports = Program::fix_ports(dir.path());
     let program = Program::start_with_files(dir.path(), ports, 300).await;
     let create = sign::path("create", &[("name", "room"), ("meetingID", "room")], &secret("wagtail"));

@@ -7,7 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use anteroom::app::App;
 use anteroom_bench::{sign, sim::Received};
 use sqlx::Connection;
 use tokio::net::UdpSocket;
@@ -124,10 +123,7 @@ async fn an_upgrade_throws_nobody_out_of_a_meeting() {
 
 /// The same stage, its gateway started again.
 async fn restarted(mut stage: Stage) -> Stage {
-    let mut app = App::start(stage.dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
-    app.ready().await;
-    stage.address = app.https[0];
-    stage.app = Some(app);
+    stage.start_again().await;
     stage
 }
 
@@ -278,19 +274,16 @@ async fn what_only_a_proxy_may_say_reaches_nobody() {
 
 /// A stage whose server answers as it is told to where it is told to, and as a simulated one everywhere else.
 async fn behind(evil: impl Fn(&Seen) -> Option<Vec<u8>> + Send + Sync + 'static) -> (Stage, EvilServer) {
-    let dir = tempfile::tempdir().unwrap();
-    let sims = Plan::new().server("members").tenant("wagtail", "multi-account").prepare(dir.path()).await;
-    let behind = sims[0].addr();
-    let server = EvilServer::start(move |seen| {
-        evil(seen).unwrap_or_else(|| tokio::task::block_in_place(|| passed_on(behind, seen)))
-    })
-    .await;
-    let file = dir.path().join("anteroom.toml");
-    let config = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, config.replace(&sims[0].url(), &format!("http://{}", server.address))).unwrap();
-    let mut app = App::start(dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
-    app.ready().await;
-    (Stage { address: app.https[0], app: Some(app), sims, dir }, server)
+    let mut server = None;
+    let plan = Plan::new().server("members").tenant("wagtail", "multi-account");
+    let stage = plan.start_changed(async |text, sims| {
+        let behind = sims[0].addr();
+        let answer =
+            move |seen: &Seen| evil(seen).unwrap_or_else(|| tokio::task::block_in_place(|| passed_on(behind, seen)));
+        let server = server.insert(EvilServer::start(answer).await);
+        text.replace(&sims[0].url(), &format!("http://{}", server.address))
+    });
+    (stage.await, server.unwrap())
 }
 
 /// What another server answers to a request without a body.

@@ -58,10 +58,7 @@ async fn list(stage: &Stage, call: &str, params: &[(&str, &str)]) -> Reply {
 
 async fn restarted(stage: &mut Stage) {
     assert!(stage.app.take().unwrap().stop(DEADLINE).await);
-    let mut app = anteroom::app::App::start(stage.dir.path()).await.unwrap();
-    app.ready().await;
-    stage.address = app.https[0];
-    stage.app = Some(app);
+    stage.start_again().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -306,10 +303,7 @@ async fn the_dashboard_is_there_after_the_end_for_as_long_as_was_asked_for_and_a
     let mut store = sqlx::SqliteConnection::connect(&url).await.unwrap();
     sqlx::query("UPDATE meetings SET ended_at = ended_at - 1800000").execute(&mut store).await.unwrap();
     store.close().await.unwrap();
-    let mut app = anteroom::app::App::start(stage.dir.path()).await.unwrap();
-    app.ready().await;
-    stage.address = app.https[0];
-    stage.app = Some(app);
+    stage.start_again().await;
     assert_eq!(status(&stage, 0).await, (200, 200), "the server was told to keep it for an hour");
     assert_eq!(status(&stage, 1).await, (404, 404), "and of this one for two minutes");
     let nobody = stage.client().get(&host("heron"), &data[0].0).await;

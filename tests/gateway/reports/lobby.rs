@@ -143,10 +143,7 @@ async fn the_mutation_is_seen_however_a_client_writes_it_and_who_waits_after_a_r
     assert_eq!((auth.xml("guestStatus"), auth.status.as_u16()), ("WAIT", 200), "{}", auth.body);
     let guest = joined(&join(&stage, "Guest", GUEST).await);
     assert!(stage.app.take().unwrap().stop(DEADLINE).await);
-    let mut app = anteroom::app::App::start(stage.dir.path()).await.unwrap();
-    app.ready().await;
-    stage.address = app.https[0];
-    stage.app = Some(app);
+    stage.start_again().await;
     let mut waiting = stage.graphql("wagtail", &guest).await.unwrap();
     let (_, _ada) = come(&stage, "Ada", MODERATOR).await;
     let (_, _bob) = come(&stage, "Bob", &[]).await;
