@@ -5,7 +5,7 @@ CLIENT_PACKAGES = tests/clients/node_modules/.package-lock.json
 VENV = var/venv/requirements.txt
 CLIENT_CRATE = var/client-rust/debug/anteroom-client-rust
 
-.PHONY: help demo test check build bench bench-compare bench-growth siege outside instructions storm fuzz book fmt build-deps test-deps
+.PHONY: help demo test test-quick check build bench bench-compare bench-growth siege outside instructions storm fuzz book fmt build-deps test-deps
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,13 @@ demo: ## Build and start the demo: two simulated BBB servers, six tenants, links
 
 test: build-deps test-deps ## Everything that proves the project, browser and client libraries too
 	cargo test --workspace --no-fail-fast
+
+# Unit tests that need PostgreSQL.
+SHARED_STORE = on_postgres store::tests::several store::tests::pooler
+
+test-quick: build-deps ## Unit tests, and the gateway with SQLite: no browser, no PostgreSQL, no Node.js, no Python
+	cargo test --lib -- $(addprefix --skip ,$(SHARED_STORE))
+	cargo test --test checks --test gateway
 
 check: build-deps ## Formatting, lints and documentation, with warnings denied; dependencies where cargo-deny is installed
 	cargo fmt --all --check

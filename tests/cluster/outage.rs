@@ -45,6 +45,16 @@ async fn server_is(stage: &Stage, up: u8) {
     eventually(&line, async || stage.metrics().await.contains(&line)).await;
 }
 
+/// While a server is known to be offline, calls about its meeting are refused at once, and lists are answered without it.
+async fn calls_do_not_wait(stage: &Stage) {
+    for call in ["getMeetingInfo", "isMeetingRunning", "end", "create"] {
+        let refused = at_once(call, stage.api("tiny", call, &[("meetingID", "room"), ("name", "room")])).await;
+        assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{call}: {}", refused.body);
+    }
+    let list = at_once("a list", stage.api("tiny", "getMeetings", &[])).await;
+    assert_eq!(list.xml("returncode"), "SUCCESS", "{}", list.body);
+}
+
 /// A person follows a link to the room.
 async fn follows_a_link(stage: &Stage, tenant: &str, name: &str) -> Reply {
     let params = [("meetingID", "room"), ("fullName", name), ("role", "VIEWER")];

@@ -68,13 +68,6 @@ async fn join(client: &Client, tenant: &str, room: &str) -> Reply {
     api(client, tenant, "join", &[("meetingID", room), ("fullName", "Ada"), ("role", "VIEWER")]).await
 }
 
-fn joined(tenant: &str, reply: &Reply) -> Joined {
-    let start = format!("https://{}", host(tenant));
-    let (prefix, _) = reply.header("location").split_once("/html5client").unwrap_or_else(|| panic!("{reply:?}"));
-    let prefix = prefix.strip_prefix(&start).unwrap().to_owned();
-    Joined { prefix, token: reply.location_param("sessionToken"), cookies: reply.cookies() }
-}
-
 fn success(reply: &Reply) -> bool {
     reply.xml("returncode") == "SUCCESS"
 }
@@ -94,7 +87,7 @@ async fn what_one_gateway_has_made_the_other_serves_at_once() {
         let again = create(&two, "wagtail", &room).await;
         assert_eq!(again.xml("messageKey"), "duplicateWarning", "{}", again.body);
 
-        let ada = joined("wagtail", &join(&two, "wagtail", &room).await);
+        let ada = Joined::by("wagtail", &join(&two, "wagtail", &room).await);
         let page = format!("{}/html5client/", ada.prefix);
         assert_eq!(one.get(&host("wagtail"), &page).await.status, 200, "its page");
         let settings = format!("{}/api/rest/meetingStaticData", ada.prefix);
@@ -162,7 +155,7 @@ async fn breakout_rooms_have_their_seats_over_two_gateways_and_are_served_by_bot
     assert!(success(&create(one, "small", "room").await));
     assert!(success(&create(one, "heron", "lair").await));
     let people = join_all((0..5).map(|n| join(&clients[n % 2], "small", "room"))).await;
-    let people: Vec<_> = people.iter().map(|reply| joined("small", reply)).collect();
+    let people: Vec<_> = people.iter().map(|reply| Joined::by("small", reply)).collect();
     let sim = &pair.stage.sims[0];
     let rooms =
         sim.open_breakouts("t.small.room", BreakoutPlan { rooms: 10, free_join: true, ..BreakoutPlan::default() });
@@ -180,7 +173,7 @@ async fn breakout_rooms_have_their_seats_over_two_gateways_and_are_served_by_bot
     // Of a room that one gateway has let somebody into, the other has the session and the slides.
     for (n, reply) in replies.iter().enumerate().filter(|(_, reply)| reply.status == 302) {
         let other = &clients[(n + 1) % 2];
-        let in_room = joined("small", reply);
+        let in_room = Joined::by("small", reply);
         let slides = format!("/bigbluebutton/presentation/{0}/{0}/p/svg/1", rooms[n % 10].int_id);
         sim.clear_log();
         assert_eq!(other.get(&host("heron"), &slides).await.status, 404);
@@ -205,9 +198,9 @@ async fn a_seat_that_was_handed_on_elsewhere_is_no_second_one() {
     let [one, two] = pair.clients();
     assert!(success(&create(&one, "tiny", "room").await));
     let params = [("meetingID", "room"), ("fullName", "Ada"), ("role", "VIEWER"), ("userID", "ada")];
-    let first = joined("tiny", &api(&one, "tiny", "join", &params).await);
+    let first = Joined::by("tiny", &api(&one, "tiny", "join", &params).await);
     // A reload that another gateway serves: the seat is the same.
-    let second = joined("tiny", &api(&two, "tiny", "join", &params).await);
+    let second = Joined::by("tiny", &api(&two, "tiny", "join", &params).await);
     let socket = two.graphql(&host("tiny"), &second).await.expect("it has the seat");
     // The first gateway does not know that yet, and lets the first session in; the store says no.
     let mut stale = one.graphql(&host("tiny"), &first).await.ok();
@@ -340,8 +333,8 @@ async fn people_on_a_gateway_that_dies_come_back_by_the_other() {
     let mut pair = Programs::start(plan).await;
     let [one, two] = pair.clients();
     assert!(success(&create(&one, "tiny", "room").await));
-    let ada = joined("tiny", &join(&one, "tiny", "room").await);
-    let bob = joined("tiny", &join(&one, "tiny", "room").await);
+    let ada = Joined::by("tiny", &join(&one, "tiny", "room").await);
+    let bob = Joined::by("tiny", &join(&one, "tiny", "room").await);
     let sockets = (one.graphql(&host("tiny"), &ada).await.unwrap(), one.graphql(&host("tiny"), &bob).await.unwrap());
     let store = Store::open_beside(&pair.database).await.unwrap();
     let meeting = store.find_meeting(&"tiny".parse().unwrap(), "room").await.unwrap().unwrap().id;

@@ -1,12 +1,12 @@
 //! The program itself: started, killed, started again; stopped in good order; and what it writes down.
 
-use std::{fs, net::TcpListener, time::Duration};
+use std::{fs, net::TcpListener};
 
-use anteroom_bench::sim::BreakoutPlan;
+use anteroom_bench::sim::{BreakoutPlan, Sim};
 
 use crate::support::{
-    Client, DEADLINE, Joined, Plan, Reply, eventually, host, plain_get,
-    program::{Program, anteroom, api, free_address},
+    DEADLINE, Joined, Plan, eventually, host, plain_get,
+    program::{Served, anteroom, free_address},
     store::written,
     write,
 };
@@ -14,114 +14,91 @@ use crate::support::{
 const ROOM: [(&str, &str); 2] = [("name", "room"), ("meetingID", "room")];
 const ADA: [(&str, &str); 3] = [("meetingID", "room"), ("fullName", "Ada Secretname"), ("role", "VIEWER")];
 
-/// Where somebody who has joined finds their server.
-fn prefix_of(joined: &Reply) -> String {
-    format!("/s/{}", joined.header("location").split('/').nth(4).unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_kill_meetings_rooms_seats_and_sessions_are_known_again() {
-    let dir = tempfile::tempdir().unwrap();
     let plan = Plan::new().server("members").tenant_with("tiny", "free", "---[limits]\nparticipants = 2");
-    let _sims = plan.prepare(dir.path()).await;
-    let ports = Program::fix_ports(dir.path());
-    let mut program = Program::start(dir.path(), ports).await;
-    let client = Client::new(program.https, &dir.path().join("dev-ca/ca.pem"));
+    let mut gateway = Served::start(plan).await;
 
-    assert_eq!(api(&client, "tiny", "create", &ROOM).await.xml("returncode"), "SUCCESS");
-    let reply = api(&client, "tiny", "join", &ADA).await;
-    let (prefix, token) = (prefix_of(&reply), reply.location_param("sessionToken"));
-    let ada = Joined { prefix, token, cookies: reply.cookies() };
-    let socket = client.graphql(&host("tiny"), &ada).await.unwrap();
-    assert_eq!(api(&client, "tiny", "join", &ADA).await.status, 302, "seat 2 of 2");
+    assert_eq!(gateway.api("tiny", "create", &ROOM).await.xml("returncode"), "SUCCESS");
+    let ada = Joined::by("tiny", &gateway.api("tiny", "join", &ADA).await);
+    let socket = gateway.client.graphql(&host("tiny"), &ada).await.unwrap();
+    assert_eq!(gateway.api("tiny", "join", &ADA).await.status, 302, "seat 2 of 2");
     // What follows from a promise is written a moment later.
-    written(dir.path(), 1).await;
+    written(gateway.dir.path(), 1).await;
 
-    program.signal("KILL");
-    program.exited().await;
+    gateway.kill().await;
     drop(socket);
-    let _program = Program::start(dir.path(), ports).await;
+    gateway.start_again().await;
 
-    let info = api(&client, "tiny", "getMeetingInfo", &[("meetingID", "room")]).await;
+    let info = gateway.api("tiny", "getMeetingInfo", &[("meetingID", "room")]).await;
     assert_eq!(info.xml("returncode"), "SUCCESS", "{}", info.body);
     let other = [("name", "other"), ("meetingID", "other")];
-    assert_eq!(api(&client, "tiny", "create", &other).await.xml("messageKey"), "roomLimitReached");
-    assert_eq!(api(&client, "tiny", "join", &ADA).await.xml("messageKey"), "maxParticipantsReached");
-    client.graphql(&host("tiny"), &ada).await.expect("the session and its address are as they were");
+    assert_eq!(gateway.api("tiny", "create", &other).await.xml("messageKey"), "roomLimitReached");
+    assert_eq!(gateway.api("tiny", "join", &ADA).await.xml("messageKey"), "maxParticipantsReached");
+    gateway.client.graphql(&host("tiny"), &ada).await.expect("the session and its address are as they were");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_kill_people_in_breakout_rooms_are_known_again() {
-    let dir = tempfile::tempdir().unwrap();
     let plan = Plan::new().server("members").tenant_with("tiny", "level-1", "---[limits]\nparticipants = 2");
-    let sims = plan.prepare(dir.path()).await;
-    let ports = Program::fix_ports(dir.path());
-    let mut program = Program::start(dir.path(), ports).await;
-    let client = Client::new(program.https, &dir.path().join("dev-ca/ca.pem"));
-    assert_eq!(api(&client, "tiny", "create", &ROOM).await.xml("returncode"), "SUCCESS");
-    let reply = api(&client, "tiny", "join", &ADA).await;
-    let (prefix, token) = (prefix_of(&reply), reply.location_param("sessionToken"));
+    let mut gateway = Served::start(plan).await;
+    assert_eq!(gateway.api("tiny", "create", &ROOM).await.xml("returncode"), "SUCCESS");
+    let ada = Joined::by("tiny", &gateway.api("tiny", "join", &ADA).await);
     let rooms = BreakoutPlan { rooms: 3, free_join: true, ..BreakoutPlan::default() };
-    let rooms = sims[0].open_breakouts("t.tiny.room", rooms);
-    let address = |room| {
-        let url = sims[0].breakout_join_url(&token, room).unwrap();
-        format!("{prefix}{}", url.strip_prefix("https://bbb-01.internal.test").unwrap())
+    let rooms = gateway.sims[0].open_breakouts("t.tiny.room", rooms);
+    let address = |sims: &[Sim], room| {
+        let url = sims[0].breakout_join_url(&ada.token, room).unwrap();
+        format!("{}{}", ada.prefix, url.strip_prefix("https://bbb-01.internal.test").unwrap())
     };
-    let reply = client.get(&host("tiny"), &address(1)).await;
-    let cookies = reply.cookies();
-    let in_room = Joined { prefix: prefix.clone(), token: reply.location_param("sessionToken"), cookies };
-    let socket = client.graphql(&host("tiny"), &in_room).await.unwrap();
-    assert_eq!(client.get(&host("tiny"), &address(2)).await.status, 302, "seat 2 of 2");
+    let in_room = Joined::by("tiny", &gateway.client.get(&host("tiny"), &address(&gateway.sims, 1)).await);
+    let socket = gateway.client.graphql(&host("tiny"), &in_room).await.unwrap();
+    assert_eq!(gateway.client.get(&host("tiny"), &address(&gateway.sims, 2)).await.status, 302, "seat 2 of 2");
     // What follows from a promise is written a moment later.
-    written(dir.path(), 1).await;
+    written(gateway.dir.path(), 1).await;
 
-    program.signal("KILL");
-    program.exited().await;
+    gateway.kill().await;
     drop(socket);
-    let _program = Program::start(dir.path(), ports).await;
+    gateway.start_again().await;
 
-    sims[0].clear_log();
+    gateway.sims[0].clear_log();
     let slides = format!("/bigbluebutton/presentation/{0}/{0}/p/svg/1", rooms[0].int_id);
-    client.get(&host("tiny"), &slides).await;
-    assert!(sims[0].log().iter().any(|request| request.path == slides), "whose the room is");
-    assert_eq!(client.get(&host("tiny"), &address(3)).await.xml("messageKey"), "maxParticipantsReached");
-    client.graphql(&host("tiny"), &in_room).await.expect("the session is as it was");
+    gateway.client.get(&host("tiny"), &slides).await;
+    assert!(gateway.sims[0].log().iter().any(|request| request.path == slides), "whose the room is");
+    assert_eq!(
+        gateway.client.get(&host("tiny"), &address(&gateway.sims, 3)).await.xml("messageKey"),
+        "maxParticipantsReached"
+    );
+    gateway.client.graphql(&host("tiny"), &in_room).await.expect("the session is as it was");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn told_to_stop_it_answers_closes_and_exits_with_0() {
-    let dir = tempfile::tempdir().unwrap();
-    let _sims = Plan::new().server("members").tenant("wagtail", "level-1").prepare(dir.path()).await;
-    let ports = Program::fix_ports(dir.path());
+    let mut gateway = Served::start(Plan::new().server("members").tenant("wagtail", "level-1")).await;
     for signal in ["TERM", "INT"] {
-        let mut program = Program::start(dir.path(), ports).await;
-        let client = Client::new(program.https, &dir.path().join("dev-ca/ca.pem"));
-        assert_eq!(api(&client, "wagtail", "create", &ROOM).await.xml("returncode"), "SUCCESS");
-        program.signal(signal);
-        assert_eq!(program.exited().await, Some(0), "{signal}");
+        assert_eq!(gateway.api("wagtail", "create", &ROOM).await.xml("returncode"), "SUCCESS");
+        gateway.program.signal(signal);
+        assert_eq!(gateway.program.exited().await, Some(0), "{signal}");
+        gateway.start_again().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_has_a_line_per_request_and_no_secret() {
-    let dir = tempfile::tempdir().unwrap();
-    let _sims = Plan::new().server("members").tenant("wagtail", "level-1").prepare(dir.path()).await;
-    let ports = Program::fix_ports(dir.path());
-    let mut program = Program::start(dir.path(), ports).await;
-    let client = Client::new(program.https, &dir.path().join("dev-ca/ca.pem"));
-    api(&client, "wagtail", "create", &ROOM).await;
-    let joined = api(&client, "wagtail", "join", &ADA).await;
-    api(&client, "wagtail", "getMeetingInfo", &[("meetingID", "unknown")]).await;
-    client
+    let mut gateway = Served::start(Plan::new().server("members").tenant("wagtail", "level-1")).await;
+    gateway.api("wagtail", "create", &ROOM).await;
+    let joined = gateway.api("wagtail", "join", &ADA).await;
+    gateway.api("wagtail", "getMeetingInfo", &[("meetingID", "unknown")]).await;
+    gateway
+        .client
         .get(&host("wagtail"), "/bigbluebutton/api/getMeetings?checksum=0123456789012345678901234567890123456789")
         .await;
-    client.get(&host("wagtail"), "/somewhere?token=querysecret").await;
-    let metrics = plain_get(program.admin, "localhost", "/metrics").await.body;
+    gateway.client.get(&host("wagtail"), "/somewhere?token=querysecret").await;
+    let metrics = plain_get(gateway.program.admin, "localhost", "/metrics").await.body;
     assert!(metrics.ends_with("# EOF\n"), "{metrics}");
-    program.signal("TERM");
-    program.exited().await;
+    gateway.program.signal("TERM");
+    gateway.program.exited().await;
 
-    let log = fs::read_to_string(dir.path().join("log.jsonl")).unwrap();
+    let log = fs::read_to_string(gateway.dir.path().join("log.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let access: Vec<_> = lines.iter().filter(|line| line["target"] == "access").collect();
     let told: Vec<_> = access
@@ -147,7 +124,7 @@ async fn the_log_has_a_line_per_request_and_no_secret() {
         assert!(!log.contains(secret), "{secret} in {log}");
         assert!(!metrics.contains(secret), "{secret} in {metrics}");
     }
-    let store = fs::read(dir.path().join("var/anteroom.db")).unwrap();
+    let store = fs::read(gateway.dir.path().join("var/anteroom.db")).unwrap();
     assert!(!store.windows(token.len()).any(|window| window == token.as_bytes()), "the store has a token");
 }
 

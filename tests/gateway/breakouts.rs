@@ -55,13 +55,6 @@ fn signed(query: &str, secret: &str) -> String {
     format!("{query}&checksum={}", sign::Algorithm::Sha256.hex(format!("join{query}{secret}").as_bytes()))
 }
 
-fn joined(tenant: &str, reply: &Reply) -> Joined {
-    let start = format!("https://{}", host(tenant));
-    let (prefix, _) = reply.header("location").split_once("/html5client/").unwrap_or_else(|| panic!("{reply:?}"));
-    let prefix = prefix.strip_prefix(&start).unwrap_or_else(|| panic!("{reply:?}")).to_owned();
-    Joined { prefix, token: reply.location_param("sessionToken"), cookies: reply.cookies() }
-}
-
 /// What of an answer tells somebody something.
 fn told(reply: &Reply) -> (u16, String, String) {
     (reply.status.as_u16(), reply.header("location").to_owned(), reply.body.clone())
@@ -82,7 +75,7 @@ async fn a_room_is_joined_on_the_tenants_host_and_its_session_is_one_like_any_ot
     sim(&stage).clear_log();
     let reply = stage.client().get_with(&host("wagtail"), &path, &[("cookie", &*ada.cookies)]).await;
     assert_eq!(reply.status, 302, "{reply:?}");
-    let in_room = joined("wagtail", &reply);
+    let in_room = Joined::by("wagtail", &reply);
     assert_eq!(in_room.prefix, ada.prefix);
     assert_ne!(in_room.token, ada.token);
     assert!(reply.headers.values().all(|value| !value.to_str().unwrap().contains("internal.test")), "{reply:?}");
@@ -339,7 +332,7 @@ async fn people_in_rooms_are_no_strangers_to_their_meeting_and_one_person_in_usa
     let mut sockets = Vec::new();
     for room in [1, 2] {
         let reply = stage.client().get(&host("wagtail"), &address(&stage, &ada, room)).await;
-        sockets.push(stage.graphql("wagtail", &joined("wagtail", &reply)).await.unwrap());
+        sockets.push(stage.graphql("wagtail", &Joined::by("wagtail", &reply)).await.unwrap());
     }
     eventually("the server has them in their rooms", async || {
         rooms.iter().all(|room| sim(&stage).meeting(&room.ext_id).is_some_and(|room| room.users_online == 1))
@@ -397,7 +390,7 @@ async fn rooms_are_in_nobodys_lists() {
     stage.create("heron", "one").await;
     stage.create("heron", "two").await;
     let reply = stage.client().get(&host("wagtail"), &address(&stage, &ada, 1)).await;
-    let _socket = stage.graphql("wagtail", &joined("wagtail", &reply)).await.unwrap();
+    let _socket = stage.graphql("wagtail", &Joined::by("wagtail", &reply)).await.unwrap();
     for (tenant, meetings) in [("wagtail", 1), ("heron", 2)] {
         let list = stage.api(tenant, "getMeetings", &[]).await;
         assert_eq!(list.body.matches("<meeting>").count(), meetings, "{tenant}: {}", list.body);

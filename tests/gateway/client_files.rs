@@ -1,6 +1,6 @@
 //! Files of BBB's client, from the gateway's memory.
 
-use std::{io::Read, time::Duration};
+use std::io::Read;
 
 use anteroom_bench::sim::{self, Version};
 use futures_util::future::join_all;

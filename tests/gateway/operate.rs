@@ -265,14 +265,20 @@ async fn each_mode_takes_what_it_says() {
     assert_eq!(stage.join("wagtail", "room", "Bo").await.status, 302);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_drained_server_is_disabled_when_its_last_meeting_has_ended_and_is_polled_no_more() {
+/// The first of two servers has a room and is draining.
+async fn with_a_room_on_a_draining_server() -> (Stage, Operator) {
     let stage = Plan::new().server("members").server("members").tenant("wagtail", "custom").start().await;
     let operator = Operator::of(&stage).await;
     operator.set_mode("bbb-02", "cordoned").await;
     stage.create("wagtail", "room").await;
     operator.set_mode("bbb-02", "enabled").await;
     operator.set_mode("bbb-01", "draining").await;
+    (stage, operator)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_server_is_disabled_when_its_last_meeting_has_ended_and_is_polled_no_more() {
+    let (stage, operator) = with_a_room_on_a_draining_server().await;
     stage.sims[0].clear_log();
     eventually("a round of the poller", async || asked(&stage.sims[0], "getMeetings") > 1).await;
     assert_eq!(operator.server("bbb-01").await["mode"], "draining", "its meeting runs");
@@ -294,12 +300,7 @@ async fn a_drained_server_is_disabled_when_its_last_meeting_has_ended_and_is_pol
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_that_has_ended_on_a_draining_server_begins_anew_elsewhere() {
-    let stage = Plan::new().server("members").server("members").tenant("wagtail", "custom").start().await;
-    let operator = Operator::of(&stage).await;
-    operator.set_mode("bbb-02", "cordoned").await;
-    stage.create("wagtail", "room").await;
-    operator.set_mode("bbb-02", "enabled").await;
-    operator.set_mode("bbb-01", "draining").await;
+    let (stage, _operator) = with_a_room_on_a_draining_server().await;
     // Its moderators end it in the client, and its integration makes it again before the gateway has noticed.
     assert!(stage.sims[0].end_meeting("t.wagtail.room"));
     let created = stage.create("wagtail", "room").await;

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
     Joined, Plan, Socket, Stage, eventually, host,
-    program::{Program, anteroom, api},
+    program::{Served, anteroom},
 };
 
 const ROOM: [(&str, &str); 2] = [("name", "room"), ("meetingID", "room")];
@@ -60,28 +60,21 @@ async fn people_meetings_and_bytes_are_counted_by_tenant() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn usage_is_told_by_month_and_survives_a_kill() {
-    let dir = tempfile::tempdir().unwrap();
-    let _sims = Plan::new().server("members").tenant("wagtail", "multi-account").prepare(dir.path()).await;
-    let ports = Program::fix_ports(dir.path());
-    let mut program = Program::start(dir.path(), ports).await;
-    let client = program.client(dir.path());
-    api(&client, "wagtail", "create", &ROOM).await;
-    let reply = api(&client, "wagtail", "join", &ADA).await;
-    let (start, _) = reply.header("location").split_once("/html5client").unwrap();
-    let prefix = start.strip_prefix(&format!("https://{}", host("wagtail"))).unwrap().to_owned();
-    let ada = Joined { prefix, token: reply.location_param("sessionToken"), cookies: reply.cookies() };
-    let socket = client.graphql(&host("wagtail"), &ada).await.unwrap();
+    let mut gateway = Served::start(Plan::new().server("members").tenant("wagtail", "multi-account")).await;
+    gateway.api("wagtail", "create", &ROOM).await;
+    let ada = Joined::by("wagtail", &gateway.api("wagtail", "join", &ADA).await);
+    let socket = gateway.client.graphql(&host("wagtail"), &ada).await.unwrap();
     // Somebody who is there when the gateway dies counts until it was last heard of, every five seconds: the time that is
     // counted.
     tokio::time::sleep(Duration::from_millis(6_000)).await;
-    program.signal("KILL");
-    program.exited().await;
+    gateway.kill().await;
     drop(socket);
-    let program = Program::start(dir.path(), ports).await;
+    gateway.start_again().await;
+    let config = gateway.dir.path();
 
     let month = &time::OffsetDateTime::now_utc().date().to_string()[..7];
     let usage = |format: &str| {
-        let output = anteroom(&["usage", "--month", month, "--format", format], dir.path());
+        let output = anteroom(&["usage", "--month", month, "--format", format], config);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
@@ -99,13 +92,13 @@ async fn usage_is_told_by_month_and_survives_a_kill() {
         assert!(!text.contains("Secretname"), "no names of people");
     }
     // From elsewhere, with a token that may only look.
-    let token = anteroom(&["token", "--scope", "read"], dir.path()).stdout;
+    let token = anteroom(&["token", "--scope", "read"], config).stdout;
     let remote = Command::new(env!("CARGO_BIN_EXE_anteroom"))
-        .args(["usage", "--month", month, "--format", "csv", "--url", &format!("http://{}", program.admin)])
+        .args(["usage", "--month", month, "--format", "csv", "--url", &format!("http://{}", gateway.program.admin)])
         .env("ANTEROOM_TOKEN", String::from_utf8(token).unwrap().trim())
         .output()
         .unwrap();
     assert_eq!(String::from_utf8(remote.stdout).unwrap(), csv);
-    let refused = anteroom(&["usage", "--month", "2026-13"], dir.path());
+    let refused = anteroom(&["usage", "--month", "2026-13"], config);
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("2026-11"));
 }

@@ -2,7 +2,7 @@
 //! and the real gateway in this process, all on loopback and free ports.
 
 #![allow(unreachable_pub, missing_docs, reason = "not part of an interface")]
-#![allow(dead_code, reason = "each test program uses a part of the stage")]
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of the stage")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 pub mod browser;
@@ -220,6 +220,16 @@ pub struct Joined {
     pub cookies: String,
 }
 
+impl Joined {
+    /// Who was sent into a meeting by this answer of a tenant's host.
+    pub fn by(tenant: &str, reply: &Reply) -> Self {
+        let start = format!("https://{}/s/", host(tenant));
+        let rest = reply.header("location").strip_prefix(&start).unwrap_or_else(|| panic!("{reply:?}"));
+        let slug = rest.split('/').next().unwrap();
+        Self { prefix: format!("/s/{slug}"), token: reply.location_param("sessionToken"), cookies: reply.cookies() }
+    }
+}
+
 impl Stage {
     /// A client's view of the gateway.
     pub fn client(&self) -> Client {
@@ -248,12 +258,7 @@ impl Stage {
 
     /// Joins, which has to succeed.
     pub async fn joined(&self, tenant: &str, meeting: &str, name: &str) -> Joined {
-        let reply = self.join(tenant, meeting, name).await;
-        let location = reply.header("location");
-        let start = format!("https://{}/s/", host(tenant));
-        let rest = location.strip_prefix(&start).unwrap_or_else(|| panic!("{name}: {reply:?}"));
-        let slug = rest.split('/').next().unwrap();
-        Joined { prefix: format!("/s/{slug}"), token: reply.location_param("sessionToken"), cookies: reply.cookies() }
+        Joined::by(tenant, &self.join(tenant, meeting, name).await)
     }
 
     /// Opens the GraphQL socket of somebody who has joined, up to `connection_ack`.

@@ -7,9 +7,10 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use anteroom_bench::sign;
+use anteroom_bench::{sign, sim::Sim};
+use tempfile::TempDir;
 
-use super::{Client, DEADLINE, Reply, eventually, host, plain_get, secret, succeeds_within};
+use super::{Client, DEADLINE, Plan, Reply, eventually, host, plain_get, secret, succeeds_within};
 
 /// The program, on ports that were free a moment ago. Killed when the test ends.
 pub struct Program {
@@ -91,6 +92,42 @@ impl Program {
     pub async fn exited(&mut self) -> Option<i32> {
         let ended = async || self.child.try_wait().unwrap().ok_or("");
         succeeds_within(DEADLINE, "the program ends", ended).await.code()
+    }
+}
+
+/// The program on the configuration of a plan.
+pub struct Served {
+    pub program: Program,
+    pub client: Client,
+    pub sims: Vec<Sim>,
+    pub dir: TempDir,
+    ports: (SocketAddr, SocketAddr),
+}
+
+impl Served {
+    pub async fn start(plan: Plan) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let sims = plan.prepare(dir.path()).await;
+        let ports = Program::fix_ports(dir.path());
+        let program = Program::start(dir.path(), ports).await;
+        let client = program.client(dir.path());
+        Self { program, client, sims, dir, ports }
+    }
+
+    /// Kills the program.
+    pub async fn kill(&mut self) {
+        self.program.signal("KILL");
+        self.program.exited().await;
+    }
+
+    /// Starts it again, where it was.
+    pub async fn start_again(&mut self) {
+        self.program = Program::start(self.dir.path(), self.ports).await;
+    }
+
+    /// Calls the API as a tenant's integration does.
+    pub async fn api(&self, tenant: &str, call: &str, params: &[(&str, &str)]) -> Reply {
+        api(&self.client, tenant, call, params).await
     }
 }
 

@@ -9,7 +9,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 use tokio::time::timeout;
 
 use crate::support::{
-    DEADLINE, Plan, Stage, eventually,
+    DEADLINE, Plan, eventually,
     evil::{
         client::{Raw, endless_form, http2, told},
         server::{EvilServer, Seen},

@@ -6,7 +6,6 @@ use std::{
     fs, io,
     net::{Ipv6Addr, SocketAddr},
     path::Path,
-    sync::Arc,
     time::Duration,
 };
 

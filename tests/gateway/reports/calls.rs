@@ -9,7 +9,7 @@ use anteroom_bench::{
 use http::{Request, StatusCode};
 use serde_json::Value;
 
-use crate::support::{Plan, Reply, Stage, eventually, host, plain_get, program::Program, secret};
+use crate::support::{Plan, Reply, Stage, eventually, host, plain_get, program::Served, secret};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
@@ -301,13 +301,10 @@ async fn a_feature_that_the_caller_excludes_is_not_disabled_by_its_own_list() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checksum_in_a_form_is_logged_with_where_it_was_and_what_it_was_compared_over() {
-    let dir = tempfile::tempdir().unwrap();
     let tenants = ["wagtail", "heron", "plover", "lapwing", "robin"];
     let plan = tenants.iter().fold(Plan::new().server("members"), |plan, tenant| plan.tenant(tenant, "level-2"));
-    let _sims = plan.prepare(dir.path()).await;
-    let ports = Program::fix_ports(dir.path());
-    let program = Program::start(dir.path(), ports).await;
-    let client = program.client(dir.path());
+    let gateway = Served::start(plan).await;
+    let (client, dir) = (&gateway.client, &gateway.dir);
     let sum = |tenant: &str, hashed: &str| sign::checksum("create", hashed, &secret(tenant), Algorithm::Sha1);
     // One tenant each: a tenant's mistakes are told once a second.
     let fields = "name=A+room&meetingID=room";

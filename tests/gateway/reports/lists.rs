@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
     DEADLINE, Joined, Plan, Reply, Stage, eventually, host,
-    program::{self, Program},
+    program::{self, Served},
 };
 
 const ROOMS: [&str; 4] = ["room 0", "room 1", "room 2", "room 3"];
@@ -107,15 +107,12 @@ async fn a_list_of_recordings_with_one_server_away_is_whole_or_fails() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recordings_of_a_server_that_is_taken_out_of_the_configuration_are_warned_of() {
-    let dir = tempfile::tempdir().unwrap();
     let plan = Plan::new().server("members").server("members").tenant("wagtail", "multi-account");
-    let _sims = plan.prepare(dir.path()).await;
-    let ports = Program::fix_ports(dir.path());
-    let program = Program::start(dir.path(), ports).await;
-    let client = program.client(dir.path());
+    let gateway = Served::start(plan).await;
+    let dir = &gateway.dir;
     for room in ROOMS {
         let params = [("name", room), ("meetingID", room), ("record", "true")];
-        let made = program::api(&client, "wagtail", "create", &params).await;
+        let made = gateway.api("wagtail", "create", &params).await;
         assert_eq!(made.xml("returncode"), "SUCCESS", "{}", made.body);
     }
     let warned = || {

@@ -35,10 +35,7 @@ async fn join(stage: &Stage, name: &str, more: &[(&str, &str)]) -> Reply {
 }
 
 fn joined(reply: &Reply) -> Joined {
-    let location = reply.header("location");
-    let rest = location.strip_prefix("https://wagtail.localhost/s/").unwrap_or_else(|| panic!("{reply:?}"));
-    let slug = rest.split('/').next().unwrap();
-    Joined { prefix: format!("/s/{slug}"), token: reply.location_param("sessionToken"), cookies: reply.cookies() }
+    Joined::by("wagtail", reply)
 }
 
 /// Somebody who has joined as this, with the GraphQL socket open.
