@@ -16,12 +16,16 @@ demo: ## Build and start the demo: two simulated BBB servers, six tenants, links
 test: build-deps test-deps ## Everything that proves the project, browser and client libraries too
 	cargo test --workspace --no-fail-fast
 
-# Unit tests that need PostgreSQL.
+# Unit tests that need PostgreSQL, and tests of the gateway that take long.
 SHARED_STORE = on_postgres store::tests::several store::tests::pooler
+LONG_TESTS = hostile:: failure::
 
-test-quick: build-deps ## Unit tests, and the gateway with SQLite: no browser, no PostgreSQL, no Node.js, no Python
+# Most of the gateway's tests wait most of the time: eight at once are not too many for two cores.
+test-quick: build-deps ## Two minutes: unit tests and most of the gateway's; no browser, no PostgreSQL, no Node.js, no Python
+	cargo test --lib --test checks --test gateway --no-run
 	cargo test --lib -- $(addprefix --skip ,$(SHARED_STORE))
-	cargo test --test checks --test gateway
+	cargo test --test checks
+	cargo test --test gateway -- --test-threads=8 $(addprefix --skip ,$(LONG_TESTS))
 
 check: build-deps ## Formatting, lints and documentation, with warnings denied; dependencies where cargo-deny is installed
 	cargo fmt --all --check
