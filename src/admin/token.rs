@@ -11,13 +11,13 @@ const ISSUER: &str = "anteroom";
 /// Whom they are for.
 const AUDIENCE: &str = "admin";
 
-/// What a token admits to; the later includes the earlier.
+/// Scope of a token; `operate` includes `read`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// To look.
+    /// Read only.
     Read,
-    /// To look, and to change things.
+    /// Read, and change modes, tenants and meetings.
     Operate,
 }
 

@@ -1,9 +1,9 @@
-//! The log: one line an event, as JSON or for people. Lines are gathered in memory and written by a thread of its own, so that
-//! no request waits for a disk or a pipe; when that thread falls behind, lines are dropped, and how many is told.
+//! The log: one line per event, as JSON or as text. Lines are buffered in memory and written by their own thread, so that no
+//! request waits for a disk or a pipe. When that thread is too slow, lines are dropped and counted.
 //!
-//! Audit lines (target `audit`: what the operator changes) wait in a buffer of their own and are never dropped: when that is full
-//! whoever makes the next one waits. Only an operator can fill it; refusals (target `audit::refused`), which anybody can cause
-//! who reaches the admin listener, take no more than half of it, and are counted beyond that.
+//! Audit lines (target `audit`: changes by the operator) have their own buffer and are never dropped: when it is full, the
+//! writer of the next one waits. Only an operator can fill it. Refused calls of the admin API (target `audit::refused`), which
+//! anybody can cause who reaches the admin listener, take at most half of it, and are counted beyond that.
 
 use std::{
     cell::RefCell,
@@ -32,44 +32,44 @@ use tracing_subscriber::{
 
 use crate::supervise::run_thread;
 
-/// Lines that wait to be written; what comes beyond that is dropped.
+/// Maximum of buffered lines; lines beyond it are dropped.
 const WAITING_BYTES_MAX: usize = 8 << 20;
-/// Audit lines that wait to be written: some thousands of changes while nobody reads the log.
+/// Maximum of buffered audit lines: some thousands of changes while the log is not read.
 const AUDIT_BYTES_MAX: usize = 1 << 20;
-/// An audit line that cannot be written is tried again after so long.
+/// Pause before another try to write an audit line.
 const AUDIT_AGAIN: Duration = Duration::from_secs(1);
-/// After each write lines are gathered for so long, to be written at once: short for whoever looks, long beside a request.
+/// Pause after each write, so that the next one writes many lines: short for a reader, long compared with a request.
 const GATHER: Duration = Duration::from_millis(20);
-/// What is kept of a buffer that has grown.
+/// Capacity that a buffer keeps after it has grown.
 const KEPT_BYTES: usize = 256 << 10;
 
-/// How the log is written.
+/// Format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogForm {
     /// One JSON object a line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 
-/// Writes what is left when it is dropped.
+/// The running log. Dropping it writes the buffered lines and ends the thread.
 #[must_use]
 pub(super) struct Log {
     lines: Lines,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Starts the log on standard output. `ANTEROOM_LOG` says what is in it; by itself all from `info` on.
+/// Starts the log on standard output. `ANTEROOM_LOG` sets the filter; the default is `info`.
 ///
 /// # Errors
-/// When the system starts no thread.
+/// When the thread cannot be started.
 pub(super) fn start(form: LogForm) -> io::Result<Log> {
     let lines = Lines::default();
     let waiting = lines.clone();
     let write = move || run_thread("log", || waiting.write_all_to(&mut io::stdout()));
     let thread = thread::Builder::new().name("log".into()).spawn(write)?;
     let filter = EnvFilter::try_from_env("ANTEROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    // Whatever else is wanted.
+    // Audit lines are on with any filter.
     let filter = filter.add_directive("audit=info".parse().expect("a target and a level"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone());
     match form {
@@ -84,21 +84,21 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.lines.lock().ended = true;
         self.lines.0.come.notify_one();
-        // There is nobody to tell of a thread that has panicked.
+        // A panic of the log thread cannot be logged.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-/// Lines on their way to the thread that writes them.
+/// The buffer between the callers and the thread that writes.
 #[derive(Clone, Default)]
 struct Lines(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// There is something to be written, or nothing any more.
+    /// Signals that there is something to write, or that the log ends.
     come: Condvar,
-    /// Audit lines have been taken out.
+    /// Signals that the buffer of audit lines has been emptied.
     gone: Condvar,
 }
 
@@ -107,7 +107,7 @@ struct Waiting {
     bytes: Vec<u8>,
     dropped: u64,
     audit: Vec<u8>,
-    /// Refusals for which there was no room.
+    /// Refusals that did not fit.
     uncounted: u64,
     ended: bool,
 }
@@ -118,7 +118,7 @@ impl Waiting {
     }
 }
 
-/// What becomes of a line for which there is no room.
+/// What happens to a line that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// It is dropped.
@@ -141,7 +141,7 @@ impl Kind {
 
 impl Lines {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // A line is added whole or not at all.
+        // A line is added whole or not at all, so a poisoned buffer is consistent.
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,7 +159,7 @@ impl Lines {
                 return;
             }
             Kind::Audit | Kind::Refused => {
-                // One that is longer than all there is room for has all of it to itself.
+                // A line longer than the buffer has it to itself.
                 while !waiting.audit.is_empty() && AUDIT_BYTES_MAX < waiting.audit.len().saturating_add(line.len()) {
                     waiting = self.0.gone.wait(waiting).unwrap_or_else(PoisonError::into_inner);
                 }
@@ -172,8 +172,8 @@ impl Lines {
         }
     }
 
-    /// Writes lines as they come, until there are none and none will be. What cannot be written is lost, but for audit lines:
-    /// there is no other place to tell it.
+    /// Writes lines until the log has ended and the buffers are empty. Lines that cannot be written are lost, except audit
+    /// lines.
     fn write_all_to(&self, out: &mut impl io::Write) {
         let (mut lines, mut audit) = (Vec::new(), Vec::new());
         loop {
@@ -208,7 +208,7 @@ impl Lines {
         }
     }
 
-    /// Writes audit lines, for as long as it takes: until the process is to end.
+    /// Writes audit lines and retries failed writes until the log ends.
     fn write_surely(&self, lines: &[u8], out: &mut impl io::Write) {
         let mut left = lines;
         while !left.is_empty() {
@@ -234,7 +234,7 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
-/// Takes one line, in one piece.
+/// Writer of one line.
 struct Line<'a>(&'a Lines, Kind);
 
 impl io::Write for Line<'_> {
@@ -293,13 +293,13 @@ fn write_time(to: &mut dyn fmt::Write, now: OffsetDateTime) -> fmt::Result {
 struct Fields<'a> {
     to: &'a mut dyn fmt::Write,
     written: fmt::Result,
-    /// Where the event comes from, if it came through the `log` crate: those have one target, and say so in a field.
+    /// The target of an event of the `log` crate: such events share one target and have the real one in a field.
     target: Option<String>,
 }
 
 impl Fields<'_> {
     fn member(&mut self, field: &Field, write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
-        // What the `log` crate says of where an event comes from; no field of ours has a dot.
+        // Fields of the `log` crate for the origin of an event; fields of this program have no dot.
         if field.name().starts_with("log.") {
             return;
         }
