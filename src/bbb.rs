@@ -1,4 +1,4 @@
-//! BBB's protocol: read, checked, signed, rewritten. Pure functions, but for [`client`].
+//! BBB's protocol: parsing, checks, signatures, rewriting. Pure functions, except [`client`].
 
 pub mod addresses;
 pub mod answer;

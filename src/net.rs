@@ -1,7 +1,6 @@
-//! Connections before they are HTTP: who is at the other end, how many there may be, how fast they may come, and how long
-//! one may do nothing.
+//! Client connections below HTTP: client address, connection limits, rate limits, idle timeouts, PROXY protocol.
 //!
-//! An address has a share of what strangers can take, and no more. What a connection is asked for is `proxy`'s.
+//! Unauthenticated clients share the resources fairly by address. Requests are the task of `proxy`.
 
 pub mod activity;
 pub mod connections;
@@ -18,19 +17,19 @@ use connections::Connections;
 use peer::Network;
 use rates::Rates;
 
-/// What all listeners for people and programs share.
+/// Limits shared by all public listeners.
 #[derive(Debug)]
 pub struct Net {
-    /// The connections that are open.
+    /// Open connections and their limits.
     pub connections: Arc<Connections>,
-    /// What addresses and tenants may do in a second.
+    /// Rate limits of addresses and tenants.
     pub rates: Rates,
-    /// The sources whose connections begin with a PROXY header.
+    /// Networks of trusted load balancers, whose connections begin with a PROXY header.
     pub proxies: Vec<Network>,
 }
 
 impl Net {
-    /// Whether a connection from this address has to begin with a PROXY header.
+    /// Whether a connection from this address must begin with a PROXY header.
     #[must_use]
     pub fn is_proxy(&self, source: IpAddr) -> bool {
         self.proxies.iter().any(|network| network.contains(source))

@@ -1,4 +1,4 @@
-//! The checksum of an API call: verified against a tenant's secrets, made with a server's.
+//! Checksum of an API call: verified with the secrets of a tenant, created with the secret of a server.
 
 use std::sync::Arc;
 

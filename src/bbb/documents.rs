@@ -1,7 +1,7 @@
-//! The XML of documents: the body of `create` and of `insertDocument`, which no checksum covers.
+//! The XML body of `create` and `insertDocument`, which no checksum covers.
 //!
-//! What a tenant must not send is taken out or refused: modules other than presentations, document types with entities,
-//! and documents that a server is not to fetch. The module `clientSettingsOverride` can point the client to another host
+//! Modules other than presentations are removed; document types with entities, and documents that a server must not fetch, are
+//! refused. The module `clientSettingsOverride` can point the client to another host
 //! (docs/reference/bbb-protocol.md, "POST bodies").
 
 use std::fmt;

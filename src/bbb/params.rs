@@ -1,4 +1,4 @@
-//! The parameters of `create` and `join` for a server: what the rules of a tenant make of those that were asked for.
+//! Applies the rules of a tenant to the parameters of `create` and `join`.
 
 use std::{borrow::Cow, fmt, time::Duration};
 

@@ -1,4 +1,4 @@
-//! A development CA: certificates for the demo, the tests and a first try, from a root that only this machine trusts.
+//! A development CA for the demo, tests and trials: certificates from a local root.
 
 use std::{
     fs, io,

@@ -1,4 +1,4 @@
-//! The rest of a body that is not wanted: read on and thrown away, within bounds, before the answer or while it is on its way.
+//! Discards the rest of a request body that is not used, within bounds, before or while the answer is sent.
 //!
 //! A caller who is still sending may read the answer only when all is sent, and a connection that is closed under them loses it
 //! (RFC 9112, 9.6). In HTTP/2 the stream could be reset "without an error" instead (RFC 9113, 8.1), which older clients take for a
@@ -26,17 +26,17 @@ use crate::{
     shares::{Limits, Shares},
 };
 
-/// How much of one body is read on.
+/// Maximum of discarded bytes of a body.
 const BYTES_MAX: usize = 128 * 1024 * 1024;
-/// For how long. Shorter than a connection may be idle.
+/// Maximum time. Shorter than the idle timeout of a connection.
 const TIME_MAX: Duration = Duration::from_secs(60);
 /// How long it may stop, and how many bytes it has to bring in a second.
 const STOP_MAX: Duration = Duration::from_secs(5);
 const BYTES_PER_SECOND: u32 = 4096;
-/// Bodies that are read on at a time: in total, and of one address. Those beyond are cut at once.
+/// Bodies discarded at the same time: in total, and by address. Further ones are cut at once.
 const PLACES: Limits = Limits { total: 256, outer: 256, inner: 32, both: 32, waiting: 0 };
 
-/// The places of bodies that are read on.
+/// Slots for discarded bodies.
 #[derive(Debug, Clone)]
 pub struct Discards(Arc<Shares<(), Peer>>);
 

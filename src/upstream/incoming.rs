@@ -1,6 +1,5 @@
-//! [`Incoming`]: the body of a caller's request. Its bytes are counted as they come: what a caller claims to send is no usage.
-//! What is left of it when it is dropped is read on and thrown away (`discard`): so an answer that comes before the body has
-//! ended reaches its caller, whichever call or path it is the answer to.
+//! [`Incoming`]: the body of a client's request. Its bytes are counted as they arrive, not as declared. When it is dropped, the
+//! rest is discarded (`discard`), so that an answer before the end of the body reaches the client.
 
 use std::{
     convert::Infallible,

@@ -1,7 +1,6 @@
-//! One connection to a server, and one request on it after the other (HTTP/1.1, RFC 9112).
+//! One HTTP/1.1 connection to a server, with one request at a time (RFC 9112).
 //!
-//! It has no task of its own: whoever waits for an answer drives it, and so does whoever takes the answer's body. Between
-//! two requests nobody does.
+//! It has no task: the caller that waits for the response, or reads its body, drives it. Between two requests nothing does.
 
 use std::{
     io,
@@ -25,12 +24,12 @@ use super::{
     pool::Kept,
 };
 
-/// A head of an answer that is longer is none.
+/// Maximum of a response head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// What a connection that waits for its next request keeps of its buffers.
 const KEPT_BYTES_MAX: usize = 2 * READ_BYTES;
 
-/// A connection that has no request in flight.
+/// A connection without a request in flight.
 #[derive(Debug)]
 pub(super) struct Link {
     stream: Stream,

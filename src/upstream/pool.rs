@@ -1,4 +1,4 @@
-//! Connections that are kept for the next request, for each server apart.
+//! Connection pool: idle connections by server.
 
 use std::{
     collections::VecDeque,
@@ -21,15 +21,15 @@ const IDLE_MAX: usize = 64;
 /// Below nginx's and Tomcat's own keep-alive time-outs (65 s, 60 s), so that the gateway closes first.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// The pool of connections.
+/// The connection pool.
 #[derive(Debug, Clone)]
 pub struct Pool {
     connector: Connector,
-    /// By authority, and whether in TLS.
+    /// By authority and TLS.
     servers: Arc<DashMap<(Authority, bool), Arc<Kept>>>,
 }
 
-/// The connections of one server that have no request in flight, the one that was used last at the end.
+/// The idle connections of a server, the last used one at the end.
 #[derive(Default)]
 pub(super) struct Kept(Mutex<VecDeque<(Instant, Box<Link>)>>);
 
@@ -73,7 +73,7 @@ impl Pool {
         Self { connector, servers: Arc::default() }
     }
 
-    /// The way to open a connection of one's own.
+    /// The connector, for connections outside the pool.
     #[must_use]
     pub fn connector(&self) -> &Connector {
         &self.connector
