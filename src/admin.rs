@@ -1,5 +1,5 @@
-//! The operator's listener: health, metrics and the admin API, on a thread of its own, so that a scrape cannot slow a
-//! request. Health and metrics are for whoever reaches it; the API needs a token.
+//! Admin listener: health, metrics and the admin API, on its own thread, so that a scrape cannot slow a request. Health and
+//! metrics need no authentication; the API needs a token.
 
 mod accept;
 mod api;
@@ -25,27 +25,27 @@ use crate::{
 };
 use token::Tokens;
 
-/// What the operator's side looks at.
+/// Shared state of the admin listener.
 #[derive(Debug, Clone)]
 pub struct Admin {
     /// The gateway.
     pub gateway: Arc<Gateway>,
     /// Its certificates.
     pub tls: Arc<Tls>,
-    /// Who may operate it.
+    /// Verifies tokens.
     pub tokens: Arc<Tokens>,
-    /// Where the gateway does its work: connections to the store and to servers stay with it.
+    /// The runtime of the gateway, which owns the connections to the store and to servers.
     pub runtime: Handle,
     /// Rounds of the poller.
     pub rounds: watch::Receiver<u32>,
-    /// Whether this gateway is the one that polls.
+    /// Whether this gateway polls the servers.
     pub leads: watch::Receiver<Leads>,
     /// Turns true when the gateway stops.
     pub stop: watch::Receiver<bool>,
 }
 
 impl Admin {
-    /// Has the gateway's own runtime do something, to its end. `None` when that has panicked, or the gateway has gone.
+    /// Runs work on the runtime of the gateway, to its end. `None` after a panic, or when the gateway has stopped.
     async fn in_gateway<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         self.runtime.spawn(work).await.ok()
     }
@@ -84,7 +84,7 @@ async fn serve(listener: TcpListener, admin: Admin) -> io::Result<()> {
     Ok(())
 }
 
-/// Ready: the servers have been asked once, the store answers, no loop hangs, and the gateway does not stop.
+/// Ready: the servers have been polled once, the store answers, no loop hangs, and the gateway is not stopping.
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     let reason = if *admin.stop.borrow() {
         "stopping\n".into()
@@ -100,7 +100,7 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     (StatusCode::SERVICE_UNAVAILABLE, reason)
 }
 
-/// Which loops hang, with how long they have done nothing; `None` where none does.
+/// The loops that hang, with the time since their last progress; `None` if there is none.
 fn late<'a>(loops: impl IntoIterator<Item = &'a Round>) -> Option<String> {
     let late = loops.into_iter().filter(|round| round.is_late()).map(|round| {
         let (name, age, limit) = (round.name, round.age().as_secs(), round.late_after.as_secs());

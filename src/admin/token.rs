@@ -1,14 +1,14 @@
-//! The operator's tokens: JWT (RFC 7519) with HS256, good until they expire. All gateways on one store share the key, and
-//! whoever can read the store can make one.
+//! Tokens of the admin API: JWT (RFC 7519) with HS256, valid until they expire. All gateways on one store share the key, and
+//! anyone who can read the store can make a token.
 
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 
-/// Who makes the tokens.
+/// Issuer.
 const ISSUER: &str = "anteroom";
-/// Whom they are for.
+/// Audience.
 const AUDIENCE: &str = "admin";
 
 /// Scope of a token; `operate` includes `read`.
@@ -21,7 +21,7 @@ pub enum Scope {
     Operate,
 }
 
-/// What is in a token.
+/// Claims of a token.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     sub: String,
@@ -34,16 +34,16 @@ struct Claims {
     aud: String,
 }
 
-/// Who shows a token that is good.
+/// The bearer of a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bearer {
-    /// What the token is called: who the log says it was.
+    /// Name of the token, for audit lines.
     pub name: String,
-    /// What it admits to.
+    /// Its scope.
     pub scope: Scope,
 }
 
-/// Makes tokens, and tells the good from the bad.
+/// Issues and verifies tokens.
 #[derive(Debug)]
 pub struct Tokens {
     encoding: EncodingKey,
@@ -63,7 +63,7 @@ impl Tokens {
         Self { encoding: EncodingKey::from_secret(key), decoding: DecodingKey::from_secret(key), validation }
     }
 
-    /// A token that is good from `now` (ms since the epoch) on for so long.
+    /// A token that is valid for `valid` from `now` (ms since the epoch) on.
     ///
     /// # Panics
     /// Never: these claims are JSON, and HMAC takes any key.
@@ -82,7 +82,7 @@ impl Tokens {
             .expect("claims are JSON, and any key is one of HMAC")
     }
 
-    /// Who shows this token; `None` for one that is not good, or not any more.
+    /// The bearer of a token; `None` for an invalid or expired one.
     #[must_use]
     pub fn verify(&self, token: &str) -> Option<Bearer> {
         let Claims { sub, scope, .. } = decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;

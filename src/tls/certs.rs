@@ -117,7 +117,7 @@ fn no_key(pem: &[u8]) -> &'static str {
     if is_encrypted { "is encrypted: a key without a password is needed" } else { "has no private key in PEM form" }
 }
 
-/// The position of the host's certificate in a chain with the wrong order.
+/// Replaces an error by a clearer one when the certificate of the host is in the chain, but not the first.
 fn in_order(name: &CertName, chain: &[CertificateDer<'_>], why: CertError) -> CertError {
     match chain.iter().skip(1).position(|der| check_leaf(name, der).is_ok()) {
         Some(at) => CertError::Chain(format!(
