@@ -1,10 +1,9 @@
-//! The configuration: files of an operator in, an immutable [`Directory`] out.
+//! The configuration: reads the operator's files into an immutable [`Directory`], and reloads changed files.
 //!
-//! Every file is parsed in two steps: into its raw shape (`raw`, checked against its own JSON schema so that all faults
-//! of a file come at once), then into the domain's types, which is the only place that knows what is valid. What
-//! several files must agree on (hosts, secrets, policies, pools, certificates) is decided when they are joined
-//! (`join`). At the start every fault counts; while running, the last good version of whatever is faulty stays in
-//! service.
+//! Every file is parsed in two steps: into its raw shape (`raw`, checked against its JSON schema, so that all faults of
+//! a file are reported at once), then into the types of the domain, the only place that knows which values are valid. Checks
+//! across files (hosts, secrets, policies, pools, certificates) are in `join`. At the start every fault is fatal; a reload keeps
+//! the last good version of each faulty file.
 
 use std::{
     fmt,
@@ -53,12 +52,12 @@ pub(crate) use duration::parse as length_of_time;
 pub use loader::Loader;
 pub use watch::Watcher;
 
-/// The key that turns the id of a BBB server into its slug; the same on every gateway of an installation.
+/// Key that derives the slug of a BBB server from its id; shared by all gateways on one store.
 #[derive(Clone)]
 pub struct SlugKey(pub [u8; 32]);
 
 impl SlugKey {
-    /// The name of a server in a browser's path: the first 8 characters of the lower-case base32 of its keyed hash.
+    /// The slug of a server: the first 8 characters of the lower-case base32 of the keyed hash of its id.
     #[must_use]
     pub fn slug(&self, server: &ServerId) -> Slug {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
@@ -75,50 +74,50 @@ impl fmt::Debug for SlugKey {
     }
 }
 
-/// What belongs to the gateway as a whole. All of it but `base_domains`, `hsts` and `rates` takes effect at the start only.
+/// Settings of the gateway. All except `base_domains`, `hsts` and `rates` take effect at the start only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// The operator's own domains; below them, tenants have hosts without an allowance for own domains.
+    /// Domains of the operator; hosts below them do not count as own domains of a tenant.
     pub base_domains: Vec<Host>,
-    /// What browsers are told about TLS, where a tenant says nothing of it.
+    /// Default of `Strict-Transport-Security`.
     pub hsts: Hsts,
-    /// Where the gateway listens.
+    /// Listen addresses.
     pub listen: Listen,
     /// The store: `sqlite:` and a path, resolved against the configuration's directory, or the address of a PostgreSQL, in
     /// which there may be a password.
     pub store_url: Secret,
     /// A PEM file with further trust roots for the BBB servers.
     pub server_ca: Option<PathBuf>,
-    /// How old an answer about meetings may be.
+    /// Maximum age of a cached answer about meetings.
     pub answers_max_age: Duration,
-    /// The name servers that are asked where documents are; none for those of the system.
+    /// DNS servers for the hosts of documents; empty for those of the system.
     pub resolver: Vec<SocketAddr>,
-    /// How many connections there may be.
+    /// Connection limits.
     pub connections: Connections,
-    /// What an address, and a tenant, may do in a second. Takes effect at once.
+    /// Rate limits of addresses and tenants. Take effect at once.
     pub rates: rates::Limits,
 }
 
-/// How many connections there may be, and how long one may do nothing.
+/// Connection limits and idle timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connections {
-    /// In total; `None` for as many as there are file handles for.
+    /// In total; `None` for what the file handles allow.
     pub max: Option<u32>,
-    /// From one address; `None` for a share of all.
+    /// By address; `None` for a share of the total.
     pub per_address: Option<u32>,
-    /// How long one may be open with nothing to do.
+    /// Idle timeout.
     pub idle_timeout: Duration,
 }
 
 impl Default for Connections {
-    /// As long as nginx keeps one by default.
+    /// The default of nginx.
     fn default() -> Self {
         Self { max: None, per_address: None, idle_timeout: Duration::from_secs(75) }
     }
 }
 
 impl Connections {
-    /// What holds where the process may have so many files.
+    /// The effective limits with this limit of file handles.
     #[must_use]
     pub fn limits(&self, files: u64) -> connections::Limits {
         let most = handles::connections(files);
@@ -128,7 +127,7 @@ impl Connections {
     }
 }
 
-/// The addresses of the listeners.
+/// Listen addresses and options.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listen {
     /// TLS.
@@ -139,42 +138,42 @@ pub struct Listen {
     pub admin: Option<SocketAddr>,
     /// Whether HTTP/2 is offered over TLS.
     pub http2: bool,
-    /// The sources whose connections begin with a PROXY header.
+    /// Networks of trusted load balancers, whose connections begin with a PROXY header.
     pub proxies: Vec<Network>,
 }
 
-/// A configuration that may go into service.
+/// A valid configuration.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What belongs to the gateway as a whole.
+    /// Settings of the gateway.
     pub settings: Settings,
     /// Tenants and servers.
     pub directory: Directory,
     /// The certificates of the hosts.
     pub certs: Certs,
-    /// What works, but hardly as it was meant.
+    /// Warnings: valid, but probably not intended.
     pub warnings: Vec<Fault>,
 }
 
-/// What a reload found.
+/// Result of a reload.
 #[derive(Debug)]
 pub struct Reload {
-    /// The configuration to swap in; `None` when what is in service stays as it is.
+    /// The new configuration; `None` when nothing changes.
     pub loaded: Option<Loaded>,
-    /// Everything that is wrong with the files as they are now, whether or not it was so before.
+    /// All faults of the current files, including known ones.
     pub faults: Vec<Fault>,
 }
 
-/// One thing that is wrong with one place of the configuration. Never shows a secret.
+/// A fault of the configuration, with its place. Never shows a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The file, relative to the configuration's directory.
     pub file: PathBuf,
-    /// The line, from 1; `None` where the fault is one of the whole file, or of something that is not in it.
+    /// The line, from 1; `None` for a fault of the whole file, or of a missing key.
     pub line: Option<usize>,
     /// The key in dotted form (`limits.participants`, `hosts[1]`); empty for the whole file.
     pub key: String,
-    /// What is wrong, in words that follow a colon.
+    /// The reason; follows a colon.
     pub reason: String,
 }
 
@@ -200,11 +199,11 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// What `anteroom.toml` says of the gateway as a whole: where a running one listens, and where its store is. What is wrong
-/// elsewhere, be it a secret that only the gateway's own environment has, does not matter here.
+/// Reads the settings in `anteroom.toml`, such as the listen addresses and the store. Ignores faults elsewhere, such as a secret
+/// in an environment variable of the gateway.
 ///
 /// # Errors
-/// The faults of the listeners and the store, or all of a file that is none.
+/// Faults of the listeners and the store, or of a file that is not TOML.
 pub fn settings(dir: &Path) -> Result<Settings, Vec<Fault>> {
     let found = gateway::read(dir, &SlugKey([0; 32]));
     let Some(settings) = found.value.settings else { return Err(found.faults) };

@@ -1,4 +1,4 @@
-//! `certs/<host>/`: a certificate that the operator brings, as `fullchain.pem` and `privkey.pem`.
+//! Reads `certs/<host>/`: `fullchain.pem` and `privkey.pem`.
 
 use std::{
     path::Path,
@@ -47,7 +47,7 @@ pub(super) fn read(dir: &Path, folder: &Path, name: &CertName) -> Outcome<Option
     Outcome { value: cert.ok(), faults, warnings, reading }
 }
 
-/// What is wrong with the dates of a certificate today. Browsers refuse it, but it is better than none.
+/// Warns of an expired or not yet valid certificate. It is served all the same.
 fn dates(cert: &Cert) -> Option<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let now = i64::try_from(now).unwrap_or(i64::MAX);

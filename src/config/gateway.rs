@@ -1,4 +1,4 @@
-//! `anteroom.toml`: the gateway and its BBB servers.
+//! Reads `anteroom.toml`: the gateway and its BBB servers.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,14 +35,14 @@ use crate::{
 pub(super) const FILE: &str = "anteroom.toml";
 
 const STORE_URL: &str = "sqlite:var/anteroom.db";
-/// Long enough for a hundred people who look at one page, short enough not to be noticed.
+/// Default of `answers_max_age`: shared by many viewers of one page, but not noticeable.
 const ANSWERS_MAX_AGE: Duration = Duration::from_secs(2);
 
 /// BBB's graphql-middleware takes 50 or 100 by its release
 /// (docs/reference/bbb-protocol.md, "GraphQL sockets").
 const SOCKETS_PER_SECOND: u32 = 40;
 
-/// What the file says.
+/// Contents of the file.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Gateway {
     /// `None` when the file is not there or no TOML: then nothing can be said about pools and base domains.
@@ -123,7 +123,7 @@ fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
 }
 
 impl Gateway {
-    /// Says of each setting that has changed, but takes effect at the start only.
+    /// Warns of each changed setting that takes effect at the start only.
     pub(super) fn restart_faults(&self, started: &Self) -> impl Iterator<Item = Fault> {
         let pairs = self.at_start.iter().zip(&started.at_start);
         let changed = pairs.filter(|(now, then)| now.value != then.value);
@@ -199,7 +199,7 @@ fn rates(raw: &raw::Rates, cx: &mut Convert<'_>) -> rates::Limits {
     limits
 }
 
-/// The addresses that are taken already, and by which key.
+/// Addresses in use, with their keys.
 type Taken = BTreeMap<SocketAddr, String>;
 
 fn addresses(list: &KeyPath, texts: Vec<String>, taken: &mut Taken, cx: &mut Convert<'_>) -> Vec<SocketAddr> {
@@ -281,7 +281,7 @@ fn check_acme(acme: &raw::Acme, cx: &mut Convert<'_>) {
     cx.warn(&path, "ACME is not built yet: every host needs a certificate in certs/");
 }
 
-/// What the servers have been found to hold so far: addresses and slugs by the path of their server.
+/// Addresses and slugs of the servers so far, by the path of the server.
 #[derive(Default)]
 struct Census {
     /// Each with its servers.

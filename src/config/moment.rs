@@ -8,7 +8,7 @@ use time::{
 
 const DAY_MS: i64 = 86_400_000;
 
-/// A moment as it was written, in ms since the epoch.
+/// A day or a point in time, in ms since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     /// A day, by its first moment.

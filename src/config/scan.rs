@@ -1,4 +1,4 @@
-//! [`Files`]: what the files say one by one, and which of them have changed.
+//! [`Files`]: the contents of each file, and which of them have changed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,7 +32,7 @@ pub(super) const TENANTS: &str = "tenants";
 pub(super) const CERTS: &str = "certs";
 pub(super) const PAGES: &str = "pages";
 
-/// What the files say, one by one, as they were read last.
+/// The contents of each file, as last read.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     slug_key: Option<[u8; 32]>,
@@ -46,7 +46,7 @@ pub(super) struct Files {
     pub odd: Vec<Fault>,
 }
 
-/// What one file came to.
+/// Result of one file.
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     pub value: T,
