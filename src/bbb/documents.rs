@@ -99,7 +99,7 @@ fn is_presentation(tag: &BytesStart<'_>) -> bool {
         && tag.try_get_attribute("name").ok().flatten().is_some_and(|name| name.value.as_ref() == "presentation")
 }
 
-/// Checks the addresses of one tag, whatever its name: BBB takes all that is in a module for documents. Returns whether it
+/// Checks the addresses of one tag of any name: BBB takes all that is in a module for documents. Returns whether it
 /// is one.
 fn check(tag: &BytesStart<'_>, may_fetch: &impl Fn(&str) -> bool) -> Result<bool, Refused> {
     // What is a space to one reader and a letter to another could hide an attribute.

@@ -182,7 +182,7 @@ impl Files {
                 .and_then(|s| s.tenants.get(id))
                 .is_some_and(|serving| join::has_claim(&serving.draft, gateway, claim))
         };
-        // Whoever loses goes back to the last good version, which may hold what another one has just claimed. Each
+        // The loser goes back to the last good version, which may hold what another one has just claimed. Each
         // tenant goes back once at most, and no two last good versions claim the same.
         loop {
             let losers = join::conflicts(choices.iter().map(|(id, choice)| (*id, &**choice.draft)), gateway, holds);

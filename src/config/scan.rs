@@ -63,7 +63,7 @@ impl<T> Entry<T> {
 }
 
 impl<T: PartialEq> Entry<Option<Arc<T>>> {
-    /// The value if it is sound, else the last good one; also when they are equal, so that nothing is built anew for it.
+    /// The value if it is sound, else the last good one; also when they are equal, so that nothing is rebuilt for it.
     pub(super) fn sound_or(&self, last: Option<&Arc<T>>) -> Option<Arc<T>> {
         let new = self.value.as_ref().filter(|_| self.is_sound());
         last.filter(|last| new.is_none_or(|new| new == *last)).or(new).cloned()

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 /// Time for the first request: a browser that connects in advance uses the connection soon or never.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Idle timeouts by which the answers that wait for their reader are told apart: the oldest of them ends the connection.
+/// Ages, of one idle timeout each, of answers that the client does not read: the oldest age ends the connection.
 const AGES: usize = 5;
 /// Requests that a peer may have given up before their answer was whole; beyond that, as many as it has waited for.
 const RESETS_MAX: u32 = 256;

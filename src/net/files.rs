@@ -52,8 +52,8 @@ pub fn needed(connections: u32) -> u64 {
     own + (own / 15).clamp(RESERVE_MIN, RESERVE_MAX)
 }
 
-/// Whether an error of opening a connection is this machine's own: no handle, port or memory is left. Then nothing has been
-/// learned of whoever was to be reached.
+/// Whether opening a connection failed for lack of a handle, port or memory on this machine. Such an error says nothing about
+/// the other side.
 #[must_use]
 pub fn is_exhausted(error: &io::Error) -> bool {
     const OWN: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];

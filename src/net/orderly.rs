@@ -20,10 +20,10 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// How much is taken of a peer who is in the middle of a body, for how long, and how long they may stop.
+/// Budget for a peer in the middle of a body: bytes, time, and the longest pause.
 const OF_BODY: Bounds =
     Bounds { bytes: 128 * 1024 * 1024, time: Duration::from_secs(30), stop: Duration::from_secs(5) };
-/// And of one who sends something else: what could not be read.
+/// Budget for a peer that sends something else, such as a malformed request.
 const OF_OTHERS: Bounds = Bounds { bytes: 1024 * 1024, time: Duration::from_secs(1), stop: Duration::from_secs(1) };
 /// What is taken at once.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -104,7 +104,7 @@ impl Taking {
                 Poll::Ready(n) if n < self.bounds.bytes => {
                     self.bounds.bytes -= n;
                     self.stop.as_mut().reset(Instant::now() + self.bounds.stop);
-                    // One who is always faster is asked whether its time is over, too.
+                    // The time of a peer that always has bytes ready must end, too.
                     if self.end.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(());
                     }

@@ -57,13 +57,13 @@ macro_rules! kinds {
 kinds! {
     /// New connections of an address. 2,000 people who come in within a minute open some 200 in a second.
     Connections = connections: 1_000,
-    /// Handshakes of an address that fail, or are for a host that nobody has.
+    /// Handshakes of an address that fail, or are for an unknown host.
     FailedHandshakes = failed_handshakes: 50,
-    /// Requests of an address for a host that nobody has, or other than that of the handshake.
+    /// Requests of an address for an unknown host, or for one other than the SNI.
     UnknownHosts = unknown_hosts: 50,
-    /// Calls of an address whose checksum does not fit.
+    /// Calls of an address with a wrong checksum.
     WrongChecksums = wrong_checksums: 50,
-    /// Requests of an address with a session that is none: after a restart of a server a whole school comes with those.
+    /// Requests of an address with an unknown session: after a restart of a server a whole school sends those.
     UnknownSessions = unknown_sessions: 500,
     /// Requests to a tenant. 2,000 people who come in within a minute ask for some 1,500 things in a second.
     TenantRequests = tenant_requests: 10_000,

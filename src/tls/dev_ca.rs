@@ -11,7 +11,7 @@ use rcgen::{
 
 use crate::{domain::host::Host, private};
 
-/// A CA in a directory: `ca.pem`, which a browser is told to trust, and `ca-key.pem`.
+/// A CA in a directory: `ca.pem`, which browsers must trust, and `ca-key.pem`.
 #[derive(Debug)]
 pub struct DevCa {
     issuer: Issuer<'static, KeyPair>,

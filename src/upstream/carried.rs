@@ -18,7 +18,7 @@ use super::{BodyFault, Incoming, LeastRate, Watch};
 
 /// A streamed body with its first bytes.
 pub struct Carried<B = Incoming> {
-    /// What came first, before it is sent.
+    /// First bytes, not sent yet.
     first: Option<Bytes>,
     body: B,
     rate: LeastRate,

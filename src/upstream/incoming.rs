@@ -19,14 +19,14 @@ use tokio::{sync::oneshot, time::timeout};
 use super::discard::{Source, discard};
 use crate::metrics::TenantMetrics;
 
-/// Why the body of a request did not come whole. It is its caller's doing: nothing has been learned of the server it was for.
+/// Why the body of a request is incomplete. The client is at fault, and not the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFault {
-    /// It ended early, was longer than its length, had chunks that are none, or was given up.
+    /// It ended early, was longer than its length, had invalid chunks, or was cancelled.
     Broken,
-    /// It came too slowly, and was broken off.
+    /// It arrived too slowly, and was aborted.
     Slow,
-    /// Whoever looked at it as it passed has refused it.
+    /// A check of its content refused it.
     Refused,
 }
 
@@ -48,13 +48,13 @@ impl From<Infallible> for BodyFault {
     }
 }
 
-/// A body that a caller sends, whoever takes it: forwarded, read whole, or dropped.
+/// The body of a client: forwarded, read whole, or dropped.
 #[derive(Debug)]
 pub struct Incoming(State);
 
 #[derive(Debug)]
 enum State {
-    /// There is none, or it has come whole.
+    /// There is none, or it is complete.
     Over,
     /// It has been read before.
     Held(Bytes),
@@ -102,7 +102,7 @@ impl Incoming {
         Self(if bytes.is_empty() { State::Over } else { State::Held(bytes) })
     }
 
-    /// Resolves when nothing more of it is taken: it has ended, or has been cut, whoever had it last. `None` where nothing is to
+    /// Resolves when no more of it is read: it has ended or has been cut. `None` where nothing is to
     /// come, and in HTTP/1.1.
     pub fn over(&mut self) -> Option<oneshot::Receiver<Infallible>> {
         let State::Coming(coming) = &mut self.0 else { return None };

@@ -46,14 +46,14 @@ pub(super) struct Link {
 /// Why a request got no answer.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// The connection was gone before anything was sent.
+    /// The connection was closed before anything was sent.
     Unsent(Box<Request<Body>>),
     /// The connection, which had been used before, was closed before anything of an answer came. The request, which has no
     /// body, may or may not have been acted on.
     Unanswered(Box<Request<Body>>),
-    /// The body broke off on its way to the server, or was broken off: that is its caller's doing.
+    /// The body of the request is incomplete: the client is at fault.
     Body(BodyFault),
-    /// It broke, or what came was no HTTP: the server's doing.
+    /// The connection broke, or the response was invalid: the server is at fault.
     Broken(io::Error),
 }
 
@@ -74,8 +74,7 @@ impl Link {
         Box::new(Self { stream, read: BytesMut::new(), out: Vec::new(), home, is_used: false })
     }
 
-    /// Whether nothing has come since the last answer, not even its end: bytes that nobody has asked for are no beginning of the
-    /// next answer.
+    /// Whether nothing has arrived since the last response, not even EOF: unexpected bytes must not be read as the next response.
     pub(super) fn is_open(&mut self) -> bool {
         let mut nobody = Context::from_waker(Waker::noop());
         self.read.is_empty() && self.poll_read(&mut nobody, 1).is_pending()
@@ -190,7 +189,7 @@ impl Link {
         loop {
             while let Some(end) = head_end(&self.read, heard.searched) {
                 let head = Head::parse(self.read.split_to(end).freeze(), is_head)?;
-                // What is said on the way to the answer is for whoever waits for leave to send.
+                // Interim responses are for a client that waits for `100 Continue`.
                 if !head.response.status().is_informational() {
                     return Poll::Ready(Ok(head));
                 }

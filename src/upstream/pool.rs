@@ -16,7 +16,7 @@ use super::{
 };
 use crate::supervise;
 
-/// Idle connections kept per server; more than a busy gateway has requests in flight to one server at a time.
+/// Maximum of idle connections per server; more than the usual number of requests in flight to one.
 const IDLE_MAX: usize = 64;
 /// Below nginx's and Tomcat's own keep-alive time-outs (65 s, 60 s), so that the gateway closes first.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
@@ -33,21 +33,20 @@ pub struct Pool {
 #[derive(Default)]
 pub(super) struct Kept(Mutex<VecDeque<(Instant, Box<Link>)>>);
 
-/// Marks a request, in its extensions, that is never sent twice, whatever its method says: it makes something at its server.
+/// Marks a request, in its extensions, that is never sent twice, in spite of its method: it has an effect on the server.
 #[derive(Debug, Clone, Copy)]
 pub struct Once;
 
 /// Why a request got no answer.
 #[derive(Debug)]
 pub enum SendError {
-    /// No connection could be opened: nothing was sent, another server may be asked.
+    /// No connection: nothing was sent, another server may be used.
     Connect,
-    /// Nor was anything sent; but it is this machine that has no file handle, port or memory left, and nothing has been learned
-    /// of the server.
+    /// No connection for lack of a file handle, port or memory on this machine: nothing was sent, and the server is not at fault.
     Exhausted,
-    /// The request's body did not come whole. Of the server nothing has been learned; it has not had a whole request.
+    /// The body of the request is incomplete. The server is not at fault; it has not received a whole request.
     Body(BodyFault),
-    /// The connection broke, or what came was no HTTP: the request may or may not have been acted on.
+    /// The connection broke, or the response was invalid: the server may or may not have acted on the request.
     Broken,
 }
 
@@ -112,7 +111,7 @@ impl Pool {
                 Ok(response) => return Ok(response),
                 // It had been closed meanwhile. One that is new is no such.
                 Err(Failed::Unsent(unsent)) => request = *unsent,
-                // Nobody can tell whether the server has seen it.
+                // The server may have seen it.
                 Err(Failed::Unanswered(unanswered)) if !is_again && may_repeat(&unanswered) => {
                     (request, is_again) = (*unanswered, true);
                 }
@@ -147,7 +146,7 @@ fn may_repeat(request: &Request<Body>) -> bool {
 }
 
 impl Kept {
-    /// A connection that is still open.
+    /// An open connection.
     fn take(&self) -> Option<Box<Link>> {
         loop {
             let (since, mut link) = self.links().pop_back()?;
@@ -171,7 +170,7 @@ impl Kept {
     }
 }
 
-/// Closes connections that nobody needs any more, for as long as their pool lives.
+/// Closes expired idle connections while the pool lives.
 async fn sweep(kept: Weak<Kept>) {
     loop {
         tokio::time::sleep(IDLE_TIMEOUT / 2).await;
