@@ -17,13 +17,10 @@ use std::{
 
 use clap::ValueEnum;
 use tracing::Metadata;
-use tracing_subscriber::{
-    EnvFilter,
-    fmt::{MakeWriter, format::DefaultFields},
-};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use crate::supervise::run_thread;
-use json::Json;
+use json::{Json, JsonFields};
 
 /// Maximum of buffered lines; lines beyond it are dropped.
 const WAITING_BYTES_MAX: usize = 8 << 20;
@@ -66,7 +63,7 @@ pub(super) fn start(form: LogForm) -> io::Result<Log> {
     let filter = filter.add_directive("audit=info".parse().expect("a target and a level"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone());
     match form {
-        LogForm::Json => log.event_format(Json).fmt_fields(DefaultFields::new()).init(),
+        LogForm::Json => log.fmt_fields(JsonFields).event_format(Json).init(),
         // Colours are for terminals only.
         LogForm::Text => log.with_ansi(io::stdout().is_terminal()).compact().init(),
     }
@@ -252,7 +249,8 @@ mod tests {
     /// The lines of what is logged in `of`.
     fn logged(of: impl FnOnce()) -> Vec<Value> {
         let lines = Lines::default();
-        let log = tracing_subscriber::fmt().with_writer(lines.clone()).event_format(Json).finish();
+        let log =
+            tracing_subscriber::fmt().with_writer(lines.clone()).fmt_fields(JsonFields).event_format(Json).finish();
         tracing::subscriber::with_default(log, of);
         lines.lock().ended = true;
         let mut out = Vec::new();
@@ -288,6 +286,23 @@ mod tests {
         assert_eq!(second["path"], "/x");
         assert_eq!(second["nothing"], Value::Null);
         assert_eq!((&third["target"], third.get("log.file")), (&json!("rustls::x"), None));
+    }
+
+    #[test]
+    fn a_line_has_the_fields_of_its_spans_once() {
+        let lines = logged(|| {
+            let server = tracing::field::Empty;
+            let span = tracing::error_span!("call", tenant = "wag\ntail", request = "1f", server).entered();
+            tracing::info!("before");
+            span.record("server", "bbb-01");
+            tracing::info!(server = "bbb-02", "other");
+            let _inner = tracing::error_span!("request", request = "2e").entered();
+            tracing::info!("inner");
+        });
+        let fields = |n: usize| ["tenant", "request", "server"].map(|name| lines[n][name].as_str().unwrap_or("-"));
+        assert_eq!(fields(0), ["wag\ntail", "1f", "-"]);
+        assert_eq!(fields(1), ["wag\ntail", "1f", "bbb-02"]);
+        assert_eq!(fields(2), ["wag\ntail", "2e", "bbb-01"]);
     }
 
     #[test]
@@ -351,7 +366,8 @@ mod tests {
                 String::from_utf8(std::mem::take(&mut stuck.read)).expect("text")
             });
             let end = End(&lines);
-            let log = tracing_subscriber::fmt().with_writer(lines.clone()).event_format(Json).finish();
+            let log =
+                tracing_subscriber::fmt().with_writer(lines.clone()).fmt_fields(JsonFields).event_format(Json).finish();
             tracing::subscriber::with_default(log, || logged(&lines));
             drop(going);
             while !lines.lock().is_empty() {

@@ -7,33 +7,80 @@ use std::{
 
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 use tracing::{
-    Event, Subscriber,
+    Event, Metadata, Subscriber,
     field::{Field, Visit},
+    span::Record,
 };
 use tracing_subscriber::{
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    field::RecordFields,
+    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
     registry::LookupSpan,
 };
 
-/// `{"timestamp":…,"level":…,` the fields `,"target":…}`.
+/// `{"timestamp":…,"level":…,` the fields, those of the spans around, `,"target":…}`.
 pub(super) struct Json;
 
-impl<S, N> FormatEvent<S, N> for Json
+/// Fields of a span, each as `,"name":value` and a line end, which no value has in it.
+pub(super) struct JsonFields;
+
+impl<'a> FormatFields<'a> for JsonFields {
+    fn format_fields<R: RecordFields>(&self, mut to: Writer<'a>, fields: R) -> fmt::Result {
+        let mut written = Fields { to: &mut to, end: "\n", written: Ok(()), target: None };
+        fields.record(&mut written);
+        written.written
+    }
+
+    fn add_fields(&self, known: &'a mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
+        self.format_fields(known.as_writer(), fields)
+    }
+}
+
+impl Json {
+    /// Writes the fields of the spans around an event, the innermost first, and each name once: a line may name a server that
+    /// its span has, too.
+    fn write_spans<S>(to: &mut Writer<'_>, context: &FmtContext<'_, S, JsonFields>, event: &Event<'_>) -> fmt::Result
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        for span in context.event_scope().into_iter().flatten() {
+            let inner = || context.event_scope().into_iter().flatten().take_while(|inner| inner.id() != span.id());
+            let is_written = |name: &str| {
+                let has = |about: &Metadata<'_>| about.fields().field(name).is_some();
+                has(event.metadata()) || inner().any(|inner| has(inner.metadata()))
+            };
+            let extensions = span.extensions();
+            let Some(fields) = extensions.get::<FormattedFields<JsonFields>>() else { continue };
+            for member in fields.fields.lines() {
+                if !member.split('"').nth(1).is_some_and(is_written) {
+                    to.write_str(member)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S> FormatEvent<S, JsonFields> for Json
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, JsonFields>,
+        mut to: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let about = event.metadata();
         to.write_str("{\"timestamp\":\"")?;
         write_time(&mut to, OffsetDateTime::now_utc())?;
         to.write_str("\",\"level\":\"")?;
         to.write_str(about.level().as_str())?;
         to.write_char('"')?;
-        let mut fields = Fields { to: &mut to, written: Ok(()), target: None };
+        let mut fields = Fields { to: &mut to, end: "", written: Ok(()), target: None };
         event.record(&mut fields);
         fields.written?;
         let target = fields.target;
+        Self::write_spans(&mut to, context, event)?;
         to.write_str(",\"target\":\"")?;
         Escaped(&mut to).write_str(target.as_deref().unwrap_or(about.target()))?;
         to.write_str("\"}\n")
@@ -59,6 +106,8 @@ pub(super) fn write_time(to: &mut dyn fmt::Write, now: OffsetDateTime) -> fmt::R
 /// Writes each field as a member of an object that has been begun.
 struct Fields<'a> {
     to: &'a mut dyn fmt::Write,
+    /// Behind each member.
+    end: &'static str,
     written: fmt::Result,
     /// The target of an event of the `log` crate: such events share one target and have the real one in a field.
     target: Option<String>,
@@ -70,12 +119,13 @@ impl Fields<'_> {
         if field.name().starts_with("log.") {
             return;
         }
-        let to = &mut *self.to;
+        let (to, end) = (&mut *self.to, self.end);
         let all = || {
             to.write_str(",\"")?;
             to.write_str(field.name())?;
             to.write_str("\":")?;
-            write(to)
+            write(to)?;
+            to.write_str(end)
         };
         if self.written.is_ok() {
             self.written = all();
