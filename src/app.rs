@@ -291,6 +291,7 @@ fn net(settings: &Settings) -> Net {
         connections: Connections::new(limits),
         rates: Rates::new(settings.rates),
         proxies: settings.listen.proxies.clone(),
+        fronts: settings.listen.fronts.clone(),
     }
 }
 

@@ -140,6 +140,8 @@ pub struct Listen {
     pub http2: bool,
     /// Networks of trusted load balancers, whose connections begin with a PROXY header.
     pub proxies: Vec<Network>,
+    /// Networks of trusted fronts, whose `X-Request-Id` is taken.
+    pub fronts: Vec<Network>,
 }
 
 /// A valid configuration.

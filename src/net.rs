@@ -1,4 +1,5 @@
-//! Client connections below HTTP: client address, connection limits, rate limits, idle timeouts, PROXY protocol.
+//! Client connections below HTTP: client address, connection limits, rate limits, idle timeouts, PROXY protocol, request
+//! ids.
 //!
 //! Unauthenticated clients share the resources fairly by address. Requests are the task of `proxy`.
 
@@ -9,6 +10,7 @@ pub mod orderly;
 pub mod peer;
 pub mod proxy_protocol;
 pub mod rates;
+pub mod request_id;
 pub mod tracked;
 
 use std::{net::IpAddr, sync::Arc};
@@ -26,6 +28,8 @@ pub struct Net {
     pub rates: Rates,
     /// Networks of trusted load balancers, whose connections begin with a PROXY header.
     pub proxies: Vec<Network>,
+    /// Networks of trusted fronts, whose `X-Request-Id` is taken.
+    pub fronts: Vec<Network>,
 }
 
 impl Net {
@@ -33,5 +37,11 @@ impl Net {
     #[must_use]
     pub fn is_proxy(&self, source: IpAddr) -> bool {
         self.proxies.iter().any(|network| network.contains(source))
+    }
+
+    /// Whether the request ids of a connection from this address are taken.
+    #[must_use]
+    pub fn is_front(&self, source: IpAddr) -> bool {
+        self.fronts.iter().any(|network| network.contains(source))
     }
 }

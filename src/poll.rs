@@ -20,6 +20,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use crate::{
     domain::{ids::ServerId, tenant::Server},
@@ -100,8 +101,9 @@ async fn poll_all(gateway: &Gateway) {
     });
     each("poll_server", servers, |(server, meetings)| async move {
         gateway.rounds.poll.beat();
+        let span = tracing::error_span!("poll", server = %server.id);
         // What makes a poll panic is taken for no answer: it is not to look well for ever.
-        if caught("poll_server", server::poll(gateway, &server, &meetings)).await.is_none() {
+        if caught("poll_server", server::poll(gateway, &server, &meetings).instrument(span)).await.is_none() {
             gateway.live.servers.of(&server.id).polled(false);
         }
         if gateway.store.is_shared() {

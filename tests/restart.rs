@@ -6,10 +6,11 @@ mod support;
 
 use std::{fs, net::TcpListener, time::Duration};
 
-use anteroom_bench::sim::BreakoutPlan;
+use anteroom_bench::sim::{BreakoutPlan, Sim};
 use support::{
     Client, DEADLINE, Joined, Plan, Reply, eventually, host, plain_get,
     program::{Program, anteroom, api, free_address},
+    secret,
 };
 
 const ROOM: [(&str, &str); 2] = [("name", "room"), ("meetingID", "room")];
@@ -150,6 +151,100 @@ async fn the_log_has_a_line_per_request_and_no_secret() {
     }
     let store = fs::read(dir.path().join("var/anteroom.db")).unwrap();
     assert!(!store.windows(token.len()).any(|window| window == token.as_bytes()), "the store has a token");
+}
+
+/// A program in front of one server, which takes request ids from these networks, and its log.
+struct Logged {
+    program: Program,
+    client: Client,
+    sims: Vec<Sim>,
+    dir: tempfile::TempDir,
+}
+
+impl Logged {
+    async fn start(request_id_from: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let sims = Plan::new().server("members").tenant("wagtail", "level-1").prepare(dir.path()).await;
+        let ports = Program::fix_ports(dir.path());
+        let file = dir.path().join("anteroom.toml");
+        let keys = format!("[listen]\nrequest_id_from = {request_id_from}\n");
+        fs::write(&file, fs::read_to_string(&file).unwrap().replace("[listen]\n", &keys)).unwrap();
+        let program = Program::start(dir.path(), ports).await;
+        let client = program.client(dir.path());
+        Self { program, client, sims, dir }
+    }
+
+    async fn api(&self, call: &str, params: &[(&str, &str)]) -> Reply {
+        api(&self.client, "wagtail", call, params).await
+    }
+
+    /// The page of an address that there is not, asked for with this request id.
+    async fn page(&self, id: &str) -> String {
+        let headers = [("accept", "text/html"), ("x-request-id", id)];
+        self.client.get_with(&host("wagtail"), "/nothing", &headers).await.body
+    }
+
+    fn lines(&self) -> Vec<serde_json::Value> {
+        let log = fs::read_to_string(self.dir.path().join("log.jsonl")).unwrap_or_default();
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The first line for which a key has a value.
+    async fn line(&self, key: &str, value: &str) -> serde_json::Value {
+        let mut found = None;
+        eventually(&format!("a line with {key} {value}"), async || {
+            found = self.lines().into_iter().find(|line| line[key] == value);
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+}
+
+/// The id of the request, as a page shows it.
+fn shown_id(page: &str) -> &str {
+    page.rsplit("<code>").next().unwrap().split("</code>").next().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_has_one_id_in_the_log_on_its_page_and_at_its_server() {
+    let mut logged = Logged::start("[\"127.0.0.9\"]").await;
+    let page = logged.page("of-a-stranger").await;
+    let id = shown_id(&page);
+    assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{page}");
+    let line = logged.line("request", id).await;
+    assert_eq!((&line["target"], &line["reason"]), (&"access".into(), &"notFound".into()), "{line}");
+
+    assert_eq!(logged.api("create", &ROOM).await.xml("returncode"), "SUCCESS");
+    let line = logged.line("call", "create").await;
+    let id = line["request"].as_str().unwrap();
+    let at_server = logged.sims[0].log().into_iter().find(|seen| seen.call() == Some("create")).unwrap();
+    assert_eq!(at_server.header("x-request-id"), Some(id));
+
+    // A failure within a call has the id of the call.
+    logged.sims.pop().unwrap().stop().await;
+    let refused = logged.api("end", &[("meetingID", "room")]).await;
+    assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{}", refused.body);
+    let line = logged.line("call", "end").await;
+    assert_eq!((&line["message"], &line["tenant"]), (&"call to server failed".into(), &"wagtail".into()), "{line}");
+    let is_access = |other: &&serde_json::Value| other["target"] == "access" && other["request"] == line["request"];
+    let lines = logged.lines();
+    assert_eq!(lines.iter().find(is_access).map(|access| &access["call"]), Some(&"end".into()), "{line}");
+    assert!(lines.iter().all(|line| !line.to_string().contains("of-a-stranger")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trusted_front_gives_requests_their_ids() {
+    let logged = Logged::start("[\"127.0.0.0/8\"]").await;
+    assert_eq!(shown_id(&logged.page("front-7.a_B").await), "front-7.a_B");
+    assert_eq!(logged.line("request", "front-7.a_B").await["target"], "access");
+    let page = logged.page("no id").await;
+    assert_eq!(shown_id(&page).len(), 16, "{page}");
+    let path = anteroom_bench::sign::path("create", &ROOM, &secret("wagtail"));
+    let created = logged.client.get_with(&host("wagtail"), &path, &[("x-request-id", "create-1")]).await;
+    assert_eq!(created.xml("returncode"), "SUCCESS");
+    let at_server = logged.sims[0].log().into_iter().find(|seen| seen.call() == Some("create")).unwrap();
+    assert_eq!(at_server.header("x-request-id"), Some("create-1"));
 }
 
 #[test]

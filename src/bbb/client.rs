@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
     header::{ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, REFERER, USER_AGENT},
 };
 use http_body::Body as _;
@@ -19,6 +19,7 @@ use crate::{
     upstream::{Body, Once, Pool, SendError, whole},
 };
 
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// BBB's nginx gives bbb-web 60 s; a person or a program that has waited half of that has gone.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// `getMeetings` of a full server: some hundred meetings with their attendees, 400 bytes each.
@@ -120,6 +121,8 @@ pub struct Caller {
     pub languages: Option<HeaderValue>,
     /// The origin that they came from (`Referer`).
     pub referrer: Option<HeaderValue>,
+    /// The id of their request (`X-Request-ID`).
+    pub request_id: Option<HeaderValue>,
 }
 
 impl Caller {
@@ -127,9 +130,12 @@ impl Caller {
         if let Some(address) = self.address {
             headers.insert("x-forwarded-for", HeaderValue::from_str(&address.to_string()).ok()?);
         }
-        for (name, value) in
-            [(USER_AGENT, self.user_agent), (ACCEPT_LANGUAGE, self.languages), (REFERER, self.referrer)]
-        {
+        for (name, value) in [
+            (USER_AGENT, self.user_agent),
+            (ACCEPT_LANGUAGE, self.languages),
+            (REFERER, self.referrer),
+            (REQUEST_ID, self.request_id),
+        ] {
             if let Some(value) = value {
                 headers.insert(name, value);
             }

@@ -111,6 +111,7 @@ fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
         ("listen.admin", format!("{:?}", listen.admin)),
         ("listen.http2", listen.http2.to_string()),
         ("listen.proxy_protocol_from", format!("{:?}", listen.proxies)),
+        ("listen.request_id_from", format!("{:?}", listen.fronts)),
         ("store.url", HEXLOWER.encode(digest(&SHA256, store_url.reveal().as_bytes()).as_ref())),
         ("upstream.ca", format!("{server_ca:?}")),
         ("upstream.answers_max_age", format!("{answers_max_age:?}")),
@@ -151,9 +152,13 @@ fn listen(raw: Option<raw::Listen>, cx: &mut Convert<'_>) -> Listen {
     if admin.is_some_and(|address| !address.ip().is_loopback()) {
         cx.warn(&path.key("admin"), "is not a loopback address: keep it away from public networks");
     }
-    let proxies = cx.list::<Network>(&path.key("proxy_protocol_from"), &raw.proxy_protocol_from.unwrap_or_default());
-    let proxies = proxies.into_iter().map(|network| network.value).collect();
-    Listen { https, http, admin, http2: raw.http2.unwrap_or(true), proxies }
+    let mut networks = |key: &str, list: Option<Vec<String>>| {
+        let networks = cx.list::<Network>(&path.key(key), &list.unwrap_or_default());
+        networks.into_iter().map(|network| network.value).collect()
+    };
+    let proxies = networks("proxy_protocol_from", raw.proxy_protocol_from);
+    let fronts = networks("request_id_from", raw.request_id_from);
+    Listen { https, http, admin, http2: raw.http2.unwrap_or(true), proxies, fronts }
 }
 
 fn connections(raw: raw::Connections, cx: &mut Convert<'_>) -> Connections {

@@ -51,6 +51,10 @@ pub(super) struct Listen {
     /// with a PROXY header (version 1 or 2), which has the address of the client. Other connections must not have one. Default:
     /// none.
     pub proxy_protocol_from: Option<Vec<String>>,
+    /// Trusted fronts that set `X-Request-Id`, as addresses or networks such as `"10.0.0.0/8"`: the id of their requests is taken
+    /// into the log, onto pages and to the servers. It counts where the connection itself comes from, also with a PROXY header.
+    /// List no load balancer that passes TLS through: the header is the client's there. Default: none.
+    pub request_id_from: Option<Vec<String>>,
 }
 
 /// Limits of client connections and the idle timeout. Takes effect at the start only.

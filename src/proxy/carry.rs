@@ -255,7 +255,7 @@ impl Gateway {
         let (body, clock) = self.uploads.begin(asked, server.id.as_str(), body, watch).await?;
         let mut headers = asked.head.headers.clone();
         remove_hop_by_hop(&mut headers);
-        set_forwarded(&mut headers, &asked.connection.peer_value, "https");
+        set_forwarded(&mut headers, &asked.connection.peer_value, "https", &asked.request_id);
         to_server(&mut headers, server, cookies);
         prepare(&mut headers);
         let mut request = Request::new(body);
@@ -266,7 +266,7 @@ impl Gateway {
             Ok(response) => Ok(response),
             Err(SendError::Body(fault)) => Err(fault.into()),
             Err(SendError::Connect) => {
-                self.unreachable(server);
+                asked.failure_span().in_scope(|| self.unreachable(server));
                 Err(Denial::ServerUnavailable.into())
             }
             Err(SendError::Exhausted) => Err(Denial::Overloaded.into()),
@@ -331,7 +331,9 @@ impl Gateway {
             .filter(|_| !head.headers.contains_key(CONTENT_ENCODING))
             .and_then(|body| if is_page { rewrite.page(&body) } else { rewrite.apply(&body) });
         let Some(new) = new else {
-            tracing::warn!(server = %server.id, "failed to rewrite addresses in a server's answer");
+            asked.failure_span().in_scope(|| {
+                tracing::warn!(server = %server.id, "failed to rewrite addresses in a server's answer");
+            });
             return self.refuse(asked, call, Denial::ServerUnavailable).by(&server.id);
         };
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(new.len()));

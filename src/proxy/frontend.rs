@@ -38,7 +38,7 @@ impl Gateway {
         // A frontend answers for the tenant's own host, and is told that.
         if let Ok(host) = HeaderValue::from_str(&asked.authority) {
             headers.insert(HOST, host.clone());
-            set_forwarded(&mut headers, &asked.connection.peer_value, "https");
+            set_forwarded(&mut headers, &asked.connection.peer_value, "https", &asked.request_id);
             headers.insert("x-forwarded-host", host);
         }
         let to = address(&frontend, asked.head.uri.path(), asked.head.uri.query());
@@ -98,5 +98,5 @@ fn without_session(asked: &mut Asked) -> Result<(), Denial> {
 }
 
 fn log_failure(asked: &Asked, frontend: &Upstream) {
-    tracing::warn!(tenant = %asked.tenant.id, frontend = %frontend.authority, "frontend does not answer");
+    asked.failure_span().in_scope(|| tracing::warn!(frontend = %frontend.authority, "frontend does not answer"));
 }

@@ -15,6 +15,7 @@ use http::{
     request::Parts,
 };
 use http_body::Body as _;
+use tracing::Instrument as _;
 
 use super::{
     Gateway,
@@ -35,7 +36,7 @@ use crate::{
     domain::{denial::Denial, host::Host, tenant::Tenant},
     live::clock::now_ms,
     metrics::{Call, Outcome, TenantMetrics},
-    net::{peer::Peer, rates::RateOf},
+    net::{peer::Peer, rates::RateOf, request_id::RequestId},
     upstream::{Body, Incoming, Source, Watch},
 };
 
@@ -54,7 +55,8 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let mut body = self.incoming(&head, body, peer_key, &connection.is_cut);
         let is_over = body.over();
-        let asked = match self.find_tenant(connection, head) {
+        let request_id = connection.request_id(&head.headers);
+        let asked = match self.find_tenant(connection, head, request_id.clone()) {
             Ok(asked) => asked,
             Err(refused) => {
                 self.metrics.unknown_hosts.fetch_add(1, Relaxed);
@@ -62,11 +64,13 @@ impl Gateway {
                     return too_fast();
                 }
                 let status = refused.status().as_u16();
-                tracing::info!(target: "access", %peer, status, reason = Denial::UnknownHost.key(), "unknown host");
+                let (request, reason) = (request_id, Denial::UnknownHost.key());
+                tracing::info!(target: "access", %request, %peer, status, reason, "unknown host");
                 return refused;
             }
         };
         let line = Line {
+            request_id,
             tenant: Arc::clone(&asked.tenant),
             host: asked.connection.sni.clone(),
             method: asked.head.method.clone(),
@@ -76,7 +80,10 @@ impl Gateway {
         let metrics = self.metrics.tenant(&line.tenant.id);
         let mut answer = match self.too_many(&asked, &metrics) {
             Some(refused) => refused,
-            None => self.dispatch(asked, body.counted(&metrics)).await,
+            None => {
+                let span = asked.span();
+                self.dispatch(asked, body.counted(&metrics)).instrument(span).await
+            }
         };
         // A frontend knows best who shows it.
         if answer.call != Call::Frontend {
@@ -114,7 +121,12 @@ impl Gateway {
 
     /// The tenant of a request, or its refusal: a host that is missing or cannot be read, that is not the one of the
     /// handshake, or that nobody has.
-    fn find_tenant(&self, connection: Arc<Connection>, head: Parts) -> Result<Asked, Response<Body>> {
+    fn find_tenant(
+        &self,
+        connection: Arc<Connection>,
+        head: Parts,
+        request_id: RequestId,
+    ) -> Result<Asked, Response<Body>> {
         // HTTP/2 has the host in the URI; in HTTP/1.1 an absolute URI outweighs the header (RFC 9112, 3.2.2).
         let authority = match head.uri.authority() {
             Some(authority) => Some(authority.as_str()),
@@ -135,7 +147,7 @@ impl Gateway {
             return Err(text(denial.status(), "text/plain", format!("{}: {}\n", denial.key(), denial.message())));
         };
         let authority = authority.to_ascii_lowercase();
-        Ok(Asked { directory, tenant, connection, authority, head, now })
+        Ok(Asked { request_id, directory, tenant, connection, authority, head, now })
     }
 
     async fn dispatch(self: &Arc<Self>, mut asked: Asked, body: Incoming) -> Answer {
@@ -270,6 +282,7 @@ fn note(metrics: &TenantMetrics, line: &Line, answer: &Answer, started: Instant)
     }
     tracing::info!(
         target: "access",
+        request = %line.request_id,
         tenant = %line.tenant.id,
         host = %line.host,
         peer = %line.peer.ip(),
@@ -302,6 +315,7 @@ fn counted(body: Body, metrics: Arc<TenantMetrics>) -> Body {
 
 /// What the log says of a request, kept aside while the request itself is used up.
 struct Line {
+    request_id: RequestId,
     tenant: Arc<Tenant>,
     host: Host,
     method: Method,

@@ -26,6 +26,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
+use tracing::Instrument as _;
 
 use super::{
     Gateway,
@@ -153,7 +154,7 @@ impl Gateway {
             }
             Err(error) => {
                 if matches!(error, NoSocket::Connect) {
-                    self.unreachable(&server);
+                    asked.failure_span().in_scope(|| self.unreachable(&server));
                 }
                 self.refuse(&asked, Call::Socket, error.denial()).by(&server.id)
             }
@@ -188,11 +189,12 @@ impl Gateway {
             peer: asked.peer(),
             directory: Arc::clone(&asked.directory),
         };
+        let span = asked.socket_span();
         let socket = Socket::new(self, asked);
         tokio::spawn(async move {
             let Some(mut browser) = browser.await.ok().and_then(browser_of) else { return };
             // Boxed: what the opening needs is given back before the socket is carried.
-            match Box::pin(socket.open(&mut browser, wanted)).await {
+            match Box::pin(socket.open(&mut browser, wanted).instrument(span)).await {
                 Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
                 Err(Closed(code, reason)) => {
                     Denial::ALL
@@ -296,7 +298,7 @@ impl Gateway {
 fn passed_on(asked: &Asked) -> HeaderMap {
     let mut headers = asked.head.headers.clone();
     remove_hop_by_hop(&mut headers);
-    set_forwarded(&mut headers, &asked.connection.peer_value, "https");
+    set_forwarded(&mut headers, &asked.connection.peer_value, "https", &asked.request_id);
     headers
 }
 
@@ -457,6 +459,7 @@ impl Socket {
             .ok_or_else(|| self.unknown_session(wanted.peer))?;
         let unavailable = Closed(CLOSE_TRY_AGAIN, Denial::ServerUnavailable.key());
         let Some(server) = wanted.directory.server(session.meeting.server.as_str()) else { return Err(unavailable) };
+        tracing::Span::current().record("server", tracing::field::display(&server.id));
         let present = if gateway.is_waiting(account, &session, &token).await {
             session.open_other().ok_or(Denial::RateLimited)
         } else {
@@ -520,7 +523,7 @@ impl Socket {
             Left::Malformed => return Err(Closed(CLOSE_PROTOCOL, "malformed")),
         }
         self.gateway.seat(session).await.map_err(|denial| {
-            tracing::info!(tenant = %self.tenant.id, reason = denial.key(), "no seat for an admitted guest");
+            tracing::info!(reason = denial.key(), "no seat for an admitted guest");
             without_seat(denial)
         })
     }
