@@ -100,6 +100,24 @@ closed_set! {
     }
 }
 
+closed_set! {
+    /// Why a GraphQL socket has ended.
+    SocketEnd {
+        /// The client closed it, or vanished.
+        Client = "client",
+        /// The server closed it, or its connection broke.
+        Server = "server",
+        /// The seat of its session went to another one.
+        SeatLost = "seat_lost",
+        /// It was refused for good (close code 4403).
+        Refused = "refused",
+        /// It was not opened for now: the client tries again (close code 1013).
+        TryAgain = "try_again",
+        /// The client broke the protocol, or sent too large a message.
+        Invalid = "invalid",
+    }
+}
+
 /// Metrics of a tenant.
 #[derive(Debug, Default)]
 pub struct TenantMetrics {
@@ -107,6 +125,7 @@ pub struct TenantMetrics {
     denials: [AtomicU64; Denial::ALL.len()],
     checksum_errors: AtomicU64,
     sockets: AtomicI64,
+    socket_ends: [AtomicU64; SocketEnd::ALL.len()],
     bytes_up: AtomicU64,
     bytes_down: AtomicU64,
     /// Bodies of requests and of answers.
@@ -162,6 +181,11 @@ impl TenantMetrics {
             self.secrets.iter().map(|entry| (Arc::clone(entry.key()), entry.value().load(Relaxed))).collect();
         all.sort_unstable();
         all
+    }
+
+    /// Counts a GraphQL socket that has ended.
+    pub fn count_socket_end(&self, end: SocketEnd) {
+        self.socket_ends[end as usize].fetch_add(1, Relaxed);
     }
 
     /// Counts a socket while the guard lives.
@@ -312,6 +336,12 @@ impl TenantMetrics {
             .map(|denial| (denial.key(), self.denials[*denial as usize].load(Relaxed)))
             .chain([("checksumError", self.checksum_errors.load(Relaxed))])
             .filter(|(_, n)| *n > 0)
+    }
+
+    /// GraphQL sockets that have ended, by reason, without zeros.
+    pub fn socket_ends(&self) -> impl Iterator<Item = (SocketEnd, u64)> {
+        let all = SocketEnd::ALL.iter().map(|end| (*end, self.socket_ends[*end as usize].load(Relaxed)));
+        all.filter(|(_, n)| *n > 0)
     }
 
     /// Sockets that are open.

@@ -7,6 +7,7 @@ mod support;
 use std::{fs, net::TcpListener, time::Duration};
 
 use anteroom_bench::sim::{BreakoutPlan, Sim};
+use futures_util::StreamExt as _;
 use support::{
     Client, DEADLINE, Joined, Plan, Reply, eventually, host, plain_get,
     program::{Program, anteroom, api, free_address},
@@ -245,6 +246,35 @@ async fn a_trusted_front_gives_requests_their_ids() {
     assert_eq!(created.xml("returncode"), "SUCCESS");
     let at_server = logged.sims[0].log().into_iter().find(|seen| seen.call() == Some("create")).unwrap();
     assert_eq!(at_server.header("x-request-id"), Some("create-1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_graphql_socket_is_logged_and_counted_with_its_reason() {
+    let logged = Logged::start("[]").await;
+    assert_eq!(logged.api("create", &ROOM).await.xml("returncode"), "SUCCESS");
+    let mut people = Vec::new();
+    for _ in 0..2 {
+        let reply = logged.api("join", &ADA).await;
+        let (prefix, token) = (prefix_of(&reply), reply.location_param("sessionToken"));
+        people.push(Joined { prefix, token, cookies: reply.cookies() });
+    }
+    let nobody = Joined { token: "unknown".into(), ..people[0].clone() };
+    logged.client.graphql(&host("wagtail"), &nobody).await.expect_err("there is no such session");
+    drop(logged.client.graphql(&host("wagtail"), &people[0]).await.unwrap());
+    let line = logged.line("end", "client").await;
+    assert_eq!((&line["tenant"], &line["server"]), (&"wagtail".into(), &"bbb-01".into()), "{line}");
+    let opened = logged.line("request", line["request"].as_str().unwrap()).await;
+    assert_eq!((&opened["target"], &opened["call"]), (&"access".into(), &"socket".into()), "{opened}");
+    assert_eq!(logged.line("end", "refused").await["reason"], "unknownSession");
+    let mut open = logged.client.graphql(&host("wagtail"), &people[1]).await.unwrap();
+    assert_eq!(logged.api("end", &[("meetingID", "room")]).await.xml("returncode"), "SUCCESS");
+    while open.next().await.is_some_and(|message| message.is_ok()) {}
+    logged.line("end", "server").await;
+    let metrics = plain_get(logged.program.admin, "localhost", "/metrics").await.body;
+    for reason in ["client", "refused", "server"] {
+        let row = format!("anteroom_graphql_sockets_ended_total{{tenant=\"wagtail\",reason=\"{reason}\"}} 1");
+        assert!(metrics.contains(&row), "{row} in {metrics}");
+    }
 }
 
 #[test]

@@ -4,7 +4,10 @@
 //! that frame has been read and found to be of this tenant: whoever has no session costs a server nothing. All other
 //! sockets name their session in the query, and are accepted when the server has accepted them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::{Bytes, BytesMut};
@@ -41,7 +44,7 @@ use super::{
     lobby::{self, Left},
     session_token,
     text_frames::TextFrames,
-    tunnel,
+    tunnel::{self, Side},
 };
 use crate::{
     domain::{
@@ -55,8 +58,8 @@ use crate::{
         pace::Full,
         sessions::{LEASE_MS, Present, Session, hash},
     },
-    metrics::{Call, OpenSocket, Outcome, TenantMetrics},
-    net::{connections::Place, orderly::Orderly, peer::Peer, rates::RateOf},
+    metrics::{Call, OpenSocket, Outcome, SocketEnd, TenantMetrics},
+    net::{connections::Place, orderly::Orderly, peer::Peer, rates::RateOf, request_id::RequestId},
     upstream::{Body, OpenError, SendError, Stream, notice_loss},
 };
 
@@ -106,6 +109,17 @@ impl From<OpenError> for NoSocket {
 
 /// A socket that is closed before it is carried: with this code and word, or without a frame where there is no code.
 struct Closed(u16, &'static str);
+
+impl Closed {
+    fn end(&self) -> SocketEnd {
+        match self.0 {
+            NO_CODE => SocketEnd::Client,
+            CLOSE_FORBIDDEN => SocketEnd::Refused,
+            CLOSE_TOO_BIG | CLOSE_PROTOCOL => SocketEnd::Invalid,
+            _ => SocketEnd::TryAgain,
+        }
+    }
+}
 
 /// No code: one of the ends has closed it, and the other has been told.
 const NO_CODE: u16 = 0;
@@ -196,12 +210,15 @@ impl Gateway {
             // Boxed: what the opening needs is given back before the socket is carried.
             match Box::pin(socket.open(&mut browser, wanted).instrument(span)).await {
                 Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
-                Err(Closed(code, reason)) => {
+                Err(closed) => {
+                    let (end, Closed(code, reason)) = (closed.end(), closed);
+                    socket.metrics.count_socket_end(end);
                     Denial::ALL
                         .iter()
                         .filter(|denial| denial.key() == reason)
                         .for_each(|denial| socket.metrics.count_denial(*denial));
-                    tracing::debug!(tenant = %socket.tenant.id, reason, "GraphQL socket refused");
+                    let (tenant, request) = (&socket.tenant.id, &socket.request_id);
+                    tracing::info!(%tenant, %request, end = end.as_str(), reason, "GraphQL socket refused");
                     if code != NO_CODE {
                         let _ = browser.io.write_all(&close(code, reason)).await;
                     }
@@ -389,6 +406,7 @@ struct Opened {
 /// A socket that is open.
 struct Socket {
     gateway: Arc<Gateway>,
+    request_id: RequestId,
     tenant: Arc<Tenant>,
     metrics: Arc<TenantMetrics>,
     open: OpenSocket,
@@ -402,6 +420,7 @@ impl Socket {
             open: metrics.open_socket(),
             metrics,
             gateway: Arc::clone(gateway),
+            request_id: asked.request_id,
             place: asked.connection.served.place().clone(),
             tenant: asked.tenant,
         }
@@ -415,19 +434,28 @@ impl Socket {
         present: Option<Present>,
         frames: Option<Box<TextFrames>>,
     ) {
-        let Self { gateway, tenant, metrics, open, place } = self;
+        let Self { gateway, request_id, tenant, metrics, open, place } = self;
         drop((gateway, tenant));
+        let opened = Instant::now();
         [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
         let tunnel = tunnel::run(browser.io, server.io, browser.read, server.read, frames);
-        let carried = match present.as_ref().and_then(Present::seated) {
+        let seated = present.as_ref().and_then(Present::seated);
+        let (carried, end) = match seated {
             Some(session) => tokio::select! {
-                carried = tunnel => carried,
+                (carried, side) = tunnel => (carried, side.into()),
                 // The client tries again, and is told what has become of its seat.
-                () = session.is_cut() => tunnel::Carried::default(),
+                () = session.is_cut() => (tunnel::Carried::default(), SocketEnd::SeatLost),
             },
-            None => tunnel.await,
+            None => {
+                let (carried, side) = tunnel.await;
+                (carried, side.into())
+            }
         };
         metrics.count_bytes(carried.up, carried.down);
+        if let Some(session) = seated {
+            metrics.count_socket_end(end);
+            log_end(session, &request_id, end, carried, opened);
+        }
         drop((present, open, place));
     }
 
@@ -527,6 +555,22 @@ impl Socket {
             without_seat(denial)
         })
     }
+}
+
+impl From<Side> for SocketEnd {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Browser => Self::Client,
+            Side::Server => Self::Server,
+        }
+    }
+}
+
+/// Logs the end of a GraphQL socket: who closed it, after how long.
+fn log_end(session: &Session, request: &RequestId, end: SocketEnd, carried: tunnel::Carried, opened: Instant) {
+    let (meeting, seconds) = (&session.meeting, opened.elapsed().as_secs());
+    let (tenant, server, tunnel::Carried { up, down }) = (&meeting.tenant, &meeting.server, carried);
+    tracing::info!(%tenant, %request, %server, end = end.as_str(), seconds, up, down, "GraphQL socket closed");
 }
 
 /// Ends when a browser has gone. What it sends meanwhile is kept, up to a bound.
