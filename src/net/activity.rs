@@ -95,6 +95,12 @@ impl Activity {
         open
     }
 
+    /// Counts what goes on beside its answers, for as long as this lives: it is not idle.
+    pub fn busy(self: &Arc<Self>) -> Busy {
+        self.open.fetch_add(1, Relaxed);
+        Busy(Arc::clone(self))
+    }
+
     /// Whether no request is open.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -167,6 +173,16 @@ impl Activity {
         let stalled = self.waiting[age].load(Relaxed) != 0;
         self.age.store(u32::try_from(age).unwrap_or(0), Relaxed);
         stalled
+    }
+}
+
+/// Something that goes on beside the answers of a connection.
+#[derive(Debug)]
+pub struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
     }
 }
 
@@ -269,6 +285,16 @@ mod tests {
             drop(open);
         };
         assert_eq!(lived(true, long_call).await, (50, None), "what is under way is not idle");
+        let read_on = async |activity: &Arc<Activity>| {
+            ask(activity);
+            let _busy = activity.busy();
+            wait(50.0).await;
+        };
+        assert_eq!(
+            lived(true, read_on).await,
+            (50, None),
+            "nor is a connection whose body is read on after its answer"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -132,7 +132,7 @@ pub async fn serve_http(listener: TcpListener, gateway: Arc<Gateway>, port: u16,
             let is_cut = Arc::<AtomicBool>::default();
             let service = service_fn(|request: Request<Incoming>| {
                 let (head, body) = request.into_parts();
-                let _body = gateway.incoming(&head, body, peer, &is_cut);
+                let _body = gateway.incoming(&head, body, &served, &is_cut);
                 let response = to_https(&gateway, &head, peer, port);
                 let open = activity.begin();
                 async move { Ok::<_, Infallible>(response.map(|body| Tracked::new(body, open))) }

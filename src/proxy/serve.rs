@@ -36,7 +36,7 @@ use crate::{
     domain::{denial::Denial, host::Host, tenant::Tenant},
     live::clock::now_ms,
     metrics::{Call, Outcome, TenantMetrics},
-    net::{peer::Peer, rates::RateOf, request_id::RequestId},
+    net::{connections::Served, rates::RateOf, request_id::RequestId},
     upstream::{Body, Incoming, Source, Watch},
 };
 
@@ -53,7 +53,7 @@ impl Gateway {
         let started = Instant::now();
         let (peer, peer_key) = (connection.peer.ip(), connection.served.peer());
         let (head, body) = request.into_parts();
-        let mut body = self.incoming(&head, body, peer_key, &connection.is_cut);
+        let mut body = self.incoming(&head, body, &connection.served, &connection.is_cut);
         let is_over = body.over();
         let request_id = connection.request_id(&head.headers);
         let asked = match self.find_tenant(connection, head, request_id.clone()) {
@@ -108,12 +108,13 @@ impl Gateway {
         &self,
         head: &Parts,
         body: hyper::body::Incoming,
-        peer: Peer,
+        served: &Served,
         is_cut: &Arc<AtomicBool>,
     ) -> Incoming {
         Incoming::new(body, head.version, || Source {
             discards: self.discards.clone(),
-            peer,
+            peer: served.peer(),
+            activity: Arc::clone(&served.activity),
             waits_for_leave: waits_for_leave(head),
             is_cut: Arc::clone(is_cut),
         })

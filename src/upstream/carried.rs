@@ -6,13 +6,13 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::{BodyFault, Incoming, LeastRate, Watch};
 
@@ -22,8 +22,10 @@ pub struct Carried<B = Incoming> {
     first: Option<Bytes>,
     body: B,
     rate: LeastRate,
-    /// Since when the next piece is waited for, and until when.
-    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Since when the next piece is waited for.
+    waiting: Option<Instant>,
+    /// Wakes its task when the piece may be too late. It is set once for many pieces: one that goes off too early is set again.
+    alarm: Option<Pin<Box<Sleep>>>,
     watch: Option<Watch>,
     /// What it holds for as long as it is sent.
     places: Option<Box<dyn Any + Send + Sync>>,
@@ -49,7 +51,7 @@ where
                 break Some(data);
             }
         };
-        Ok(Self { first, body, rate, waiting: None, watch: None, places: None })
+        Ok(Self { first, body, rate, waiting: None, alarm: None, watch: None, places: None })
     }
 
     /// The same, looked at as it passes.
@@ -70,21 +72,30 @@ where
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => {
-                let waited = self.waiting.take().map(|(since, _)| since.elapsed()).unwrap_or_default();
+                let waited = self.waiting.take().map(|since| since.elapsed()).unwrap_or_default();
                 let frame = frame.map(|frame| frame.map_err(Into::into));
                 let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
                 self.rate.came(bytes, waited);
                 Poll::Ready(frame)
             }
             Poll::Pending => {
-                let credit = self.rate.credit();
-                let (_, end) = self.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(credit))));
-                if end.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
+                ready!(self.poll_too_late(cx));
                 Poll::Ready(Some(Err(BodyFault::Slow)))
             }
         }
+    }
+
+    /// Ready when the piece that is waited for is too late.
+    fn poll_too_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let end = *self.waiting.get_or_insert_with(Instant::now) + self.rate.credit();
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        // Time that a piece has used up is gone from the credit, so that no end is before the one that the alarm was set for.
+        ready!(alarm.as_mut().poll(cx));
+        if alarm.deadline() < end {
+            alarm.as_mut().reset(end);
+            return alarm.as_mut().poll(cx);
+        }
+        Poll::Ready(())
     }
 }
 
@@ -98,7 +109,7 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let carried = self.get_mut();
-        let mut frame = std::task::ready!(carried.poll_piece(cx));
+        let mut frame = ready!(carried.poll_piece(cx));
         if let (Some(watch), Some(Ok(piece))) = (&mut carried.watch, &frame)
             && let Some(data) = piece.data_ref()
             && let Err(error) = watch.0(data)
@@ -140,6 +151,7 @@ mod tests {
 
     use futures_util::{StreamExt, stream};
     use http_body_util::{Full, StreamBody};
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -167,6 +179,19 @@ mod tests {
         let whole = Carried::begin(Full::new(Bytes::from_static(b"abc")), rate).await.expect("begun");
         assert_eq!(whole.size_hint().exact(), Some(3), "a server is told the length");
         assert_eq!(whole.collect().await.expect("whole").to_bytes(), "abc");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_take_longer_than_it_may_stop() {
+        let slow = pieces(&[b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h", b"i", b"j"]);
+        let mut body = Carried::begin(slow, LeastRate::new(3 * SECOND, 1)).await.expect("begun");
+        let began = Instant::now();
+        for _ in 0..10 {
+            assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
+        }
+        assert_eq!(began.elapsed().as_secs(), 9);
+        assert_eq!(body.frame().await.and_then(Result::err), Some(BodyFault::Slow));
+        assert_eq!(began.elapsed().as_secs(), 12, "it may stop for three seconds after the last piece");
     }
 
     #[tokio::test(start_paused = true)]

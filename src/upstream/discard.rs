@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{LeastRate, incoming::Coming};
 use crate::{
-    net::peer::Peer,
+    net::{activity::Activity, peer::Peer},
     shares::{Limits, Shares},
 };
 
@@ -53,6 +53,8 @@ pub struct Source {
     pub discards: Discards,
     /// The address it comes from.
     pub peer: Peer,
+    /// Activity of its connection, which is not idle while the rest is read.
+    pub activity: Arc<Activity>,
     /// Whether the client waits for `100 Continue` (RFC 9110, 10.1.1). Without it nothing is discarded.
     pub waits_for_leave: bool,
     /// Turns true when the body is cut: its connection is then closed in order.
@@ -78,7 +80,7 @@ pub(super) fn discard(coming: Box<Coming>) {
     // There is no runtime where the whole program ends.
     match (place, Handle::try_current()) {
         (Some(place), Ok(runtime)) => drop(runtime.spawn(async move {
-            let _place = place;
+            let _held = (place, coming.source.activity.busy());
             read_on(coming).await;
         })),
         _ => source.cut(),
