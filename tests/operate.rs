@@ -468,7 +468,7 @@ async fn what_the_commands_change_outlives_a_kill() {
     let _sims = plan.tenant("wagtail", "custom").tenant("heron", "custom").prepare(dir.path()).await;
     let ports = Program::fix_ports(dir.path());
     let run = |arguments: &[&str]| anteroom(arguments, dir.path());
-    assert!(refused(&run(&["server", "list"])).contains("no store"), "it is the gateway's to make");
+    assert!(refused(&run(&["server", "list"])).contains("does not exist"), "it is the gateway's to make");
     let mut program = Program::start(dir.path(), ports).await;
     let client = Client::new(program.https, &dir.path().join("dev-ca/ca.pem"));
 
@@ -529,7 +529,7 @@ async fn a_gateway_is_operated_from_elsewhere_with_a_token() {
     let dir = tempfile::tempdir().unwrap();
     let _sims = Plan::new().server("members").tenant("wagtail", "custom").prepare(dir.path()).await;
     let ports = Program::fix_ports(dir.path());
-    assert!(refused(&anteroom(&["token", "--scope", "read"], dir.path())).contains("no store"));
+    assert!(refused(&anteroom(&["token", "--scope", "read"], dir.path())).contains("does not exist"));
     let program = Program::start(dir.path(), ports).await;
     let url = format!("http://{}/", program.admin);
     let token = |arguments: &[&str]| stdout(&anteroom(&[&["token"], arguments].concat(), dir.path()));

@@ -123,7 +123,7 @@ async fn recordings_of_a_server_that_is_taken_out_of_the_configuration_are_warne
     }
     let warned = || {
         let log = fs::read_to_string(dir.path().join("log.jsonl")).unwrap_or_default();
-        log.lines().any(|line| line.contains("getRecordings leaves") && line.contains("\"bbb-02\""))
+        log.lines().any(|line| line.contains("getRecordings omits") && line.contains("\"bbb-02\""))
     };
     assert!(!warned());
     let file = dir.path().join("anteroom.toml");
