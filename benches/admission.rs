@@ -19,6 +19,9 @@ use anteroom::{
         denial::Denial,
         ids::{ServerId, TenantId},
         limits::Limit,
+        meeting::AFTERGLOW,
+        session::Held,
+        time::Timestamp,
     },
     store::{Admitted, NewMeeting, NewSession, Store},
 };
@@ -30,6 +33,8 @@ const CALLERS: [u64; 3] = [1, 8, 64];
 /// Tenants that the stored meetings are spread over; those who ask are some of them.
 const TENANTS: u32 = 1_000;
 const LASTS: Duration = Duration::from_secs(2);
+/// When the rooms are promised.
+const NOW: Timestamp = Timestamp::from_secs(2_000);
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -65,7 +70,7 @@ async fn measure(name: &str, url: &str, stored: u32) {
         })
         .await;
         for meeting in meetings.iter() {
-            store.abandon_meeting(*meeting, 2_000_000).await.unwrap();
+            store.abandon_meeting(*meeting, NOW).await.unwrap();
         }
         println!("{name:<11} {stored:>8} {callers:>8} {rooms:>12.0} {seats:>12.0}");
     }
@@ -122,16 +127,16 @@ async fn create(store: &Store, caller: u64, n: u64) -> i64 {
         expected: 10,
         records: true,
         ends_at: None,
-        afterglow: anteroom::store::AFTERGLOW_MS,
-        now: 2_000_000,
-        retained_since: i64::MAX,
-        runs_since: i64::MAX,
+        afterglow: AFTERGLOW,
+        now: NOW,
+        retained_since: None,
+        runs_since: None,
     };
     let decide = |usage: RoomUsage| if usage.rooms > 1_000_000 { Err(Denial::RoomLimitReached) } else { Ok(()) };
     match store.admit_meeting(&new, Some(decide)).await.unwrap() {
         Admitted::New { id, .. } => {
             if n != u64::MAX {
-                store.abandon_meeting(id, 2_000_000).await.unwrap();
+                store.abandon_meeting(id, NOW).await.unwrap();
             }
             id
         }
@@ -143,8 +148,9 @@ async fn join(store: &Store, meeting: i64, n: u64) -> i64 {
     let mut user = [0; 32];
     user[..8].copy_from_slice(&n.to_be_bytes());
     // Each lease has lapsed when the next one is asked for: the meeting is never full.
-    let now = i64::try_from(n).unwrap();
-    let new = NewSession { meeting, user: Some(&user), now, until: now + 1, seats: Limit::AtMost(200), breakout: None };
+    let now = Timestamp::from_ms(i64::try_from(n).unwrap());
+    let held = Held::Until(now.saturating_add(Duration::from_millis(1)));
+    let new = NewSession { meeting, user: Some(&user), now, held, seats: Limit::AtMost(200), breakout: None };
     store.admit_session(&new).await.unwrap().id
 }
 

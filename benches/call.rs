@@ -22,7 +22,7 @@ use anteroom::{
         recordings::Reader,
         validate, xml,
     },
-    domain::{ids::TenantId, rules::Rules, secret::Secret},
+    domain::{ids::TenantId, rules::Rules, secret::Secret, time::Timestamp},
 };
 use fixtures::{QUERY, credentials, limits};
 
@@ -47,7 +47,7 @@ fn main() {
 
     println!("{:<58}{:>12}", "", "one takes");
     row("create: checksum verified, three secrets", || {
-        black_box(verify("create", &query, &credentials, 0)).unwrap();
+        black_box(verify("create", &query, &credentials, Timestamp::EPOCH)).unwrap();
     });
     row("create: query read and validated", || {
         validate::create(&Params::parse(black_box(QUERY).as_bytes()).unwrap()).unwrap();
@@ -56,7 +56,7 @@ fn main() {
     row("create: encoded and signed for the server", || drop(black_box(sign("create", &ruled.encode(), &server))));
     row("create: the answer rewritten", || drop(black_box(xml::answer(answer.as_bytes(), &tenant, None)).unwrap()));
     row("all of it", || {
-        verify("create", &query, &credentials, 0).unwrap();
+        verify("create", &query, &credentials, Timestamp::EPOCH).unwrap();
         let asked = Params::parse(QUERY.as_bytes()).unwrap();
         validate::create(&asked).unwrap();
         let ruled = create(&asked, &limits, &rules, &[]).unwrap().params;

@@ -18,8 +18,13 @@ use anteroom::{
         query::Params,
     },
     config::{Loaded, Loader, SlugKey},
-    domain::{directory::Directory, ids::TenantId, rules::Rules, secret::Secret},
-    live::clock::now_ms,
+    domain::{
+        directory::Directory,
+        ids::TenantId,
+        rules::Rules,
+        secret::Secret,
+        time::{Clock, Timestamp},
+    },
     net::request_id::RequestId,
     proxy::{route::route, text_frames::TextFrames},
 };
@@ -115,7 +120,7 @@ fn directory() -> Directory {
         );
         write(&format!("tenants/tenant-{n}.toml"), &tenant);
     }
-    let Loaded { directory, .. } = Loader::new(dir.path()).load(&SlugKey([0; 32])).unwrap();
+    let Loaded { directory, .. } = Loader::new(dir.path(), Clock::system()).load(&SlugKey([0; 32])).unwrap();
     directory
 }
 
@@ -124,7 +129,7 @@ fn request_id() -> Box<dyn FnMut()> {
 }
 
 fn host_to_tenant() -> Box<dyn FnMut()> {
-    let (directory, now) = (directory(), now_ms());
+    let (directory, now) = (directory(), Clock::system().now());
     Box::new(move || assert!(black_box(&directory).tenant_of_host(black_box("meet-42.localhost"), now).is_some()))
 }
 
@@ -145,7 +150,7 @@ fn checksum() -> Box<dyn FnMut()> {
     let credentials = credentials();
     let query = format!("{QUERY}&checksum={}", sign("create", QUERY, &credentials[2].secrets[0].secret));
     Box::new(move || {
-        black_box(verify("create", black_box(&query), &credentials, 0)).unwrap();
+        black_box(verify("create", black_box(&query), &credentials, Timestamp::EPOCH)).unwrap();
     })
 }
 

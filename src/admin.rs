@@ -4,10 +4,10 @@
 mod accept;
 mod api;
 mod metrics;
+mod state;
 pub mod token;
 
 use std::{
-    future::Future,
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
@@ -15,41 +15,9 @@ use std::{
 };
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
-use tokio::{runtime::Handle, sync::watch};
 
-use crate::{
-    poll::Leads,
-    proxy::Gateway,
-    supervise::{self, Round},
-    tls::Tls,
-};
-use token::Tokens;
-
-/// Shared state of the admin listener.
-#[derive(Debug, Clone)]
-pub struct Admin {
-    /// The gateway.
-    pub gateway: Arc<Gateway>,
-    /// Its certificates.
-    pub tls: Arc<Tls>,
-    /// Verifies tokens.
-    pub tokens: Arc<Tokens>,
-    /// The runtime of the gateway, which owns the connections to the store and to servers.
-    pub runtime: Handle,
-    /// Rounds of the poller.
-    pub rounds: watch::Receiver<u32>,
-    /// Whether this gateway polls the servers.
-    pub leads: watch::Receiver<Leads>,
-    /// Turns true when the gateway stops.
-    pub stop: watch::Receiver<bool>,
-}
-
-impl Admin {
-    /// Runs work on the runtime of the gateway, to its end. `None` after a panic, or when the gateway has stopped.
-    async fn in_gateway<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-        self.runtime.spawn(work).await.ok()
-    }
-}
+use crate::supervise::{self, Round};
+pub use state::Admin;
 
 /// Starts the listener.
 ///
@@ -92,7 +60,7 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
         "the servers have not been asked yet\n".into()
     } else if !store_answers(&admin).await {
         "the store does not answer\n".into()
-    } else if let Some(late) = late(admin.gateway.loops()) {
+    } else if let Some(late) = late(admin.meetings.loops()) {
         late
     } else {
         return (StatusCode::OK, "ready\n".to_owned());
@@ -111,8 +79,8 @@ fn late<'a>(loops: impl IntoIterator<Item = &'a Round>) -> Option<String> {
 }
 
 async fn store_answers(admin: &Admin) -> bool {
-    let gateway = Arc::clone(&admin.gateway);
-    admin.in_gateway(async move { gateway.store.ping().await }).await.is_some_and(|answer| answer.is_ok())
+    let meetings = Arc::clone(&admin.meetings);
+    admin.in_gateway(async move { meetings.store.ping().await }).await.is_some_and(|answer| answer.is_ok())
 }
 
 async fn scrape(State(admin): State<Admin>) -> impl IntoResponse {

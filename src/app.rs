@@ -1,7 +1,6 @@
 //! Wiring: builds all parts of the gateway, starts its tasks and listeners, and stops them.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     fmt, io,
     net::SocketAddr,
@@ -24,13 +23,9 @@ use tokio::{
 use crate::{
     admin::{self, Admin, token::Tokens},
     config::{Fault, Loaded, Loader, Settings, SlugKey, Watcher},
-    domain::placement::Sight,
-    live::{
-        Live, Meeting,
-        clock::now_ms,
-        recordings::Recording,
-        sessions::{LEASE_MS, Session, UserKeys},
-    },
+    domain::{session::LEASE, time::Clock},
+    live::sessions::UserKeys,
+    meetings::{Meetings, operate, refill::refill},
     net::{Net, connections::Connections, files, rates::Rates},
     poll, private,
     proxy::{
@@ -110,7 +105,7 @@ pub struct App {
     pub http: Vec<SocketAddr>,
     /// Address of the admin listener.
     pub admin: Option<SocketAddr>,
-    gateway: Arc<Gateway>,
+    meetings: Arc<Meetings>,
     rounds: watch::Receiver<u32>,
     stop: watch::Sender<bool>,
     finished: mpsc::Receiver<Infallible>,
@@ -124,7 +119,8 @@ impl App {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(dir: &Path) -> Result<Self, StartError> {
-        let mut loader = Loader::new(dir);
+        let clock = Clock::system();
+        let mut loader = Loader::new(dir, clock.clone());
         let Loaded { settings, .. } = loader.load(&SlugKey([0; 32])).map_err(StartError::Config)?;
 
         let net = net(&settings);
@@ -140,33 +136,27 @@ impl App {
         }
 
         let user_keys = UserKeys::new(store.shared_key("users", random_key()?).await?);
-        let sight = if store.is_shared() { Sight::Lagging } else { Sight::Whole };
-        let (live, last_session) = refill(&store).await?;
-        let unbound = Unbound::since(now_ms(), last_session).to_bytes();
+        let (live, last_session) = refill(&store, clock.clone()).await?;
+        let unbound = Unbound::since(clock.now(), last_session).to_bytes();
         let unbound = Unbound::from_bytes(&store.shared_key("cookie.unbound", unbound).await?);
         let binding = Binding::new(store.shared_key("cookie", random_key()?).await?, unbound);
         let (lost, without_seat) = mpsc::unbounded_channel();
-        let (notes, writer) = Notes::with_writer(store.clone(), lost);
+        let (notes, writer) = Notes::with_writer(store.clone(), clock.clone(), lost);
         let pool = Pool::new(Connector::new(trust_roots(settings.server_ca.as_deref())?));
+        let meetings = Arc::new(Meetings::new(clock, Arc::new(directory), live, (store, notes), pool));
+        operate::read_operations(&meetings).await?;
+        warn_of_missing_recordings(&meetings);
         let gateway = Arc::new(Gateway::new(Parts {
-            directory: Arc::new(directory),
-            live,
-            store,
-            notes,
-            pool,
-            metrics: Arc::default(),
+            meetings: Arc::clone(&meetings),
             net,
             idle_timeout: settings.connections.idle_timeout,
             answers_max_age: settings.answers_max_age,
-            sight,
             grants,
             binding,
             user_keys,
             names: Names::new(&settings.resolver),
         }));
-        gateway.read_operations().await?;
-        warn_of_missing_recordings(&gateway);
-        let tickets = gateway.store.is_shared().then(Arc::<Tickets>::default);
+        let tickets = meetings.store.is_shared().then(Arc::<Tickets>::default);
         let tls = Tls::new(certs, settings.listen.http2, tickets.clone()).map_err(io::Error::other)?;
         let tls = Arc::new(tls);
 
@@ -178,6 +168,7 @@ impl App {
         let admin = match settings.listen.admin {
             Some(address) => {
                 let side = Admin {
+                    meetings: Arc::clone(&meetings),
                     gateway: Arc::clone(&gateway),
                     tls: Arc::clone(&tls),
                     tokens,
@@ -195,32 +186,32 @@ impl App {
         let vital = Vital::default();
         let mut tasks = vec![
             vital.spawn("writer", writer),
-            vital.spawn("reseat", replicas::reseat(Arc::clone(&gateway), without_seat)),
+            vital.spawn("reseat", replicas::reseat(Arc::clone(&meetings), without_seat)),
         ];
-        let to_all = Arc::clone(&gateway);
+        let to_all = Arc::clone(&meetings);
         tasks.push(supervise::spawn("heartbeat", move || replicas::live_on(Arc::clone(&to_all), leads.clone())));
-        let (asks, stops) = (Arc::clone(&gateway), stop_signal.clone());
+        let (asks, stops) = (Arc::clone(&meetings), stop_signal.clone());
         tasks.push(supervise::spawn("poll", move || {
             poll::run(Arc::clone(&asks), leading.clone(), stops.clone(), round.clone())
         }));
         let (served, secured, dir, mut loader) = (Arc::clone(&gateway), Arc::clone(&tls), dir.to_owned(), Some(loader));
         tasks.push(supervise::spawn("reload", move || {
-            let loader = loader.take().unwrap_or_else(|| Loader::new(&dir));
+            let loader = loader.take().unwrap_or_else(|| Loader::new(&dir, served.meetings.clock.clone()));
             reload(loader, key.clone(), Arc::clone(&served), Arc::clone(&secured), stop_signal.clone())
         }));
-        if gateway.store.is_shared() {
+        if meetings.store.is_shared() {
             let (told, changes) = mpsc::channel(CHANGES_MAX);
-            let store = gateway.store.clone();
+            let store = meetings.store.clone();
             tasks.push(supervise::spawn("attend", move || {
                 let (store, told) = (store.clone(), told.clone());
                 async move { store.attend(told).await }
             }));
-            tasks.push(vital.spawn("follow", replicas::follow(Arc::clone(&gateway), changes)));
+            tasks.push(vital.spawn("follow", replicas::follow(Arc::clone(&meetings), changes)));
         }
         if let Some(tickets) = tickets {
-            replicas::read_ticket_keys(&gateway.store, &tickets).await?;
-            let store = gateway.store.clone();
-            let rotate = move || replicas::rotate_ticket_keys(store.clone(), Arc::clone(&tickets));
+            replicas::read_ticket_keys(&meetings, &tickets).await?;
+            let keeper = Arc::clone(&meetings);
+            let rotate = move || replicas::rotate_ticket_keys(Arc::clone(&keeper), Arc::clone(&tickets));
             tasks.push(supervise::spawn("ticket_keys", rotate));
         }
         let (https_addresses, http_addresses) = (addresses(&https)?, addresses(&http)?);
@@ -239,7 +230,7 @@ impl App {
         }
         let (https, http) = (https_addresses, http_addresses);
         tracing::info!(?https, ?http, ?admin, "gateway started");
-        Ok(Self { https, http, admin, gateway, rounds, stop, finished, vital, tasks })
+        Ok(Self { https, http, admin, meetings, rounds, stop, finished, vital, tasks })
     }
 
     /// Waits until all servers have been polled once.
@@ -261,12 +252,12 @@ impl App {
             tracing::warn!("grace period over: closing open connections");
         }
         let written = async {
-            poll::note_carried(&self.gateway);
-            self.gateway.notes.flush().await;
-            if let Err(error) = self.gateway.store.retire(now_ms(), LEASE_MS).await {
+            poll::note_carried(&self.meetings);
+            self.meetings.notes.flush().await;
+            if let Err(error) = self.meetings.store.retire(self.meetings.clock.now(), LEASE).await {
                 tracing::warn!(%error, "failed to notify other gateways of the shutdown");
             }
-            self.gateway.store.close().await;
+            self.meetings.store.close().await;
         };
         if tokio::time::timeout(WRITE_TIMEOUT, written).await.is_err() {
             tracing::error!("timeout while writing to the store at shutdown: writes may be lost");
@@ -370,54 +361,6 @@ pub(crate) fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// Loads meetings and sessions from the store, and the highest number of a session, if there is one.
-async fn refill(store: &Store) -> Result<(Live, Option<i64>), StartError> {
-    let now = now_ms();
-    store.heartbeat(now).await?;
-    if !store.is_shared() {
-        // All others are former selves. Who was present may be on the way back.
-        store.bury_dead(now, now.saturating_add(LEASE_MS)).await?;
-    }
-    let live = Live::default();
-    let mut meetings = HashMap::new();
-    for row in store.running().await? {
-        // What another gateway is about to make is told when it is made.
-        let pending = row.internal_id.is_none() && store.is_alive(row.owner.as_deref().unwrap_or(""), now).await?;
-        if !pending {
-            meetings.insert(row.id, live.add_meeting(Meeting::from_row(row)));
-        }
-    }
-    let mut last_session = None;
-    for row in store.sessions().await? {
-        last_session = last_session.max(Some(row.id));
-        if let Some(meeting) = meetings.get(&row.meeting) {
-            if let Some(room) = &row.breakout {
-                live.add_breakout(meeting, room);
-            }
-            let state = live.servers.of(&meeting.server);
-            let session = Session::new(row.id, Arc::clone(meeting), row.seat_until, state);
-            let session = if row.waits { session.waiting() } else { session };
-            live.add_session(row.token, Arc::new(session));
-        }
-    }
-    let mut ended = HashMap::new();
-    for row in store.ended(now).await? {
-        let (id, ended_at) = (row.id, row.ended_at.unwrap_or(now));
-        ended.insert(id, live.add_ended(Meeting::from_row(row), ended_at));
-    }
-    for row in store.ended_sessions(now).await? {
-        if let Some(meeting) = ended.get(&row.meeting) {
-            let state = live.servers.of(&meeting.server);
-            live.add_session(row.token, Arc::new(Session::new(row.id, Arc::clone(meeting), 0, state)));
-        }
-    }
-    for row in store.recordings().await? {
-        let recording = Recording { id: row.id.into(), ext_id: row.ext_id.into(), server: row.server };
-        live.recordings.add(&row.tenant, recording);
-    }
-    Ok((live, last_session))
-}
-
 /// Reloads the configuration when its files change.
 async fn reload(
     mut loader: Loader,
@@ -465,19 +408,19 @@ async fn reload(
             gateway.net.rates.set(settings.rates);
             // A host must have its certificate by the time somebody is told of it.
             tls.swap(certs);
-            gateway.directory.store(Arc::new(directory));
+            gateway.meetings.directory.store(Arc::new(directory));
             gateway.metrics.reloads.fetch_add(1, Relaxed);
             tracing::info!(target: "audit", "configuration reloaded");
-            warn_of_missing_recordings(&gateway);
+            warn_of_missing_recordings(&gateway.meetings);
         }
         watcher.follow(&loader);
     }
 }
 
 /// Warns of servers with recordings that are not configured: integrations take a missing recording for deleted.
-fn warn_of_missing_recordings(gateway: &Gateway) {
-    let directory = gateway.directory.load();
-    for server in gateway.live.recordings.all_servers() {
+fn warn_of_missing_recordings(meetings: &Meetings) {
+    let directory = meetings.directory.load();
+    for server in meetings.live.recordings.all_servers() {
         if directory.server(server.as_str()).is_none() {
             tracing::warn!(%server, "server with recordings not in the configuration: getRecordings omits them");
         }

@@ -1,9 +1,8 @@
-//! BBB's protocol: parsing, checks, signatures, rewriting. Pure functions, except [`client`].
+//! BBB's protocol: parsing, checks, signatures, rewriting. Pure functions.
 
 pub mod addresses;
 pub mod answer;
 pub mod checksum;
-pub mod client;
 pub mod documents;
 pub mod elsewhere;
 pub mod fetched;

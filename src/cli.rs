@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod failure;
 mod log;
 mod online;
 mod operate;
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::schema;
 use check::{check, dev_ca};
+use failure::failed;
 use log::LogForm;
 use operate::{MeetingAction, ServerAction, TenantAction};
 use serve::serve;
@@ -107,9 +109,4 @@ fn told(work: impl Future<Output = Result<String, String>>) -> ExitCode {
         }
         Err(error) => failed(&error),
     }
-}
-
-fn failed(error: &str) -> ExitCode {
-    eprintln!("anteroom: {error}");
-    ExitCode::FAILURE
 }

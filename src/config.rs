@@ -21,6 +21,7 @@ use crate::{
         hsts::Hsts,
         ids::{ServerId, Slug},
         secret::Secret,
+        time::Clock,
     },
     net::{connections, files as handles, peer::Network, rates},
     tls::certs::Certs,
@@ -51,6 +52,8 @@ mod wording;
 pub(crate) use duration::parse as length_of_time;
 pub use loader::Loader;
 pub use watch::Watcher;
+
+use files::Source;
 
 /// Key that derives the slug of a BBB server from its id; shared by all gateways on one store.
 #[derive(Clone)]
@@ -206,8 +209,8 @@ impl std::error::Error for Fault {}
 ///
 /// # Errors
 /// Faults of the listeners and the store, or of a file that is not TOML.
-pub fn settings(dir: &Path) -> Result<Settings, Vec<Fault>> {
-    let found = gateway::read(dir, &SlugKey([0; 32]));
+pub fn settings(dir: &Path, clock: &Clock) -> Result<Settings, Vec<Fault>> {
+    let found = gateway::read(Source { dir, now: clock.now() }, &SlugKey([0; 32]));
     let Some(settings) = found.value.settings else { return Err(found.faults) };
     let matters = |fault: &Fault| fault.key.starts_with("listen") || fault.key.starts_with("store");
     let faults: Vec<_> = found.faults.into_iter().filter(matters).collect();

@@ -1,6 +1,8 @@
-//! Tenants, policies, admission and placement: values in, a verdict out. No I/O, no clock, no runtime.
+//! Tenants, policies, admission and placement: values in, a verdict out. No I/O, no runtime.
+//! Times come in as arguments; [`time::Clock`] is what reads them, and nothing here calls it.
 
 pub mod admission;
+pub mod backend_error;
 pub mod branding;
 pub mod calendar;
 pub mod denial;
@@ -10,12 +12,15 @@ pub mod host;
 pub mod hsts;
 pub mod ids;
 pub mod limits;
+pub mod meeting;
 pub mod pages;
 pub mod placement;
 pub mod rules;
 pub mod secret;
 pub mod server_mode;
+pub mod session;
 pub mod tenant;
+pub mod time;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

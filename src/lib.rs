@@ -11,10 +11,10 @@
 //! * [`net`]: connections before they are HTTP: how many, how fast, from whom
 //! * [`tls`]: certificates and handshakes
 //! * [`upstream`]: connections to the servers
+//! * [`meetings`]: the use cases: create, join, find, list, end; the only writer of both state and store
 //! * [`proxy`]: requests, and what becomes of them
 //! * [`poll`]: what the servers say
 //! * [`replicas`]: what other gateways on the same store do
-//! * [`operate`]: what the operator changes while it runs
 //! * [`private`]: files that only their owner reads
 //! * [`supervise`]: tasks that live as long as the gateway
 //! * [`usage`]: what tenants have used
@@ -28,9 +28,9 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod live;
+pub mod meetings;
 pub mod metrics;
 pub mod net;
-pub mod operate;
 pub mod poll;
 pub mod private;
 pub mod proxy;

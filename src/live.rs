@@ -5,7 +5,6 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod breakouts;
-pub mod clock;
 #[allow(clippy::arithmetic_side_effects, reason = "sizes of what is held in memory, which has a bound")]
 pub mod files;
 pub mod fresh;
@@ -24,22 +23,26 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use dashmap::{DashMap, DashSet, Entry};
 
 use crate::{
-    bbb::{client::CallError, meeting_id, xml::Answer},
+    bbb::{meeting_id, xml::Answer},
     domain::{
+        backend_error::BackendError,
         ids::{ServerId, TenantId},
         limits::{Limit, Limits},
+        meeting::{AFTERGLOW, AFTERGLOW_MAX},
         placement::expected,
+        session::Held,
         tenant::Tenant,
+        time::{Clock, Deadline, Timestamp},
     },
-    store::{AFTERGLOW_MAX_MS, AFTERGLOW_MS, MeetingRow, Run, TokenHash},
+    store::{MeetingRow, Run, TokenHash},
 };
 use breakouts::{Breakouts, Starts};
-use clock::now_ms;
 use files::Files;
 use fresh::{Fresh, Moment, Touched};
 use joins::Joins;
@@ -68,14 +71,14 @@ pub struct Meeting {
     pub server: ServerId,
     /// Its seats, fixed when it was promised: the minimum of what was asked and what the level allowed; `None` for no bound.
     pub participants: Option<u32>,
-    /// When it was promised, ms since the epoch.
-    pub created_at: i64,
-    /// When its time is over.
-    pub ends_at: Option<i64>,
+    /// When it was promised.
+    pub created_at: Timestamp,
+    /// When its time is over; `None` where that is left to the limits of its tenant.
+    pub ends_at: Option<Deadline>,
     /// Whether it may leave a recording.
     pub records: bool,
-    /// How long what follows its end is carried, ms.
-    pub afterglow: i64,
+    /// How long what follows its end is carried.
+    pub afterglow: Duration,
     /// Another gateway that has asked a server for it, and has died before the answer came, or has been slow.
     pub orphan_of: Option<Box<str>>,
     /// Documents that were given to it while it ran.
@@ -83,7 +86,7 @@ pub struct Meeting {
     /// The server's internal id, once it has answered.
     internal_id: OnceLock<Box<str>>,
     /// What the server says of it, for a moment.
-    pub info: Fresh<Answer, CallError>,
+    pub info: Fresh<Answer, BackendError>,
     /// When something was last done to it through the gateway.
     touched: Touched,
     /// The same for all its tenant's meetings on its server.
@@ -121,7 +124,7 @@ impl Meeting {
             created_at: row.created_at,
             ends_at: row.ends_at,
             records: row.records,
-            afterglow: row.afterglow.unwrap_or(AFTERGLOW_MS).clamp(0, AFTERGLOW_MAX_MS),
+            afterglow: row.afterglow.unwrap_or(AFTERGLOW).min(AFTERGLOW_MAX),
             orphan_of,
             documents: AtomicU32::new(0),
             internal_id,
@@ -228,13 +231,14 @@ fn seats(participants: Option<u32>) -> Limit<u32> {
 struct Presence {
     meetings: u32,
     touched: Arc<Touched>,
-    /// Until when what follows the end of those that have ended is carried, ms since the epoch.
-    carried_until: i64,
+    /// Until when what follows the end of those that have ended is carried; `None` where none has.
+    carried_until: Option<Timestamp>,
 }
 
 /// All that is true now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Live {
+    clock: Clock,
     /// By the id under which the server knows it, which is unique over all tenants.
     meetings: DashMap<Box<str>, Arc<Meeting>>,
     internal: DashMap<Box<str>, Arc<Meeting>>,
@@ -242,14 +246,14 @@ pub struct Live {
     sessions_by_id: DashMap<i64, Arc<Session>>,
     presence: DashMap<TenantId, HashMap<ServerId, Presence>>,
     /// Meetings that have ended, by the time until which what follows is carried, and by number.
-    ended: Mutex<BTreeMap<(i64, i64), Arc<Meeting>>>,
+    ended: Mutex<BTreeMap<(Timestamp, i64), Arc<Meeting>>>,
     /// Sessions whose seat another one of the same person has taken, the oldest first, with the time: at most
     /// [`REPLACED_MAX`].
-    replaced: Mutex<VecDeque<(i64, i64)>>,
+    replaced: Mutex<VecDeque<(Timestamp, i64)>>,
     /// Until when it is known that a room had a meeting, by the id under which its server knows it.
-    over: DashMap<Box<str>, i64>,
+    over: DashMap<Box<str>, Timestamp>,
     /// The servers, their health and their load.
-    pub servers: Servers,
+    pub servers: Arc<Servers>,
     /// Tenants that the operator has suspended, beside those whose file says so.
     pub suspended: DashSet<TenantId>,
     /// Whose recordings are whose.
@@ -263,6 +267,28 @@ pub struct Live {
 }
 
 impl Live {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            meetings: DashMap::default(),
+            internal: DashMap::default(),
+            sessions: DashMap::default(),
+            sessions_by_id: DashMap::default(),
+            presence: DashMap::default(),
+            ended: Mutex::default(),
+            replaced: Mutex::default(),
+            over: DashMap::default(),
+            servers: Arc::default(),
+            suspended: DashSet::default(),
+            recordings: Recordings::default(),
+            files: Files::default(),
+            breakouts: Breakouts::default(),
+            joins: Joins::default(),
+        }
+    }
+
     /// A running meeting of a tenant, by the tenant's own id.
     #[must_use]
     pub fn meeting(&self, tenant: &TenantId, ext_id: &str) -> Option<Arc<Meeting>> {
@@ -332,13 +358,16 @@ impl Live {
                     }
                 };
                 // Its end was not told yet.
-                old.into_iter().for_each(|old| self.removed(old, meeting.created_at));
+                if let Some(old) = old {
+                    let until = meeting.created_at.saturating_add(old.afterglow);
+                    self.removed(old, until);
+                }
                 meeting
             }
         };
         let server = self.servers.of(&meeting.server);
         server.add_meeting();
-        meeting.share.begin(&server, now_ms());
+        meeting.share.begin(&server, self.clock.now());
         let mut of_tenant = self.presence.entry(meeting.tenant.clone()).or_default();
         let presence = of_tenant.entry(meeting.server.clone()).or_default();
         presence.meetings = presence.meetings.saturating_add(1);
@@ -378,14 +407,23 @@ impl Live {
     /// Takes a meeting out that has ended. What is carried for it lasts longer: see
     /// [`Live::forget_ended`].
     /// Returns whether it was still there.
-    pub fn remove_meeting(&self, meeting: &Meeting, now: i64) -> bool {
+    pub fn remove_meeting(&self, meeting: &Meeting, now: Timestamp) -> bool {
         let removed = self.meetings.remove_if(&meeting.server_id, |_, have| have.id == meeting.id);
         let Some((_, removed)) = removed else { return false };
-        self.removed(removed, now);
+        let until = now.saturating_add(removed.afterglow);
+        self.removed(removed, until);
         true
     }
 
-    fn removed(&self, meeting: Arc<Meeting>, now: i64) {
+    /// Takes a meeting out that has not come about, or has been moved: nothing is carried for it any more.
+    pub fn withdraw_meeting(&self, meeting: &Meeting) {
+        if let Some((_, removed)) = self.meetings.remove_if(&meeting.server_id, |_, have| have.id == meeting.id) {
+            self.removed(removed, Timestamp::MIN);
+        }
+    }
+
+    /// `until` is the time until which what follows is carried.
+    fn removed(&self, meeting: Arc<Meeting>, until: Timestamp) {
         let server = self.servers.of(&meeting.server);
         server.remove_meeting();
         meeting.share.end(&server);
@@ -395,24 +433,22 @@ impl Live {
         {
             presence.meetings = presence.meetings.saturating_sub(1);
         }
-        self.carry_on(meeting, now);
+        self.carry_on(meeting, until);
     }
 
-    /// What follows the end of a meeting that ended at `ended_at` is carried for a while.
-    fn carry_on(&self, meeting: Arc<Meeting>, ended_at: i64) {
-        let until = ended_at.saturating_add(meeting.afterglow);
+    /// What follows the end of a meeting is carried until then.
+    fn carry_on(&self, meeting: Arc<Meeting>, until: Timestamp) {
         let mut of_tenant = self.presence.entry(meeting.tenant.clone()).or_default();
         let presence = of_tenant.entry(meeting.server.clone()).or_default();
-        presence.carried_until = presence.carried_until.max(until);
+        presence.carried_until = presence.carried_until.max(Some(until));
         drop(of_tenant);
-        let mut over = self.over.entry(meeting.server_id.clone()).or_default();
-        *over = until.max(*over);
-        drop(over);
+        let over = self.over.entry(meeting.server_id.clone());
+        over.and_modify(|known| *known = until.max(*known)).or_insert(until);
         lock(&self.ended).insert((until, meeting.id), meeting);
     }
 
     /// Adds a meeting that ended at `ended_at` and that was not known here. Returns it, or one of its name that is there.
-    pub fn add_ended(&self, meeting: Meeting, ended_at: i64) -> Arc<Meeting> {
+    pub fn add_ended(&self, meeting: Meeting, ended_at: Timestamp) -> Arc<Meeting> {
         let meeting = Arc::new(meeting);
         if let Some(internal_id) = meeting.internal_id()
             && meeting.may_be_called(internal_id)
@@ -422,7 +458,7 @@ impl Live {
                 return known;
             }
         }
-        self.carry_on(Arc::clone(&meeting), ended_at);
+        self.carry_on(Arc::clone(&meeting), ended_at.saturating_add(meeting.afterglow));
         meeting
     }
 
@@ -441,7 +477,7 @@ impl Live {
     }
 
     /// Forgets the meetings of which nothing is carried any more, with their sessions.
-    pub fn forget_ended(&self, now: i64) {
+    pub fn forget_ended(&self, now: Timestamp) {
         loop {
             let mut ended = lock(&self.ended);
             let Some(first) = ended.first_entry().filter(|first| first.key().0 <= now) else { return };
@@ -460,6 +496,13 @@ impl Live {
         }
     }
 
+    /// A session of a meeting whose seat is held for so long. It is not known by its token yet: see
+    /// [`Live::add_session`].
+    #[must_use]
+    pub fn new_session(&self, id: i64, meeting: &Arc<Meeting>, held: Held) -> Session {
+        Session::new(id, Arc::clone(meeting), held, self.servers.of(&meeting.server), self.clock.clone())
+    }
+
     /// Adds a session that a server has made. Returns whether its token is a new one: nobody takes another's.
     pub fn add_session(&self, token: TokenHash, session: Arc<Session>) -> bool {
         match self.sessions.entry(token) {
@@ -474,7 +517,7 @@ impl Live {
     }
 
     /// Notes that another session of the same person has taken a session's seat.
-    pub fn note_replaced(&self, session: i64, now: i64) {
+    pub fn note_replaced(&self, session: i64, now: Timestamp) {
         let mut replaced = lock(&self.replaced);
         if replaced.len() < REPLACED_MAX {
             replaced.push_back((now, session));
@@ -482,7 +525,7 @@ impl Live {
     }
 
     /// Takes the next session whose seat was taken before this moment.
-    pub fn next_replaced(&self, before: i64) -> Option<i64> {
+    pub fn next_replaced(&self, before: Timestamp) -> Option<i64> {
         lock(&self.replaced).pop_front_if(|(at, _)| *at < before).map(|(_, session)| session)
     }
 
@@ -511,10 +554,10 @@ impl Live {
 
     /// Whether a tenant has, or had a moment ago, a meeting on a server.
     #[must_use]
-    pub fn reaches(&self, tenant: &TenantId, server: &ServerId, now: i64) -> bool {
-        self.presence
-            .get(tenant)
-            .is_some_and(|of_tenant| of_tenant.get(server).is_some_and(|p| p.meetings > 0 || now < p.carried_until))
+    pub fn reaches(&self, tenant: &TenantId, server: &ServerId, now: Timestamp) -> bool {
+        self.presence.get(tenant).is_some_and(|of_tenant| {
+            of_tenant.get(server).is_some_and(|p| p.meetings > 0 || p.carried_until.is_some_and(|until| now < until))
+        })
     }
 
     /// The servers on which a tenant has meetings now, with the time of the last change to them.

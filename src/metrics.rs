@@ -5,17 +5,27 @@
 // Numbers come from outside.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use dashmap::DashMap;
 
 use crate::{
-    domain::{denial::Denial, ids::TenantId},
+    domain::{
+        denial::Denial,
+        ids::TenantId,
+        time::{AtomicTimestamp, Timestamp},
+    },
     net::{activity::End, connections::Full, rates::Bucket},
 };
+
+/// Between two explanations of a checksum that does not fit.
+const EXPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 macro_rules! closed_set {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -134,10 +144,10 @@ pub struct TenantMetrics {
     /// The part of these bytes that is already in the store.
     noted_up: AtomicU64,
     noted_down: AtomicU64,
-    /// When each secret was last used, ms since the epoch, by its label.
-    secrets: DashMap<Arc<str>, AtomicI64>,
-    /// Time of the last explained checksum mismatch, ms since the epoch.
-    explained: AtomicI64,
+    /// When each secret was last used, by its label.
+    secrets: DashMap<Arc<str>, AtomicTimestamp>,
+    /// When a checksum that does not fit was last explained.
+    explained: AtomicTimestamp,
     /// Rate limit of requests.
     pub rate_of_requests: Bucket,
     /// Rate limit of joins.
@@ -161,24 +171,23 @@ impl TenantMetrics {
     }
 
     /// Whether a checksum mismatch may be explained in the log: once a second.
-    pub fn may_explain(&self, now: i64) -> bool {
-        let next = |last: i64| (last.saturating_add(1000) <= now).then_some(now);
-        self.explained.fetch_update(Relaxed, Relaxed, next).is_ok()
+    pub fn may_explain(&self, now: Timestamp) -> bool {
+        self.explained.advance(now, EXPLAIN_EVERY)
     }
 
     /// Notes that a secret has signed a call.
-    pub fn use_secret(&self, label: &Arc<str>, now: i64) {
+    pub fn use_secret(&self, label: &Arc<str>, now: Timestamp) {
         if let Some(used) = self.secrets.get(label) {
-            used.store(now, Relaxed);
+            used.store(now);
         } else {
-            self.secrets.entry(Arc::clone(label)).or_default().store(now, Relaxed);
+            self.secrets.entry(Arc::clone(label)).or_insert_with(|| AtomicTimestamp::new(now)).store(now);
         }
     }
 
-    /// When each secret was last used, ms since the epoch, by its label; only those that were.
-    pub fn secrets(&self) -> Vec<(Arc<str>, i64)> {
+    /// When each secret was last used, by its label; only those that were.
+    pub fn secrets(&self) -> Vec<(Arc<str>, Timestamp)> {
         let mut all: Vec<_> =
-            self.secrets.iter().map(|entry| (Arc::clone(entry.key()), entry.value().load(Relaxed))).collect();
+            self.secrets.iter().map(|entry| (Arc::clone(entry.key()), entry.value().load())).collect();
         all.sort_unstable();
         all
     }

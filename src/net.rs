@@ -4,6 +4,7 @@
 //! Unauthenticated clients share the resources fairly by address. Requests are the task of `proxy`.
 
 pub mod activity;
+pub mod complaints;
 pub mod connections;
 pub mod files;
 pub mod orderly;
@@ -11,6 +12,7 @@ pub mod peer;
 pub mod proxy_protocol;
 pub mod rates;
 pub mod request_id;
+pub mod socket;
 pub mod tracked;
 
 use std::{net::IpAddr, sync::Arc};

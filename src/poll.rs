@@ -12,9 +12,6 @@
 
 mod report;
 mod server;
-mod settle;
-
-pub(crate) use server::version;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -23,10 +20,10 @@ use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use crate::{
-    domain::{ids::ServerId, tenant::Server},
-    live::{Meeting, clock::now_ms},
-    proxy::Gateway,
-    store::{AFTERGLOW_MAX_MS, Error, Store, writer::Traffic},
+    domain::{ids::ServerId, meeting::AFTERGLOW_MAX, tenant::Server},
+    live::Meeting,
+    meetings::{Meetings, operate, replaced, settle},
+    store::{Error, writer::Traffic},
     supervise::caught,
 };
 
@@ -35,7 +32,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// Servers that are asked at a time.
 const CONCURRENCY: usize = 16;
 /// How long an ended meeting's row is kept.
-const KEEP_ENDED_MS: i64 = 7 * 24 * 3600 * 1000;
+const KEEP_ENDED: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Rounds between two clean-ups of the store.
 const PURGE_EVERY: u32 = 720;
 
@@ -44,7 +41,7 @@ pub type Leads = Option<bool>;
 
 /// Polls until told to stop. `round` counts the rounds that are done: the first one makes the gateway ready.
 pub async fn run(
-    gateway: Arc<Gateway>,
+    meetings: Arc<Meetings>,
     mut leads: watch::Receiver<Leads>,
     mut stop: watch::Receiver<bool>,
     round: watch::Sender<u32>,
@@ -52,7 +49,7 @@ pub async fn run(
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        gateway.rounds.poll.beat();
+        meetings.rounds.poll.beat();
         tokio::select! {
             _ = ticks.tick() => {}
             _ = stop.wait_for(|stop| *stop) => return,
@@ -63,53 +60,54 @@ pub async fn run(
         };
         let done = round.borrow().saturating_add(1);
         if leads {
-            poll_all(&gateway).await;
-            settle::settle(&gateway).await;
-            gateway.settle_drained().await;
+            poll_all(&meetings).await;
+            settle::settle(&meetings).await;
+            operate::settle_drained(&meetings).await;
             if done.is_multiple_of(PURGE_EVERY)
-                && let Err(error) = purge(&gateway.store).await
+                && let Err(error) = purge(&meetings).await
             {
                 tracing::warn!(%error, "failed to delete old meetings from the store");
             }
         } else {
-            report::read(&gateway).await;
+            report::read(&meetings).await;
         }
-        gateway.live.forget_ended(now_ms());
-        gateway.forget_replaced().await;
-        note_carried(&gateway);
+        meetings.live.forget_ended(meetings.clock.now());
+        replaced::forget_replaced(&meetings).await;
+        note_carried(&meetings);
         round.send_replace(done);
     }
 }
 
 /// Cleans the store up: of meetings that ended long ago, and of the sessions of those of which nothing is carried any more.
-async fn purge(store: &Store) -> Result<(), Error> {
-    store.forget_ended_sessions(now_ms().saturating_sub(AFTERGLOW_MAX_MS)).await?;
-    store.purge(now_ms().saturating_sub(KEEP_ENDED_MS)).await?;
+async fn purge(meetings: &Meetings) -> Result<(), Error> {
+    let now = meetings.clock.now();
+    meetings.store.forget_ended_sessions(now.saturating_sub(AFTERGLOW_MAX)).await?;
+    meetings.store.purge(now.saturating_sub(KEEP_ENDED)).await?;
     Ok(())
 }
 
-async fn poll_all(gateway: &Gateway) {
+async fn poll_all(meetings: &Meetings) {
     let mut by_server: HashMap<ServerId, Vec<Arc<Meeting>>> = HashMap::new();
-    for meeting in gateway.live.meetings() {
+    for meeting in meetings.live.meetings() {
         by_server.entry(meeting.server.clone()).or_default().push(meeting);
     }
-    let wanted = |server: &&Arc<Server>| gateway.live.servers.of(&server.id).mode().is_polled();
-    let servers: Vec<_> = gateway.directory.load().servers().filter(wanted).cloned().collect();
+    let wanted = |server: &&Arc<Server>| meetings.live.servers.of(&server.id).mode().is_polled();
+    let servers: Vec<_> = meetings.directory.load().servers().filter(wanted).cloned().collect();
     let servers = servers.into_iter().map(|server| {
-        let meetings = by_server.remove(&server.id).unwrap_or_default();
-        (server, meetings)
+        let running = by_server.remove(&server.id).unwrap_or_default();
+        (server, running)
     });
-    each("poll_server", servers, |(server, meetings)| async move {
-        gateway.rounds.poll.beat();
+    each("poll_server", servers, |(server, running)| async move {
+        meetings.rounds.poll.beat();
         let span = tracing::error_span!("poll", server = %server.id);
         // What makes a poll panic is taken for no answer: it is not to look well for ever.
-        if caught("poll_server", server::poll(gateway, &server, &meetings).instrument(span)).await.is_none() {
-            gateway.live.servers.of(&server.id).polled(false);
+        if caught("poll_server", server::poll(meetings, &server, &running).instrument(span)).await.is_none() {
+            meetings.live.servers.of(&server.id).polled(false);
         }
-        if gateway.store.is_shared() {
-            report::write(gateway, &server).await;
+        if meetings.store.is_shared() {
+            report::write(meetings, &server).await;
         }
-        gateway.rounds.poll.beat();
+        meetings.rounds.poll.beat();
     })
     .await;
 }
@@ -124,12 +122,12 @@ where
 }
 
 /// Leaves notes of the bytes that were carried since the last time.
-pub fn note_carried(gateway: &Gateway) {
-    let at = now_ms();
-    for (tenant, metrics) in gateway.metrics.tenants() {
+pub fn note_carried(meetings: &Meetings) {
+    let at = meetings.clock.now();
+    for (tenant, metrics) in meetings.metrics.tenants() {
         let (up, down) = metrics.take_carried();
         if up > 0 || down > 0 {
-            gateway.notes.count(Traffic { tenant, at, up, down });
+            meetings.notes.count(Traffic { tenant, at, up, down });
         }
     }
 }

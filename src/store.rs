@@ -7,6 +7,7 @@
 //! There are two dialects with the same statements: SQLite for one gateway, PostgreSQL for several.
 
 mod change;
+mod columns;
 mod dropped;
 mod error;
 mod health;
@@ -28,15 +29,15 @@ pub use error::{Error, Refusal};
 use health::Health;
 use joins::Joins;
 pub use rows::{
-    AFTERGLOW_MAX_MS, AFTERGLOW_MS, Admitted, Leftover, MeetingRow, NewMeeting, NewSession, PRESENT, REPLACED,
-    RecordingRow, Run, Seated, Seats, SessionRow, TokenHash, UsageRow, UserKey, afterglow,
+    Admitted, Leftover, MeetingRow, NewMeeting, NewSession, RecordingRow, Run, Seated, Seats, SessionRow, TokenHash,
+    UsageRow, UserKey,
 };
 use writer::{Note, Traffic};
 
-use crate::{private, supervise::Round};
+use crate::{domain::time::Timestamp, private, supervise::Round};
 
 /// A gateway that has not been heard of for longer has died. Several heartbeats may be late.
-pub const ALIVE_MS: i64 = 15_000;
+pub const ALIVE: Duration = Duration::from_secs(15);
 /// A writer that has got nothing done for longer hangs, or its store does not answer: one transaction may take 30 s.
 const WRITING_MAX: Duration = Duration::from_secs(60);
 /// Before a connection for what is told is tried again.
@@ -177,13 +178,13 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn usage(&self, from: &str, to: &str, now: i64) -> Result<Vec<UsageRow>, Error> {
+    pub async fn usage(&self, from: &str, to: &str, now: Timestamp) -> Result<Vec<UsageRow>, Error> {
         ask!(self.usage(from, to, now))
     }
 
     /// Writes notes, whether the store is away or not: they are what has to be written first when it is back. Returns the
     /// sessions that are open and for which there is no seat.
-    async fn write_notes(&self, now: i64, notes: &[&Note]) -> Result<Vec<i64>, Error> {
+    async fn write_notes(&self, now: Timestamp, notes: &[&Note]) -> Result<Vec<i64>, Error> {
         let opened = match &self.db {
             Db::Sqlite { pool, .. } => sqlite::statements::write_notes(pool, &self.gateway, now, notes).await,
             Db::Postgres(health) => {

@@ -5,13 +5,18 @@
 
 mod support;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anteroom::{
     app::App,
-    domain::{admission::RoomUsage, denial::Denial},
-    live::sessions::LEASE_MS,
-    store::{NewMeeting, PRESENT, Store},
+    domain::{
+        admission::RoomUsage,
+        denial::Denial,
+        meeting::AFTERGLOW,
+        session::LEASE,
+        time::{Clock, Timestamp},
+    },
+    store::{NewMeeting, Store},
 };
 use anteroom_bench::{
     postgres::{Durable, Postgres},
@@ -20,8 +25,11 @@ use anteroom_bench::{
 use sqlx::Connection;
 use support::{Plan, Stage, eventually, host, plain_get};
 
-fn now_ms() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+/// Only who is present has a seat for longer.
+const LAST: Timestamp = Timestamp::from_ms(i64::MAX - 1);
+
+fn now() -> Timestamp {
+    Clock::system().now()
 }
 
 /// A gateway on a PostgreSQL of its own, and another one beside it that is told what to do.
@@ -51,7 +59,7 @@ async fn a_gateway_that_was_cut_off_says_again_who_is_present() {
     let _socket = stage.graphql("wagtail", &ada).await.unwrap();
     let other = Store::open(&url).await.unwrap();
     let room = other.running().await.unwrap()[0].id;
-    let is_present = async || other.recent_sessions(room, PRESENT - 1).await.unwrap() == 1;
+    let is_present = async || other.recent_sessions(room, LAST).await.unwrap() == 1;
     eventually("Ada is present", is_present).await;
 
     postgres.stop().unwrap();
@@ -59,9 +67,9 @@ async fn a_gateway_that_was_cut_off_says_again_who_is_present() {
     tokio::time::sleep(Duration::from_secs(6)).await;
     postgres.resume().unwrap();
     let other = Store::open(&url).await.unwrap();
-    let later = now_ms() + LEASE_MS;
+    let later = now().saturating_add(LEASE);
     assert_eq!(other.bury_dead(later, later).await.unwrap(), 1, "it was cut off for longer than the others");
-    let is_present = async || other.recent_sessions(room, PRESENT - 1).await.unwrap() == 1;
+    let is_present = async || other.recent_sessions(room, LAST).await.unwrap() == 1;
     assert!(!is_present().await);
     eventually("Ada is present again", is_present).await;
 }
@@ -81,10 +89,10 @@ async fn a_promise_of_a_dead_gateway_is_settled_by_those_that_live() {
         expected: 10,
         records: false,
         ends_at: None,
-        afterglow: anteroom::store::AFTERGLOW_MS,
-        now: now_ms(),
-        retained_since: i64::MAX,
-        runs_since: i64::MAX,
+        afterglow: AFTERGLOW,
+        now: now(),
+        retained_since: None,
+        runs_since: None,
     };
     dead.admit_meeting(&new, None::<fn(RoomUsage) -> Result<(), Denial>>).await.unwrap();
     // Its server has made the meeting, and there is nobody to be told.

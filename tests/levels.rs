@@ -13,6 +13,7 @@ use anteroom::{
             Recording::{self, AlwaysAllowed, Never, PerRoom},
         },
         tenant::Tenant,
+        time::Clock,
     },
 };
 use tempfile::TempDir;
@@ -106,7 +107,7 @@ fn load(levels: &[Level], domain: &str, more: &str) -> Result<Directory, Vec<Fau
         );
         fs::write(dir.path().join(format!("tenants/{id}.toml")), tenant).expect("a file");
     }
-    Loader::new(dir.path()).load(&SlugKey([0; 32])).map(|loaded| loaded.directory)
+    Loader::new(dir.path(), Clock::system()).load(&SlugKey([0; 32])).map(|loaded| loaded.directory)
 }
 
 fn tenant(directory: &Directory, id: &str) -> Arc<Tenant> {

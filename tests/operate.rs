@@ -14,7 +14,7 @@ use std::{
 
 use anteroom::{
     admin::token::{Bearer, Scope, Tokens},
-    live::clock::now_ms,
+    domain::time::Clock,
     store::Store,
 };
 use anteroom_bench::sim::{CannedAnswer, Sim};
@@ -54,7 +54,7 @@ impl Operator {
     /// The same with a token of a scope.
     fn with(&self, scope: Scope) -> Self {
         let ada = Bearer { name: "ada".into(), scope };
-        let token = Tokens::new(&self.key).issue(&ada, Duration::from_secs(60), now_ms());
+        let token = Tokens::new(&self.key).issue(&ada, Duration::from_secs(60), Clock::system().now());
         Self { admin: self.admin, key: self.key, token }
     }
 
@@ -116,7 +116,7 @@ fn asked(sim: &Sim, call: &str) -> usize {
 async fn without_a_token_that_is_good_nothing_is_told_and_nothing_is_done() {
     let stage = Plan::new().server("members").tenant("wagtail", "level-1").start().await;
     let operator = Operator::of(&stage).await;
-    let exp = now_ms() / 1000 + 3600;
+    let exp = Clock::system().now().as_secs() + 3600;
     let claims = |exp: i64, aud: &str, iss: &str| json!({ "sub": "ada", "scope": "operate", "exp": exp, "iat": exp - 7200, "iss": iss, "aud": aud });
     let signed = |claims: &Value, key: &[u8]| {
         encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(key)).unwrap()
@@ -408,7 +408,7 @@ async fn lists_tell_what_runs_to_the_operator_alone() {
         &time::format_description::well_known::Rfc3339,
     )
     .unwrap();
-    assert!((now_ms() / 1000 - created.unix_timestamp()) < 60);
+    assert!((Clock::system().now().as_secs() - created.unix_timestamp()) < 60);
     for (filter, found) in [("tenant=wagtail", 2), ("server=bbb-02", 1), ("tenant=heron&server=bbb-01", 0)] {
         let listed = operator.get(&format!("/api/meetings?{filter}")).await;
         assert_eq!(listed["meetings"].as_array().unwrap().len(), found, "{filter}");

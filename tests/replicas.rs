@@ -14,7 +14,12 @@ use std::{
     time::Duration,
 };
 
-use anteroom::{app::App, store::Store, tls::dev_ca::DevCa};
+use anteroom::{
+    app::App,
+    domain::time::{Clock, Timestamp},
+    store::Store,
+    tls::dev_ca::DevCa,
+};
 use anteroom_bench::{
     postgres::{Durable, Postgres},
     sign,
@@ -319,7 +324,11 @@ async fn a_gateway_that_is_killed_in_the_middle_leaves_nothing_too_much_and_noth
     .await;
     assert!(admitted <= 50, "{admitted}");
     assert_eq!(store.recent_sessions(meeting, now()).await.unwrap(), 50, "each of them has an owner or a lease");
-    assert_eq!(store.recent_sessions(meeting, now() + 61_000).await.unwrap(), 0, "nobody came: the leases run out");
+    assert_eq!(
+        store.recent_sessions(meeting, now().saturating_add(Duration::from_secs(61))).await.unwrap(),
+        0,
+        "nobody came: the leases run out"
+    );
     assert_eq!(create(two, "small", "one more").await.xml("messageKey"), "roomLimitReached");
     assert!(success(&api(two, "small", "end", &[("meetingID", &room)]).await));
     assert!(success(&create(two, "small", "one more").await), "a room that is given back is free");
@@ -336,7 +345,8 @@ async fn people_on_a_gateway_that_dies_come_back_by_the_other() {
     let sockets = (one.graphql(&host("tiny"), &ada).await.unwrap(), one.graphql(&host("tiny"), &bob).await.unwrap());
     let store = Store::open_beside(&pair.database).await.unwrap();
     let meeting = store.find_meeting(&"tiny".parse().unwrap(), "room").await.unwrap().unwrap().id;
-    let held = async |ms: i64| store.recent_sessions(meeting, now() + ms).await.unwrap();
+    let held =
+        async |ms: u64| store.recent_sessions(meeting, now().saturating_add(Duration::from_millis(ms))).await.unwrap();
     eventually("both are written down as present", async || held(1_000_000).await == 2).await;
     pair.programs[0].signal("KILL");
     pair.programs[0].exited().await;
@@ -451,7 +461,6 @@ async fn the_ready_configuration_of_two_gateways_runs() {
     assert_eq!(info.xml("internalMeetingID"), made.xml("internalMeetingID"), "{}", info.body);
 }
 
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_millis()).unwrap()
+fn now() -> Timestamp {
+    Clock::system().now()
 }

@@ -3,6 +3,7 @@
 //! Nothing in here shares code with the gateway, so that a fault of one cannot hide in the other.
 
 pub mod chance;
+pub mod clock;
 pub mod load;
 pub mod pgbouncer;
 pub mod postgres;

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -53,6 +53,7 @@ pub use recording::{RecordingFormat, RecordingSeed, RecordingState, TextTrack};
 pub use version::Version;
 pub use view::{MeetingView, RecordingView};
 
+use crate::clock;
 use meeting::{Meeting, Pace};
 use world::World;
 
@@ -274,6 +275,5 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 /// Milliseconds since 1970.
 fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(clock::since_epoch().as_millis()).unwrap_or(u64::MAX)
 }

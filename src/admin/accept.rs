@@ -22,10 +22,10 @@ use tokio::{
 use crate::{
     metrics::Metrics,
     net::{
+        complaints::Complaints,
         connections::{Connections, Limits, Served},
         tracked::Tracked,
     },
-    proxy::accept::Complaints,
 };
 
 /// Maximum of connections. A further one replaces an idle one, or is refused.

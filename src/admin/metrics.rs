@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::Admin;
+use super::state::Admin;
 use crate::{net::rates::RateOf, store, supervise};
 
 /// All metrics, in OpenMetrics text.
@@ -138,9 +138,9 @@ impl Collector for Now {
         counter(
             "upstream_exhausted",
             "Upstream connections that failed for lack of a file handle, port or memory",
-            plain(signed(gateway.pool.exhausted())),
+            plain(signed(gateway.meetings.backends.pool.exhausted())),
         )?;
-        let files = &gateway.live.files;
+        let files = &gateway.meetings.live.files;
         counter(
             "client_file_hits",
             "Client file requests answered from the cache",
@@ -177,7 +177,7 @@ impl Collector for Now {
                 .flat_map(|(id, labels)| {
                     labels.iter().map(move |(label, at)| {
                         let (account, name) = label.split_once('/').unwrap_or((label, ""));
-                        (vec![("tenant", id.as_str()), ("account", account), ("secret", name)], at / 1000)
+                        (vec![("tenant", id.as_str()), ("account", account), ("secret", name)], at.as_secs())
                     })
                 })
                 .collect(),
@@ -204,10 +204,16 @@ impl Collector for Now {
             "Faults in the configuration files as of the last reload",
             plain(metrics.config_faults.load(Relaxed)),
         )?;
-        gauge("meetings", "Running meetings", plain(i64::try_from(gateway.live.meetings_len()).unwrap_or(i64::MAX)))?;
-        let directory = gateway.directory.load();
-        let states: Vec<_> =
-            directory.servers().map(|server| (server.id.as_str(), gateway.live.servers.of(&server.id))).collect();
+        gauge(
+            "meetings",
+            "Running meetings",
+            plain(i64::try_from(gateway.meetings.live.meetings_len()).unwrap_or(i64::MAX)),
+        )?;
+        let directory = gateway.meetings.directory.load();
+        let states: Vec<_> = directory
+            .servers()
+            .map(|server| (server.id.as_str(), gateway.meetings.live.servers.of(&server.id)))
+            .collect();
         let by_server = |value: fn(&crate::live::servers::ServerState) -> i64| -> Vec<Row<'_>> {
             states.iter().map(|(id, state)| (vec![("server", *id)], value(state))).collect()
         };
@@ -221,11 +227,11 @@ impl Collector for Now {
             "Expected participants of a BBB server: present, and still to join young meetings",
             by_server(|s| i64::from(s.load())),
         )?;
-        gauge("store_up", "1 if the store answers, else 0", plain(i64::from(!gateway.store.is_away())))?;
+        gauge("store_up", "1 if the store answers, else 0", plain(i64::from(!gateway.meetings.store.is_away())))?;
         gauge(
             "loop_age_seconds",
             "Seconds since the last progress of a background loop that has work",
-            gateway.loops().map(|round| (vec![("loop", round.name)], signed(round.age().as_secs()))).collect(),
+            gateway.meetings.loops().map(|round| (vec![("loop", round.name)], signed(round.age().as_secs()))).collect(),
         )?;
         gauge("polls", "1 if this gateway polls the servers, else 0", plain(i64::from(*leads)))?;
         gauge("server_meetings", "Meetings on a BBB server", by_server(|s| i64::from(s.meetings())))?;
@@ -234,7 +240,7 @@ impl Collector for Now {
         gauge(
             "certificate_expiry_timestamp_seconds",
             "Expiry of the certificate of a host, seconds since the epoch",
-            certs.expiries().map(|(host, at)| (vec![("host", host)], at)).collect(),
+            certs.expiries().map(|(host, at)| (vec![("host", host)], at.as_secs())).collect(),
         )
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::time::Timestamp;
+
 /// Issuer.
 const ISSUER: &str = "anteroom";
 /// Audience.
@@ -63,13 +65,13 @@ impl Tokens {
         Self { encoding: EncodingKey::from_secret(key), decoding: DecodingKey::from_secret(key), validation }
     }
 
-    /// A token that is valid for `valid` from `now` (ms since the epoch) on.
+    /// A token that is good from `now` on for so long.
     ///
     /// # Panics
     /// Never: these claims are JSON, and HMAC takes any key.
     #[must_use]
-    pub fn issue(&self, bearer: &Bearer, valid: Duration, now: i64) -> String {
-        let iat = u64::try_from(now / 1000).unwrap_or(0);
+    pub fn issue(&self, bearer: &Bearer, valid: Duration, now: Timestamp) -> String {
+        let iat = u64::try_from(now.as_secs()).unwrap_or(0);
         let claims = Claims {
             sub: bearer.name.clone(),
             scope: bearer.scope,
@@ -96,9 +98,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::live::clock::now_ms;
+    use crate::domain::time::Clock;
 
     const KEY: [u8; 32] = [7; 32];
+
+    fn now() -> Timestamp {
+        Clock::system().now()
+    }
 
     fn signed(algorithm: Algorithm, key: &[u8], claims: &Value) -> String {
         encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(key)).expect("it is JSON")
@@ -109,15 +115,19 @@ mod tests {
         let tokens = Tokens::new(&KEY);
         let ada = Bearer { name: "ada".into(), scope: Scope::Read };
         let hour = Duration::from_secs(3600);
-        assert_eq!(tokens.verify(&tokens.issue(&ada, hour, now_ms())), Some(ada.clone()));
-        assert_eq!(tokens.verify(&tokens.issue(&ada, hour, now_ms() - 3_601_000)), None, "expired");
+        assert_eq!(tokens.verify(&tokens.issue(&ada, hour, now())), Some(ada.clone()));
+        assert_eq!(
+            tokens.verify(&tokens.issue(&ada, hour, now().saturating_sub(Duration::from_secs(3_601)))),
+            None,
+            "expired"
+        );
         assert!(Scope::Operate > Scope::Read);
     }
 
     #[test]
     fn only_what_this_gateway_has_signed_for_its_operator_is_good() {
         let tokens = Tokens::new(&KEY);
-        let exp = now_ms() / 1000 + 3600;
+        let exp = now().as_secs() + 3600;
         let claims = json!({ "sub": "ada", "scope": "operate", "exp": exp, "iat": 0, "iss": ISSUER, "aud": AUDIENCE });
         let with = |name: &str, value: Value| {
             let mut claims = claims.clone();

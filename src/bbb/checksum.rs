@@ -9,6 +9,7 @@ use super::query::{ChecksumPosition, split_checksum};
 use crate::domain::{
     secret::Secret,
     tenant::{ApiSecret, Credential},
+    time::Timestamp,
 };
 
 /// Why a call is not accepted.
@@ -31,7 +32,7 @@ pub struct Signer<'a> {
     pub secret: &'a ApiSecret,
 }
 
-/// Verifies a call against all secrets of a tenant that are good `now` (ms since the epoch).
+/// Verifies a call against all secrets of a tenant that are good `now`.
 ///
 /// `call` is the call's name as in its path, `raw_query` the query exactly as received. The algorithm is known by the
 /// digest's length (SHA-1, SHA-256, SHA-384, SHA-512). All comparisons take constant time.
@@ -42,7 +43,7 @@ pub fn verify<'a>(
     call: &str,
     raw_query: &str,
     credentials: &'a [Credential],
-    now: i64,
+    now: Timestamp,
 ) -> Result<Signer<'a>, ChecksumError> {
     let (rest, checksum) = split_checksum(raw_query).map_err(|position| match position {
         ChecksumPosition::Missing => ChecksumError::Missing,
@@ -63,7 +64,7 @@ pub fn verify_digest<'a>(
     query: &str,
     checksum: &str,
     credentials: &'a [Credential],
-    now: i64,
+    now: Timestamp,
 ) -> Result<Signer<'a>, ChecksumError> {
     signer(call, query, checksum, credentials, |secret| secret.is_good(now))
 }
@@ -290,6 +291,8 @@ fn algorithm_of(bytes: usize) -> Option<&'static digest::Algorithm> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::domain::fixtures::credential;
 
@@ -298,7 +301,7 @@ mod tests {
     const QUERY: &str = "name=Test+Meeting&meetingID=abc123&attendeePW=111222&moderatorPW=333444";
     const SHA1: &str = "1fcbb0c4fc1f039f73aa6d697d2db9ba7f803f17";
 
-    const NOW: i64 = 1_800_000_000_000;
+    const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
 
     fn credentials() -> Vec<Credential> {
         vec![credential("old", &["another"]), credential("new", &["a-third", SECRET])]
@@ -430,7 +433,8 @@ mod tests {
         let query = format!("{QUERY}&checksum={SHA1}");
         let mut credentials = credentials();
         credentials[1].secrets[1].not_after = Some(NOW);
-        for (now, good) in [(NOW - 1, true), (NOW, true), (NOW + 1, false)] {
+        let ms = Duration::from_millis(1);
+        for (now, good) in [(NOW.saturating_sub(ms), true), (NOW, true), (NOW.saturating_add(ms), false)] {
             assert_eq!(verify("create", &query, &credentials, now).is_ok(), good, "{now}");
         }
         let found = diagnose("create", &query, None, &credentials);

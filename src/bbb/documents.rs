@@ -4,45 +4,23 @@
 //! refused. The module `clientSettingsOverride` can point the client to another host
 //! (docs/reference/bbb-protocol.md, "POST bodies").
 
-use std::fmt;
-
 use quick_xml::{
     Reader,
     events::{BytesDecl, BytesStart, Event},
 };
 
-use super::xml::{Splice, position};
-
-/// Why a body is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// It is no XML of modules.
-    Malformed,
-    /// A document is to be fetched from where a server must not.
-    Address,
-    /// There are more documents than may be.
-    TooMany,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "the body is no XML document of modules",
-            Self::Address => "a document is at an address that a server must not fetch",
-            Self::TooMany => "there are more documents than may be",
-        })
-    }
-}
-
-impl std::error::Error for Refused {}
+use super::{
+    answer::Failure,
+    xml::{Splice, position},
+};
 
 /// The body of a `create` without the modules that a tenant must not send, and how many documents are in it. `may_fetch`
 /// decides on each address.
 ///
 /// # Errors
-/// See [`Refused`].
-pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool) -> Result<(String, u32), Refused> {
-    let xml = std::str::from_utf8(body).map_err(|_| Refused::Malformed)?;
+/// [`Failure::MODULES`] for what is no XML of modules, [`Failure::DOCUMENT_ADDRESS`] for an address that must not be fetched.
+pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool) -> Result<(String, u32), Failure> {
+    let xml = std::str::from_utf8(body).map_err(|_| Failure::MODULES)?;
     let mut reader = Reader::from_str(xml);
     let mut splice = Splice::new(xml);
     let mut depth = 0_usize;
@@ -51,14 +29,14 @@ pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool) -> Result<(String, u
     let mut documents = 0_u32;
     loop {
         let before = position(&reader);
-        let event = reader.read_event().map_err(|_| Refused::Malformed)?;
+        let event = reader.read_event().map_err(|_| Failure::MODULES)?;
         let after = position(&reader);
         match &event {
             Event::Start(tag) | Event::Empty(tag) => {
                 let name = tag.name();
                 if depth == 0 {
                     if rooted || name.as_ref() != "modules" {
-                        return Err(Refused::Malformed);
+                        return Err(Failure::MODULES);
                     }
                     rooted = true;
                 }
@@ -78,20 +56,20 @@ pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool) -> Result<(String, u
                 depth += 1;
             }
             Event::End(_) => {
-                depth = depth.checked_sub(1).ok_or(Refused::Malformed)?;
+                depth = depth.checked_sub(1).ok_or(Failure::MODULES)?;
                 if depth == 1
                     && let Some(from) = dropped_from.take()
                 {
                     splice.replace(from..after, "");
                 }
             }
-            Event::DocType(_) => return Err(Refused::Malformed),
+            Event::DocType(_) => return Err(Failure::MODULES),
             Event::Decl(declaration) => declared(declaration)?,
             Event::Eof => break,
             _ => {}
         }
     }
-    if rooted && depth == 0 { Ok((splice.finish(), documents)) } else { Err(Refused::Malformed) }
+    if rooted && depth == 0 { Ok((splice.finish(), documents)) } else { Err(Failure::MODULES) }
 }
 
 fn is_presentation(tag: &BytesStart<'_>) -> bool {
@@ -101,23 +79,23 @@ fn is_presentation(tag: &BytesStart<'_>) -> bool {
 
 /// Checks the addresses of one tag of any name: BBB takes all that is in a module for documents. Returns whether it
 /// is one.
-fn check(tag: &BytesStart<'_>, may_fetch: &impl Fn(&str) -> bool) -> Result<bool, Refused> {
+fn check(tag: &BytesStart<'_>, may_fetch: &impl Fn(&str) -> bool) -> Result<bool, Failure> {
     // What is a space to one reader and a letter to another could hide an attribute.
     let is_plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b":_.-".contains(&b));
     if !is_plain(tag.name().as_ref()) {
-        return Err(Refused::Malformed);
+        return Err(Failure::MODULES);
     }
     for attribute in tag.attributes() {
-        let attribute = attribute.map_err(|_| Refused::Malformed)?;
+        let attribute = attribute.map_err(|_| Failure::MODULES)?;
         if !is_plain(attribute.key.as_ref()) {
-            return Err(Refused::Malformed);
+            return Err(Failure::MODULES);
         }
         // A reader that minds no namespaces takes `x:url` for it.
         if attribute.key.as_ref().rsplit(':').next() == Some("url") {
             let url = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0);
-            let url = url.map_err(|_| Refused::Malformed)?;
+            let url = url.map_err(|_| Failure::MODULES)?;
             if !may_fetch(&url) {
-                return Err(Refused::Address);
+                return Err(Failure::DOCUMENT_ADDRESS);
             }
         }
     }
@@ -125,14 +103,14 @@ fn check(tag: &BytesStart<'_>, may_fetch: &impl Fn(&str) -> bool) -> Result<bool
 }
 
 /// Checks a declaration: XML 1.0, in an encoding that is read here as there.
-fn declared(declaration: &BytesDecl<'_>) -> Result<(), Refused> {
-    if declaration.version().map_err(|_| Refused::Malformed)?.as_ref() != "1.0" {
-        return Err(Refused::Malformed);
+fn declared(declaration: &BytesDecl<'_>) -> Result<(), Failure> {
+    if declaration.version().map_err(|_| Failure::MODULES)?.as_ref() != "1.0" {
+        return Err(Failure::MODULES);
     }
     match declaration.encoding() {
         None => Ok(()),
         Some(Ok(named)) if ENCODINGS.iter().any(|known| known.eq_ignore_ascii_case(named.as_ref())) => Ok(()),
-        Some(_) => Err(Refused::Malformed),
+        Some(_) => Err(Failure::MODULES),
     }
 }
 
@@ -175,11 +153,11 @@ impl Watch {
     /// Looks at the next bytes.
     ///
     /// # Errors
-    /// See [`Refused`]: then these bytes, and all that follow, must not go on.
-    pub fn pass(&mut self, bytes: &[u8], may_fetch: &impl Fn(&str) -> bool) -> Result<(), Refused> {
+    /// See [`clean`]: then these bytes, and all that follow, must not go on.
+    pub fn pass(&mut self, bytes: &[u8], may_fetch: &impl Fn(&str) -> bool) -> Result<(), Failure> {
         for &byte in bytes {
             if byte == 0 {
-                return Err(Refused::Malformed);
+                return Err(Failure::MODULES);
             }
             match self.state {
                 State::Text => self.text(byte)?,
@@ -192,7 +170,7 @@ impl Watch {
         Ok(())
     }
 
-    fn text(&mut self, byte: u8) -> Result<(), Refused> {
+    fn text(&mut self, byte: u8) -> Result<(), Failure> {
         if byte == b'<' {
             self.begun = true;
             self.state = State::Tag { quote: None };
@@ -200,12 +178,12 @@ impl Watch {
             self.tag.push(byte);
         } else if !self.begun && !byte.is_ascii_whitespace() && !b"\xef\xbb\xbf".contains(&byte) {
             // Not even a tag to begin with: it is written in an encoding of its own.
-            return Err(Refused::Malformed);
+            return Err(Failure::MODULES);
         }
         Ok(())
     }
 
-    fn in_tag(&mut self, byte: u8, quote: Option<u8>, may_fetch: &impl Fn(&str) -> bool) -> Result<(), Refused> {
+    fn in_tag(&mut self, byte: u8, quote: Option<u8>, may_fetch: &impl Fn(&str) -> bool) -> Result<(), Failure> {
         self.keep(byte)?;
         match self.tag.as_slice() {
             b"<!--" => self.state = State::Comment,
@@ -213,7 +191,7 @@ impl Watch {
             b"<?" => self.state = State::Instruction,
             [b'<', b'!', rest @ ..] => {
                 if !b"--".starts_with(rest) && !b"[CDATA[".starts_with(rest) {
-                    return Err(Refused::Malformed);
+                    return Err(Failure::MODULES);
                 }
             }
             _ => match quote {
@@ -227,9 +205,9 @@ impl Watch {
         Ok(())
     }
 
-    fn close(&mut self, may_fetch: &impl Fn(&str) -> bool) -> Result<(), Refused> {
+    fn close(&mut self, may_fetch: &impl Fn(&str) -> bool) -> Result<(), Failure> {
         self.state = State::Text;
-        let tag = std::str::from_utf8(&self.tag).map_err(|_| Refused::Malformed)?;
+        let tag = std::str::from_utf8(&self.tag).map_err(|_| Failure::MODULES)?;
         match Reader::from_str(tag).read_event() {
             Ok(Event::Start(tag) | Event::Empty(tag)) => {
                 self.documents = self.documents.saturating_add(u32::from(check(&tag, may_fetch)?));
@@ -237,12 +215,12 @@ impl Watch {
             }
             // Alone it closes nothing.
             _ if tag.starts_with("</") => Ok(()),
-            _ => Err(Refused::Malformed),
+            _ => Err(Failure::MODULES),
         }
     }
 
     /// Passes over what ends with `end`; of it, only a declaration is read.
-    fn until(&mut self, byte: u8, end: &[u8]) -> Result<(), Refused> {
+    fn until(&mut self, byte: u8, end: &[u8]) -> Result<(), Failure> {
         if self.state == State::Instruction {
             self.keep(byte)?;
         } else {
@@ -263,18 +241,18 @@ impl Watch {
         Ok(())
     }
 
-    fn declaration(&self) -> Result<(), Refused> {
-        let text = std::str::from_utf8(&self.tag).map_err(|_| Refused::Malformed)?;
+    fn declaration(&self) -> Result<(), Failure> {
+        let text = std::str::from_utf8(&self.tag).map_err(|_| Failure::MODULES)?;
         match Reader::from_str(text).read_event() {
             Ok(Event::Decl(declaration)) => declared(&declaration),
             Ok(Event::PI(_)) => Ok(()),
-            _ => Err(Refused::Malformed),
+            _ => Err(Failure::MODULES),
         }
     }
 
-    fn keep(&mut self, byte: u8) -> Result<(), Refused> {
+    fn keep(&mut self, byte: u8) -> Result<(), Failure> {
         if self.tag.len() == TAG_BYTES_MAX {
-            return Err(Refused::Malformed);
+            return Err(Failure::MODULES);
         }
         self.tag.push(byte);
         Ok(())
@@ -286,7 +264,7 @@ mod tests {
     use super::*;
     use crate::bbb::fetched::is_public;
 
-    fn watched(body: &[u8], step: usize) -> Result<(), Refused> {
+    fn watched(body: &[u8], step: usize) -> Result<(), Failure> {
         let mut watch = Watch::default();
         body.chunks(step).try_for_each(|chunk| watch.pass(chunk, &is_public))
     }
@@ -304,7 +282,7 @@ mod tests {
             )
         );
         for body in ["<other/>", "<modules>", "<!DOCTYPE modules><modules/>", "<modules/><modules/>", "", "x"] {
-            assert_eq!(clean(body.as_bytes(), is_public), Err(Refused::Malformed), "{body}");
+            assert_eq!(clean(body.as_bytes(), is_public), Err(Failure::MODULES), "{body}");
         }
     }
 
@@ -317,13 +295,13 @@ mod tests {
             ("<document name=\"b.pdf\">QUJD</document>", Ok(())),
             ("<!-- <document url=\"https://localhost/\"/> --><document name=\"x\"/>", Ok(())),
             ("<![CDATA[<document url=\"https://localhost/\"/>]]>", Ok(())),
-            ("<document url=\"https://localhost/b.pdf\"/>", Err(Refused::Address)),
-            ("<document\n  filename='x'\n  url = 'http://10.0.0.1/b.pdf' />", Err(Refused::Address)),
-            ("<document url=\"http://&#49;0.0.0.1/b.pdf\"/>", Err(Refused::Address)),
-            ("<document x:url=\"http://10.0.0.1/b.pdf\"/>", Err(Refused::Address)),
-            ("<!----><document url=\"file:///etc/passwd\"/>", Err(Refused::Address)),
-            ("<![CDATA[]]><document url=\"ftp://a.example/b\"/>", Err(Refused::Address)),
-            ("<!ENTITY x SYSTEM \"file:///etc/passwd\">", Err(Refused::Malformed)),
+            ("<document url=\"https://localhost/b.pdf\"/>", Err(Failure::DOCUMENT_ADDRESS)),
+            ("<document\n  filename='x'\n  url = 'http://10.0.0.1/b.pdf' />", Err(Failure::DOCUMENT_ADDRESS)),
+            ("<document url=\"http://&#49;0.0.0.1/b.pdf\"/>", Err(Failure::DOCUMENT_ADDRESS)),
+            ("<document x:url=\"http://10.0.0.1/b.pdf\"/>", Err(Failure::DOCUMENT_ADDRESS)),
+            ("<!----><document url=\"file:///etc/passwd\"/>", Err(Failure::DOCUMENT_ADDRESS)),
+            ("<![CDATA[]]><document url=\"ftp://a.example/b\"/>", Err(Failure::DOCUMENT_ADDRESS)),
+            ("<!ENTITY x SYSTEM \"file:///etc/passwd\">", Err(Failure::MODULES)),
         ] {
             let body = document(inner);
             for step in [1, 7, 4096] {
@@ -342,15 +320,15 @@ mod tests {
         for (body, expected) in [
             (&b"\xef\xbb\xbf<?xml version=\"1.0\" encoding=\"UTF-8\"?><modules/>"[..], Ok(())),
             (b"<?xml version=\"1.0\"?>\n<?note x?><modules/>", Ok(())),
-            (b"<?xml version=\"1.0\" encoding=\"UTF-7\"?><modules/>", Err(Refused::Malformed)),
-            (b"<?xml version=\"1.0\" encoding=\"IBM037\"?><modules/>", Err(Refused::Malformed)),
-            (b"<?xml version=\"1.1\"?><modules/>", Err(Refused::Malformed)),
-            ("<modules><module\u{85}name=\"presentation\"/></modules>".as_bytes(), Err(Refused::Malformed)),
-            (hidden.as_bytes(), Err(Refused::Malformed)),
-            ("<modules><a x\u{2028}url=\"http://10.0.0.1/\"/></modules>".as_bytes(), Err(Refused::Malformed)),
-            (b"\x4c\x94\x96\x84", Err(Refused::Malformed)),
-            (&utf16, Err(Refused::Malformed)),
-            (b"<!DOCTYPE modules [<!ENTITY a SYSTEM \"file:///\">]><modules/>", Err(Refused::Malformed)),
+            (b"<?xml version=\"1.0\" encoding=\"UTF-7\"?><modules/>", Err(Failure::MODULES)),
+            (b"<?xml version=\"1.0\" encoding=\"IBM037\"?><modules/>", Err(Failure::MODULES)),
+            (b"<?xml version=\"1.1\"?><modules/>", Err(Failure::MODULES)),
+            ("<modules><module\u{85}name=\"presentation\"/></modules>".as_bytes(), Err(Failure::MODULES)),
+            (hidden.as_bytes(), Err(Failure::MODULES)),
+            ("<modules><a x\u{2028}url=\"http://10.0.0.1/\"/></modules>".as_bytes(), Err(Failure::MODULES)),
+            (b"\x4c\x94\x96\x84", Err(Failure::MODULES)),
+            (&utf16, Err(Failure::MODULES)),
+            (b"<!DOCTYPE modules [<!ENTITY a SYSTEM \"file:///\">]><modules/>", Err(Failure::MODULES)),
         ] {
             assert_eq!(watched(body, 3), expected, "{body:?}");
             // Read whole, a module of a doubtful name is none that passes.
@@ -358,6 +336,6 @@ mod tests {
             assert!(expected.is_ok() || clean.is_err() || clean == Ok((false, 0)), "{body:?}");
         }
         let long = format!("<document url=\"{}\"/>", "x".repeat(TAG_BYTES_MAX));
-        assert_eq!(watched(long.as_bytes(), 100), Err(Refused::Malformed));
+        assert_eq!(watched(long.as_bytes(), 100), Err(Failure::MODULES));
     }
 }

@@ -14,15 +14,15 @@ use super::{
     meeting_id,
     xml::{Garbage, Splice, elements, text},
 };
-use crate::domain::ids::TenantId;
+use crate::domain::{ids::TenantId, time::Timestamp};
 
 /// One recording of a list.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Recording {
     /// Its `recordID`.
     pub record_id: String,
-    /// `startTime`, ms since the epoch, or 0.
-    pub start_time: i64,
+    /// `startTime`, if there is one.
+    pub start_time: Option<Timestamp>,
     /// `state`: `published`, `unpublished`, ...
     pub state: String,
     /// The element as the server has sent it.
@@ -55,7 +55,7 @@ impl Reader<'_> {
         let xml = std::str::from_utf8(body).map_err(|_| Garbage)?;
         let mut success = false;
         let mut recordings = Vec::new();
-        let (mut record_id, mut start_time, mut state) = (String::new(), 0, String::new());
+        let (mut record_id, mut start_time, mut state) = (String::new(), None, String::new());
         let mut leaves: Vec<Range<usize>> = Vec::new();
         elements(xml, |element| match element.path {
             ["response", "returncode"] => success = &xml[element.inner] == "SUCCESS",
@@ -77,7 +77,7 @@ impl Reader<'_> {
                 match below {
                     ["recordID"] => record_id = text(raw).into_owned(),
                     ["state"] => state = text(raw).into_owned(),
-                    ["startTime"] => start_time = text(raw).replace(',', "").parse().unwrap_or(0),
+                    ["startTime"] => start_time = text(raw).replace(',', "").parse().ok().map(Timestamp::from_ms),
                     _ => {}
                 }
                 if !raw.is_empty() {
@@ -208,7 +208,7 @@ mod tests {
         let list = reader.list(body().as_bytes(), |id| (id == OWN).then(|| "room".to_owned())).expect("a list");
         assert_eq!(list.len(), 1);
         let Recording { record_id, start_time, element, .. } = &list[0];
-        assert_eq!((&**record_id, *start_time), (OWN, 1_700_000_000_001));
+        assert_eq!((&**record_id, *start_time), (OWN, Some(Timestamp::from_ms(1_700_000_000_001))));
         assert!(!element.contains("internal.test") && !element.contains("t.wagtail"), "{element}");
         assert!(element.contains("<meetingID>room</meetingID>") && element.contains("<meetingId>room</meetingId>"));
         assert!(element.contains(&format!("<url>https://meet.w/playback/presentation/2.3/{OWN}</url>")), "{element}");
@@ -230,7 +230,7 @@ mod tests {
         let all: Vec<_> = ["a", "b", "c"]
             .map(|id| Recording {
                 record_id: id.into(),
-                start_time: 0,
+                start_time: None,
                 state: String::new(),
                 raw: String::new(),
                 element: format!("<recording>{id}</recording>"),

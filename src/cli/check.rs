@@ -2,16 +2,17 @@
 
 use std::{path::Path, process::ExitCode};
 
-use super::{failed, online::servers};
+use super::{failure::failed, online::servers};
 use crate::{
     app::{StartError, dev_ca_dir, faults_counted},
     config::{Loaded, Loader, Settings, SlugKey},
+    domain::time::Clock,
     net::files,
     tls::dev_ca::DevCa,
 };
 
 pub(super) fn check(config: &Path, online: bool) -> ExitCode {
-    match Loader::new(config).load(&SlugKey([0; 32])) {
+    match Loader::new(config, Clock::system()).load(&SlugKey([0; 32])) {
         Ok(Loaded { settings, directory, warnings, .. }) => {
             for warning in &warnings {
                 println!("warning: {warning}");
@@ -55,7 +56,7 @@ fn tell_capacity(settings: &Settings) {
 }
 
 pub(super) fn dev_ca(config: &Path) -> ExitCode {
-    let loaded = match Loader::new(config).load(&SlugKey([0; 32])) {
+    let loaded = match Loader::new(config, Clock::system()).load(&SlugKey([0; 32])) {
         Ok(loaded) => loaded,
         Err(faults) => return failed(&StartError::Config(faults).to_string()),
     };

@@ -8,18 +8,12 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 use data_encoding::HEXLOWER;
 use futures_util::{StreamExt, stream};
 
-use super::failed;
+use super::failure::failed;
 use crate::{
     app::{faults_counted, trust_roots},
-    bbb::{
-        client::{Call, CallError, Reply},
-        elsewhere::strange,
-        query::Params,
-        xml,
-    },
-    domain::{directory::Directory, tenant::Server},
-    poll::version,
-    upstream::{Connector, Pool},
+    bbb::{elsewhere::strange, query::Params, xml},
+    domain::{backend_error::BackendError, directory::Directory, tenant::Server},
+    upstream::{ApiCall, Connector, Pool, Reply, version},
 };
 
 /// Time limit of each call.
@@ -109,10 +103,10 @@ async fn joins(pool: &Pool, server: &Server) -> Result<(), String> {
 }
 
 async fn call(pool: &Pool, server: &Server, name: &'static str, params: &Params) -> Result<Reply, String> {
-    let mut call = Call::new(name, params);
+    let mut call = ApiCall::new(name, params);
     call.timeout = TIMEOUT;
     call.send(pool, server).await.map_err(|error| match error {
-        CallError::Connect => "cannot be reached".to_owned(),
+        BackendError::Connect => "cannot be reached".to_owned(),
         error => format!("{name}: {error}"),
     })
 }

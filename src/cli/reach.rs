@@ -17,9 +17,10 @@ use crate::{
     admin::token::{Bearer, Scope},
     app::{StartError, tokens, trust_roots},
     config::{Settings, settings},
-    live::clock::now_ms,
+    domain::backend_error::BackendError,
+    domain::time::Clock,
     store::Store,
-    upstream::{Body, Connector, Pool, SendError, whole},
+    upstream::{Body, Connector, Pool, whole},
 };
 
 /// Variable with the token for `--url`: other users of the machine can read command lines.
@@ -89,7 +90,7 @@ async fn by_configuration(dir: &Path) -> Result<(String, String), String> {
     let tokens = tokens(&store).await.map_err(|error| error.to_string())?;
     store.close().await;
     let bearer = Bearer { name: "cli".into(), scope: Scope::Operate };
-    Ok((format!("http://{address}"), tokens.issue(&bearer, TOKEN_VALID, now_ms())))
+    Ok((format!("http://{address}"), tokens.issue(&bearer, TOKEN_VALID, Clock::system().now())))
 }
 
 fn by_address(url: &str) -> Result<(String, String), String> {
@@ -103,7 +104,7 @@ fn by_address(url: &str) -> Result<(String, String), String> {
 
 /// The settings in `anteroom.toml`.
 pub(super) fn settings_of(dir: &Path) -> Result<Settings, String> {
-    settings(dir).map_err(|faults| StartError::Config(faults).to_string())
+    settings(dir, &Clock::system()).map_err(|faults| StartError::Config(faults).to_string())
 }
 
 /// Opens the store of a gateway. Does not create it: the file must belong to the user of the gateway.
@@ -137,9 +138,9 @@ impl Gateway {
             .map_err(|error| error.to_string())?;
         let answered = async {
             let response = self.pool.send(request).await.map_err(|error| match error {
-                SendError::Connect => format!("no gateway answers at {}: is it running?", self.url),
-                SendError::Exhausted => "no file handle or port left on this machine".to_owned(),
-                SendError::Broken | SendError::Body(_) => {
+                BackendError::Connect => format!("no gateway answers at {}: is it running?", self.url),
+                BackendError::Exhausted => "no file handle or port left on this machine".to_owned(),
+                BackendError::Broken | BackendError::Timeout | BackendError::TooLong | BackendError::Body(_) => {
                     format!("invalid or broken answer from {}: is it the admin listener?", self.url)
                 }
             })?;

@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    failed,
+    failure::failed,
     log::{self, LogForm},
 };
 use crate::app::App;

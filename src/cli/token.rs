@@ -9,7 +9,7 @@ use crate::{
     admin::token::{Bearer, Scope},
     app::tokens,
     config::length_of_time,
-    live::clock::now_ms,
+    domain::time::Clock,
 };
 
 /// The log shows the name in each audit line.
@@ -37,7 +37,7 @@ pub(super) async fn print(order: &Order) -> Result<String, String> {
     let tokens = tokens(&store).await.map_err(|error| error.to_string())?;
     store.close().await;
     let bearer = Bearer { name: order.name.clone(), scope: order.scope };
-    Ok(tokens.issue(&bearer, order.valid, now_ms()))
+    Ok(tokens.issue(&bearer, order.valid, Clock::system().now()))
 }
 
 fn name(text: &str) -> Result<String, String> {

@@ -1,23 +1,26 @@
 //! Reads `certs/<host>/`: `fullchain.pem` and `privkey.pem`.
 
-use std::{
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::path::Path;
 
-use super::{Fault, convert::Outcome, files::Reading};
+use super::{
+    Fault,
+    convert::Outcome,
+    files::{Reading, Source},
+};
 use crate::{
+    domain::time::Timestamp,
     private,
     tls::certs::{Cert, CertError, CertName},
 };
 
 const CHAIN: &str = "fullchain.pem";
 const KEY: &str = "privkey.pem";
-const DAY: i64 = 86_400;
+const DAY: u64 = 86_400;
 
 /// Reads the certificate in a directory; `None` inside when it has faults.
-pub(super) fn read(dir: &Path, folder: &Path, name: &CertName) -> Outcome<Option<Cert>> {
-    let mut reading = Reading::default();
+pub(super) fn read(from: Source<'_>, folder: &Path, name: &CertName) -> Outcome<Option<Cert>> {
+    let Source { dir, now } = from;
+    let mut reading = Reading::new(now);
     let mut faults = Vec::new();
     let mut warnings = Vec::new();
     let mut bytes = |file: &str| {
@@ -35,7 +38,7 @@ pub(super) fn read(dir: &Path, folder: &Path, name: &CertName) -> Outcome<Option
         }));
     });
     if let Ok(cert) = &cert {
-        warnings.extend(dates(cert).map(|why| Fault::of_file(folder.join(CHAIN), why)));
+        warnings.extend(dates(cert, now).map(|why| Fault::of_file(folder.join(CHAIN), why)));
         let file = folder.join(KEY);
         let exposed = private::exposed(&dir.join(&file));
         warnings.extend(exposed.map(|mode| Fault::of_file(&file, private::advice(&file, mode))));
@@ -48,22 +51,20 @@ pub(super) fn read(dir: &Path, folder: &Path, name: &CertName) -> Outcome<Option
 }
 
 /// Warns of an expired or not yet valid certificate. It is served all the same.
-fn dates(cert: &Cert) -> Option<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
+fn dates(cert: &Cert, now: Timestamp) -> Option<String> {
     if now > cert.not_after {
-        return Some(format!("has expired {}", days((now - cert.not_after) / DAY, "ago")));
+        return Some(format!("has expired {}", days(now, cert.not_after, "ago")));
     }
     if now < cert.not_before {
-        return Some(format!("becomes valid {}", days((cert.not_before - now) / DAY, "from now")));
+        return Some(format!("becomes valid {}", days(cert.not_before, now, "from now")));
     }
     None
 }
 
-fn days(days: i64, direction: &str) -> String {
-    match days {
+fn days(later: Timestamp, earlier: Timestamp, direction: &str) -> String {
+    match later.saturating_duration_since(earlier).as_secs() / DAY {
         0 => format!("less than a day {direction}"),
         1 => format!("1 day {direction}"),
-        _ => format!("{days} days {direction}"),
+        days => format!("{days} days {direction}"),
     }
 }

@@ -19,7 +19,7 @@ use super::{
     Fault,
     document::{Document, Line},
     duration,
-    files::Reading,
+    files::{Reading, Source},
     keypath::KeyPath,
     raw, secrets,
     shape::Shape,
@@ -31,6 +31,7 @@ use crate::{
         limits::{BODY_MAX, Limit, Limits, Recording},
         secret::Secret,
         tenant::Upstream,
+        time::Timestamp,
     },
     private,
 };
@@ -85,6 +86,8 @@ impl<T> Outcome<T> {
 pub(super) struct Convert<'d> {
     /// The configuration's directory.
     pub dir: &'d Path,
+    /// When it is read.
+    pub now: Timestamp,
     file: &'d Path,
     document: &'d Document<'d>,
     reading: &'d mut Reading,
@@ -96,7 +99,7 @@ pub(super) struct Convert<'d> {
 
 /// Reads one file and converts it. A file that cannot be read at all becomes `T::default()`, with its fault.
 pub(super) fn read<R, T>(
-    dir: &Path,
+    from: Source<'_>,
     file: &Path,
     shape: &Shape,
     convert: impl FnOnce(R, &mut Convert<'_>) -> T,
@@ -105,7 +108,8 @@ where
     R: DeserializeOwned + Default,
     T: Default,
 {
-    let mut reading = Reading::default();
+    let Source { dir, now } = from;
+    let mut reading = Reading::new(now);
     let text = reading.bytes(&dir.join(file)).and_then(|bytes| {
         if secrets::is_utf16(&bytes) {
             return Err("is UTF-16 text: save it as UTF-8".into());
@@ -135,6 +139,7 @@ where
     let value = parsed.map_or_else(T::default, |(raw, document)| {
         let mut context = Convert {
             dir,
+            now,
             file,
             document: &document,
             reading: &mut reading,

@@ -6,15 +6,15 @@ use super::{
     moment::Moment,
     raw,
 };
-use crate::{domain::ids::PoolId, live::clock::now_ms};
+use crate::domain::{ids::PoolId, time::Timestamp};
 
 /// An event before the checks with the policy of its tenant.
 #[derive(Debug, PartialEq)]
 pub(super) struct DraftEvent {
     pub place: At<()>,
-    /// Its first moment, and the first one after it, ms since the epoch.
-    pub from: i64,
-    pub until: i64,
+    /// Its first moment, and the first one after it.
+    pub from: Timestamp,
+    pub until: Timestamp,
     /// None for those of the tenant.
     pub pools: Vec<At<PoolId>>,
     /// Exceptions to the limits of the tenant.
@@ -52,7 +52,7 @@ fn event(path: &KeyPath, raw: raw::Event, cx: &mut Convert<'_>) -> Option<DraftE
     let (from, until) = (from?.first(), until?.end());
     if until <= from {
         cx.fault(&path.key("until"), "must be later than from");
-    } else if until <= now_ms() {
+    } else if until <= cx.now {
         cx.warn(path, "is over");
     }
     Some(DraftEvent { place: cx.at_path(path, ()), from, until, pools, exceptions })

@@ -5,8 +5,10 @@ use std::{
     io::{self, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
+
+use crate::domain::time::Timestamp;
 
 /// Maximum size of a configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -46,11 +48,28 @@ struct Seen {
     settled: bool,
 }
 
+/// Where a configuration is read, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    /// Its directory.
+    pub(super) dir: &'a Path,
+    /// The current time.
+    pub(super) now: Timestamp,
+}
+
 /// The files that were read for one part of the configuration.
-#[derive(Debug, Default)]
-pub(super) struct Reading(Vec<Seen>);
+#[derive(Debug)]
+pub(super) struct Reading {
+    seen: Vec<Seen>,
+    now: Timestamp,
+}
 
 impl Reading {
+    /// Nothing has been read yet.
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { seen: Vec::new(), now }
+    }
+
     /// Reads a file as bytes. The error is in words that follow the file's name.
     pub(super) fn bytes(&mut self, path: &Path) -> Result<Vec<u8>, String> {
         self.bytes_up_to(path, FILE_BYTES_MAX)
@@ -59,11 +78,11 @@ impl Reading {
     /// The same with another bound.
     pub(super) fn bytes_up_to(&mut self, path: &Path, most: u64) -> Result<Vec<u8>, String> {
         let metadata = fs::metadata(path);
-        self.0.push(Seen {
+        self.seen.push(Seen {
             path: path.to_owned(),
             target: link_target(path),
             stamp: metadata.as_ref().ok().map(Stamp::new),
-            settled: metadata.as_ref().is_ok_and(is_settled),
+            settled: metadata.as_ref().is_ok_and(|metadata| is_settled(metadata, self.now)),
         });
         // A pipe or a device would block or never end.
         if !metadata.map_err(in_words)?.is_file() {
@@ -79,7 +98,7 @@ impl Reading {
 
     /// Whether no file changed since.
     pub(super) fn is_current(&self) -> bool {
-        self.0.iter().all(|seen| {
+        self.seen.iter().all(|seen| {
             let stamp = fs::metadata(&seen.path).ok().as_ref().map(Stamp::new);
             stamp == seen.stamp && (seen.settled || stamp.is_none())
         })
@@ -87,7 +106,7 @@ impl Reading {
 
     /// The directories of the files.
     pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().flat_map(|seen| seen.path.parent().into_iter().chain(seen.target.as_deref()))
+        self.seen.iter().flat_map(|seen| seen.path.parent().into_iter().chain(seen.target.as_deref()))
     }
 }
 
@@ -98,12 +117,8 @@ fn link_target(path: &Path) -> Option<PathBuf> {
     Some(fs::canonicalize(path).ok()?.parent()?.to_owned())
 }
 
-fn is_settled(metadata: &Metadata) -> bool {
-    metadata
-        .modified()
-        .ok()
-        .and_then(|modified| SystemTime::now().duration_since(modified).ok())
-        .is_some_and(|age| age > SETTLING)
+fn is_settled(metadata: &Metadata, now: Timestamp) -> bool {
+    metadata.modified().is_ok_and(|modified| now.saturating_duration_since(modified.into()) > SETTLING)
 }
 
 /// What went wrong with a file, to follow its name.

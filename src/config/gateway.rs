@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use super::{
     Connections, Fault, Listen, Settings, SlugKey,
     convert::{self, At, Convert, Outcome},
+    files::Source,
     keypath::KeyPath,
     raw,
     shape::GATEWAY,
@@ -57,8 +58,8 @@ pub(super) struct Gateway {
 }
 
 /// Reads `anteroom.toml`.
-pub(super) fn read(dir: &Path, key: &SlugKey) -> Outcome<Gateway> {
-    convert::read(dir, Path::new(FILE), &GATEWAY, |raw, cx| convert(raw, key, cx))
+pub(super) fn read(from: Source<'_>, key: &SlugKey) -> Outcome<Gateway> {
+    convert::read(from, Path::new(FILE), &GATEWAY, |raw, cx| convert(raw, key, cx))
 }
 
 fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {

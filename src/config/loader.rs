@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Fault, Loaded, Reload, Settings, SlugKey,
-    files::Reading,
+    files::{Reading, Source},
     gateway::{self, Gateway},
     join::{self, Rules, policy_file, tenant_file},
     scan::{CERTS, Entry, Files, PAGES, POLICIES, TENANTS},
@@ -21,6 +21,7 @@ use crate::{
         ids::{PolicyId, TenantId},
         pages::{Language, Pages, Tag},
         tenant::{Policy, Server},
+        time::Clock,
     },
     tls::certs::{Cert, CertName, Certs},
 };
@@ -31,6 +32,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Loader {
     dir: PathBuf,
+    clock: Clock,
     files: Files,
     /// The version in service; `None` before the first success.
     service: Option<Service>,
@@ -67,8 +69,8 @@ struct Serving {
 
 impl Loader {
     /// A loader of the configuration in this directory. Reads nothing yet.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), files: Files::default(), service: None, standing: Vec::new() }
+    pub fn new(dir: impl Into<PathBuf>, clock: Clock) -> Self {
+        Self { dir: dir.into(), clock, files: Files::default(), service: None, standing: Vec::new() }
     }
 
     /// Reads everything; succeeds only without faults.
@@ -76,7 +78,7 @@ impl Loader {
     /// # Errors
     /// Every fault of the whole configuration, by file and line.
     pub fn load(&mut self, key: &SlugKey) -> Result<Loaded, Vec<Fault>> {
-        self.files.refresh(&self.dir, key);
+        self.refresh(key);
         let (next, faults) = self.files.join_all();
         match next {
             Some(next) if faults.is_empty() => {
@@ -89,7 +91,7 @@ impl Loader {
 
     /// Reads changed files, and joins them with the last good version of faulty ones.
     pub fn reload(&mut self, key: &SlugKey) -> Reload {
-        let changed = self.files.refresh(&self.dir, key);
+        let changed = self.refresh(key);
         if self.service.is_some() && !changed {
             return Reload { loaded: None, faults: self.standing.clone() };
         }
@@ -101,6 +103,10 @@ impl Loader {
             news.then(|| service.loaded())
         });
         Reload { loaded, faults: self.standing.clone() }
+    }
+
+    fn refresh(&mut self, key: &SlugKey) -> bool {
+        self.files.refresh(Source { dir: &self.dir, now: self.clock.now() }, key)
     }
 
     /// The directories to watch, including missing ones.

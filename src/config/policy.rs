@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use super::{
     convert::{self, Convert, Outcome},
+    files::Source,
     params, raw,
     shape::POLICY,
 };
@@ -15,8 +16,8 @@ use crate::domain::{
 };
 
 /// Reads a policy; `None` inside when it has faults.
-pub(super) fn read(dir: &Path, file: &Path, id: &PolicyId) -> Outcome<Option<Policy>> {
-    convert::read(dir, file, &POLICY, |raw, cx| convert(raw, id, cx))
+pub(super) fn read(from: Source<'_>, file: &Path, id: &PolicyId) -> Outcome<Option<Policy>> {
+    convert::read(from, file, &POLICY, |raw, cx| convert(raw, id, cx))
 }
 
 fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Policy> {

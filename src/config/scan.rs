@@ -12,7 +12,7 @@ use std::{
 use super::{
     Fault, SlugKey, certs,
     convert::Outcome,
-    files::{Reading, in_words},
+    files::{Reading, Source, in_words},
     gateway::{self, Gateway},
     policy,
     tenant::{self, Draft},
@@ -72,25 +72,26 @@ impl<T: PartialEq> Entry<Option<Arc<T>>> {
 
 impl Files {
     /// Reads what has changed since the last time; whether anything has.
-    pub(super) fn refresh(&mut self, dir: &Path, key: &SlugKey) -> bool {
+    pub(super) fn refresh(&mut self, from: Source<'_>, key: &SlugKey) -> bool {
         if self.slug_key.replace(key.0) != Some(key.0) {
             self.gateway = None;
         }
         let mut odd = Vec::new();
-        let gateway = || gateway::read(dir, key).map(Arc::new);
+        let gateway = || gateway::read(from, key).map(Arc::new);
         let mut changed = refresh_entry(&mut self.gateway, gateway);
-        changed |= refresh_folder(dir, POLICIES, &mut self.policies, &mut odd, |file, id| {
-            policy::read(dir, file, id).map(|policy| policy.map(Arc::new))
+        changed |= refresh_folder(from.dir, POLICIES, &mut self.policies, &mut odd, |file, id| {
+            policy::read(from, file, id).map(|policy| policy.map(Arc::new))
         });
-        changed |=
-            refresh_folder(dir, TENANTS, &mut self.tenants, &mut odd, |file, _| tenant::read(dir, file).map(Arc::new));
-        changed |= refresh_folder(dir, CERTS, &mut self.certs, &mut odd, |folder, name| {
-            certs::read(dir, folder, name).map(|cert| cert.map(Arc::new))
+        changed |= refresh_folder(from.dir, TENANTS, &mut self.tenants, &mut odd, |file, _| {
+            tenant::read(from, file).map(Arc::new)
         });
-        changed |= refresh_folder(dir, PAGES, &mut self.languages, &mut odd, |file, _| {
-            wording::language(dir, file).map(|language| language.map(Arc::new))
+        changed |= refresh_folder(from.dir, CERTS, &mut self.certs, &mut odd, |folder, name| {
+            certs::read(from, folder, name).map(|cert| cert.map(Arc::new))
         });
-        changed |= refresh_entry(&mut self.template, || wording::template(dir).map(|template| template.map(Arc::new)));
+        changed |= refresh_folder(from.dir, PAGES, &mut self.languages, &mut odd, |file, _| {
+            wording::language(from, file).map(|language| language.map(Arc::new))
+        });
+        changed |= refresh_entry(&mut self.template, || wording::template(from).map(|template| template.map(Arc::new)));
         changed |= self.odd != odd;
         self.odd = odd;
         changed

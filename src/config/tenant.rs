@@ -10,23 +10,22 @@ use super::{
     branding,
     convert::{self, At, Convert, Exceptions, Outcome},
     events::{self, DraftEvent},
+    files::Source,
     keypath::KeyPath,
     moment::Moment,
     params, raw,
     shape::TENANT,
 };
-use crate::{
-    domain::{
-        branding::Branding,
-        calendar::{Calendar, Event},
-        host::Host,
-        hsts::Hsts,
-        ids::{PolicyId, PoolId, TenantId},
-        limits::Limits,
-        rules::Changes,
-        tenant::{ApiSecret, Credential, Policy, Tenant, Upstream},
-    },
-    live::clock::now_ms,
+use crate::domain::{
+    branding::Branding,
+    calendar::{Calendar, Event},
+    host::Host,
+    hsts::Hsts,
+    ids::{PolicyId, PoolId, TenantId},
+    limits::Limits,
+    rules::Changes,
+    tenant::{ApiSecret, Credential, Policy, Tenant, Upstream},
+    time::Timestamp,
 };
 
 /// A tenant before the checks with its policy.
@@ -60,8 +59,8 @@ pub(super) struct DraftCredential {
 }
 
 /// Reads a tenant.
-pub(super) fn read(dir: &Path, file: &Path) -> Outcome<Draft> {
-    convert::read(dir, file, &TENANT, convert)
+pub(super) fn read(from: Source<'_>, file: &Path) -> Outcome<Draft> {
+    convert::read(from, file, &TENANT, convert)
 }
 
 fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
@@ -197,9 +196,9 @@ fn source_name(text: &str) -> Option<String> {
 }
 
 /// The expiry of a secret.
-fn last_moment(path: &KeyPath, text: &str, cx: &mut Convert<'_>) -> Option<i64> {
+fn last_moment(path: &KeyPath, text: &str, cx: &mut Convert<'_>) -> Option<Timestamp> {
     let last = cx.keep(path, Moment::parse(text))?.last();
-    if last < now_ms() {
+    if last < cx.now {
         cx.warn(path, "is in the past: this secret has expired");
     }
     Some(last)

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use super::{
     Fault,
     convert::{self, Convert, Outcome},
-    files::Reading,
+    files::{Reading, Source},
     keypath::KeyPath,
     raw,
     scan::PAGES,
@@ -16,8 +16,8 @@ use crate::domain::pages::{Language, Page, Pages, Text};
 const TEMPLATE: &str = "page.html";
 
 /// Reads a language; `None` inside when it has faults.
-pub(super) fn language(dir: &Path, file: &Path) -> Outcome<Option<Language>> {
-    convert::read(dir, file, &LANGUAGE, |raw, cx| Some(convert(raw, cx)))
+pub(super) fn language(from: Source<'_>, file: &Path) -> Outcome<Option<Language>> {
+    convert::read(from, file, &LANGUAGE, |raw, cx| Some(convert(raw, cx)))
 }
 
 fn convert(raw: raw::Language, cx: &mut Convert<'_>) -> Language {
@@ -40,12 +40,12 @@ fn convert(raw: raw::Language, cx: &mut Convert<'_>) -> Language {
 }
 
 /// Reads the template; `None` inside when there is none, or it is faulty.
-pub(super) fn template(dir: &Path) -> Outcome<Option<String>> {
+pub(super) fn template(from: Source<'_>) -> Outcome<Option<String>> {
     let file = Path::new(PAGES).join(TEMPLATE);
-    let mut reading = Reading::default();
-    let is_there = dir.join(&file).exists();
+    let mut reading = Reading::new(from.now);
+    let is_there = from.dir.join(&file).exists();
     let text = reading
-        .bytes(&dir.join(&file))
+        .bytes(&from.dir.join(&file))
         .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".into()));
     let text = match text {
         Ok(text) => text,

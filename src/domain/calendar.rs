@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::tenant::Tenant;
+use super::{tenant::Tenant, time::Timestamp};
 
 /// A tenant as it usually is, and as it is for some stretches of time.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,10 +14,10 @@ pub struct Calendar {
 /// A stretch of time for which a tenant is another one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The first moment of it, ms since the epoch.
-    pub from: i64,
+    /// The first moment of it.
+    pub from: Timestamp,
     /// The first moment after it.
-    pub until: i64,
+    pub until: Timestamp,
     /// The whole tenant, as it is meanwhile: same id, same hosts.
     pub tenant: Arc<Tenant>,
 }
@@ -43,7 +43,7 @@ impl Calendar {
 
     /// The tenant as it is at a moment.
     #[must_use]
-    pub fn at(&self, now: i64) -> &Arc<Tenant> {
+    pub fn at(&self, now: Timestamp) -> &Arc<Tenant> {
         let on = self.events.iter().find(|event| (event.from..event.until).contains(&now));
         on.map_or(&self.usual, |event| &event.tenant)
     }
@@ -61,11 +61,12 @@ mod tests {
             tenant.limits.participants = Limit::AtMost(participants);
             Arc::new(tenant)
         };
-        let events =
-            [(10, 20, 300), (20, 30, 500)].map(|(from, until, n)| Event { from, until, tenant: with(n) }).into();
+        let at = Timestamp::from_ms;
+        let event = |(from, until, n)| Event { from: at(from), until: at(until), tenant: with(n) };
+        let events = [(10, 20, 300), (20, 30, 500)].map(event).into();
         let calendar = Calendar::new(with(4), events);
         for (now, participants) in [(0, 4), (9, 4), (10, 300), (19, 300), (20, 500), (29, 500), (30, 4)] {
-            assert_eq!(calendar.at(now).limits.participants, Limit::AtMost(participants), "{now}");
+            assert_eq!(calendar.at(at(now)).limits.participants, Limit::AtMost(participants), "{now}");
         }
     }
 }

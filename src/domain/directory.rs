@@ -12,6 +12,7 @@ use super::{
     ids::{PoolId, ServerId, Slug, TenantId},
     pages::Pages,
     tenant::{Server, Tenant},
+    time::Timestamp,
 };
 
 /// All tenants and servers, with the look-ups that requests need.
@@ -71,7 +72,7 @@ impl Directory {
     /// The tenant of a host as it is at a moment, which a request sees from start to end. `host` is lower case, without
     /// port.
     #[must_use]
-    pub fn tenant_of_host(&self, host: &str, now: i64) -> Option<&Arc<Tenant>> {
+    pub fn tenant_of_host(&self, host: &str, now: Timestamp) -> Option<&Arc<Tenant>> {
         self.hosts.get(host).map(|calendar| calendar.at(now))
     }
 

@@ -15,7 +15,7 @@
 // Numbers come from outside.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{ids::ServerId, limits::Limit, tenant::Server};
 
@@ -24,9 +24,9 @@ pub const EXPECTED: u32 = 10;
 /// The most that a creator is believed: BBB itself recommends no more than 100 people in a session, and no tenant is to
 /// make a server look full to all others.
 pub const EXPECTED_MAX: u32 = 500;
-/// How long it takes until a meeting counts as the people in it alone, in ms: who is late comes within a quarter of an
+/// How long it takes until a meeting counts as the people in it alone: who is late comes within a quarter of an
 /// hour.
-pub const SETTLING_MS: i64 = 15 * 60 * 1000;
+pub const SETTLING: Duration = Duration::from_secs(15 * 60);
 /// People that other gateways may have placed since they were last heard of: ten new meetings.
 const UNSEEN: u32 = 10 * EXPECTED;
 
@@ -60,13 +60,13 @@ pub fn expected(hint: Option<u32>, seats: Limit<u32>) -> u32 {
     }
 }
 
-/// What a meeting of this age (in ms) counts as: what is expected turns into the people who are in it, evenly over
-/// [`SETTLING_MS`]. At least one: as long as it is there, somebody may come.
+/// What a meeting of this age counts as: what is expected turns into the people who are in it, evenly over
+/// [`SETTLING`]. At least one: as long as it is there, somebody may come.
 #[must_use]
-pub fn weigh(people: u32, expected: u32, age: i64) -> u32 {
+pub fn weigh(people: u32, expected: u32, age: Duration) -> u32 {
     let missing = u64::from(expected.saturating_sub(people));
-    let left = u64::try_from(SETTLING_MS.saturating_sub(age).clamp(0, SETTLING_MS)).unwrap_or(0);
-    let still = missing.saturating_mul(left).div_ceil(SETTLING_MS.unsigned_abs());
+    let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    let still = missing.saturating_mul(ms(SETTLING.saturating_sub(age))).div_ceil(ms(SETTLING));
     people.saturating_add(u32::try_from(still).unwrap_or(u32::MAX)).max(1)
 }
 

@@ -12,6 +12,7 @@ use super::{
     limits::{Limit, Limits},
     rules::Rules,
     secret::Secret,
+    time::Timestamp,
 };
 
 /// A service level.
@@ -45,14 +46,14 @@ pub struct ApiSecret {
     pub secret: Secret,
     /// What it is called in metrics and in the log: `<credential>/<name>`.
     pub label: Arc<str>,
-    /// The last moment at which it is good, ms since the epoch.
-    pub not_after: Option<i64>,
+    /// The last moment at which it is good.
+    pub not_after: Option<Timestamp>,
 }
 
 impl ApiSecret {
     /// Whether it is good at a moment.
     #[must_use]
-    pub fn is_good(&self, now: i64) -> bool {
+    pub fn is_good(&self, now: Timestamp) -> bool {
         self.not_after.is_none_or(|last| now <= last)
     }
 }

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use dashmap::DashMap;
@@ -17,7 +18,10 @@ use crate::{
         meeting_id::{internal_start, is_internal},
         xml::Breakout as Listed,
     },
-    domain::ids::{ServerId, TenantId},
+    domain::{
+        ids::{ServerId, TenantId},
+        time::Timestamp,
+    },
 };
 
 /// Rooms that are kept of a meeting: BBB makes up to 16 at a time.
@@ -25,7 +29,7 @@ const ROOMS_MAX: usize = 64;
 /// Polls in a row without it after which a room is forgotten.
 const MISSES: u32 = 2;
 /// How long it is remembered that a server has no such room.
-const MISS_MS: i64 = 2_000;
+const MISS: Duration = Duration::from_secs(2);
 /// Rooms of which that is remembered.
 const MISSES_MAX: usize = 1_000;
 
@@ -45,8 +49,8 @@ pub struct Breakouts {
     /// By tenant, so that no server of one can take another's, and by what the internal id begins with, which follows from
     /// the external one.
     rooms: DashMap<(TenantId, Box<str>), Arc<Breakout>>,
-    /// When it was said of a room that there is none, ms since the epoch.
-    missed: Mutex<HashMap<Box<str>, i64>>,
+    /// When it was said of a room that there is none.
+    missed: Mutex<HashMap<Box<str>, Timestamp>>,
 }
 
 /// What a meeting remembers of its rooms: what their internal ids begin with, the oldest first.
@@ -68,10 +72,10 @@ impl Breakouts {
     }
 
     /// A server has said `now` that it has no such room.
-    pub fn miss(&self, room: &str, now: i64) {
+    pub fn miss(&self, room: &str, now: Timestamp) {
         let mut missed = lock(&self.missed);
         if missed.len() >= MISSES_MAX {
-            missed.retain(|_, at| at.saturating_add(MISS_MS) > now);
+            missed.retain(|_, at| at.saturating_add(MISS) > now);
         }
         if missed.len() >= MISSES_MAX {
             missed.clear();
@@ -81,8 +85,8 @@ impl Breakouts {
 
     /// Whether it has said so a moment ago.
     #[must_use]
-    pub fn is_missed(&self, room: &str, now: i64) -> bool {
-        lock(&self.missed).get(room).is_some_and(|at| at.saturating_add(MISS_MS) > now)
+    pub fn is_missed(&self, room: &str, now: Timestamp) -> bool {
+        lock(&self.missed).get(room).is_some_and(|at| at.saturating_add(MISS) > now)
     }
 }
 
@@ -166,7 +170,10 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::MeetingRow;
+    use crate::{
+        domain::{meeting::AFTERGLOW, time::Clock},
+        store::MeetingRow,
+    };
 
     const NOW: u32 = 1_700_000;
 
@@ -183,7 +190,7 @@ mod tests {
             expected: None,
             internal_id: Some(format!("{}{NOW:013}", internal_start(&server_id))),
             create_time: None,
-            created_at: 0,
+            created_at: Timestamp::EPOCH,
             ended_at: None,
             ends_at: None,
             afterglow: None,
@@ -211,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_room_is_that_of_its_meetings_tenant_on_its_meetings_server() {
-        let live = Live::default();
+        let live = Live::new(Clock::system());
         let ours = meeting(&live, "wagtail", "bbb-01", 1, false);
         let theirs = meeting(&live, "heron", "own", 2, false);
         let (one, own) = (ours.server.clone(), theirs.server.clone());
@@ -233,7 +240,7 @@ mod tests {
 
     #[test]
     fn what_is_no_room_of_a_meeting_is_not_learned() {
-        let live = Live::default();
+        let live = Live::new(Clock::system());
         let ours = meeting(&live, "wagtail", "bbb-01", 1, false);
         let recorded = meeting(&live, "heron", "bbb-01", 2, true);
         let learn = |of: &Arc<Meeting>, found: &Listed| live.learn_breakout(of, &of.server, found).is_some();
@@ -249,13 +256,13 @@ mod tests {
         ] {
             assert!(!learn(&ours, &found), "{what}");
         }
-        live.remove_meeting(&ours, 0);
+        live.remove_meeting(&ours, Timestamp::EPOCH);
         assert!(!learn(&ours, &good), "its meeting has ended");
     }
 
     #[test]
     fn a_room_is_forgotten_when_it_is_not_listed_or_its_meeting_is_forgotten() {
-        let live = Live::default();
+        let live = Live::new(Clock::system());
         let ours = meeting(&live, "wagtail", "bbb-01", 1, false);
         let (server, meetings) = (ours.server.clone(), [Arc::clone(&ours)]);
         let is_known = |n| live.breakouts.of_internal(&ours.tenant, &room(&ours, n).internal_id).is_some();
@@ -271,20 +278,21 @@ mod tests {
             live.learn_breakout(&ours, &server, &room(&ours, n));
         }
         assert_eq!((live.breakouts.rooms.len(), is_known(1)), (ROOMS_MAX, false), "the oldest make way");
-        live.remove_meeting(&ours, 0);
+        live.remove_meeting(&ours, Timestamp::EPOCH);
         assert!(is_known(100), "what is carried of it lasts as long as its meeting's");
-        live.forget_ended(crate::store::AFTERGLOW_MS);
+        live.forget_ended(Timestamp::EPOCH.saturating_add(AFTERGLOW));
         assert!(live.breakouts.rooms.is_empty());
     }
 
     #[test]
     fn a_miss_is_remembered_for_a_moment() {
         let rooms = Breakouts::default();
-        rooms.miss("a", 0);
-        assert!(rooms.is_missed("a", MISS_MS - 1) && !rooms.is_missed("b", 0));
-        assert!(!rooms.is_missed("a", MISS_MS));
+        let at = Timestamp::EPOCH;
+        rooms.miss("a", at);
+        assert!(rooms.is_missed("a", at.saturating_add(MISS - Duration::from_millis(1))) && !rooms.is_missed("b", at));
+        assert!(!rooms.is_missed("a", at.saturating_add(MISS)));
         for n in 0..2 * MISSES_MAX {
-            rooms.miss(&n.to_string(), 0);
+            rooms.miss(&n.to_string(), at);
         }
         assert!(lock(&rooms.missed).len() <= MISSES_MAX);
     }

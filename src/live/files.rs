@@ -8,7 +8,7 @@ use std::{
     io::Write,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -24,7 +24,10 @@ use moka::future::Cache;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::{
-    domain::ids::ServerId,
+    domain::{
+        ids::ServerId,
+        time::{AtomicTimestamp, Timestamp},
+    },
     shares::{Limits, Shares, Taken},
 };
 
@@ -69,8 +72,8 @@ pub struct File {
     pub validators: HeaderMap,
     /// Smaller forms, once they have been made.
     pub packed: OnceLock<Packed>,
-    /// When the server has last said that this is its content, ms since the epoch.
-    pub checked: AtomicI64,
+    /// When the server has last said that this is its content.
+    pub checked: AtomicTimestamp,
     /// Held by who asks whether it still is.
     pub checking: Mutex<()>,
     /// Room for what it needs beside its content; smaller forms take theirs beside it.
@@ -117,8 +120,8 @@ pub struct Packed {
 pub enum Held {
     /// It is a file that is held.
     File(Arc<File>),
-    /// What is there is carried each time, as was found out at this moment, ms since the epoch.
-    Carried(i64),
+    /// What is there is carried each time, as was found out at this moment.
+    Carried(Timestamp),
 }
 
 type Key = (ServerId, Box<str>);
@@ -128,7 +131,7 @@ type Key = (ServerId, Box<str>);
 #[derive(Debug, Clone)]
 enum Entry {
     File(Arc<Place>),
-    Carried(i64),
+    Carried(Timestamp),
 }
 
 #[derive(Debug)]
@@ -340,7 +343,7 @@ fn of_its_own(headers: &HeaderMap) -> HeaderMap {
 impl File {
     /// A file with the content that a server has `now` under a name.
     #[must_use]
-    pub fn new(name: &str, bytes: Bytes, headers: HeaderMap, validators: HeaderMap, now: i64) -> Self {
+    pub fn new(name: &str, bytes: Bytes, headers: HeaderMap, validators: HeaderMap, now: Timestamp) -> Self {
         let tag = HEXLOWER.encode(&digest(&SHA256, &bytes).as_ref()[..12]).into();
         Self {
             bytes,
@@ -349,7 +352,7 @@ impl File {
             is_lasting: has_digest(name),
             validators: of_its_own(&validators),
             packed: OnceLock::new(),
-            checked: AtomicI64::new(now),
+            checked: AtomicTimestamp::new(now),
             checking: Mutex::new(()),
             room: None,
         }
@@ -444,7 +447,7 @@ mod tests {
     fn file(kind: &'static str, bytes: Vec<u8>) -> File {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        File::new("x.js", bytes.into(), headers, HeaderMap::new(), 0)
+        File::new("x.js", bytes.into(), headers, HeaderMap::new(), Timestamp::EPOCH)
     }
 
     #[test]
@@ -498,7 +501,7 @@ mod tests {
         let read = async || {
             let body = http_body_util::Full::new(Bytes::from(vec![0; length]));
             let bytes = files.read(server, body).await.ok()?;
-            let file = File::new(path, bytes, HeaderMap::new(), HeaderMap::new(), 0);
+            let file = File::new(path, bytes, HeaderMap::new(), HeaderMap::new(), Timestamp::EPOCH);
             Some(Held::File(Arc::new(file.in_room(path, files, server).await?)))
         };
         match files.get(server, path, read).await? {
@@ -576,7 +579,7 @@ mod tests {
         let (files, server) = (Files::default(), id("bbb-01"));
         let text = vec![b'x'; MB];
         let bytes = files.read(&server, http_body_util::Full::new(Bytes::from(text))).await.expect("room");
-        let file = File::new("x.js", bytes, HeaderMap::new(), HeaderMap::new(), 0);
+        let file = File::new("x.js", bytes, HeaderMap::new(), HeaderMap::new(), Timestamp::EPOCH);
         let file = file.in_room("x.js", &files, &server).await.expect("room");
         let most = MEMORY.outer - files.bytes();
         let others = files.room(&server, most).await.expect("room");
@@ -591,8 +594,11 @@ mod tests {
     async fn a_failure_is_not_remembered() {
         let (files, server) = (Files::default(), id("bbb-01"));
         assert!(files.get(&server, "/x", async || None).await.is_none());
-        assert!(matches!(files.get(&server, "/x", async || Some(Held::Carried(0))).await, Some(Held::Carried(0))));
-        assert!(matches!(files.get(&server, "/x", async || None).await, Some(Held::Carried(0))));
+        assert!(matches!(
+            files.get(&server, "/x", async || Some(Held::Carried(Timestamp::EPOCH))).await,
+            Some(Held::Carried(Timestamp::EPOCH))
+        ));
+        assert!(matches!(files.get(&server, "/x", async || None).await, Some(Held::Carried(Timestamp::EPOCH))));
         files.forget(&server, "/x").await;
         assert!(files.get(&server, "/x", async || None).await.is_none());
         assert_eq!((files.hits.load(Relaxed), files.reads.load(Relaxed)), (1, 3));

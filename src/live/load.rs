@@ -9,14 +9,14 @@ use super::{
     Live, lock,
     servers::{ServerList, ServerState},
 };
-use crate::domain::{ids::ServerId, placement::weigh};
+use crate::domain::{ids::ServerId, placement::weigh, time::Timestamp};
 
 /// The part of one meeting in the load of its server.
 #[derive(Debug)]
 pub(super) struct Share {
     expected: u32,
-    /// When the meeting was promised, ms since the epoch.
-    since: i64,
+    /// When the meeting was promised.
+    since: Timestamp,
     state: Mutex<State>,
 }
 
@@ -32,22 +32,22 @@ struct State {
 
 impl Share {
     /// The part of a meeting that has been promised at this time and is expected to have so many people.
-    pub(super) fn new(expected: u32, since: i64) -> Self {
+    pub(super) fn new(expected: u32, since: Timestamp) -> Self {
         Self { expected, since, state: Mutex::default() }
     }
 
     /// The meeting counts from now on.
-    pub(super) fn begin(&self, on: &ServerState, now: i64) {
+    pub(super) fn begin(&self, on: &ServerState, now: Timestamp) {
         self.change(on, now, |state| state.counted = Some(0));
     }
 
     /// Somebody arrives.
-    pub(super) fn enter(&self, on: &ServerState, now: i64) {
+    pub(super) fn enter(&self, on: &ServerState, now: Timestamp) {
         self.change(on, now, |state| state.present = state.present.saturating_add(1));
     }
 
     /// Somebody leaves, perhaps after the meeting has ended.
-    pub(super) fn leave(&self, on: &ServerState, now: i64) {
+    pub(super) fn leave(&self, on: &ServerState, now: Timestamp) {
         self.change(on, now, |state| state.present = state.present.saturating_sub(1));
     }
 
@@ -62,11 +62,11 @@ impl Share {
         lock(&self.state).present
     }
 
-    fn change(&self, on: &ServerState, now: i64, change: impl FnOnce(&mut State)) {
+    fn change(&self, on: &ServerState, now: Timestamp, change: impl FnOnce(&mut State)) {
         let mut state = lock(&self.state);
         change(&mut state);
         let Some(before) = state.counted else { return };
-        let weight = weigh(state.present.max(state.told), self.expected, now.saturating_sub(self.since));
+        let weight = weigh(state.present.max(state.told), self.expected, now.saturating_duration_since(self.since));
         on.change_load(before, weight);
         state.counted = Some(weight);
     }
@@ -74,7 +74,7 @@ impl Share {
 
 impl Live {
     /// Counts the meetings of a server anew, by its list and by how old they are now.
-    pub fn weigh(&self, server: &ServerId, list: &ServerList, now: i64) {
+    pub fn weigh(&self, server: &ServerId, list: &ServerList, now: Timestamp) {
         let state = self.servers.of(server);
         let mut in_breakouts: HashMap<&str, u32> = HashMap::new();
         for room in list.breakouts.values() {
@@ -95,29 +95,31 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::placement::SETTLING_MS;
+    use crate::domain::placement::SETTLING;
 
     #[test]
     fn the_load_of_a_server_is_the_sum_of_what_its_meetings_count_as() {
         let on = ServerState::default();
-        let (large, small) = (Share::new(50, 0), Share::new(10, 0));
-        large.begin(&on, 0);
+        let at = Timestamp::EPOCH;
+        let settled = at.saturating_add(SETTLING);
+        let (large, small) = (Share::new(50, at), Share::new(10, at));
+        large.begin(&on, at);
         assert_eq!(on.load(), 50, "as many as are expected");
-        small.begin(&on, 0);
+        small.begin(&on, at);
         for _ in 0..12 {
-            small.enter(&on, 0);
+            small.enter(&on, at);
         }
         assert_eq!(on.load(), 50 + 12, "as many as have come");
-        small.leave(&on, 0);
+        small.leave(&on, at);
         assert_eq!(on.load(), 50 + 11);
-        large.change(&on, SETTLING_MS, |state| state.told = 30);
+        large.change(&on, settled, |state| state.told = 30);
         assert_eq!(on.load(), 30 + 11, "as many as the server counts");
-        small.leave(&on, SETTLING_MS);
+        small.leave(&on, settled);
         large.end(&on);
         assert_eq!(on.load(), 10);
         small.end(&on);
         small.end(&on);
-        small.leave(&on, SETTLING_MS);
+        small.leave(&on, settled);
         assert_eq!(on.load(), 0, "who leaves a meeting that has ended changes nothing");
     }
 }

@@ -4,8 +4,9 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -17,21 +18,22 @@ use serde::{Deserialize, Serialize};
 use super::{fresh::Fresh, lock, pace::Pace};
 use crate::{
     bbb::{
-        client::CallError,
         elsewhere::Strange,
         xml::{Breakout, Listed},
     },
     domain::{
+        backend_error::BackendError,
         health::{Health, State},
         ids::ServerId,
         placement::Candidate,
         server_mode::ServerMode,
         tenant::Server,
+        time::{AtomicTimestamp, Timestamp},
     },
 };
 
 /// How long lists do not wait for a server that was too slow for one.
-const SLOW_MS: i64 = 30_000;
+const SLOW: Duration = Duration::from_secs(30);
 
 /// State of all servers. One that has not been asked yet is taken to answer: a `create` finds out.
 #[derive(Debug, Default)]
@@ -55,13 +57,13 @@ pub struct ServerState {
     /// Whether it is older than 3.0, as far as its version call has told.
     before_3: AtomicBool,
     /// Its list of meetings, for a moment.
-    pub list: Fresh<ServerList, CallError>,
+    pub list: Fresh<ServerList, BackendError>,
     /// Its list of sessions, for a moment.
-    pub sessions: Fresh<Elements, CallError>,
+    pub sessions: Fresh<Elements, BackendError>,
     /// What is strange about where it sends people who join.
     strange: Mutex<Option<Strange>>,
-    /// Until when no list waits for it, ms since the epoch: it was too slow for one.
-    slow_until: AtomicI64,
+    /// Until when no list waits for it: it was too slow for one.
+    slow_until: AtomicTimestamp,
     /// When it is asked for the next GraphQL socket.
     pub sockets: Pace,
 }
@@ -106,7 +108,7 @@ impl Default for ServerState {
             list: Fresh::default(),
             sessions: Fresh::default(),
             strange: Mutex::default(),
-            slow_until: AtomicI64::new(0),
+            slow_until: AtomicTimestamp::default(),
             sockets: Pace::default(),
         }
     }
@@ -196,13 +198,13 @@ impl ServerState {
     }
 
     /// Whether a list may wait for it: it answers, and was not too slow for one a moment ago.
-    pub fn is_quick(&self, now: i64) -> bool {
-        self.state() == State::Ready && self.slow_until.load(Relaxed) <= now
+    pub fn is_quick(&self, now: Timestamp) -> bool {
+        self.state() == State::Ready && self.slow_until.load() <= now
     }
 
     /// Notes whether it was quick enough for a list.
-    pub fn listed_in_time(&self, in_time: bool, now: i64) {
-        self.slow_until.store(if in_time { 0 } else { now.saturating_add(SLOW_MS) }, Relaxed);
+    pub fn listed_in_time(&self, in_time: bool, now: Timestamp) {
+        self.slow_until.store(if in_time { Timestamp::MIN } else { now.saturating_add(SLOW) });
     }
 
     /// Notes whether it has answered a poll. Returns what it was taken to be before, and is now.

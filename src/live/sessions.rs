@@ -8,6 +8,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use aws_lc_rs::{
@@ -16,20 +17,19 @@ use aws_lc_rs::{
 };
 use tokio::sync::Notify;
 
-use super::{Meeting, clock::now_ms, lock, servers::ServerState};
+use super::{Meeting, lock, servers::ServerState};
 use crate::{
-    domain::ids::TenantId,
+    domain::{
+        ids::TenantId,
+        session::{GRACE, Held},
+        time::{Clock, Timestamp},
+    },
     store::{
-        PRESENT, TokenHash, UserKey,
+        TokenHash, UserKey,
         writer::{Note, Notes},
     },
 };
 
-/// How long a seat is held for somebody who has joined and not arrived: the page has to load.
-pub const LEASE_MS: i64 = 60_000;
-/// How long a seat is held for somebody whose last socket has closed: a reload, a lost network. BBB's client tries
-/// again after 10 s.
-pub const GRACE_MS: i64 = 15_000;
 /// GraphQL sockets of one session at a time, those that wait for their turn included. BBB takes three
 /// (docs/reference/bbb-protocol.md, "GraphQL sockets"); a line that was lost has sockets left until it is noticed.
 pub const SOCKETS_MAX: u32 = 8;
@@ -86,49 +86,59 @@ pub struct Session {
     cut: Notify,
     /// The load of the server, which the seat is part of while somebody is present.
     server: Arc<ServerState>,
+    clock: Clock,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Seat {
+    held: Held,
+    standing: Standing,
+    /// Sockets of GraphQL, which hold the seat.
     sockets: u32,
-    until: i64,
-    /// The store has none for it: what is open is cut, and what is about to open as well.
-    lost: bool,
-    /// A guest who waits to be let in, without a seat.
-    waits: bool,
+    /// The others, which do not.
+    others: u16,
     /// Somebody has been there.
     came: bool,
-    /// Sockets beside those of GraphQL that hold a seat.
-    others: u16,
+}
+
+/// How a session stands to its seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It has one for as long as that is held.
+    Usual,
+    /// A guest who waits to be let in, without a seat.
+    Waits,
+    /// The store has none for it: what is open is cut, and what is about to open as well.
+    Lost,
 }
 
 impl Session {
-    /// A session whose seat is held until `until`.
+    /// A session whose seat is held for so long.
     #[must_use]
-    pub fn new(id: i64, meeting: Arc<Meeting>, until: i64, server: Arc<ServerState>) -> Self {
-        let seat = Seat { sockets: 0, until, lost: false, waits: false, came: false, others: 0 };
-        Self { id, meeting, seat: Mutex::new(seat), cut: Notify::new(), server }
+    pub(super) fn new(id: i64, meeting: Arc<Meeting>, held: Held, server: Arc<ServerState>, clock: Clock) -> Self {
+        let seat = Seat { held, standing: Standing::Usual, sockets: 0, others: 0, came: false };
+        Self { id, meeting, seat: Mutex::new(seat), cut: Notify::new(), server, clock }
     }
 
     /// The same of a guest who waits to be let in: without a seat, until one is held.
     #[must_use]
     pub fn waiting(self) -> Self {
         let mut seat = *lock(&self.seat);
-        (seat.until, seat.waits) = (0, true);
+        (seat.held, seat.standing) = (Held::No, Standing::Waits);
         Self { seat: Mutex::new(seat), ..self }
     }
 
     /// Whether it is a guest who waits to be let in.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        lock(&self.seat).waits
+        lock(&self.seat).standing == Standing::Waits
     }
 
     /// Whether the seat counts.
     #[must_use]
-    pub fn has_seat(&self, now: i64) -> bool {
+    pub fn has_seat(&self, now: Timestamp) -> bool {
         let seat = lock(&self.seat);
-        seat.until > now && !seat.lost
+        seat.standing != Standing::Lost && seat.held.counts(now)
     }
 
     /// Somebody is present through this gateway.
@@ -143,31 +153,31 @@ impl Session {
         lock(&self.seat).came
     }
 
-    /// The seat is promised until `until`, as far as it is not held for longer.
-    pub fn hold(&self, until: i64) {
+    /// The seat is promised for so long, as far as it is not held for longer.
+    pub fn hold(&self, held: Held) {
         let mut seat = lock(&self.seat);
-        seat.until = seat.until.max(until);
-        (seat.lost, seat.waits) = (false, false);
+        seat.held = seat.held.max(held);
+        seat.standing = Standing::Usual;
     }
 
     /// Another session of the same person has the seat. What is open stays until the store has said what becomes of it.
     pub fn give_up(&self) {
         let mut seat = lock(&self.seat);
         if seat.sockets == 0 {
-            seat.until = 0;
+            seat.held = Held::No;
         }
     }
 
     /// There is no seat for it any more: its sockets are cut, and whoever opens another one needs a seat first.
     pub fn cut(&self) {
-        lock(&self.seat).lost = true;
+        lock(&self.seat).standing = Standing::Lost;
         self.cut.notify_waiters();
     }
 
     /// Waits until the sockets are to be cut; a socket whose server was slow to answer may have missed the moment.
     pub async fn is_cut(&self) {
         let cut = self.cut.notified();
-        if !lock(&self.seat).lost {
+        if lock(&self.seat).standing != Standing::Lost {
             cut.await;
         }
     }
@@ -183,12 +193,13 @@ impl Session {
         }
         seat.sockets = seat.sockets.saturating_add(1);
         if seat.sockets == 1 {
-            seat.until = PRESENT;
+            seat.held = Held::WhilePresent;
             seat.came = true;
             self.server.add_seat();
-            self.meeting.share.enter(&self.server, now_ms());
+            let at = self.clock.now();
+            self.meeting.share.enter(&self.server, at);
             self.meeting.touch();
-            notes.leave(Note::Opened { session: self.id, at: now_ms() });
+            notes.leave(Note::Opened { session: self.id, at });
         }
         Some(Present { session: Arc::clone(self), notes: Some(notes.clone()) })
     }
@@ -207,7 +218,7 @@ impl Session {
     /// Says again that somebody is present, to a store that has forgotten.
     pub fn reassert(&self, notes: &Notes) {
         if lock(&self.seat).sockets > 0 {
-            notes.leave(Note::Opened { session: self.id, at: now_ms() });
+            notes.leave(Note::Opened { session: self.id, at: self.clock.now() });
         }
     }
 }
@@ -237,30 +248,42 @@ impl Drop for Present {
         };
         seat.sockets = seat.sockets.saturating_sub(1);
         if seat.sockets == 0 {
-            let at = now_ms();
-            let until = at.saturating_add(GRACE_MS);
+            let at = self.session.clock.now();
+            let until = at.saturating_add(GRACE);
             // Who was cut has nothing to come back to, and has to ask.
-            seat.until = if std::mem::take(&mut seat.lost) { 0 } else { until };
+            (seat.held, seat.standing) = match seat.standing {
+                Standing::Lost => (Held::No, Standing::Usual),
+                standing => (Held::Until(until), standing),
+            };
             self.session.server.remove_seat();
             self.session.meeting.share.leave(&self.session.server, at);
             self.session.meeting.touch();
-            notes.leave(Note::Closed { session: self.session.id, at, until, absent: 0 });
+            notes.leave(Note::Closed { session: self.session.id, at, until, absent: Duration::ZERO });
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::{sync::mpsc::unbounded_channel, time::timeout};
 
     use super::*;
-    use crate::store::{MeetingRow, Store};
+    use crate::{
+        domain::session::LEASE,
+        store::{MeetingRow, Store},
+    };
 
     async fn notes(dir: &tempfile::TempDir) -> Notes {
         let url = format!("sqlite:{}", dir.path().join("store.db").display());
-        Notes::start(Store::open(&url).await.expect("a store"), unbounded_channel().0).0
+        Notes::start(Store::open(&url).await.expect("a store"), Clock::system(), unbounded_channel().0).0
+    }
+
+    fn now() -> Timestamp {
+        Clock::system().now()
+    }
+
+    fn lease() -> Held {
+        Held::Until(now().saturating_add(LEASE))
     }
 
     fn session() -> Arc<Session> {
@@ -274,14 +297,14 @@ mod tests {
             expected: None,
             internal_id: None,
             create_time: None,
-            created_at: 0,
+            created_at: Timestamp::EPOCH,
             ended_at: None,
             ends_at: None,
             afterglow: None,
             records: false,
             owner: None,
         }));
-        Arc::new(Session::new(1, meeting, now_ms() + LEASE_MS, Arc::default()))
+        Arc::new(Session::new(1, meeting, lease(), Arc::default(), Clock::system()))
     }
 
     #[tokio::test]
@@ -310,10 +333,10 @@ mod tests {
         let opening = session.open(&notes).expect("the first");
         session.cut();
         timeout(Duration::from_secs(1), session.is_cut()).await.expect("before it is carried");
-        assert!(!session.has_seat(now_ms()), "another socket has to ask");
+        assert!(!session.has_seat(now()), "another socket has to ask");
         drop(opening);
-        assert!(!session.has_seat(now_ms()), "nor is there one to come back to");
-        session.hold(now_ms() + LEASE_MS);
+        assert!(!session.has_seat(now()), "nor is there one to come back to");
+        session.hold(lease());
         let _opened = session.open(&notes).expect("the only one");
         assert!(timeout(Duration::from_millis(50), session.is_cut()).await.is_err(), "it has been promised anew");
     }

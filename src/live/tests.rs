@@ -1,5 +1,11 @@
 use super::*;
-use crate::domain::fixtures::tenant;
+use crate::domain::{fixtures::tenant, meeting::afterglow};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn ms(n: i64) -> Timestamp {
+    Timestamp::from_ms(n)
+}
 
 /// The internal id of the nth run of a meeting.
 fn int(tenant: &str, ext_id: &str, id: i64) -> String {
@@ -18,7 +24,7 @@ fn row(tenant: &str, ext_id: &str, server: &str, id: i64) -> MeetingRow {
         expected: None,
         internal_id: Some(int(tenant, ext_id, id)),
         create_time: None,
-        created_at: 0,
+        created_at: Timestamp::EPOCH,
         ended_at: None,
         ends_at: None,
         afterglow: None,
@@ -29,31 +35,32 @@ fn row(tenant: &str, ext_id: &str, server: &str, id: i64) -> MeetingRow {
 
 #[test]
 fn a_meeting_is_its_tenants_alone() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
     let (wagtail, heron) = ("wagtail".parse().expect("an id"), "heron".parse().expect("an id"));
     assert!(live.meeting(&wagtail, "room").is_some());
     assert!(live.meeting(&heron, "room").is_none());
     let (one, two) = ("bbb-01".parse().expect("an id"), "bbb-02".parse().expect("an id"));
-    assert!(live.reaches(&wagtail, &one, 0));
-    assert!(!live.reaches(&wagtail, &two, 0));
-    assert!(!live.reaches(&heron, &one, 0));
+    assert!(live.reaches(&wagtail, &one, ms(0)));
+    assert!(!live.reaches(&wagtail, &two, ms(0)));
+    assert!(!live.reaches(&heron, &one, ms(0)));
 }
 
 #[test]
 fn a_meeting_that_ended_is_gone_at_once_and_its_traffic_a_while_later() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     let meeting = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
     assert_eq!(live.servers.of(&meeting.server).load(), 1, "it is old, and empty");
-    assert!(live.remove_meeting(&meeting, 1_000));
-    assert!(!live.remove_meeting(&meeting, 1_000), "only once");
+    let carried_until = ms(1_000).saturating_add(AFTERGLOW);
+    assert!(live.remove_meeting(&meeting, ms(1_000)));
+    assert!(!live.remove_meeting(&meeting, ms(1_000)), "only once");
     assert_eq!(live.servers.of(&meeting.server).load(), 0);
     assert!(live.meeting(&meeting.tenant, "room").is_none());
-    assert!(live.reaches(&meeting.tenant, &meeting.server, 1_000 + AFTERGLOW_MS - 1));
-    assert!(!live.reaches(&meeting.tenant, &meeting.server, 1_000 + AFTERGLOW_MS));
-    live.forget_ended(1_000 + AFTERGLOW_MS - 1);
+    assert!(live.reaches(&meeting.tenant, &meeting.server, carried_until.saturating_sub(MS)));
+    assert!(!live.reaches(&meeting.tenant, &meeting.server, carried_until));
+    live.forget_ended(carried_until.saturating_sub(MS));
     assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_some());
-    live.forget_ended(1_000 + AFTERGLOW_MS);
+    live.forget_ended(carried_until);
     assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_none());
 }
 
@@ -61,31 +68,32 @@ fn a_meeting_that_ended_is_gone_at_once_and_its_traffic_a_while_later() {
 fn what_follows_an_end_lasts_as_long_as_its_server_was_told() {
     for (asked, minutes) in [(None, 15), (Some(2), 15), (Some(60), 61), (Some(0), 24 * 60), (Some(1_000_000), 24 * 60)]
     {
-        let live = Live::default();
-        let lasts = crate::store::afterglow(asked);
-        assert_eq!(lasts, minutes * 60_000, "{asked:?}");
+        let live = Live::new(Clock::system());
+        let lasts = afterglow(asked);
+        assert_eq!(lasts, Duration::from_secs(minutes * 60), "{asked:?}");
+        let end = Timestamp::EPOCH.saturating_add(lasts);
         let row = MeetingRow { afterglow: Some(lasts), ..row("wagtail", "room", "bbb-01", 1) };
         let meeting = live.add_meeting(Meeting::from_row(row));
         // One that ends later and lasts shorter is forgotten first.
         let short = live.add_meeting(Meeting::from_row(self::row("wagtail", "short", "bbb-02", 2)));
-        live.remove_meeting(&meeting, 0);
-        live.remove_meeting(&short, 1);
-        live.forget_ended(lasts - 1);
+        live.remove_meeting(&meeting, ms(0));
+        live.remove_meeting(&short, ms(1));
+        live.forget_ended(end.saturating_sub(MS));
         assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_some(), "{asked:?}");
         assert_eq!(live.meeting_of_internal(&int("wagtail", "short", 2)).is_some(), minutes == 15, "{asked:?}");
-        assert!(live.reaches(&meeting.tenant, &meeting.server, lasts - 1));
-        live.forget_ended(lasts);
+        assert!(live.reaches(&meeting.tenant, &meeting.server, end.saturating_sub(MS)));
+        live.forget_ended(end);
         assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_none(), "{asked:?}");
-        assert!(!live.reaches(&meeting.tenant, &meeting.server, lasts));
+        assert!(!live.reaches(&meeting.tenant, &meeting.server, end));
     }
 }
 
 #[test]
 fn a_server_carries_a_meeting_and_those_expected_in_it_at_once() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     let new = |ext_id, participants, expected| {
         let row = row("wagtail", ext_id, "bbb-01", 1);
-        Meeting::from_row(MeetingRow { created_at: now_ms(), participants, expected, ..row })
+        Meeting::from_row(MeetingRow { created_at: live.clock.now(), participants, expected, ..row })
     };
     let load = || live.servers.of(&"bbb-01".parse().expect("an id")).load();
     let placing = live.servers.of(&"bbb-01".parse().expect("an id")).place(40);
@@ -95,7 +103,7 @@ fn a_server_carries_a_meeting_and_those_expected_in_it_at_once() {
     assert_eq!(load(), 40);
     live.add_meeting(new("small", Some(3), None));
     assert_eq!(load(), 43, "no more than it has seats");
-    live.remove_meeting(&hinted, 0);
+    live.remove_meeting(&hinted, ms(0));
     assert_eq!(load(), 3);
 }
 
@@ -113,7 +121,7 @@ fn a_meeting_keeps_the_limits_it_was_promised_under() {
 
 #[test]
 fn what_was_asked_before_a_meeting_had_a_name_does_not_count() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     let meeting = live.add_meeting(Meeting::from_row(MeetingRow { internal_id: None, ..row("w", "room", "b", 1) }));
     let before = Moment::now();
     live.name_meeting(&meeting, &int("w", "room", 1));
@@ -123,17 +131,17 @@ fn what_was_asked_before_a_meeting_had_a_name_does_not_count() {
 
 #[test]
 fn the_end_of_an_old_run_does_not_take_the_new_one_out() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     let old = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
-    live.remove_meeting(&old, 0);
+    live.remove_meeting(&old, ms(0));
     let new = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 2)));
-    assert!(!live.remove_meeting(&old, 0));
+    assert!(!live.remove_meeting(&old, ms(0)));
     assert_eq!(live.meeting(&new.tenant, "room").map(|m| m.id), Some(2));
 }
 
 #[test]
 fn what_was_read_of_an_old_run_does_not_replace_the_new_one() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 2)));
     let kept = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
     assert_eq!((kept.id, live.servers.of(&kept.server).meetings()), (2, 1));
@@ -143,14 +151,14 @@ fn what_was_read_of_an_old_run_does_not_replace_the_new_one() {
 
 #[test]
 fn a_recording_of_a_meeting_that_another_gateway_has_made_is_known() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     let made = live.add_meeting(Meeting::from_row(MeetingRow { records: true, ..row("wagtail", "room", "b", 1) }));
     assert!(live.recordings.get(&made.tenant, &int("wagtail", "room", 1)).is_some());
 }
 
 #[test]
 fn a_server_gives_a_meeting_no_other_ones_name() {
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     let theirs = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
     let unnamed = MeetingRow { internal_id: None, records: true, ..row("heron", "room", "bbb-02", 2) };
     let ours = live.add_meeting(Meeting::from_row(unnamed));

@@ -21,7 +21,7 @@ use std::{
 use pingora_limits::rate::{PROPORTIONAL_RATE_ESTIMATE_CALC_FN, Rate};
 
 use super::peer::Peer;
-use crate::domain::ids::TenantId;
+use crate::domain::{ids::TenantId, time::Timestamp};
 
 /// Of the sketch: with this many slots somebody with 5 events was counted as 5 among 10,000 busy ones (with 1,024 as 125).
 const SLOTS: usize = 65_536;
@@ -148,22 +148,22 @@ impl Rates {
     /// Counts a request to a tenant. Returns whether it is within the limit. When half of the limit is used, an address gets at
     /// most a quarter: a single client cannot use up the limit of the tenant.
     #[must_use]
-    pub fn allow_request(&self, bucket: &Bucket, tenant: &TenantId, peer: Peer, now_ms: i64) -> bool {
+    pub fn allow_request(&self, bucket: &Bucket, tenant: &TenantId, peer: Peer, now: Timestamp) -> bool {
         let kind = RateOf::TenantRequests;
         let limit = self.limit(kind);
         if limit == u32::MAX {
             return true;
         }
         let is_greedy = || f64::from(limit / 4).max(1.0) < self.rate(&(kind, tenant, peer));
-        let may = !(bucket.is_half_full(now_ms) && is_greedy()) && bucket.take(limit, now_ms);
+        let may = !(bucket.is_half_full(now) && is_greedy()) && bucket.take(limit, now);
         may || self.is_counted_only(kind)
     }
 
     /// Counts a join of a tenant. Returns whether it is within the limit.
     #[must_use]
-    pub fn allow_join(&self, bucket: &Bucket, now_ms: i64) -> bool {
+    pub fn allow_join(&self, bucket: &Bucket, now: Timestamp) -> bool {
         let limit = self.limit(RateOf::TenantJoins);
-        limit == u32::MAX || bucket.take(limit, now_ms) || self.is_counted_only(RateOf::TenantJoins)
+        limit == u32::MAX || bucket.take(limit, now) || self.is_counted_only(RateOf::TenantJoins)
     }
 
     /// Excess events so far, of a kind.
@@ -205,8 +205,8 @@ const SECOND: u64 = 1_000_000_000;
 
 impl Bucket {
     /// Takes a token. Returns whether there was one.
-    fn take(&self, per_second: u32, now_ms: i64) -> bool {
-        let now = nanos(now_ms);
+    fn take(&self, per_second: u32, now: Timestamp) -> bool {
+        let now = nanos(now);
         let one = SECOND / u64::from(per_second.max(1));
         let put = |empty_at: u64| {
             let empty_at = empty_at.max(now).saturating_add(one);
@@ -215,13 +215,14 @@ impl Bucket {
         self.empty_at.fetch_update(Relaxed, Relaxed, put).is_ok()
     }
 
-    fn is_half_full(&self, now_ms: i64) -> bool {
-        nanos(now_ms).saturating_add(SECOND / 2) < self.empty_at.load(Relaxed)
+    fn is_half_full(&self, now: Timestamp) -> bool {
+        nanos(now).saturating_add(SECOND / 2) < self.empty_at.load(Relaxed)
     }
 }
 
-fn nanos(ms: i64) -> u64 {
-    u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000)
+/// Nanoseconds since the epoch.
+fn nanos(at: Timestamp) -> u64 {
+    u64::try_from(at.as_ms()).unwrap_or(0).saturating_mul(1_000_000)
 }
 
 #[cfg(test)]
@@ -276,7 +277,7 @@ mod tests {
     #[test]
     fn a_tenant_has_exactly_what_it_has() {
         let (rates, bucket, now) = (rates(RateOf::TenantJoins, 10), Bucket::default(), 1_000_000);
-        let allowed = |now| (0..50).filter(|_| rates.allow_join(&bucket, now)).count();
+        let allowed = |now| (0..50).filter(|_| rates.allow_join(&bucket, Timestamp::from_ms(now))).count();
         assert_eq!(allowed(now), 10);
         assert_eq!(allowed(now + 99), 0);
         assert_eq!(allowed(now + 100), 1);
@@ -289,7 +290,7 @@ mod tests {
     fn one_address_does_not_use_up_what_a_tenant_has() {
         let (rates, bucket, now) = (rates(RateOf::TenantRequests, 100), Bucket::default(), 1_000_000);
         let tenant = "wagtail".parse().expect("an id");
-        let allow = |n, now| rates.allow_request(&bucket, &tenant, peer(n), now);
+        let allow = |n, now| rates.allow_request(&bucket, &tenant, peer(n), Timestamp::from_ms(now));
         let stranger = (0..1_000).filter(|_| allow(1, now)).count();
         let people = (2..22).filter(|n| allow(*n, now)).count();
         assert_eq!(people, 20, "each has asked for one thing; the stranger got {stranger}");

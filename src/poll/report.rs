@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{health::State, tenant::Server},
-    live::{clock::now_ms, servers::Version},
-    proxy::Gateway,
+    live::servers::Version,
+    meetings::Meetings,
 };
 
 /// A server as it was found. What a later release adds is ignored, what an earlier one lacks is as if it were nothing.
@@ -17,8 +17,8 @@ struct Report {
     load: u32,
 }
 
-pub(super) async fn write(gateway: &Gateway, server: &Server) {
-    let state = gateway.live.servers.of(&server.id);
+pub(super) async fn write(meetings: &Meetings, server: &Server) {
+    let state = meetings.live.servers.of(&server.id);
     let version = Version {
         bbb: state.version().as_deref().cloned().unwrap_or_default(),
         plugin_sdk: state.plugin_sdk().as_deref().cloned().unwrap_or_default(),
@@ -26,20 +26,20 @@ pub(super) async fn write(gateway: &Gateway, server: &Server) {
     };
     let report = Report { state: state.state().as_str().to_owned(), version, load: state.load() };
     let Ok(text) = serde_json::to_string(&report) else { return };
-    if let Err(error) = gateway.store.report(&server.id, &text, now_ms()).await {
+    if let Err(error) = meetings.store.report(&server.id, &text, meetings.clock.now()).await {
         tracing::debug!(%error, "failed to share the health of a server with other gateways");
     }
 }
 
 /// Takes over what the gateway that polls has found.
-pub(super) async fn read(gateway: &Gateway) {
-    let Ok(reports) = gateway.store.reports().await else { return };
-    let directory = gateway.directory.load_full();
+pub(super) async fn read(meetings: &Meetings) {
+    let Ok(reports) = meetings.store.reports().await else { return };
+    let directory = meetings.directory.load_full();
     for (server, text, _) in reports {
         let (Some(server), Ok(report)) = (directory.server(&server), serde_json::from_str::<Report>(&text)) else {
             continue;
         };
-        let state = gateway.live.servers.of(&server.id);
+        let state = meetings.live.servers.of(&server.id);
         if let Some(found) = State::named(&report.state)
             && state.set_state(found) != found
         {

@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use http::{HeaderValue, Request, StatusCode, header::HOST, request::Parts};
@@ -24,40 +24,33 @@ use tokio::{
     sync::{mpsc, watch},
     time::timeout,
 };
-use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use tokio_rustls::LazyConfigAcceptor;
 
 use super::{
-    Gateway,
     answer::{redirect, text},
     asked::Connection,
     corked::Corked,
-    limited::too_fast,
+    downstream::Downstream,
+    gateway::Gateway,
+    refusal::too_fast,
+    serve,
 };
 use crate::{
     domain::host::Host,
     net::{
         activity::End,
+        complaints::Complaints,
         connections::Served,
-        orderly::{Layered, Orderly},
+        orderly::Orderly,
         peer::Peer,
         proxy_protocol::{self, Header},
         rates::RateOf,
+        socket::tune,
         tracked::Tracked,
     },
     tls::Tls,
-    upstream::{Body, tune},
+    upstream::Body,
 };
-
-/// A browser's connection.
-pub(crate) type Downstream = TlsStream<Corked<TcpStream>>;
-
-impl Layered for Downstream {
-    type Carrier = TcpStream;
-
-    fn carrier(&mut self) -> &mut TcpStream {
-        self.get_mut().0.inner_mut()
-    }
-}
 
 /// A handshake takes two round trips; who takes longer than this holds a place for nothing.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,8 +66,6 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What is encrypted and not yet sent on a connection: a file of 64 KiB and the head before it leave in one call.
 const UNSENT_BYTES_MAX: usize = 72 * 1024;
-/// Between two lines in the log that say the same.
-const COMPLAINT_PAUSE: Duration = Duration::from_secs(1);
 /// Streams of one HTTP/2 connection that had to be reset for their client's errors.
 const H2_ERRORS_MAX: usize = 64;
 /// What is held of one answer in HTTP/2 for a reader who is slow: 8 MB for all of a connection.
@@ -132,7 +123,7 @@ pub async fn serve_http(listener: TcpListener, gateway: Arc<Gateway>, port: u16,
             let is_cut = Arc::<AtomicBool>::default();
             let service = service_fn(|request: Request<Incoming>| {
                 let (head, body) = request.into_parts();
-                let _body = gateway.incoming(&head, body, &served, &is_cut);
+                let _body = serve::incoming(&gateway, &head, body, &served, &is_cut);
                 let response = to_https(&gateway, &head, peer, port);
                 let open = activity.begin();
                 async move { Ok::<_, Infallible>(response.map(|body| Tracked::new(body, open))) }
@@ -189,19 +180,6 @@ where
                 complaints.of(&error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
-        }
-    }
-}
-
-/// Says what is wrong with accepting, at most once in a second.
-#[derive(Default)]
-pub(crate) struct Complaints(Option<Instant>);
-
-impl Complaints {
-    pub(crate) fn of(&mut self, error: &std::io::Error) {
-        if self.0.is_none_or(|last| COMPLAINT_PAUSE <= last.elapsed()) {
-            self.0 = Some(Instant::now());
-            tracing::warn!(%error, "failed to accept a connection");
         }
     }
 }
@@ -338,7 +316,7 @@ async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gat
         let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
         async move {
             open.goes_on();
-            let response = gateway.serve(connection, request).await;
+            let response = serve::serve(gateway, connection, request).await;
             Ok::<_, Infallible>(response.map(|body| Tracked::new(body, open)))
         }
     });
@@ -435,7 +413,7 @@ fn to_https(gateway: &Gateway, head: &Parts, peer: Peer, port: u16) -> http::Res
         .get(HOST)
         .and_then(|host| host.to_str().ok())
         .and_then(|host| host.split(':').next()?.parse::<Host>().ok());
-    let directory = gateway.directory.load();
+    let directory = gateway.meetings.directory.load();
     let Some(host) = host.filter(|host| directory.has_host(host.as_str())) else {
         gateway.metrics.unknown_hosts.fetch_add(1, Relaxed);
         if !gateway.net.rates.allow(RateOf::UnknownHosts, peer) {

@@ -4,19 +4,12 @@ use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
-
 use serde_json::{Value, json};
 
-use super::{
-    Gateway,
-    asked::Asked,
-    pages::{page, wants_page},
-};
 use crate::{
     bbb::answer::{Failure, failed},
-    domain::{denial::Denial, ids::ServerId, pages::Page},
+    domain::{denial::Denial, ids::ServerId},
     metrics::{Call, Outcome},
-    net::rates::RateOf,
     upstream::Body,
 };
 
@@ -90,23 +83,6 @@ impl Answer {
 /// A refusal because something failed behind us is a failure, not a rule.
 pub(crate) fn outcome_of(denial: Denial) -> Outcome {
     if denial.status().is_server_error() { Outcome::Failed } else { Outcome::Refused }
-}
-
-impl Gateway {
-    /// A refusal of ours in HTTP's own terms: a page for people, a line for programs.
-    pub(crate) fn refuse(&self, asked: &Asked, call: Call, denial: Denial) -> Answer {
-        if denial == Denial::UnknownSession
-            && let Some(limited) = self.fails_too_often(asked, call, RateOf::UnknownSessions)
-        {
-            return limited;
-        }
-        let response = if wants_page(&asked.head.headers) {
-            page(asked, denial.status(), &Page::Refused(denial), denial.key())
-        } else {
-            text(denial.status(), "text/plain;charset=utf-8", format!("{}: {}\n", denial.key(), denial.message()))
-        };
-        Answer::new(call, outcome_of(denial), response).because(denial)
-    }
 }
 
 /// A short answer that nobody keeps.

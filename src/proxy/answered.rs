@@ -9,8 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::LOCATION, uri::Authority}
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
 use super::{
-    Gateway,
-    cookies::{Owner, keep_on_host},
+    cookies::{Binding, Owner, keep_on_host},
     headers::{remove_all, remove_hop_by_hop},
 };
 use crate::{
@@ -95,17 +94,15 @@ pub(crate) struct Home<'a> {
     pub(crate) prefix: &'a str,
 }
 
-impl Gateway {
-    /// Prepares the headers of a server's answer for the browser.
-    pub(crate) fn to_browser(&self, headers: &mut HeaderMap, server: &Server, tenant: &Tenant, home: Home<'_>) {
-        home.lead(headers);
-        self.rename_cookies(headers, server, tenant);
-    }
+/// Prepares the headers of a server's answer for the browser.
+pub(crate) fn to_browser(binding: &Binding, headers: &mut HeaderMap, server: &Server, tenant: &Tenant, home: Home<'_>) {
+    home.lead(headers);
+    rename_cookies(binding, headers, server, tenant);
+}
 
-    /// Gives each cookie that a server sets the name and the tag of its owner.
-    pub(crate) fn rename_cookies(&self, headers: &mut HeaderMap, server: &Server, tenant: &Tenant) {
-        self.binding.rename(headers, Owner::new(tenant, &server.slug));
-    }
+/// Gives each cookie that a server sets the name and the tag of its owner.
+pub(crate) fn rename_cookies(binding: &Binding, headers: &mut HeaderMap, server: &Server, tenant: &Tenant) {
+    binding.rename(headers, Owner::new(tenant, &server.slug));
 }
 
 impl Home<'_> {

@@ -19,6 +19,7 @@ use crate::{
         host::Host,
         ids::TenantId,
         tenant::{Tenant, Upstream},
+        time::Timestamp,
     },
     net::{connections::Served, peer::Peer, request_id::RequestId},
 };
@@ -64,8 +65,8 @@ pub(crate) struct Asked {
     /// The host as the caller wrote it, with its port where it has one.
     pub(crate) authority: String,
     pub(crate) head: Parts,
-    /// Now, ms since the epoch.
-    pub(crate) now: i64,
+    /// Now.
+    pub(crate) now: Timestamp,
 }
 
 impl Asked {

@@ -17,18 +17,16 @@ use http::{
 use http_body::Body as _;
 
 use super::{
-    Gateway,
     answer::Answer,
     answered::for_all,
     asked::{Asked, address, is_websocket},
+    gateway::Gateway,
     route::Kind,
 };
 use crate::{
     domain::tenant::Server,
-    live::{
-        clock::now_ms,
-        files::{FILE_BYTES_MAX, File, HEADERS_BYTES_MAX, Held, Unread, length_of},
-    },
+    live::files::{FILE_BYTES_MAX, File, HEADERS_BYTES_MAX, Held, Unread, length_of},
+    meetings::Meetings,
     metrics::{Call, Outcome},
     upstream::Body,
 };
@@ -42,9 +40,9 @@ use range::{Wanted, wanted};
 /// Where the client is.
 const CLIENT: &str = "/html5client/";
 /// How old the knowledge may be that a file is still what its server has; the page tells of a new release.
-const FRESH_MS: i64 = 5_000;
+const FRESH: Duration = Duration::from_secs(5);
 /// If it is older than that nobody has asked for a while, and whoever does now waits for the server's word.
-const STALE_MS: i64 = 30_000;
+const STALE: Duration = Duration::from_secs(30);
 /// A server that takes longer than this for a file has none for us.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// A name with a digest in it.
@@ -54,128 +52,127 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 /// What the gateway says of a file by itself, or what is not of the file.
 const NOT_KEPT: [HeaderName; 8] = [ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, DATE, ETAG, EXPIRES, VARY];
 
-impl Gateway {
-    /// A file of the client, if that is what is asked for and it is one that can be held.
-    pub(crate) async fn client_file(
-        self: &Arc<Self>,
-        asked: &Asked,
-        server: &Arc<Server>,
-        path: &str,
-        kind: Kind,
-    ) -> Option<Answer> {
-        let is_file = kind == Kind::Static && path.starts_with(CLIENT) && !is_websocket(&asked.head);
-        let is_read = matches!(asked.head.method, Method::GET | Method::HEAD);
-        if !is_file || !is_read || server.is_meteor || self.live.servers.of(&server.id).is_before_3() {
+/// A file of the client, if that is what is asked for and it is one that can be held.
+pub(crate) async fn client_file(
+    gateway: &Gateway,
+    asked: &Asked,
+    server: &Arc<Server>,
+    path: &str,
+    kind: Kind,
+) -> Option<Answer> {
+    let meetings = &gateway.meetings;
+    let is_file = kind == Kind::Static && path.starts_with(CLIENT) && !is_websocket(&asked.head);
+    let is_read = matches!(asked.head.method, Method::GET | Method::HEAD);
+    if !is_file || !is_read || server.is_meteor || meetings.live.servers.of(&server.id).is_before_3() {
+        return None;
+    }
+    let files = &meetings.live.files;
+    let unconditionally = HeaderMap::new();
+    let held = files.get(&server.id, path, || read_file(meetings, server, path, &unconditionally)).await?;
+    let mut file = match held {
+        Held::File(file) => file,
+        Held::Carried(since) => {
+            // A server that is being upgraded lacks a file for a moment.
+            if meetings.clock.now().saturating_duration_since(since) > STALE {
+                files.forget(&server.id, path).await;
+            }
             return None;
         }
-        let files = &self.live.files;
-        let unconditionally = HeaderMap::new();
-        let held = files.get(&server.id, path, || self.read_file(server, path, &unconditionally)).await?;
-        let mut file = match held {
-            Held::File(file) => file,
-            Held::Carried(since) => {
-                // A server that is being upgraded lacks a file for a moment.
-                if now_ms() - since > STALE_MS {
-                    files.forget(&server.id, path).await;
-                }
-                return None;
-            }
+    };
+    let age = meetings.clock.now().saturating_duration_since(file.checked.load());
+    if !file.is_lasting && age > STALE {
+        check_file(meetings, server, path, &file).await;
+        match files.get(&server.id, path, async || None).await? {
+            Held::File(now) => file = now,
+            Held::Carried(_) => return None,
+        }
+    } else if !file.is_lasting && age > FRESH {
+        let (meetings, server, path, file) =
+            (Arc::clone(&gateway.meetings), Arc::clone(server), path.to_owned(), Arc::clone(&file));
+        tokio::spawn(async move { check_file(&meetings, &server, &path, &file).await });
+    }
+    let mut response = answer(&file, &asked.head.headers);
+    let outcome = if response.status().is_client_error() { Outcome::Refused } else { Outcome::Ok };
+    if asked.head.method == Method::HEAD {
+        let length = response.body().size_hint().exact().unwrap_or(0);
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        *response.body_mut() = Body::empty();
+    }
+    Some(Answer::new(Call::Meeting, outcome, response).by(&server.id))
+}
+
+/// Reads a file from its server. `None` where that gives no answer, or says that a file is still what it was.
+async fn read_file(meetings: &Meetings, server: &Server, path: &str, conditions: &HeaderMap) -> Option<Held> {
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = address(&server.upstream, path, None);
+    *request.headers_mut() = conditions.clone();
+    request.headers_mut().insert(HOST, HeaderValue::from_str(server.upstream.authority.as_str()).ok()?);
+    request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+    let files = &meetings.live.files;
+    let read = async {
+        let response = meetings.backends.forward(server, request).await.ok()?;
+        let (head, body) = response.into_parts();
+        if head.status.is_server_error() || head.status == StatusCode::NOT_MODIFIED {
+            return None;
+        }
+        let is_short = body.size_hint().upper().is_none_or(|bytes| bytes <= FILE_BYTES_MAX as u64);
+        let is_headed = length_of(&head.headers) <= HEADERS_BYTES_MAX;
+        if head.status != StatusCode::OK || !is_short || !is_headed || !is_for_all(&head.headers) {
+            return Some(Held::Carried(meetings.clock.now()));
+        }
+        let mut headers = head.headers.clone();
+        if !for_all(&mut headers, &server.names) {
+            return Some(Held::Carried(meetings.clock.now()));
+        }
+        let length = body.size_hint().exact();
+        let bytes = match files.read(&server.id, body).await {
+            Ok(bytes) => bytes,
+            // The end of it may not have been told, and then it is not known whether that was one.
+            Err(Unread::Broken) => return length.is_none().then(|| Held::Carried(meetings.clock.now())),
+            Err(Unread::TooLong) => return Some(Held::Carried(meetings.clock.now())),
+            Err(Unread::NoRoom) => return Some(without_room(meetings, server)),
         };
-        let age = now_ms() - file.checked.load(Relaxed);
-        if !file.is_lasting && age > STALE_MS {
-            self.check_file(server, path, &file).await;
-            match files.get(&server.id, path, async || None).await? {
-                Held::File(now) => file = now,
-                Held::Carried(_) => return None,
-            }
-        } else if !file.is_lasting && age > FRESH_MS {
-            let (gateway, server, path, file) =
-                (Arc::clone(self), Arc::clone(server), path.to_owned(), Arc::clone(&file));
-            tokio::spawn(async move { gateway.check_file(&server, &path, &file).await });
+        let pick = |name: HeaderName, condition: HeaderName| Some((condition, head.headers.get(name)?.clone()));
+        let validators = [pick(ETAG, IF_NONE_MATCH), pick(LAST_MODIFIED, IF_MODIFIED_SINCE)];
+        let validators = validators.into_iter().flatten().collect();
+        for name in NOT_KEPT {
+            headers.remove(name);
         }
-        let mut response = answer(&file, &asked.head.headers);
-        let outcome = if response.status().is_client_error() { Outcome::Refused } else { Outcome::Ok };
-        if asked.head.method == Method::HEAD {
-            let length = response.body().size_hint().exact().unwrap_or(0);
-            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-            *response.body_mut() = Body::empty();
-        }
-        Some(Answer::new(Call::Meeting, outcome, response).by(&server.id))
-    }
-
-    /// Reads a file from its server. `None` where that gives no answer, or says that a file is still what it was.
-    async fn read_file(&self, server: &Server, path: &str, conditions: &HeaderMap) -> Option<Held> {
-        let mut request = Request::new(Body::empty());
-        *request.uri_mut() = address(&server.upstream, path, None);
-        *request.headers_mut() = conditions.clone();
-        request.headers_mut().insert(HOST, HeaderValue::from_str(server.upstream.authority.as_str()).ok()?);
-        request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
-        let files = &self.live.files;
-        let read = async {
-            let response = self.pool.send(request).await.ok()?;
-            let (head, body) = response.into_parts();
-            if head.status.is_server_error() || head.status == StatusCode::NOT_MODIFIED {
-                return None;
-            }
-            let is_short = body.size_hint().upper().is_none_or(|bytes| bytes <= FILE_BYTES_MAX as u64);
-            let is_headed = length_of(&head.headers) <= HEADERS_BYTES_MAX;
-            if head.status != StatusCode::OK || !is_short || !is_headed || !is_for_all(&head.headers) {
-                return Some(Held::Carried(now_ms()));
-            }
-            let mut headers = head.headers.clone();
-            if !for_all(&mut headers, &server.names) {
-                return Some(Held::Carried(now_ms()));
-            }
-            let length = body.size_hint().exact();
-            let bytes = match files.read(&server.id, body).await {
-                Ok(bytes) => bytes,
-                // The end of it may not have been told, and then it is not known whether that was one.
-                Err(Unread::Broken) => return length.is_none().then(|| Held::Carried(now_ms())),
-                Err(Unread::TooLong) => return Some(Held::Carried(now_ms())),
-                Err(Unread::NoRoom) => return Some(self.without_room(server)),
-            };
-            let pick = |name: HeaderName, condition: HeaderName| Some((condition, head.headers.get(name)?.clone()));
-            let validators = [pick(ETAG, IF_NONE_MATCH), pick(LAST_MODIFIED, IF_MODIFIED_SINCE)];
-            let validators = validators.into_iter().flatten().collect();
-            for name in NOT_KEPT {
-                headers.remove(name);
-            }
-            let file = File::new(path, bytes, headers, validators, now_ms());
-            let Some(file) = file.in_room(path, files, &server.id).await.map(Arc::new) else {
-                return Some(self.without_room(server));
-            };
-            if file.is_packable() {
-                files.pack(&file);
-            }
-            Some(Held::File(file))
+        let file = File::new(path, bytes, headers, validators, meetings.clock.now());
+        let Some(file) = file.in_room(path, files, &server.id).await.map(Arc::new) else {
+            return Some(without_room(meetings, server));
         };
-        tokio::time::timeout(READ_TIMEOUT, read).await.ok()?
-    }
-
-    /// A file for which there is no room is carried, for a while.
-    fn without_room(&self, server: &Server) -> Held {
-        self.live.files.without_room.fetch_add(1, Relaxed);
-        tracing::debug!(server = %server.id, "client file cache is full");
-        Held::Carried(now_ms())
-    }
-
-    /// Asks a server whether a file is still what it has, unless somebody has a moment ago.
-    async fn check_file(&self, server: &Server, path: &str, file: &File) {
-        let _turn = file.checking.lock().await;
-        if now_ms() - file.checked.load(Relaxed) <= FRESH_MS {
-            return;
+        if file.is_packable() {
+            files.pack(&file);
         }
-        let found = self.read_file(server, path, &file.validators).await;
-        // A server that does not answer has what it had.
-        file.checked.store(now_ms(), Relaxed);
-        match found {
-            Some(Held::File(now)) if now.tag == file.tag => {}
-            Some(held) => {
-                tracing::info!(server = %server.id, "client file changed on the server: cache entry replaced");
-                self.live.files.replace(&server.id, path, held).await;
-            }
-            None => {}
+        Some(Held::File(file))
+    };
+    tokio::time::timeout(READ_TIMEOUT, read).await.ok()?
+}
+
+/// A file for which there is no room is carried, for a while.
+fn without_room(meetings: &Meetings, server: &Server) -> Held {
+    meetings.live.files.without_room.fetch_add(1, Relaxed);
+    tracing::debug!(server = %server.id, "client file cache is full");
+    Held::Carried(meetings.clock.now())
+}
+
+/// Asks a server whether a file is still what it has, unless somebody has a moment ago.
+async fn check_file(meetings: &Meetings, server: &Server, path: &str, file: &File) {
+    let _turn = file.checking.lock().await;
+    if meetings.clock.now().saturating_duration_since(file.checked.load()) <= FRESH {
+        return;
+    }
+    let found = read_file(meetings, server, path, &file.validators).await;
+    // A server that does not answer has what it had.
+    file.checked.store(meetings.clock.now());
+    match found {
+        Some(Held::File(now)) if now.tag == file.tag => {}
+        Some(held) => {
+            tracing::info!(server = %server.id, "client file changed on the server: cache entry replaced");
+            meetings.live.files.replace(&server.id, path, held).await;
         }
+        None => {}
     }
 }
 

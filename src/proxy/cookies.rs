@@ -6,7 +6,7 @@
 //! values is dropped, and the request is carried without it: refused, one planted cookie would close the whole host to its
 //! owner.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
 use data_encoding::BASE64URL_NOPAD;
@@ -20,6 +20,7 @@ use crate::{
     domain::{
         ids::{Slug, TenantId},
         tenant::Tenant,
+        time::Timestamp,
     },
 };
 
@@ -47,7 +48,7 @@ const TAG_CHARS: usize = 22;
 const OWN_MAX: usize = 16;
 /// How long after an upgrade cookies are good that the gateway had not bound yet: no meeting of a shipped level (`policies/`)
 /// lasts longer.
-const UNBOUND_MS: i64 = 24 * 60 * 60 * 1000;
+const UNBOUND: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Whose cookies: a tenant's at a server.
 #[derive(Debug, Clone, Copy)]
@@ -78,9 +79,13 @@ pub struct Binding {
 /// The cookies that an older release has given out, named `JSESSIONID.<slug>`: good for a while, and only beside the token of
 /// a session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Unbound {
-    /// Until when, ms since the epoch.
-    until: i64,
+pub struct Unbound(Option<Given>);
+
+/// Those that were given out before an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Given {
+    /// Until when they are good.
+    until: Timestamp,
     /// The number of the last session that had no other.
     last_session: i64,
 }
@@ -88,17 +93,23 @@ pub struct Unbound {
 impl Unbound {
     /// Those of an upgrade at this moment; `last_session` is the highest number of the sessions that there are, if any.
     #[must_use]
-    pub fn since(now: i64, last_session: Option<i64>) -> Self {
-        last_session
-            .map_or(Self::default(), |last_session| Self { until: now.saturating_add(UNBOUND_MS), last_session })
+    pub fn since(now: Timestamp, last_session: Option<i64>) -> Self {
+        Self(last_session.map(|last_session| Given { until: now.saturating_add(UNBOUND), last_session }))
     }
 
-    /// As it is written down beside the keys.
+    /// Those of which some are good.
+    fn good(&self, now: Timestamp) -> Option<&Given> {
+        self.0.as_ref().filter(|given| now < given.until)
+    }
+
+    /// As it is written down beside the keys: all 0 where there are none.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 32] {
         let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&self.until.to_be_bytes());
-        bytes[8..16].copy_from_slice(&self.last_session.to_be_bytes());
+        if let Some(Given { until, last_session }) = self.0 {
+            bytes[..8].copy_from_slice(&until.as_ms().to_be_bytes());
+            bytes[8..16].copy_from_slice(&last_session.to_be_bytes());
+        }
         bytes
     }
 
@@ -110,7 +121,8 @@ impl Unbound {
             eight.copy_from_slice(&bytes[at..at + 8]);
             i64::from_be_bytes(eight)
         };
-        Self { until: number(0), last_session: number(8) }
+        let given = Given { until: Timestamp::from_ms(number(0)), last_session: number(8) };
+        Self((given.until != Timestamp::EPOCH).then_some(given))
     }
 }
 
@@ -128,19 +140,20 @@ impl Binding {
         headers: &HeaderMap,
         owner: Owner<'_>,
         session: Option<i64>,
-        now: i64,
+        now: Timestamp,
     ) -> Option<HeaderValue> {
         let mut own = self.bound(headers, owner);
         for (name, value) in pairs(headers).filter(|(name, value)| OF_SCRIPTS.contains(name) && is_plain(value)) {
             put(&mut own, name, value);
         }
-        if let Some(session) = session.filter(|_| now < self.unbound.until)
+        if let Some(session) = session
+            && let Some(given) = self.unbound.good(now)
             && let Some(old) = unbound(headers, owner.slug)
         {
             let found = own.iter_mut().find(|(name, _)| *name == SESSION);
             match found {
                 // Somebody whose meeting is older than the upgrade has opened another one since.
-                Some((_, value)) if session <= self.unbound.last_session => *value = Some(old),
+                Some((_, value)) if session <= given.last_session => *value = Some(old),
                 Some(_) => {}
                 None => own.push((SESSION, Some(old))),
             }
@@ -149,14 +162,14 @@ impl Binding {
     }
 
     /// Whether a browser has a session of this owner.
-    pub(crate) fn has_session(&self, headers: &HeaderMap, owner: Owner<'_>, now: i64) -> bool {
+    pub(crate) fn has_session(&self, headers: &HeaderMap, owner: Owner<'_>, now: Timestamp) -> bool {
         self.bound(headers, owner).iter().any(|(name, value)| *name == SESSION && value.is_some())
-            || now < self.unbound.until && unbound(headers, owner.slug).is_some()
+            || self.unbound.good(now).is_some() && unbound(headers, owner.slug).is_some()
     }
 
     /// The slugs of the servers that a browser may have a session of. Only names are looked at.
-    pub(crate) fn session_slugs<'h>(&self, headers: &'h HeaderMap, now: i64) -> impl Iterator<Item = &'h str> {
-        let takes_unbound = now < self.unbound.until;
+    pub(crate) fn session_slugs<'h>(&self, headers: &'h HeaderMap, now: Timestamp) -> impl Iterator<Item = &'h str> {
+        let takes_unbound = self.unbound.good(now).is_some();
         pairs(headers).filter_map(move |(name, _)| match name.strip_prefix(HOST_ONLY) {
             Some(name) => name.strip_prefix(SESSION)?.strip_prefix('.'),
             None if takes_unbound => name.strip_prefix(SESSION)?.strip_prefix('.'),
@@ -280,7 +293,8 @@ pub(crate) fn without_meeting_cookies(headers: &mut HeaderMap, is_slug: impl Fn(
             || (name == OF_NOTES && value.starts_with(b"s."))
             || (name == OF_AUTHOR && value.starts_with(b"t."))
     };
-    let others = pairs(headers).filter(|(name, value)| !is_of_server(name, &is_slug) && !of_scripts(name, value));
+    let others =
+        pairs(headers).filter(|(name, value)| !is_of_server(name.as_bytes(), &is_slug) && !of_scripts(name, value));
     let kept = cookie_header(others);
     headers.remove(COOKIE);
     if let Some(kept) = kept {
@@ -300,8 +314,7 @@ fn kept_on_host(cookie: &[u8], host: &str, is_slug: impl Fn(&str) -> bool) -> Op
     let mut parts = cookie.split(|b| *b == b';').map(<[u8]>::trim_ascii);
     let pair = parts.next()?;
     let name = pair[..pair.iter().position(|b| *b == b'=')?].trim_ascii();
-    let is_ours = std::str::from_utf8(name).is_ok_and(|name| is_of_server(name, &is_slug));
-    if name.is_empty() || is_ours {
+    if name.is_empty() || is_of_server(name, &is_slug) {
         return None;
     }
     let mut kept = pair.to_vec();
@@ -325,10 +338,11 @@ fn kept_on_host(cookie: &[u8], host: &str, is_slug: impl Fn(&str) -> bool) -> Op
     HeaderValue::from_bytes(&kept).ok()
 }
 
-/// Whether a cookie bears a server's name, also that of one that is not configured any more.
-fn is_of_server(name: &str, is_slug: impl Fn(&str) -> bool) -> bool {
-    let begins = |start: &str| name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
-    begins("__Host-JSESSIONID") || begins("JSESSIONID.") || name.rsplit_once('.').is_some_and(|(_, of)| is_slug(of))
+/// Whether a cookie bears a server's name, also that of one that is not configured any more. A name may have any bytes.
+fn is_of_server(name: &[u8], is_slug: impl Fn(&str) -> bool) -> bool {
+    let begins = |start: &[u8]| name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
+    let behind_dot = name.iter().rposition(|b| *b == b'.').and_then(|at| std::str::from_utf8(&name[at + 1..]).ok());
+    begins(b"__Host-JSESSIONID") || begins(b"JSESSIONID.") || behind_dot.is_some_and(is_slug)
 }
 
 /// Replaces each `Set-Cookie`, or drops it.
@@ -393,6 +407,10 @@ mod tests {
         id.parse().expect("an id")
     }
 
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_ms(ms)
+    }
+
     fn sent(cookies: &str) -> HeaderMap {
         HeaderMap::from_iter([(COOKIE, HeaderValue::from_bytes(cookies.as_bytes()).expect("legal"))])
     }
@@ -444,51 +462,54 @@ mod tests {
             ("a script's, twice", "sessionID=5; sessionID=6".into(), None),
             ("with any bytes beside it", format!("name=Zoë; {good}"), Some("JSESSIONID=1.route")),
         ] {
-            let got = binding.cookies_for(&sent(&cookies), own, Some(1), 0);
+            let got = binding.cookies_for(&sent(&cookies), own, Some(1), at(0));
             let got = got.as_ref().map(|value| value.to_str().expect("text"));
             assert_eq!(got, expected, "{what}: {cookies}");
             let has = expected.is_some_and(|cookie| cookie.starts_with(SESSION));
-            assert_eq!(binding.has_session(&sent(&cookies), own, 0), has, "{what}");
+            assert_eq!(binding.has_session(&sent(&cookies), own, at(0)), has, "{what}");
         }
         let many = (0..=OWN_MAX).map(|n| format!("__Host-x{n}.slug-a=1; ")).collect::<String>() + &good;
-        assert_eq!(binding.cookies_for(&sent(&many), own, None, 0), None, "not more are looked at");
+        assert_eq!(binding.cookies_for(&sent(&many), own, None, at(0)), None, "not more are looked at");
     }
 
     #[test]
     fn old_cookies_are_good_for_a_day_beside_a_session() {
         let (wagtail, a) = (tenant("wagtail"), slug("slug-a"));
         let own = owner(&wagtail, &a);
-        let unbound = Unbound::since(1_000, Some(5));
+        let unbound = Unbound::since(at(1_000), Some(5));
         assert_eq!(Unbound::from_bytes(&unbound.to_bytes()), unbound);
         let binding = Binding::new([7; 32], unbound);
         let new = kept(&binding, own, "JSESSIONID=new; Path=/");
         let both = format!("JSESSIONID.slug-a=old; {new}");
         let old = "JSESSIONID.slug-a=old";
         for (what, cookies, session, now, expected) in [
-            ("of a session", old, Some(9), 2_000, Some("JSESSIONID=old")),
-            ("of no session", old, None, 2_000, None),
-            ("a day later", old, Some(5), 1_000 + UNBOUND_MS, None),
-            ("two", "JSESSIONID.slug-a=old; JSESSIONID.slug-a=x", Some(5), 2_000, None),
-            ("another server's", "JSESSIONID.slug-b=old", Some(5), 2_000, None),
-            ("beside a new one, of a session before the upgrade", &both, Some(5), 2_000, Some("JSESSIONID=old")),
-            ("beside a new one, of a session after it", &both, Some(6), 2_000, Some("JSESSIONID=new")),
-            ("beside a new one, in a join", &both, None, 2_000, Some("JSESSIONID=new")),
+            ("of a session", old, Some(9), at(2_000), Some("JSESSIONID=old")),
+            ("of no session", old, None, at(2_000), None),
+            ("a day later", old, Some(5), at(1_000).saturating_add(UNBOUND), None),
+            ("two", "JSESSIONID.slug-a=old; JSESSIONID.slug-a=x", Some(5), at(2_000), None),
+            ("another server's", "JSESSIONID.slug-b=old", Some(5), at(2_000), None),
+            ("beside a new one, of a session before the upgrade", &both, Some(5), at(2_000), Some("JSESSIONID=old")),
+            ("beside a new one, of a session after it", &both, Some(6), at(2_000), Some("JSESSIONID=new")),
+            ("beside a new one, in a join", &both, None, at(2_000), Some("JSESSIONID=new")),
         ] {
             let got = binding.cookies_for(&sent(cookies), own, session, now);
             assert_eq!(got.as_ref().map(|value| value.to_str().expect("text")), expected, "{what}");
         }
-        assert!(binding.has_session(&sent(old), own, 2_000));
-        assert!(!binding.has_session(&sent(old), own, 1_000 + UNBOUND_MS));
-        assert_eq!(Unbound::since(1_000, None), Unbound::default(), "where nobody is in a meeting there are none");
+        assert!(binding.has_session(&sent(old), own, at(2_000)));
+        assert!(!binding.has_session(&sent(old), own, at(1_000).saturating_add(UNBOUND)));
+        assert_eq!(Unbound::since(at(1_000), None), Unbound::default(), "where nobody is in a meeting there are none");
     }
 
     #[test]
     fn servers_are_found_by_the_names_of_sessions() {
-        let binding = Binding::new([7; 32], Unbound::since(0, Some(1)));
+        let binding = Binding::new([7; 32], Unbound::since(Timestamp::EPOCH, Some(1)));
         let headers =
             sent("__Host-JSESSIONID.s1=1; __Host-x.s2=1; JSESSIONID.s3=1; JSESSIONIDx.s4=1; __Host-JSESSIONID=1");
-        assert_eq!(binding.session_slugs(&headers, 0).collect::<Vec<_>>(), ["s1", "s3"]);
-        assert_eq!(binding.session_slugs(&headers, UNBOUND_MS).collect::<Vec<_>>(), ["s1"]);
+        assert_eq!(binding.session_slugs(&headers, at(0)).collect::<Vec<_>>(), ["s1", "s3"]);
+        assert_eq!(
+            binding.session_slugs(&headers, Timestamp::EPOCH.saturating_add(UNBOUND)).collect::<Vec<_>>(),
+            ["s1"]
+        );
     }
 
     #[test]
@@ -572,6 +593,9 @@ mod tests {
             let got = kept_on_host(cookie.as_bytes(), "meet.w", |slug| slug == "s1");
             let got = got.as_ref().map(|value| std::str::from_utf8(value.as_bytes()).expect("text"));
             assert_eq!(got, expected, "{cookie}");
+        }
+        for cookie in [&b"__Host-JSESSIONID\xf7=evil"[..], b"__host-jsessionid.\xf7.s1=evil", b"\xf7.s1=evil"] {
+            assert_eq!(kept_on_host(cookie, "meet.w", |slug| slug == "s1"), None, "its name is not text");
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::{
         limits::Limit,
         secret::Secret,
         tenant::{Server, Upstream, Weight},
+        time::Timestamp,
     },
 };
 
@@ -96,7 +97,7 @@ impl Cookies {
     /// The cookies of a browser that a server gets.
     #[must_use]
     pub fn to_server(&self, headers: &HeaderMap, tenant: &TenantId, slug: &Slug) -> Option<HeaderValue> {
-        self.0.cookies_for(headers, Owner::of(tenant, slug, false), None, 0)
+        self.0.cookies_for(headers, Owner::of(tenant, slug, false), None, Timestamp::EPOCH)
     }
 }
 

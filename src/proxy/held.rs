@@ -12,10 +12,10 @@ use tokio::time::{Instant, timeout};
 
 use super::asked::Asked;
 use crate::{
-    domain::ids::TenantId,
+    domain::{backend_error::BodyFault, ids::TenantId},
     net::peer::Peer,
     shares::{Limits, Shares, Taken},
-    upstream::{BodyFault, Incoming, LeastRate},
+    upstream::{Incoming, LeastRate},
 };
 
 const MB: usize = 1024 * 1024;

@@ -14,12 +14,13 @@ use hickory_resolver::{
 };
 use tokio::{sync::Semaphore, time::timeout};
 
+use super::api::refusal::Refusal;
 use crate::{
     bbb::{
-        documents::Refused,
+        answer::Failure,
         fetched::{is_public_address, name_of},
     },
-    domain::host::Host,
+    domain::{denial::Denial, host::Host},
 };
 
 /// How long a call waits for all of its names.
@@ -59,19 +60,19 @@ impl Names {
     /// known by a private address here.
     ///
     /// # Errors
-    /// [`Refused::Address`] where a name has an address that is not public, [`Refused::TooMany`] where there are too many.
-    pub(crate) async fn check(&self, addresses: &[String], own: &[Host]) -> Result<(), Refused> {
+    /// [`Failure::DOCUMENT_ADDRESS`] where a name has an address that is not public, [`Denial::DocumentLimitReached`] where there are too many.
+    pub(crate) async fn check(&self, addresses: &[String], own: &[Host]) -> Result<(), Refusal> {
         let names: BTreeSet<String> = addresses.iter().filter_map(|address| name_of(address)).collect();
         let names: Vec<_> = names.into_iter().filter(|name| !own.iter().any(|host| host.as_str() == name)).collect();
         if names.len() > NAMES_MAX {
-            return Err(Refused::TooMany);
+            return Err(Denial::DocumentLimitReached.into());
         }
         let looks = names.iter().flat_map(|name| self.resolvers.iter().map(move |at| self.is_private(at, name)));
         let mut looks: FuturesUnordered<_> = looks.collect();
         let looked = async {
             while let Some(is_private) = looks.next().await {
                 if is_private {
-                    return Err(Refused::Address);
+                    return Err(Failure::DOCUMENT_ADDRESS.into());
                 }
             }
             Ok(())

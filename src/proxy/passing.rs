@@ -3,27 +3,21 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use http::StatusCode;
 use http_body::Body as _;
 use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
 };
 
-use super::{
-    Gateway,
-    answer::{Answer, text},
-    asked::Asked,
-};
+use super::asked::Asked;
 use crate::{
     domain::{
-        denial::Denial,
-        ids::{ServerId, TenantId},
+        backend_error::{BackendError, BodyFault},
+        ids::TenantId,
     },
-    metrics::{Call, Outcome},
     net::peer::Peer,
     shares::{Limits, Shares},
-    upstream::{Body, BodyFault, Carried, Incoming, LeastRate, Watch},
+    upstream::{Body, Carried, Incoming, LeastRate, Watch},
 };
 
 /// By tenant and address: those of one address leave room to others of its tenant.
@@ -52,27 +46,6 @@ impl Default for Passing {
     }
 }
 
-/// Why a request with a body got no answer of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unsent {
-    /// The gateway refuses it, or its server does not answer.
-    Denied(Denial),
-    /// Its body did not come whole: nothing has been learned of the server.
-    Body(BodyFault),
-}
-
-impl From<Denial> for Unsent {
-    fn from(denial: Denial) -> Self {
-        Self::Denied(denial)
-    }
-}
-
-impl From<BodyFault> for Unsent {
-    fn from(fault: BodyFault) -> Self {
-        Self::Body(fault)
-    }
-}
-
 impl Passing {
     /// A body on its way to a server of this name, once it has begun, looked at as it passes where there is a `watch`. A request
     /// without one is not waited for.
@@ -82,7 +55,7 @@ impl Passing {
         server: &str,
         body: Incoming,
         watch: Option<Watch>,
-    ) -> Result<(Body, Clock), Unsent> {
+    ) -> Result<(Body, Clock), BackendError> {
         if body.is_end_stream() {
             return Ok((Body::Streamed(body), Clock(None)));
         }
@@ -100,7 +73,7 @@ impl Passing {
         asked: &Asked,
         server: &str,
         body: Incoming,
-    ) -> Result<(Carried, oneshot::Receiver<Infallible>), Unsent> {
+    ) -> Result<(Carried, oneshot::Receiver<Infallible>), BackendError> {
         let rate = LeastRate::new(STOP_MAX, BYTES_PER_SECOND);
         let carried = Carried::begin(body, rate).await?;
         let (tenant, server) = (&asked.tenant.id, Box::<str>::from(server));
@@ -112,7 +85,7 @@ impl Passing {
             None => None,
         };
         let (sending, over) = oneshot::channel();
-        Ok((carried.holding((places.ok_or(Denial::Overloaded)?, sending)), over))
+        Ok((carried.holding((places.ok_or(BackendError::Exhausted)?, sending)), over))
     }
 }
 
@@ -125,47 +98,24 @@ impl Clock {
     /// time of nobody else.
     ///
     /// # Errors
-    /// [`BodyFault::Slow`] where the body does not end in time, [`Denial::ServerUnavailable`] where no answer comes.
-    pub(crate) async fn answer<T>(self, limit: Duration, answer: impl Future<Output = T>) -> Result<T, Unsent> {
+    /// [`BodyFault::Slow`] where the body does not end in time, [`BackendError::Timeout`] where no answer comes.
+    pub(crate) async fn answer<T>(self, limit: Duration, answer: impl Future<Output = T>) -> Result<T, BackendError> {
         let late = async {
             if let Some(over) = self.0 {
                 match timeout(SEND_TIMEOUT, over).await {
                     // Its sender says nothing, and is dropped with the body.
                     Ok(_) => {}
-                    Err(_) => return Unsent::Body(BodyFault::Slow),
+                    Err(_) => return BackendError::Body(BodyFault::Slow),
                 }
             }
             sleep(limit).await;
-            Unsent::Denied(Denial::ServerUnavailable)
+            BackendError::Timeout
         };
         tokio::select! {
             biased;
             answer = answer => Ok(answer),
             late = late => Err(late),
         }
-    }
-}
-
-impl Gateway {
-    /// What is answered to a request that got no answer of this server. Where its body is the reason, the server has no part in
-    /// it.
-    pub(crate) fn unsent(&self, asked: &Asked, call: Call, why: Unsent, server: Option<&ServerId>) -> Answer {
-        let (status, reason, message) = match why {
-            Unsent::Denied(denial) => {
-                let answer = self.refuse(asked, call, denial);
-                return if let Some(server) = server { answer.by(server) } else { answer };
-            }
-            Unsent::Body(BodyFault::Refused) => return self.refuse(asked, call, Denial::NotFound),
-            Unsent::Body(BodyFault::Slow) => {
-                (StatusCode::REQUEST_TIMEOUT, "bodySlow", "The body of the request came too slowly.\n")
-            }
-            Unsent::Body(BodyFault::Broken) => {
-                (StatusCode::BAD_REQUEST, "bodyBroken", "The body of the request did not come whole.\n")
-            }
-        };
-        let mut answer = Answer::new(call, Outcome::Refused, text(status, "text/plain;charset=utf-8", message));
-        answer.reason = reason;
-        answer
     }
 }
 
@@ -178,7 +128,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(60);
 
     /// What comes of a request whose body is over, and is answered, so many seconds after its beginning, and when.
-    async fn outcome(body: Option<u64>, answer: u64) -> (Result<u32, Unsent>, u64) {
+    async fn outcome(body: Option<u64>, answer: u64) -> (Result<u32, BackendError>, u64) {
         let begun = Instant::now();
         let (sending, over) = oneshot::channel();
         let clock = Clock(body.map(|_| over));
@@ -195,7 +145,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_time_in_which_a_caller_sends_is_not_the_servers() {
-        let (away, slow) = (Err(Unsent::Denied(Denial::ServerUnavailable)), Err(Unsent::Body(BodyFault::Slow)));
+        let (away, slow) = (Err(BackendError::Timeout), Err(BackendError::Body(BodyFault::Slow)));
         for (what, body, answer, expected) in [
             ("no body", None, 59, (Ok(7), 59)),
             ("no body, and no answer", None, 90, (away, 60)),

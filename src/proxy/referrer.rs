@@ -5,57 +5,13 @@
 //! can say anything here, so that it leads to no more than to files which are the same for everybody, on a server that the
 //! tenant reaches anyway. What a frontend learns of it is in `for_frontend`.
 
-use std::sync::Arc;
-
 use http::{HeaderMap, HeaderValue, header::REFERER};
 
 use super::{
-    Gateway,
-    asked::Asked,
-    named_ids::{self, Of},
     path::merge_slashes,
     route::{Route, route},
     session_token,
 };
-use crate::domain::{denial::Denial, tenant::Server};
-
-impl Gateway {
-    /// The server of the page of a meeting that a request was asked from, where the tenant has or had a meeting on it: by the
-    /// name in the page's path, else by the id of a meeting in its address; of a page at the root that names neither (2.7), as
-    /// [`Gateway::server_of_browser`] finds it.
-    ///
-    /// # Errors
-    /// As those of [`Gateway::reaches`] and [`Gateway::meeting_of_internal`].
-    pub(super) async fn server_of_page(&self, asked: &Asked) -> Result<Option<Arc<Server>>, Denial> {
-        let Some((path, query)) = own_page(&asked.head.headers, &asked.authority) else { return Ok(None) };
-        if let Some(slug) = path.strip_prefix("/s/").and_then(|rest| rest.split('/').next()) {
-            let Some(server) = asked.directory.server_of_slug(slug) else { return Ok(None) };
-            return Ok(self.reaches(asked, &server.id).await?.then(|| Arc::clone(server)));
-        }
-        // A page of a frontend may have the id of a meeting in its address, too.
-        if !matches!(route(&merge_slashes(path)), Route::RootMeeting { .. }) {
-            return Ok(None);
-        }
-        let in_query = named_ids::in_query(query);
-        let mut ids = named_ids::in_path(path).chain(in_query.iter().map(|(of, id)| (*of, &**id)));
-        let Some((_, id)) = ids.find(|(of, _)| *of == Of::Meeting) else {
-            return Ok(self.server_of_browser(asked).cloned());
-        };
-        let meeting = self.meeting_of_internal(asked.account(), id).await?;
-        Ok(meeting.and_then(|meeting| asked.directory.server(meeting.server.as_str()).cloned()))
-    }
-
-    /// The server of a file that may be a frontend's as well: of the page that asks for it, and without a frontend of the browser.
-    ///
-    /// # Errors
-    /// As those of [`Gateway::server_of_page`].
-    pub(super) async fn server_of_file(&self, asked: &Asked) -> Result<Option<Arc<Server>>, Denial> {
-        Ok(match self.server_of_page(asked).await? {
-            None if asked.tenant.frontend.is_none() => self.server_of_browser(asked).cloned(),
-            of_page => of_page,
-        })
-    }
-}
 
 /// Leaves a frontend what it may know of where somebody came from: of a page of a meeting, of a signed link, and of whatever
 /// names a session, the origin alone, as a browser tells it to another origin.
@@ -88,7 +44,7 @@ fn origin(text: &str) -> Option<&str> {
 }
 
 /// Path and query of the page of this host that a request was asked from.
-fn own_page<'h>(headers: &'h HeaderMap, authority: &str) -> Option<(&'h str, &'h str)> {
+pub(super) fn own_page<'h>(headers: &'h HeaderMap, authority: &str) -> Option<(&'h str, &'h str)> {
     on_host(headers.get(REFERER)?.to_str().ok()?, authority)
 }
 

@@ -109,6 +109,14 @@ pub enum SessionCall {
 }
 
 impl SessionCall {
+    /// Whether its answer has addresses of the server, or its id of the meeting, in it.
+    pub(crate) fn names_the_server(self) -> bool {
+        match self {
+            Self::Stuns | Self::LearningDashboard | Self::Enter | Self::GuestWait => true,
+            Self::GetJoinUrl | Self::SignOut | Self::Feedback => false,
+        }
+    }
+
     fn named(name: &str) -> Option<Self> {
         Some(match name {
             "stuns" => Self::Stuns,

@@ -10,257 +10,135 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONTENT_TYPE, HOST, STRICT_TRANSPORT_SECURITY, VARY},
+    Method, Request, Response, StatusCode,
+    header::{HOST, STRICT_TRANSPORT_SECURITY},
     request::Parts,
 };
 use http_body::Body as _;
 use tracing::Instrument as _;
 
 use super::{
-    Gateway,
-    answer::{Answer, redirect, text},
-    api::spec::wrong_method,
-    asked::{Asked, Connection, is_websocket, waits_for_leave},
-    carry::Target,
+    answer::{Answer, text},
+    asked::{Asked, Connection, waits_for_leave},
     framing::set_framing,
-    limited::too_fast,
-    path::merge_slashes,
+    gateway::Gateway,
     permissions::keep_needed,
+    refusal::{self, too_fast},
     robots::set_not_listed,
-    route::{Kind, Route, call_of, route},
-    session_token,
+    router,
 };
 use crate::{
-    bbb::answer::Version,
     domain::{denial::Denial, host::Host, tenant::Tenant},
-    live::clock::now_ms,
-    metrics::{Call, Outcome, TenantMetrics},
+    metrics::{Call, TenantMetrics},
     net::{connections::Served, rates::RateOf, request_id::RequestId},
     upstream::{Body, Incoming, Source, Watch},
 };
 
-/// Where the API is.
-const API: &str = "/bigbluebutton/api/";
-
-impl Gateway {
-    /// Answers one request and notes it.
-    pub(crate) async fn serve(
-        self: Arc<Self>,
-        connection: Arc<Connection>,
-        request: Request<hyper::body::Incoming>,
-    ) -> Response<Body> {
-        let started = Instant::now();
-        let (peer, peer_key) = (connection.peer.ip(), connection.served.peer());
-        let (head, body) = request.into_parts();
-        let mut body = self.incoming(&head, body, &connection.served, &connection.is_cut);
-        let is_over = body.over();
-        let request_id = connection.request_id(&head.headers);
-        let asked = match self.find_tenant(connection, head, request_id.clone()) {
-            Ok(asked) => asked,
-            Err(refused) => {
-                self.metrics.unknown_hosts.fetch_add(1, Relaxed);
-                if !self.net.rates.allow(RateOf::UnknownHosts, peer_key) {
-                    return too_fast();
-                }
-                let status = refused.status().as_u16();
-                let (request, reason) = (request_id, Denial::UnknownHost.key());
-                tracing::info!(target: "access", %request, %peer, status, reason, "unknown host");
-                return refused;
+/// Answers one request and notes it.
+pub(crate) async fn serve(
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
+    request: Request<hyper::body::Incoming>,
+) -> Response<Body> {
+    let started = Instant::now();
+    let (peer, peer_key) = (connection.peer.ip(), connection.served.peer());
+    let (head, body) = request.into_parts();
+    let mut body = incoming(&gateway, &head, body, &connection.served, &connection.is_cut);
+    let is_over = body.over();
+    let request_id = connection.request_id(&head.headers);
+    let asked = match find_tenant(&gateway, connection, head, request_id.clone()) {
+        Ok(asked) => asked,
+        Err(refused) => {
+            gateway.metrics.unknown_hosts.fetch_add(1, Relaxed);
+            if !gateway.net.rates.allow(RateOf::UnknownHosts, peer_key) {
+                return too_fast();
             }
-        };
-        let line = Line {
-            request_id,
-            tenant: Arc::clone(&asked.tenant),
-            host: asked.connection.sni.clone(),
-            method: asked.head.method.clone(),
-            peer: asked.connection.peer,
-        };
-        let hsts = asked.directory.hsts_of(&asked.tenant).header().cloned();
-        let metrics = self.metrics.tenant(&line.tenant.id);
-        let mut answer = match self.too_many(&asked, &metrics) {
-            Some(refused) => refused,
-            None => {
-                let span = asked.span();
-                self.dispatch(asked, body.counted(&metrics)).instrument(span).await
-            }
-        };
-        // A frontend knows best who shows it.
-        if answer.call != Call::Frontend {
-            set_framing(&mut answer.response, &line.tenant);
-            keep_needed(answer.response.headers_mut());
+            let status = refused.status().as_u16();
+            let (request, reason) = (request_id, Denial::UnknownHost.key());
+            tracing::info!(target: "access", %request, %peer, status, reason, "unknown host");
+            return refused;
         }
-        if let Some(hsts) = hsts {
-            answer.response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
+    };
+    let line = Line {
+        request_id,
+        tenant: Arc::clone(&asked.tenant),
+        host: asked.connection.sni.clone(),
+        method: asked.head.method.clone(),
+        peer: asked.connection.peer,
+    };
+    let hsts = asked.directory.hsts_of(&asked.tenant).header().cloned();
+    let metrics = gateway.metrics.tenant(&line.tenant.id);
+    let mut answer = match refusal::too_many(&gateway, &asked, &metrics) {
+        Some(refused) => refused,
+        None => {
+            let span = asked.span();
+            router::dispatch(&gateway, asked, body.counted(&metrics)).instrument(span).await
         }
-        set_not_listed(&mut answer);
-        note(&metrics, &line, &answer, started);
-        if let Some(is_over) = is_over
-            && waits_for_the_body(&answer.response)
-        {
-            let _ = is_over.await;
-        }
-        answer.response.map(|body| counted(body, metrics))
+    };
+    // A frontend knows best who shows it.
+    if answer.call != Call::Frontend {
+        set_framing(&mut answer.response, &line.tenant);
+        keep_needed(answer.response.headers_mut());
     }
-
-    /// The body of a request, with what becomes of its rest when it is answered before it has ended.
-    pub(super) fn incoming(
-        &self,
-        head: &Parts,
-        body: hyper::body::Incoming,
-        served: &Served,
-        is_cut: &Arc<AtomicBool>,
-    ) -> Incoming {
-        Incoming::new(body, head.version, || Source {
-            discards: self.discards.clone(),
-            peer: served.peer(),
-            activity: Arc::clone(&served.activity),
-            waits_for_leave: waits_for_leave(head),
-            is_cut: Arc::clone(is_cut),
-        })
+    if let Some(hsts) = hsts {
+        answer.response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
     }
-
-    /// The tenant of a request, or its refusal: a host that is missing or cannot be read, that is not the one of the
-    /// handshake, or that nobody has.
-    fn find_tenant(
-        &self,
-        connection: Arc<Connection>,
-        head: Parts,
-        request_id: RequestId,
-    ) -> Result<Asked, Response<Body>> {
-        // HTTP/2 has the host in the URI; in HTTP/1.1 an absolute URI outweighs the header (RFC 9112, 3.2.2).
-        let authority = match head.uri.authority() {
-            Some(authority) => Some(authority.as_str()),
-            None if head.headers.get_all(HOST).iter().count() == 1 => {
-                head.headers.get(HOST).and_then(|host| host.to_str().ok())
-            }
-            None => None,
-        };
-        let Some((authority, host)) = authority.and_then(|text| Some((text, host_of(text)?))) else {
-            return Err(text(StatusCode::BAD_REQUEST, "text/plain", "The request names no host.\n"));
-        };
-        let directory = self.directory.load_full();
-        let known = host.eq_ignore_ascii_case(connection.sni.as_str());
-        let now = now_ms();
-        let tenant = directory.tenant_of_host(connection.sni.as_str(), now).filter(|_| known);
-        let Some(tenant) = tenant.map(Arc::clone) else {
-            let denial = Denial::UnknownHost;
-            return Err(text(denial.status(), "text/plain", format!("{}: {}\n", denial.key(), denial.message())));
-        };
-        let authority = authority.to_ascii_lowercase();
-        Ok(Asked { request_id, directory, tenant, connection, authority, head, now })
+    set_not_listed(&mut answer);
+    note(&metrics, &line, &answer, started);
+    if let Some(is_over) = is_over
+        && waits_for_the_body(&answer.response)
+    {
+        let _ = is_over.await;
     }
+    answer.response.map(|body| counted(body, metrics))
+}
 
-    async fn dispatch(self: &Arc<Self>, mut asked: Asked, body: Incoming) -> Answer {
-        let path = merge_slashes(asked.head.uri.path()).into_owned();
-        match route(&path) {
-            Route::Version { slug } => self.version(&mut asked, slug).await,
-            Route::Api(call) => self.api(asked, call, body).await,
-            // Boxed, here and below: seldom, and no other request is to have room for it.
-            Route::BreakoutJoin { slug } => {
-                drop(body);
-                Box::pin(self.join_breakout(asked, slug)).await
-            }
-            Route::Meeting { slug, path, kind: Kind::Call(call) } => {
-                let target = self.server_of_slug(&mut asked, slug, path).await;
-                Box::pin(self.session_call(asked, body, target, path, call)).await
-            }
-            Route::RootMeeting { path, kind: kind @ Kind::Call(call) } => {
-                let target = self.server_of_root(&mut asked, path, kind).await;
-                Box::pin(self.session_call(asked, body, target, path, call)).await
-            }
-            Route::Recording { path } => match self.server_of_recording(&asked, path) {
-                Ok(target) => self.playback(asked, body, target, path).await,
-                Err(denial) => self.refuse(&asked, Call::Playback, denial),
-            },
-            Route::Asset { digest, name } => self.asset(&asked, digest, name),
-            Route::Client { slug } => self.client_with_slash(&asked, slug),
-            Route::Meeting { slug, path, kind } => match self.server_of_slug(&mut asked, slug, path).await {
-                Ok(target) => self.carry(asked, body, target, path, kind).await,
-                Err(denial) => self.refuse(&asked, call_of(kind), denial),
-            },
-            // Its first frame says where it goes.
-            Route::RootMeeting { path, kind: Kind::GraphQl } if is_websocket(&asked.head) => {
-                self.graphql(asked, None, path)
-            }
-            // Without a session it is not BBB's.
-            Route::RootMeeting { kind: Kind::PluginData, .. } if !session_token::is_named(&asked.head) => {
-                self.frontend(asked, body).await
-            }
-            Route::RootMeeting { path, kind } => match self.server_of_root(&mut asked, path, kind).await {
-                Ok(target) => self.carry(asked, body, target, path, kind).await,
-                Err(denial) => self.refuse(&asked, call_of(kind), denial),
-            },
-            Route::OfPage { path } => {
-                let mut answer = Box::pin(self.file_of_page(asked, body, path)).await;
-                // A cache is not to show it in another page.
-                answer.response.headers_mut().append(VARY, HeaderValue::from_static("referer"));
-                answer
-            }
-            // Integrations read XML, also of what there is not.
-            Route::Refused if path.starts_with(API) => Answer::denied(Call::Unsupported, Denial::NotFound),
-            Route::Refused => self.refuse(&asked, Call::Meeting, Denial::NotFound),
-            Route::Other => self.frontend(asked, body).await,
+/// The body of a request, with what becomes of its rest when it is answered before it has ended.
+pub(super) fn incoming(
+    gateway: &Gateway,
+    head: &Parts,
+    body: hyper::body::Incoming,
+    served: &Served,
+    is_cut: &Arc<AtomicBool>,
+) -> Incoming {
+    Incoming::new(body, head.version, || Source {
+        discards: gateway.discards.clone(),
+        peer: served.peer(),
+        activity: Arc::clone(&served.activity),
+        waits_for_leave: waits_for_leave(head),
+        is_cut: Arc::clone(is_cut),
+    })
+}
+
+/// The tenant of a request, or its refusal: a host that is missing or cannot be read, that is not the one of the
+/// handshake, or that nobody has.
+fn find_tenant(
+    gateway: &Gateway,
+    connection: Arc<Connection>,
+    head: Parts,
+    request_id: RequestId,
+) -> Result<Asked, Response<Body>> {
+    // HTTP/2 has the host in the URI; in HTTP/1.1 an absolute URI outweighs the header (RFC 9112, 3.2.2).
+    let authority = match head.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None if head.headers.get_all(HOST).iter().count() == 1 => {
+            head.headers.get(HOST).and_then(|host| host.to_str().ok())
         }
-    }
-
-    /// A file that a page of a meeting asks for from the root of the host, or a frontend's. It is no session's.
-    async fn file_of_page(self: &Arc<Self>, mut asked: Asked, body: Incoming, path: &str) -> Answer {
-        let server = match self.server_of_file(&asked).await {
-            Ok(Some(server)) => server,
-            Ok(None) => return self.frontend(asked, body).await,
-            Err(denial) => return self.refuse(&asked, Call::Meeting, denial),
-        };
-        let named = session_token::remove(&mut asked.head);
-        let named = match named {
-            Ok(()) => self.own_meeting(&asked, path).await.map(drop),
-            Err(denial) => Err(denial),
-        };
-        match named {
-            Ok(()) => self.carry(asked, body, Target { server, session: None }, path, Kind::Static).await,
-            Err(denial) => self.refuse(&asked, Call::Meeting, denial),
-        }
-    }
-
-    /// Leads to the client's address with its final slash: its own addresses are relative to that.
-    fn client_with_slash(&self, asked: &Asked, slug: &str) -> Answer {
-        let query = asked.head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let to = format!("https://{}/s/{slug}/html5client/{query}", asked.authority);
-        match redirect(StatusCode::FOUND, &to) {
-            Some(response) => Answer::new(Call::Meeting, Outcome::Ok, response),
-            None => self.refuse(asked, Call::Meeting, Denial::NotFound),
-        }
-    }
-
-    /// The version call: answered here, so that the client finds GraphQL and all else on this host.
-    async fn version(&self, asked: &mut Asked, slug: Option<&str>) -> Answer {
-        if !matches!(asked.head.method, Method::GET | Method::HEAD | Method::POST) {
-            return wrong_method(Call::Version, "GET, HEAD, POST");
-        }
-        let server = match slug {
-            Some(slug) => match self.server_of_slug(asked, slug, "").await {
-                Ok(target) => Some(target.server),
-                Err(denial) => return self.refuse(asked, Call::Version, denial),
-            },
-            None => asked.directory.servers_of(&asked.tenant).next().cloned(),
-        };
-        let plugin_sdk = server.and_then(|server| self.live.servers.of(&server.id).plugin_sdk());
-        let prefix = slug.map(|slug| format!("/s/{slug}")).unwrap_or_default();
-        let version = Version {
-            authority: &asked.authority,
-            prefix: &prefix,
-            plugin_sdk: plugin_sdk.as_ref().map_or("", |version| version.as_str()),
-        };
-        let json =
-            asked.head.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-        if json {
-            let body = version.to_json();
-            let response = text(StatusCode::OK, "application/json;charset=utf-8", body);
-            Answer::new(Call::Version, Outcome::Ok, response)
-        } else {
-            Answer::xml(Call::Version, Outcome::Ok, version.to_xml())
-        }
-    }
+        None => None,
+    };
+    let Some((authority, host)) = authority.and_then(|text| Some((text, host_of(text)?))) else {
+        return Err(text(StatusCode::BAD_REQUEST, "text/plain", "The request names no host.\n"));
+    };
+    let directory = gateway.meetings.directory.load_full();
+    let known = host.eq_ignore_ascii_case(connection.sni.as_str());
+    let now = gateway.meetings.clock.now();
+    let tenant = directory.tenant_of_host(connection.sni.as_str(), now).filter(|_| known);
+    let Some(tenant) = tenant.map(Arc::clone) else {
+        let denial = Denial::UnknownHost;
+        return Err(text(denial.status(), "text/plain", format!("{}: {}\n", denial.key(), denial.message())));
+    };
+    let authority = authority.to_ascii_lowercase();
+    Ok(Asked { request_id, directory, tenant, connection, authority, head, now })
 }
 
 /// Whether an answer is sent when the request's body has been read to its end, or has been cut. A client that has a whole answer

@@ -6,27 +6,25 @@ use http::{HeaderMap, Method, StatusCode, header::ACCEPT_ENCODING};
 use serde_json::{Value, json};
 
 use super::{
-    Gateway,
     answer::{Answer, text},
     api::spec::wrong_method,
     asked::Asked,
-    carry::Target,
+    carry, forward,
+    gateway::Gateway,
     grant::GRANT,
     held::FIRST_BYTES_TIMEOUT,
-    passing::Unsent,
+    refusal,
     route::{Kind, SessionCall},
+    target::Target,
 };
 use crate::{
     bbb::{
         answer::{Failure, success},
         query::Params,
     },
-    domain::denial::Denial,
-    live::{
-        Meeting,
-        clock::now_ms,
-        sessions::{LEASE_MS, Session},
-    },
+    domain::{backend_error::BackendError, denial::Denial},
+    live::{Meeting, sessions::Session},
+    meetings::seats,
     metrics::{Call, Outcome},
     net::rates::RateOf,
     upstream::{Incoming, whole},
@@ -38,14 +36,6 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 impl SessionCall {
-    /// Whether its answer has addresses of the server, or its id of the meeting, in it.
-    pub(crate) fn names_the_server(self) -> bool {
-        match self {
-            Self::Stuns | Self::LearningDashboard | Self::Enter | Self::GuestWait => true,
-            Self::GetJoinUrl | Self::SignOut | Self::Feedback => false,
-        }
-    }
-
     fn allowed(self) -> &'static str {
         match self {
             Self::Feedback => "POST",
@@ -55,115 +45,112 @@ impl SessionCall {
     }
 }
 
-impl Gateway {
-    /// Answers a call of the client; `target` is where its session is, if it has one of this tenant.
-    pub(crate) async fn session_call(
-        self: &Arc<Self>,
-        asked: Asked,
-        mut body: Incoming,
-        target: Result<Target, Denial>,
-        path: &str,
-        call: SessionCall,
-    ) -> Answer {
-        let allowed = call.allowed();
-        let fits = match asked.head.method {
-            Method::GET | Method::HEAD => allowed.starts_with("GET"),
-            Method::POST => allowed.ends_with("POST"),
-            _ => false,
-        };
-        if !fits {
-            return wrong_method(Call::Session, allowed);
-        }
-        if let Err(refused) = self.check_length(&asked, &body, Kind::Call(call)) {
-            return refused;
-        }
-        if asked.head.method == Method::HEAD && matches!(call, SessionCall::SignOut | SessionCall::GetJoinUrl) {
-            // Safe methods change nothing: nobody is signed out, and no address is made.
-            let mut answer = Answer::xml(Call::Session, Outcome::Ok, success());
-            answer.reason = "preview";
-            return answer;
-        }
-        if call != SessionCall::Feedback {
-            // A server reads the parameters of a form as those of a query, a session token too; BBB's client sends none.
-            match body.has_any(FIRST_BYTES_TIMEOUT).await {
-                Ok(false) => {}
-                Ok(true) => return takes_no_body(),
-                Err(fault) => return self.unsent(&asked, Call::Session, fault.into(), None),
-            }
-        }
-        let session = target.as_ref().ok().and_then(|target| target.session.clone());
-        match (target, session) {
-            (Ok(target), Some(session)) if call == SessionCall::GetJoinUrl => {
-                self.join_url(&asked, body, &target, &session, path).await.by(&target.server.id)
-            }
-            (Ok(target), Some(session)) => {
-                if call == SessionCall::Enter
-                    && session.is_waiting()
-                    && let Err(denial) = self.seat_of_guest(&session).await
-                {
-                    return not_entered(&asked, denial).by(&target.server.id);
-                }
-                self.carry(asked, body, target, path, Kind::Call(call)).await
-            }
-            // That the gateway could not look for a session does not say that there is none.
-            (Err(denial), _) if denial.status().is_server_error() => self.refuse(&asked, Call::Session, denial),
-            _ => {
-                let limited = self.fails_too_often(&asked, Call::Session, RateOf::UnknownSessions);
-                limited.unwrap_or_else(|| no_session(&asked, call))
-            }
+/// Answers a call of the client; `target` is where its session is, if it has one of this tenant.
+pub(crate) async fn session_call(
+    gateway: &Arc<Gateway>,
+    asked: Asked,
+    mut body: Incoming,
+    target: Result<Target, Denial>,
+    path: &str,
+    call: SessionCall,
+) -> Answer {
+    let allowed = call.allowed();
+    let fits = match asked.head.method {
+        Method::GET | Method::HEAD => allowed.starts_with("GET"),
+        Method::POST => allowed.ends_with("POST"),
+        _ => false,
+    };
+    if !fits {
+        return wrong_method(Call::Session, allowed);
+    }
+    if let Err(refused) = forward::check_length(gateway, &asked, &body, Kind::Call(call)) {
+        return refused;
+    }
+    if asked.head.method == Method::HEAD && matches!(call, SessionCall::SignOut | SessionCall::GetJoinUrl) {
+        // Safe methods change nothing: nobody is signed out, and no address is made.
+        let mut answer = Answer::xml(Call::Session, Outcome::Ok, success());
+        answer.reason = "preview";
+        return answer;
+    }
+    if call != SessionCall::Feedback {
+        // A server reads the parameters of a form as those of a query, a session token too; BBB's client sends none.
+        match body.has_any(FIRST_BYTES_TIMEOUT).await {
+            Ok(false) => {}
+            Ok(true) => return takes_no_body(),
+            Err(fault) => return refusal::unsent(gateway, &asked, Call::Session, fault.into(), None),
         }
     }
+    let session = target.as_ref().ok().and_then(|target| target.session.clone());
+    match (target, session) {
+        (Ok(target), Some(session)) if call == SessionCall::GetJoinUrl => {
+            join_url(gateway, &asked, body, &target, &session, path).await.by(&target.server.id)
+        }
+        (Ok(target), Some(session)) => {
+            if call == SessionCall::Enter
+                && session.is_waiting()
+                && let Err(denial) = seats::take(&gateway.meetings, &session).await
+            {
+                return not_entered(&asked, denial).by(&target.server.id);
+            }
+            carry::carry(gateway, asked, body, target, path, Kind::Call(call)).await
+        }
+        // That the gateway could not look for a session does not say that there is none.
+        (Err(denial), _) if denial.status().is_server_error() => {
+            refusal::refuse(gateway, &asked, Call::Session, denial)
+        }
+        _ => {
+            let limited = refusal::fails_too_often(gateway, &asked, Call::Session, RateOf::UnknownSessions);
+            limited.unwrap_or_else(|| no_session(&asked, call))
+        }
+    }
+}
 
-    /// The client of 2.7 enters: a guest who has waited in the lobby takes a seat now.
-    async fn seat_of_guest(&self, session: &Session) -> Result<(), Denial> {
-        let (meeting, now) = (&session.meeting, now_ms());
-        let until = now + LEASE_MS;
-        let seated = self.store.readmit_session(meeting.id, session.id, now, until, meeting.seats()).await;
-        seated.map_err(|refusal| refusal.denial())?;
-        session.hold(until);
-        Ok(())
+/// `getJoinUrl`: what the server has signed for itself becomes an address of the tenant's host that the gateway grants.
+async fn join_url(
+    gateway: &Gateway,
+    asked: &Asked,
+    body: Incoming,
+    target: &Target,
+    session: &Session,
+    path: &str,
+) -> Answer {
+    let plain = |headers: &mut HeaderMap| drop(headers.remove(ACCEPT_ENCODING));
+    let answered = async {
+        let response = forward::forward(gateway, asked, (body, None), target, path, TIMEOUT, plain).await?;
+        let body = whole(response.into_body(), ANSWER_BYTES_MAX).await;
+        Ok::<_, BackendError>(body.and_then(|body| serde_json::from_slice::<Value>(&body).ok()))
+    };
+    let json = match tokio::time::timeout(TIMEOUT, answered).await {
+        Ok(Ok(json)) => json,
+        Ok(Err(why)) => return refusal::unsent(gateway, asked, Call::Session, why, None),
+        Err(_) => None,
+    };
+    let Some(mut json) = json.filter(|json| json["response"]["returncode"].is_string()) else {
+        return refusal::refuse(gateway, asked, Call::Session, Denial::ServerUnavailable);
+    };
+    let answer = &mut json["response"];
+    if answer["returncode"] != json!("SUCCESS") {
+        return Answer::json(Call::Session, Outcome::Refused, &json);
     }
+    match answer["url"].as_str().and_then(|url| granted_url(gateway, asked, &session.meeting, url)) {
+        Some(url) => answer["url"] = url.into(),
+        None => return refusal::refuse(gateway, asked, Call::Session, Denial::ServerUnavailable),
+    }
+    Answer::json(Call::Session, Outcome::Ok, &json)
+}
 
-    /// `getJoinUrl`: what the server has signed for itself becomes an address of the tenant's host that the gateway grants.
-    async fn join_url(&self, asked: &Asked, body: Incoming, target: &Target, session: &Session, path: &str) -> Answer {
-        let plain = |headers: &mut HeaderMap| drop(headers.remove(ACCEPT_ENCODING));
-        let answered = async {
-            let response = self.forward(asked, (body, None), target, path, TIMEOUT, plain).await?;
-            let body = whole(response.into_body(), ANSWER_BYTES_MAX).await;
-            Ok::<_, Unsent>(body.and_then(|body| serde_json::from_slice::<Value>(&body).ok()))
-        };
-        let json = match tokio::time::timeout(TIMEOUT, answered).await {
-            Ok(Ok(json)) => json,
-            Ok(Err(why)) => return self.unsent(asked, Call::Session, why, None),
-            Err(_) => None,
-        };
-        let Some(mut json) = json.filter(|json| json["response"]["returncode"].is_string()) else {
-            return self.refuse(asked, Call::Session, Denial::ServerUnavailable);
-        };
-        let answer = &mut json["response"];
-        if answer["returncode"] != json!("SUCCESS") {
-            return Answer::json(Call::Session, Outcome::Refused, &json);
-        }
-        match answer["url"].as_str().and_then(|url| self.granted_url(asked, &session.meeting, url)) {
-            Some(url) => answer["url"] = url.into(),
-            None => return self.refuse(asked, Call::Session, Denial::ServerUnavailable),
-        }
-        Answer::json(Call::Session, Outcome::Ok, &json)
+/// The address on the tenant's host that does what a server's own would; `None` for one that leads to another meeting.
+fn granted_url(gateway: &Gateway, asked: &Asked, meeting: &Meeting, url: &str) -> Option<String> {
+    let (_, query) = url.split_once("/bigbluebutton/api/join?")?;
+    let mut params = Params::parse(query.as_bytes()).ok()?;
+    params.remove("checksum")?;
+    if params.get("meetingID")? != &*meeting.server_id {
+        return None;
     }
-
-    /// The address on the tenant's host that does what a server's own would; `None` for one that leads to another meeting.
-    fn granted_url(&self, asked: &Asked, meeting: &Meeting, url: &str) -> Option<String> {
-        let (_, query) = url.split_once("/bigbluebutton/api/join?")?;
-        let mut params = Params::parse(query.as_bytes()).ok()?;
-        params.remove("checksum")?;
-        if params.get("meetingID")? != &*meeting.server_id {
-            return None;
-        }
-        params.set("meetingID", &*meeting.ext_id);
-        let query = params.encode();
-        let grant = self.grants.sign(&meeting.tenant, meeting.internal_id()?, &query);
-        Some(format!("https://{}/bigbluebutton/api/join?{query}&{GRANT}={grant}", asked.authority))
-    }
+    params.set("meetingID", &*meeting.ext_id);
+    let query = params.encode();
+    let grant = gateway.grants.sign(&meeting.tenant, meeting.internal_id()?, &query);
+    Some(format!("https://{}/bigbluebutton/api/join?{query}&{GRANT}={grant}", asked.authority))
 }
 
 /// What BBB says to one who is one too many (docs/reference/bbb-protocol.md, "Session calls").

@@ -3,8 +3,10 @@
 // Numbers come from outside.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-use super::{ALIVE_MS, Db, Error, Store, postgres, sqlite};
-use crate::domain::ids::ServerId;
+use std::time::Duration;
+
+use super::{ALIVE, Db, Error, Store, postgres, sqlite};
+use crate::domain::{ids::ServerId, time::Timestamp};
 
 impl Store {
     /// A key of 32 bytes that all gateways on this store share; `fresh` becomes it where there is none yet.
@@ -34,20 +36,20 @@ impl Store {
         ask!(self.forget_keys(&ticket_key_name(0), &ticket_key_name(before)))
     }
 
-    /// Says that this gateway lives, for [`ALIVE_MS`] from now. Returns whether the store had it among the living: if not,
+    /// Says that this gateway lives, for [`ALIVE`] from now. Returns whether the store had it among the living: if not,
     /// those who are present through it have been taken to be gone.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn heartbeat(&self, now: i64) -> Result<bool, Error> {
-        ask!(self.heartbeat(&self.gateway, now.saturating_add(ALIVE_MS)))
+    pub async fn heartbeat(&self, now: Timestamp) -> Result<bool, Error> {
+        ask!(self.heartbeat(&self.gateway, now.saturating_add(ALIVE)))
     }
 
     /// Whether another gateway lives.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn is_alive(&self, gateway: &str, now: i64) -> Result<bool, Error> {
+    pub async fn is_alive(&self, gateway: &str, now: Timestamp) -> Result<bool, Error> {
         match &self.db {
             // There is one, and it is this one.
             Db::Sqlite { .. } => Ok(gateway == &*self.gateway),
@@ -55,24 +57,24 @@ impl Store {
         }
     }
 
-    /// Takes or keeps what one gateway does for all, for [`ALIVE_MS`] from now. Returns whether it is this one.
+    /// Takes or keeps what one gateway does for all, for [`ALIVE`] from now. Returns whether it is this one.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn lead(&self, name: &str, now: i64) -> Result<bool, Error> {
+    pub async fn lead(&self, name: &str, now: Timestamp) -> Result<bool, Error> {
         match &self.db {
             // There is nobody else, and a former self must not be waited for.
             Db::Sqlite { .. } => Ok(true),
-            Db::Postgres(..) => ask!(self.lead(name, &self.gateway, now, now.saturating_add(ALIVE_MS))),
+            Db::Postgres(..) => ask!(self.lead(name, &self.gateway, now, now.saturating_add(ALIVE))),
         }
     }
 
-    /// Gives up what this gateway does for all. Those who are still present through it have a seat for `lease` ms, to come
+    /// Gives up what this gateway does for all. Those who are still present through it have a seat for `lease`, to come
     /// back by another, or by the next one that is started on a store of its own.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn retire(&self, now: i64, lease: i64) -> Result<(), Error> {
+    pub async fn retire(&self, now: Timestamp, lease: Duration) -> Result<(), Error> {
         if !self.is_shared() {
             // The next start settles it, and reads here until when they were present.
             self.heartbeat(now).await?;
@@ -88,12 +90,12 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn bury_dead(&self, now: i64, until: i64) -> Result<usize, Error> {
+    pub async fn bury_dead(&self, now: Timestamp, until: Timestamp) -> Result<usize, Error> {
         // With SQLite every other is a former self.
-        let before = if self.is_shared() { now } else { i64::MAX };
+        let before = if self.is_shared() { now } else { Timestamp::MAX };
         let dead = ask!(self.dead(&self.gateway, before))?;
         for (gateway, alive_until) in &dead {
-            let last_seen = alive_until.saturating_sub(ALIVE_MS).min(now);
+            let last_seen = alive_until.saturating_sub(ALIVE).min(now);
             ask!(self.bury(gateway, last_seen, until))?;
         }
         if !self.is_shared() {
@@ -106,7 +108,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn report(&self, server: &ServerId, report: &str, at: i64) -> Result<(), Error> {
+    pub async fn report(&self, server: &ServerId, report: &str, at: Timestamp) -> Result<(), Error> {
         ask!(self.report(server, report, at))
     }
 
@@ -114,7 +116,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn reports(&self) -> Result<Vec<(String, String, i64)>, Error> {
+    pub async fn reports(&self) -> Result<Vec<(String, String, Timestamp)>, Error> {
         ask!(self.reports())
     }
 }

@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Error, NewSession, Refusal, Seated, UserKey, sqlite};
 use crate::{
-    domain::{denial::Denial, limits::Limit},
+    domain::{denial::Denial, limits::Limit, session::Held, time::Timestamp},
     supervise::caught,
 };
 
@@ -21,8 +21,8 @@ pub(super) struct Joins(mpsc::UnboundedSender<Join>);
 struct Join {
     meeting: i64,
     user: Option<UserKey>,
-    now: i64,
-    until: i64,
+    now: Timestamp,
+    held: Held,
     seats: Limit<u32>,
     breakout: Option<Box<str>>,
     answer: oneshot::Sender<Result<Seated, Refusal>>,
@@ -37,9 +37,9 @@ impl Joins {
     }
 
     pub(super) async fn seat(&self, new: &NewSession<'_>) -> Result<Seated, Refusal> {
-        let NewSession { meeting, user, now, until, seats, breakout } = *new;
+        let NewSession { meeting, user, now, held, seats, breakout } = *new;
         let (answer, answered) = oneshot::channel();
-        let join = Join { meeting, user: user.copied(), now, until, seats, breakout: breakout.map(Into::into), answer };
+        let join = Join { meeting, user: user.copied(), now, held, seats, breakout: breakout.map(Into::into), answer };
         // Whoever promises lives as long as this does, unless it has panicked.
         let _ = self.0.send(join);
         answered.await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
@@ -48,8 +48,8 @@ impl Joins {
 
 impl Join {
     fn asked(&self) -> NewSession<'_> {
-        let Self { meeting, ref user, now, until, seats, ref breakout, .. } = *self;
-        NewSession { meeting, user: user.as_ref(), now, until, seats, breakout: breakout.as_deref() }
+        let Self { meeting, ref user, now, held, seats, ref breakout, .. } = *self;
+        NewSession { meeting, user: user.as_ref(), now, held, seats, breakout: breakout.as_deref() }
     }
 }
 

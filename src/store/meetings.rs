@@ -10,6 +10,7 @@ use crate::domain::{
     admission::RoomUsage,
     denial::Denial,
     ids::{ServerId, TenantId},
+    time::Timestamp,
 };
 
 impl Store {
@@ -52,7 +53,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn used(&self, tenant: &TenantId, ext_id: &str, since: i64) -> Result<Duration, Error> {
+    pub async fn used(&self, tenant: &TenantId, ext_id: &str, since: Timestamp) -> Result<Duration, Error> {
         ask!(self.used(tenant.as_str(), ext_id, since))
     }
 
@@ -70,7 +71,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn abandon_meeting(&self, id: i64, now: i64) -> Result<bool, Error> {
+    pub async fn abandon_meeting(&self, id: i64, now: Timestamp) -> Result<bool, Error> {
         ask!(self.abandon_meeting(id, now, &self.gateway, false))
     }
 
@@ -79,7 +80,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn end_meeting(&self, id: i64, now: i64) -> Result<bool, Error> {
+    pub async fn end_meeting(&self, id: i64, now: Timestamp) -> Result<bool, Error> {
         ask!(self.end_meeting(id, now))
     }
 
@@ -87,7 +88,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn abandon_unanswered(&self, id: i64, of: &str, now: i64) -> Result<bool, Error> {
+    pub async fn abandon_unanswered(&self, id: i64, of: &str, now: Timestamp) -> Result<bool, Error> {
         ask!(self.abandon_meeting(id, now, of, true))
     }
 
@@ -95,7 +96,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn unanswered(&self, before: i64) -> Result<Vec<MeetingRow>, Error> {
+    pub async fn unanswered(&self, before: Timestamp) -> Result<Vec<MeetingRow>, Error> {
         ask!(self.unanswered(before))
     }
 
@@ -191,7 +192,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails or a row is impossible.
-    pub async fn ended(&self, now: i64) -> Result<Vec<MeetingRow>, Error> {
+    pub async fn ended(&self, now: Timestamp) -> Result<Vec<MeetingRow>, Error> {
         ask!(self.ended(now))
     }
 
@@ -199,7 +200,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails or a row is impossible.
-    pub async fn ended_sessions(&self, now: i64) -> Result<Vec<SessionRow>, Error> {
+    pub async fn ended_sessions(&self, now: Timestamp) -> Result<Vec<SessionRow>, Error> {
         ask!(self.ended_sessions(now))
     }
 
@@ -211,7 +212,7 @@ impl Store {
         &self,
         tenant: &TenantId,
         internal_id: &str,
-        now: i64,
+        now: Timestamp,
     ) -> Result<Option<MeetingRow>, Error> {
         ask!(self.find_ended(tenant.as_str(), Some(internal_id), None, now))
     }
@@ -224,7 +225,7 @@ impl Store {
         &self,
         tenant: &TenantId,
         server: &ServerId,
-        now: i64,
+        now: Timestamp,
     ) -> Result<Option<MeetingRow>, Error> {
         ask!(self.find_ended(tenant.as_str(), None, Some(server.as_str()), now))
     }
@@ -236,7 +237,7 @@ impl Store {
     pub async fn find_ended_session(
         &self,
         token: &TokenHash,
-        now: i64,
+        now: Timestamp,
     ) -> Result<Option<(SessionRow, MeetingRow)>, Error> {
         ask!(self.find_ended_session(token, now))
     }
@@ -245,7 +246,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn forget_ended_sessions(&self, before: i64) -> Result<(), Error> {
+    pub async fn forget_ended_sessions(&self, before: Timestamp) -> Result<(), Error> {
         ask!(self.forget_ended_sessions(before))
     }
 
@@ -253,7 +254,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn purge(&self, before: i64) -> Result<u64, Error> {
+    pub async fn purge(&self, before: Timestamp) -> Result<u64, Error> {
         ask!(self.purge(before))
     }
 }

@@ -17,18 +17,18 @@ use anteroom_bench::chance::{Chance, Story, plays};
 use futures_util::future::join_all;
 
 use super::{
-    tests::Fixture,
+    columns::{Column, PRESENT},
+    tests::{Fixture, ms},
     writer::{Note, coalesced},
     *,
 };
-use crate::{
-    domain::{
-        admission::RoomUsage,
-        denial::Denial,
-        ids::{ServerId, TenantId},
-        limits::Limit,
-    },
-    live::sessions::{GRACE_MS, LEASE_MS},
+use crate::domain::{
+    admission::RoomUsage,
+    denial::Denial,
+    ids::{ServerId, TenantId},
+    limits::Limit,
+    session::{GRACE, Held, LEASE},
+    time::Timestamp,
 };
 use gateway::{Gateway, Known};
 use rules::{Joining, Model, Room};
@@ -37,6 +37,9 @@ use rules::{Joining, Model, Room};
 const BEGIN: i64 = 10 * 24 * 3_600_000 - 900_000;
 /// As at the opening of a socket: a seat with less time left is promised anew.
 const MARGIN_MS: i64 = 5_000;
+const ALIVE_MS: i64 = ALIVE.as_millis() as i64;
+const LEASE_MS: i64 = LEASE.as_millis() as i64;
+const GRACE_MS: i64 = GRACE.as_millis() as i64;
 const ROOMS: [&str; 4] = ["one", "two", "three", "four"];
 const ACCOUNTS: [&str; 3] = ["a", "b", "c"];
 const SERVERS: [&str; 2] = ["bbb-01", "bbb-02"];
@@ -152,8 +155,8 @@ fn briefly(note: &Note) -> String {
     match note {
         Note::Created { meeting, .. } => format!("created {meeting}"),
         Note::Bound { session, .. } => format!("bound {session}"),
-        Note::Opened { session, at } => format!("opened {session} at {}", at - BEGIN),
-        Note::Closed { session, at, .. } => format!("closed {session} at {}", at - BEGIN),
+        Note::Opened { session, at } => format!("opened {session} at {}", at.as_ms() - BEGIN),
+        Note::Closed { session, at, .. } => format!("closed {session} at {}", at.as_ms() - BEGIN),
         Note::Dropped { session } => format!("dropped {session}"),
     }
 }

@@ -4,6 +4,7 @@ use super::{Db, Error, Store, postgres, sqlite};
 use crate::domain::{
     ids::{ServerId, TenantId},
     server_mode::ServerMode,
+    time::Timestamp,
 };
 
 impl Store {
@@ -19,7 +20,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn set_server_mode(&self, server: &ServerId, mode: ServerMode, now: i64) -> Result<(), Error> {
+    pub async fn set_server_mode(&self, server: &ServerId, mode: ServerMode, now: Timestamp) -> Result<(), Error> {
         ask!(self.set_server_mode(server.as_str(), mode.as_str(), now))
     }
 
@@ -28,7 +29,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn disable_drained(&self, server: &ServerId, now: i64) -> Result<bool, Error> {
+    pub async fn disable_drained(&self, server: &ServerId, now: Timestamp) -> Result<bool, Error> {
         ask!(self.disable_drained(server.as_str(), now))
     }
 
@@ -44,7 +45,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn set_suspended(&self, tenant: &TenantId, suspended: bool, now: i64) -> Result<(), Error> {
+    pub async fn set_suspended(&self, tenant: &TenantId, suspended: bool, now: Timestamp) -> Result<(), Error> {
         ask!(self.set_suspended(tenant.as_str(), suspended, now))
     }
 }

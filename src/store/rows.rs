@@ -5,29 +5,9 @@ use std::time::Duration;
 use crate::domain::{
     ids::{ServerId, TenantId},
     limits::Limit,
+    session::Held,
+    time::{Deadline, Timestamp},
 };
-
-/// The seat of somebody who is present: it does not lapse.
-pub const PRESENT: i64 = i64::MAX;
-/// The seat of a session that another one of the same person has replaced before anybody came with it.
-pub const REPLACED: i64 = -1;
-
-/// How long the traffic of a meeting is still carried after it has ended: people look at its last page, give feedback, open the
-/// dashboard.
-pub const AFTERGLOW_MS: i64 = 15 * 60 * 1000;
-/// The longest that is kept, for whom a server keeps the dashboard for ever.
-pub const AFTERGLOW_MAX_MS: i64 = 24 * 3600 * 1000;
-
-/// How long what follows the end is carried where the server was told to keep the learning dashboard for so many minutes: 0 is
-/// for ever. A minute longer, since our clock of the end may be early.
-#[must_use]
-pub fn afterglow(dashboard_minutes: Option<i64>) -> i64 {
-    match dashboard_minutes {
-        Some(0) => AFTERGLOW_MAX_MS,
-        Some(minutes) => minutes.saturating_add(1).saturating_mul(60_000).clamp(AFTERGLOW_MS, AFTERGLOW_MAX_MS),
-        None => AFTERGLOW_MS,
-    }
-}
 
 /// The SHA-256 of a session token: what is kept of it.
 pub type TokenHash = [u8; 32];
@@ -54,16 +34,16 @@ pub struct NewMeeting<'a> {
     pub expected: u32,
     /// Whether it may leave a recording.
     pub records: bool,
-    /// When its time is over, ms since the epoch.
-    pub ends_at: Option<i64>,
-    /// How long what follows its end is carried, ms.
-    pub afterglow: i64,
-    /// Now, in ms since the epoch.
-    pub now: i64,
-    /// Rooms that ended after this still count.
-    pub retained_since: i64,
-    /// Runs of the same room that ended after this count towards its duration.
-    pub runs_since: i64,
+    /// When its time is over; `None` to leave that to the limits of its tenant.
+    pub ends_at: Option<Deadline>,
+    /// How long what follows its end is carried.
+    pub afterglow: Duration,
+    /// Now.
+    pub now: Timestamp,
+    /// Rooms that ended after this still count; `None` where none does.
+    pub retained_since: Option<Timestamp>,
+    /// Runs of the same room that ended after this count towards its duration; `None` where none does.
+    pub runs_since: Option<Timestamp>,
 }
 
 /// A meeting as it is kept.
@@ -86,17 +66,17 @@ pub struct MeetingRow {
     /// The server's internal id, once it has answered.
     pub internal_id: Option<String>,
     /// The server's `createTime`, likewise.
-    pub create_time: Option<i64>,
+    pub create_time: Option<Timestamp>,
     /// When it was promised.
-    pub created_at: i64,
+    pub created_at: Timestamp,
     /// When it ended, if it has.
-    pub ended_at: Option<i64>,
-    /// When its time is over.
-    pub ends_at: Option<i64>,
+    pub ended_at: Option<Timestamp>,
+    /// When its time is over, if that was written down.
+    pub ends_at: Option<Deadline>,
     /// Whether it may leave a recording.
     pub records: bool,
-    /// How long what follows its end is carried, ms, if that was written down.
-    pub afterglow: Option<i64>,
+    /// How long what follows its end is carried, if that was written down.
+    pub afterglow: Option<Duration>,
     /// The gateway that asks its server, of account until there is an internal id.
     pub owner: Option<String>,
 }
@@ -136,10 +116,10 @@ pub struct NewSession<'a> {
     pub meeting: i64,
     /// Whose it is, if the caller said so.
     pub user: Option<&'a UserKey>,
-    /// Now, in ms since the epoch.
-    pub now: i64,
+    /// Now.
+    pub now: Timestamp,
     /// How long it is held.
-    pub until: i64,
+    pub held: Held,
     /// Seats of the meeting, and as many of all its breakout rooms together.
     pub seats: Limit<u32>,
     /// The breakout room that it is in, by the server's internal id; `None` in the meeting itself.
@@ -174,7 +154,7 @@ pub struct SessionRow {
     /// The hash of its token.
     pub token: TokenHash,
     /// How long its seat counts.
-    pub seat_until: i64,
+    pub held: Held,
     /// The breakout room that it is in, by the server's internal id; `None` in the meeting itself.
     pub breakout: Option<String>,
     /// A guest who waits to be let in: it has no seat.

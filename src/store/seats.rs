@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{
     Db, Error, MeetingRow, NewSession, Refusal, Seated, Seats, SessionRow, Store, TokenHash, postgres, sqlite,
 };
-use crate::domain::limits::Limit;
+use crate::domain::{limits::Limit, time::Timestamp};
 
 impl Store {
     /// Promises a seat: where fewer than the meeting's are taken, writes a session whose seat is held for a while. For one in
@@ -41,8 +41,8 @@ impl Store {
         &self,
         meeting: i64,
         session: i64,
-        now: i64,
-        until: i64,
+        now: Timestamp,
+        until: Timestamp,
         seats: Limit<u32>,
     ) -> Result<(), Refusal> {
         ask!(self.readmit_session(meeting, session, now, until, seats))
@@ -60,7 +60,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn recent_sessions(&self, meeting: i64, since: i64) -> Result<u32, Error> {
+    pub async fn recent_sessions(&self, meeting: i64, since: Timestamp) -> Result<u32, Error> {
         ask!(self.recent_sessions(meeting, since))
     }
 
@@ -76,7 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn seats(&self, now: i64) -> Result<HashMap<i64, Seats>, Error> {
+    pub async fn seats(&self, now: Timestamp) -> Result<HashMap<i64, Seats>, Error> {
         ask!(self.seats(now))
     }
 

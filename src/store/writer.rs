@@ -21,7 +21,13 @@ use tokio::{
 };
 
 use super::{Error, Store, TokenHash, dropped, error::Fault};
-use crate::{domain::ids::TenantId, live::clock::now_ms, supervise::caught};
+use crate::{
+    domain::{
+        ids::TenantId,
+        time::{Clock, Timestamp},
+    },
+    supervise::caught,
+};
 
 /// Notes in one transaction: long enough to pay off, short enough not to hold admissions up.
 const BATCH_MAX: usize = 256;
@@ -40,8 +46,8 @@ pub enum Note {
         meeting: i64,
         /// Its internal id.
         internal_id: Box<str>,
-        /// Its `createTime`, ms since the epoch.
-        create_time: i64,
+        /// Its `createTime`, if its server tells one.
+        create_time: Option<Timestamp>,
     },
     /// A server has made the session.
     Bound {
@@ -54,19 +60,19 @@ pub enum Note {
     Opened {
         /// The session's number.
         session: i64,
-        /// When, ms since the epoch.
-        at: i64,
+        /// When.
+        at: Timestamp,
     },
     /// The last socket of the session has closed on this gateway.
     Closed {
         /// The session's number.
         session: i64,
-        /// When, ms since the epoch.
-        at: i64,
+        /// When.
+        at: Timestamp,
         /// How long the seat counts from now on, unless it is present elsewhere.
-        until: i64,
-        /// How long, in ms, nobody was there since the `Opened` before this.
-        absent: i64,
+        until: Timestamp,
+        /// How long nobody was there since the `Opened` before this.
+        absent: Duration,
     },
     /// A join failed.
     Dropped {
@@ -93,8 +99,8 @@ impl Note {
 pub struct Traffic {
     /// The tenant.
     pub tenant: TenantId,
-    /// When, ms since the epoch.
-    pub at: i64,
+    /// When.
+    pub at: Timestamp,
     /// From browsers.
     pub up: i64,
     /// To browsers.
@@ -119,18 +125,20 @@ impl Notes {
     /// The sessions that are open though they have no seat any more go to `without_seat`: another session of the same person
     /// has it, or it had lapsed before this was written.
     #[must_use]
-    pub fn start(store: Store, without_seat: mpsc::UnboundedSender<i64>) -> (Self, JoinHandle<()>) {
-        let (notes, writer) = Self::with_writer(store, without_seat);
+    pub fn start(store: Store, clock: Clock, without_seat: mpsc::UnboundedSender<i64>) -> (Self, JoinHandle<()>) {
+        let (notes, writer) = Self::with_writer(store, clock, without_seat);
         (notes, tokio::spawn(writer))
     }
 
     /// The same for a caller that has the writer run: whoever does owns the queue, which nobody else can read.
     pub fn with_writer(
         store: Store,
+        clock: Clock,
         without_seat: mpsc::UnboundedSender<i64>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (sender, messages) = mpsc::unbounded_channel();
-        (Self(sender), Writer { store, without_seat, waiting: Waiting::default(), singly: 0, unclear: 0 }.run(messages))
+        let writer = Writer { store, clock, without_seat, waiting: Waiting::default(), singly: 0, unclear: 0 };
+        (Self(sender), writer.run(messages))
     }
 
     /// Leaves a note.
@@ -177,6 +185,7 @@ impl Waiting {
 
 struct Writer {
     store: Store,
+    clock: Clock,
     without_seat: mpsc::UnboundedSender<i64>,
     waiting: Waiting,
     /// So many are written one by one, since one of them is at fault.
@@ -250,7 +259,7 @@ impl Writer {
                 return self.store.write_traffic(&self.waiting.traffic[..first]).await;
             }
             let notes: Vec<_> = self.waiting.notes[..first].iter().collect();
-            for session in self.store.write_notes(now_ms(), &notes).await? {
+            for session in self.store.write_notes(self.clock.now(), &notes).await? {
                 // Who listens lives as long as the gateway.
                 let _ = self.without_seat.send(session);
             }
@@ -284,20 +293,20 @@ impl Writer {
 /// Makes one of what came in pieces: somebody who left and came back was away for a while.
 fn coalesce(notes: &mut Vec<Note>) {
     // A `Closed` with an `Opened` behind it is no end of a presence; the time in between goes to the next `Closed`.
-    let (mut ends, mut away): (HashMap<i64, (usize, i64)>, HashMap<i64, i64>) = Default::default();
+    let (mut ends, mut away): (HashMap<i64, (usize, Timestamp)>, HashMap<i64, Duration>) = Default::default();
     let mut gone = HashSet::new();
     for at in 0..notes.len() {
         let (before, rest) = notes.split_at_mut(at);
         match &mut rest[0] {
             Note::Closed { session, at: left, absent, .. } => {
-                *absent = absent.saturating_add(away.remove(session).unwrap_or(0));
+                *absent = absent.saturating_add(away.remove(session).unwrap_or_default());
                 ends.insert(*session, (at, *left));
             }
             Note::Opened { session, at: came } => {
                 if let Some((end, left)) = ends.remove(session) {
                     if let Note::Closed { absent, .. } = &before[end] {
                         let all = away.entry(*session).or_default();
-                        *all = all.saturating_add(*absent).saturating_add(came.saturating_sub(left).max(0));
+                        *all = all.saturating_add(*absent).saturating_add(came.saturating_duration_since(left));
                     }
                     gone.extend([end, at]);
                 }
@@ -341,8 +350,13 @@ mod tests {
 
     #[test]
     fn what_came_in_pieces_becomes_one() {
-        let opened = |session, at| Note::Opened { session, at };
-        let closed = |session, at: i64, absent| Note::Closed { session, at, until: at.saturating_add(15), absent };
+        let ms = Timestamp::from_ms;
+        let opened = |session, at| Note::Opened { session, at: ms(at) };
+        let closed = |session, at: i64, absent| {
+            let until = ms(at.saturating_add(15));
+            Note::Closed { session, at: ms(at), until, absent: Duration::from_millis(absent) }
+        };
+        let longest = i64::MAX.unsigned_abs();
         for (what, notes, expected) in [
             ("left and came back", vec![opened(1, 10), closed(1, 20, 0), opened(1, 25)], vec![opened(1, 10)]),
             (
@@ -354,8 +368,8 @@ mod tests {
             ("two sessions", vec![closed(1, 20, 0), opened(2, 25)], vec![closed(1, 20, 0), opened(2, 25)]),
             (
                 "moments that nobody has lived through",
-                vec![closed(1, i64::MIN + 20, i64::MAX), opened(1, i64::MAX), closed(1, 3, i64::MAX)],
-                vec![closed(1, 3, i64::MAX)],
+                vec![closed(1, i64::MIN + 20, longest), opened(1, i64::MAX), closed(1, 3, longest)],
+                vec![Note::Closed { session: 1, at: ms(3), until: ms(18), absent: Duration::from_millis(longest) * 3 }],
             ),
         ] {
             assert_eq!(coalesced(notes), expected, "{what}");
@@ -364,7 +378,12 @@ mod tests {
 
     #[test]
     fn what_was_carried_is_added_up_by_tenant() {
-        let of = |tenant: &str, up| Traffic { tenant: tenant.parse().expect("an id"), at: 1, up, down: 1 };
+        let of = |tenant: &str, up| Traffic {
+            tenant: tenant.parse().expect("an id"),
+            at: Timestamp::from_ms(1),
+            up,
+            down: 1,
+        };
         let mut all = vec![of("wagtail", 5), of("heron", i64::MAX), of("wagtail", 6), of("heron", i64::MAX)];
         add_up(&mut all);
         let sums: Vec<_> = all.iter().map(|one| (one.tenant.as_str(), one.up, one.down)).collect();

@@ -9,7 +9,10 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::domain::host::{Host, HostError};
+use crate::domain::{
+    host::{Host, HostError},
+    time::Timestamp,
+};
 
 /// What a certificate is for: one host, or every host one label below a name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,10 +58,10 @@ pub enum CertError {
 pub struct Cert {
     /// Chain and key.
     pub key: Arc<CertifiedKey>,
-    /// Start of its validity, seconds since the epoch.
-    pub not_before: i64,
-    /// End of its validity, seconds since the epoch.
-    pub not_after: i64,
+    /// The first second it is good.
+    pub not_before: Timestamp,
+    /// The last second it is good.
+    pub not_after: Timestamp,
 }
 
 impl Cert {
@@ -150,7 +153,7 @@ fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertError> {
 }
 
 /// Checks that a certificate names the host; returns from when to when it is good.
-fn check_leaf(name: &CertName, der: &CertificateDer<'_>) -> Result<(i64, i64), CertError> {
+fn check_leaf(name: &CertName, der: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), CertError> {
     let (_, leaf) =
         X509Certificate::from_der(der).map_err(|_| CertError::Chain("its certificate 1 cannot be read".into()))?;
     let names = leaf
@@ -164,7 +167,8 @@ fn check_leaf(name: &CertName, der: &CertificateDer<'_>) -> Result<(i64, i64), C
         return Err(CertError::Chain(format!("its certificate 1 does not name {name}")));
     }
     let validity = leaf.validity();
-    Ok((validity.not_before.timestamp(), validity.not_after.timestamp()))
+    let [from, until] = [validity.not_before, validity.not_after].map(|at| Timestamp::from_secs(at.timestamp()));
+    Ok((from, until))
 }
 
 /// Whether a name in a certificate covers a host. A wildcard stands for one whole label (RFC 9525, 6.3).
@@ -205,8 +209,8 @@ impl Certs {
         self.below.get(parent).map(|shared| &shared.cert.key)
     }
 
-    /// Host or `*.<name>`, and the end of the validity of its certificate, seconds since the epoch.
-    pub fn expiries(&self) -> impl Iterator<Item = (&str, i64)> {
+    /// Host or `*.<name>`, and the last second its certificate is good.
+    pub fn expiries(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         let exact = self.exact.iter().map(|(host, cert)| (host.as_str(), cert.not_after));
         exact.chain(self.below.values().map(|shared| (shared.name.as_str(), shared.cert.not_after)))
     }

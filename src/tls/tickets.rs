@@ -9,6 +9,8 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use rustls::server::ProducesTickets;
 
+use crate::domain::time::Timestamp;
+
 /// Period in which a key encrypts tickets.
 pub const STRETCH_SECONDS: u64 = 6 * 3600;
 /// Length of the number of the period, with which a ticket begins.
@@ -21,10 +23,10 @@ pub struct Tickets(ArcSwap<Keys>);
 #[derive(Default)]
 struct Keys(Vec<(u64, LessSafeKey)>);
 
-/// The number of the period of a time (ms since the epoch).
+/// The number of the stretch of a moment.
 #[must_use]
-pub fn stretch_of(now: i64) -> u64 {
-    now.unsigned_abs() / 1000 / STRETCH_SECONDS
+pub fn stretch_of(now: Timestamp) -> u64 {
+    now.as_secs().unsigned_abs() / STRETCH_SECONDS
 }
 
 impl Default for Tickets {

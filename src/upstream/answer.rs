@@ -16,7 +16,10 @@ use http::{
 };
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::{BodyError, Watch, link::Link};
+use super::{
+    link::Link,
+    watch::{BodyError, Watch},
+};
 
 /// Size of a read.
 pub(super) const READ_BYTES: usize = 16 * 1024;

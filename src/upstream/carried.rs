@@ -14,7 +14,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use super::{BodyFault, Incoming, LeastRate, Watch};
+use super::{incoming::Incoming, rate::LeastRate, watch::Watch};
+use crate::domain::backend_error::BodyFault;
 
 /// A streamed body with its first bytes.
 pub struct Carried<B = Incoming> {

@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{LeastRate, incoming::Coming};
+use super::{incoming::Coming, rate::LeastRate};
 use crate::{
     net::{activity::Activity, peer::Peer},
     shares::{Limits, Shares},

@@ -3,7 +3,6 @@
 
 use std::{
     convert::Infallible,
-    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -17,36 +16,7 @@ use http_body_util::BodyExt;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::discard::{Source, discard};
-use crate::metrics::TenantMetrics;
-
-/// Why the body of a request is incomplete. The client is at fault, and not the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyFault {
-    /// It ended early, was longer than its length, had invalid chunks, or was cancelled.
-    Broken,
-    /// It arrived too slowly, and was aborted.
-    Slow,
-    /// A check of its content refused it.
-    Refused,
-}
-
-impl fmt::Display for BodyFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Broken => "the request body is incomplete",
-            Self::Slow => "the request body arrived too slowly",
-            Self::Refused => "the request body was refused",
-        })
-    }
-}
-
-impl std::error::Error for BodyFault {}
-
-impl From<Infallible> for BodyFault {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
+use crate::{domain::backend_error::BodyFault, metrics::TenantMetrics};
 
 /// The body of a client: forwarded, read whole, or dropped.
 #[derive(Debug)]

@@ -3,10 +3,12 @@
 //! It has no task: the caller that waits for the response, or reads its body, drives it. Between two requests nothing does.
 
 use std::{
-    io,
+    collections::VecDeque,
+    fmt, io,
     pin::{Pin, pin},
-    sync::Weak,
+    sync::{Mutex, PoisonError, Weak},
     task::{Context, Poll, Waker, ready},
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -19,15 +21,26 @@ use http_body::Body as _;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::{
-    Body, BodyFault, Stream,
     answer::{Answer, Head, READ_BYTES},
-    pool::Kept,
+    body::Body,
+    connector::Stream,
 };
+use crate::domain::backend_error::BodyFault;
 
 /// Maximum of a response head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// What a connection that waits for its next request keeps of its buffers.
 const KEPT_BYTES_MAX: usize = 2 * READ_BYTES;
+
+/// The connections of one server that have no request in flight, the one that was used last at the end.
+#[derive(Default)]
+pub(super) struct Kept(Mutex<VecDeque<(Instant, Box<Link>)>>);
+
+/// Idle connections kept per server; more than a busy gateway has requests in flight to one server at a time.
+const IDLE_MAX: usize = 64;
+
+/// Below nginx's and Tomcat's own keep-alive time-outs (65 s, 60 s), so that the gateway closes first.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// A connection without a request in flight.
 #[derive(Debug)]
@@ -300,6 +313,50 @@ pub(super) fn head_end(bytes: &[u8], searched: usize) -> Option<usize> {
         [b'\r', b'\n', ..] => Some(at + 3),
         _ => None,
     })
+}
+
+impl Kept {
+    /// A connection that is still open.
+    pub(super) fn take(&self) -> Option<Box<Link>> {
+        loop {
+            let (since, mut link) = self.links().pop_back()?;
+            if since.elapsed() < IDLE_TIMEOUT && link.is_open() {
+                return Some(link);
+            }
+        }
+    }
+
+    pub(super) fn put(&self, link: Box<Link>) {
+        let mut links = self.links();
+        links.push_back((Instant::now(), link));
+        let oldest = if IDLE_MAX < links.len() { links.pop_front() } else { None };
+        drop(links);
+        drop(oldest);
+    }
+
+    fn links(&self) -> std::sync::MutexGuard<'_, VecDeque<(Instant, Box<Link>)>> {
+        // A connection is in it or not.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("idle", &self.links().len()).finish()
+    }
+}
+
+/// Closes connections that nobody needs any more, for as long as their pool lives.
+pub(super) async fn sweep(kept: Weak<Kept>) {
+    loop {
+        tokio::time::sleep(IDLE_TIMEOUT / 2).await;
+        let Some(kept) = kept.upgrade() else { return };
+        let mut links = kept.links();
+        let old = links.iter().take_while(|(since, _)| IDLE_TIMEOUT <= since.elapsed()).count();
+        let old: Vec<_> = links.drain(..old).collect();
+        drop(links);
+        drop(old);
+    }
 }
 
 #[cfg(test)]

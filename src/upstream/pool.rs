@@ -1,25 +1,16 @@
 //! Connection pool: idle connections by server.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    sync::{Arc, Mutex, PoisonError, Weak, atomic::Ordering::Relaxed},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
 
 use dashmap::DashMap;
 use http::{Request, Response, uri::Authority};
 
 use super::{
-    Body, BodyFault, Connector, OpenError,
-    link::{Failed, Link},
+    body::Body,
+    connector::Connector,
+    link::{Failed, Kept, Link, sweep},
 };
-use crate::supervise;
-
-/// Maximum of idle connections per server; more than the usual number of requests in flight to one.
-const IDLE_MAX: usize = 64;
-/// Below nginx's and Tomcat's own keep-alive time-outs (65 s, 60 s), so that the gateway closes first.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+use crate::{domain::backend_error::BackendError, supervise};
 
 /// The connection pool.
 #[derive(Debug, Clone)]
@@ -29,41 +20,9 @@ pub struct Pool {
     servers: Arc<DashMap<(Authority, bool), Arc<Kept>>>,
 }
 
-/// The idle connections of a server, the last used one at the end.
-#[derive(Default)]
-pub(super) struct Kept(Mutex<VecDeque<(Instant, Box<Link>)>>);
-
 /// Marks a request, in its extensions, that is never sent twice, in spite of its method: it has an effect on the server.
 #[derive(Debug, Clone, Copy)]
 pub struct Once;
-
-/// Why a request got no answer.
-#[derive(Debug)]
-pub enum SendError {
-    /// No connection: nothing was sent, another server may be used.
-    Connect,
-    /// No connection for lack of a file handle, port or memory on this machine: nothing was sent, and the server is not at fault.
-    Exhausted,
-    /// The body of the request is incomplete. The server is not at fault; it has not received a whole request.
-    Body(BodyFault),
-    /// The connection broke, or the response was invalid: the server may or may not have acted on the request.
-    Broken,
-}
-
-impl From<OpenError> for SendError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Unreachable(error) => {
-                tracing::debug!(%error, "failed to connect to upstream");
-                Self::Connect
-            }
-            OpenError::Exhausted(error) => {
-                tracing::debug!(%error, "failed to connect to upstream: no file handle, port or memory left");
-                Self::Exhausted
-            }
-        }
-    }
-}
 
 impl Pool {
     /// An empty pool.
@@ -90,9 +49,9 @@ impl Pool {
     /// again then, once and on a new connection, unless it is marked [`Once`].
     ///
     /// # Errors
-    /// See [`SendError`]. There is no time-out here: callers know how long their request may take.
-    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
-        let authority = request.uri().authority().ok_or(SendError::Connect)?.clone();
+    /// See [`BackendError`]. There is no time-out here: callers know how long their request may take.
+    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, BackendError> {
+        let authority = request.uri().authority().ok_or(BackendError::Connect)?.clone();
         let tls = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
         let kept = self.of(&authority, tls);
         let mut is_again = false;
@@ -103,7 +62,7 @@ impl Pool {
                 None => {
                     // Boxed: seldom, and no request on a kept connection is to have room for it.
                     let stream = Box::pin(self.connector.open(authority.host(), authority.port_u16(), tls)).await;
-                    let stream = stream.map_err(SendError::from)?;
+                    let stream = stream?;
                     Link::new(stream, Arc::downgrade(&kept))
                 }
             };
@@ -115,11 +74,11 @@ impl Pool {
                 Err(Failed::Unanswered(unanswered)) if !is_again && may_repeat(&unanswered) => {
                     (request, is_again) = (*unanswered, true);
                 }
-                Err(Failed::Unanswered(_)) => return Err(SendError::Broken),
-                Err(Failed::Body(fault)) => return Err(SendError::Body(fault)),
+                Err(Failed::Unanswered(_)) => return Err(BackendError::Broken),
+                Err(Failed::Body(fault)) => return Err(BackendError::Body(fault)),
                 Err(Failed::Broken(error)) => {
                     tracing::debug!(%error, "no valid response from upstream");
-                    return Err(SendError::Broken);
+                    return Err(BackendError::Broken);
                 }
             }
         }
@@ -143,48 +102,4 @@ impl Pool {
 /// Whether a request may reach its server twice (RFC 9110, 9.2.2).
 fn may_repeat(request: &Request<Body>) -> bool {
     request.method().is_safe() && request.extensions().get::<Once>().is_none()
-}
-
-impl Kept {
-    /// An open connection.
-    fn take(&self) -> Option<Box<Link>> {
-        loop {
-            let (since, mut link) = self.links().pop_back()?;
-            if since.elapsed() < IDLE_TIMEOUT && link.is_open() {
-                return Some(link);
-            }
-        }
-    }
-
-    pub(super) fn put(&self, link: Box<Link>) {
-        let mut links = self.links();
-        links.push_back((Instant::now(), link));
-        let oldest = if IDLE_MAX < links.len() { links.pop_front() } else { None };
-        drop(links);
-        drop(oldest);
-    }
-
-    fn links(&self) -> std::sync::MutexGuard<'_, VecDeque<(Instant, Box<Link>)>> {
-        // A connection is in it or not.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Closes expired idle connections while the pool lives.
-async fn sweep(kept: Weak<Kept>) {
-    loop {
-        tokio::time::sleep(IDLE_TIMEOUT / 2).await;
-        let Some(kept) = kept.upgrade() else { return };
-        let mut links = kept.links();
-        let old = links.iter().take_while(|(since, _)| IDLE_TIMEOUT <= since.elapsed()).count();
-        let old: Vec<_> = links.drain(..old).collect();
-        drop(links);
-        drop(old);
-    }
-}
-
-impl fmt::Debug for Kept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept").field("idle", &self.links().len()).finish()
-    }
 }

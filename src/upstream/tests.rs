@@ -20,7 +20,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Body, Connector, Once, Pool, SendError, tune, whole};
+use super::{Body, Connector, Once, Pool, whole};
+use crate::{domain::backend_error::BackendError, net::socket::tune};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -64,7 +65,7 @@ fn request(method: Method, to: SocketAddr, body: impl Into<Body>) -> Request<Bod
     Request::builder().method(method).uri(format!("http://{to}/x")).body(body.into()).expect("legal")
 }
 
-async fn get(pool: &Pool, to: SocketAddr) -> Result<Response<Body>, SendError> {
+async fn get(pool: &Pool, to: SocketAddr) -> Result<Response<Body>, BackendError> {
     let answered = pool.send(request(Method::GET, to, Bytes::new()));
     timeout(Duration::from_secs(10), answered).await.expect("in time")
 }
@@ -153,10 +154,10 @@ async fn what_is_no_answer_is_told() {
         ("a status without a number", "HTTP/1.1 OK\r\n\r\n"),
     ] {
         let (to, _) = server(Box::leak(Box::new([answer]))).await;
-        assert!(matches!(get(&pool(), to).await, Err(SendError::Broken)), "{what}");
+        assert!(matches!(get(&pool(), to).await, Err(BackendError::Broken)), "{what}");
     }
     let nobody = TcpListener::bind("127.0.0.1:0").await.expect("bound").local_addr().expect("bound");
-    assert!(matches!(get(&pool(), nobody).await, Err(SendError::Connect)));
+    assert!(matches!(get(&pool(), nobody).await, Err(BackendError::Connect)));
 }
 
 #[tokio::test]

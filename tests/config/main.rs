@@ -10,7 +10,11 @@ use std::{
 
 use anteroom::{
     config::{Fault, Loaded, Loader, Reload, SlugKey, Watcher, schema},
-    domain::{directory::Directory, limits::Limit},
+    domain::{
+        directory::Directory,
+        limits::Limit,
+        time::{Clock, Timestamp},
+    },
     net::{connections, rates, rates::RateOf},
 };
 use proptest::prelude::*;
@@ -103,7 +107,7 @@ impl Config {
     }
 
     fn loader(&self) -> Loader {
-        Loader::new(self.0.path())
+        Loader::new(self.0.path(), Clock::system())
     }
 
     /// A loader that has this configuration in service.
@@ -169,7 +173,8 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     assert_eq!(resolver, ["10.0.0.53:53", "[fd00::53]:5353"]);
     assert_eq!(loaded.settings.store_url.reveal(), format!("sqlite:{}", config.path("data/a.db").display()));
 
-    let tenant = loaded.directory.tenant_of_host("meet.wagtail.example", 0).expect("the host is in lower case");
+    let tenant =
+        loaded.directory.tenant_of_host("meet.wagtail.example", Timestamp::EPOCH).expect("the host is in lower case");
     assert_eq!((tenant.id.as_str(), tenant.suspended), ("wagtail", true));
     let pools: Vec<&str> = tenant.pools.iter().map(|pool| pool.as_str()).collect();
     assert_eq!(pools, ["rented", "members"], "in its own order");
@@ -303,16 +308,17 @@ fn a_tenant_is_another_one_while_an_event_is_on() {
     );
     let directory = config.load().expect("it is sound").directory;
     let usual = directory.tenant("wagtail").expect("it is there");
-    let hours = |n: i64| n * 3_600_000;
+    let hours = |n: i64| Timestamp::from_secs(n * 3_600);
+    let before = |at: Timestamp| at.saturating_sub(Duration::from_millis(1));
     for (now, first_pool, participants, rooms) in [
-        (hours(24) - 1, "members", 4, Limit::AtMost(7)),
+        (before(hours(24)), "members", 4, Limit::AtMost(7)),
         (hours(24), "rented", 300, Limit::AtMost(7)),
-        (hours(48) - 1, "rented", 300, Limit::AtMost(7)),
+        (before(hours(48)), "rented", 300, Limit::AtMost(7)),
         (hours(48), "members", 4, Limit::Unlimited),
-        (hours(49) - 1, "members", 4, Limit::Unlimited),
+        (before(hours(49)), "members", 4, Limit::Unlimited),
         (hours(49), "members", 4, Limit::AtMost(7)),
         (hours(72), "members", 4, Limit::Unlimited),
-        (hours(108) - 1, "members", 4, Limit::Unlimited),
+        (before(hours(108)), "members", 4, Limit::Unlimited),
         (hours(108), "members", 4, Limit::AtMost(7)),
     ] {
         let tenant = directory.tenant_of_host("wagtail.meet.example", now).expect("it is there at any time");
@@ -481,7 +487,9 @@ fn a_certificate_that_cannot_serve_its_host_is_a_fault() {
 fn the_ready_configurations_lack_their_secrets_only() {
     for (name, faults) in [("one-server", 2), ("replicas", 4), ("co-op", 9)] {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name);
-        let found = Loader::new(&dir).load(&KEY).expect_err("their secrets are not in the environment of a test");
+        let found = Loader::new(&dir, Clock::system())
+            .load(&KEY)
+            .expect_err("their secrets are not in the environment of a test");
         assert_eq!(found.len(), faults, "{name}: {}", lines(&found));
         for fault in found {
             assert!(fault.reason.starts_with("the environment has no variable "), "{name}: {fault}");

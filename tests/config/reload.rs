@@ -46,8 +46,9 @@ fn a_reload_takes_over_what_was_changed_of_an_event() {
     let event = |day| format!("[[events]]\nfrom = \"{day}\"\nuntil = \"{day}\"\nlimits = {{ rooms = 50 }}\n");
     let config = Config::new();
     let mut loader = config.started();
-    let rooms =
-        |directory: &Directory| directory.tenant_of_host("wagtail.meet.example", 0).expect("it is there").limits.rooms;
+    let rooms = |directory: &Directory| {
+        directory.tenant_of_host("wagtail.meet.example", Timestamp::EPOCH).expect("it is there").limits.rooms
+    };
     config.tenant("wagtail", &event("1970-01-01"));
     assert_eq!(rooms(&took_over(loader.reload(&KEY)).directory), Limit::AtMost(50));
     config.tenant("wagtail", &format!("# a comment only\n{}", event("1970-01-01")));
@@ -76,7 +77,7 @@ fn what_is_broken_stays_as_it_was_until_it_is_mended_and_holds_nobody_up() {
         assert!(fault_now.starts_with(fault), "{fault_now}");
         let directory = took_over(reload).directory;
         assert_eq!(tenants(&directory), ["heron", "wagtail"]);
-        assert!(directory.tenant_of_host("wagtail.meet.example", 0).is_some());
+        assert!(directory.tenant_of_host("wagtail.meet.example", Timestamp::EPOCH).is_some());
 
         let again = loader.reload(&KEY);
         assert!(again.loaded.is_none() && lines(&again.faults) == fault_now, "it is told again while it lasts");
@@ -110,7 +111,8 @@ fn a_tenant_that_was_never_sound_is_not_served() {
 fn a_host_stays_with_the_tenant_that_has_it() {
     let config = Config::new();
     let mut loader = config.started();
-    let owner = |directory: &Directory, host: &str| directory.tenant_of_host(host, 0).map(|t| t.id.to_string());
+    let owner =
+        |directory: &Directory, host: &str| directory.tenant_of_host(host, Timestamp::EPOCH).map(|t| t.id.to_string());
 
     // By its id, the thief comes first.
     config.tenant_at("ape", &["ape.meet.example", "wagtail.meet.example"], "");

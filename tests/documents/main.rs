@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 mod markdown;
+mod structure;
 
 use std::{collections::BTreeSet, fs, process::Command};
 

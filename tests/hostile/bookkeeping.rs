@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anteroom::{app::App, bbb::meeting_id::internal_start, live::clock::now_ms, store::Store};
+use anteroom::{app::App, bbb::meeting_id::internal_start, domain::time::Clock, store::Store};
 use anteroom_bench::postgres::{Durable, Postgres};
 use futures_util::future::join_all;
 use sqlx::{Connection, Executor, PgConnection};
@@ -79,7 +79,7 @@ async fn bytes_that_are_only_claimed_are_nobodys_usage() {
     stage.app.take().unwrap().stop(Duration::ZERO).await;
     let store = store_of(&stage).await;
     assert_eq!(store.sessions().await.unwrap().len(), 1, "a seat and its name are written down");
-    let usage = store.usage("2000-01-01", "3000-01-01", now_ms()).await.unwrap();
+    let usage = store.usage("2000-01-01", "3000-01-01", Clock::system().now()).await.unwrap();
     let bytes: i64 = usage.iter().map(|row| row.bytes_up).sum();
     assert!((10_000..1_000_000).contains(&bytes), "{usage:?}");
 }

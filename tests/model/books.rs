@@ -1,7 +1,6 @@
 //! What the store has in its tables, read beside the gateways.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use anteroom::domain::time::Clock;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
 /// The end of a seat of somebody who is present.
@@ -77,11 +76,8 @@ impl Books {
             read!(PgConnection::connect(&self.url).await?, "BEGIN ISOLATION LEVEL REPEATABLE READ")
         };
         // A seat that has lapsed by now may have been given to somebody else meanwhile.
-        rooms.iter_mut().for_each(|room| room.at = now_ms());
+        let at = Clock::system().now().as_ms();
+        rooms.iter_mut().for_each(|room| room.at = at);
         Ok(rooms)
     }
-}
-
-pub fn now_ms() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }

@@ -12,8 +12,11 @@ use std::{
 };
 
 use anteroom::{
-    live::sessions::{GRACE_MS, LEASE_MS},
-    store::{ALIVE_MS, Store},
+    domain::{
+        session::{GRACE, LEASE},
+        time::Clock,
+    },
+    store::{ALIVE, Store},
 };
 use anteroom_bench::{
     chance::Chance,
@@ -25,7 +28,7 @@ use tokio::sync::Mutex as Turn;
 
 use super::{
     acts::Person,
-    books::{Books, Room, now_ms},
+    books::{Books, Room},
     program::Program,
     support::{Client, Plan},
 };
@@ -238,10 +241,10 @@ impl Scene {
             program.lock().await.stop().await;
         }
         let store = Store::open(&self.books.url).await.unwrap();
-        let later = now_ms() + LEASE_MS + GRACE_MS + ALIVE_MS;
-        store.bury_dead(later, later + LEASE_MS).await.unwrap();
+        let later = Clock::system().now().saturating_add(LEASE + GRACE + ALIVE);
+        store.bury_dead(later, later.saturating_add(LEASE)).await.unwrap();
         for room in self.books.rooms().await.unwrap() {
-            let taken = store.recent_sessions(room.id, later + LEASE_MS).await.unwrap();
+            let taken = store.recent_sessions(room.id, later.saturating_add(LEASE)).await.unwrap();
             assert_eq!(taken, 0, "{room:?}");
         }
         store.close().await;

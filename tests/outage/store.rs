@@ -1,13 +1,11 @@
 //! PostgreSQL: stopped under load, its connections cut, and its connections silent.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
-    },
-    time::{SystemTime, UNIX_EPOCH},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
 
+use anteroom::domain::time::Clock;
 use anteroom_bench::{
     postgres::{Durable, Postgres},
     sim,
@@ -231,7 +229,7 @@ async fn ask(client: Client, call: &str, stop: Arc<AtomicBool>) -> Result<u32, S
 }
 
 fn now_ms() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+    Clock::system().now().as_ms()
 }
 
 #[tokio::test(flavor = "multi_thread")]

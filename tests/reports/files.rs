@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use anteroom::config::{Fault, Loader, SlugKey};
+use anteroom::{
+    config::{Fault, Loader, SlugKey},
+    domain::time::Clock,
+};
 use tempfile::TempDir;
 
 const GATEWAY: &str = "base_domains = [\"meet.example\"]\n[listen]\nhttp = [\"127.0.0.1:0\"]\n[servers.bbb-01]\n\
@@ -49,7 +52,7 @@ fn said(dir: &Path) -> (Vec<String>, Vec<String>) {
     // Who may read the files of a checkout is another matter.
     let of_modes = |line: &String| line.contains("may be read by others than its owner");
     let lines = |faults: &[Fault]| faults.iter().map(Fault::to_string).filter(|line| !of_modes(line)).collect();
-    match Loader::new(dir).load(&SlugKey([0; 32])) {
+    match Loader::new(dir, Clock::system()).load(&SlugKey([0; 32])) {
         Ok(loaded) => (Vec::new(), lines(&loaded.warnings)),
         Err(faults) => (lines(&faults), Vec::new()),
     }

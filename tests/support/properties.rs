@@ -17,6 +17,7 @@ use anteroom::{
         ids::TenantId,
         secret::Secret,
         tenant::{ApiSecret, Credential},
+        time::{Clock, Timestamp},
     },
     live::{Live, Meeting},
     proxy::route::{Route, route},
@@ -69,7 +70,7 @@ pub fn checksum(rest: &str, place: usize, algorithm: usize, bend: Option<(usize,
     }
     let whole = String::from_utf8(whole).unwrap();
     let credentials = credentials();
-    let ours = checksum::verify("create", &whole, &credentials, 0);
+    let ours = checksum::verify("create", &whole, &credentials, Timestamp::EPOCH);
     let theirs = sim::accepts_checksum("create", &whole, SECRET);
     if ours.is_ok() {
         assert!(theirs, "accepted here alone: {whole}");
@@ -91,9 +92,9 @@ fn is_doubtful(query: &str) -> bool {
 
 /// A raw query never panics, and is accepted only if BBB would; whoever's secret it is.
 pub fn any_query(raw: &str) {
-    let is_accepted = checksum::verify("join", raw, &credentials(), 0).is_ok();
+    let is_accepted = checksum::verify("join", raw, &credentials(), Timestamp::EPOCH).is_ok();
     assert_eq!(checksum::is_signed_with("join", raw, &Secret::new(SECRET)), is_accepted);
-    match checksum::verify("join", raw, &credentials(), 0) {
+    match checksum::verify("join", raw, &credentials(), Timestamp::EPOCH) {
         Ok(_) => assert!(sim::accepts_checksum("join", raw, SECRET)),
         Err(ChecksumError::Missing | ChecksumError::Malformed | ChecksumError::Mismatch) => {
             let form = checksum::InForm { checksum: raw.into(), fields: raw.into() };
@@ -150,7 +151,7 @@ pub fn id(id: &str) {
     let on_server = meeting_id::to_server(&tenant(), id);
     assert!(meeting_id::units(&on_server) <= 256 && !meeting_id::is_internal(&on_server));
     assert!(on_server.starts_with("t."), "no beginning of an internal id");
-    let live = Live::default();
+    let live = Live::new(Clock::system());
     live.add_meeting(Meeting::from_row(MeetingRow {
         id: 1,
         tenant: tenant(),
@@ -161,7 +162,7 @@ pub fn id(id: &str) {
         expected: None,
         internal_id: None,
         create_time: None,
-        created_at: 0,
+        created_at: Timestamp::EPOCH,
         ended_at: None,
         ends_at: None,
         afterglow: None,

@@ -1,6 +1,6 @@
 //! What was measured, as tables for people and as JSON lines for programs.
 
-use std::{collections::BTreeMap, fmt::Write, process::Command, time::SystemTime};
+use std::{collections::BTreeMap, fmt::Write, process::Command};
 
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use super::{
     sockets::Sockets,
     tally::{Fault, Percentiles, Tally},
 };
+use crate::clock;
 
 /// A core is full from here on: the rest goes into switching and is nobody's.
 const FULL_SHARE: f64 = 0.9;
@@ -50,7 +51,7 @@ impl Context {
     pub fn of_system(subject: String, sizes: Sizes) -> Self {
         let commit = Command::new("git").args(["describe", "--always", "--dirty"]).output();
         let commit = commit.map(|told| String::from_utf8_lossy(&told.stdout).trim().to_owned()).unwrap_or_default();
-        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let time = clock::since_epoch().as_secs();
         Self {
             commit,
             time,

@@ -9,7 +9,7 @@ use super::{
     target::Target,
     wire::{Reply, Wire},
 };
-use crate::sign;
+use crate::{clock, sign};
 
 /// Meetings that `join` spreads its people over, unless it is told otherwise.
 const JOIN_MEETINGS: u64 = 20;
@@ -196,8 +196,7 @@ impl Script {
     /// # Errors
     /// When the target does not answer as it should.
     pub async fn prepare(scenario: Scenario, target: &Target, sizes: &Sizes) -> io::Result<Self> {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let run = format!("bench-{:x}", since.as_millis());
+        let run = format!("bench-{:x}", clock::since_epoch().as_millis());
         let (host, secret) = (target.host.clone(), target.secret.clone());
         let join_meetings = sizes.join_meetings.max(1);
         let mut script = Self { scenario, host, secret, run, join_meetings, fixed: BTreeMap::new() };

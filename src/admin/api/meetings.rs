@@ -8,13 +8,17 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Admin, Answer, Operator, Refused, Wanted};
+use super::{
+    answer::Answer,
+    extract::{Operator, Wanted},
+    refused::Refused,
+};
 use crate::{
+    admin::state::Admin,
     domain::{denial::Denial, ids::TenantId, limits::Limit},
-    live::{Meeting, clock::now_ms},
-    proxy::Gateway,
+    live::Meeting,
+    meetings::{Meetings, end, find},
     store::Seats,
 };
 
@@ -34,7 +38,7 @@ pub(super) async fn list(
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Answer, Refused> {
     let Query(Filter { tenant, server }) = filter.map_err(|error| Refused::Invalid(error.body_text()))?;
-    let directory = admin.gateway.directory.load_full();
+    let directory = admin.meetings.directory.load_full();
     // A slip of the pen is told from a tenant or a server without meetings.
     if let Some(id) = tenant.as_ref().filter(|id| directory.tenant(id).is_none()) {
         return Err(Refused::UnknownTenant(id.clone()));
@@ -46,14 +50,17 @@ pub(super) async fn list(
         tenant.as_ref().is_none_or(|id| meeting.tenant.as_str() == id)
             && server.as_ref().is_none_or(|id| meeting.server.as_str() == id)
     };
-    let mut meetings = admin.gateway.live.meetings();
-    meetings.retain(wanted);
-    meetings.sort_by(|a, b| (&a.tenant, &a.ext_id).cmp(&(&b.tenant, &b.ext_id)));
+    let mut running = admin.meetings.live.meetings();
+    running.retain(wanted);
+    running.sort_by(|a, b| (&a.tenant, &a.ext_id).cmp(&(&b.tenant, &b.ext_id)));
     // From the store, since people have come through other gateways too; what was noted a moment ago is not in it yet.
-    let gateway = Arc::clone(&admin.gateway);
-    let seats = admin.in_gateway(async move { gateway.store.seats(now_ms()).await }).await.ok_or(Refused::Failed)??;
+    let meetings = Arc::clone(&admin.meetings);
+    let seats = admin
+        .in_gateway(async move { meetings.store.seats(meetings.clock.now()).await })
+        .await
+        .ok_or(Refused::Failed)??;
     let seats_of = |meeting: &Meeting| seats.get(&meeting.id).copied().unwrap_or_default();
-    let meetings: Vec<_> = meetings.iter().map(|meeting| told(meeting, seats_of(meeting))).collect();
+    let meetings: Vec<_> = running.iter().map(|meeting| told(meeting, seats_of(meeting))).collect();
     Ok(Answer(json!({ "meetings": meetings })))
 }
 
@@ -71,23 +78,23 @@ pub(super) async fn end(
     Wanted(Ending { tenant, meeting_id }): Wanted<Ending>,
 ) -> Result<Answer, Refused> {
     let Ok(id) = tenant.parse::<TenantId>() else { return Err(Refused::UnknownTenant(tenant)) };
-    let gateway = Arc::clone(&admin.gateway);
-    if gateway.directory.load().tenant(&tenant).is_none() && gateway.live.meetings_of(&id) == 0 {
+    let meetings = Arc::clone(&admin.meetings);
+    if meetings.directory.load().tenant(&tenant).is_none() && meetings.live.meetings_of(&id) == 0 {
         return Err(Refused::UnknownTenant(tenant));
     }
     let ended = json!({ "tenant": tenant, "meeting_id": meeting_id });
     let work = async move {
-        let meeting = gateway.meeting((&id, OPERATOR), &meeting_id).await?.ok_or(Refused::UnknownMeeting)?;
-        end_now(&gateway, &meeting, &operator).await
+        let meeting = find::meeting(&meetings, (&id, OPERATOR), &meeting_id).await?.ok_or(Refused::UnknownMeeting)?;
+        end_now(&meetings, &meeting, &operator).await
     };
     admin.in_gateway(work).await.ok_or(Refused::Failed)??;
     Ok(Answer(ended))
 }
 
-async fn end_now(gateway: &Gateway, meeting: &Arc<Meeting>, operator: &str) -> Result<(), Refused> {
-    let directory = gateway.directory.load_full();
+async fn end_now(meetings: &Meetings, meeting: &Arc<Meeting>, operator: &str) -> Result<(), Refused> {
+    let directory = meetings.directory.load_full();
     let server = directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-    let end = gateway.end(meeting, server).await?;
+    let end = end::end(meetings, meeting, server).await?;
     if !end.over {
         return Err(Refused::ByServer { key: end.answer.message_key, message: end.answer.message });
     }
@@ -103,7 +110,7 @@ fn told(meeting: &Meeting, Seats { taken, present }: Seats) -> Value {
         "account": meeting.account,
         "server": meeting.server.as_str(),
         "internal_id": meeting.internal_id(),
-        "created_at": rfc3339(meeting.created_at),
+        "created_at": meeting.created_at.rfc3339(),
         "seats": taken,
         "present": present,
         "participants": match meeting.seats() {
@@ -111,9 +118,4 @@ fn told(meeting: &Meeting, Seats { taken, present }: Seats) -> Value {
             Limit::Unlimited => None,
         },
     })
-}
-
-/// A moment (ms since the epoch) to the second, in UTC; `None` for one that is beyond all calendars.
-fn rfc3339(ms: i64) -> Option<String> {
-    OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)).ok()?.format(&Rfc3339).ok()
 }

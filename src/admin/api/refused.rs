@@ -9,7 +9,7 @@ use http::{
 };
 use serde_json::json;
 
-use super::Answer;
+use super::answer::Answer;
 use crate::{domain::denial::Denial, store};
 
 /// Why a call of the admin API is refused.

@@ -6,14 +6,22 @@ use axum::{Extension, extract::State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Admin, Answer, Named, Operator, Refused, Wanted};
-use crate::domain::{
-    server_mode::{ModeError, ServerMode},
-    tenant::Server,
+use super::{
+    answer::Answer,
+    extract::{Named, Operator, Wanted},
+    refused::Refused,
+};
+use crate::{
+    admin::state::Admin,
+    domain::{
+        server_mode::{ModeError, ServerMode},
+        tenant::Server,
+    },
+    meetings::operate,
 };
 
 pub(super) async fn list(State(admin): State<Admin>) -> Answer {
-    let directory = admin.gateway.directory.load_full();
+    let directory = admin.meetings.directory.load_full();
     let servers: Vec<_> = directory.servers().map(|server| told(&admin, server)).collect();
     Answer(json!({ "servers": servers }))
 }
@@ -31,15 +39,18 @@ pub(super) async fn set_mode(
     Wanted(wish): Wanted<Wish>,
 ) -> Result<Answer, Refused> {
     let mode: ServerMode = wish.mode.parse().map_err(|error: ModeError| Refused::Invalid(error.to_string()))?;
-    let directory = admin.gateway.directory.load_full();
+    let directory = admin.meetings.directory.load_full();
     let server = directory.server(&id).ok_or(Refused::UnknownServer(id))?;
-    let (gateway, id) = (Arc::clone(&admin.gateway), server.id.clone());
-    admin.in_gateway(async move { gateway.set_mode(&id, mode, &operator).await }).await.ok_or(Refused::Failed)??;
+    let (meetings, id) = (Arc::clone(&admin.meetings), server.id.clone());
+    admin
+        .in_gateway(async move { operate::set_mode(&meetings, &id, mode, &operator).await })
+        .await
+        .ok_or(Refused::Failed)??;
     Ok(Answer(told(&admin, server)))
 }
 
 fn told(admin: &Admin, server: &Server) -> Value {
-    let state = admin.gateway.live.servers.of(&server.id);
+    let state = admin.meetings.live.servers.of(&server.id);
     json!({
         "id": server.id.as_str(),
         "pool": server.pool.as_str(),

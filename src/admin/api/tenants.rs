@@ -5,11 +5,15 @@ use std::sync::Arc;
 use axum::{Extension, extract::State};
 use serde_json::{Value, json};
 
-use super::{Admin, Answer, Named, Operator, Refused};
-use crate::domain::tenant::Tenant;
+use super::{
+    answer::Answer,
+    extract::{Named, Operator},
+    refused::Refused,
+};
+use crate::{admin::state::Admin, domain::tenant::Tenant, meetings::operate};
 
 pub(super) async fn list(State(admin): State<Admin>) -> Answer {
-    let directory = admin.gateway.directory.load_full();
+    let directory = admin.meetings.directory.load_full();
     let tenants: Vec<_> = directory.tenants().map(|tenant| told(&admin, tenant)).collect();
     Answer(json!({ "tenants": tenants }))
 }
@@ -31,18 +35,18 @@ pub(super) async fn resume(
 }
 
 async fn set(admin: &Admin, Operator(operator): Operator, id: String, suspended: bool) -> Result<Answer, Refused> {
-    let directory = admin.gateway.directory.load_full();
+    let directory = admin.meetings.directory.load_full();
     let tenant = directory.tenant(&id).ok_or(Refused::UnknownTenant(id))?;
-    let (gateway, id) = (Arc::clone(&admin.gateway), tenant.id.clone());
+    let (meetings, id) = (Arc::clone(&admin.meetings), tenant.id.clone());
     admin
-        .in_gateway(async move { gateway.suspend(&id, suspended, &operator).await })
+        .in_gateway(async move { operate::suspend(&meetings, &id, suspended, &operator).await })
         .await
         .ok_or(Refused::Failed)??;
     Ok(Answer(told(admin, tenant)))
 }
 
 fn told(admin: &Admin, tenant: &Tenant) -> Value {
-    let live = &admin.gateway.live;
+    let live = &admin.meetings.live;
     let by = [("file", tenant.suspended), ("operator", live.suspended.contains(&tenant.id))];
     let by: Vec<_> = by.into_iter().filter(|(_, suspended)| *suspended).map(|(who, _)| who).collect();
     json!({

@@ -6,9 +6,9 @@ use axum::extract::{Query, State, rejection::QueryRejection};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Admin, Answer, Refused};
+use super::{answer::Answer, refused::Refused};
 use crate::{
-    live::clock::now_ms,
+    admin::state::Admin,
     usage::{Month, cells},
 };
 
@@ -25,8 +25,8 @@ pub(super) async fn list(
 ) -> Result<Answer, Refused> {
     let Query(Wish { month }) = wish.map_err(|error| Refused::Invalid(error.body_text()))?;
     let (from, to) = month.parse::<Month>().map_err(|error| Refused::Invalid(format!("month {error}")))?.days();
-    let gateway = Arc::clone(&admin.gateway);
-    let read = async move { gateway.store.usage(&from, &to, now_ms()).await };
+    let meetings = Arc::clone(&admin.meetings);
+    let read = async move { meetings.store.usage(&from, &to, meetings.clock.now()).await };
     let rows = admin.in_gateway(read).await.ok_or(Refused::Failed)??;
     let usage: Vec<Value> = rows.iter().map(cells).collect();
     Ok(Answer(json!({ "usage": usage })))

@@ -2,7 +2,7 @@ use super::{
     Sight::{Lagging, Whole},
     *,
 };
-use crate::domain::{fixtures::server, tenant::Weight};
+use crate::domain::{fixtures::server, tenant::Weight, time::Timestamp};
 
 fn candidate(id: &str, weight: f64, people: u32) -> Candidate {
     let weight = Weight::new(weight).expect("a weight");
@@ -80,7 +80,8 @@ fn what_is_expected_of_a_meeting_turns_into_what_is_true_of_it() {
         (25, 10, minutes(60), 25),
         (0, 0, 0, 1),
     ] {
-        assert_eq!(weigh(people, expected, age), weight, "{people} of {expected} after {age} ms");
+        let age_of = Timestamp::from_ms(age).saturating_duration_since(Timestamp::EPOCH);
+        assert_eq!(weigh(people, expected, age_of), weight, "{people} of {expected} after {age} ms");
     }
 }
 

@@ -6,15 +6,16 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, header::CONTENT_TYPE};
 
-use super::{Unfit, spec::Spec};
+use super::{refusal::Refusal, spec::Spec};
 use crate::{
     bbb::{
         answer::Failure,
         checksum::{self, ChecksumError, InForm, Signer},
-        documents::{self, Refused},
+        documents,
         params::may_fetch,
         query::{Params, sanitise},
     },
+    domain::denial::Denial,
     metrics::Call,
     proxy::{
         asked::Asked,
@@ -54,7 +55,7 @@ pub(super) async fn verify<'a>(
     spec: &Spec,
     body: Incoming,
     bodies: &Bodies,
-) -> Result<Read<'a>, Unfit> {
+) -> Result<Read<'a>, Refusal> {
     let (name, credentials) = (spec.name(), &asked.tenant.credentials);
     let in_query = checksum::verify(name, asked.query(), credentials, asked.now);
     if let Err(ChecksumError::Malformed | ChecksumError::Mismatch) = in_query {
@@ -80,7 +81,7 @@ pub(super) async fn verify<'a>(
             }
             checksum::verify_digest(name, asked.query(), &sum, credentials, asked.now).map_err(|_| {
                 let form = InForm { checksum: sum.as_str().into(), fields: params.encode().into() };
-                Unfit::Form(mismatch(spec), form.into())
+                Refusal::Checksum(mismatch(spec), form.into())
             })?
         }
     };
@@ -96,13 +97,24 @@ pub(super) async fn verify<'a>(
         Sent::Modules(body) => {
             let (xml, documents) = documents::clean(&body, |url| may_fetch(&asked.tenant.rules, url))?;
             if documents > 0 && !asked.tenant.limits.documents.has_room(documents - 1) {
-                return Err(Refused::TooMany.into());
+                return Err(Denial::DocumentLimitReached.into());
             }
             Some((xml.into(), documents))
         }
         _ => None,
     };
     Ok(Read { signer, params, modules, charge })
+}
+
+/// The query of a call whose body no checksum covers: signed, and without a form.
+pub(super) fn signed_query<'a>(asked: &'a Asked, spec: &Spec) -> Result<Read<'a>, Refusal> {
+    let signer = checksum::verify(spec.name(), asked.query(), &asked.tenant.credentials, asked.now);
+    let signer = signer.map_err(|error| match error {
+        ChecksumError::Missing => missing(spec),
+        ChecksumError::Malformed | ChecksumError::Mismatch => mismatch(spec),
+    })?;
+    let params = Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?;
+    Ok(Read { signer, params, modules: None, charge: None })
 }
 
 fn missing(spec: &Spec) -> Failure {
@@ -141,7 +153,7 @@ async fn sent(
     body: Incoming,
     bodies: &Bodies,
     signed: bool,
-) -> Result<(Sent, Option<Charge>), Unfit> {
+) -> Result<(Sent, Option<Charge>), Refusal> {
     if asked.head.method != Method::POST || http_body::Body::is_end_stream(&body) {
         return Ok((Sent::Nothing, None));
     }
@@ -170,7 +182,7 @@ async fn sent(
 }
 
 /// The files of a form, by their names; a form with anything else in it is refused.
-pub(super) async fn files_of(asked: &Asked, body: Bytes) -> Result<HashMap<String, Bytes>, Unfit> {
+pub(super) async fn files_of(asked: &Asked, body: Bytes) -> Result<HashMap<String, Bytes>, Refusal> {
     let (_, header) = mime_of(asked);
     let boundary = multer::parse_boundary(header).map_err(|_| Failure::CONTENT_TYPE)?;
     let mut parts = multer::Multipart::new(stream::iter([Ok::<_, Infallible>(body)]), boundary);

@@ -1,12 +1,13 @@
 //! A gateway as the store sees it: what it remembers of sessions, and the notes that it has left and not written yet. The
 //! same steps as in `live::sessions` and `replicas`, by a clock that is told.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::{
-    live::sessions::GRACE_MS,
-    store::{PRESENT, Store, writer::Note},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
 };
+
+use super::{GRACE_MS, ms};
+use crate::store::{Store, columns::PRESENT, writer::Note};
 
 #[derive(Debug)]
 pub(super) struct Gateway {
@@ -39,7 +40,7 @@ impl Gateway {
         known.sockets += 1;
         if known.sockets == 1 {
             known.until = PRESENT;
-            self.notes.push(Note::Opened { session, at: now });
+            self.notes.push(Note::Opened { session, at: ms(now) });
         }
     }
 
@@ -48,7 +49,7 @@ impl Gateway {
         known.sockets -= 1;
         if known.sockets == 0 {
             known.until = now + GRACE_MS;
-            self.notes.push(Note::Closed { session, at: now, until: known.until, absent: 0 });
+            self.notes.push(Note::Closed { session, at: ms(now), until: ms(known.until), absent: Duration::ZERO });
         }
     }
 
@@ -71,7 +72,7 @@ impl Gateway {
     /// Says again who is present.
     pub(super) fn reassert(&mut self, now: i64) {
         for session in self.open_sessions() {
-            self.notes.push(Note::Opened { session, at: now });
+            self.notes.push(Note::Opened { session, at: ms(now) });
         }
     }
 }

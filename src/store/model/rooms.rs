@@ -64,7 +64,7 @@ impl World {
         if room.internal_id.is_some() || gateway.pending.contains(&meeting) {
             return;
         }
-        let is_alive = gateway.store.is_alive(&room.owner, self.now).await.expect("an answer");
+        let is_alive = gateway.store.is_alive(&room.owner, ms(self.now)).await.expect("an answer");
         if gateway.store.is_shared() {
             assert_eq!(is_alive, self.model.is_alive(&room.owner, self.now), "whether the owner lives");
         }
@@ -122,13 +122,13 @@ impl World {
             }
             2 | 3 => {
                 gateway.pending.remove(&meeting);
-                let abandoned = gateway.store.abandon_meeting(meeting, now).await.expect("an answer");
+                let abandoned = gateway.store.abandon_meeting(meeting, ms(now)).await.expect("an answer");
                 assert_eq!(abandoned, self.model.abandon(meeting, &name, now), "whether {meeting} was given back");
             }
             _ => {
                 gateway.pending.remove(&meeting);
                 let internal_id = internal_id.into();
-                gateway.notes.push(Note::Created { meeting, internal_id, create_time: now });
+                gateway.notes.push(Note::Created { meeting, internal_id, create_time: Some(ms(now)) });
             }
         }
         self.tell(format!("gateway {at} has an answer for {meeting}: {how}"));
@@ -138,7 +138,7 @@ impl World {
         let at = self.any();
         let Some(meeting) = self.chance.one_of(self.model.rooms.keys().copied()) else { return };
         self.tell(format!("gateway {at} ends {meeting}"));
-        let had_come = self.gateways[at].store.end_meeting(meeting, self.now).await.expect("an answer");
+        let had_come = self.gateways[at].store.end_meeting(meeting, ms(self.now)).await.expect("an answer");
         assert_eq!(had_come, self.model.end(meeting, self.now), "whether somebody had come");
     }
 
@@ -242,6 +242,11 @@ impl World {
     }
 }
 
+/// As the store is told: nothing counts that has to have ended after the end of time.
+fn counted(since: i64) -> Option<Timestamp> {
+    (since != i64::MAX).then(|| ms(since))
+}
+
 type Names = (TenantId, ServerId);
 
 fn new_meeting<'a>(room: &'a Room, (tenant, server): &'a Names) -> NewMeeting<'a> {
@@ -259,9 +264,9 @@ fn new_meeting<'a>(room: &'a Room, (tenant, server): &'a Names) -> NewMeeting<'a
         expected: 10,
         records: true,
         ends_at: None,
-        afterglow: 60_000,
-        now: room.from,
-        retained_since: Tenant::since(of.retention, room.from),
-        runs_since: Tenant::since(of.window, room.from),
+        afterglow: Duration::from_secs(60),
+        now: ms(room.from),
+        retained_since: counted(Tenant::since(of.retention, room.from)),
+        runs_since: counted(Tenant::since(of.window, room.from)),
     }
 }

@@ -8,10 +8,14 @@ use std::{
 
 use time::OffsetDateTime;
 
+use super::{ALIVE_MS, GRACE_MS, LEASE_MS, ms};
 use crate::{
-    domain::{admission::RoomUsage, denial::Denial, limits::Limit},
-    live::sessions::{GRACE_MS, LEASE_MS},
-    store::{ALIVE_MS, MeetingRow, PRESENT, REPLACED, Seated, SessionRow, TokenHash, UsageRow, UserKey, writer::Note},
+    domain::{admission::RoomUsage, denial::Denial, limits::Limit, session::Held, time::whole_ms},
+    store::{
+        MeetingRow, Seated, SessionRow, TokenHash, UsageRow, UserKey,
+        columns::{Column, PRESENT, REPLACED},
+        writer::Note,
+    },
 };
 
 const DAY: i64 = 24 * 3_600_000;
@@ -142,7 +146,7 @@ impl Model {
                 ext_id: room.ext_id.clone(),
                 server: room.server.parse().expect("an id"),
                 internal_id: room.internal_id.clone(),
-                created_at: room.from,
+                created_at: ms(room.from),
                 ended_at: None,
                 owner: Some(room.owner.clone()),
                 ..theirs
@@ -219,7 +223,7 @@ impl Model {
         let mut open = BTreeMap::new();
         for note in notes {
             match (self.note(gateway, now, note), note) {
-                (Some(session), Note::Opened { at, .. }) => drop(open.insert(session, *at)),
+                (Some(session), Note::Opened { at, .. }) => drop(open.insert(session, at.as_ms())),
                 (_, Note::Closed { session, .. }) => drop(open.remove(session)),
                 _ => {}
             }
@@ -262,11 +266,11 @@ impl Model {
                 if self.seats.get(session).is_none_or(|seat| seat.until <= now) {
                     return Some(*session);
                 }
-                self.sit(gateway, *session, *at, now);
+                self.sit(gateway, *session, at.as_ms(), now);
             }
             Note::Closed { session, at, until, absent } => {
                 self.seats.get_mut(session)?.through.remove(gateway);
-                self.leave(*session, at - absent, *until, now);
+                self.leave(*session, at.as_ms() - whole_ms(*absent), until.as_ms(), now);
             }
             Note::Dropped { session } => drop(self.seats.remove(session)),
         }
@@ -301,7 +305,14 @@ impl Model {
     pub(super) fn sessions(&self) -> Vec<SessionRow> {
         let row = |(id, seat): (&i64, &Seat)| {
             let (meeting, breakout) = (seat.meeting, seat.breakout.map(str::to_owned));
-            Some(SessionRow { id: *id, meeting, token: seat.token?, seat_until: seat.until, breakout, waits: false })
+            Some(SessionRow {
+                id: *id,
+                meeting,
+                token: seat.token?,
+                held: Held::from_column(seat.until),
+                breakout,
+                waits: false,
+            })
         };
         self.seats.iter().filter_map(row).collect()
     }

@@ -14,7 +14,7 @@ impl World {
         let breakout = self.chance.one_of(BREAKOUTS).filter(|_| self.chance.once_in(3));
         let (joining, new) = (
             Joining { meeting, breakout, user },
-            NewSession { meeting, user: user.as_ref(), now, until, seats, breakout },
+            NewSession { meeting, user: user.as_ref(), now: ms(now), held: Held::Until(ms(until)), seats, breakout },
         );
         let seated = told(self.gateways[at].store.admit_session(&new).await);
         let who = user.map(|user| user[0]);
@@ -54,7 +54,7 @@ impl World {
         let new: Vec<_> = (0..6)
             .map(|n| {
                 let breakout = is_in_breakouts.then_some(BREAKOUTS[n % BREAKOUTS.len()]);
-                NewSession { meeting, user: None, now, until, seats, breakout }
+                NewSession { meeting, user: None, now: ms(now), held: Held::Until(ms(until)), seats, breakout }
             })
             .collect();
         let gateways = &self.gateways;
@@ -99,9 +99,9 @@ impl World {
         let found = gateway.store.find_session(&token).await.expect("an answer");
         let (row, meeting) = found.expect("it is in a meeting that runs");
         let seat = &self.model.seats[&session];
-        assert_eq!((row.id, row.seat_until, meeting.id), (session, seat.until, seat.meeting));
+        assert_eq!((row.id, row.held, meeting.id), (session, Held::from_column(seat.until), seat.meeting));
         assert_eq!(row.breakout.as_deref(), seat.breakout);
-        let known = Known { meeting: meeting.id, until: row.seat_until, sockets: 0 };
+        let known = Known { meeting: meeting.id, until: row.held.to_column(), sockets: 0 };
         gateway.sessions.entry(session).or_insert(known);
     }
 
@@ -110,7 +110,7 @@ impl World {
         let Some(room) = self.model.rooms.get(&meeting) else { return Err(Denial::ServerUnavailable) };
         let seats = room.seats;
         let (now, until, store) = (self.now, self.now + LEASE_MS, &self.gateways[at].store);
-        let readmitted = told(store.readmit_session(meeting, session, now, until, seats).await);
+        let readmitted = told(store.readmit_session(meeting, session, ms(now), ms(until), seats).await);
         self.tell(format!("gateway {at} asks for a seat of {session} again: {readmitted:?}"));
         assert_eq!(readmitted, self.model.readmit(meeting, session, now, until), "whether it has a seat again");
         readmitted
@@ -143,7 +143,7 @@ impl World {
             .filter(|gateway| gateway.is_open(session))
             .for_each(|gateway| gateway.cut(session, now));
         let written = self.gateways.iter().map(async |gateway| {
-            gateway.store.write_notes(now, &gateway.notes.iter().collect::<Vec<_>>()).await.expect("written")
+            gateway.store.write_notes(ms(now), &gateway.notes.iter().collect::<Vec<_>>()).await.expect("written")
         });
         assert!(join_all(written).await.concat().is_empty(), "who is closed needs no seat");
         for gateway in &mut self.gateways {
@@ -178,10 +178,11 @@ impl World {
         }
         self.gateways[at].open(session, now);
         let notes = std::mem::take(&mut self.gateways[at].notes);
-        let new = NewSession { meeting, user: user.as_ref(), now, until, seats, breakout };
+        let new =
+            NewSession { meeting, user: user.as_ref(), now: ms(now), held: Held::Until(ms(until)), seats, breakout };
         let noted: Vec<_> = notes.iter().collect();
         let (store, others) = (&self.gateways[at].store, &self.gateways[other].store);
-        let (without, seated) = tokio::join!(store.write_notes(now, &noted), others.admit_session(&new));
+        let (without, seated) = tokio::join!(store.write_notes(ms(now), &noted), others.admit_session(&new));
         let (without, seated) = (without.expect("written"), told(seated));
         self.tell(format!("gateway {at} has {session} opened, and {other} has it joined again: {seated:?}"));
         let name = self.gateways[at].name();

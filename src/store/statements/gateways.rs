@@ -4,8 +4,8 @@ use sqlx::Row as _;
 
 use super::{BEGIN, Pool, notes::closed, usage::Tally};
 use crate::{
-    domain::ids::ServerId,
-    store::{Error, PRESENT},
+    domain::{ids::ServerId, time::Timestamp},
+    store::{Error, columns::PRESENT},
 };
 
 pub(in crate::store) async fn ping(pool: &Pool) -> Result<(), Error> {
@@ -31,7 +31,7 @@ pub(in crate::store) async fn forget_keys(pool: &Pool, from: &str, before: &str)
 }
 
 /// Says that a gateway lives. Returns whether the store had it among the living.
-pub(in crate::store) async fn heartbeat(pool: &Pool, gateway: &str, until: i64) -> Result<bool, Error> {
+pub(in crate::store) async fn heartbeat(pool: &Pool, gateway: &str, until: Timestamp) -> Result<bool, Error> {
     let done = sqlx::query("UPDATE gateways SET alive_until = $2 WHERE id = $1")
         .bind(gateway)
         .bind(until)
@@ -48,7 +48,7 @@ pub(in crate::store) async fn heartbeat(pool: &Pool, gateway: &str, until: i64) 
     Ok(false)
 }
 
-pub(in crate::store) async fn is_alive(pool: &Pool, gateway: &str, now: i64) -> Result<bool, Error> {
+pub(in crate::store) async fn is_alive(pool: &Pool, gateway: &str, now: Timestamp) -> Result<bool, Error> {
     let row = sqlx::query("SELECT 1 FROM gateways WHERE id = $1 AND alive_until > $2")
         .bind(gateway)
         .bind(now)
@@ -62,8 +62,8 @@ pub(in crate::store) async fn lead(
     pool: &Pool,
     name: &str,
     gateway: &str,
-    now: i64,
-    until: i64,
+    now: Timestamp,
+    until: Timestamp,
 ) -> Result<bool, Error> {
     let rows = sqlx::query(
         "INSERT INTO leases (name, holder, until) VALUES ($1, $2, $4) ON CONFLICT (name) DO UPDATE
@@ -89,7 +89,11 @@ pub(in crate::store) async fn resign(pool: &Pool, gateway: &str) -> Result<(), E
 /// The gateways other than `but` that are taken to live no longer than until `before`, each with that time, in its order:
 /// who was present through two of them was there until the last one was heard of. Those that nothing is known of but that
 /// somebody is present through them are among the last.
-pub(in crate::store) async fn dead(pool: &Pool, but: &str, before: i64) -> Result<Vec<(String, i64)>, Error> {
+pub(in crate::store) async fn dead(
+    pool: &Pool,
+    but: &str,
+    before: Timestamp,
+) -> Result<Vec<(String, Timestamp)>, Error> {
     let rows = sqlx::query(
         "SELECT id, alive_until FROM gateways WHERE id <> $1 AND alive_until <= $2
          UNION SELECT gateway, $2 FROM presences WHERE gateway <> $1 AND gateway NOT IN (SELECT id FROM gateways)
@@ -104,7 +108,7 @@ pub(in crate::store) async fn dead(pool: &Pool, but: &str, before: i64) -> Resul
 
 /// What a gateway that has died leaves: those who were present through it left at `at`, and have a seat until `until`, to
 /// come back by another way.
-pub(in crate::store) async fn bury(pool: &Pool, gateway: &str, at: i64, until: i64) -> Result<(), Error> {
+pub(in crate::store) async fn bury(pool: &Pool, gateway: &str, at: Timestamp, until: Timestamp) -> Result<(), Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     let sessions = sqlx::query("DELETE FROM presences WHERE gateway = $1 RETURNING session")
         .bind(gateway)
@@ -121,7 +125,7 @@ pub(in crate::store) async fn bury(pool: &Pool, gateway: &str, at: i64, until: i
 }
 
 /// Seats that are present, and no gateway says so: of a release that did not write that down.
-pub(in crate::store) async fn hold_unattended(pool: &Pool, until: i64) -> Result<(), Error> {
+pub(in crate::store) async fn hold_unattended(pool: &Pool, until: Timestamp) -> Result<(), Error> {
     sqlx::query(
         "UPDATE sessions SET seat_until = $1
          WHERE seat_until = $2 AND NOT EXISTS (SELECT 1 FROM presences WHERE session = sessions.id)",
@@ -133,7 +137,7 @@ pub(in crate::store) async fn hold_unattended(pool: &Pool, until: i64) -> Result
     Ok(())
 }
 
-pub(in crate::store) async fn report(pool: &Pool, server: &ServerId, report: &str, at: i64) -> Result<(), Error> {
+pub(in crate::store) async fn report(pool: &Pool, server: &ServerId, report: &str, at: Timestamp) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO server_reports (server, report, at) VALUES ($1, $2, $3)
          ON CONFLICT (server) DO UPDATE SET report = excluded.report, at = excluded.at",
@@ -147,7 +151,7 @@ pub(in crate::store) async fn report(pool: &Pool, server: &ServerId, report: &st
 }
 
 /// What was last found of each server, with the time.
-pub(in crate::store) async fn reports(pool: &Pool) -> Result<Vec<(String, String, i64)>, Error> {
+pub(in crate::store) async fn reports(pool: &Pool) -> Result<Vec<(String, String, Timestamp)>, Error> {
     let rows = sqlx::query("SELECT server, report, at FROM server_reports").fetch_all(pool).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
 }

@@ -6,10 +6,15 @@ use sqlx::Row as _;
 
 use super::{BEGIN, Connection, Pool, lock_tenant, read, seats::lock_meeting, tell, usage::Tally};
 use crate::{
-    domain::{admission::RoomUsage, denial::Denial},
+    domain::{
+        admission::RoomUsage,
+        denial::Denial,
+        meeting::{AFTERGLOW, AFTERGLOW_MAX},
+        time::{Timestamp, whole_ms},
+    },
     store::{
-        AFTERGLOW_MAX_MS, AFTERGLOW_MS, Admitted, Change, Error, Leftover, MeetingRow, NewMeeting, RecordingRow,
-        Refusal, Run, SessionRow,
+        Admitted, Change, Error, Leftover, MeetingRow, NewMeeting, RecordingRow, Refusal, Run, SessionRow,
+        columns::length,
     },
 };
 
@@ -85,7 +90,12 @@ pub(in crate::store) async fn restart_meeting(
     Ok(id)
 }
 
-pub(in crate::store) async fn used(pool: &Pool, tenant: &str, ext_id: &str, since: i64) -> Result<Duration, Error> {
+pub(in crate::store) async fn used(
+    pool: &Pool,
+    tenant: &str,
+    ext_id: &str,
+    since: Timestamp,
+) -> Result<Duration, Error> {
     let row = sqlx::query(
         "SELECT CAST(COALESCE(SUM(ended_at - created_at), 0) AS BIGINT) FROM meetings
          WHERE tenant = $1 AND ext_id = $2 AND ended_at > $3",
@@ -95,7 +105,7 @@ pub(in crate::store) async fn used(pool: &Pool, tenant: &str, ext_id: &str, sinc
     .bind(since)
     .fetch_one(pool)
     .await?;
-    Ok(millis(row.try_get(0)?))
+    Ok(length(row.try_get(0)?))
 }
 
 pub(in crate::store) async fn move_meeting(pool: &Pool, id: i64, server: &str, by: &str) -> Result<bool, Error> {
@@ -114,7 +124,7 @@ pub(in crate::store) async fn move_meeting(pool: &Pool, id: i64, server: &str, b
 pub(in crate::store) async fn abandon_meeting(
     pool: &Pool,
     id: i64,
-    now: i64,
+    now: Timestamp,
     of: &str,
     unanswered: bool,
 ) -> Result<bool, Error> {
@@ -138,7 +148,7 @@ pub(in crate::store) async fn abandon_meeting(
     Ok(true)
 }
 
-pub(in crate::store) async fn end_meeting(pool: &Pool, id: i64, now: i64) -> Result<bool, Error> {
+pub(in crate::store) async fn end_meeting(pool: &Pool, id: i64, now: Timestamp) -> Result<bool, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     let had_come = end(&mut tx, id, now).await?;
     tell(&mut tx, &Change::meetings(&[id])).await?;
@@ -146,7 +156,7 @@ pub(in crate::store) async fn end_meeting(pool: &Pool, id: i64, now: i64) -> Res
     Ok(had_come)
 }
 
-pub(in crate::store) async fn unanswered(pool: &Pool, before: i64) -> Result<Vec<MeetingRow>, Error> {
+pub(in crate::store) async fn unanswered(pool: &Pool, before: Timestamp) -> Result<Vec<MeetingRow>, Error> {
     sqlx::query("SELECT * FROM meetings WHERE ended_at IS NULL AND internal_id IS NULL AND created_at < $1")
         .bind(before)
         .fetch_all(pool)
@@ -250,22 +260,22 @@ pub(in crate::store) async fn running(pool: &Pool) -> Result<Vec<MeetingRow>, Er
 }
 
 /// The meetings that have ended and of which something is still carried.
-pub(in crate::store) async fn ended(pool: &Pool, now: i64) -> Result<Vec<MeetingRow>, Error> {
+pub(in crate::store) async fn ended(pool: &Pool, now: Timestamp) -> Result<Vec<MeetingRow>, Error> {
     let rows = sqlx::query(
         "SELECT * FROM meetings WHERE ended_at > $2 AND ended_at + COALESCE(afterglow, $3) > $1 AND internal_id IS NOT NULL
          ORDER BY ended_at",
     );
-    let rows = rows.bind(now).bind(now - AFTERGLOW_MAX_MS).bind(AFTERGLOW_MS).fetch_all(pool).await?;
+    let rows = rows.bind(now).bind(now.saturating_sub(AFTERGLOW_MAX)).bind(whole_ms(AFTERGLOW)).fetch_all(pool).await?;
     rows.iter().map(read::meeting).collect()
 }
 
 /// Their sessions.
-pub(in crate::store) async fn ended_sessions(pool: &Pool, now: i64) -> Result<Vec<SessionRow>, Error> {
+pub(in crate::store) async fn ended_sessions(pool: &Pool, now: Timestamp) -> Result<Vec<SessionRow>, Error> {
     let rows = sqlx::query(
         "SELECT s.id, s.meeting, s.token FROM ended_sessions s JOIN meetings m ON m.id = s.meeting
          WHERE m.ended_at > $2 AND m.ended_at + COALESCE(m.afterglow, $3) > $1",
     );
-    let rows = rows.bind(now).bind(now - AFTERGLOW_MAX_MS).bind(AFTERGLOW_MS).fetch_all(pool).await?;
+    let rows = rows.bind(now).bind(now.saturating_sub(AFTERGLOW_MAX)).bind(whole_ms(AFTERGLOW)).fetch_all(pool).await?;
     rows.iter().map(read::ended_session).collect()
 }
 
@@ -275,7 +285,7 @@ pub(in crate::store) async fn find_ended(
     tenant: &str,
     internal_id: Option<&str>,
     server: Option<&str>,
-    now: i64,
+    now: Timestamp,
 ) -> Result<Option<MeetingRow>, Error> {
     sqlx::query(
         "SELECT * FROM meetings WHERE tenant = $1 AND internal_id = COALESCE($2, internal_id)
@@ -286,8 +296,8 @@ pub(in crate::store) async fn find_ended(
     .bind(internal_id)
     .bind(server)
     .bind(now)
-    .bind(now - AFTERGLOW_MAX_MS)
-    .bind(AFTERGLOW_MS)
+    .bind(now.saturating_sub(AFTERGLOW_MAX))
+    .bind(whole_ms(AFTERGLOW))
     .fetch_optional(pool)
     .await?
     .as_ref()
@@ -298,19 +308,19 @@ pub(in crate::store) async fn find_ended(
 pub(in crate::store) async fn find_ended_session(
     pool: &Pool,
     token: &[u8],
-    now: i64,
+    now: Timestamp,
 ) -> Result<Option<(SessionRow, MeetingRow)>, Error> {
     let row = sqlx::query("SELECT id, meeting, token FROM ended_sessions WHERE token = $1").bind(token);
     let Some(row) = row.fetch_optional(pool).await? else { return Ok(None) };
     let session = read::ended_session(&row)?;
     let meeting = meeting_of(pool, session.meeting).await?;
     let is_carried = |meeting: &MeetingRow| {
-        meeting.ended_at.is_some_and(|ended| ended + meeting.afterglow.unwrap_or(AFTERGLOW_MS) > now)
+        meeting.ended_at.is_some_and(|ended| now < ended.saturating_add(meeting.afterglow.unwrap_or(AFTERGLOW)))
     };
     Ok(meeting.filter(is_carried).map(|meeting| (session, meeting)))
 }
 
-pub(in crate::store) async fn forget_ended_sessions(pool: &Pool, before: i64) -> Result<(), Error> {
+pub(in crate::store) async fn forget_ended_sessions(pool: &Pool, before: Timestamp) -> Result<(), Error> {
     sqlx::query("DELETE FROM ended_sessions WHERE meeting IN (SELECT id FROM meetings WHERE ended_at < $1)")
         .bind(before)
         .execute(pool)
@@ -347,14 +357,14 @@ pub(in crate::store) async fn forget_leftover(pool: &Pool, server: &str, interna
     Ok(())
 }
 
-pub(in crate::store) async fn purge(pool: &Pool, before: i64) -> Result<u64, Error> {
+pub(in crate::store) async fn purge(pool: &Pool, before: Timestamp) -> Result<u64, Error> {
     sqlx::query("DELETE FROM leftovers WHERE since < $1").bind(before).execute(pool).await?;
     let done = sqlx::query("DELETE FROM meetings WHERE ended_at < $1").bind(before).execute(pool).await?;
     Ok(done.rows_affected())
 }
 
 /// Ends a meeting with its sessions, unless it has ended already. Returns whether somebody may have come.
-async fn end(tx: &mut Connection, meeting: i64, now: i64) -> Result<bool, Error> {
+async fn end(tx: &mut Connection, meeting: i64, now: Timestamp) -> Result<bool, Error> {
     let ended = sqlx::query(
         "UPDATE meetings SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING tenant, internal_id",
     )
@@ -411,7 +421,7 @@ async fn insert_meeting(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Opt
     .bind(new.owner)
     .bind(new.ends_at)
     .bind(i64::from(new.expected))
-    .bind(new.afterglow)
+    .bind(whole_ms(new.afterglow))
     // To its end, not to its first row: where the statement is the transaction, only then it is committed.
     .fetch_all(tx)
     .await?;
@@ -445,16 +455,17 @@ async fn room_usage(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<RoomUsa
     )
     .bind(new.tenant.as_str())
     .bind(new.account)
-    .bind(new.retained_since)
+    .bind(ended_after(new.retained_since))
     .bind(new.ext_id)
-    .bind(new.runs_since)
+    .bind(ended_after(new.runs_since))
     .fetch_one(tx)
     .await?;
     let number =
         |at: usize| -> Result<u32, Error> { Ok(u32::try_from(row.try_get::<i64, _>(at)?).unwrap_or(u32::MAX)) };
-    Ok(RoomUsage { rooms: number(0)?, other_accounts: number(1)?, used: millis(row.try_get(2)?) })
+    Ok(RoomUsage { rooms: number(0)?, other_accounts: number(1)?, used: length(row.try_get(2)?) })
 }
 
-fn millis(n: i64) -> Duration {
-    Duration::from_millis(u64::try_from(n).unwrap_or(0))
+/// Since when what has ended counts: nothing has ended after the last moment.
+fn ended_after(since: Option<Timestamp>) -> Timestamp {
+    since.unwrap_or(Timestamp::MAX)
 }

@@ -13,15 +13,18 @@ use super::{
     tell,
     usage::Tally,
 };
-use crate::store::{Change, Error, PRESENT, writer::Note};
+use crate::{
+    domain::time::Timestamp,
+    store::{Change, Error, columns::PRESENT, writer::Note},
+};
 
 /// Writes notes. Returns the sessions that are open though they have no seat any more, each with the time since when.
 pub(in crate::store) async fn write_notes(
     pool: &Pool,
     gateway: &str,
-    now: i64,
+    now: Timestamp,
     notes: &[&Note],
-) -> Result<BTreeMap<i64, i64>, Error> {
+) -> Result<BTreeMap<i64, Timestamp>, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     let (mut tally, mut made, mut without_seat) = (Tally::default(), Vec::new(), BTreeMap::new());
     for note in notes {
@@ -63,7 +66,7 @@ async fn created(
     tx: &mut Connection,
     meeting: i64,
     internal_id: &str,
-    create_time: i64,
+    create_time: Option<Timestamp>,
     tally: &mut Tally,
 ) -> Result<bool, Error> {
     let row = sqlx::query(
@@ -72,7 +75,8 @@ async fn created(
     )
     .bind(meeting)
     .bind(internal_id)
-    .bind(create_time)
+    // What a server has not told is 0.
+    .bind(create_time.unwrap_or(Timestamp::EPOCH))
     .fetch_optional(&mut *tx)
     .await?;
     let Some(row) = row else { return Ok(false) };
@@ -95,9 +99,9 @@ async fn created(
 pub(in crate::store) async fn seat_again(
     pool: &Pool,
     gateway: &str,
-    now: i64,
+    now: Timestamp,
     session: i64,
-    at: i64,
+    at: Timestamp,
 ) -> Result<bool, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     if !lock_seat(&mut tx, session, now).await? {
@@ -118,12 +122,12 @@ async fn opened(
     tx: &mut Connection,
     gateway: &str,
     session: i64,
-    at: i64,
-    now: i64,
+    at: Timestamp,
+    now: Timestamp,
     tally: &mut Tally,
 ) -> Result<bool, Error> {
     let Some(locked) = lock_session(tx, session).await? else { return Ok(false) };
-    if locked.seat_until <= now {
+    if !locked.held.counts(now) {
         return Ok(false);
     }
     present(tx, gateway, session, at, &locked, tally).await?;
@@ -135,7 +139,7 @@ async fn present(
     tx: &mut Connection,
     gateway: &str,
     session: i64,
-    at: i64,
+    at: Timestamp,
     locked: &Locked,
     tally: &mut Tally,
 ) -> Result<(), Error> {
@@ -162,8 +166,8 @@ async fn present(
 pub(super) async fn closed(
     tx: &mut Connection,
     session: i64,
-    at: i64,
-    until: i64,
+    at: Timestamp,
+    until: Timestamp,
     tally: &mut Tally,
 ) -> Result<(), Error> {
     let Some(Locked { tenant, present_since: Some(since), in_breakout, .. }) = lock_session(tx, session).await? else {

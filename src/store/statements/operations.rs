@@ -7,6 +7,7 @@ use crate::{
     domain::{
         ids::{ServerId, TenantId},
         server_mode::ServerMode,
+        time::Timestamp,
     },
     store::{Change, Error},
 };
@@ -16,7 +17,12 @@ pub(in crate::store) async fn server_modes(pool: &Pool) -> Result<Vec<(ServerId,
     rows.iter().map(|row| Ok((parsed(row, "server")?, parsed(row, "mode")?))).collect()
 }
 
-pub(in crate::store) async fn set_server_mode(pool: &Pool, server: &str, mode: &str, now: i64) -> Result<(), Error> {
+pub(in crate::store) async fn set_server_mode(
+    pool: &Pool,
+    server: &str,
+    mode: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     sqlx::query(
         "INSERT INTO servers (server, mode, changed_at) VALUES ($1, $2, $3)
@@ -32,7 +38,7 @@ pub(in crate::store) async fn set_server_mode(pool: &Pool, server: &str, mode: &
     Ok(())
 }
 
-pub(in crate::store) async fn disable_drained(pool: &Pool, server: &str, now: i64) -> Result<bool, Error> {
+pub(in crate::store) async fn disable_drained(pool: &Pool, server: &str, now: Timestamp) -> Result<bool, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     let done = sqlx::query(
         "UPDATE servers SET mode = $2, changed_at = $3 WHERE server = $1 AND mode = $4
@@ -60,7 +66,12 @@ pub(in crate::store) async fn suspended_tenants(pool: &Pool) -> Result<Vec<Tenan
     Ok(suspended)
 }
 
-pub(in crate::store) async fn set_suspended(pool: &Pool, tenant: &str, suspended: bool, now: i64) -> Result<(), Error> {
+pub(in crate::store) async fn set_suspended(
+    pool: &Pool,
+    tenant: &str,
+    suspended: bool,
+    now: Timestamp,
+) -> Result<(), Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     sqlx::query(
         "INSERT INTO tenants (tenant, suspended, changed_at) VALUES ($1, $2, $3)

@@ -5,7 +5,10 @@ use std::str::FromStr;
 use sqlx::Row as _;
 
 use super::Row;
-use crate::store::{Error, MeetingRow, RecordingRow, SessionRow};
+use crate::{
+    domain::session::Held,
+    store::{Error, MeetingRow, RecordingRow, SessionRow, columns::length},
+};
 
 pub(super) fn meeting(row: &Row) -> Result<MeetingRow, Error> {
     let number = |column| -> Result<Option<u32>, Error> {
@@ -26,7 +29,7 @@ pub(super) fn meeting(row: &Row) -> Result<MeetingRow, Error> {
         ended_at: row.try_get("ended_at")?,
         ends_at: row.try_get("ends_at")?,
         records: row.try_get("records")?,
-        afterglow: row.try_get("afterglow")?,
+        afterglow: row.try_get::<Option<i64>, _>("afterglow")?.map(length),
         owner: row.try_get("owner")?,
     })
 }
@@ -46,7 +49,7 @@ pub(super) fn session(row: &Row) -> Result<SessionRow, Error> {
         id: row.try_get("id")?,
         meeting: row.try_get("meeting")?,
         token: token.try_into().map_err(|_| Error::impossible("token"))?,
-        seat_until: row.try_get("seat_until")?,
+        held: row.try_get("seat_until")?,
         breakout: row.try_get("breakout")?,
         waits: row.try_get("waits")?,
     })
@@ -59,7 +62,7 @@ pub(super) fn ended_session(row: &Row) -> Result<SessionRow, Error> {
         id: row.try_get("id")?,
         meeting: row.try_get("meeting")?,
         token: token.try_into().map_err(|_| Error::impossible("token"))?,
-        seat_until: 0,
+        held: Held::No,
         breakout: None,
         waits: false,
     })

@@ -6,9 +6,16 @@ use sqlx::Row as _;
 
 use super::{BEGIN, Connection, LOCK_MEETING, LOCK_NOT_OPEN, LOCK_SESSION, ONE_AT_A_TIME, Pool, read};
 use crate::{
-    domain::{denial::Denial, limits::Limit},
-    live::sessions::GRACE_MS,
-    store::{Error, MeetingRow, NewSession, PRESENT, REPLACED, Refusal, Seated, Seats, SessionRow},
+    domain::{
+        denial::Denial,
+        limits::Limit,
+        session::{GRACE, Held},
+        time::Timestamp,
+    },
+    store::{
+        Error, MeetingRow, NewSession, Refusal, Seated, Seats, SessionRow,
+        columns::{PRESENT, REPLACED},
+    },
 };
 
 pub(in crate::store) async fn admit_session(pool: &Pool, new: &NewSession<'_>) -> Result<Seated, Refusal> {
@@ -39,7 +46,7 @@ pub(in crate::store) async fn seat(connection: &mut Connection, new: &NewSession
          RETURNING id",
     )
     .bind(new.meeting)
-    .bind(new.until)
+    .bind(new.held)
     .bind(new.now)
     .bind(bound(new.seats))
     .bind(new.user.map(|user| &user[..]))
@@ -58,7 +65,7 @@ pub(in crate::store) async fn seat(connection: &mut Connection, new: &NewSession
         // Who has come and gone has less time left than who is still to come.
         sqlx::query("UPDATE sessions SET seat_until = CASE WHEN seat_until > $2 THEN $3 ELSE 0 END WHERE id = $1")
             .bind(other)
-            .bind(new.now.saturating_add(GRACE_MS))
+            .bind(new.now.saturating_add(GRACE))
             .bind(REPLACED)
             .execute(connection)
             .await?;
@@ -95,7 +102,7 @@ pub(super) async fn lock_meeting(tx: &mut Connection, meeting: i64) -> Result<Op
 
 /// Whether there is a seat for a session of a running meeting, or of its breakout rooms, its own not counted. Nobody else
 /// counts them while this transaction lives.
-pub(super) async fn lock_seat(tx: &mut Connection, session: i64, now: i64) -> Result<bool, Error> {
+pub(super) async fn lock_seat(tx: &mut Connection, session: i64, now: Timestamp) -> Result<bool, Error> {
     let row = sqlx::query("SELECT meeting, breakout FROM sessions WHERE id = $1");
     let Some(row) = row.bind(session).fetch_optional(&mut *tx).await? else { return Ok(false) };
     let meeting: i64 = row.try_get(0)?;
@@ -120,9 +127,8 @@ pub(super) async fn lock_seat(tx: &mut Connection, session: i64, now: i64) -> Re
 /// A session that nobody else changes while this transaction lives.
 pub(super) struct Locked {
     pub(super) tenant: String,
-    /// 0 or less where another session of the same person has it.
-    pub(super) seat_until: i64,
-    pub(super) present_since: Option<i64>,
+    pub(super) held: Held,
+    pub(super) present_since: Option<Timestamp>,
     /// Whether it is in a breakout room: its meeting, open beside it, is where somebody counts as present.
     pub(super) in_breakout: bool,
 }
@@ -132,7 +138,7 @@ pub(super) async fn lock_session(tx: &mut Connection, session: i64) -> Result<Op
     let Some(row) = sqlx::query(LOCK_SESSION).bind(session).fetch_optional(tx).await? else { return Ok(None) };
     Ok(Some(Locked {
         tenant: row.try_get("tenant")?,
-        seat_until: row.try_get("seat_until")?,
+        held: row.try_get("seat_until")?,
         present_since: row.try_get("present_since")?,
         in_breakout: row.try_get::<Option<String>, _>("breakout")?.is_some(),
     }))
@@ -156,8 +162,8 @@ pub(in crate::store) async fn readmit_session(
     pool: &Pool,
     meeting: i64,
     session: i64,
-    now: i64,
-    until: i64,
+    now: Timestamp,
+    until: Timestamp,
     seats: Limit<u32>,
 ) -> Result<(), Refusal> {
     let mut tx = pool.begin_with(BEGIN).await?;
@@ -191,7 +197,7 @@ pub(in crate::store) async fn wait_session(pool: &Pool, session: i64) -> Result<
     Ok(())
 }
 
-pub(in crate::store) async fn recent_sessions(pool: &Pool, meeting: i64, since: i64) -> Result<u32, Error> {
+pub(in crate::store) async fn recent_sessions(pool: &Pool, meeting: i64, since: Timestamp) -> Result<u32, Error> {
     let row = sqlx::query("SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $2 AND breakout IS NULL")
         .bind(meeting)
         .bind(since)
@@ -200,7 +206,7 @@ pub(in crate::store) async fn recent_sessions(pool: &Pool, meeting: i64, since: 
     Ok(u32::try_from(row.try_get::<i64, _>(0)?).unwrap_or(u32::MAX))
 }
 
-pub(in crate::store) async fn seats(pool: &Pool, now: i64) -> Result<HashMap<i64, Seats>, Error> {
+pub(in crate::store) async fn seats(pool: &Pool, now: Timestamp) -> Result<HashMap<i64, Seats>, Error> {
     let rows = sqlx::query(
         "SELECT meeting, COUNT(*), COUNT(CASE WHEN seat_until = $2 THEN 1 END) FROM sessions
          WHERE seat_until > $1 AND breakout IS NULL GROUP BY meeting",

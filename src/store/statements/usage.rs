@@ -4,18 +4,21 @@
 // Numbers come from outside.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use sqlx::{Connection as _, Row as _};
 use time::{Date, OffsetDateTime, Time};
 
 use super::{BEGIN, Connection, Pool};
-use crate::store::{Error, UsageRow, dropped, error::Fault, writer::Traffic};
+use crate::{
+    domain::time::{Timestamp, whole_ms},
+    store::{Error, UsageRow, dropped, error::Fault, writer::Traffic},
+};
 
-/// The longest stretch of presence that is counted, ms: an end to what a clock that was set wrongly makes of it.
-const STRETCH_MAX_MS: i64 = 400 * 24 * 3600 * 1000;
-/// The last moment that has a day, ms: the end of the year 9998.
-const MOMENT_MAX_MS: i64 = 253_370_764_800_000;
+/// The longest stretch of presence that is counted: an end to what a clock that was set wrongly makes of it.
+const STRETCH_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
+/// The last moment that has a day: the end of the year 9998.
+const MOMENT_MAX: Timestamp = Timestamp::from_ms(253_370_764_800_000);
 
 /// What a transaction adds. Written at its end in the order of tenants, so that two of them do not wait for each other in
 /// a ring.
@@ -42,7 +45,7 @@ struct People {
 
 impl Tally {
     /// A server has made a meeting.
-    pub(super) fn made(&mut self, tenant: &str, at: i64) {
+    pub(super) fn made(&mut self, tenant: &str, at: Timestamp) {
         let meetings = &mut self.on(tenant, day_of(at)).meetings;
         *meetings = meetings.saturating_add(1);
     }
@@ -55,17 +58,17 @@ impl Tally {
     }
 
     /// Somebody has left who was there since `since`. Each day has its own part of that time.
-    pub(super) fn left(&mut self, tenant: &str, since: i64, until: i64) {
-        for (day, ms) in by_day(since, until) {
+    pub(super) fn left(&mut self, tenant: &str, since: Timestamp, until: Timestamp) {
+        for (day, time) in by_day(since, until) {
             let all = &mut self.on(tenant, day).participant_ms;
-            *all = all.saturating_add(ms);
+            *all = all.saturating_add(whole_ms(time));
         }
         let people = self.people.entry(tenant.to_owned()).or_default();
         people.more = people.more.saturating_sub(1);
     }
 
     /// Bytes were carried.
-    pub(super) fn carried(&mut self, tenant: &str, at: i64, up: i64, down: i64) {
+    pub(super) fn carried(&mut self, tenant: &str, at: Timestamp, up: i64, down: i64) {
         let added = self.on(tenant, day_of(at));
         added.up = added.up.saturating_add(up.max(0));
         added.down = added.down.saturating_add(down.max(0));
@@ -80,7 +83,7 @@ impl Tally {
     ///
     /// # Errors
     /// When the store fails: all of the transaction may be tried again.
-    pub(super) async fn write(self, tx: &mut Connection, now: i64) -> Result<(), Error> {
+    pub(super) async fn write(self, tx: &mut Connection, now: Timestamp) -> Result<(), Error> {
         if self.days.is_empty() && self.people.is_empty() {
             return Ok(());
         }
@@ -97,7 +100,7 @@ impl Tally {
         Ok(())
     }
 
-    async fn write_all(self, tx: &mut Connection, now: i64) -> Result<(), Error> {
+    async fn write_all(self, tx: &mut Connection, now: Timestamp) -> Result<(), Error> {
         for (tenant, People { more, most }) in self.people {
             let row = sqlx::query(
                 // A number that nothing counts as people begins anew.
@@ -155,14 +158,14 @@ pub(in crate::store) async fn write_traffic(pool: &Pool, traffic: &[Traffic]) ->
     }
     let mut tx = pool.begin_with(BEGIN).await?;
     // Nobody's peak is in it.
-    tally.write_all(&mut tx, 0).await?;
+    tally.write_all(&mut tx, Timestamp::EPOCH).await?;
     tx.commit().await?;
     Ok(())
 }
 
 /// What was used on the days from `from` to before `to` (`YYYY-MM-DD`), by tenant and day. Those who are present are counted
 /// until `now`.
-pub(in crate::store) async fn usage(pool: &Pool, from: &str, to: &str, now: i64) -> Result<Vec<UsageRow>, Error> {
+pub(in crate::store) async fn usage(pool: &Pool, from: &str, to: &str, now: Timestamp) -> Result<Vec<UsageRow>, Error> {
     let mut all: BTreeMap<(String, String), UsageRow> = BTreeMap::new();
     // A number of another kind, which SQLite may hold, is read as the nearest whole one.
     let query = sqlx::query(
@@ -191,33 +194,33 @@ pub(in crate::store) async fn usage(pool: &Pool, from: &str, to: &str, now: i64)
     .await?;
     for row in present {
         let tenant: String = row.try_get("tenant")?;
-        for (day, ms) in by_day(row.try_get("present_since")?, now) {
+        for (day, time) in by_day(row.try_get("present_since")?, now) {
             let day = day.to_string();
             if from <= &*day && &*day < to {
                 let row = all.entry((tenant.clone(), day.clone())).or_default();
                 (row.tenant, row.day) = (tenant.clone(), day);
-                row.participant_ms = row.participant_ms.saturating_add(ms);
+                row.participant_ms = row.participant_ms.saturating_add(whole_ms(time));
             }
         }
     }
     Ok(all.into_values().collect())
 }
 
-/// The day (UTC) of a moment in ms since the epoch.
-fn day_of(at: i64) -> Date {
-    OffsetDateTime::from_unix_timestamp(at.div_euclid(1000)).map_or(Date::MIN, OffsetDateTime::date)
+/// The day (UTC) of a moment.
+fn day_of(at: Timestamp) -> Date {
+    OffsetDateTime::from_unix_timestamp(at.as_secs()).map_or(Date::MIN, OffsetDateTime::date)
 }
 
-/// A stretch of time, in ms, by day; of one that is longer than [`STRETCH_MAX_MS`] its end.
-fn by_day(since: i64, until: i64) -> Vec<(Date, i64)> {
-    let until = until.clamp(0, MOMENT_MAX_MS);
+/// A stretch of time by day; of one that is longer than [`STRETCH_MAX`] its end.
+fn by_day(since: Timestamp, until: Timestamp) -> Vec<(Date, Duration)> {
+    let until = until.clamp(Timestamp::EPOCH, MOMENT_MAX);
     let mut parts = Vec::new();
-    let mut from = since.clamp(0, MOMENT_MAX_MS).max(until.saturating_sub(STRETCH_MAX_MS));
+    let mut from = since.clamp(Timestamp::EPOCH, MOMENT_MAX).max(until.saturating_sub(STRETCH_MAX));
     while from < until {
         let day = day_of(from);
         let midnight = day.next_day().map(|next| next.with_time(Time::MIDNIGHT).assume_utc().unix_timestamp());
-        let to = midnight.map_or(until, |midnight| midnight.saturating_mul(1000).min(until));
-        parts.push((day, to.saturating_sub(from)));
+        let to = midnight.map_or(until, |midnight| Timestamp::from_secs(midnight).min(until));
+        parts.push((day, to.saturating_duration_since(from)));
         from = to;
     }
     parts
@@ -230,7 +233,11 @@ mod tests {
     #[test]
     fn each_day_has_its_own_part_of_a_stretch() {
         const DAY: i64 = 24 * 3600 * 1000;
-        let day = |n: i64| day_of(n * DAY);
+        let day = |n: i64| day_of(Timestamp::from_ms(n * DAY));
+        let by_day = |since, until| {
+            let parts = by_day(Timestamp::from_ms(since), Timestamp::from_ms(until));
+            parts.into_iter().map(|(day, time)| (day, whole_ms(time))).collect::<Vec<_>>()
+        };
         assert_eq!(by_day(DAY + 5, DAY + 9), [(day(1), 4)]);
         assert_eq!(by_day(DAY - 5, DAY + 9), [(day(0), 5), (day(1), 9)]);
         assert_eq!(by_day(DAY, 3 * DAY), [(day(1), DAY), (day(2), DAY)]);

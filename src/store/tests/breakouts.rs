@@ -18,7 +18,7 @@ async fn join_room(
     now: i64,
 ) -> Result<Seated, Denial> {
     let seats = Limit::AtMost(3);
-    let new = NewSession { meeting, user, now, until: now + 60, seats, breakout: Some(room) };
+    let new = NewSession { meeting, user, now: ms(now), held: Held::Until(ms(now + 60)), seats, breakout: Some(room) };
     match store.admit_session(&new).await {
         Ok(seated) => Ok(seated),
         Err(Refusal::Denied(denial)) => Err(denial),
@@ -42,19 +42,24 @@ async fn all_breakout_rooms_together_have_as_many_seats_as_the_meeting(fixture: 
     assert_eq!(join_room(store, "three", None, meeting, 1).await, Err(Denial::MaxParticipantsReached));
     let again = join(store, meeting, 1, 60, 3).await.expect("seat 2 of 2: those in rooms do not count here");
     assert_eq!(join(store, meeting, 1, 60, 3).await, Err(Denial::MaxParticipantsReached));
-    assert_eq!(store.recent_sessions(meeting, 0).await.expect("counted"), 2, "as the server counts the meeting itself");
-    assert_eq!(store.seats(1).await.expect("counted")[&meeting].taken, 2);
+    assert_eq!(
+        store.recent_sessions(meeting, ms(0)).await.expect("counted"),
+        2,
+        "as the server counts the meeting itself"
+    );
+    assert_eq!(store.seats(ms(1)).await.expect("counted")[&meeting].taken, 2);
 
     // A seat that is asked for again: by its own kind.
-    let readmit = async |session| store.readmit_session(meeting, session, 59, 119, Limit::AtMost(3)).await.is_ok();
+    let readmit =
+        async |session| store.readmit_session(meeting, session, ms(59), ms(119), Limit::AtMost(3)).await.is_ok();
     assert!(readmit(in_rooms[0]).await && readmit(in_rooms[1]).await);
     let newer = join_room(store, "one", None, meeting, 60).await.expect("the third has lapsed");
     assert!(!readmit(in_rooms[2]).await, "and the rooms are full again");
     assert!(readmit(in_meeting).await && readmit(again).await, "the meeting is not");
-    let opened = |session| [Note::Opened { session, at: 61 }];
-    assert_eq!(write_at(store, 61, &opened(in_rooms[2])).await, [in_rooms[2]]);
-    assert!(write_at(store, 61, &opened(newer.id)).await.is_empty());
-    assert!(store.end_meeting(meeting, 70).await.expect("ended"));
+    let opened = |session| [Note::Opened { session, at: ms(61) }];
+    assert_eq!(write_at(store, ms(61), &opened(in_rooms[2])).await, [in_rooms[2]]);
+    assert!(write_at(store, ms(61), &opened(newer.id)).await.is_empty());
+    assert!(store.end_meeting(meeting, ms(70)).await.expect("ended"));
     assert_eq!(join_room(store, "one", None, meeting, 71).await, Err(Denial::ServerUnavailable), "they end with it");
 }
 
@@ -87,15 +92,15 @@ async fn who_is_in_a_breakout_room_is_counted_as_one_person(fixture: Fixture) {
     let session = join(store, meeting, 0, 60, 3).await.expect("a seat");
     let in_room = join_room(store, "one", None, meeting, 0).await.expect("a seat").id;
     let other = join_room(store, "one", None, meeting, 0).await.expect("a seat").id;
-    let opened = [session, in_room, other].map(|session| Note::Opened { session, at: 10 });
-    assert!(write_at(store, 10, &opened).await.is_empty());
+    let opened = [session, in_room, other].map(|session| Note::Opened { session, at: ms(10) });
+    assert!(write_at(store, ms(10), &opened).await.is_empty());
     note(store, [closed(other, 110, 125)]).await;
     let used = async |now| {
-        let rows = store.usage("1970-01-01", "1970-01-02", now).await.expect("an answer");
+        let rows = store.usage("1970-01-01", "1970-01-02", ms(now)).await.expect("an answer");
         (rows[0].participant_ms, rows[0].peak)
     };
     assert_eq!(used(210).await, (200, 1), "while they are there");
-    store.end_meeting(meeting, 310).await.expect("ended");
+    store.end_meeting(meeting, ms(310)).await.expect("ended");
     assert_eq!(used(999).await, (300, 1), "and afterwards");
 }
 
@@ -114,6 +119,6 @@ async fn a_breakout_room_is_found_by_its_own_tenant(fixture: Fixture) {
     let (row, _) = store.find_session(&[7; 32]).await.expect("an answer").expect("a session");
     assert_eq!(row.breakout.as_deref(), Some("room-int"));
     assert_eq!(store.sessions().await.expect("loaded"), [row]);
-    store.end_meeting(meeting, 10).await.expect("ended");
+    store.end_meeting(meeting, ms(10)).await.expect("ended");
     assert_eq!(find(&wagtail, "room-int").await, None);
 }

@@ -34,7 +34,7 @@ async fn pgbouncer_that_pools_by_session_needs_no_settings_of_its_own_and_loses_
     let (told, mut changes) = tokio::sync::mpsc::channel(8);
     let attending = tokio::spawn(async move { other.attend(told).await });
     assert_eq!(changes.recv().await, Some(Change::Everything), "it listens");
-    store.end_meeting(meeting, 100).await.expect("ended");
+    store.end_meeting(meeting, ms(100)).await.expect("ended");
     assert_eq!(changes.recv().await, Some(Change::Meetings(vec![meeting])));
     attending.abort();
 }

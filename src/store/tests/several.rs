@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// [`ALIVE`] in ms.
+const ALIVE_MS: i64 = ALIVE.as_millis() as i64;
+
 /// Two gateways on one PostgreSQL.
 async fn two() -> (Store, Store) {
     let first = Fixture::postgres().await;
@@ -29,14 +32,14 @@ async fn a_session_is_present_while_one_gateway_has_a_socket_of_it() {
     let session = join(&one, meeting, 0, 60, 1).await.expect("seat 1 of 1");
     let opened = |at| Note::Opened { session, at };
     let full = async |now: i64| join(&two, meeting, now, now, 1).await == Err(Denial::MaxParticipantsReached);
-    note(&one, [opened(10)]).await;
-    note(&two, [opened(20)]).await;
+    note(&one, [opened(ms(10))]).await;
+    note(&two, [opened(ms(20))]).await;
     note(&one, [closed(session, 30, 45)]).await;
     assert!(full(1_000).await, "the other still has one");
     note(&two, [closed(session, 2_000, 2_015)]).await;
     assert!(full(2_014).await);
     assert!(!full(2_015).await);
-    let usage = one.usage("1970-01-01", "1970-01-02", 9_000).await.expect("an answer");
+    let usage = one.usage("1970-01-01", "1970-01-02", ms(9_000)).await.expect("an answer");
     assert_eq!((usage[0].participant_ms, usage[0].peak), (1_990, 1), "one person, once");
 }
 
@@ -46,8 +49,8 @@ async fn both_sockets_of_a_session_may_close_at_once() {
     let meeting = create(&one, "a", "one", 1).await.expect("a room");
     for n in 0..20 {
         let session = join(&one, meeting, n, n + 1, 1).await.expect("the seat");
-        note(&one, [Note::Opened { session, at: n }]).await;
-        note(&two, [Note::Opened { session, at: n }]).await;
+        note(&one, [Note::Opened { session, at: ms(n) }]).await;
+        note(&two, [Note::Opened { session, at: ms(n) }]).await;
         tokio::join!(note(&one, [closed(session, n, n + 1)]), note(&two, [closed(session, n, n + 1)]));
     }
 }
@@ -60,11 +63,11 @@ async fn a_seat_that_is_being_taken_is_not_taken_over() {
         let at = 100 * n;
         let first = join_as(&one, Some(&[1; 32]), meeting, at, at + 60, 1).await.expect("the seat").id;
         let (without_seat, second) = tokio::join!(
-            note(&one, [Note::Opened { session: first, at }]),
+            note(&one, [Note::Opened { session: first, at: ms(at) }]),
             join_as(&two, Some(&[1; 32]), meeting, at, at + 60, 1)
         );
         assert_eq!(without_seat.is_empty(), second.is_err(), "one of them has it: {without_seat:?}, {second:?}");
-        assert_eq!(one.recent_sessions(meeting, at).await.expect("counted"), 1);
+        assert_eq!(one.recent_sessions(meeting, ms(at)).await.expect("counted"), 1);
         note(&one, [closed(first, at, at + 1)]).await;
     }
 }
@@ -74,22 +77,22 @@ async fn the_seats_of_a_dead_gateway_are_free_after_a_lease() {
     let (one, two) = two().await;
     let meeting = create(&one, "a", "one", 1).await.expect("a room");
     let session = join(&one, meeting, 0, 60, 1).await.expect("seat 1 of 1");
-    assert!(!one.heartbeat(0).await.expect("alive"), "it is new");
-    assert!(!two.heartbeat(0).await.expect("alive"));
-    note(&one, [Note::Opened { session, at: 10 }]).await;
-    assert!(one.heartbeat(1_000).await.expect("alive"));
+    assert!(!one.heartbeat(ms(0)).await.expect("alive"), "it is new");
+    assert!(!two.heartbeat(ms(0)).await.expect("alive"));
+    note(&one, [Note::Opened { session, at: ms(10) }]).await;
+    assert!(one.heartbeat(ms(1_000)).await.expect("alive"));
     let seat = async |now: i64| join(&two, meeting, now, now, 1).await.is_ok();
     let at = 1_000 + ALIVE_MS;
-    assert!(two.is_alive(one.gateway(), at - 1).await.expect("an answer"));
-    assert_eq!(two.bury_dead(at - 1, at + 60).await.expect("settled"), 0, "it may only be late");
+    assert!(two.is_alive(one.gateway(), ms(at - 1)).await.expect("an answer"));
+    assert_eq!(two.bury_dead(ms(at - 1), ms(at + 60)).await.expect("settled"), 0, "it may only be late");
     assert!(!seat(at - 1).await);
-    assert_eq!(two.bury_dead(at, at + 60).await.expect("settled"), 1);
-    assert!(!two.is_alive(one.gateway(), at).await.expect("an answer"));
+    assert_eq!(two.bury_dead(ms(at), ms(at + 60)).await.expect("settled"), 1);
+    assert!(!two.is_alive(one.gateway(), ms(at)).await.expect("an answer"));
     assert!(!seat(at + 59).await, "who was present may come back");
-    let usage = two.usage("1970-01-01", "1970-01-02", at).await.expect("an answer");
+    let usage = two.usage("1970-01-01", "1970-01-02", ms(at)).await.expect("an answer");
     assert_eq!(usage[0].participant_ms, 990, "until it was last heard of");
     assert!(seat(at + 60).await);
-    assert!(!one.heartbeat(at).await.expect("alive"), "it learns that it was taken to be dead");
+    assert!(!one.heartbeat(ms(at)).await.expect("alive"), "it learns that it was taken to be dead");
 }
 
 #[tokio::test]
@@ -97,12 +100,12 @@ async fn who_writes_after_its_burial_and_dies_holds_no_seat_for_ever() {
     let (one, two) = two().await;
     let meeting = create(&one, "a", "one", 1).await.expect("a room");
     let session = join(&one, meeting, 0, 60_000, 1).await.expect("seat 1 of 1");
-    one.heartbeat(0).await.expect("alive");
-    assert_eq!(two.bury_dead(ALIVE_MS, ALIVE_MS).await.expect("settled"), 1, "it was late");
-    note(&one, [Note::Opened { session, at: ALIVE_MS }]).await;
+    one.heartbeat(ms(0)).await.expect("alive");
+    assert_eq!(two.bury_dead(ms(ALIVE_MS), ms(ALIVE_MS)).await.expect("settled"), 1, "it was late");
+    note(&one, [Note::Opened { session, at: ms(ALIVE_MS) }]).await;
     let seat = async |now: i64| join(&two, meeting, now, now, 1).await.is_ok();
     assert!(!seat(60_000).await, "somebody is present");
-    assert_eq!(two.bury_dead(60_000, 120_000).await.expect("settled"), 1, "and it is not heard of");
+    assert_eq!(two.bury_dead(ms(60_000), ms(120_000)).await.expect("settled"), 1, "and it is not heard of");
     assert!(!seat(119_999).await);
     assert!(seat(120_000).await);
 }
@@ -113,28 +116,28 @@ async fn who_was_present_through_two_dead_gateways_was_there_until_the_last_was_
     let two = Store::open(&url).await.expect("a store");
     let meeting = create(&one, "a", "one", 1).await.expect("a room");
     let session = join(&one, meeting, 0, 60_000, 1).await.expect("seat 1 of 1");
-    one.heartbeat(5_000).await.expect("alive");
-    two.heartbeat(2_000).await.expect("alive");
+    one.heartbeat(ms(5_000)).await.expect("alive");
+    two.heartbeat(ms(2_000)).await.expect("alive");
     for store in [&one, &two] {
-        note(store, [Note::Opened { session, at: 1_000 }]).await;
+        note(store, [Note::Opened { session, at: ms(1_000) }]).await;
     }
     let three = Store::open(&url).await.expect("a store");
-    assert_eq!(three.bury_dead(90_000, 150_000).await.expect("settled"), 2);
-    let usage = three.usage("1970-01-01", "1970-01-02", 90_000).await.expect("an answer");
+    assert_eq!(three.bury_dead(ms(90_000), ms(150_000)).await.expect("settled"), 2);
+    let usage = three.usage("1970-01-01", "1970-01-02", ms(90_000)).await.expect("an answer");
     assert_eq!(usage[0].participant_ms, 4_000);
 }
 
 #[tokio::test]
 async fn one_gateway_leads_until_it_is_no_longer_heard_of() {
     let (one, two) = two().await;
-    let leads = async |store: &Store, now: i64| store.lead("poller", now).await.expect("an answer");
+    let leads = async |store: &Store, now: i64| store.lead("poller", ms(now)).await.expect("an answer");
     assert!(leads(&one, 0).await);
     assert!(!leads(&two, 1).await);
     assert!(leads(&one, 5_000).await, "it goes on");
     assert!(!leads(&two, 5_000 + ALIVE_MS - 1).await);
     assert!(leads(&two, 5_000 + ALIVE_MS).await, "it was not heard of");
     assert!(!leads(&one, 5_001 + ALIVE_MS).await);
-    two.retire(6_000 + ALIVE_MS, 60).await.expect("resigned");
+    two.retire(ms(6_000 + ALIVE_MS), Duration::from_millis(60)).await.expect("resigned");
     assert!(leads(&one, 6_001 + ALIVE_MS).await, "at once");
 }
 
@@ -150,7 +153,7 @@ async fn what_one_gateway_does_is_told_the_other() {
     let meeting = create(&one, "a", "one", 1).await.expect("a room");
     note(&one, [made(meeting, "int")]).await;
     assert_eq!(next().await, Change::Meetings(vec![meeting]));
-    one.end_meeting(meeting, 10).await.expect("ended");
+    one.end_meeting(meeting, ms(10)).await.expect("ended");
     assert_eq!(next().await, Change::Meetings(vec![meeting]));
     attending.abort();
 }
@@ -173,10 +176,10 @@ async fn a_value_that_the_database_does_not_take_stops_no_other_note() {
     let (store, _) = two().await;
     let meeting = create(&store, "a", "one", 1).await.expect("a room");
     let session = join(&store, meeting, 0, 60, 9).await.expect("a seat");
-    let (notes, _writer) = Notes::start(store.clone(), unbounded_channel().0);
+    let (notes, _writer) = Notes::start(store.clone(), Clock::system(), unbounded_channel().0);
     notes.leave(made(meeting, "a\0b"));
     notes.leave(Note::Dropped { session });
     let written = tokio::time::timeout(std::time::Duration::from_secs(20), notes.flush());
     written.await.expect("what can be written is written");
-    assert_eq!(store.recent_sessions(meeting, 0).await.expect("counted"), 0);
+    assert_eq!(store.recent_sessions(meeting, ms(0)).await.expect("counted"), 0);
 }

@@ -1,6 +1,6 @@
-//! Calls to a BBB server: signed with its secret, bounded in time and size. The only I/O of this module.
+//! [`ApiCall`]: one call to the API of a BBB server, signed with its secret, bounded in time and size.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -11,12 +11,15 @@ use http_body::Body as _;
 use tokio::time::timeout;
 
 use super::{
-    checksum::sign,
-    query::{Params, append_pair},
+    body::{Body, whole},
+    pool::{Once, Pool},
 };
 use crate::{
-    domain::{denial::Denial, tenant::Server},
-    upstream::{Body, Once, Pool, SendError, whole},
+    bbb::{
+        checksum::sign,
+        query::{Params, append_pair},
+    },
+    domain::{backend_error::BackendError, tenant::Server},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -40,33 +43,6 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// Its body, whole.
     pub body: Bytes,
-}
-
-/// Why there is no usable answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallError {
-    /// Nothing was sent: another server may be asked.
-    Connect,
-    /// Nothing was sent, and nothing has been learned of the server: this machine has no file handle, port or memory left.
-    Exhausted,
-    /// The server did not answer in time; it may have acted.
-    Timeout,
-    /// The server takes no address or no body of this length: it did not act.
-    TooLong,
-    /// The connection broke, or the answer was too large or no answer of BBB.
-    Broken,
-}
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connect => "no connection",
-            Self::Exhausted => "no file handle, port or memory for a connection",
-            Self::Timeout => "no answer in time",
-            Self::TooLong => "address or body too long for the server",
-            Self::Broken => "invalid answer or broken connection",
-        })
-    }
 }
 
 /// Whether a server says that it takes no request of this length.
@@ -97,18 +73,6 @@ fn address(server: &Server, name: &str, query: &str) -> Option<Uri> {
         .ok()
 }
 
-impl CallError {
-    /// What a caller is told of it.
-    #[must_use]
-    pub fn denial(self) -> Denial {
-        match self {
-            Self::TooLong => Denial::TooLarge,
-            Self::Exhausted => Denial::Overloaded,
-            Self::Connect | Self::Timeout | Self::Broken => Denial::ServerUnavailable,
-        }
-    }
-}
-
 /// What a server is told of whoever a call is made for. Nothing of it for a call that the gateway makes for itself, or whose
 /// answer many get.
 #[derive(Debug, Clone, Default)]
@@ -120,20 +84,41 @@ pub struct Caller {
     /// Their languages (`Accept-Language`).
     pub languages: Option<HeaderValue>,
     /// The origin that they came from (`Referer`).
-    pub referrer: Option<HeaderValue>,
+    pub referrer: Option<Referrer>,
     /// The id of their request (`X-Request-ID`).
     pub request_id: Option<HeaderValue>,
 }
 
+/// The origin that somebody came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Referrer {
+    /// Another site.
+    Origin(HeaderValue),
+    /// The tenant's own host, which a server does not learn: for it, they come from the server itself.
+    OwnHost,
+}
+
+impl Referrer {
+    fn value(self, server: &Server) -> Option<HeaderValue> {
+        match self {
+            Self::Origin(value) => Some(value),
+            Self::OwnHost => {
+                HeaderValue::try_from(format!("{}://{}/", server.upstream.scheme, server.upstream.authority)).ok()
+            }
+        }
+    }
+}
+
 impl Caller {
-    fn set(self, headers: &mut HeaderMap) -> Option<()> {
+    fn set(self, headers: &mut HeaderMap, server: &Server) -> Option<()> {
         if let Some(address) = self.address {
             headers.insert("x-forwarded-for", HeaderValue::from_str(&address.to_string()).ok()?);
         }
+        let referrer = self.referrer.and_then(|referrer| referrer.value(server));
         for (name, value) in [
             (USER_AGENT, self.user_agent),
             (ACCEPT_LANGUAGE, self.languages),
-            (REFERER, self.referrer),
+            (REFERER, referrer),
             (REQUEST_ID, self.request_id),
         ] {
             if let Some(value) = value {
@@ -146,7 +131,7 @@ impl Caller {
 
 /// One call, ready to be sent.
 #[derive(Debug)]
-pub struct Call<'a> {
+pub struct ApiCall<'a> {
     /// Its name, as in the path.
     pub name: &'static str,
     /// Its parameters.
@@ -166,7 +151,7 @@ pub struct Call<'a> {
     pub timeout: Duration,
 }
 
-impl<'a> Call<'a> {
+impl<'a> ApiCall<'a> {
     /// A call with the usual time-out and no body.
     #[must_use]
     pub fn new(name: &'static str, params: &'a Params) -> Self {
@@ -185,27 +170,19 @@ impl<'a> Call<'a> {
     /// Signs and sends the call, and reads its answer whole.
     ///
     /// # Errors
-    /// See [`CallError`].
-    pub async fn send(self, pool: &Pool, server: &Server) -> Result<Reply, CallError> {
+    /// See [`BackendError`].
+    pub async fn send(self, pool: &Pool, server: &Server) -> Result<Reply, BackendError> {
         let limit = self.timeout;
-        let request = self.request(server).ok_or(CallError::Broken)?;
+        let request = self.request(server).ok_or(BackendError::Broken)?;
         let answered = async {
-            let (head, body) = pool
-                .send(request)
-                .await
-                .map_err(|error| match error {
-                    SendError::Connect => CallError::Connect,
-                    SendError::Exhausted => CallError::Exhausted,
-                    SendError::Broken | SendError::Body(_) => CallError::Broken,
-                })?
-                .into_parts();
+            let (head, body) = pool.send(request).await?.into_parts();
             if is_too_long(head.status) {
-                return Err(CallError::TooLong);
+                return Err(BackendError::TooLong);
             }
-            let body = whole(body, ANSWER_BYTES_MAX).await.ok_or(CallError::Broken)?;
+            let body = whole(body, ANSWER_BYTES_MAX).await.ok_or(BackendError::Broken)?;
             Ok(Reply { status: head.status, headers: head.headers, body })
         };
-        timeout(limit, answered).await.unwrap_or(Err(CallError::Timeout))
+        timeout(limit, answered).await.unwrap_or(Err(BackendError::Timeout))
     }
 
     fn request(self, server: &Server) -> Option<Request<Body>> {
@@ -227,7 +204,7 @@ impl<'a> Call<'a> {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.size_hint().exact()?));
             *request.body_mut() = body;
         }
-        self.caller.set(request.headers_mut())?;
+        self.caller.set(request.headers_mut(), server)?;
         if let Some(cookie) = self.cookie {
             request.headers_mut().insert(COOKIE, cookie);
         }
@@ -275,7 +252,7 @@ mod tests {
     #[test]
     fn a_short_call_is_a_get() {
         let params = params("hello");
-        let request = Call::new("create", &params).request(&server("a", "members")).expect("legal");
+        let request = ApiCall::new("create", &params).request(&server("a", "members")).expect("legal");
         assert_eq!(request.method(), Method::GET);
         assert!(request.uri().to_string().starts_with(
             "https://a.internal.test/bigbluebutton/api/create?welcome=hello&meetingID=t.wagtail.room&checksum="
@@ -286,15 +263,30 @@ mod tests {
     fn only_a_question_may_reach_a_server_twice() {
         let params = params("hello");
         for (name, once) in [("getMeetings", false), ("create", true), ("join", true), ("sendChatMessage", true)] {
-            let request = Call::new(name, &params).request(&server("a", "members")).expect("legal");
+            let request = ApiCall::new(name, &params).request(&server("a", "members")).expect("legal");
             assert_eq!(request.extensions().get::<Once>().is_some(), once, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_server_does_not_learn_the_tenants_host() {
+        let (params, server) = (params("hello"), server("a", "members"));
+        let elsewhere = HeaderValue::from_static("https://moodle.example/");
+        for (referrer, told) in [
+            (Some(Referrer::OwnHost), Some("https://a.internal.test/")),
+            (Some(Referrer::Origin(elsewhere)), Some("https://moodle.example/")),
+            (None, None),
+        ] {
+            let caller = Caller { referrer, ..Caller::default() };
+            let request = ApiCall { caller, ..ApiCall::new("join", &params) }.request(&server).expect("legal");
+            assert_eq!(request.headers().get(REFERER).and_then(|value| value.to_str().ok()), told);
         }
     }
 
     #[test]
     fn what_the_server_has_signed_goes_on_byte_for_byte() {
         let (params, query) = (params("hello"), "fullName=A%20b+c&x=%7e&checksum=F00");
-        let call = Call { signed: Some(query), ..Call::new("join", &params) };
+        let call = ApiCall { signed: Some(query), ..ApiCall::new("join", &params) };
         let request = call.request(&server("a", "members")).expect("legal");
         assert_eq!(request.uri().to_string(), format!("https://a.internal.test/bigbluebutton/api/join?{query}"));
     }
@@ -302,7 +294,7 @@ mod tests {
     #[test]
     fn a_long_value_goes_into_the_body() {
         let params = params(&"ü".repeat(8000));
-        let request = Call::new("create", &params).request(&server("a", "members")).expect("legal");
+        let request = ApiCall::new("create", &params).request(&server("a", "members")).expect("legal");
         assert_eq!(request.method(), Method::POST);
         assert!(request.uri().query().is_some_and(|q| q.starts_with("meetingID=t.wagtail.room&checksum=")));
         assert_eq!(request.headers()[CONTENT_TYPE], "application/x-www-form-urlencoded");

@@ -1,0 +1,47 @@
+//! What a call of the operator says: who calls, the name in its path, its body.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::refused::Refused;
+use crate::upstream::whole;
+
+/// All that is sent here is a few words.
+const BODY_BYTES_MAX: usize = 4 * 1024;
+
+/// And it comes at once.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who calls: the name of the token.
+#[derive(Debug, Clone)]
+pub(super) struct Operator(pub(super) String);
+
+/// The name in a path.
+pub(super) struct Named(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let Path(name) = Path::from_request_parts(parts, state).await.map_err(|_| Refused::NotFound)?;
+        Ok(Self(name))
+    }
+}
+
+/// What a body asks for.
+pub(super) struct Wanted<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wanted<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
+        let body = timeout(BODY_TIMEOUT, whole(request.into_body(), BODY_BYTES_MAX)).await;
+        let body = body.map_err(|_| Refused::Slow)?.ok_or(Refused::TooLarge)?;
+        let wanted = serde_json::from_slice(&body).map_err(|error| Refused::Invalid(error.to_string()))?;
+        Ok(Self(wanted))
+    }
+}

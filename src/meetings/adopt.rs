@@ -1,0 +1,94 @@
+//! Takes meetings and sessions over from the store into memory: those that other gateways have made.
+
+use std::{collections::HashSet, sync::Arc};
+
+use super::{Meetings, operate};
+use crate::{
+    domain::time::Timestamp,
+    live::Meeting,
+    store::{Error, MeetingRow, SessionRow},
+};
+
+/// Takes over a meeting as the store has it; `None` for one that has ended, or that another gateway has no answer for
+/// yet.
+pub(crate) fn meeting(meetings: &Meetings, row: MeetingRow) -> Option<Arc<Meeting>> {
+    if row.ended_at.is_some() || row.internal_id.is_none() {
+        return None;
+    }
+    let internal_id = row.internal_id.clone();
+    let meeting = meetings.live.add_meeting(Meeting::from_row(row));
+    // It may have been known without its name.
+    if let Some(internal_id) = internal_id {
+        meetings.live.name_meeting(&meeting, &internal_id);
+    }
+    Some(meeting)
+}
+
+/// Takes over a meeting that has ended, and of which something is still carried.
+pub(super) fn ended(meetings: &Meetings, row: MeetingRow) -> Arc<Meeting> {
+    let ended_at = row.ended_at.unwrap_or(Timestamp::MIN);
+    meetings.live.add_ended(Meeting::from_row(row), ended_at)
+}
+
+pub(crate) fn session(meetings: &Meetings, row: SessionRow, meeting: &Arc<Meeting>) {
+    if let Some(room) = &row.breakout {
+        meetings.live.add_breakout(meeting, room);
+    }
+    let session = meetings.live.new_session(row.id, meeting, row.held);
+    let session = if row.waits { session.waiting() } else { session };
+    meetings.live.add_session(row.token, Arc::new(session));
+}
+
+/// Takes over what has become of a meeting, as the store has it.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn follow(meetings: &Meetings, id: i64) -> Result<(), Error> {
+    let Some(row) = meetings.store.meeting_of(id).await? else { return Ok(()) };
+    let Some(ended_at) = row.ended_at else {
+        if let Some(meeting) = meeting(meetings, row) {
+            meeting.touch();
+        }
+        return Ok(());
+    };
+    let known = meetings.live.meeting(&row.tenant, &row.ext_id).filter(|meeting| meeting.id == id);
+    let Some(meeting) = known else { return Ok(()) };
+    meetings.live.remove_meeting(&meeting, ended_at);
+    forget_unrecorded(meetings, &meeting).await
+}
+
+/// Forgets the recording of a meeting that has ended and that nobody had come to.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn forget_unrecorded(meetings: &Meetings, meeting: &Meeting) -> Result<(), Error> {
+    if let Some(internal_id) = meeting.internal_id().filter(|_| meeting.records)
+        && !meetings.store.has_recording(internal_id).await?
+    {
+        meetings.live.forget_recording(meeting);
+    }
+    Ok(())
+}
+
+/// Compares all that runs with what is known here.
+pub(crate) async fn everything(meetings: &Meetings) -> Result<(), Error> {
+    operate::read_operations(meetings).await?;
+    // First what is known: what is made meanwhile is in the store as well.
+    let known: Vec<i64> =
+        meetings.live.meetings().iter().filter(|meeting| meeting.internal_id().is_some()).map(|m| m.id).collect();
+    let running = meetings.store.running().await?;
+    let ids: HashSet<i64> = running.iter().map(|row| row.id).collect();
+    for row in running {
+        let owner = row.owner.as_deref().unwrap_or_default();
+        if row.internal_id.is_none() && !meetings.store.is_alive(owner, meetings.clock.now()).await? {
+            // Whoever asked a server for it has died: a poll finds out what has become of it.
+            meetings.live.add_meeting(Meeting::from_row(row));
+        } else {
+            let _ = meeting(meetings, row);
+        }
+    }
+    for id in known.iter().filter(|id| !ids.contains(id)) {
+        follow(meetings, *id).await?;
+    }
+    Ok(())
+}

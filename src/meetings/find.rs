@@ -1,0 +1,155 @@
+//! Finds meetings and sessions: in memory, else in the store at the first miss, where another gateway may have made them.
+//! With one gateway what is not in memory does not exist.
+
+use std::sync::Arc;
+
+use super::{Meetings, adopt};
+use crate::{
+    domain::{
+        denial::Denial,
+        ids::{ServerId, TenantId},
+        time::Timestamp,
+    },
+    live::{Meeting, sessions::Session},
+    net::peer::Peer,
+    store::TokenHash,
+};
+
+/// A running meeting of a tenant, by the tenant's own id. Links to one that is over are in many hands.
+///
+/// # Errors
+/// [`Denial::StoreUnavailable`] when it is not known here and the store cannot be asked; [`Denial::Overloaded`] when too
+/// many ask.
+pub(crate) async fn meeting(
+    meetings: &Meetings,
+    account: (&TenantId, Peer),
+    ext_id: &str,
+) -> Result<Option<Arc<Meeting>>, Denial> {
+    let (tenant, _) = account;
+    if let Some(meeting) = meetings.live.meeting(tenant, ext_id) {
+        return Ok(Some(meeting));
+    }
+    if !meetings.store.is_shared() {
+        return Ok(None);
+    }
+    let _turn = meetings.finding.turn(account).await?;
+    let found = meetings.store.find_meeting(tenant, ext_id).await.map_err(|_| Denial::StoreUnavailable)?;
+    Ok(found.and_then(|row| adopt::meeting(meetings, row)))
+}
+
+/// A meeting of a tenant by its internal id, or by that of one of its breakout rooms; one that has ended a moment ago
+/// included. Anybody may ask for one, so that not many are looked for at a time.
+///
+/// # Errors
+/// [`Denial::StoreUnavailable`] when it is not known here and the store cannot be asked; [`Denial::Overloaded`] when too
+/// many ask.
+pub(crate) async fn meeting_of_internal(
+    meetings: &Meetings,
+    account: (&TenantId, Peer),
+    internal_id: &str,
+) -> Result<Option<Arc<Meeting>>, Denial> {
+    let (tenant, _) = account;
+    if let Some(meeting) = meetings.live.meeting_of_internal(internal_id) {
+        return Ok(Some(meeting).filter(|meeting| meeting.tenant == *tenant));
+    }
+    if let Some(room) = meetings.live.breakouts.of_internal(tenant, internal_id) {
+        return Ok(Some(Arc::clone(&room.meeting)));
+    }
+    if !meetings.store.is_shared() {
+        return Ok(None);
+    }
+    let _turn = meetings.finding.turn(account).await?;
+    let found = meetings.store.find_internal(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
+    if let Some(row) = found {
+        return Ok(adopt::meeting(meetings, row));
+    }
+    let found = meetings.store.find_breakout(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
+    if let Some(meeting) = found.and_then(|row| adopt::meeting(meetings, row)) {
+        meetings.live.add_breakout(&meeting, internal_id);
+        return Ok(Some(meeting));
+    }
+    let found = meetings
+        .store
+        .find_ended(tenant, internal_id, meetings.clock.now())
+        .await
+        .map_err(|_| Denial::StoreUnavailable)?;
+    Ok(found.map(|row| adopt::ended(meetings, row)))
+}
+
+/// A session by the hash of its token. Anybody may ask for one, so that not many are looked for at a time.
+///
+/// # Errors
+/// [`Denial::StoreUnavailable`] when it is not known here and the store cannot be asked; [`Denial::Overloaded`] when too
+/// many ask.
+pub(crate) async fn session(
+    meetings: &Meetings,
+    account: (&TenantId, Peer),
+    token: &TokenHash,
+) -> Result<Option<Arc<Session>>, Denial> {
+    if let Some(session) = meetings.live.session(token) {
+        return Ok(Some(session));
+    }
+    if !meetings.store.is_shared() {
+        return Ok(None);
+    }
+    let _turn = meetings.finding.turn(account).await?;
+    let found = meetings.store.find_session(token).await.map_err(|_| Denial::StoreUnavailable)?;
+    if let Some((row, meeting)) = found {
+        let Some(meeting) = adopt::meeting(meetings, meeting) else { return Ok(None) };
+        adopt::session(meetings, row, &meeting);
+        return Ok(meetings.live.session(token));
+    }
+    let found =
+        meetings.store.find_ended_session(token, meetings.clock.now()).await.map_err(|_| Denial::StoreUnavailable)?;
+    let Some((row, meeting)) = found else { return Ok(None) };
+    let meeting = adopt::ended(meetings, meeting);
+    adopt::session(meetings, row, &meeting);
+    Ok(meetings.live.session(token))
+}
+
+/// Whether the guest of a session still waits to be let in: another gateway may have let them in since. Who waits on may
+/// be asked for many times, so that this takes its turn too.
+pub(crate) async fn is_waiting(
+    meetings: &Meetings,
+    account: (&TenantId, Peer),
+    session: &Session,
+    token: &TokenHash,
+) -> bool {
+    if session.is_waiting()
+        && meetings.store.is_shared()
+        && let Ok(_turn) = meetings.finding.turn(account).await
+        && let Ok(Some((row, _))) = meetings.store.find_session(token).await
+        && !row.waits
+    {
+        session.hold(row.held);
+    }
+    session.is_waiting()
+}
+
+/// Whether a tenant has, or had a moment ago, a meeting on a server.
+///
+/// # Errors
+/// [`Denial::StoreUnavailable`] when none is known here and the store cannot be asked; [`Denial::Overloaded`] when too
+/// many ask.
+pub(crate) async fn reaches(
+    meetings: &Meetings,
+    account: (&TenantId, Peer),
+    server: &ServerId,
+    now: Timestamp,
+) -> Result<bool, Denial> {
+    let (tenant, _) = account;
+    if meetings.live.reaches(tenant, server, now) {
+        return Ok(true);
+    }
+    if !meetings.store.is_shared() {
+        return Ok(false);
+    }
+    let _turn = meetings.finding.turn(account).await?;
+    for row in meetings.store.find_meetings_on(tenant, server).await.map_err(|_| Denial::StoreUnavailable)? {
+        let _ = adopt::meeting(meetings, row);
+    }
+    if let Some(row) = meetings.store.find_ended_on(tenant, server, now).await.map_err(|_| Denial::StoreUnavailable)? {
+        let _ = adopt::ended(meetings, row);
+    }
+    Ok(meetings.live.reaches(tenant, server, now))
+}

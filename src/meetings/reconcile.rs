@@ -1,0 +1,101 @@
+//! Compares what is in memory with what a server lists.
+
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Meetings,
+    settle::{ORPHAN, UNANSWERED, end, end_leftovers, end_unanswered},
+};
+use crate::{
+    bbb::xml::Listed,
+    domain::{tenant::Server, time::Timestamp},
+    live::{Meeting, servers::ServerList},
+    store::writer::Note,
+};
+
+/// A meeting younger than this may not be listed yet.
+const YOUNG: Duration = Duration::from_secs(5);
+/// Polls in a row without it that end a meeting.
+const MISSES: u32 = 2;
+/// BBB counts a user who has left for up to a minute (docs/reference/bbb-protocol.md, "Life of a meeting"), and a
+/// seat is held for a while after the last socket.
+const LEFT: Duration = Duration::from_secs(75);
+
+/// Takes over what a server lists. `running` are its meetings as they are known here, `begun` is when it was asked.
+pub(crate) async fn reconcile(
+    meetings: &Meetings,
+    server: &Server,
+    running: &[Arc<Meeting>],
+    listed: &ServerList,
+    begun: Timestamp,
+) {
+    end_leftovers(meetings, server, listed).await;
+    meetings.live.weigh(&server.id, listed, meetings.clock.now());
+    meetings.live.list_breakouts(&server.id, listed, running);
+    compare(meetings, running, listed, begun).await;
+}
+
+/// Compares the meetings that are known here with those that the server lists.
+async fn compare(meetings: &Meetings, running: &[Arc<Meeting>], listed: &ServerList, begun: Timestamp) {
+    for meeting in running {
+        meetings.rounds.poll.beat();
+        let found = listed.meetings.get(&*meeting.server_id).filter(|found| !found.ended);
+        // Another run of the room is not this one.
+        let found = found.filter(|found| meeting.internal_id().is_none_or(|known| known == found.internal_id));
+        if let Some(found) = found {
+            if meeting.internal_id().is_none() {
+                learn(meetings, meeting, found);
+            }
+            count_strangers(meetings, meeting, found.people).await;
+        }
+        let wait = match meeting.internal_id() {
+            Some(_) => YOUNG,
+            None if meeting.orphan_of.is_some() => ORPHAN,
+            None => UNANSWERED,
+        };
+        if meeting.created_at.saturating_add(wait) < begun && meetings.live.listed(meeting, found.is_some()) >= MISSES {
+            match meeting.internal_id() {
+                Some(_) => end(meetings, meeting, "no longer listed by its server").await,
+                None => end_unanswered(meetings, meeting).await,
+            }
+        }
+    }
+}
+
+/// A meeting whose `create` was answered, but not noted any more: the gateway stopped in between.
+fn learn(meetings: &Meetings, meeting: &Arc<Meeting>, found: &Listed) {
+    meetings.live.name_meeting(meeting, &found.internal_id);
+    if !meeting.may_be_called(&found.internal_id) {
+        return;
+    }
+    meetings.notes.leave(Note::Created {
+        meeting: meeting.id,
+        internal_id: found.internal_id.as_str().into(),
+        create_time: found.create_time,
+    });
+}
+
+/// People whom the server counts and who have come by no join of ours take seats too. BBB's count lags: what two polls in a
+/// row have found is believed.
+async fn count_strangers(meetings: &Meetings, meeting: &Meeting, people: u32) {
+    let mut strangers = 0;
+    if people > 0 {
+        let Ok(ours) = meetings.store.recent_sessions(meeting.id, meetings.clock.now().saturating_sub(LEFT)).await
+        else {
+            return;
+        };
+        strangers = people.saturating_sub(ours);
+    }
+    let Some(strangers) = meeting.strangers_found(strangers) else { return };
+    if strangers > 0 {
+        let (tenant, server) = (&meeting.tenant, &meeting.server);
+        tracing::warn!(%tenant, %server, strangers, "meeting has participants who did not join through a gateway");
+    }
+    if let Err(error) = meetings.store.set_strangers(meeting.id, strangers).await {
+        tracing::warn!(%error, "failed to correct the seats of a meeting: retrying");
+        meeting.strangers_untold();
+    }
+}

@@ -1,0 +1,61 @@
+//! Fills the state in memory from the store at the start.
+
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    domain::{session::LEASE, time::Clock},
+    live::{Live, Meeting, recordings::Recording},
+    store::{Error, Store},
+};
+
+/// The meetings and sessions that were promised before this start, and the highest number of a session, if there is one.
+///
+/// # Errors
+/// When the store fails.
+pub async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<i64>), Error> {
+    let now = clock.now();
+    store.heartbeat(now).await?;
+    if !store.is_shared() {
+        // All others are former selves. Who was present may be on the way back.
+        store.bury_dead(now, now.saturating_add(LEASE)).await?;
+    }
+    let live = Live::new(clock);
+    let mut meetings = HashMap::new();
+    for row in store.running().await? {
+        // What another gateway is about to make is told when it is made.
+        let pending = row.internal_id.is_none() && store.is_alive(row.owner.as_deref().unwrap_or(""), now).await?;
+        if !pending {
+            meetings.insert(row.id, live.add_meeting(Meeting::from_row(row)));
+        }
+    }
+    let mut last_session = None;
+    for row in store.sessions().await? {
+        last_session = last_session.max(Some(row.id));
+        if let Some(meeting) = meetings.get(&row.meeting) {
+            if let Some(room) = &row.breakout {
+                live.add_breakout(meeting, room);
+            }
+            let session = live.new_session(row.id, meeting, row.held);
+            let session = if row.waits { session.waiting() } else { session };
+            live.add_session(row.token, Arc::new(session));
+        }
+    }
+    let mut ended = HashMap::new();
+    for row in store.ended(now).await? {
+        let (id, ended_at) = (row.id, row.ended_at.unwrap_or(now));
+        ended.insert(id, live.add_ended(Meeting::from_row(row), ended_at));
+    }
+    for row in store.ended_sessions(now).await? {
+        if let Some(meeting) = ended.get(&row.meeting) {
+            live.add_session(row.token, Arc::new(live.new_session(row.id, meeting, row.held)));
+        }
+    }
+    for row in store.recordings().await? {
+        let recording = Recording { id: row.id.into(), ext_id: row.ext_id.into(), server: row.server };
+        live.recordings.add(&row.tenant, recording);
+    }
+    Ok((live, last_session))
+}

@@ -1,0 +1,259 @@
+//! The GraphQL socket, which names its session in its first frame. The gateway accepts it by itself and asks the server only
+//! when that frame has been read and found to be of this tenant: a caller without a session costs a server nothing.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL},
+};
+use hyper::upgrade::OnUpgrade;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+use tracing::Instrument as _;
+
+use super::{
+    answer::Answer,
+    asked::{Asked, address},
+    cookies::Owner,
+    downstream::Downstream,
+    frame::{FIRST_FRAME_TIMEOUT, close, read_first},
+    gateway::Gateway,
+    headers::to_server,
+    joined::Socket,
+    lobby::{self, Left},
+    session_token,
+    text_frames::TextFrames,
+    upgrade::{End, accept_of, browser_of, frames, no_upgrade, passed_on, refused, set_upgrade, taken},
+};
+use crate::{
+    domain::{denial::Denial, directory::Directory, ids::ServerId, tenant::Server},
+    live::{
+        pace::Full,
+        sessions::{Present, Session, hash},
+    },
+    meetings::{find, seats},
+    metrics::{Call, Outcome, SocketEnd},
+    net::{peer::Peer, rates::RateOf, socket::notice_loss},
+    upstream::{Body, Stream},
+};
+
+/// What BBB's client takes as final (docs/reference/bbb-protocol.md, "Page load of 3.0").
+const CLOSE_FORBIDDEN: u16 = 4403;
+
+/// All else makes it try again: "try again later" of the registry of RFC 6455.
+const CLOSE_TRY_AGAIN: u16 = 1013;
+
+/// What BBB's GraphQL speaks.
+const GRAPHQL_PROTOCOL: &str = "graphql-transport-ws";
+
+/// A client that waits for its turn sends a few heartbeats.
+const WAITING_BYTES_MAX: usize = 64 * 1024;
+
+/// A socket that is closed before it is carried: with this code and word, or without a frame where there is no code.
+struct Closed(u16, &'static str);
+
+impl Closed {
+    fn end(&self) -> SocketEnd {
+        match self.0 {
+            NO_CODE => SocketEnd::Client,
+            CLOSE_FORBIDDEN => SocketEnd::Refused,
+            CLOSE_TOO_BIG | CLOSE_PROTOCOL => SocketEnd::Invalid,
+            _ => SocketEnd::TryAgain,
+        }
+    }
+}
+
+/// No code: one of the ends has closed it, and the other has been told.
+const NO_CODE: u16 = 0;
+
+/// "Message too big" and "protocol error" of RFC 6455, 7.4.1.
+const CLOSE_TOO_BIG: u16 = 1009;
+
+const CLOSE_PROTOCOL: u16 = 1002;
+
+/// Accepts a GraphQL socket; its server, which is `at` where its path has named one, is asked when its session is known.
+pub(crate) fn graphql(gateway: &Arc<Gateway>, mut asked: Asked, at: Option<&Server>, path: &str) -> Answer {
+    if let Some(refused) = refused(&asked) {
+        return refused;
+    }
+    let mut headers = passed_on(&asked);
+    // Its first frame names the session, and nothing else does.
+    session_token::strip(&mut headers);
+    let key = headers.get(SEC_WEBSOCKET_KEY).cloned();
+    let (Some(browser), Some(key)) = (asked.head.extensions.remove::<OnUpgrade>(), key) else {
+        return no_upgrade();
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    set_upgrade(response.headers_mut());
+    response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept_of(&key));
+    let mut protocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    if protocols.any(|offered| offered.split(',').any(|protocol| protocol.trim() == GRAPHQL_PROTOCOL)) {
+        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(GRAPHQL_PROTOCOL));
+    }
+    let wanted = Wanted {
+        headers,
+        at: at.map(|server| server.id.clone()),
+        path: path.to_owned(),
+        authority: asked.authority.clone(),
+        peer: asked.peer(),
+        directory: Arc::clone(&asked.directory),
+    };
+    let span = asked.socket_span();
+    let socket = Socket::new(gateway, asked);
+    tokio::spawn(async move {
+        let Some(mut browser) = browser.await.ok().and_then(browser_of) else { return };
+        // Boxed: what the opening needs is given back before the socket is carried.
+        match Box::pin(open(&socket, &mut browser, wanted).instrument(span)).await {
+            Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
+            Err(closed) => {
+                let (end, Closed(code, reason)) = (closed.end(), closed);
+                socket.metrics.count_socket_end(end);
+                Denial::ALL
+                    .iter()
+                    .filter(|denial| denial.key() == reason)
+                    .for_each(|denial| socket.metrics.count_denial(*denial));
+                let (tenant, request) = (&socket.tenant.id, &socket.request_id);
+                tracing::info!(%tenant, %request, end = end.as_str(), reason, "GraphQL socket refused");
+                if code != NO_CODE {
+                    let _ = browser.io.write_all(&close(code, reason)).await;
+                }
+                let _ = browser.io.shutdown().await;
+            }
+        }
+    });
+    Answer::new(Call::Socket, Outcome::Ok, response)
+}
+
+/// What a GraphQL socket is asked for with.
+struct Wanted {
+    /// Those of its request that go on.
+    headers: HeaderMap,
+    /// The server that its path has named.
+    at: Option<ServerId>,
+    path: String,
+    /// The tenant's host, as the browser wrote it.
+    authority: String,
+    directory: Arc<Directory>,
+    /// On whose account its session is looked for.
+    peer: Peer,
+}
+
+/// The other end of a GraphQL socket.
+struct Opened {
+    end: End<Stream>,
+    present: Present,
+    frames: Option<Box<TextFrames>>,
+}
+
+/// Reads the first frame of a GraphQL socket, takes the seat of the session that it names, and asks its server.
+async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) -> Result<Opened, Closed> {
+    let gateway = &socket.gateway;
+    let read = std::mem::take(&mut browser.read);
+    let first = timeout(FIRST_FRAME_TIMEOUT, read_first(&mut browser.io, read))
+        .await
+        .map_err(|_| Closed(CLOSE_TRY_AGAIN, "timeout"))?
+        .map_err(|_| Closed(CLOSE_FORBIDDEN, "malformed"))?;
+    browser.read = first.bytes;
+    let (token, account) = (hash(&first.token), (&socket.tenant.id, wanted.peer));
+    let session = find::session(&gateway.meetings, account, &token)
+        .await
+        .map_err(|denial| Closed(CLOSE_TRY_AGAIN, denial.key()))?
+        .filter(|session| session.meeting.tenant == socket.tenant.id)
+        .filter(|session| wanted.at.as_ref().is_none_or(|at| session.meeting.server == *at))
+        .ok_or_else(|| unknown_session(socket, wanted.peer))?;
+    let unavailable = Closed(CLOSE_TRY_AGAIN, Denial::ServerUnavailable.key());
+    let Some(server) = wanted.directory.server(session.meeting.server.as_str()) else { return Err(unavailable) };
+    tracing::Span::current().record("server", tracing::field::display(&server.id));
+    let present = if find::is_waiting(&gateway.meetings, account, &session, &token).await {
+        session.open_other().ok_or(Denial::RateLimited)
+    } else {
+        seats::open(&gateway.meetings, &session).await
+    };
+    let mut present = present.map_err(without_seat)?;
+    // After an outage all clients of a server come at once, and it takes only so many in a second.
+    let state = gateway.meetings.live.servers.of(&server.id);
+    let mut read = BytesMut::from(std::mem::take(&mut browser.read));
+    let turn = tokio::select! {
+        turn = state.sockets.turn(&session.meeting, server.sockets_per_second) => {
+            turn.map_err(|Full| Closed(CLOSE_TRY_AGAIN, Denial::Overloaded.key()))
+        }
+        () = gone(&mut browser.io, &mut read) => Err(Closed(CLOSE_TRY_AGAIN, "gone")),
+    };
+    browser.read = read.freeze();
+    turn?;
+    let mut headers = wanted.headers;
+    let owner = Owner::new(&socket.tenant, &server.slug);
+    let cookies = gateway.binding.cookies_for(&headers, owner, Some(session.id), gateway.meetings.clock.now());
+    to_server(&mut headers, server, cookies);
+    let to = address(&server.upstream, &wanted.path, None);
+    let opened = gateway.meetings.backends.upgrade(server, to, headers).await;
+    let (response, upgraded) = opened.map_err(|error| Closed(CLOSE_TRY_AGAIN, error.denial().key()))?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        tracing::warn!(server = %server.id, status = %response.status(), "server refused a GraphQL socket");
+        return Err(unavailable);
+    }
+    let Some(mut end) = upgraded.await.ok().and_then(taken) else { return Err(unavailable) };
+    let mut frames = frames(server, &wanted.authority);
+    if present.seated().is_none() {
+        present = let_in(socket, browser, &mut end, &mut frames, &session).await?;
+    }
+    Ok(Opened { end, present, frames })
+}
+
+/// Carries the socket of a guest who waits, until that is over: a seat is taken before the server hears that the guest
+/// comes in.
+async fn let_in(
+    socket: &Socket,
+    browser: &mut End<Downstream>,
+    server: &mut End<Stream>,
+    frames: &mut Option<Box<TextFrames>>,
+    session: &Arc<Session>,
+) -> Result<Present, Closed> {
+    [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
+    let read = (std::mem::take(&mut browser.read), std::mem::take(&mut server.read));
+    let (left, carried) = lobby::wait(&mut browser.io, &mut server.io, read, frames).await;
+    socket.metrics.count_bytes(carried.up, carried.down);
+    match left {
+        Left::ComesIn(first) => browser.read = first,
+        Left::Closed => return Err(Closed(NO_CODE, "closed while a guest waited")),
+        Left::TooLarge => return Err(Closed(CLOSE_TOO_BIG, "a message of a guest who waits is too large")),
+        Left::Malformed => return Err(Closed(CLOSE_PROTOCOL, "malformed")),
+    }
+    seats::open(&socket.gateway.meetings, session).await.map_err(|denial| {
+        tracing::info!(reason = denial.key(), "no seat for an admitted guest");
+        without_seat(denial)
+    })
+}
+
+/// A client takes the one as final, and tries again after the other.
+fn unknown_session(socket: &Socket, peer: Peer) -> Closed {
+    if socket.gateway.net.rates.allow(RateOf::UnknownSessions, peer) {
+        Closed(CLOSE_FORBIDDEN, Denial::UnknownSession.key())
+    } else {
+        Closed(CLOSE_TRY_AGAIN, Denial::RateLimited.key())
+    }
+}
+
+/// There is no seat: for BBB's client that is final, but not that nobody can say.
+fn without_seat(denial: Denial) -> Closed {
+    match denial {
+        Denial::StoreUnavailable | Denial::RateLimited => Closed(CLOSE_TRY_AGAIN, denial.key()),
+        _ => Closed(CLOSE_FORBIDDEN, denial.key()),
+    }
+}
+
+/// Ends when a browser has gone. What it sends meanwhile is kept, up to a bound.
+async fn gone(browser: &mut (impl AsyncRead + Unpin), read: &mut BytesMut) {
+    while read.len() < WAITING_BYTES_MAX {
+        if browser.read_buf(read).await.is_ok_and(|n| n > 0) {
+            continue;
+        }
+        return;
+    }
+    std::future::pending().await
+}
