@@ -25,6 +25,7 @@ use anteroom::{
         secret::Secret,
         time::{Clock, Timestamp},
     },
+    net::request_id::RequestId,
     proxy::{route::route, text_frames::TextFrames},
 };
 use fixtures::{QUERY, credentials, limits};
@@ -37,7 +38,7 @@ const TIMES: u64 = 400;
 
 /// The functions: a name, and what makes one call of it.
 type Function = fn() -> Box<dyn FnMut()>;
-const FUNCTIONS: [(&str, Function); 9] = [
+const FUNCTIONS: [(&str, Function); 10] = [
     ("host to tenant, of 100", host_to_tenant),
     ("route of a path", route_of_path),
     ("checksum verified, three secrets", checksum),
@@ -45,6 +46,7 @@ const FUNCTIONS: [(&str, Function); 9] = [
     ("rules applied to 20 parameters", rules),
     ("20 parameters encoded and signed", signed),
     ("meeting id to the server and back", ids),
+    ("request id made, as a header", request_id),
     ("frame of 200 B without an address", || frame(200)),
     ("frame of 20 KB without an address", || frame(20_000)),
 ];
@@ -120,6 +122,10 @@ fn directory() -> Directory {
     }
     let Loaded { directory, .. } = Loader::new(dir.path(), Clock::system()).load(&SlugKey([0; 32])).unwrap();
     directory
+}
+
+fn request_id() -> Box<dyn FnMut()> {
+    Box::new(|| drop(black_box(RequestId::make().to_value())))
 }
 
 fn host_to_tenant() -> Box<dyn FnMut()> {

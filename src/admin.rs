@@ -1,5 +1,5 @@
-//! The operator's listener: health, metrics and the admin API, on a thread of its own, so that a scrape cannot slow a
-//! request. Health and metrics are for whoever reaches it; the API needs a token.
+//! Admin listener: health, metrics and the admin API, on its own thread, so that a scrape cannot slow a request. Health and
+//! metrics need no authentication; the API needs a token.
 
 mod accept;
 mod api;
@@ -52,7 +52,7 @@ async fn serve(listener: TcpListener, admin: Admin) -> io::Result<()> {
     Ok(())
 }
 
-/// Ready: the servers have been asked once, the store answers, no loop hangs, and the gateway does not stop.
+/// Ready: the servers have been polled once, the store answers, no loop hangs, and the gateway is not stopping.
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     let reason = if *admin.stop.borrow() {
         "stopping\n".into()
@@ -68,7 +68,7 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     (StatusCode::SERVICE_UNAVAILABLE, reason)
 }
 
-/// Which loops hang, with how long they have done nothing; `None` where none does.
+/// The loops that hang, with the time since their last progress; `None` if there is none.
 fn late<'a>(loops: impl IntoIterator<Item = &'a Round>) -> Option<String> {
     let late = loops.into_iter().filter(|round| round.is_late()).map(|round| {
         let (name, age, limit) = (round.name, round.age().as_secs(), round.late_after.as_secs());

@@ -1,4 +1,4 @@
-//! Builds everything and joins it, from top to bottom.
+//! Wiring: builds all parts of the gateway, starts its tasks and listeners, and stops them.
 
 use std::{
     convert::Infallible,
@@ -42,19 +42,19 @@ use crate::{
     upstream::{Connector, Pool},
 };
 
-/// What other gateways tell and is not followed yet: those who tell wait for nobody.
+/// Capacity of the queue of notices of other gateways.
 const CHANGES_MAX: usize = 1024;
-/// How long the store has to take the last notes when the gateway stops.
+/// Time limit for the last writes to the store at shutdown.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the gateway does not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// The configuration has faults, all of which are here.
+    /// All faults of the configuration.
     Config(Vec<Fault>),
-    /// Something of the system: an address that is taken, a file that cannot be read.
+    /// An I/O error, such as an address in use or an unreadable file.
     System(io::Error),
-    /// The store does not open.
+    /// The store cannot be opened.
     Store(store::Error),
 }
 
@@ -96,14 +96,14 @@ pub fn faults_counted(n: usize) -> String {
     format!("{n} fault{}", if n == 1 { "" } else { "s" })
 }
 
-/// A gateway that runs.
+/// A running gateway.
 #[derive(Debug)]
 pub struct App {
-    /// Where it listens for HTTPS, in the order of the configuration; port 0 has become a real one.
+    /// Addresses of the HTTPS listeners, in the order of the configuration, with real ports for port 0.
     pub https: Vec<SocketAddr>,
-    /// Where it listens for plain HTTP.
+    /// Addresses of the plain HTTP listeners.
     pub http: Vec<SocketAddr>,
-    /// Where the operator finds health, metrics and the admin API.
+    /// Address of the admin listener.
     pub admin: Option<SocketAddr>,
     meetings: Arc<Meetings>,
     rounds: watch::Receiver<u32>,
@@ -233,18 +233,18 @@ impl App {
         Ok(Self { https, http, admin, meetings, rounds, stop, finished, vital, tasks })
     }
 
-    /// Waits until all servers have been asked once.
+    /// Waits until all servers have been polled once.
     pub async fn ready(&mut self) {
         let _ = self.rounds.wait_for(|rounds| *rounds > 0).await;
     }
 
-    /// Waits until a task has been lost that cannot be started again, and tells which: the process has to end.
+    /// Waits until a task has panicked that cannot be restarted, and returns its name: the process must exit.
     pub async fn lost(&self) -> &'static str {
         self.vital.lost().await
     }
 
-    /// Stops: nothing new is accepted, requests are answered, sockets have `grace` to close, and what has been noted is
-    /// written. Returns whether everything had closed by itself.
+    /// Graceful shutdown: stops accepting, answers open requests, gives connections `grace` to close, and flushes the store.
+    /// Returns whether all connections closed in time.
     pub async fn stop(mut self, grace: Duration) -> bool {
         self.stop.send_replace(true);
         let drained = tokio::time::timeout(grace, self.finished.recv()).await.is_ok();
@@ -270,7 +270,7 @@ impl App {
     }
 }
 
-/// The limits of connections and rates. The process may have as many files as the system lets it, from here on.
+/// The connection and rate limits. Raises the limit of file handles of the process.
 fn net(settings: &Settings) -> Net {
     let files = files::raise();
     let limits = settings.connections.limits(files);
@@ -282,6 +282,7 @@ fn net(settings: &Settings) -> Net {
         connections: Connections::new(limits),
         rates: Rates::new(settings.rates),
         proxies: settings.listen.proxies.clone(),
+        fronts: settings.listen.fronts.clone(),
     }
 }
 
@@ -296,7 +297,7 @@ async fn bind_all(key: &str, to: &[SocketAddr]) -> io::Result<Vec<TcpListener>> 
     Ok(listeners)
 }
 
-/// Serves a listener, and does so again after a panic: the socket stays open meanwhile, so that nobody is refused.
+/// Serves a listener, and restarts after a panic: the socket stays open meanwhile, so that no connection is refused.
 fn listen<F>(
     task: &'static str,
     listener: TcpListener,
@@ -322,7 +323,7 @@ fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
     listeners.iter().map(TcpListener::local_addr).collect()
 }
 
-/// The operator's tokens: whoever can read the store can make them.
+/// The tokens of the admin API. Their key is in the store.
 ///
 /// # Errors
 /// When the store fails.
@@ -345,7 +346,7 @@ fn random_key() -> io::Result<[u8; 32]> {
     Ok(key)
 }
 
-/// The system's roots, and the operator's own for servers with a private CA.
+/// Trust roots for servers: those of the system, and those of the operator for a private CA.
 pub(crate) fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for root in rustls_native_certs::load_native_certs().certs {
@@ -360,7 +361,7 @@ pub(crate) fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// Takes changed files over, for as long as the gateway runs.
+/// Reloads the configuration when its files change.
 async fn reload(
     mut loader: Loader,
     key: SlugKey,
@@ -416,7 +417,7 @@ async fn reload(
     }
 }
 
-/// Warns of servers that have recordings and are not configured: a caller takes what is not in a list for deleted.
+/// Warns of servers with recordings that are not configured: integrations take a missing recording for deleted.
 fn warn_of_missing_recordings(meetings: &Meetings) {
     let directory = meetings.directory.load();
     for server in meetings.live.recordings.all_servers() {
@@ -426,7 +427,7 @@ fn warn_of_missing_recordings(meetings: &Meetings) {
     }
 }
 
-/// Where the development CA of a configuration lies.
+/// Directory of the development CA.
 #[must_use]
 pub fn dev_ca_dir(config: &Path) -> PathBuf {
     config.join("dev-ca")

@@ -1,4 +1,4 @@
-//! BBB's protocol: read, checked, signed, rewritten. Pure functions.
+//! BBB's protocol: parsing, checks, signatures, rewriting. Pure functions.
 
 pub mod addresses;
 pub mod answer;

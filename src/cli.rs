@@ -22,7 +22,7 @@ use log::LogForm;
 use operate::{MeetingAction, ServerAction, TenantAction};
 use serve::serve;
 
-/// A multi-tenant gateway in front of `BigBlueButton`.
+/// A multi-tenant reverse proxy in front of `BigBlueButton` servers.
 #[derive(Debug, Parser)]
 #[command(name = "anteroom", version)]
 struct Cli {
@@ -34,45 +34,45 @@ struct Cli {
 enum Command {
     /// Run the gateway.
     Serve {
-        /// The directory of the configuration: anteroom.toml, tenants/, policies/, certs/.
+        /// Configuration directory, with anteroom.toml, tenants/, policies/ and certs/.
         #[arg(long, value_name = "DIR")]
         config: PathBuf,
-        /// How long open connections have, in seconds, when the gateway is told to stop.
+        /// Grace period for open connections at shutdown, in seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 30)]
         grace: u64,
-        /// The form of the log, on standard output.
+        /// Format of the log on standard output.
         #[arg(long, value_enum, default_value_t = LogForm::Json)]
         log: LogForm,
     },
-    /// Report every fault of a configuration at once. Exits with 1 if there is one.
+    /// Check a configuration and print all faults; exit with 1 if there is one.
     Check {
-        /// The directory of the configuration.
+        /// Configuration directory.
         #[arg(long, value_name = "DIR")]
         config: PathBuf,
-        /// Ask each BBB server too, with a meeting that is made and ended for that.
+        /// Also check each BBB server; creates and ends a test meeting on it.
         #[arg(long)]
         online: bool,
     },
     /// Print the JSON schemas of the configuration files.
     Schema,
-    /// Make a development CA in DIR/dev-ca, and certificates in DIR/certs for the hosts that have none.
+    /// Create a development CA in DIR/dev-ca, and missing certificates in DIR/certs.
     DevCa {
-        /// The directory of the configuration.
+        /// Configuration directory.
         #[arg(long, value_name = "DIR")]
         config: PathBuf,
     },
-    /// Print a token for the admin API of a gateway.
+    /// Print a token for the admin API.
     Token(token::Order),
-    /// List the BBB servers of a running gateway, or say what is wanted of one.
+    /// List the BBB servers, or enable, cordon, drain or disable one.
     #[command(subcommand)]
     Server(ServerAction),
-    /// List the meetings that run, or end one.
+    /// List running meetings, or end one.
     #[command(subcommand)]
     Meeting(MeetingAction),
-    /// List the tenants of a running gateway, or suspend one.
+    /// List tenants, or suspend or resume one.
     #[command(subcommand)]
     Tenant(TenantAction),
-    /// Print what tenants have used in a month: meetings, participant-minutes, the most people at once, bytes.
+    /// Print the usage of tenants in a month.
     Usage(usage::Order),
 }
 
@@ -95,7 +95,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Does what talks to a store or to a gateway, and prints what comes of it.
+/// Runs a command that uses a store or a gateway, and prints its result or its error.
 fn told(work: impl Future<Output = Result<String, String>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -103,7 +103,7 @@ fn told(work: impl Future<Output = Result<String, String>>) -> ExitCode {
     };
     match runtime.block_on(work) {
         Ok(text) => {
-            // Who reads no further wants no more.
+            // A reader that has closed the pipe needs no error.
             let _ = writeln!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
         }

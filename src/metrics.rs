@@ -1,4 +1,4 @@
-//! What is counted: plain atomic counters that a request touches without a lock. `admin` writes them out.
+//! Metrics: atomic counters, updated without a lock. `admin` exposes them.
 //!
 //! Labels come from closed sets (tenant, call, outcome, denial, server), never from a path, a token or an address.
 
@@ -47,7 +47,7 @@ macro_rules! closed_set {
 }
 
 closed_set! {
-    /// What a request was: an API call, or a kind of traffic.
+    /// Kind of a request: an API call, or a kind of traffic.
     Call {
         /// `create`.
         Create = "create",
@@ -83,13 +83,13 @@ closed_set! {
         Session = "session",
         /// The version call.
         Version = "version",
-        /// An API call that is not built.
+        /// An API call that is not supported.
         Unsupported = "unsupported",
-        /// A recording that is watched.
+        /// Playback of a recording.
         Playback = "playback",
-        /// A meeting's traffic.
+        /// Traffic of a meeting.
         Meeting = "meeting",
-        /// A WebSocket that was asked for.
+        /// A request for a WebSocket.
         Socket = "socket",
         /// The tenant's frontend.
         Frontend = "frontend",
@@ -99,39 +99,58 @@ closed_set! {
 }
 
 closed_set! {
-    /// How a request ended.
+    /// Outcome of a request.
     Outcome {
-        /// As asked.
+        /// Success.
         Ok = "ok",
-        /// Refused by a rule, BBB's or ours.
+        /// Refused by a rule of BBB or of the gateway.
         Refused = "refused",
-        /// Something failed behind us.
+        /// A server, frontend or the store failed.
         Failed = "failed",
     }
 }
 
-/// Everything that is counted for one tenant.
+closed_set! {
+    /// Why a GraphQL socket has ended.
+    SocketEnd {
+        /// The client closed it, or vanished.
+        Client = "client",
+        /// The server closed it, or its connection broke.
+        Server = "server",
+        /// The seat of its session went to another one.
+        SeatLost = "seat_lost",
+        /// It was refused for good (close code 4403).
+        Refused = "refused",
+        /// It was not opened for now: the client tries again (close code 1013).
+        TryAgain = "try_again",
+        /// The client broke the protocol, or sent too large a message.
+        Invalid = "invalid",
+    }
+}
+
+/// Metrics of a tenant.
 #[derive(Debug, Default)]
 pub struct TenantMetrics {
     requests: [[AtomicU64; Outcome::ALL.len()]; Call::ALL.len()],
     denials: [AtomicU64; Denial::ALL.len()],
     checksum_errors: AtomicU64,
     sockets: AtomicI64,
+    socket_ends: [AtomicU64; SocketEnd::ALL.len()],
     bytes_up: AtomicU64,
     bytes_down: AtomicU64,
     /// Bodies of requests and of answers.
     bodies_up: AtomicU64,
     bodies_down: AtomicU64,
-    /// What of all that is noted in the store.
+    /// The part of these bytes that is already in the store.
     noted_up: AtomicU64,
     noted_down: AtomicU64,
     /// When each secret was last used, by its label.
     secrets: DashMap<Arc<str>, AtomicTimestamp>,
     /// When a checksum that does not fit was last explained.
     explained: AtomicTimestamp,
-    /// Its requests of now.
+    /// Rate limit of requests.
     pub rate_of_requests: Bucket,
-    /// Its joins of now.
+    /// Rate limit of joins.
     pub rate_of_joins: Bucket,
 }
 
@@ -141,17 +160,17 @@ impl TenantMetrics {
         self.requests[call as usize][outcome as usize].fetch_add(1, Relaxed);
     }
 
-    /// Counts a refusal of ours.
+    /// Counts a refusal by the gateway.
     pub fn count_denial(&self, denial: Denial) {
         self.denials[denial as usize].fetch_add(1, Relaxed);
     }
 
-    /// Counts a call whose checksum does not fit.
+    /// Counts a checksum mismatch.
     pub fn count_checksum_error(&self) {
         self.checksum_errors.fetch_add(1, Relaxed);
     }
 
-    /// Whether a checksum that does not fit may be explained: once a second.
+    /// Whether a checksum mismatch may be explained in the log: once a second.
     pub fn may_explain(&self, now: Timestamp) -> bool {
         self.explained.advance(now, EXPLAIN_EVERY)
     }
@@ -173,13 +192,18 @@ impl TenantMetrics {
         all
     }
 
+    /// Counts a GraphQL socket that has ended.
+    pub fn count_socket_end(&self, end: SocketEnd) {
+        self.socket_ends[end as usize].fetch_add(1, Relaxed);
+    }
+
     /// Counts a socket while the guard lives.
     pub fn open_socket(self: &Arc<Self>) -> OpenSocket {
         self.sockets.fetch_add(1, Relaxed);
         OpenSocket(Arc::clone(self))
     }
 
-    /// The bytes that were carried since the last time that somebody asked, up and down.
+    /// Bytes since the last call of this function, up and down.
     pub fn take_carried(&self) -> (i64, i64) {
         let (sockets, bodies) = (self.bytes(), self.body_bytes());
         let (up, down) = (sockets.0.saturating_add(bodies.0), sockets.1.saturating_add(bodies.1));
@@ -199,21 +223,21 @@ impl TenantMetrics {
         add(&self.bodies_down, bytes);
     }
 
-    /// Counts bytes that a tunnel has carried.
+    /// Counts bytes of a WebSocket.
     pub fn count_bytes(&self, up: u64, down: u64) {
         add(&self.bytes_up, up);
         add(&self.bytes_down, down);
     }
 }
 
-/// Adds to a counter, which stays at its greatest value rather than begin anew.
+/// Adds to a counter; saturates instead of wrapping.
 fn add(counter: &AtomicU64, n: u64) {
     if counter.fetch_add(n, Relaxed).checked_add(n).is_none() {
         counter.store(u64::MAX, Relaxed);
     }
 }
 
-/// A socket that is open.
+/// Guard of an open socket.
 #[derive(Debug)]
 pub struct OpenSocket(Arc<TenantMetrics>);
 
@@ -227,27 +251,27 @@ impl Drop for OpenSocket {
 #[derive(Debug, Default)]
 pub struct Metrics {
     tenants: DashMap<TenantId, Arc<TenantMetrics>>,
-    /// Requests for hosts that nobody has, or that differ from the SNI.
+    /// Requests for an unknown host, or one that differs from the SNI.
     pub unknown_hosts: AtomicU64,
-    /// Handshakes that were refused or failed.
+    /// Failed and refused TLS handshakes.
     pub handshakes_failed: AtomicU64,
     connections: Arc<AtomicI64>,
-    /// Connections on which something came that is no HTTP, or has too large a head.
+    /// Connections with a malformed HTTP request or too large headers.
     pub malformed: AtomicU64,
     ended: [AtomicU64; End::ALL.len()],
     full_of_address: AtomicU64,
     full: AtomicU64,
-    /// Connections that did not begin with the PROXY header that they need.
+    /// Connections without the required PROXY header.
     pub unannounced: AtomicU64,
-    /// Connections that the system did not hand over: there was no file handle, say.
+    /// Failed accepts, such as for lack of a file handle.
     pub accept_errors: AtomicU64,
-    /// Reloads that took something over.
+    /// Reloads that changed the configuration.
     pub reloads: AtomicU64,
     /// Faults of the configuration files as of the last reload.
     pub config_faults: AtomicI64,
 }
 
-/// A connection that is open.
+/// Guard of an open connection.
 #[derive(Debug)]
 pub struct OpenConnection(Arc<AtomicI64>);
 
@@ -258,18 +282,18 @@ impl Drop for OpenConnection {
 }
 
 impl Metrics {
-    /// Counts a connection of a browser or a program while the guard lives.
+    /// Counts a client connection while the guard lives.
     pub fn open_connection(&self) -> OpenConnection {
         self.connections.fetch_add(1, Relaxed);
         OpenConnection(Arc::clone(&self.connections))
     }
 
-    /// Counts a connection that ends though it could go on.
+    /// Counts a connection that the gateway closes.
     pub fn count_end(&self, end: End) {
         self.ended[(end as usize).saturating_sub(1)].fetch_add(1, Relaxed);
     }
 
-    /// Counts a connection for which there was no place.
+    /// Counts a connection that got no slot.
     pub fn count_full(&self, full: Full) {
         let counter = match full {
             Full::Address => &self.full_of_address,
@@ -304,7 +328,7 @@ impl Metrics {
 }
 
 impl TenantMetrics {
-    /// Requests by call and outcome, those that have occurred.
+    /// Requests by call and outcome, without zeros.
     pub fn requests(&self) -> impl Iterator<Item = (Call, Outcome, u64)> {
         Call::ALL.iter().flat_map(move |call| {
             Outcome::ALL.iter().filter_map(move |outcome| {
@@ -314,13 +338,19 @@ impl TenantMetrics {
         })
     }
 
-    /// Refusals of ours by reason, those that have occurred; `checksumError` among them.
+    /// Refusals by reason, without zeros; includes `checksumError`.
     pub fn denials(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Denial::ALL
             .iter()
             .map(|denial| (denial.key(), self.denials[*denial as usize].load(Relaxed)))
             .chain([("checksumError", self.checksum_errors.load(Relaxed))])
             .filter(|(_, n)| *n > 0)
+    }
+
+    /// GraphQL sockets that have ended, by reason, without zeros.
+    pub fn socket_ends(&self) -> impl Iterator<Item = (SocketEnd, u64)> {
+        let all = SocketEnd::ALL.iter().map(|end| (*end, self.socket_ends[*end as usize].load(Relaxed)));
+        all.filter(|(_, n)| *n > 0)
     }
 
     /// Sockets that are open.
@@ -333,14 +363,14 @@ impl TenantMetrics {
         (self.bodies_up.load(Relaxed), self.bodies_down.load(Relaxed))
     }
 
-    /// Bytes that tunnels have carried, up and down.
+    /// Bytes of closed WebSockets, up and down.
     pub fn bytes(&self) -> (u64, u64) {
         (self.bytes_up.load(Relaxed), self.bytes_down.load(Relaxed))
     }
 }
 
 impl Metrics {
-    /// All tenants that have been counted.
+    /// All tenants with metrics.
     #[must_use]
     pub fn tenants(&self) -> Vec<(TenantId, Arc<TenantMetrics>)> {
         let mut all: Vec<_> =

@@ -1,7 +1,7 @@
-//! Connections before they are HTTP: who is at the other end, how many there may be, how fast they may come, and how long
-//! one may do nothing.
+//! Client connections below HTTP: client address, connection limits, rate limits, idle timeouts, PROXY protocol, request
+//! ids.
 //!
-//! An address has a share of what strangers can take, and no more. What a connection is asked for is `proxy`'s.
+//! Unauthenticated clients share the resources fairly by address. Requests are the task of `proxy`.
 
 pub mod activity;
 pub mod complaints;
@@ -11,6 +11,7 @@ pub mod orderly;
 pub mod peer;
 pub mod proxy_protocol;
 pub mod rates;
+pub mod request_id;
 pub mod socket;
 pub mod tracked;
 
@@ -20,21 +21,29 @@ use connections::Connections;
 use peer::Network;
 use rates::Rates;
 
-/// What all listeners for people and programs share.
+/// Limits shared by all public listeners.
 #[derive(Debug)]
 pub struct Net {
-    /// The connections that are open.
+    /// Open connections and their limits.
     pub connections: Arc<Connections>,
-    /// What addresses and tenants may do in a second.
+    /// Rate limits of addresses and tenants.
     pub rates: Rates,
-    /// The sources whose connections begin with a PROXY header.
+    /// Networks of trusted load balancers, whose connections begin with a PROXY header.
     pub proxies: Vec<Network>,
+    /// Networks of trusted fronts, whose `X-Request-Id` is taken.
+    pub fronts: Vec<Network>,
 }
 
 impl Net {
-    /// Whether a connection from this address has to begin with a PROXY header.
+    /// Whether a connection from this address must begin with a PROXY header.
     #[must_use]
     pub fn is_proxy(&self, source: IpAddr) -> bool {
         self.proxies.iter().any(|network| network.contains(source))
+    }
+
+    /// Whether the request ids of a connection from this address are taken.
+    #[must_use]
+    pub fn is_front(&self, source: IpAddr) -> bool {
+        self.fronts.iter().any(|network| network.contains(source))
     }
 }

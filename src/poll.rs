@@ -17,6 +17,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use crate::{
     domain::{ids::ServerId, meeting::AFTERGLOW_MAX, tenant::Server},
@@ -98,8 +99,9 @@ async fn poll_all(meetings: &Meetings) {
     });
     each("poll_server", servers, |(server, running)| async move {
         meetings.rounds.poll.beat();
+        let span = tracing::error_span!("poll", server = %server.id);
         // What makes a poll panic is taken for no answer: it is not to look well for ever.
-        if caught("poll_server", server::poll(meetings, &server, &running)).await.is_none() {
+        if caught("poll_server", server::poll(meetings, &server, &running).instrument(span)).await.is_none() {
             meetings.live.servers.of(&server.id).polled(false);
         }
         if meetings.store.is_shared() {

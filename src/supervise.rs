@@ -1,8 +1,7 @@
-//! Tasks that live as long as the gateway: one that panics is started again after a pause, or, where it cannot be, ends the
-//! process, so that a service manager starts it anew. [`Rounds`] tells when each loop has last done something, so that one that
-//! hangs is noticed too.
+//! Supervision of long-lived tasks: a task that panics is restarted after a pause; one that cannot be restarted ends the process,
+//! so that a service manager restarts it. [`Rounds`] has the last progress of each loop, to detect one that hangs.
 //!
-//! The text of a panic is on standard error, where Rust writes it; here it is counted and logged by the task's name.
+//! Panics are counted and logged by task; Rust writes their text to standard error.
 
 use std::{
     collections::BTreeMap,
@@ -19,32 +18,32 @@ use std::{
 use futures_util::FutureExt;
 use tokio::{sync::watch, task::JoinHandle};
 
-/// Before a task is started again that has panicked.
+/// First pause before a restart.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// The pause doubles with each panic, up to this.
+/// The pause doubles with each panic, up to this maximum.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// A task that has run for so long begins with the shortest pause again.
+/// After a run of this length the pause starts from the minimum again.
 const STEADY: Duration = Duration::from_secs(60);
 
-/// How often each task has panicked in this process. Its keys are names in the source: a closed set.
+/// Panics by task. The keys are names in the source: a closed set.
 static PANICS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
-/// What moments are counted from.
+/// Origin of the time stamps.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// How often tasks have panicked since the process began; only those that have.
+/// Panics by task since the start of the process; only tasks that have panicked.
 #[must_use]
 pub fn panics() -> Vec<(&'static str, u64)> {
     PANICS.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(task, n)| (*task, *n)).collect()
 }
 
-/// Does one piece of a task's work. `None` when it has panicked, which is counted and logged: the rest of the task goes on.
+/// Runs one step of a task. Returns `None` after a panic, which is counted and logged; the task continues.
 ///
-/// What the work shares with others must be whole at each moment, as if the task had been cancelled there.
+/// Shared state must be consistent at each await point, as if the task were cancelled there.
 pub async fn caught<T>(task: &'static str, work: impl Future<Output = T>) -> Option<T> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|_| note(task)).ok()
 }
 
-/// Runs a task to its end, and starts it again each time it panics, after a pause that grows.
+/// Runs a task to its end. Restarts it after each panic, with a growing pause.
 pub async fn run<F: Future<Output = ()>>(task: &'static str, mut start: impl FnMut() -> F) {
     let mut pause = None;
     loop {
@@ -56,7 +55,7 @@ pub async fn run<F: Future<Output = ()>>(task: &'static str, mut start: impl FnM
     }
 }
 
-/// The same as a task of its own.
+/// The same in a new task.
 pub fn spawn<F>(task: &'static str, start: impl FnMut() -> F + Send + 'static) -> JoinHandle<()>
 where
     F: Future<Output = ()> + Send + 'static,
@@ -94,7 +93,7 @@ fn note(task: &'static str) {
     tracing::error!(task, panics = n, "task panicked: see standard error for the location");
 }
 
-/// Hears of a task that cannot be started again and has ended by a panic.
+/// Notices the panic of a task that cannot be restarted.
 #[derive(Debug, Clone)]
 pub struct Vital(watch::Sender<Option<&'static str>>);
 
@@ -105,7 +104,7 @@ impl Default for Vital {
 }
 
 impl Vital {
-    /// Runs a task that owns what cannot be made anew: its panic is the end of the process.
+    /// Runs a task that cannot be restarted: its panic ends the process.
     pub fn spawn(&self, task: &'static str, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         let lost = self.0.clone();
         tokio::spawn(async move {
@@ -115,7 +114,7 @@ impl Vital {
         })
     }
 
-    /// Waits until such a task is lost, and tells which.
+    /// Waits for the panic of such a task, and returns its name.
     pub async fn lost(&self) -> &'static str {
         let mut lost = self.0.subscribe();
         // This holds a sender, so that it does not end without one.
@@ -124,36 +123,36 @@ impl Vital {
     }
 }
 
-/// When a loop has last done something.
+/// Last progress of a loop (watchdog).
 #[derive(Debug)]
 pub struct Round {
-    /// The loop's name.
+    /// Name of the loop.
     pub name: &'static str,
-    /// One that has done nothing for longer hangs.
+    /// Without progress for longer than this, the loop hangs.
     pub late_after: Duration,
-    /// Milliseconds since [`START`], and 1 more; 0 while there is nothing to be done.
+    /// Milliseconds since [`START`] plus 1; 0 while the loop has no work.
     last: AtomicU64,
 }
 
 impl Round {
-    /// A loop that has not begun.
+    /// A loop that has not started.
     #[must_use]
     pub const fn new(name: &'static str, late_after: Duration) -> Self {
         Self { name, late_after, last: AtomicU64::new(0) }
     }
 
-    /// It goes on.
+    /// Notes progress.
     pub fn beat(&self) {
         let now = u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now.saturating_add(1), Relaxed);
     }
 
-    /// It has nothing to do.
+    /// Notes that there is no work.
     pub fn rest(&self) {
         self.last.store(0, Relaxed);
     }
 
-    /// How long it has done nothing though there is something to be done; zero where there is not.
+    /// Time since the last progress; zero while there is no work.
     #[must_use]
     pub fn age(&self) -> Duration {
         let last = self.last.load(Relaxed);
@@ -168,14 +167,14 @@ impl Round {
     }
 }
 
-/// The loops of a gateway that readiness looks at; the store's writer has one of its own.
+/// The loops that readiness checks; the writer of the store has its own.
 #[derive(Debug)]
 pub struct Rounds {
     /// The poller, every 5 s and after each server and meeting of a round: none of them may take longer than 30 s.
     pub poll: Round,
     /// The heartbeat, every 5 s. It asks the store four times at most, 5 s each.
     pub heartbeat: Round,
-    /// Follows what other gateways tell, and reads all anew every 30 s; only with a shared store.
+    /// Applies notices of other gateways, and reads everything every 30 s; only with a shared store.
     pub follow: Round,
 }
 

@@ -1,5 +1,5 @@
-//! TLS: one configuration for all hosts, the certificate by SNI from memory. Knows hosts, knows nothing of tenants and
-//! levels.
+//! TLS termination: one configuration for all hosts, certificates selected by SNI from memory. Knows hosts, but no tenants
+//! or policies.
 //!
 //! There is no default certificate: a name without one is refused before the handshake begins.
 
@@ -28,7 +28,7 @@ pub struct Tls {
     config: Arc<ServerConfig>,
 }
 
-/// The certificates of now.
+/// The current certificates.
 struct Current(ArcSwap<Certs>);
 
 impl Tls {
@@ -59,12 +59,12 @@ impl Tls {
         Ok(Self { certs, config: Arc::new(config) })
     }
 
-    /// Puts new certificates in the place of all old ones, for handshakes from now on.
+    /// Replaces all certificates, for new handshakes.
     pub fn swap(&self, certs: Certs) {
         self.certs.0.store(Arc::new(certs));
     }
 
-    /// The certificates of now.
+    /// The current certificates.
     #[must_use]
     pub fn certs(&self) -> Arc<Certs> {
         self.certs.0.load_full()
@@ -76,7 +76,7 @@ impl Tls {
         self.certs.0.load().find(host.as_str()).is_some()
     }
 
-    /// The configuration of a handshake.
+    /// The rustls configuration for a handshake.
     #[must_use]
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)

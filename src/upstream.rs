@@ -1,7 +1,7 @@
-//! Connections to the servers behind the gateway: BBB servers and tenants' frontends.
+//! HTTP/1.1 client for the upstreams: BBB servers and tenants' frontends.
 //!
-//! `pool` keeps them, a `link` is one of them, an `answer` is what comes. One pool of kept-alive HTTP/1.1 connections for
-//! requests, and single connections for WebSockets, which need one each anyway. The way to a server is the same for both.
+//! `pool` keeps idle connections, a `link` is one connection, an `answer` a response. Requests use the pool; each WebSocket has
+//! its own connection. Both open connections in the same way.
 
 mod answer;
 mod api_call;

@@ -1,4 +1,4 @@
-//! Connections of the operator's listener: few, each with its time limits, from handles that are kept back for them.
+//! Connections of the admin listener: few, with time limits, on reserved file handles.
 
 use std::{
     convert::Infallible,
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Scrapers, checks of health, operators. One more closes one that is idle, or is closed.
+/// Maximum of connections. A further one replaces an idle one, or is refused.
 const CONNECTIONS_MAX: u32 = 64;
 /// For the next request, its head included, and for a reader to take what is left of an answer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -38,7 +38,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const STEP: Duration = Duration::from_secs(4);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until told to stop, and then until what is under way has been answered.
+/// Serves until shutdown, and then answers open requests.
 pub(super) async fn run(
     listener: TcpListener,
     router: Router,

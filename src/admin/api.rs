@@ -1,6 +1,6 @@
-//! The admin API: what runs, and what the operator changes meanwhile. JSON both ways, with a bearer token in every call.
+//! The admin API: lists and changes at run time. JSON, with a bearer token in each call.
 //!
-//! Its work is done by the gateway's own runtime, and to its end, also when the caller has gone away.
+//! Changes run on the runtime of the gateway, and are finished even if the caller disconnects.
 
 mod answer;
 mod extract;
@@ -58,23 +58,23 @@ async fn guard(State(admin): State<Admin>, mut request: Request, next: Next) -> 
     next.run(request).await
 }
 
-/// Refusals that are listed in a second: anybody can cause them who reaches the listener.
+/// Refusals that are logged per second: anybody who reaches the listener can cause them.
 const LISTED_MAX: u32 = 10;
 
 static REFUSALS: Refusals = Refusals(Mutex::new((0, 0, 0)));
 
-/// The second of now, how many refusals it has listed, and how many were not listed since the last one that was.
+/// Current second, refusals logged in it, and refusals that were not logged since the last one.
 struct Refusals(Mutex<(i64, u32, u64)>);
 
 impl Refusals {
-    /// Lists a refusal, or counts it for the next that is listed.
+    /// Logs a refusal, or counts it for the next logged one.
     fn tell(&self, now: Timestamp, operator: &str, what: &str) {
         if let Some(unlisted) = self.listed(now) {
             tracing::warn!(target: "audit::refused", operator, unlisted, "{what}");
         }
     }
 
-    /// How many were not listed before this one; `None` where this one is not either.
+    /// Number of refusals not logged before this one; `None` if this one is not logged either.
     fn listed(&self, now: Timestamp) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (second, listed, unlisted) = &mut *state;

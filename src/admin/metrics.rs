@@ -61,6 +61,16 @@ impl Collector for Now {
                 .collect(),
         )?;
         counter(
+            "graphql_sockets_ended",
+            "Ended GraphQL sockets, by tenant and reason",
+            tenants
+                .iter()
+                .flat_map(|(id, t)| {
+                    t.socket_ends().map(|(end, n)| (vec![("tenant", id.as_str()), ("reason", end.as_str())], signed(n)))
+                })
+                .collect(),
+        )?;
+        counter(
             "socket_bytes",
             "Bytes of closed WebSockets, by tenant and direction",
             tenants

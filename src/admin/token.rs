@@ -1,5 +1,5 @@
-//! The operator's tokens: JWT (RFC 7519) with HS256, good until they expire. All gateways on one store share the key, and
-//! whoever can read the store can make one.
+//! Tokens of the admin API: JWT (RFC 7519) with HS256, valid until they expire. All gateways on one store share the key, and
+//! anyone who can read the store can make a token.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::time::Timestamp;
 
-/// Who makes the tokens.
+/// Issuer.
 const ISSUER: &str = "anteroom";
-/// Whom they are for.
+/// Audience.
 const AUDIENCE: &str = "admin";
 
-/// What a token admits to; the later includes the earlier.
+/// Scope of a token; `operate` includes `read`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// To look.
+    /// Read only.
     Read,
-    /// To look, and to change things.
+    /// Read, and change modes, tenants and meetings.
     Operate,
 }
 
-/// What is in a token.
+/// Claims of a token.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     sub: String,
@@ -36,16 +36,16 @@ struct Claims {
     aud: String,
 }
 
-/// Who shows a token that is good.
+/// The bearer of a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bearer {
-    /// What the token is called: who the log says it was.
+    /// Name of the token, for audit lines.
     pub name: String,
-    /// What it admits to.
+    /// Its scope.
     pub scope: Scope,
 }
 
-/// Makes tokens, and tells the good from the bad.
+/// Issues and verifies tokens.
 #[derive(Debug)]
 pub struct Tokens {
     encoding: EncodingKey,
@@ -84,7 +84,7 @@ impl Tokens {
             .expect("claims are JSON, and any key is one of HMAC")
     }
 
-    /// Who shows this token; `None` for one that is not good, or not any more.
+    /// The bearer of a token; `None` for an invalid or expired one.
     #[must_use]
     pub fn verify(&self, token: &str) -> Option<Bearer> {
         let Claims { sub, scope, .. } = decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;

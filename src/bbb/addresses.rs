@@ -1,4 +1,4 @@
-//! Addresses inside BBB's answers: what names a server is led to the tenant's host.
+//! Rewrites addresses in BBB's answers: from the server to the tenant's host.
 
 use std::{
     iter::{Peekable, Repeat, repeat},

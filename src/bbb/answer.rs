@@ -1,4 +1,4 @@
-//! Answers in BBB's own form: the refusals that BBB makes, and the few answers that the gateway gives itself.
+//! Answers in BBB's format: BBB's error messages, and the answers of the gateway itself.
 
 use bytes::Bytes;
 use quick_xml::escape::escape;

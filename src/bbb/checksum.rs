@@ -1,4 +1,4 @@
-//! The checksum of an API call: verified against a tenant's secrets, made with a server's.
+//! Checksum of an API call: verified with the secrets of a tenant, created with the secret of a server.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub enum ChecksumError {
     Mismatch,
 }
 
-/// Who has signed a call.
+/// The signer of a call.
 #[derive(Debug, Clone, Copy)]
 pub struct Signer<'a> {
     /// The credential: the account of the call.
@@ -34,7 +34,7 @@ pub struct Signer<'a> {
 
 /// Verifies a call against all secrets of a tenant that are good `now`.
 ///
-/// `call` is the call's name as in its path, `raw_query` the query exactly as received. The algorithm is told by the
+/// `call` is the call's name as in its path, `raw_query` the query exactly as received. The algorithm is known by the
 /// digest's length (SHA-1, SHA-256, SHA-384, SHA-512). All comparisons take constant time.
 ///
 /// # Errors
@@ -125,7 +125,7 @@ pub struct InForm {
     pub fields: Box<str>,
 }
 
-/// What an operator is told of a call whose checksum does not fit, so that the integration can be mended.
+/// Diagnosis of a checksum mismatch for the operator, to correct the integration.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Diagnosis {
     /// Where the checksum was: in the `query` or in the `form`; empty where there was none.

@@ -1,7 +1,7 @@
-//! The XML of documents: the body of `create` and of `insertDocument`, which no checksum covers.
+//! The XML body of `create` and `insertDocument`, which no checksum covers.
 //!
-//! What a tenant must not send is taken out or refused: modules other than presentations, document types with entities,
-//! and documents that a server is not to fetch. The module `clientSettingsOverride` can point the client to another host
+//! Modules other than presentations are removed; document types with entities, and documents that a server must not fetch, are
+//! refused. The module `clientSettingsOverride` can point the client to another host
 //! (docs/reference/bbb-protocol.md, "POST bodies").
 
 use quick_xml::{
@@ -77,7 +77,7 @@ fn is_presentation(tag: &BytesStart<'_>) -> bool {
         && tag.try_get_attribute("name").ok().flatten().is_some_and(|name| name.value.as_ref() == "presentation")
 }
 
-/// Checks the addresses of one tag, whatever its name: BBB takes all that is in a module for documents. Returns whether it
+/// Checks the addresses of one tag of any name: BBB takes all that is in a module for documents. Returns whether it
 /// is one.
 fn check(tag: &BytesStart<'_>, may_fetch: &impl Fn(&str) -> bool) -> Result<bool, Failure> {
     // What is a space to one reader and a letter to another could hide an attribute.

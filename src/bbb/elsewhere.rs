@@ -1,4 +1,4 @@
-//! Where a server sends people who join, if that is not its own client: it may be no BBB server, but a balancer in front of some.
+//! Detects a server that redirects a join to another host: it may be a load balancer in front of BBB servers.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use http::{HeaderMap, Uri, header::LOCATION};
 use super::xml;
 use crate::domain::tenant::Server;
 
-/// What is strange about it.
+/// Kind of unexpected redirect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strange {
-    /// It leads to the `join`, or to anything else, of another host.
+    /// To another host, but not to a BBB client.
     Balancer,
-    /// It leads to a BBB client on a host that is none of its names.
+    /// To a BBB client on a host that is not one of the server's names.
     OtherName,
 }
 
@@ -25,8 +25,8 @@ impl fmt::Display for Strange {
     }
 }
 
-/// What is strange about the answer to a join, with the host that it leads to; `None` where it leads to none, or to one of the
-/// server's own.
+/// The kind of unexpected redirect in the answer to a join, and its host; `None` without a redirect, or for one to the server
+/// itself.
 #[must_use]
 pub fn strange(server: &Server, headers: &HeaderMap, body: &[u8]) -> Option<(Strange, String)> {
     let address = match headers.get(LOCATION) {

@@ -1,5 +1,5 @@
-//! What a server is told to fetch: documents, by their addresses. Those are to be of the public network, for a server sits in
-//! a private one (docs/reference/bbb-protocol.md, "Documents that a server fetches").
+//! SSRF protection: addresses of documents that a server fetches must be public, since servers are in private networks
+//! (docs/reference/bbb-protocol.md, "Documents that a server fetches").
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

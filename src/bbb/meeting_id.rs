@@ -1,4 +1,4 @@
-//! Meeting ids: a tenant's own, the one a BBB server gets, and the server's internal one.
+//! Meeting ids: the tenant's `meetingID`, the id on the BBB server, and BBB's internal id.
 //!
 //! Towards BBB an id is `t.<tenant>.<meetingID>`. BBB tries an id as a prefix of its internal ids first, which are hex:
 //! `t.` is never valid hex, and a tenant's name has no dot, so that an id reaches no other tenant's meeting.

@@ -1,4 +1,4 @@
-//! The parameters of `create` and `join` for a server: what the rules of a tenant make of those that were asked for.
+//! Applies the rules of a tenant to the parameters of `create` and `join`.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -87,7 +87,7 @@ pub fn create(
     params.set("maxParticipants", number(participants));
     params.set("duration", duration(asked, limits.duration));
     if limits.recording == Recording::Never {
-        // Whatever another rule has made of them.
+        // Also after another rule has changed them.
         recording_flags().for_each(|name| params.set(name, "false"));
     }
     if !limits.breakouts {
@@ -97,7 +97,7 @@ pub fn create(
     set_missing(&mut params, defaults);
     let records = params.get("record").is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
     if limits.breakouts && !records {
-        // A room that would be recorded is one that nobody is let into.
+        // Joins of a room that would be recorded are refused.
         params.set(BREAKOUTS_RECORD, "false");
     }
     Ok(Create { params, participants, size_hint: size_hint(asked), records })

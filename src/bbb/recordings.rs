@@ -1,4 +1,4 @@
-//! Recordings in BBB's answers: read, given the tenant's own ids and addresses, and put together again.
+//! Recordings in BBB's answers: parsed, rewritten to the tenant's ids and addresses, and merged.
 
 // Numbers come from outside.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

@@ -1,7 +1,7 @@
-//! What BBB's validation finds wrong with the parameters of a call, in its words, and which of several things it tells.
+//! BBB's validation of the parameters of a call, with its messages and their order.
 //!
-//! The gateway looks first: a call that BBB would refuse is to be refused for that, not because a room or a seat is
-//! wanting. What only the server can know (passwords, times of creation) is left to it.
+//! The gateway validates before its own limits, so that an invalid call gets BBB's error and not that of a limit. Checks that
+//! need the state of the server (passwords, creation times) are left to it.
 
 use super::{
     answer::Failure,

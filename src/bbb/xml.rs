@@ -1,5 +1,5 @@
-//! Reads and rewrites the XML answers of BBB servers without building them anew: what has to change is spliced, the rest
-//! goes on byte for byte.
+//! Parses and rewrites the XML answers of BBB servers in place: changed parts are spliced, the rest is forwarded byte for
+//! byte.
 
 // Numbers come from outside.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

@@ -1,4 +1,4 @@
-//! `anteroom check` and `anteroom dev-ca`: what is done to a configuration that no gateway runs with.
+//! `anteroom check` and `anteroom dev-ca`: commands on a configuration that need no running gateway.
 
 use std::{path::Path, process::ExitCode};
 
@@ -36,10 +36,10 @@ pub(super) fn check(config: &Path, online: bool) -> ExitCode {
     }
 }
 
-/// Fewer people than this, and the limit of file handles is probably one that nobody has chosen.
+/// Below this number of people, the limit of file handles is probably an unchanged default.
 const PEOPLE_MIN: u64 = 500;
 
-/// How many connections the file handles of this process are enough for. A service may have another limit than a shell.
+/// Prints how many connections the file handles of this process allow. A service may have another limit than a shell.
 fn tell_capacity(settings: &Settings) {
     let files = files::limit();
     let limits = settings.connections.limits(files);

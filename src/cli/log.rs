@@ -1,13 +1,13 @@
-//! The log: one line an event, as JSON or for people. Lines are gathered in memory and written by a thread of its own, so that
-//! no request waits for a disk or a pipe; when that thread falls behind, lines are dropped, and how many is told.
+//! The log: one line per event, as JSON or as text. Lines are buffered in memory and written by their own thread, so that no
+//! request waits for a disk or a pipe. When that thread is too slow, lines are dropped and counted.
 //!
-//! Audit lines (target `audit`: what the operator changes) wait in a buffer of their own and are never dropped: when that is full
-//! whoever makes the next one waits. Only an operator can fill it; refusals (target `audit::refused`), which anybody can cause
-//! who reaches the admin listener, take no more than half of it, and are counted beyond that.
+//! Audit lines (target `audit`: changes by the operator) have their own buffer and are never dropped: when it is full, the
+//! writer of the next one waits. Only an operator can fill it. Refused calls of the admin API (target `audit::refused`), which
+//! anybody can cause who reaches the admin listener, take at most half of it, and are counted beyond that.
+
+mod json;
 
 use std::{
-    cell::RefCell,
-    fmt::{self, Write as _},
     io::{self, IsTerminal},
     mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -16,64 +16,54 @@ use std::{
 };
 
 use clap::ValueEnum;
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
-use tracing::{
-    Event, Metadata, Subscriber,
-    field::{Field, Visit},
-};
-use tracing_subscriber::{
-    EnvFilter,
-    fmt::{
-        FmtContext, FormatEvent, FormatFields, MakeWriter,
-        format::{DefaultFields, Writer},
-    },
-    registry::LookupSpan,
-};
+use tracing::Metadata;
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use crate::supervise::run_thread;
+use json::{Json, JsonFields};
 
-/// Lines that wait to be written; what comes beyond that is dropped.
+/// Maximum of buffered lines; lines beyond it are dropped.
 const WAITING_BYTES_MAX: usize = 8 << 20;
-/// Audit lines that wait to be written: some thousands of changes while nobody reads the log.
+/// Maximum of buffered audit lines: some thousands of changes while the log is not read.
 const AUDIT_BYTES_MAX: usize = 1 << 20;
-/// An audit line that cannot be written is tried again after so long.
+/// Pause before another try to write an audit line.
 const AUDIT_AGAIN: Duration = Duration::from_secs(1);
-/// After each write lines are gathered for so long, to be written at once: short for whoever looks, long beside a request.
+/// Pause after each write, so that the next one writes many lines: short for a reader, long compared with a request.
 const GATHER: Duration = Duration::from_millis(20);
-/// What is kept of a buffer that has grown.
+/// Capacity that a buffer keeps after it has grown.
 const KEPT_BYTES: usize = 256 << 10;
 
-/// How the log is written.
+/// Format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogForm {
     /// One JSON object a line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 
-/// Writes what is left when it is dropped.
+/// The running log. Dropping it writes the buffered lines and ends the thread.
 #[must_use]
 pub(super) struct Log {
     lines: Lines,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Starts the log on standard output. `ANTEROOM_LOG` says what is in it; by itself all from `info` on.
+/// Starts the log on standard output. `ANTEROOM_LOG` sets the filter; the default is `info`.
 ///
 /// # Errors
-/// When the system starts no thread.
+/// When the thread cannot be started.
 pub(super) fn start(form: LogForm) -> io::Result<Log> {
     let lines = Lines::default();
     let waiting = lines.clone();
     let write = move || run_thread("log", || waiting.write_all_to(&mut io::stdout()));
     let thread = thread::Builder::new().name("log".into()).spawn(write)?;
     let filter = EnvFilter::try_from_env("ANTEROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    // Whatever else is wanted.
+    // Audit lines are on with any filter.
     let filter = filter.add_directive("audit=info".parse().expect("a target and a level"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone());
     match form {
-        LogForm::Json => log.event_format(Json).fmt_fields(DefaultFields::new()).init(),
+        LogForm::Json => log.fmt_fields(JsonFields).event_format(Json).init(),
         // Colours are for terminals only.
         LogForm::Text => log.with_ansi(io::stdout().is_terminal()).compact().init(),
     }
@@ -84,21 +74,21 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.lines.lock().ended = true;
         self.lines.0.come.notify_one();
-        // There is nobody to tell of a thread that has panicked.
+        // A panic of the log thread cannot be logged.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-/// Lines on their way to the thread that writes them.
+/// The buffer between the callers and the thread that writes.
 #[derive(Clone, Default)]
 struct Lines(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// There is something to be written, or nothing any more.
+    /// Signals that there is something to write, or that the log ends.
     come: Condvar,
-    /// Audit lines have been taken out.
+    /// Signals that the buffer of audit lines has been emptied.
     gone: Condvar,
 }
 
@@ -107,7 +97,7 @@ struct Waiting {
     bytes: Vec<u8>,
     dropped: u64,
     audit: Vec<u8>,
-    /// Refusals for which there was no room.
+    /// Refusals that did not fit.
     uncounted: u64,
     ended: bool,
 }
@@ -118,7 +108,7 @@ impl Waiting {
     }
 }
 
-/// What becomes of a line for which there is no room.
+/// What happens to a line that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// It is dropped.
@@ -141,7 +131,7 @@ impl Kind {
 
 impl Lines {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // A line is added whole or not at all.
+        // A line is added whole or not at all, so a poisoned buffer is consistent.
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,7 +149,7 @@ impl Lines {
                 return;
             }
             Kind::Audit | Kind::Refused => {
-                // One that is longer than all there is room for has all of it to itself.
+                // A line longer than the buffer has it to itself.
                 while !waiting.audit.is_empty() && AUDIT_BYTES_MAX < waiting.audit.len().saturating_add(line.len()) {
                     waiting = self.0.gone.wait(waiting).unwrap_or_else(PoisonError::into_inner);
                 }
@@ -172,8 +162,8 @@ impl Lines {
         }
     }
 
-    /// Writes lines as they come, until there are none and none will be. What cannot be written is lost, but for audit lines:
-    /// there is no other place to tell it.
+    /// Writes lines until the log has ended and the buffers are empty. Lines that cannot be written are lost, except audit
+    /// lines.
     fn write_all_to(&self, out: &mut impl io::Write) {
         let (mut lines, mut audit) = (Vec::new(), Vec::new());
         loop {
@@ -208,7 +198,7 @@ impl Lines {
         }
     }
 
-    /// Writes audit lines, for as long as it takes: until the process is to end.
+    /// Writes audit lines and retries failed writes until the log ends.
     fn write_surely(&self, lines: &[u8], out: &mut impl io::Write) {
         let mut left = lines;
         while !left.is_empty() {
@@ -234,7 +224,7 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
-/// Takes one line, in one piece.
+/// Writer of one line.
 struct Line<'a>(&'a Lines, Kind);
 
 impl io::Write for Line<'_> {
@@ -248,142 +238,19 @@ impl io::Write for Line<'_> {
     }
 }
 
-/// `{"timestamp":…,"level":…,` the fields `,"target":…}`.
-struct Json;
-
-impl<S, N> FormatEvent<S, N> for Json
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let about = event.metadata();
-        to.write_str("{\"timestamp\":\"")?;
-        write_time(&mut to, OffsetDateTime::now_utc())?;
-        to.write_str("\",\"level\":\"")?;
-        to.write_str(about.level().as_str())?;
-        to.write_char('"')?;
-        let mut fields = Fields { to: &mut to, written: Ok(()), target: None };
-        event.record(&mut fields);
-        fields.written?;
-        let target = fields.target;
-        to.write_str(",\"target\":\"")?;
-        Escaped(&mut to).write_str(target.as_deref().unwrap_or(about.target()))?;
-        to.write_str("\"}\n")
-    }
-}
-
-/// RFC 3339 to the microsecond. All but the last part is the same for a whole second.
-fn write_time(to: &mut dyn fmt::Write, now: OffsetDateTime) -> fmt::Result {
-    const SECOND: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
-    thread_local! {
-        static LAST: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
-    }
-    LAST.with_borrow_mut(|(second, text)| {
-        if *second != now.unix_timestamp() {
-            *text = now.format(SECOND).map_err(|_| fmt::Error)?;
-            *second = now.unix_timestamp();
-        }
-        to.write_str(text)
-    })?;
-    write!(to, ".{:06}Z", now.microsecond())
-}
-
-/// Writes each field as a member of an object that has been begun.
-struct Fields<'a> {
-    to: &'a mut dyn fmt::Write,
-    written: fmt::Result,
-    /// Where the event comes from, if it came through the `log` crate: those have one target, and say so in a field.
-    target: Option<String>,
-}
-
-impl Fields<'_> {
-    fn member(&mut self, field: &Field, write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
-        // What the `log` crate says of where an event comes from; no field of ours has a dot.
-        if field.name().starts_with("log.") {
-            return;
-        }
-        let to = &mut *self.to;
-        let all = || {
-            to.write_str(",\"")?;
-            to.write_str(field.name())?;
-            to.write_str("\":")?;
-            write(to)
-        };
-        if self.written.is_ok() {
-            self.written = all();
-        }
-    }
-}
-
-impl Visit for Fields<'_> {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "log.target" {
-            self.target = Some(value.to_owned());
-        }
-        self.member(field, |to| {
-            to.write_char('"')?;
-            Escaped(to).write_str(value)?;
-            to.write_char('"')
-        });
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.member(field, |to| write!(to, "{value}"));
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.member(field, |to| write!(to, "{value}"));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.member(field, |to| to.write_str(if value { "true" } else { "false" }));
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.member(field, |to| if value.is_finite() { write!(to, "{value}") } else { to.write_str("null") });
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.member(field, |to| {
-            to.write_char('"')?;
-            write!(Escaped(to), "{value:?}")?;
-            to.write_char('"')
-        });
-    }
-}
-
-/// Text within a JSON string (RFC 8259, 7).
-struct Escaped<'a>(&'a mut dyn fmt::Write);
-
-impl fmt::Write for Escaped<'_> {
-    fn write_str(&mut self, mut text: &str) -> fmt::Result {
-        while let Some(at) = text.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
-            self.0.write_str(&text[..at])?;
-            match text.as_bytes()[at] {
-                b'"' => self.0.write_str("\\\"")?,
-                b'\\' => self.0.write_str("\\\\")?,
-                b'\n' => self.0.write_str("\\n")?,
-                b'\t' => self.0.write_str("\\t")?,
-                byte => write!(self.0, "\\u{byte:04x}")?,
-            }
-            text = &text[at + 1..];
-        }
-        self.0.write_str(text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
+    use time::OffsetDateTime;
 
-    use super::*;
+    use super::{json::write_time, *};
 
     /// The lines of what is logged in `of`.
     fn logged(of: impl FnOnce()) -> Vec<Value> {
         let lines = Lines::default();
-        let log = tracing_subscriber::fmt().with_writer(lines.clone()).event_format(Json).finish();
+        let log =
+            tracing_subscriber::fmt().with_writer(lines.clone()).fmt_fields(JsonFields).event_format(Json).finish();
         tracing::subscriber::with_default(log, of);
         lines.lock().ended = true;
         let mut out = Vec::new();
@@ -419,6 +286,23 @@ mod tests {
         assert_eq!(second["path"], "/x");
         assert_eq!(second["nothing"], Value::Null);
         assert_eq!((&third["target"], third.get("log.file")), (&json!("rustls::x"), None));
+    }
+
+    #[test]
+    fn a_line_has_the_fields_of_its_spans_once() {
+        let lines = logged(|| {
+            let server = tracing::field::Empty;
+            let span = tracing::error_span!("call", tenant = "wag\ntail", request = "1f", server).entered();
+            tracing::info!("before");
+            span.record("server", "bbb-01");
+            tracing::info!(server = "bbb-02", "other");
+            let _inner = tracing::error_span!("request", request = "2e").entered();
+            tracing::info!("inner");
+        });
+        let fields = |n: usize| ["tenant", "request", "server"].map(|name| lines[n][name].as_str().unwrap_or("-"));
+        assert_eq!(fields(0), ["wag\ntail", "1f", "-"]);
+        assert_eq!(fields(1), ["wag\ntail", "1f", "bbb-02"]);
+        assert_eq!(fields(2), ["wag\ntail", "2e", "bbb-01"]);
     }
 
     #[test]
@@ -482,7 +366,8 @@ mod tests {
                 String::from_utf8(std::mem::take(&mut stuck.read)).expect("text")
             });
             let end = End(&lines);
-            let log = tracing_subscriber::fmt().with_writer(lines.clone()).event_format(Json).finish();
+            let log =
+                tracing_subscriber::fmt().with_writer(lines.clone()).fmt_fields(JsonFields).event_format(Json).finish();
             tracing::subscriber::with_default(log, || logged(&lines));
             drop(going);
             while !lines.lock().is_empty() {

@@ -1,7 +1,7 @@
-//! `anteroom check --online`: asks each BBB server whether it can do what the configuration wants of it.
+//! `anteroom check --online`: checks each BBB server: reachable, secret, version, redirect of a join.
 //!
-//! Where people are sent who join is told by a join alone, so a meeting is made for that. Nobody comes to it, and it is ended at
-//! once; its id is none of a tenant's.
+//! Only a join shows where the server redirects people, so a test meeting is created and ended at once. Its id belongs to no
+//! tenant.
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
@@ -16,14 +16,14 @@ use crate::{
     upstream::{ApiCall, Connector, Pool, Reply, version},
 };
 
-/// How long a server has for each question.
+/// Time limit of each call.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Servers that are asked at a time.
+/// Servers that are checked at the same time.
 const AT_ONCE: usize = 16;
-/// Where a refused join would be sent (RFC 2606).
+/// Redirect target of a refused join (RFC 2606).
 const REFUSED: &str = "https://anteroom.invalid/";
 
-/// Asks all servers, and prints a line for each.
+/// Checks all servers and prints a line for each.
 pub(super) fn servers(directory: &Directory, ca: Option<&Path>) -> ExitCode {
     let roots = match trust_roots(ca) {
         Ok(roots) => roots,
@@ -53,7 +53,7 @@ pub(super) fn servers(directory: &Directory, ca: Option<&Path>) -> ExitCode {
     }
 }
 
-/// What a server is, or what is wrong with it.
+/// Checks one server: its version, or its fault.
 async fn ask(pool: &Pool, server: &Server) -> Result<String, String> {
     let listed = call(pool, server, "getMeetings", &Params::default()).await?;
     let listed = read(&listed)?;
@@ -73,7 +73,7 @@ async fn ask(pool: &Pool, server: &Server) -> Result<String, String> {
     Ok(format!("{name}, answers, has this secret, and sends people to its own client"))
 }
 
-/// Whether who joins is sent to the server's own client.
+/// Checks that a join redirects to the client of this server.
 async fn joins(pool: &Pool, server: &Server) -> Result<(), String> {
     let mut random = [0; 8];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| "the random number generator of the system failed")?;
@@ -116,7 +116,7 @@ fn read(reply: &Reply) -> Result<xml::Outcome, String> {
         .ok_or_else(|| format!("is not a BBB server: it answers with status {}", reply.status.as_u16()))
 }
 
-/// What a server says must not move a terminal's cursor, nor fill it.
+/// Text of a server, without control characters and of bounded length, for the terminal.
 fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }

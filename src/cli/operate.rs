@@ -1,4 +1,4 @@
-//! `anteroom server`, `anteroom meeting` and `anteroom tenant`: the admin API of a running gateway, for people.
+//! `anteroom server`, `anteroom meeting` and `anteroom tenant`: commands on the admin API of a running gateway.
 
 use clap::{Args, Subcommand, ValueEnum};
 use form_urlencoded::Serializer;
@@ -13,39 +13,39 @@ use crate::domain::server_mode::ServerMode;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people.
+    /// A table for people.
     Table,
-    /// The gateway's own answer.
+    /// The answer of the admin API.
     Json,
 }
 
-/// Which gateway is meant, and how it is shown what it says.
+/// Selects the gateway and the output format.
 #[derive(Debug, Args)]
 pub(super) struct Asking {
     #[command(flatten)]
     way: Way,
-    /// The form of what is printed.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ServerAction {
-    /// List the servers.
+    /// List the BBB servers.
     List(Asking),
-    /// Let a server take what comes.
+    /// Enable a server: accept meetings and participants.
     Enable(OneServer),
-    /// Place no new meetings on a server; those that run go on.
+    /// Cordon a server: no new meetings; running ones continue.
     Cordon(OneServer),
-    /// Place no new meetings on a server, and disable it when its last meeting has ended.
+    /// Drain a server: no new meetings; disabled when the last one has ended.
     Drain(OneServer),
-    /// Let nobody join on a server any more, and do not poll it; sockets that are open go on.
+    /// Disable a server: no joins and no health checks; open sockets continue.
     Disable(OneServer),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct OneServer {
-    /// Its key below [servers].
+    /// Key of the server in [servers].
     server: String,
     #[command(flatten)]
     asking: Asking,
@@ -53,22 +53,22 @@ pub(super) struct OneServer {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum MeetingAction {
-    /// List the meetings that run.
+    /// List running meetings.
     List {
-        /// Those of one tenant.
+        /// Only meetings of this tenant.
         #[arg(long)]
         tenant: Option<String>,
-        /// Those on one server.
+        /// Only meetings on this server.
         #[arg(long)]
         server: Option<String>,
         #[command(flatten)]
         asking: Asking,
     },
-    /// End a meeting.
+    /// End a meeting on its server.
     End {
-        /// Whose it is.
+        /// Tenant of the meeting.
         tenant: String,
-        /// The tenant's own id of it.
+        /// The meetingID that the tenant gave it.
         meeting_id: String,
         #[command(flatten)]
         asking: Asking,
@@ -79,15 +79,15 @@ pub(super) enum MeetingAction {
 pub(super) enum TenantAction {
     /// List the tenants.
     List(Asking),
-    /// Give a tenant no new meeting and no new participant; what runs goes on.
+    /// Suspend a tenant: no new meetings or participants; running meetings continue.
     Suspend(OneTenant),
-    /// Resume a tenant. One whose file suspends it stays suspended.
+    /// Resume a tenant; `suspended = true` in its file still applies.
     Resume(OneTenant),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct OneTenant {
-    /// The name of its file.
+    /// Name of its file, without .toml.
     tenant: String,
     #[command(flatten)]
     asking: Asking,

@@ -1,4 +1,5 @@
-//! The way to a running gateway: by its configuration, whose store admits to it, or by an address and a token.
+//! Finds the admin API of a running gateway: by its configuration, with a token made by the key in its store, or by an
+//! address and a token.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,36 +23,36 @@ use crate::{
     upstream::{Body, Connector, Pool, whole},
 };
 
-/// Where the token of `--url` is found: what stands on the command line, everybody on the machine can read.
+/// Variable with the token for `--url`: other users of the machine can read command lines.
 const TOKEN_VARIABLE: &str = "ANTEROOM_TOKEN";
-/// Of a token that serves one command.
+/// Validity of a token for one command.
 const TOKEN_VALID: Duration = Duration::from_secs(60);
 /// A BBB server has 30 s to end a meeting.
 const TIMEOUT: Duration = Duration::from_secs(40);
-/// Some ten thousand meetings.
+/// Bound of an answer: enough for ten thousand meetings.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Which gateway is meant.
+/// Selects the gateway.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Way {
-    /// The directory of its configuration: listen.admin tells where it is, and its store admits to it.
+    /// Configuration directory of the gateway, with listen.admin and the store.
     #[arg(long, value_name = "DIR")]
     config: Option<PathBuf>,
-    /// Its admin listener, such as http://127.0.0.1:9000; the token is taken from ANTEROOM_TOKEN.
+    /// URL of its admin listener, such as http://127.0.0.1:9000; the token is in ANTEROOM_TOKEN.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 }
 
-/// A gateway that can be asked.
+/// A client of the admin API of one gateway.
 pub(super) struct Gateway {
     pool: Pool,
-    /// Without a slash at the end.
+    /// Without a trailing slash.
     url: String,
     token: String,
 }
 
-/// Where something can be read that does not need a gateway.
+/// Source of data that needs no running gateway.
 pub(super) enum Source {
     /// The store of a configuration.
     Store(Store),
@@ -60,7 +61,7 @@ pub(super) enum Source {
 }
 
 impl Way {
-    /// Finds where to read. Reads nothing yet.
+    /// Opens the store, or finds the gateway. Reads nothing yet.
     pub(super) async fn source(&self) -> Result<Source, String> {
         match &self.config {
             Some(dir) => Ok(Source::Store(store_of(&settings_of(dir)?).await?)),
@@ -68,7 +69,7 @@ impl Way {
         }
     }
 
-    /// Finds the gateway. Asks it nothing yet.
+    /// Finds the gateway. Sends nothing yet.
     pub(super) async fn find(&self) -> Result<Gateway, String> {
         let (url, token) = match (&self.config, &self.url) {
             (Some(dir), _) => by_configuration(dir).await?,
@@ -101,12 +102,12 @@ fn by_address(url: &str) -> Result<(String, String), String> {
     Ok((url.trim_end_matches('/').to_owned(), token))
 }
 
-/// What a configuration says of the gateway as a whole.
+/// The settings in `anteroom.toml`.
 pub(super) fn settings_of(dir: &Path) -> Result<Settings, String> {
     settings(dir, &Clock::system()).map_err(|faults| StartError::Config(faults).to_string())
 }
 
-/// The store of a gateway. It is not made here: that is for the user whom the gateway runs as.
+/// Opens the store of a gateway. Does not create it: the file must belong to the user of the gateway.
 pub(super) async fn store_of(settings: &Settings) -> Result<Store, String> {
     if let Some(file) = settings.store_url.reveal().strip_prefix("sqlite:").and_then(|path| path.split('?').next())
         && !Path::new(file).exists()
@@ -117,12 +118,12 @@ pub(super) async fn store_of(settings: &Settings) -> Result<Store, String> {
 }
 
 impl Gateway {
-    /// Asks for what is at a path.
+    /// Sends a GET.
     pub(super) async fn get(&self, path: &str) -> Result<Value, String> {
         self.call(Method::GET, path, Body::empty()).await
     }
 
-    /// Asks for a change.
+    /// Sends a POST.
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, String> {
         self.call(Method::POST, path, body.to_string().into()).await
     }

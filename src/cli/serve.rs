@@ -1,4 +1,4 @@
-//! `anteroom serve`: the gateway as a process, from its log to its end.
+//! `anteroom serve`: runs the gateway as a process: log, runtime, signals, exit code.
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::app::App;
 
-/// What is open has so long when a task is lost: without it nothing is as it should be, and a new process is.
+/// Grace period after the loss of a vital task: short, since only a restart of the process helps.
 const LOST_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) fn serve(config: &Path, grace: Duration, form: LogForm) -> ExitCode {

@@ -1,11 +1,11 @@
-//! Rows of JSON as aligned columns, for people.
+//! Prints JSON rows as a table with aligned columns.
 
 use serde_json::Value;
 
 /// Between two columns.
 const GAP: &str = "  ";
 
-/// A line of headings and a line per row; a column is a key of the rows.
+/// A header line and a line for each row; a column is a key of the rows.
 pub(super) fn table(rows: &[Value], columns: &[&str]) -> String {
     let headings = columns.iter().map(|key| key.replace('_', " ").to_uppercase()).collect();
     let mut lines: Vec<Vec<String>> = vec![headings];
@@ -32,7 +32,7 @@ pub(super) fn cell(value: &Value) -> String {
     }
 }
 
-/// Ids of meetings are their callers' choice: what is in them must not move a terminal's cursor.
+/// Callers choose the ids of meetings: control characters in them must not reach the terminal.
 fn shown(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

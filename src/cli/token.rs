@@ -1,4 +1,4 @@
-//! `anteroom token`: a token for those who operate a gateway from elsewhere, or by a program.
+//! `anteroom token`: issues a token for the admin API, for remote operators and programs.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,26 +12,26 @@ use crate::{
     domain::time::Clock,
 };
 
-/// The log shows it in each line about a change.
+/// The log shows the name in each audit line.
 const NAME_MAX: usize = 64;
 
 #[derive(Debug, Args)]
 pub(super) struct Order {
-    /// The directory of the configuration, whose store has the key.
+    /// Configuration directory; its store has the signing key.
     #[arg(long, value_name = "DIR")]
     config: PathBuf,
-    /// What the token admits to.
+    /// Scope of the token.
     #[arg(long, value_enum)]
     scope: Scope,
-    /// Who the log says it was that changed something.
+    /// Name of the operator in audit lines.
     #[arg(long, default_value = "operator", value_parser = name)]
     name: String,
-    /// How long it is good: it cannot be taken back.
+    /// Validity; a token cannot be revoked.
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = valid)]
     valid: Duration,
 }
 
-/// The token.
+/// Issues the token.
 pub(super) async fn print(order: &Order) -> Result<String, String> {
     let store = store_of(&settings_of(&order.config)?).await?;
     let tokens = tokens(&store).await.map_err(|error| error.to_string())?;

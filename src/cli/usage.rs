@@ -1,5 +1,4 @@
-//! `anteroom usage`: what tenants have used in a month. By a configuration it is read from the store, and no gateway has to
-//! run.
+//! `anteroom usage`: the usage of tenants in a month. With `--config` it is read from the store, and no gateway has to run.
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
@@ -15,28 +14,28 @@ use crate::{
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people.
+    /// A table for people.
     Table,
-    /// Comma-separated, with a line of headings.
+    /// CSV with a header line.
     Csv,
-    /// A list of objects.
+    /// A JSON array of objects.
     Json,
 }
 
-/// Which month is meant, and how it is shown.
+/// Selects the month and the output format.
 #[derive(Debug, Args)]
 pub(super) struct Order {
     #[command(flatten)]
     way: Way,
-    /// The month (UTC), such as 2026-11.
+    /// Month (UTC), such as 2026-11.
     #[arg(long)]
     month: Month,
-    /// The form of what is printed.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// What is printed.
+/// Reads and formats the usage.
 pub(super) async fn print(order: Order) -> Result<String, String> {
     let (from, to) = order.month.days();
     let rows: Vec<Value> = match order.way.source().await? {

@@ -8,11 +8,11 @@ use data_encoding::HEXLOWER;
 use super::{convert::Convert, keypath::KeyPath, raw};
 use crate::domain::branding::{Asset, Branding, Source};
 
-/// A logo or a style sheet is small; slides are larger.
+/// Maximum size of a logo or style sheet, and of slides.
 const SLIDES_BYTES_MAX: u64 = 20 << 20;
 const PICTURE_BYTES_MAX: u64 = 1 << 20;
 
-/// Endings of files with the types they are served as.
+/// File extensions and their content types.
 type Types = &'static [(&'static str, &'static str)];
 
 const PICTURES: Types = &[

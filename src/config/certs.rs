@@ -1,4 +1,4 @@
-//! `certs/<host>/`: a certificate that the operator brings, as `fullchain.pem` and `privkey.pem`.
+//! Reads `certs/<host>/`: `fullchain.pem` and `privkey.pem`.
 
 use std::path::Path;
 
@@ -50,7 +50,7 @@ pub(super) fn read(from: Source<'_>, folder: &Path, name: &CertName) -> Outcome<
     Outcome { value: cert.ok(), faults, warnings, reading }
 }
 
-/// What is wrong with the dates of a certificate today. Browsers refuse it, but it is better than none.
+/// Warns of an expired or not yet valid certificate. It is served all the same.
 fn dates(cert: &Cert, now: Timestamp) -> Option<String> {
     if now > cert.not_after {
         return Some(format!("has expired {}", days(now, cert.not_after, "ago")));

@@ -1,4 +1,4 @@
-//! [`Convert`]: from the raw shape of one file to the domain's types, collecting every fault on the way.
+//! [`Convert`]: converts the raw shape of a file into types of the domain, and collects all faults.
 
 use std::{
     collections::HashMap,
@@ -36,13 +36,13 @@ use crate::{
     private,
 };
 
-/// The poller keeps the records of ended meetings for that long.
+/// Records of ended meetings are kept for this time.
 const RETENTION_MAX: Duration = Duration::from_secs(7 * 86_400);
 
-/// A body of documents that is smaller than that is none.
+/// Minimum of `body`.
 const BODY_LEAST: u32 = 64 << 10;
 
-/// A value that other files may yet prove wrong, with the place it was written at.
+/// A value with its place in the file, for checks across files.
 #[derive(Debug, Clone)]
 pub(super) struct At<T> {
     pub value: T,
@@ -64,10 +64,10 @@ impl<T> At<T> {
     }
 }
 
-/// What one file, or directory of a certificate, came to.
+/// Result of one file, or of the directory of a certificate.
 #[derive(Debug)]
 pub(super) struct Outcome<T> {
-    /// As far as it could be understood; to be used only while `faults` is empty.
+    /// The value; valid only if `faults` is empty.
     pub value: T,
     pub faults: Vec<Fault>,
     pub warnings: Vec<Fault>,
@@ -168,17 +168,17 @@ impl Convert<'_> {
         self.faults.push(fault);
     }
 
-    /// Reports a fault of a value that has its place already.
+    /// Reports a fault of a value with a known place.
     pub(super) fn fault_at<T>(&mut self, at: &At<T>, reason: impl Into<String>) {
         self.faults.push(at.fault(self.file, reason));
     }
 
-    /// Reports a doubt about a value that has its place already.
+    /// Warns about a value with a known place.
     pub(super) fn warn_at<T>(&mut self, at: &At<T>, reason: impl Into<String>) {
         self.warnings.push(at.fault(self.file, reason));
     }
 
-    /// Reports something that works, but hardly as it was meant.
+    /// Warns about a valid value that is probably not intended.
     pub(super) fn warn(&mut self, path: &KeyPath, reason: impl fmt::Display) {
         let fault = self.at_path(path, ()).fault(self.file, reason.to_string());
         self.warnings.push(fault);
@@ -260,7 +260,7 @@ impl Convert<'_> {
         })
     }
 
-    /// A secret, which is to be known to nobody else.
+    /// A secret.
     pub(super) fn secret(&mut self, path: &KeyPath, text: &str) -> Option<Secret> {
         let secret = self.hidden(path, text)?;
         if let Some(doubt) = secrets::doubt(text, self.dir, &secret) {
@@ -269,7 +269,7 @@ impl Convert<'_> {
         Some(secret)
     }
 
-    /// A text that is read as a secret is, but need not be hard to find.
+    /// A text that is read like a secret, but may be short.
     pub(super) fn hidden(&mut self, path: &KeyPath, text: &str) -> Option<Secret> {
         let secret = secrets::read(text, self.dir, self.reading);
         match secrets::file_of(text) {

@@ -1,4 +1,4 @@
-//! `[[events]]` of a tenant: stretches of time for which it has another pool or other limits.
+//! `[[events]]` of a tenant: periods with another pool or other limits.
 
 use super::{
     convert::{At, Convert, Exceptions},
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{ids::PoolId, time::Timestamp};
 
-/// An event that has not met its tenant's policy yet.
+/// An event before the checks with the policy of its tenant.
 #[derive(Debug, PartialEq)]
 pub(super) struct DraftEvent {
     pub place: At<()>,

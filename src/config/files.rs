@@ -1,4 +1,4 @@
-//! [`Reading`]: the files that one part of the configuration was made of, so that a reload reads only what changed.
+//! [`Reading`]: the files behind one part of the configuration, so that a reload reads changed files only.
 
 use std::{
     fs::{self, File, Metadata},
@@ -10,14 +10,14 @@ use std::{
 
 use crate::domain::time::Timestamp;
 
-/// More than any file of a configuration needs; what is larger was put there by mistake.
+/// Maximum size of a configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A file that changed this little ago may change again without a new time stamp: clocks of file systems are coarse (2 s
 /// on FAT, 10 ms at best on ext4). Such a file is read again by the next reload.
 const SETTLING: Duration = Duration::from_secs(2);
 
-/// What tells one version of a file from another without reading it.
+/// Identifies the version of a file without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
@@ -57,7 +57,7 @@ pub(super) struct Source<'a> {
     pub(super) now: Timestamp,
 }
 
-/// The files that something was made of.
+/// The files that were read for one part of the configuration.
 #[derive(Debug)]
 pub(super) struct Reading {
     seen: Vec<Seen>,

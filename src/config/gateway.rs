@@ -1,4 +1,4 @@
-//! `anteroom.toml`: the gateway and its BBB servers.
+//! Reads `anteroom.toml`: the gateway and its BBB servers.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,14 +37,14 @@ use crate::{
 pub(super) const FILE: &str = "anteroom.toml";
 
 const STORE_URL: &str = "sqlite:var/anteroom.db";
-/// Long enough for a hundred people who look at one page, short enough not to be noticed.
+/// Default of `answers_max_age`: shared by many viewers of one page, but not noticeable.
 const ANSWERS_MAX_AGE: Duration = Duration::from_secs(2);
 
 /// BBB's graphql-middleware takes 50 or 100 by its release
 /// (docs/reference/bbb-protocol.md, "GraphQL sockets").
 const SOCKETS_PER_SECOND: u32 = 40;
 
-/// What the file says.
+/// Contents of the file.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Gateway {
     /// `None` when the file is not there or no TOML: then nothing can be said about pools and base domains.
@@ -113,6 +113,7 @@ fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
         ("listen.admin", format!("{:?}", listen.admin)),
         ("listen.http2", listen.http2.to_string()),
         ("listen.proxy_protocol_from", format!("{:?}", listen.proxies)),
+        ("listen.request_id_from", format!("{:?}", listen.fronts)),
         ("store.url", HEXLOWER.encode(digest(&SHA256, store_url.reveal().as_bytes()).as_ref())),
         ("upstream.ca", format!("{server_ca:?}")),
         ("upstream.answers_max_age", format!("{answers_max_age:?}")),
@@ -125,7 +126,7 @@ fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
 }
 
 impl Gateway {
-    /// Says of each setting that has changed, but takes effect at the start only.
+    /// Warns of each changed setting that takes effect at the start only.
     pub(super) fn restart_faults(&self, started: &Self) -> impl Iterator<Item = Fault> {
         let pairs = self.at_start.iter().zip(&started.at_start);
         let changed = pairs.filter(|(now, then)| now.value != then.value);
@@ -153,9 +154,13 @@ fn listen(raw: Option<raw::Listen>, cx: &mut Convert<'_>) -> Listen {
     if admin.is_some_and(|address| !address.ip().is_loopback()) {
         cx.warn(&path.key("admin"), "is not a loopback address: keep it away from public networks");
     }
-    let proxies = cx.list::<Network>(&path.key("proxy_protocol_from"), &raw.proxy_protocol_from.unwrap_or_default());
-    let proxies = proxies.into_iter().map(|network| network.value).collect();
-    Listen { https, http, admin, http2: raw.http2.unwrap_or(true), proxies }
+    let mut networks = |key: &str, list: Option<Vec<String>>| {
+        let networks = cx.list::<Network>(&path.key(key), &list.unwrap_or_default());
+        networks.into_iter().map(|network| network.value).collect()
+    };
+    let proxies = networks("proxy_protocol_from", raw.proxy_protocol_from);
+    let fronts = networks("request_id_from", raw.request_id_from);
+    Listen { https, http, admin, http2: raw.http2.unwrap_or(true), proxies, fronts }
 }
 
 fn connections(raw: raw::Connections, cx: &mut Convert<'_>) -> Connections {
@@ -201,7 +206,7 @@ fn rates(raw: &raw::Rates, cx: &mut Convert<'_>) -> rates::Limits {
     limits
 }
 
-/// The addresses that are taken already, and by which key.
+/// Addresses in use, with their keys.
 type Taken = BTreeMap<SocketAddr, String>;
 
 fn addresses(list: &KeyPath, texts: Vec<String>, taken: &mut Taken, cx: &mut Convert<'_>) -> Vec<SocketAddr> {
@@ -283,7 +288,7 @@ fn check_acme(acme: &raw::Acme, cx: &mut Convert<'_>) {
     cx.warn(&path, "ACME is not built yet: every host needs a certificate in certs/");
 }
 
-/// What the servers have been found to hold so far: addresses and slugs by the path of their server.
+/// Addresses and slugs of the servers so far, by the path of the server.
 #[derive(Default)]
 struct Census {
     /// Each with its servers.

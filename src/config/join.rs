@@ -1,4 +1,4 @@
-//! What several files must agree on: tenants with their policy, their pool, the base domains and each other.
+//! Checks across files: tenants with their policies, pools, base domains and each other.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
@@ -37,7 +37,7 @@ pub(super) fn policy_file(id: &PolicyId) -> PathBuf {
     PathBuf::from(format!("policies/{id}.toml"))
 }
 
-/// What the tenants are held against.
+/// The data that tenants are checked against.
 pub(super) struct Rules<'a> {
     pub gateway: &'a Gateway,
     /// `None` for a policy that is there, but faulty: what depends on it cannot be said.
@@ -45,7 +45,7 @@ pub(super) struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// The policy of a tenant, and everything that does not agree with it or with the gateway.
+    /// The policy of a tenant, and the faults of the tenant with it and with the gateway.
     pub(super) fn check(&self, file: &Path, draft: &Draft) -> (Option<&Arc<Policy>>, Vec<Fault>) {
         let mut faults = Vec::new();
         let policy = draft.policy.as_ref().and_then(|named| match self.policies.get(&named.value) {
@@ -126,7 +126,7 @@ impl Rules<'_> {
     }
 }
 
-/// What only one tenant can have.
+/// Things that only one tenant can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Claim<'a> {
     Host(&'a str),
@@ -135,7 +135,7 @@ pub(super) enum Claim<'a> {
     Pool(&'a str),
 }
 
-/// Where a claim is written.
+/// Place of a claim.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     line: Option<Line>,
@@ -222,7 +222,7 @@ pub(super) fn idle_servers(gateway: &Gateway, named: &BTreeSet<&PoolId>) -> Vec<
     idle.map(fault).collect()
 }
 
-/// Secrets of a tenant that a server has as well: the gateway can be gone round with them where the server is reachable.
+/// Secrets of a tenant that a server has as well: where the server is reachable, they bypass the gateway.
 fn secrets_of_servers(file: &Path, draft: &Draft, servers: &[Arc<Server>]) -> Vec<Fault> {
     let secrets = draft.credentials.iter().flat_map(|credential| &credential.secrets);
     let shared = secrets.filter_map(|secret| {
@@ -236,7 +236,7 @@ fn secrets_of_servers(file: &Path, draft: &Draft, servers: &[Arc<Server>]) -> Ve
     shared.collect()
 }
 
-/// Settings of a tenant that others leave without effect.
+/// Settings of a tenant without effect.
 fn without_effect(file: &Path, draft: &Draft, calendar: &Calendar) -> Vec<Fault> {
     let tenant = calendar.usual();
     let all = || calendar.events().iter().map(|event| &event.tenant).chain([tenant]);
@@ -263,7 +263,7 @@ fn without_effect(file: &Path, draft: &Draft, calendar: &Calendar) -> Vec<Fault>
     faults
 }
 
-/// What works, but hardly as it was meant.
+/// Warnings: valid, but probably not intended.
 pub(super) fn warnings(
     file: &Path,
     draft: &Draft,

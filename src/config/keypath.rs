@@ -1,4 +1,4 @@
-//! [`KeyPath`]: where in a file something stands.
+//! [`KeyPath`]: path of a key in a file.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! [`Loader`]: has the files read, joins what they say, and remembers what is in service.
+//! [`Loader`]: reads the files, joins them, and keeps the version in service.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,13 +36,13 @@ pub struct Loader {
     dir: PathBuf,
     clock: Clock,
     files: Files,
-    /// What went into service last; `None` before the first success.
+    /// The version in service; `None` before the first success.
     service: Option<Service>,
     /// The faults of the last join.
     standing: Vec<Fault>,
 }
 
-/// What is in service.
+/// The version in service.
 #[derive(Debug)]
 struct Service {
     /// As it was at the start: what it says about listeners and the store holds until the next one.
@@ -75,7 +75,7 @@ impl Loader {
         Self { dir: dir.into(), clock, files: Files::default(), service: None, standing: Vec::new() }
     }
 
-    /// Reads everything, and takes it only if all of it is sound.
+    /// Reads everything; succeeds only without faults.
     ///
     /// # Errors
     /// Every fault of the whole configuration, by file and line.
@@ -91,7 +91,7 @@ impl Loader {
         }
     }
 
-    /// Reads what has changed and joins it with the last good version of what is faulty.
+    /// Reads changed files, and joins them with the last good version of faulty ones.
     pub fn reload(&mut self, key: &SlugKey) -> Reload {
         let changed = self.refresh(key);
         if self.service.is_some() && !changed {
@@ -111,7 +111,7 @@ impl Loader {
         self.files.refresh(Source { dir: &self.dir, now: self.clock.now() }, key)
     }
 
-    /// The directories in which a change may change the configuration, whether or not they exist now.
+    /// The directories to watch, including missing ones.
     #[must_use]
     pub fn watched(&self) -> Vec<PathBuf> {
         let mut all: BTreeSet<PathBuf> =
@@ -136,7 +136,7 @@ fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
 }
 
 impl Files {
-    /// Joins the files as they are, whatever their faults, so that every fault comes to light.
+    /// Joins the files in spite of faults, so that all faults are found.
     fn join_all(&self) -> (Option<Service>, Vec<Fault>) {
         let mut faults = self.faults();
         let Some(gateway) = &self.gateway else {
@@ -162,7 +162,7 @@ impl Files {
         (Some(self.build(&gateway.value, &policies, &choices, None)), faults)
     }
 
-    /// Joins what is sound with the last good version of what is not.
+    /// Joins valid files with the last good version of faulty ones.
     fn join_sound(&self, service: Option<&Service>) -> (Option<Service>, Vec<Fault>) {
         let mut faults = self.faults();
         let sound = self.gateway.as_ref().filter(|entry| entry.is_sound()).map(|entry| &entry.value);
@@ -190,7 +190,7 @@ impl Files {
                 .and_then(|s| s.tenants.get(id))
                 .is_some_and(|serving| join::has_claim(&serving.draft, gateway, claim))
         };
-        // Whoever loses goes back to the last good version, which may hold what another one has just claimed. Each
+        // The loser goes back to the last good version, which may hold what another one has just claimed. Each
         // tenant goes back once at most, and no two last good versions claim the same.
         loop {
             let losers = join::conflicts(choices.iter().map(|(id, choice)| (*id, &**choice.draft)), gateway, holds);
@@ -236,7 +236,7 @@ impl Files {
         policies
     }
 
-    /// Builds what goes into service, taking over from what is there whatever is the same.
+    /// Builds the new version; reuses unchanged parts of the version in service.
     fn build(
         &self,
         gateway: &Arc<Gateway>,

@@ -1,4 +1,4 @@
-//! `[create]` and `[join]` of a policy or a tenant: rules of parameters.
+//! `[create]` and `[join]` of a policy or a tenant: rules for parameters.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ fn table(key: &str, of: Of, raw: Raw, places: &mut Vec<Place>, cx: &mut Convert<
     rules
 }
 
-/// What is doubtful about the name of a parameter: a server passes over one that it does not know.
+/// Warns about the name of a parameter: servers ignore unknown ones.
 fn of_name(of: Of, name: &str) -> Option<String> {
     if is_known(of, name) {
         return None;

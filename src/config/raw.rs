@@ -21,13 +21,13 @@ pub(super) struct Gateway {
     /// Where the gateway listens.
     #[schemars(required)]
     pub listen: Option<Listen>,
-    /// Where meetings and seats are written down.
+    /// Where meetings and seats are stored.
     pub store: Option<Store>,
     /// How the BBB servers are reached.
     pub upstream: Option<Upstream>,
-    /// How many connections there may be, and how long one may do nothing.
+    /// Connection limits and the idle timeout.
     pub connections: Option<Connections>,
-    /// What an address, and a tenant, may do in a second.
+    /// Rate limits of addresses and tenants.
     pub rates: Option<Rates>,
     /// The BBB servers, one table each; the key is the server's id.
     pub servers: Option<BTreeMap<String, Server>>,
@@ -41,46 +41,50 @@ pub(super) struct Gateway {
 pub(super) struct Listen {
     /// Addresses for TLS, such as `"0.0.0.0:443"`.
     pub https: Option<Vec<String>>,
-    /// Addresses for plain HTTP, where tenants' hosts are led to https.
+    /// Addresses for plain HTTP, which redirects tenants' hosts to https.
     pub http: Option<Vec<String>>,
-    /// The address of health, metrics, admin API and dashboard. Never one that the public reaches.
+    /// Address of health, metrics and the admin API. Must not be public.
     pub admin: Option<String>,
     /// Whether HTTP/2 is offered over TLS. Default: true.
     pub http2: Option<bool>,
-    /// The balancers in front, as addresses or networks such as `"10.0.0.0/8"`: each connection from there has to begin with a
-    /// PROXY header (version 1 or 2), and is its client's from then on. No other connection may have one. Default: none.
+    /// Trusted load balancers in front, as addresses or networks such as `"10.0.0.0/8"`: each connection from there must begin
+    /// with a PROXY header (version 1 or 2), which has the address of the client. Other connections must not have one. Default:
+    /// none.
     pub proxy_protocol_from: Option<Vec<String>>,
+    /// Trusted fronts that set `X-Request-Id`, as addresses or networks such as `"10.0.0.0/8"`: the id of their requests is taken
+    /// into the log, onto pages and to the servers. It counts where the connection itself comes from, also with a PROXY header.
+    /// List no load balancer that passes TLS through: the header is the client's there. Default: none.
+    pub request_id_from: Option<Vec<String>>,
 }
 
-/// How many connections of people and programs there may be, and how long one may do nothing. Takes effect at the start only.
+/// Limits of client connections and the idle timeout. Takes effect at the start only.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Connections {
-    /// In total, on all of `https` and `http`. Default, and the most that is taken: what the process's file handles are enough
-    /// for, two for each.
+    /// In total, on all of `https` and `http`. Default and maximum: half of the file handles of the process, less a reserve.
     pub max: Option<i64>,
     /// From one address (of IPv6: from one /64). Default: a quarter of all, but at most 16384.
     pub per_address: Option<i64>,
-    /// How long one may be open with nothing to do, from `"1s"` to `"1h"`. An answer of which its reader takes nothing for
-    /// five times as long ends too. Default: `"75s"`.
+    /// Idle timeout, from `"1s"` to `"1h"`. An answer that the client does not read for five times as long is aborted, too.
+    /// Default: `"75s"`.
     pub idle_timeout: Option<String>,
 }
 
-/// What an address, and a tenant, may do in a second: a number of at least 1, or `"unlimited"`.
+/// Rate limits, per second: a number of at least 1, or `"unlimited"`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rates {
-    /// Whether what is too much is only counted, not refused. Default: false.
+    /// Only count events over a limit, and do not refuse them. Default: false.
     pub count_only: Option<bool>,
     /// New connections from one address. Default: 1000.
     pub connections: Option<Count>,
-    /// Handshakes from one address that fail, or are for a host that nobody has. Default: 50.
+    /// TLS handshakes from one address that fail, or are for an unknown host. Default: 50.
     pub failed_handshakes: Option<Count>,
-    /// Requests from one address for a host that nobody has, or other than that of their handshake. Default: 50.
+    /// Requests from one address for an unknown host, or for a host other than the SNI. Default: 50.
     pub unknown_hosts: Option<Count>,
-    /// Calls from one address whose checksum does not fit. Default: 50.
+    /// Calls from one address with a wrong checksum. Default: 50.
     pub wrong_checksums: Option<Count>,
-    /// Requests from one address with a session that is none. Default: 500.
+    /// Requests from one address with an unknown session. Default: 500.
     pub unknown_sessions: Option<Count>,
     /// Requests to one tenant. Default: 10000.
     pub tenant_requests: Option<Count>,
@@ -88,7 +92,7 @@ pub(super) struct Rates {
     pub tenant_joins: Option<Count>,
 }
 
-/// Where meetings and seats are written down. Takes effect at the start only.
+/// Where meetings and seats are stored. Takes effect at the start only.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Store {
@@ -103,11 +107,10 @@ pub(super) struct Store {
 pub(super) struct Upstream {
     /// A PEM file with further trust roots for https servers, relative to this directory.
     pub ca: Option<String>,
-    /// The name servers that are asked where documents are, which servers are told to fetch: such as `"10.0.0.53"` or
-    /// `"10.0.0.53:5353"`. Default: those of the system.
+    /// DNS servers for the hosts of documents that BBB servers fetch, such as `"10.0.0.53"` or `"10.0.0.53:5353"`. Default:
+    /// those of the system.
     pub resolver: Option<Vec<String>>,
-    /// How old an answer about meetings may be that is given without asking the server again. Default: `"2s"`; `"0s"` asks
-    /// each time.
+    /// Maximum age of a cached answer about meetings. Default: `"2s"`; `"0s"` does not cache.
     pub answers_max_age: Option<String>,
 }
 
@@ -115,10 +118,10 @@ pub(super) struct Upstream {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Server {
-    /// Where it is: `http://` or `https://`, a host and perhaps a port.
+    /// Its address: `http://` or `https://`, a host and an optional port.
     #[schemars(required)]
     pub url: Option<String>,
-    /// Another address under which it speaks of itself in its answers. Default: `url`.
+    /// Its public address, if its answers contain another one than `url`. Default: `url`.
     pub public_url: Option<String>,
     /// Its API secret: a literal, `"file:PATH"` or `"env:NAME"`.
     #[schemars(required)]
@@ -126,18 +129,17 @@ pub(super) struct Server {
     /// The pool it belongs to.
     #[schemars(required)]
     pub pool: Option<String>,
-    /// How many people it takes beside the others: a server of weight 2 gets twice as many as one of weight 1. A number
-    /// from 0.001 to 1000. Default: 1.
+    /// Weight in the placement: a server of weight 2 gets twice as many people as one of weight 1. A number from 0.001 to 1000.
+    /// Default: 1.
     pub weight: Option<f64>,
-    /// The meetings on it at which it takes no new one. Default: `"unlimited"`.
+    /// Maximum number of meetings on it. Default: `"unlimited"`.
     pub meetings_max: Option<Count>,
-    /// Whether addresses that name it are looked for in what its GraphQL sends, and led to the tenant's host. Default: true;
-    /// false spares the search where its own settings make all of them relative.
+    /// Rewrite its addresses in GraphQL messages to the tenant's host. Default: true; false saves CPU if its settings make all of
+    /// them relative.
     pub rewrite_frames: Option<bool>,
     /// Its BBB: `"2.7"`, which has a pool and a tenant of its own, or `"3.0"` for all later ones. Default: `"3.0"`.
     pub version: Option<String>,
-    /// New GraphQL sockets that it is asked for in a second; more wait for their turn. From 1 to 1000. Default: 40, below
-    /// what BBB takes.
+    /// New GraphQL sockets per second; more are queued. From 1 to 1000. Default: 40, below the limit of BBB.
     pub sockets_per_second: Option<i64>,
 }
 
@@ -148,11 +150,11 @@ pub(super) struct Acme {
     /// The directory of the ACME server.
     #[schemars(required)]
     pub directory: Option<String>,
-    /// Whom the certificate authority may write to, as `"mailto:"` addresses.
+    /// Contacts for the certificate authority, as `"mailto:"` addresses.
     pub contact: Option<Vec<String>>,
     /// A PEM file with a further trust root for the ACME server itself, relative to this directory.
     pub root: Option<String>,
-    /// Whether DNS is looked at before any order. Default: true.
+    /// Check DNS before an order. Default: true.
     #[expect(dead_code, reason = "parsed for its shape until ACME is built")]
     pub precheck: Option<bool>,
 }
@@ -161,13 +163,13 @@ pub(super) struct Acme {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tenant {
-    /// What people call it.
+    /// Display name.
     #[schemars(required)]
     pub name: Option<String>,
     /// Its service level: the name of a file in `policies/`, without `.toml`.
     #[schemars(required)]
     pub policy: Option<String>,
-    /// Where people find it; the first is its main address.
+    /// Its host names; the first is the main one.
     #[schemars(required)]
     pub hosts: Option<Vec<String>>,
     /// Its API secrets by name. A name is an account, or a client of the API; a value is one secret or a list, newest
@@ -180,14 +182,14 @@ pub(super) struct Tenant {
     pub create: Option<BTreeMap<String, ParamRule>>,
     /// Rules of parameters of `join`, beside the policy's.
     pub join: Option<BTreeMap<String, ParamRule>>,
-    /// What its meetings look like, where the level allows branding.
+    /// Branding of its meetings, if the policy allows it.
     pub branding: Option<Branding>,
     /// The pool its meetings run in, instead of the policy's, or several, the preferred one first: the next one is for
     /// when no server of those before takes a meeting.
     pub pool: Option<Pools>,
     /// The create parameter whose values are the accounts, such as `"meta_owner"`. Default: each secret is an account.
     pub account_param: Option<String>,
-    /// What answers the paths that are not BBB's: `http://` or `https://`, a host and perhaps a port.
+    /// Frontend for the paths that are not BBB's: `http://` or `https://`, a host and an optional port.
     pub frontend: Option<String>,
     /// The sites whose pages show its meetings in a frame, such as `"https://moodle.example"` or `"https://*.school.example"`.
     /// Their browsers get cookies that work there, and no other site may.
@@ -195,14 +197,13 @@ pub(super) struct Tenant {
     /// `Strict-Transport-Security` on each answer of its hosts, such as `"max-age=63072000; includeSubDomains"`, or `"off"`.
     /// Default: the gateway's.
     pub hsts: Option<String>,
-    /// Whether it gets no new meeting and no new participant for now; what runs goes on. Default: false.
+    /// Suspend it: no new meetings and participants; running meetings continue. Default: false.
     pub suspended: Option<bool>,
-    /// Stretches of time for which it has another pool or other limits. No two of them are on at the same time.
+    /// Periods with another pool or other limits. They must not overlap.
     pub events: Option<Vec<Event>>,
 }
 
-/// A stretch of time for which a tenant has another pool, other limits, or both. Meetings that run when it ends keep what
-/// they have.
+/// A period in which a tenant has another pool, other limits, or both. Meetings that run at its end keep them.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Event {
@@ -222,14 +223,14 @@ pub(super) struct Event {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Policy {
-    /// What people call it.
+    /// Display name.
     #[schemars(required)]
     pub title: Option<String>,
     /// The pool its meetings run in, or several, the preferred one first: the next one is for when no server of those
     /// before takes a meeting.
     #[schemars(required)]
     pub pool: Option<Pools>,
-    /// What it allows. All of them but `breakouts`, `room_retention`, `duration_window`, `documents` and `body` must be
+    /// Its limits. All of them but `breakouts`, `room_retention`, `duration_window`, `documents` and `body` must be
     /// there.
     #[schemars(required, extend("required" = ["accounts", "rooms", "participants", "duration", "recording", "own_domains", "branding"]))]
     pub limits: Option<Limits>,
@@ -250,43 +251,43 @@ pub(super) enum Pools {
     Many(Vec<String>),
 }
 
-/// What becomes of a parameter on its way to a server.
+/// Rule for a parameter.
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline)]
 pub(super) enum ParamRule {
-    /// It goes on as it is, or not at all.
+    /// Forward or drop.
     Word(ParamWord),
-    /// Something is made of it: exactly one of the keys.
+    /// Change or check: exactly one of the keys.
     Table(ParamTable),
 }
 
-/// Whether a parameter goes on.
+/// Whether a parameter is forwarded.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub(super) enum ParamWord {
-    /// It goes on as it is.
+    /// Forward it unchanged.
     Pass,
-    /// It does not go on.
+    /// Drop it.
     Drop,
 }
 
-/// What is made of a parameter: exactly one of these.
+/// Change or check of a parameter: exactly one of these.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ParamTable {
-    /// What is sent where it is missing or empty.
+    /// Value if it is missing or empty.
     pub default: Option<ParamValue>,
-    /// What is sent, whatever was asked.
+    /// Value in any case.
     pub force: Option<ParamValue>,
-    /// The most that is sent of a number; also where it is missing, or is no number from 1.
+    /// Maximum of a number; also the value if it is missing or not a number from 1.
     pub at_most: Option<i64>,
-    /// What is added to a list, such as `disabledFeatures`.
+    /// Entries added to a list, such as `disabledFeatures`.
     pub append: Option<Vec<String>>,
-    /// What kind of value it must have: else the call is refused.
+    /// Required kind of value: else the call is refused.
     pub check: Option<ParamCheck>,
-    /// The values it may have: else the call is refused.
+    /// Allowed values: else the call is refused.
     pub one_of: Option<Vec<String>>,
 }
 
@@ -318,7 +319,7 @@ pub(super) enum ParamCheck {
     WebUrl,
 }
 
-/// What a tenant's meetings look like. Files are relative to this directory, and served from the tenant's own host.
+/// Branding of a tenant's meetings. Files are relative to this directory, and served from the tenant's host.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Branding {
@@ -332,7 +333,7 @@ pub(super) struct Branding {
     pub banner_color: Option<String>,
     /// The message at the top of the chat; BBB's placeholders and simple HTML.
     pub welcome: Option<String>,
-    /// Where people go who leave. Default: the tenant's host.
+    /// Address after leaving a meeting. Default: the tenant's host.
     pub logout_url: Option<String>,
     /// The title of the browser's tab.
     pub client_title: Option<String>,
@@ -344,7 +345,7 @@ pub(super) struct Branding {
     pub copyright: Option<String>,
 }
 
-/// What a service level allows.
+/// Limits of a service level.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
@@ -366,8 +367,8 @@ pub(super) struct Limits {
     pub breakouts: Option<bool>,
     /// How long a room keeps its place after its meeting has ended. Default: `"0s"`.
     pub room_retention: Option<String>,
-    /// How long ago runs of a room may have ended that still count towards its `duration`, so that nobody gets a longer
-    /// meeting by making it again. Default: `"0s"`, each run has the whole duration.
+    /// Window in which earlier runs of a room count towards its `duration`, so that creating it again does not extend it.
+    /// Default: `"0s"`, each run has the whole duration.
     pub duration_window: Option<String>,
     /// Documents that may be given to one meeting while it runs (`insertDocument`). Default: 100.
     pub documents: Option<Count>,
@@ -431,7 +432,7 @@ pub(super) enum Secret {
     Named(NamedSecret),
 }
 
-/// A secret with a name of its own and an end.
+/// A secret with a name and an expiry.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("x-hide-keys" = true))]
@@ -439,18 +440,17 @@ pub(super) struct NamedSecret {
     /// A literal, `"file:PATH"` or `"env:NAME"`.
     #[schemars(required)]
     pub secret: Option<String>,
-    /// What it is called in metrics and in the log. Default: the name of its file or variable, else that of the account and
-    /// its place.
+    /// Name in metrics and in the log. Default: the name of its file or variable, else that of the account and its position.
     pub name: Option<String>,
-    /// The last moment at which it is good: `"2026-12-31"` (the whole day, UTC) or `"2026-12-31T18:00:00Z"`.
+    /// Expiry: `"2026-12-31"` (at the end of the day, UTC) or `"2026-12-31T18:00:00Z"`.
     pub not_after: Option<String>,
 }
 
-/// `pages/<language>.toml`: what people read in one language, where it is to be other than what ships.
+/// `pages/<language>.toml`: texts of the pages in one language, in place of the built-in ones.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Language {
-    /// What stands on buttons and beside: `again`, `home`, `retries`, `support`.
+    /// Texts of buttons and notes: `again`, `home`, `retries`, `support`.
     pub words: Option<BTreeMap<String, String>>,
     /// The texts of pages by their names, such as `landing`, `notYet` or `maxParticipantsReached`.
     pub pages: Option<BTreeMap<String, PageText>>,
@@ -460,8 +460,8 @@ pub(super) struct Language {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PageText {
-    /// What is the matter.
+    /// Title.
     pub title: Option<String>,
-    /// What to do.
+    /// Explanation, and what to do.
     pub detail: Option<String>,
 }

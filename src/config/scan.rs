@@ -1,4 +1,4 @@
-//! [`Files`]: what the files say one by one, and which of them have changed.
+//! [`Files`]: the contents of each file, and which of them have changed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,7 @@ pub(super) const TENANTS: &str = "tenants";
 pub(super) const CERTS: &str = "certs";
 pub(super) const PAGES: &str = "pages";
 
-/// What the files say, one by one, as they were read last.
+/// The contents of each file, as last read.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     slug_key: Option<[u8; 32]>,
@@ -48,7 +48,7 @@ pub(super) struct Files {
     pub odd: Vec<Fault>,
 }
 
-/// What one file came to.
+/// Result of one file.
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     pub value: T,
@@ -65,7 +65,7 @@ impl<T> Entry<T> {
 }
 
 impl<T: PartialEq> Entry<Option<Arc<T>>> {
-    /// The value if it is sound, else the last good one; also when they are equal, so that nothing is built anew for it.
+    /// The value if it is sound, else the last good one; also when they are equal, so that nothing is rebuilt for it.
     pub(super) fn sound_or(&self, last: Option<&Arc<T>>) -> Option<Arc<T>> {
         let new = self.value.as_ref().filter(|_| self.is_sound());
         last.filter(|last| new.is_none_or(|new| new == *last)).or(new).cloned()

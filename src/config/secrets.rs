@@ -1,16 +1,15 @@
-//! Secrets: a literal, `file:PATH` or `env:NAME`, and what may be wrong with one that nobody sees.
+//! Secrets: a literal, `file:PATH` or `env:NAME`, and checks of their content.
 //!
-//! What is certainly not meant is a fault: blanks at the ends, characters that cannot be seen, several lines. No client would
-//! send them, and every call would be refused without a visible reason. What works, but should not be left so, is a warning:
-//! a secret that everybody knows or can guess, one in quotation marks, one that looks like the place of a secret. A final line
-//! break does not count, in a file and in a variable.
+//! Faults: blanks at the ends, invisible characters, several lines. Clients do not send them, and every call would be refused
+//! without a visible reason. Warnings: a well-known or short secret, one in quotation marks, one that looks like a path or a
+//! variable. A final line break is ignored, in a file and in a variable.
 
 use std::{env, path::Path};
 
 use super::files::Reading;
 use crate::domain::secret::Secret;
 
-/// Shorter ones can be found by trying: whoever has one signed link has all that it takes. BBB's own have 40 and more.
+/// Shorter secrets can be guessed offline from one signed link. BBB's own have 40 and more characters.
 const LENGTH_LEAST: usize = 16;
 
 /// Secrets that stand in documentation and examples, in lower case.

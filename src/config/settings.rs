@@ -1,4 +1,4 @@
-//! What belongs to the gateway as a whole: [`Settings`], and the key of the servers' slugs.
+//! The settings of the gateway as a whole: [`Settings`], and the key of the slugs of servers.
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -14,12 +14,12 @@ use crate::{
     net::{connections, files as handles, peer::Network, rates},
 };
 
-/// The key that turns the id of a BBB server into its slug; the same on every gateway of an installation.
+/// Key that derives the slug of a BBB server from its id; shared by all gateways on one store.
 #[derive(Clone)]
 pub struct SlugKey(pub [u8; 32]);
 
 impl SlugKey {
-    /// The name of a server in a browser's path: the first 8 characters of the lower-case base32 of its keyed hash.
+    /// The slug of a server: the first 8 characters of the lower-case base32 of the keyed hash of its id.
     #[must_use]
     pub fn slug(&self, server: &ServerId) -> Slug {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
@@ -36,43 +36,43 @@ impl fmt::Debug for SlugKey {
     }
 }
 
-/// What belongs to the gateway as a whole. All of it but `base_domains`, `hsts` and `rates` takes effect at the start only.
+/// Settings of the gateway. All except `base_domains`, `hsts` and `rates` take effect at the start only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// The operator's own domains; below them, tenants have hosts without an allowance for own domains.
+    /// Domains of the operator; hosts below them do not count as own domains of a tenant.
     pub base_domains: Vec<Host>,
-    /// What browsers are told about TLS, where a tenant says nothing of it.
+    /// Default of `Strict-Transport-Security`.
     pub hsts: Hsts,
-    /// Where the gateway listens.
+    /// Listen addresses.
     pub listen: Listen,
     /// The store: `sqlite:` and a path, resolved against the configuration's directory, or the address of a PostgreSQL, in
     /// which there may be a password.
     pub store_url: Secret,
     /// A PEM file with further trust roots for the BBB servers.
     pub server_ca: Option<PathBuf>,
-    /// How old an answer about meetings may be.
+    /// Maximum age of a cached answer about meetings.
     pub answers_max_age: Duration,
-    /// The name servers that are asked where documents are; none for those of the system.
+    /// DNS servers for the hosts of documents; empty for those of the system.
     pub resolver: Vec<SocketAddr>,
-    /// How many connections there may be.
+    /// Connection limits.
     pub connections: Connections,
-    /// What an address, and a tenant, may do in a second. Takes effect at once.
+    /// Rate limits of addresses and tenants. Take effect at once.
     pub rates: rates::Limits,
 }
 
-/// How many connections there may be, and how long one may do nothing.
+/// Connection limits and idle timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connections {
-    /// In total; `None` for as many as there are file handles for.
+    /// In total; `None` for what the file handles allow.
     pub max: Option<u32>,
-    /// From one address; `None` for a share of all.
+    /// By address; `None` for a share of the total.
     pub per_address: Option<u32>,
-    /// How long one may be open with nothing to do.
+    /// Idle timeout.
     pub idle_timeout: Duration,
 }
 
 impl Default for Connections {
-    /// As long as nginx keeps one by default.
+    /// The default of nginx.
     fn default() -> Self {
         Self { max: None, per_address: None, idle_timeout: Duration::from_secs(75) }
     }
@@ -102,4 +102,6 @@ pub struct Listen {
     pub http2: bool,
     /// The sources whose connections begin with a PROXY header.
     pub proxies: Vec<Network>,
+    /// Networks of trusted fronts, whose `X-Request-Id` is taken.
+    pub fronts: Vec<Network>,
 }

@@ -1,8 +1,7 @@
 //! [`Shape`]: a file's JSON schema, and the check of a parsed file against it.
 //!
-//! serde stops at the first thing it cannot take, and quotes the value in its message, which may be a secret. So the
-//! schema that is derived from the same types is walked first: it finds everything at once, says it without the value,
-//! and takes out what serde would stumble over.
+//! serde stops at the first error, and quotes the value in its message, which may be a secret. So the schema that is derived from
+//! the same types is checked first: it finds all errors, reports them without the value, and removes invalid parts.
 
 use std::sync::LazyLock;
 

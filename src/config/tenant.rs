@@ -1,4 +1,4 @@
-//! `tenants/<id>.toml`: a customer of the operator, as far as its own file can tell.
+//! Reads `tenants/<id>.toml`: a customer of the operator.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,7 +28,7 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// A tenant that has not met its policy yet.
+/// A tenant before the checks with its policy.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Draft {
     pub name: String,
@@ -195,7 +195,7 @@ fn source_name(text: &str) -> Option<String> {
     is_account(name).then(|| name.to_owned())
 }
 
-/// The last moment at which a secret is good.
+/// The expiry of a secret.
 fn last_moment(path: &KeyPath, text: &str, cx: &mut Convert<'_>) -> Option<Timestamp> {
     let last = cx.keep(path, Moment::parse(text))?.last();
     if last < cx.now {

@@ -1,4 +1,4 @@
-//! [`Watcher`]: notices that files of the configuration have changed.
+//! [`Watcher`]: detects changes of configuration files.
 
 use std::{
     collections::BTreeMap,
@@ -38,7 +38,7 @@ pub struct Watcher {
     /// The name of the store's file, which may lie among the configuration's.
     store: Arc<Mutex<Option<String>>>,
     dirs: BTreeMap<PathBuf, Option<Inode>>,
-    /// A change that has been noticed, but not yet reported.
+    /// A change that is not reported yet.
     dirty: bool,
 }
 
@@ -144,7 +144,7 @@ impl Watcher {
     }
 }
 
-/// What a look at the directories showed.
+/// Result of a check of the directories.
 #[derive(Default)]
 struct Sight {
     /// Some are others than before: changes in them may have gone unseen.

@@ -1,4 +1,4 @@
-//! `pages/<language>.toml` and `pages/page.html`: what people read, in an operator's own words.
+//! Reads `pages/<language>.toml` and `pages/page.html`: texts and template of the pages.
 
 use std::{collections::BTreeMap, path::Path};
 

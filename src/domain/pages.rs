@@ -174,6 +174,15 @@ pub struct Look<'a> {
     pub color: Option<&'a str>,
 }
 
+/// What a person is asked to mention to support.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mention<'a> {
+    /// The key of the refusal; empty for a page that needs no support.
+    pub key: &'a str,
+    /// The id of the request, which the log has too.
+    pub request: &'a str,
+}
+
 /// A page as it goes out.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rendered {
@@ -222,24 +231,24 @@ impl Pages {
         let pages = Self { languages, environment };
         // What only fails when it is shown is told now.
         let look = Look { tenant: "x", logo: Some("/x"), dark_logo: Some("/x"), color: None };
-        pages.html(&Page::NotYet, "x", &look, &english, ENGLISH, "x").map_err(told)?;
+        pages.html(&Page::NotYet, Mention { key: "x", request: "x" }, &look, &english, ENGLISH, "x").map_err(told)?;
         Ok(pages)
     }
 
-    /// A page for somebody who reads these languages, as `Accept-Language` has them. `key` is for support, `nonce` what the
-    /// page's style is let in by, `chance` any number.
+    /// A page for somebody who reads these languages, as `Accept-Language` has them. `nonce` admits the style of the
+    /// page, `chance` is any number.
     #[must_use]
     pub fn render(
         &self,
         page: &Page,
         languages: &str,
         look: &Look<'_>,
-        key: &str,
+        mention: Mention<'_>,
         nonce: &str,
         chance: u32,
     ) -> Rendered {
         let (tag, language) = self.language(languages);
-        let html = self.html(page, key, look, language, tag, nonce);
+        let html = self.html(page, mention, look, language, tag, nonce);
         let retry = page.retries().then(|| RETRY_SECONDS + chance % RETRY_SECONDS);
         let plain = || language.pages.get(page.name()).and_then(|text| text.title.clone()).unwrap_or_default();
         Rendered { html: html.unwrap_or_else(|_| plain()), language: tag.to_owned(), retry }
@@ -248,7 +257,7 @@ impl Pages {
     fn html(
         &self,
         page: &Page,
-        key: &str,
+        mention: Mention<'_>,
         look: &Look<'_>,
         language: &Language,
         tag: &str,
@@ -273,7 +282,8 @@ impl Pages {
             retries => page.retries(),
             again => page.retries() || matches!(page, Page::Over),
             home => page.leads_home(),
-            key,
+            key => mention.key,
+            request => mention.request,
             nonce,
         })
     }
@@ -331,12 +341,13 @@ mod tests {
     fn what_a_page_says_is_escaped() {
         let pages = Pages::default();
         let said = Page::Other("<script>alert(1)</script>".into());
-        let rendered = pages.render(&said, "en", &LOOK, "<key>", "n0nce", 0);
+        let rendered = pages.render(&said, "en", &LOOK, Mention { key: "<key>", request: "<id>" }, "n0nce", 0);
         let html = &rendered.html;
         assert!(
             html.contains("&lt;b&gt;Co-op&lt;")
                 && html.contains("&lt;script&gt;alert(1)&lt;")
                 && html.contains("&lt;key&gt;")
+                && html.contains("&lt;id&gt;")
         );
         assert!(!html.contains("<b>Co-op") && !html.contains("<script"), "{html}");
         assert!(html.contains("nonce=\"n0nce\"") && rendered.retry.is_none());
@@ -361,7 +372,11 @@ mod tests {
             ("", "en"),
             (";;,,q=1", "en"),
         ] {
-            assert_eq!(pages.render(&Page::Landing, accepted, &LOOK, "", "", 0).language, language, "{accepted}");
+            assert_eq!(
+                pages.render(&Page::Landing, accepted, &LOOK, Mention::default(), "", 0).language,
+                language,
+                "{accepted}"
+            );
         }
     }
 
@@ -374,7 +389,7 @@ mod tests {
             ("eo".parse().expect("a tag"), language("[pages.over]\ntitle = 'Finita.'")),
         ]);
         let pages = Pages::new(Some("{{ title }}|{{ detail }}|{{ words.again }}"), &own).expect("sound");
-        let html = |page, language| pages.render(&page, language, &LOOK, "", "", 0).html;
+        let html = |page, language| pages.render(&page, language, &LOOK, Mention::default(), "", 0).html;
         assert!(html(Page::Over, "de").starts_with("Feierabend.|Wird sie"), "{}", html(Page::Over, "de"));
         assert!(html(Page::Landing, "en").starts_with("Our meetings|To take"));
         assert!(html(Page::Over, "eo").starts_with("Finita.|If it goes on"), "what is missing is English");

@@ -1,12 +1,11 @@
-//! [`Activity`]: what a connection does, and how long it may do nothing.
+//! [`Activity`]: open requests of a connection, and its idle timeouts.
 //!
-//! Requests count themselves with two atomic additions each; time is looked at once in an idle timeout, by a timer of the
-//! connection. A connection ends when
+//! A request costs two atomic additions; a timer of the connection runs once per idle timeout. A connection is closed when
 //!
-//! * no request has come in the first 30 s, or a shorter idle timeout;
-//! * nothing has been open for one to two idle timeouts (HTTP/2; HTTP/1 has a timer of its own for that);
-//! * an answer waits for four to five of them for a reader that takes nothing of it. One that takes a little of it lives on;
-//!   for the last piece, some 100 KB, there are five of them.
+//! * no request arrives within 30 s of its start, or within a shorter idle timeout;
+//! * no request is open for one to two idle timeouts (HTTP/2; HTTP/1 has its own timer);
+//! * a client reads nothing of an answer for four to five idle timeouts. Reading any part resets that; the last part, some
+//!   100 KB, has five of them.
 
 use std::{
     sync::{
@@ -18,26 +17,26 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// A browser that connects in advance asks within a moment, or not at all.
+/// Time for the first request: a browser that connects in advance uses the connection soon or never.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Idle timeouts by which the answers that wait for their reader are told apart: the oldest of them ends the connection.
+/// Ages, of one idle timeout each, of answers that the client does not read: the oldest age ends the connection.
 const AGES: usize = 5;
 /// Requests that a peer may have given up before their answer was whole; beyond that, as many as it has waited for.
 const RESETS_MAX: u32 = 256;
 
-/// Why a connection ends that could go on.
+/// Why the gateway closes a healthy connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum End {
-    /// Nothing has been asked for.
+    /// No request in time.
     Unused = 1,
-    /// Nothing has been open for a while.
+    /// Idle timeout.
     Idle,
-    /// Its peer does not take what it has asked for.
+    /// The client does not read its answer.
     Stalled,
-    /// Its place was needed.
+    /// Closed while idle, to free its slot.
     MadeRoom,
-    /// Its peer gives up most of what it asks for.
+    /// The client cancels most of its requests (HTTP/2 rapid reset).
     Resets,
 }
 
@@ -57,23 +56,23 @@ impl End {
         }
     }
 
-    /// Whether what is under way is answered before.
+    /// Whether open requests are answered first.
     #[must_use]
     pub fn is_graceful(self) -> bool {
         matches!(self, Self::Idle | Self::Resets)
     }
 }
 
-/// What a connection does.
+/// Activity of a connection.
 #[derive(Debug, Default)]
 pub struct Activity {
-    /// Requests that came.
+    /// Requests so far.
     begun: AtomicU32,
-    /// Of these, those whose answer has not been handed over whole.
+    /// Requests whose answer is not complete.
     open: AtomicU32,
-    /// Those that ended before that.
+    /// Requests that were cancelled.
     given_up: AtomicU32,
-    /// Answers that wait for their reader, by the age in which they began to.
+    /// Answers that the client does not read, by the age in which that began.
     waiting: [AtomicU32; AGES],
     age: AtomicU32,
     /// An [`End`], or 0.
@@ -102,32 +101,32 @@ impl Activity {
         Busy(Arc::clone(self))
     }
 
-    /// Whether nothing is under way.
+    /// Whether no request is open.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.open.load(Relaxed) == 0
     }
 
-    /// Whether a request has come.
+    /// Whether there has been a request.
     #[must_use]
     pub fn is_used(&self) -> bool {
         self.begun.load(Relaxed) != 0
     }
 
-    /// Ends it. What has been said first counts.
+    /// Closes the connection. The first reason counts.
     pub fn end(&self, why: End) {
         let _ = self.end.compare_exchange(0, why as u8, Relaxed, Relaxed);
         self.ended.notify_one();
     }
 
-    /// Why it is to end, once it is.
+    /// The reason for closing, if it is to be closed.
     #[must_use]
     pub fn ended(&self) -> Option<End> {
         let end = self.end.load(Relaxed);
         End::ALL.into_iter().find(|known| *known as u8 == end)
     }
 
-    /// Ends when the connection has to, and says why. `is_http2`: whether nothing else watches over its idleness.
+    /// Resolves with the reason when the connection has to be closed. `is_http2`: whether nothing else watches over its idleness.
     pub async fn watch(&self, idle_timeout: Duration, is_http2: bool) -> End {
         tokio::select! {
             end = self.look(idle_timeout, is_http2) => end,
@@ -135,7 +134,7 @@ impl Activity {
         }
     }
 
-    /// Ends when somebody has ended it.
+    /// Resolves when the connection is closed from elsewhere.
     pub async fn told(&self) -> End {
         loop {
             self.ended.notified().await;
@@ -187,7 +186,7 @@ impl Drop for Busy {
     }
 }
 
-/// A request that is under way.
+/// An open request.
 #[derive(Debug)]
 pub struct Open {
     of: Arc<Activity>,
@@ -207,14 +206,14 @@ impl Open {
         }
     }
 
-    /// It is worked on, or its reader wants more.
+    /// The gateway works on it, or the client reads on.
     pub fn goes_on(&mut self) {
         if let Some(age) = self.waits_since.take() {
             self.of.waiting[usize::from(age)].fetch_sub(1, Relaxed);
         }
     }
 
-    /// All of its answer has been handed over.
+    /// The whole answer has been written.
     pub fn is_whole(&mut self) {
         self.is_whole = true;
     }

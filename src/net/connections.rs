@@ -1,8 +1,8 @@
-//! [`Connections`]: how many are open, in total and of each address.
+//! [`Connections`]: limits of open connections, in total and by address.
 //!
-//! A connection has a [`Place`] from before its handshake until it is closed, or the WebSocket that came of it is. Where
-//! there is none left, one that does nothing is closed for the new one: of the same address where that has its share, of
-//! all where the gateway is full. Where none is idle the new one is closed.
+//! A connection holds a [`Place`] (slot) from before its handshake until it, or its WebSocket, is closed. If no slot is free, an
+//! idle connection is closed: one of the same address if that has used its share, any one if the gateway is full. If none is
+//! idle, the new connection is refused.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -18,19 +18,19 @@ use super::{
     peer::Peer,
 };
 
-/// How many of the oldest connections are looked at for one that is idle.
+/// How many of the oldest connections are searched for an idle one.
 const LOOKED_AT_MAX: usize = 256;
 /// Several thousand people behind one address.
 const PER_ADDRESS_MAX: u32 = 16_384;
 /// So that a small limit leaves an address enough for some people.
 const PER_ADDRESS_MIN: u32 = 64;
 
-/// How many connections there may be.
+/// Limits of open connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// In total.
     pub max: u32,
-    /// Of one address.
+    /// By address.
     pub per_address: u32,
 }
 
@@ -42,16 +42,16 @@ impl Limits {
     }
 }
 
-/// Why there is no place.
+/// Why a connection gets no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
-    /// The address has its share, and uses all of it.
+    /// The address has used its share, and none of its connections is idle.
     Address,
-    /// The gateway is full, and none is idle.
+    /// All slots are used, and no connection is idle.
     Gateway,
 }
 
-/// The connections that are open.
+/// Open connections.
 #[derive(Debug)]
 pub struct Connections {
     limits: Limits,
@@ -72,7 +72,7 @@ struct State {
     given_up: HashSet<u64>,
 }
 
-/// A connection's place, for as long as a clone of it lives.
+/// The slot of a connection; held while a clone of it lives.
 #[derive(Debug, Clone)]
 pub struct Place(Arc<Held>);
 
@@ -85,11 +85,11 @@ struct Held {
     _alive: mpsc::Sender<Infallible>,
 }
 
-/// A connection that is served: it may be closed for another as long as this lives.
+/// A connection that is being served; it may be closed to free its slot while this lives.
 #[derive(Debug)]
 pub struct Served {
     place: Place,
-    /// What it does.
+    /// Its activity.
     pub activity: Arc<Activity>,
 }
 
@@ -100,25 +100,25 @@ impl Connections {
         Arc::new(Self { limits, state: Mutex::default() })
     }
 
-    /// How many there may be.
+    /// The limits.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// How many there are, and the addresses that they come from.
+    /// Number of open connections, and of their addresses.
     #[must_use]
     pub fn open(&self) -> (u32, usize) {
         let state = self.state();
         (state.total, state.of_peer.len())
     }
 
-    /// Gives a new connection a place: that of an idle one, where none is free.
+    /// Takes a slot for a new connection; closes an idle one if none is free.
     ///
     /// A connection `from_proxy` does not count against the share of its address: many people come through it.
     ///
     /// # Errors
-    /// Why there is none.
+    /// When no slot is free and no connection is idle.
     pub fn admit(
         self: &Arc<Self>,
         peer: Peer,
@@ -216,7 +216,7 @@ impl Served {
         &self.place
     }
 
-    /// Whose limits it counts against.
+    /// The client key whose limits it counts against.
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.place.0.peer

@@ -1,8 +1,7 @@
-//! File handles: how many the process may have, how many of them are for people's connections, and which errors say that
-//! there is none left.
+//! File handles: the limit of the process, the connections it allows, and the errors for lack of handles.
 //!
-//! A connection takes one, and a WebSocket one more towards its server; so each connection is reckoned with two. What is
-//! kept back is for the servers, the store, the files of the configuration and the operator's listener.
+//! Each connection counts as two handles: its own, and one for the upstream connection of a WebSocket. A reserve is kept for
+//! servers, the store, configuration files and the admin listener.
 
 use std::{fs::File, io};
 
@@ -15,9 +14,9 @@ use rustix::{
 const FILES_MAX: u64 = 1_048_576;
 /// The least that is kept back: the store's connections (some 40 files), 64 on the operator's listener, listeners and log.
 const RESERVE_MIN: u64 = 128;
-/// Calls and downloads that are under way at many servers.
+/// Upper bound of the reserve: calls and downloads at many servers.
 const RESERVE_MAX: u64 = 4_096;
-/// Of a connection: itself, and one to a server.
+/// Handles of a connection: its own, and one to a server.
 const PER_CONNECTION: u64 = 2;
 /// Connections that one person in a meeting has: three WebSockets, and one for the rest.
 pub const CONNECTIONS_PER_PERSON: u64 = 4;
@@ -46,15 +45,15 @@ pub fn connections(files: u64) -> u32 {
     u32::try_from((files - reserve) / PER_CONNECTION).unwrap_or(u32::MAX).max(1)
 }
 
-/// The handles that so many connections need.
+/// Handles needed for a number of connections.
 #[must_use]
 pub fn needed(connections: u32) -> u64 {
     let own = PER_CONNECTION * u64::from(connections);
     own + (own / 15).clamp(RESERVE_MIN, RESERVE_MAX)
 }
 
-/// Whether an error of opening a connection is this machine's own: no handle, port or memory is left. Then nothing has been
-/// learned of whoever was to be reached.
+/// Whether opening a connection failed for lack of a handle, port or memory on this machine. Such an error says nothing about
+/// the other side.
 #[must_use]
 pub fn is_exhausted(error: &io::Error) -> bool {
     const OWN: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];

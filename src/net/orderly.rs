@@ -1,7 +1,7 @@
-//! [`Orderly`]: a connection that closes in order (RFC 9112, 9.6).
+//! [`Orderly`]: lingering close of a connection (RFC 9112, 9.6).
 //!
-//! What is closed with bytes unread is reset, and a reset overtakes the answer that was sent before it. So after the last word
-//! is sent, and has been said to be the last, what the peer still sends is taken and thrown away for a while, unread: below TLS.
+//! Closing a socket with unread bytes resets the connection, and the reset can destroy the answer before the client has read it.
+//! So after the shutdown of the write side, bytes of the client are read and discarded for a while, below TLS.
 
 use std::{
     io,
@@ -20,10 +20,10 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// How much is taken of a peer who is in the middle of a body, for how long, and how long they may stop.
+/// Budget for a peer in the middle of a body: bytes, time, and the longest pause.
 const OF_BODY: Bounds =
     Bounds { bytes: 128 * 1024 * 1024, time: Duration::from_secs(30), stop: Duration::from_secs(5) };
-/// And of one who sends something else: what could not be read.
+/// Budget for a peer that sends something else, such as a malformed request.
 const OF_OTHERS: Bounds = Bounds { bytes: 1024 * 1024, time: Duration::from_secs(1), stop: Duration::from_secs(1) };
 /// What is taken at once.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -35,7 +35,7 @@ struct Bounds {
     stop: Duration,
 }
 
-/// A connection, and what it is made of.
+/// A connection with a transport below it.
 pub trait Layered {
     /// What carries its bytes, encrypted or not.
     type Carrier: AsyncRead + Unpin;
@@ -52,7 +52,7 @@ impl Layered for TcpStream {
     }
 }
 
-/// A connection that takes what still comes when it is shut down.
+/// A connection with a lingering close.
 #[derive(Debug)]
 pub struct Orderly<IO> {
     io: IO,
@@ -64,13 +64,13 @@ pub struct Orderly<IO> {
 #[derive(Debug)]
 enum Closing {
     Open,
-    /// The last word has been sent.
+    /// The write side has been shut down.
     Told,
     Taking(Box<Taking>),
     Closed,
 }
 
-/// What is still taken.
+/// The budget of discarded bytes and time.
 #[derive(Debug)]
 struct Taking {
     bounds: Bounds,
@@ -96,7 +96,7 @@ impl Taking {
         Box::new(Self { bounds, end: Box::pin(sleep(bounds.time)), stop: Box::pin(sleep(bounds.stop)) })
     }
 
-    /// Takes what comes until the peer closes, or has had its share.
+    /// Discards bytes until the peer closes or the budget is used up.
     fn poll(&mut self, carrier: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match poll_piece(carrier, cx) {
@@ -104,7 +104,7 @@ impl Taking {
                 Poll::Ready(n) if n < self.bounds.bytes => {
                     self.bounds.bytes -= n;
                     self.stop.as_mut().reset(Instant::now() + self.bounds.stop);
-                    // One who is always faster is asked whether its time is over, too.
+                    // The time of a peer that always has bytes ready must end, too.
                     if self.end.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(());
                     }

@@ -1,11 +1,11 @@
-//! [`Peer`]: who shares a limit. [`Network`]: the addresses that an operator names.
+//! [`Peer`]: client key for limits. [`Network`]: a network in CIDR notation.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
 
-/// Who shares a limit: one IPv4 address, or the /64 of an IPv6 address, which is the least that a line is given (RFC 6177).
+/// Client key for limits: an IPv4 address, or the /64 of an IPv6 address, the smallest prefix that a line gets (RFC 6177).
 ///
 /// An IPv4 address that is written as IPv6 (`::ffff:192.0.2.1`) is an IPv4 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,11 +25,11 @@ impl From<IpAddr> for Peer {
     }
 }
 
-/// Addresses with the same beginning, such as `10.0.0.0/8`. An address by itself is a network of one.
+/// A network such as `10.0.0.0/8`; a single address is a network of one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Network {
     first: IpAddr,
-    /// Bits that are the same; at most 32 or 128.
+    /// Prefix length in bits; at most 32 or 128.
     bits: u8,
 }
 

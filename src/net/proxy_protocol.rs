@@ -1,7 +1,7 @@
-//! The PROXY protocol, versions 1 and 2: a balancer in front says whose connection it passes on.
+//! PROXY protocol, versions 1 and 2: a load balancer in front sends the address of the client.
 //!
-//! Source: "The PROXY protocol" of HAProxy, versions 1 and 2, sections 2.1 and 2.2. What is believed comes only from the
-//! sources that the operator names: who else sends a header is read as a TLS client, and fails.
+//! Source: "The PROXY protocol" of HAProxy, versions 1 and 2, sections 2.1 and 2.2. Headers are read only from the networks in
+//! `listen.proxy_protocol_from`; from elsewhere they are read as TLS, and fail.
 
 use std::{
     io,
@@ -12,25 +12,25 @@ use tokio::{io::AsyncReadExt, net::TcpStream};
 
 /// A line of version 1, its end included (section 2.1).
 const LINE_BYTES_MAX: usize = 107;
-/// What begins a header of version 2, and is no text.
+/// The signature of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, command, family and length.
 const FIXED_BYTES: usize = 16;
-/// What follows in version 2: two addresses (of UNIX sockets: 216) and 320 bytes of what else a balancer tells.
+/// Maximum of the rest in version 2: two addresses (UNIX sockets: 216) and 320 bytes of extensions.
 const REST_BYTES_MAX: usize = 536;
-/// Of the longest header.
+/// Length of the longest header.
 pub const HEADER_BYTES_MAX: usize = FIXED_BYTES + REST_BYTES_MAX;
 
-/// What a header says.
+/// Contents of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Header {
-    /// The balancer's own connection, such as a check of its health, or one whose ends it does not know.
+    /// A connection of the load balancer itself, such as a health check, or one with unknown addresses.
     Local,
-    /// A connection that it passes on, from this address.
+    /// A forwarded connection from this client address.
     From(SocketAddr),
 }
 
-/// What begins like no header, or goes on like none.
+/// Invalid header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -40,10 +40,10 @@ impl From<Malformed> for io::Error {
     }
 }
 
-/// Reads the header that a connection begins with, and its length. `None` while more bytes are needed.
+/// Parses the header at the start of a connection, and its length. `None` while more bytes are needed.
 ///
 /// # Errors
-/// [`Malformed`], as soon as what has come cannot become a header of at most [`HEADER_BYTES_MAX`].
+/// [`Malformed`], as soon as the bytes cannot be the start of a header of at most [`HEADER_BYTES_MAX`].
 pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, Malformed> {
     let begins = |with: &[u8]| bytes.iter().zip(with).all(|(have, want)| have == want);
     if begins(&SIGNATURE) {
@@ -116,10 +116,10 @@ where
     Ok(Header::From(SocketAddr::new(source.into(), port_of(port)?)))
 }
 
-/// Takes the header from a connection, and nothing behind it.
+/// Reads the header from a connection, and no byte after it.
 ///
 /// # Errors
-/// `InvalidData` for what is no header, `UnexpectedEof`, and the connection's own.
+/// `InvalidData` for an invalid header, `UnexpectedEof`, and errors of the connection.
 pub async fn read(stream: &mut TcpStream) -> io::Result<Header> {
     let mut bytes = [0; HEADER_BYTES_MAX];
     let mut taken = 0;

@@ -1,12 +1,12 @@
-//! [`Rates`]: what an address, and a tenant, may do in a second.
+//! [`Rates`]: rate limits of addresses and tenants, per second.
 //!
-//! Of addresses there are any number: they are counted in a count-min sketch of a fixed size (4 MB for all kinds together),
-//! which never counts too little, and too much only where thousands are busy in the same second. Tenants are known: each has
-//! an exact bucket of its own.
+//! The number of addresses is unbounded: they are counted in a count-min sketch of a fixed size (4 MB for all kinds together).
+//! It never counts too few events, and too many only if thousands of addresses are active in the same second. Each tenant has an
+//! exact token bucket.
 //!
-//! New connections are refused before TLS. What fails (handshakes, hosts, checksums, sessions) has to be looked at first:
-//! beyond its rate an address is told so instead of being told why, without anything that costs more; what does not fail goes
-//! on, since a school sits behind one address.
+//! New connections are refused before TLS. Failures (handshakes, hosts, checksums, sessions) are found first and then limited:
+//! beyond the rate the answer is a cheap 429 without the reason. Requests that succeed are not limited by address, since a whole
+//! school may be behind one address.
 
 use std::{
     fmt,
@@ -26,12 +26,12 @@ use crate::domain::{ids::TenantId, time::Timestamp};
 /// Of the sketch: with this many slots somebody with 5 events was counted as 5 among 10,000 busy ones (with 1,024 as 125).
 const SLOTS: usize = 65_536;
 const HASHES: usize = 4;
-/// What refused requests are told to wait, in seconds: rates are by the second.
+/// `Retry-After` of refused requests, in seconds.
 pub const RETRY_AFTER: u32 = 1;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:ident: $default:literal,)*) => {
-        /// What is counted by the second.
+        /// Kinds of events with a rate limit.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum RateOf { $($(#[$doc])* $variant,)* }
 
@@ -45,7 +45,7 @@ macro_rules! kinds {
                 match self { $(Self::$variant => stringify!($name),)* }
             }
 
-            /// How many there may be in a second where the configuration does not say.
+            /// Default limit per second.
             #[must_use]
             pub fn default_limit(self) -> u32 {
                 match self { $(Self::$variant => $default,)* }
@@ -57,13 +57,13 @@ macro_rules! kinds {
 kinds! {
     /// New connections of an address. 2,000 people who come in within a minute open some 200 in a second.
     Connections = connections: 1_000,
-    /// Handshakes of an address that fail, or are for a host that nobody has.
+    /// Handshakes of an address that fail, or are for an unknown host.
     FailedHandshakes = failed_handshakes: 50,
-    /// Requests of an address for a host that nobody has, or other than that of the handshake.
+    /// Requests of an address for an unknown host, or for one other than the SNI.
     UnknownHosts = unknown_hosts: 50,
-    /// Calls of an address whose checksum does not fit.
+    /// Calls of an address with a wrong checksum.
     WrongChecksums = wrong_checksums: 50,
-    /// Requests of an address with a session that is none: after a restart of a server a whole school comes with those.
+    /// Requests of an address with an unknown session: after a restart of a server a whole school sends those.
     UnknownSessions = unknown_sessions: 500,
     /// Requests to a tenant. 2,000 people who come in within a minute ask for some 1,500 things in a second.
     TenantRequests = tenant_requests: 10_000,
@@ -73,10 +73,10 @@ kinds! {
 
 const KINDS: usize = RateOf::ALL.len();
 
-/// How many there may be in a second, by kind; `u32::MAX` for any number.
+/// Limits per second by kind; `u32::MAX` is unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Whether what is too much is only counted.
+    /// Whether excess events are only counted, not refused.
     pub count_only: bool,
     /// By kind.
     pub(crate) per_second: [u32; KINDS],
@@ -103,7 +103,7 @@ impl Limits {
     }
 }
 
-/// What was done in the last second.
+/// Events of the last second.
 pub struct Rates {
     /// One caller at a time: its change of intervals is not made for several at the same moment.
     seen: Mutex<Rate>,
@@ -130,7 +130,7 @@ impl Rates {
         }
     }
 
-    /// Takes other limits over.
+    /// Replaces the limits.
     pub fn set(&self, limits: Limits) {
         self.count_only.store(limits.count_only, Relaxed);
         for (to, from) in self.per_second.iter().zip(limits.per_second) {
@@ -138,15 +138,15 @@ impl Rates {
         }
     }
 
-    /// Counts something that an address has done. Returns whether it may.
+    /// Counts an event of an address. Returns whether it is within the limit.
     #[must_use]
     pub fn allow(&self, kind: RateOf, peer: Peer) -> bool {
         let limit = self.limit(kind);
         limit == u32::MAX || self.rate(&(kind, peer)) <= f64::from(limit) || self.is_counted_only(kind)
     }
 
-    /// Counts a request to a tenant. Returns whether it may come. When half of what a tenant has is in use, one address
-    /// gets no more than a quarter: a stranger cannot use up what is the tenant's.
+    /// Counts a request to a tenant. Returns whether it is within the limit. When half of the limit is used, an address gets at
+    /// most a quarter: a single client cannot use up the limit of the tenant.
     #[must_use]
     pub fn allow_request(&self, bucket: &Bucket, tenant: &TenantId, peer: Peer, now: Timestamp) -> bool {
         let kind = RateOf::TenantRequests;
@@ -159,14 +159,14 @@ impl Rates {
         may || self.is_counted_only(kind)
     }
 
-    /// Counts a join of a tenant. Returns whether it may come.
+    /// Counts a join of a tenant. Returns whether it is within the limit.
     #[must_use]
     pub fn allow_join(&self, bucket: &Bucket, now: Timestamp) -> bool {
         let limit = self.limit(RateOf::TenantJoins);
         limit == u32::MAX || bucket.take(limit, now) || self.is_counted_only(RateOf::TenantJoins)
     }
 
-    /// What was too much so far, of a kind.
+    /// Excess events so far, of a kind.
     #[must_use]
     pub fn limited(&self, kind: RateOf) -> u64 {
         self.limited[kind as usize].load(Relaxed)
@@ -176,7 +176,7 @@ impl Rates {
         self.per_second[kind as usize].load(Relaxed)
     }
 
-    /// Counts what is too much. Returns whether that is all.
+    /// Counts an excess event. Returns whether events are only counted.
     fn is_counted_only(&self, kind: RateOf) -> bool {
         self.limited[kind as usize].fetch_add(1, Relaxed);
         self.count_only.load(Relaxed)
@@ -193,7 +193,7 @@ impl Rates {
     }
 }
 
-/// An exact rate: a bucket that holds what may come in a second, and loses as much in each.
+/// Token bucket with the capacity of one second.
 #[derive(Debug, Default)]
 pub struct Bucket {
     /// When it will be empty, ns since the epoch.
@@ -204,7 +204,7 @@ pub struct Bucket {
 const SECOND: u64 = 1_000_000_000;
 
 impl Bucket {
-    /// Puts one in. Returns whether there was room.
+    /// Takes a token. Returns whether there was one.
     fn take(&self, per_second: u32, now: Timestamp) -> bool {
         let now = nanos(now);
         let one = SECOND / u64::from(per_second.max(1));

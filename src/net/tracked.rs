@@ -1,4 +1,4 @@
-//! [`Tracked`]: the body of an answer that tells its connection whether its reader takes it.
+//! [`Tracked`]: a response body that reports to its connection whether the client reads it.
 
 use std::{
     pin::Pin,

@@ -98,6 +98,8 @@ struct Arrived {
     stream: TcpStream,
     peer: SocketAddr,
     served: Served,
+    /// Whether the connection itself, not the client it is of, is from a trusted front.
+    is_of_front: bool,
 }
 
 /// Serves the tenants on one address until told to stop.
@@ -168,7 +170,8 @@ where
                 });
             }
             Ok((stream, peer)) => {
-                if let Some(arrived) = admit(stream, peer, &gateway, &stop) {
+                let is_of_front = gateway.net.is_front(peer.ip());
+                if let Some(arrived) = admit(stream, peer, is_of_front, &gateway, &stop) {
                     tokio::spawn(serve(arrived, stop.clone()));
                 }
             }
@@ -182,14 +185,14 @@ where
 }
 
 /// A place for a new connection. One that gets none, or comes too fast, is closed before any TLS.
-fn admit(stream: TcpStream, peer: SocketAddr, gateway: &Gateway, stop: &Stop) -> Option<Arrived> {
+fn admit(stream: TcpStream, peer: SocketAddr, is_of_front: bool, gateway: &Gateway, stop: &Stop) -> Option<Arrived> {
     let key = Peer::from(peer.ip());
     if !gateway.net.rates.allow(RateOf::Connections, key) {
         reset(stream);
         return None;
     }
     match gateway.net.connections.admit(key, false, &stop.alive) {
-        Ok(served) => Some(Arrived { stream, peer, served }),
+        Ok(served) => Some(Arrived { stream, peer, served, is_of_front }),
         Err(full) => {
             gateway.metrics.count_full(full);
             reset(stream);
@@ -214,12 +217,13 @@ async fn announced(mut stream: TcpStream, proxy: SocketAddr, gateway: &Gateway, 
             return None;
         }
     };
+    let is_of_front = gateway.net.is_front(proxy.ip());
     match header {
         // Its own: a check of whether the gateway is there.
-        Some(Header::Local) => Some(Arrived { stream, peer: proxy, served: held }),
+        Some(Header::Local) => Some(Arrived { stream, peer: proxy, served: held, is_of_front }),
         Some(Header::From(peer)) => {
             drop(held);
-            admit(stream, peer, gateway, stop)
+            admit(stream, peer, is_of_front, gateway, stop)
         }
         None => {
             gateway.metrics.unannounced.fetch_add(1, Relaxed);
@@ -231,7 +235,7 @@ async fn announced(mut stream: TcpStream, proxy: SocketAddr, gateway: &Gateway, 
 
 /// Makes the handshake and serves the connection.
 async fn secured(arrived: Arrived, gateway: &Arc<Gateway>, tls: &Tls, mut stop: Stop) {
-    let Arrived { stream, peer, served } = arrived;
+    let Arrived { stream, peer, served, is_of_front } = arrived;
     let used = Arc::<AtomicBool>::default();
     let key = served.peer();
     let made = tokio::select! {
@@ -254,7 +258,7 @@ async fn secured(arrived: Arrived, gateway: &Arc<Gateway>, tls: &Tls, mut stop: 
         }
     };
     let Ok(peer_value) = HeaderValue::from_str(&peer.ip().to_canonical().to_string()) else { return };
-    let connection = Arc::new(Connection { peer, peer_value, sni, used, is_cut: Arc::default(), served });
+    let connection = Arc::new(Connection { peer, peer_value, is_of_front, sni, used, is_cut: Arc::default(), served });
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     serve(stream, connection, Arc::clone(gateway), http2, stop).await;
 }

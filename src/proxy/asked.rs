@@ -6,10 +6,12 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Method, Uri, Version,
+    HeaderMap, HeaderValue, Method, Uri, Version,
     header::{EXPECT, SEC_WEBSOCKET_KEY, UPGRADE},
     request::Parts,
 };
+
+use tracing::Span;
 
 use crate::{
     domain::{
@@ -19,8 +21,11 @@ use crate::{
         tenant::{Tenant, Upstream},
         time::Timestamp,
     },
-    net::{connections::Served, peer::Peer},
+    net::{connections::Served, peer::Peer, request_id::RequestId},
 };
+
+/// In the path of each call, of the API and of sessions.
+const CALLS: &str = "/bigbluebutton/api/";
 
 /// A connection as far as its requests need to know it.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// The same, as a header.
     pub(crate) peer_value: HeaderValue,
+    /// Whether it comes from a trusted front, whose request ids are taken.
+    pub(crate) is_of_front: bool,
     /// The host of the TLS handshake.
     pub(crate) sni: Host,
     /// Whether a request has come.
@@ -39,9 +46,18 @@ pub(crate) struct Connection {
     pub(crate) served: Served,
 }
 
+impl Connection {
+    /// The id of a request with these headers: that of a trusted front, else a new one.
+    pub(crate) fn request_id(&self, headers: &HeaderMap) -> RequestId {
+        if self.is_of_front { RequestId::of_front(headers) } else { RequestId::make() }
+    }
+}
+
 /// A request that has found its tenant.
 #[derive(Debug)]
 pub(crate) struct Asked {
+    /// Its name in the log, on pages and towards servers.
+    pub(crate) request_id: RequestId,
     /// The configuration that it sees from start to end: a reload in the middle cannot mix old and new.
     pub(crate) directory: Arc<Directory>,
     pub(crate) tenant: Arc<Tenant>,
@@ -56,6 +72,27 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn query(&self) -> &str {
         self.head.uri.query().unwrap_or("")
+    }
+
+    /// The span of its log lines. A call always has one. Other requests are many, and log one line each: they have one only
+    /// where the level is debug, and [`Self::failure_span`] where something fails.
+    pub(crate) fn span(&self) -> Span {
+        if self.head.uri.path().contains(CALLS) {
+            return tracing::error_span!("call", tenant = %self.tenant.id, request = %self.request_id);
+        }
+        tracing::debug_span!("request", tenant = %self.tenant.id, request = %self.request_id)
+    }
+
+    /// The span of a line about a failure. Made where it is needed; its level is that of errors, so that no level of the log is
+    /// without it.
+    pub(crate) fn failure_span(&self) -> Span {
+        tracing::error_span!("request", tenant = %self.tenant.id, request = %self.request_id)
+    }
+
+    /// The span of the opening of a WebSocket. Its server is recorded when it is known.
+    pub(crate) fn socket_span(&self) -> Span {
+        let server = tracing::field::Empty;
+        tracing::error_span!("socket", tenant = %self.tenant.id, request = %self.request_id, server)
     }
 
     /// The address on whose account it is what strangers may have only so much of.

@@ -156,7 +156,9 @@ async fn rewritten(
         .filter(|_| !head.headers.contains_key(CONTENT_ENCODING))
         .and_then(|body| if is_page { rewrite.page(&body) } else { rewrite.apply(&body) });
     let Some(new) = new else {
-        tracing::warn!(server = %server.id, "failed to rewrite addresses in a server's answer");
+        asked.failure_span().in_scope(|| {
+            tracing::warn!(server = %server.id, "failed to rewrite addresses in a server's answer");
+        });
         return refusal::refuse(gateway, asked, call, Denial::ServerUnavailable).by(&server.id);
     };
     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(new.len()));

@@ -47,7 +47,7 @@ pub(super) async fn forward(
     let (body, clock) = gateway.uploads.begin(asked, server.id.as_str(), body, watch).await?;
     let mut headers = asked.head.headers.clone();
     remove_hop_by_hop(&mut headers);
-    set_forwarded(&mut headers, &asked.connection.peer_value, "https");
+    set_forwarded(&mut headers, &asked.connection.peer_value, "https", &asked.request_id);
     to_server(&mut headers, server, cookies);
     prepare(&mut headers);
     let mut request = Request::new(body);

@@ -36,7 +36,7 @@ pub(crate) async fn frontend(gateway: &Arc<Gateway>, mut asked: Asked, body: Inc
     // A frontend answers for the tenant's own host, and gets that name.
     if let Ok(host) = HeaderValue::from_str(&asked.authority) {
         headers.insert(HOST, host.clone());
-        set_forwarded(&mut headers, &asked.connection.peer_value, "https");
+        set_forwarded(&mut headers, &asked.connection.peer_value, "https", &asked.request_id);
         headers.insert("x-forwarded-host", host);
     }
     let to = address(&frontend, asked.head.uri.path(), asked.head.uri.query());
@@ -94,5 +94,5 @@ fn without_session(asked: &mut Asked) -> Result<(), Denial> {
 }
 
 fn log_failure(asked: &Asked, frontend: &Upstream) {
-    tracing::warn!(tenant = %asked.tenant.id, frontend = %frontend.authority, "frontend does not answer");
+    asked.failure_span().in_scope(|| tracing::warn!(frontend = %frontend.authority, "frontend does not answer"));
 }

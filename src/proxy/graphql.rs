@@ -13,6 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
+use tracing::Instrument as _;
 
 use super::{
     answer::Answer,
@@ -35,7 +36,7 @@ use crate::{
         sessions::{Present, Session, hash},
     },
     meetings::{find, seats},
-    metrics::{Call, Outcome},
+    metrics::{Call, Outcome, SocketEnd},
     net::{peer::Peer, rates::RateOf, socket::notice_loss},
     upstream::{Body, Stream},
 };
@@ -54,6 +55,17 @@ const WAITING_BYTES_MAX: usize = 64 * 1024;
 
 /// A socket that is closed before it is carried: with this code and word, or without a frame where there is no code.
 struct Closed(u16, &'static str);
+
+impl Closed {
+    fn end(&self) -> SocketEnd {
+        match self.0 {
+            NO_CODE => SocketEnd::Client,
+            CLOSE_FORBIDDEN => SocketEnd::Refused,
+            CLOSE_TOO_BIG | CLOSE_PROTOCOL => SocketEnd::Invalid,
+            _ => SocketEnd::TryAgain,
+        }
+    }
+}
 
 /// No code: one of the ends has closed it, and the other has been told.
 const NO_CODE: u16 = 0;
@@ -91,18 +103,22 @@ pub(crate) fn graphql(gateway: &Arc<Gateway>, mut asked: Asked, at: Option<&Serv
         peer: asked.peer(),
         directory: Arc::clone(&asked.directory),
     };
+    let span = asked.socket_span();
     let socket = Socket::new(gateway, asked);
     tokio::spawn(async move {
         let Some(mut browser) = browser.await.ok().and_then(browser_of) else { return };
         // Boxed: the memory of the opening is freed before the socket is carried.
-        match Box::pin(open(&socket, &mut browser, wanted)).await {
+        match Box::pin(open(&socket, &mut browser, wanted).instrument(span)).await {
             Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
-            Err(Closed(code, reason)) => {
+            Err(closed) => {
+                let (end, Closed(code, reason)) = (closed.end(), closed);
+                socket.metrics.count_socket_end(end);
                 Denial::ALL
                     .iter()
                     .filter(|denial| denial.key() == reason)
                     .for_each(|denial| socket.metrics.count_denial(*denial));
-                tracing::debug!(tenant = %socket.tenant.id, reason, "GraphQL socket refused");
+                let (tenant, request) = (&socket.tenant.id, &socket.request_id);
+                tracing::info!(%tenant, %request, end = end.as_str(), reason, "GraphQL socket refused");
                 if code != NO_CODE {
                     let _ = browser.io.write_all(&close(code, reason)).await;
                 }
@@ -152,6 +168,7 @@ async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) ->
         .ok_or_else(|| unknown_session(socket, wanted.peer))?;
     let unavailable = Closed(CLOSE_TRY_AGAIN, Denial::ServerUnavailable.key());
     let Some(server) = wanted.directory.server(session.meeting.server.as_str()) else { return Err(unavailable) };
+    tracing::Span::current().record("server", tracing::field::display(&server.id));
     let present = if find::is_waiting(&gateway.meetings, account, &session, &token).await {
         session.open_other().ok_or(Denial::RateLimited)
     } else {
@@ -208,7 +225,7 @@ async fn let_in(
         Left::Malformed => return Err(Closed(CLOSE_PROTOCOL, "malformed")),
     }
     seats::open(&socket.gateway.meetings, session).await.map_err(|denial| {
-        tracing::info!(tenant = %socket.tenant.id, reason = denial.key(), "no seat for an admitted guest");
+        tracing::info!(reason = denial.key(), "no seat for an admitted guest");
         without_seat(denial)
     })
 }

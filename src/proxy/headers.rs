@@ -6,7 +6,10 @@ use http::{
     header::{CONNECTION, COOKIE, HOST, ORIGIN, REFERER},
 };
 
-use crate::domain::tenant::Server;
+use crate::{
+    domain::tenant::Server,
+    net::request_id::{REQUEST_ID, RequestId},
+};
 
 /// Headers that a proxy does not pass on (RFC 9110, 7.6.1), beside those that `Connection` names. What is expected has been met
 /// here: leave to send a body is given before a server is asked.
@@ -60,6 +63,7 @@ fn claims(first: u8) -> &'static [&'static str] {
             "x-proxy",
             "x-real-",
             "x-remote-",
+            "x-request-id",
             "x-rewrite-",
             "x-scheme",
             "x-script-name",
@@ -90,8 +94,8 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     remove_all(headers, |name| HOP_BY_HOP.contains(&name) || named.iter().any(|named| named == name));
 }
 
-/// Says who asks, and takes out what the asking side claimed about that.
-pub(crate) fn set_forwarded(headers: &mut HeaderMap, peer: &HeaderValue, scheme: &'static str) {
+/// Sets the client's address, the scheme and the id of the request, and removes what the client claims about them.
+pub(crate) fn set_forwarded(headers: &mut HeaderMap, peer: &HeaderValue, scheme: &'static str, id: &RequestId) {
     // Many applications read `_` as `-`.
     remove_all(headers, |name| match name.contains('_') {
         true => is_claim(&name.replace('_', "-")),
@@ -99,6 +103,7 @@ pub(crate) fn set_forwarded(headers: &mut HeaderMap, peer: &HeaderValue, scheme:
     });
     headers.insert(FORWARDED_FOR, peer.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    headers.insert(REQUEST_ID, id.to_value());
 }
 
 fn is_claim(name: &str) -> bool {
@@ -174,10 +179,10 @@ mod tests {
             ("accept", "*/*"),
         ]);
         remove_hop_by_hop(&mut map);
-        set_forwarded(&mut map, &HeaderValue::from_static("127.0.0.1"), "https");
+        set_forwarded(&mut map, &HeaderValue::from_static("127.0.0.1"), "https", &RequestId::make());
         let mut names: Vec<_> = map.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["accept", "x-forwarded-for", "x-forwarded-proto"]);
+        assert_eq!(names, ["accept", "x-forwarded-for", "x-forwarded-proto", "x-request-id"]);
     }
 
     #[test]
@@ -216,14 +221,16 @@ mod tests {
             "x-remote-user",
             "x-auth-request-email",
             "x-hasura-role",
+            "x-request-id",
+            "x_request_id",
             "x_forwarded_for",
             "x-original_uri",
             "client_ip",
         ] {
             let mut map = headers(&[(name, "6.6.6.6")]);
-            set_forwarded(&mut map, &HeaderValue::from_static("127.0.0.1"), "https");
+            set_forwarded(&mut map, &HeaderValue::from_static("127.0.0.1"), "https", &RequestId::make());
             assert!(map.values().all(|value| value != "6.6.6.6"), "{name}");
-            assert_eq!((map.len(), &map["x-forwarded-for"]), (2, &HeaderValue::from_static("127.0.0.1")), "{name}");
+            assert_eq!((map.len(), &map["x-forwarded-for"]), (3, &HeaderValue::from_static("127.0.0.1")), "{name}");
         }
         for name in [
             "accept",
@@ -243,7 +250,7 @@ mod tests {
             "x-session-token",
         ] {
             let mut map = headers(&[(name, "1")]);
-            set_forwarded(&mut map, &HeaderValue::from_static("127.0.0.1"), "https");
+            set_forwarded(&mut map, &HeaderValue::from_static("127.0.0.1"), "https", &RequestId::make());
             assert!(map.contains_key(name), "{name}");
         }
     }

@@ -1,19 +1,27 @@
 //! A WebSocket that is open: both its ends, joined for as long as they stay.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use super::{asked::Asked, downstream::Downstream, gateway::Gateway, text_frames::TextFrames, tunnel, upgrade::End};
+use super::{
+    asked::Asked,
+    downstream::Downstream,
+    gateway::Gateway,
+    text_frames::TextFrames,
+    tunnel::{self, Carried, Side},
+    upgrade::End,
+};
 use crate::{
     domain::tenant::Tenant,
-    live::sessions::Present,
-    metrics::{OpenSocket, TenantMetrics},
-    net::{connections::Place, socket::notice_loss},
+    live::sessions::{Present, Session},
+    metrics::{OpenSocket, SocketEnd, TenantMetrics},
+    net::{connections::Place, request_id::RequestId, socket::notice_loss},
     upstream::Stream,
 };
 
 /// A socket that is open.
 pub(super) struct Socket {
     pub(super) gateway: Arc<Gateway>,
+    pub(super) request_id: RequestId,
     pub(super) tenant: Arc<Tenant>,
     pub(super) metrics: Arc<TenantMetrics>,
     open: OpenSocket,
@@ -27,6 +35,7 @@ impl Socket {
             open: metrics.open_socket(),
             metrics,
             gateway: Arc::clone(gateway),
+            request_id: asked.request_id,
             place: asked.connection.served.place().clone(),
             tenant: asked.tenant,
         }
@@ -40,19 +49,44 @@ impl Socket {
         present: Option<Present>,
         frames: Option<Box<TextFrames>>,
     ) {
-        let Self { gateway, tenant, metrics, open, place } = self;
+        let Self { gateway, request_id, tenant, metrics, open, place } = self;
         drop((gateway, tenant));
+        let opened = Instant::now();
         [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
         let tunnel = tunnel::run(browser.io, server.io, browser.read, server.read, frames);
-        let carried = match present.as_ref().and_then(Present::seated) {
+        let seated = present.as_ref().and_then(Present::seated);
+        let (carried, end) = match seated {
             Some(session) => tokio::select! {
-                carried = tunnel => carried,
+                (carried, side) = tunnel => (carried, side.into()),
                 // The client tries again, and learns what has become of its seat.
-                () = session.is_cut() => tunnel::Carried::default(),
+                () = session.is_cut() => (Carried::default(), SocketEnd::SeatLost),
             },
-            None => tunnel.await,
+            None => {
+                let (carried, side) = tunnel.await;
+                (carried, side.into())
+            }
         };
         metrics.count_bytes(carried.up, carried.down);
+        if let Some(session) = seated {
+            metrics.count_socket_end(end);
+            log_end(session, &request_id, end, carried, opened);
+        }
         drop((present, open, place));
     }
+}
+
+impl From<Side> for SocketEnd {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Browser => Self::Client,
+            Side::Server => Self::Server,
+        }
+    }
+}
+
+/// Logs the end of a GraphQL socket: who ended it, after how long.
+fn log_end(session: &Session, request: &RequestId, end: SocketEnd, carried: Carried, opened: Instant) {
+    let (meeting, seconds) = (&session.meeting, opened.elapsed().as_secs());
+    let (tenant, server, Carried { up, down }) = (&meeting.tenant, &meeting.server, carried);
+    tracing::info!(%tenant, %request, %server, end = end.as_str(), seconds, up, down, "GraphQL socket closed");
 }

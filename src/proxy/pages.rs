@@ -15,12 +15,12 @@ use super::asked::Asked;
 use crate::{
     domain::{
         branding::Source,
-        pages::{Look, Page},
+        pages::{Look, Mention, Page},
     },
     upstream::Body,
 };
 
-/// A page for whoever has asked. `key` is what they can mention to support, or empty.
+/// A page for a person. `key` is the key that they can mention to support, or empty.
 pub(crate) fn page(asked: &Asked, status: StatusCode, page: &Page, key: &str) -> Response<Body> {
     let tenant = &asked.tenant;
     let branding = &tenant.branding;
@@ -41,7 +41,10 @@ pub(crate) fn page(asked: &Asked, status: StatusCode, page: &Page, key: &str) ->
     let _ = rand::fill(&mut random);
     let nonce = BASE64.encode(&random[..16]);
     let chance = u32::from_be_bytes([random[16], random[17], random[18], random[19]]);
-    let rendered = asked.directory.pages().render(page, &languages(&asked.head.headers), &look, key, &nonce, chance);
+    let request = asked.request_id.to_string();
+    let mention = Mention { key, request: &request };
+    let rendered =
+        asked.directory.pages().render(page, &languages(&asked.head.headers), &look, mention, &nonce, chance);
     let mut response = Response::new(Body::from(Bytes::from(rendered.html)));
     *response.status_mut() = status;
     let policy = format!(

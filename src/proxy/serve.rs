@@ -15,6 +15,7 @@ use http::{
     request::Parts,
 };
 use http_body::Body as _;
+use tracing::Instrument as _;
 
 use super::{
     answer::{Answer, text},
@@ -29,7 +30,7 @@ use super::{
 use crate::{
     domain::{denial::Denial, host::Host, tenant::Tenant},
     metrics::{Call, TenantMetrics},
-    net::{connections::Served, rates::RateOf},
+    net::{connections::Served, rates::RateOf, request_id::RequestId},
     upstream::{Body, Incoming, Source, Watch},
 };
 
@@ -44,7 +45,8 @@ pub(crate) async fn serve(
     let (head, body) = request.into_parts();
     let mut body = incoming(&gateway, &head, body, &connection.served, &connection.is_cut);
     let is_over = body.over();
-    let asked = match find_tenant(&gateway, connection, head) {
+    let request_id = connection.request_id(&head.headers);
+    let asked = match find_tenant(&gateway, connection, head, request_id.clone()) {
         Ok(asked) => asked,
         Err(refused) => {
             gateway.metrics.unknown_hosts.fetch_add(1, Relaxed);
@@ -52,11 +54,13 @@ pub(crate) async fn serve(
                 return too_fast();
             }
             let status = refused.status().as_u16();
-            tracing::info!(target: "access", %peer, status, reason = Denial::UnknownHost.key(), "unknown host");
+            let (request, reason) = (request_id, Denial::UnknownHost.key());
+            tracing::info!(target: "access", %request, %peer, status, reason, "unknown host");
             return refused;
         }
     };
     let line = Line {
+        request_id,
         tenant: Arc::clone(&asked.tenant),
         host: asked.connection.sni.clone(),
         method: asked.head.method.clone(),
@@ -66,7 +70,10 @@ pub(crate) async fn serve(
     let metrics = gateway.metrics.tenant(&line.tenant.id);
     let mut answer = match refusal::too_many(&gateway, &asked, &metrics) {
         Some(refused) => refused,
-        None => router::dispatch(&gateway, asked, body.counted(&metrics)).await,
+        None => {
+            let span = asked.span();
+            router::dispatch(&gateway, asked, body.counted(&metrics)).instrument(span).await
+        }
     };
     // A frontend knows best who shows it.
     if answer.call != Call::Frontend {
@@ -105,7 +112,12 @@ pub(super) fn incoming(
 
 /// The tenant of a request, or its refusal: a host that is missing or cannot be read, that is not the one of the
 /// handshake, or that nobody has.
-fn find_tenant(gateway: &Gateway, connection: Arc<Connection>, head: Parts) -> Result<Asked, Response<Body>> {
+fn find_tenant(
+    gateway: &Gateway,
+    connection: Arc<Connection>,
+    head: Parts,
+    request_id: RequestId,
+) -> Result<Asked, Response<Body>> {
     // HTTP/2 has the host in the URI; in HTTP/1.1 an absolute URI outweighs the header (RFC 9112, 3.2.2).
     let authority = match head.uri.authority() {
         Some(authority) => Some(authority.as_str()),
@@ -126,7 +138,7 @@ fn find_tenant(gateway: &Gateway, connection: Arc<Connection>, head: Parts) -> R
         return Err(text(denial.status(), "text/plain", format!("{}: {}\n", denial.key(), denial.message())));
     };
     let authority = authority.to_ascii_lowercase();
-    Ok(Asked { directory, tenant, connection, authority, head, now })
+    Ok(Asked { request_id, directory, tenant, connection, authority, head, now })
 }
 
 /// Whether an answer is sent when the request's body has been read to its end, or has been cut. A client that has a whole answer
@@ -149,6 +161,7 @@ fn note(metrics: &TenantMetrics, line: &Line, answer: &Answer, started: Instant)
     }
     tracing::info!(
         target: "access",
+        request = %line.request_id,
         tenant = %line.tenant.id,
         host = %line.host,
         peer = %line.peer.ip(),
@@ -181,6 +194,7 @@ fn counted(body: Body, metrics: Arc<TenantMetrics>) -> Body {
 
 /// What the log says of a request, kept aside while the request itself is used up.
 struct Line {
+    request_id: RequestId,
     tenant: Arc<Tenant>,
     host: Host,
     method: Method,

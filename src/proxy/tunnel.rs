@@ -34,6 +34,13 @@ thread_local! {
     static CHANGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// One end of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Browser,
+    Server,
+}
+
 /// Bytes that went through a tunnel.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Carried {
@@ -43,7 +50,8 @@ pub(super) struct Carried {
     pub(super) down: u64,
 }
 
-/// Carries bytes both ways until both sides have closed, or one has and the other does not follow.
+/// Carries bytes both ways until both sides have closed, or one has and the other does not follow. Returns which side sent a
+/// Close frame, closed its connection or lost it first.
 ///
 /// `to_server` and `to_browser` are what has been read already; `frames` rewrites what the server sends, where that is
 /// needed. A connection that breaks is an end like another.
@@ -53,15 +61,16 @@ pub(super) async fn run<B, S>(
     to_server: Bytes,
     to_browser: Bytes,
     frames: Option<Box<TextFrames>>,
-) -> Carried
+) -> (Carried, Side)
 where
     B: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut tunnel = Tunnel { browser, server, up: Half::new(to_server, None), down: Half::new(to_browser, frames) };
+    let (up, down) = (Half::new(to_server, None), Half::new(to_browser, frames));
+    let mut tunnel = Tunnel { browser, server, up, down, first: None };
     let _ = poll_fn(|cx| tunnel.poll(cx, Until::OneClosed)).await;
     let _ = tokio::time::timeout(LINGER, poll_fn(|cx| tunnel.poll(cx, Until::BothClosed))).await;
-    Carried { up: tunnel.up.carried, down: tunnel.down.carried }
+    (Carried { up: tunnel.up.carried, down: tunnel.down.carried }, tunnel.first.unwrap_or(Side::Browser))
 }
 
 struct Tunnel<B, S> {
@@ -69,6 +78,8 @@ struct Tunnel<B, S> {
     server: S,
     up: Half,
     down: Half,
+    /// The side that ended it.
+    first: Option<Side>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -83,13 +94,27 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     fn poll(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>> {
-        let up = self.up.poll(cx, &mut self.browser, &mut self.server)?;
-        let down = self.down.poll(cx, &mut self.server, &mut self.browser)?;
-        match (up, down) {
+        let up = self.up.poll(cx, &mut self.browser, &mut self.server);
+        self.note_end(&up, self.up.has_ended, Side::Browser, Side::Server);
+        let up = up?;
+        let down = self.down.poll(cx, &mut self.server, &mut self.browser);
+        self.note_end(&down, self.down.has_ended, Side::Server, Side::Browser);
+        match (up, down?) {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
             (Poll::Pending, Poll::Pending) => Poll::Pending,
             _ if until == Until::OneClosed => Poll::Ready(Ok(())),
             _ => Poll::Pending,
+        }
+    }
+
+    /// Notes which side ended the tunnel, if none has before: the source that has ended, or the sink that cannot be written to.
+    fn note_end(&mut self, half: &Poll<io::Result<()>>, has_ended: bool, source: Side, sink: Side) {
+        if self.first.is_none() {
+            self.first = match half {
+                _ if has_ended => Some(source),
+                Poll::Ready(Err(_)) => Some(sink),
+                _ => None,
+            };
         }
     }
 }
@@ -99,6 +124,8 @@ struct Half {
     /// What was read and not taken yet.
     kept: Bytes,
     state: State,
+    /// Whether its source has sent a Close frame, has closed, or is broken.
+    has_ended: bool,
     carried: u64,
     frames: Option<Box<TextFrames>>,
 }
@@ -122,7 +149,7 @@ impl Half {
         {
             kept = changed.into();
         }
-        Self { kept, state: State::Open, carried, frames }
+        Self { kept, state: State::Open, has_ended: false, carried, frames }
     }
 
     /// Ready when this direction has ended and said so to its sink.
@@ -177,8 +204,10 @@ impl Half {
             let bytes = read.filled();
             if broken || bytes.is_empty() {
                 self.state = State::Ending;
+                self.has_ended = true;
                 return Poll::Ready(Ok(()));
             }
+            self.has_ended |= is_close(bytes);
             self.carried += bytes.len() as u64;
             let written = CHANGED.with_borrow_mut(|changed| {
                 let same = self.frames.as_mut().is_none_or(|frames| frames.take(bytes, changed));
@@ -216,6 +245,13 @@ impl Half {
     }
 }
 
+/// Whether this is a Close frame (RFC 6455, 5.5.1), as it nearly always comes: by itself.
+fn is_close(bytes: &[u8]) -> bool {
+    let [0x88, length, ..] = *bytes else { return false };
+    let mask = if length & 0x80 == 0 { 0 } else { 4 };
+    bytes.len() == 2 + mask + usize::from(length & 0x7f)
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -248,8 +284,8 @@ mod tests {
         at_server.shutdown().await.expect("closed");
         browser.await.expect("done");
         assert_eq!(answer.await.expect("done"), b"hello bye");
-        let carried = tunnel.await.expect("done");
-        assert_eq!(carried, Carried { up: 100_006, down: 9 });
+        let ended = tunnel.await.expect("done");
+        assert_eq!(ended, (Carried { up: 100_006, down: 9 }, Side::Browser));
     }
 
     #[tokio::test(start_paused = true)]
@@ -257,7 +293,28 @@ mod tests {
         let (browser, at_browser) = duplex(64);
         let (server, _at_server) = duplex(64);
         drop(at_browser);
-        let carried = run(browser, server, Bytes::new(), Bytes::new(), None).await;
-        assert_eq!(carried, Carried::default());
+        let ended = run(browser, server, Bytes::new(), Bytes::new(), None).await;
+        assert_eq!(ended, (Carried::default(), Side::Browser));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_side_that_ends_a_tunnel_is_known() {
+        let masked = [0x88, 0x82, 1, 2, 3, 4, 0x02, 0xeb];
+        let cases: [(&str, &[u8], &[u8], Side); 5] = [
+            ("the server is gone", b"", b"", Side::Server),
+            ("the server says so", b"", &[0x88, 2, 0x03, 0xe8], Side::Server),
+            ("the server says so without a code", b"", &[0x88, 0], Side::Server),
+            ("the browser says so", &masked, b"", Side::Browser),
+            ("a message begins like it", &[0x88, 0x82, 1, 2, 3, 4, 5], b"", Side::Server),
+        ];
+        for (case, from_browser, from_server, expected) in cases {
+            let ((browser, mut at_browser), (server, mut at_server)) = (duplex(64), duplex(64));
+            at_browser.write_all(from_browser).await.expect("written");
+            at_server.write_all(from_server).await.expect("written");
+            // A server is the one that closes the connection, whoever began (RFC 6455, 7.1.1).
+            drop(at_server);
+            let (_, first) = run(browser, server, Bytes::new(), Bytes::new(), None).await;
+            assert_eq!(first, expected, "{case}");
+        }
     }
 }

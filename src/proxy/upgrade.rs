@@ -63,7 +63,7 @@ pub(super) fn no_upgrade() -> Answer {
 pub(super) fn passed_on(asked: &Asked) -> HeaderMap {
     let mut headers = asked.head.headers.clone();
     remove_hop_by_hop(&mut headers);
-    set_forwarded(&mut headers, &asked.connection.peer_value, "https");
+    set_forwarded(&mut headers, &asked.connection.peer_value, "https", &asked.request_id);
     headers
 }
 

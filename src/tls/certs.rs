@@ -44,7 +44,7 @@ impl fmt::Display for CertName {
     }
 }
 
-/// What is wrong with a certificate, told apart by the file to mend. Never shows the key.
+/// A fault of a certificate or key, by the file to correct. Never shows the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertError {
     /// The chain.
@@ -109,18 +109,18 @@ impl Cert {
     }
 }
 
-/// A file without the byte order mark that some editors begin it with, and readers of PEM stumble over.
+/// Removes a byte order mark, which some editors write and PEM parsers do not accept.
 fn unmarked(pem: &[u8]) -> &[u8] {
     pem.strip_prefix(b"\xef\xbb\xbf").unwrap_or(pem)
 }
 
-/// Why a file has no key that can be read.
+/// The reason why a file has no usable key.
 fn no_key(pem: &[u8]) -> &'static str {
     let is_encrypted = pem.windows(9).any(|word| word == b"ENCRYPTED");
     if is_encrypted { "is encrypted: a key without a password is needed" } else { "has no private key in PEM form" }
 }
 
-/// Says of a chain whose first certificate is not that of the host where that one is.
+/// Replaces an error by a clearer one when the certificate of the host is in the chain, but not the first.
 fn in_order(name: &CertName, chain: &[CertificateDer<'_>], why: CertError) -> CertError {
     match chain.iter().skip(1).position(|der| check_leaf(name, der).is_ok()) {
         Some(at) => CertError::Chain(format!(
@@ -187,7 +187,7 @@ fn covers(san: &str, name: &CertName) -> bool {
 #[derive(Debug, Clone, Default)]
 pub struct Certs {
     exact: HashMap<Host, Arc<Cert>>,
-    /// By the name below which they are good.
+    /// Wildcards by their parent name.
     below: HashMap<Host, Shared>,
 }
 
@@ -215,7 +215,7 @@ impl Certs {
         exact.chain(self.below.values().map(|shared| (shared.name.as_str(), shared.cert.not_after)))
     }
 
-    /// How many there are.
+    /// Number of certificates.
     #[must_use]
     pub fn len(&self) -> usize {
         self.exact.len() + self.below.len()

@@ -1,4 +1,4 @@
-//! A development CA: certificates for the demo, the tests and a first try, from a root that only this machine trusts.
+//! A development CA for the demo, tests and trials: certificates from a local root.
 
 use std::{
     fs, io,
@@ -11,7 +11,7 @@ use rcgen::{
 
 use crate::{domain::host::Host, private};
 
-/// A CA in a directory: `ca.pem`, which a browser is told to trust, and `ca-key.pem`.
+/// A CA in a directory: `ca.pem`, which browsers must trust, and `ca-key.pem`.
 #[derive(Debug)]
 pub struct DevCa {
     issuer: Issuer<'static, KeyPair>,

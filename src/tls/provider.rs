@@ -1,7 +1,7 @@
-//! The cryptography of TLS: aws-lc's, but for the key derivation of TLS 1.3.
+//! The crypto provider of TLS: aws-lc, with the HKDF of RustCrypto for TLS 1.3.
 //!
-//! A handshake derives some twenty secrets. aws-lc sets up a hash on the heap from the key for each of them; RustCrypto's HMAC keeps
-//! what it has made of a key, and copies that.
+//! A handshake derives some twenty secrets. aws-lc sets up a hash on the heap from the key for each of them; RustCrypto's HMAC
+//! keeps the state of a key and copies it.
 
 use std::{
     marker::PhantomData,
@@ -45,10 +45,10 @@ fn with_own_derivation(suite: SupportedCipherSuite) -> SupportedCipherSuite {
     SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite { common, hkdf_provider, ..*theirs })))
 }
 
-/// An HMAC, as rustls asks for it.
+/// HMAC as an implementation of the trait of rustls.
 struct Hash<M>(PhantomData<fn() -> M>);
 
-/// What an HMAC has made of a key.
+/// HMAC state after the key.
 struct Keyed<M>(M);
 
 impl<M: Mac + KeyInit + Clone + Send + Sync + 'static> crypto::hmac::Hmac for Hash<M> {

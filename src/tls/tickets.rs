@@ -1,7 +1,7 @@
-//! Session tickets that several gateways understand: whoever was on one resumes on another.
+//! TLS session tickets shared by several gateways: a session of one gateway is resumed on another.
 //!
-//! The keys come from the store, one for each stretch of six hours, and are deleted there when they are no longer needed:
-//! what was recorded before can then not be read any more, whoever gets hold of the store.
+//! The keys come from the store, one for each period of six hours, and are deleted there when they expire. After that, recorded
+//! traffic cannot be decrypted even with the store.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use rustls::server::ProducesTickets;
 
 use crate::domain::time::Timestamp;
 
-/// How long a key seals tickets.
+/// Period in which a key encrypts tickets.
 pub const STRETCH_SECONDS: u64 = 6 * 3600;
-/// The number of its stretch, which a ticket begins with.
+/// Length of the number of the period, with which a ticket begins.
 const NUMBER_LEN: usize = 8;
 
-/// Makes and reads tickets.
+/// Encrypts and decrypts tickets.
 pub struct Tickets(ArcSwap<Keys>);
 
-/// The keys of now, by the number of their stretch. The first seals; all of them open.
+/// The current keys by the number of their period. The first one encrypts; all of them decrypt.
 #[derive(Default)]
 struct Keys(Vec<(u64, LessSafeKey)>);
 
@@ -37,7 +37,7 @@ impl Default for Tickets {
 }
 
 impl Tickets {
-    /// Takes over keys; the first one seals from now on.
+    /// Replaces the keys; the first one encrypts.
     pub fn set(&self, keys: &[(u64, [u8; 32])]) {
         let key = |key: &[u8; 32]| Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).ok()?));
         let keys = keys.iter().filter_map(|(number, bytes)| Some((*number, key(bytes)?)));

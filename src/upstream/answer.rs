@@ -1,4 +1,4 @@
-//! What a server answers: a head, and a body that ends as the head says (RFC 9112, 6).
+//! Responses of a server: head, and body with its framing (RFC 9112, 6).
 
 // Numbers come from outside.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
@@ -21,50 +21,50 @@ use super::{
     watch::{BodyError, Watch},
 };
 
-/// What is read at once, at most.
+/// Size of a read.
 pub(super) const READ_BYTES: usize = 16 * 1024;
-/// More fields than any answer of a server has.
+/// Maximum number of header fields.
 const FIELDS_MAX: usize = 100;
-/// The line of a chunk's size, and all lines behind the last chunk together.
+/// Maximum of the size line of a chunk, and of all trailers together.
 const LINES_BYTES_MAX: usize = 16 * 1024;
 
-/// Where a body ends.
+/// Framing of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// After so many bytes more.
+    /// Remaining bytes of a body with a length.
     Length(u64),
-    /// After a chunk of no bytes.
+    /// Chunked.
     Chunked(Chunk),
-    /// Where the connection does.
+    /// Until the connection is closed.
     Close,
 }
 
-/// Where in a chunked body the next byte is.
+/// Position in a chunked body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Chunk {
-    /// In the line of a size.
+    /// In a size line.
     Size,
-    /// In a chunk, of which so many bytes are to come.
+    /// In a chunk, with its remaining bytes.
     Data(u64),
-    /// In the line end behind a chunk.
+    /// In the line end after a chunk.
     End,
-    /// In the lines behind the last chunk, of which so many bytes have come.
+    /// In the trailers, with the number of their bytes so far.
     Trailer(usize),
-    /// Behind all.
+    /// After the last trailer.
     Done,
 }
 
-/// The head of an answer.
+/// Head of a response.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) response: Response<()>,
     pub(super) framing: Framing,
-    /// Whether the connection is for the next request, too.
+    /// Whether the connection can be reused.
     pub(super) is_kept: bool,
 }
 
 impl Head {
-    /// Reads a whole head. `is_head` tells that the request was a `HEAD`.
+    /// Parses a complete head. `is_head`: the request was a `HEAD`.
     pub(super) fn parse(bytes: Bytes, is_head: bool) -> io::Result<Self> {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
         let mut parsed = httparse::Response::new(&mut fields);

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
     header::{ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, REFERER, USER_AGENT},
 };
 use http_body::Body as _;
@@ -22,6 +22,7 @@ use crate::{
     domain::{backend_error::BackendError, tenant::Server},
 };
 
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// BBB's nginx gives bbb-web 60 s; a person or a program that has waited half of that has gone.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// `getMeetings` of a full server: some hundred meetings with their attendees, 400 bytes each.
@@ -84,6 +85,8 @@ pub struct Caller {
     pub languages: Option<HeaderValue>,
     /// The origin that they came from (`Referer`).
     pub referrer: Option<Referrer>,
+    /// The id of their request (`X-Request-ID`).
+    pub request_id: Option<HeaderValue>,
 }
 
 /// The origin that somebody came from.
@@ -112,7 +115,12 @@ impl Caller {
             headers.insert("x-forwarded-for", HeaderValue::from_str(&address.to_string()).ok()?);
         }
         let referrer = self.referrer.and_then(|referrer| referrer.value(server));
-        for (name, value) in [(USER_AGENT, self.user_agent), (ACCEPT_LANGUAGE, self.languages), (REFERER, referrer)] {
+        for (name, value) in [
+            (USER_AGENT, self.user_agent),
+            (ACCEPT_LANGUAGE, self.languages),
+            (REFERER, referrer),
+            (REQUEST_ID, self.request_id),
+        ] {
             if let Some(value) = value {
                 headers.insert(name, value);
             }

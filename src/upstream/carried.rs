@@ -1,5 +1,5 @@
-//! [`Carried`]: a body of a caller on its way to a server. It begins when its first bytes are there, so that whoever sends
-//! nothing costs a server nothing; one that is too slow is broken off; and it holds its places until it is over.
+//! [`Carried`]: a request body that is streamed to a server. The server is called when the first bytes have arrived, so that a
+//! client that sends nothing costs it nothing. A body below the minimum rate is aborted. It holds its slots until it ends.
 
 use std::{
     any::Any,
@@ -17,9 +17,9 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use super::{incoming::Incoming, rate::LeastRate, watch::Watch};
 use crate::domain::backend_error::BodyFault;
 
-/// A body that has begun.
+/// A streamed body with its first bytes.
 pub struct Carried<B = Incoming> {
-    /// What came first, before it is sent.
+    /// First bytes, not sent yet.
     first: Option<Bytes>,
     body: B,
     rate: LeastRate,

@@ -1,6 +1,6 @@
-//! The rest of a body that is not wanted: read on and thrown away, within bounds, before the answer or while it is on its way.
+//! Discards the rest of a request body that is not used, within bounds, before or while the answer is sent.
 //!
-//! A caller who is still sending may read the answer only when all is sent, and a connection that is closed under them loses it
+//! A client that is still sending may read the answer only after that, and closing its connection earlier can destroy the answer
 //! (RFC 9112, 9.6). In HTTP/2 the stream could be reset "without an error" instead (RFC 9113, 8.1), which older clients take for a
 //! failure (Java's before 21, .NET before 3.0). Beyond the bounds the body is cut: in HTTP/2 by that reset, in HTTP/1.1 by the orderly end of its connection
 //! (`net::orderly`).
@@ -26,17 +26,17 @@ use crate::{
     shares::{Limits, Shares},
 };
 
-/// How much of one body is read on.
+/// Maximum of discarded bytes of a body.
 const BYTES_MAX: usize = 128 * 1024 * 1024;
-/// For how long. Shorter than a connection may be idle.
+/// Maximum time. Shorter than the idle timeout of a connection.
 const TIME_MAX: Duration = Duration::from_secs(60);
-/// How long it may stop, and how many bytes it has to bring in a second.
+/// Longest pause, and minimum bytes per second.
 const STOP_MAX: Duration = Duration::from_secs(5);
 const BYTES_PER_SECOND: u32 = 4096;
-/// Bodies that are read on at a time: in total, and of one address. Those beyond are cut at once.
+/// Bodies discarded at the same time: in total, and by address. Further ones are cut at once.
 const PLACES: Limits = Limits { total: 256, outer: 256, inner: 32, both: 32, waiting: 0 };
 
-/// The places of bodies that are read on.
+/// Slots for discarded bodies.
 #[derive(Debug, Clone)]
 pub struct Discards(Arc<Shares<(), Peer>>);
 
@@ -46,23 +46,23 @@ impl Default for Discards {
     }
 }
 
-/// Where a body comes from, and what its rest is read on with.
+/// Origin of a body, and the slots for discarding its rest.
 #[derive(Debug)]
 pub struct Source {
-    /// Whose places its rest takes.
+    /// Slots for its rest.
     pub discards: Discards,
     /// The address it comes from.
     pub peer: Peer,
-    /// What its connection does: it is not idle while the rest is read on.
+    /// Activity of its connection, which is not idle while the rest is read.
     pub activity: Arc<Activity>,
-    /// Whether its caller waits for leave to send it (RFC 9110, 10.1.1). One who has not been given it is not.
+    /// Whether the client waits for `100 Continue` (RFC 9110, 10.1.1). Without it nothing is discarded.
     pub waits_for_leave: bool,
     /// Turns true when the body is cut: its connection is then closed in order.
     pub is_cut: Arc<AtomicBool>,
 }
 
 impl Source {
-    /// The body is wanted: whoever waits for leave to send it has it.
+    /// The body is read: a client that waits for `100 Continue` gets it.
     pub(super) fn begin(&mut self) {
         self.waits_for_leave = false;
     }

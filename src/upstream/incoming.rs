@@ -1,6 +1,5 @@
-//! [`Incoming`]: the body of a caller's request. Its bytes are counted as they come: what a caller claims to send is no usage.
-//! What is left of it when it is dropped is read on and thrown away (`discard`): so an answer that comes before the body has
-//! ended reaches its caller, whichever call or path it is the answer to.
+//! [`Incoming`]: the body of a client's request. Its bytes are counted as they arrive, not as declared. When it is dropped, the
+//! rest is discarded (`discard`), so that an answer before the end of the body reaches the client.
 
 use std::{
     convert::Infallible,
@@ -19,13 +18,13 @@ use tokio::{sync::oneshot, time::timeout};
 use super::discard::{Source, discard};
 use crate::{domain::backend_error::BodyFault, metrics::TenantMetrics};
 
-/// A body that a caller sends, whoever takes it: forwarded, read whole, or dropped.
+/// The body of a client: forwarded, read whole, or dropped.
 #[derive(Debug)]
 pub struct Incoming(State);
 
 #[derive(Debug)]
 enum State {
-    /// There is none, or it has come whole.
+    /// There is none, or it is complete.
     Over,
     /// It has been read before.
     Held(Bytes),
@@ -73,7 +72,7 @@ impl Incoming {
         Self(if bytes.is_empty() { State::Over } else { State::Held(bytes) })
     }
 
-    /// Resolves when nothing more of it is taken: it has ended, or has been cut, whoever had it last. `None` where nothing is to
+    /// Resolves when no more of it is read: it has ended or has been cut. `None` where nothing is to
     /// come, and in HTTP/1.1.
     pub fn over(&mut self) -> Option<oneshot::Receiver<Infallible>> {
         let State::Coming(coming) = &mut self.0 else { return None };

@@ -1,7 +1,6 @@
-//! One connection to a server, and one request on it after the other (HTTP/1.1, RFC 9112).
+//! One HTTP/1.1 connection to a server, with one request at a time (RFC 9112).
 //!
-//! It has no task of its own: whoever waits for an answer drives it, and so does whoever takes the answer's body. Between
-//! two requests nobody does.
+//! It has no task: the caller that waits for the response, or reads its body, drives it. Between two requests nothing does.
 
 use std::{
     collections::VecDeque,
@@ -28,7 +27,7 @@ use super::{
 };
 use crate::domain::backend_error::BodyFault;
 
-/// A head of an answer that is longer is none.
+/// Maximum of a response head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// What a connection that waits for its next request keeps of its buffers.
 const KEPT_BYTES_MAX: usize = 2 * READ_BYTES;
@@ -43,7 +42,7 @@ const IDLE_MAX: usize = 64;
 /// Below nginx's and Tomcat's own keep-alive time-outs (65 s, 60 s), so that the gateway closes first.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// A connection that has no request in flight.
+/// A connection without a request in flight.
 #[derive(Debug)]
 pub(super) struct Link {
     stream: Stream,
@@ -60,14 +59,14 @@ pub(super) struct Link {
 /// Why a request got no answer.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// The connection was gone before anything was sent.
+    /// The connection was closed before anything was sent.
     Unsent(Box<Request<Body>>),
     /// The connection, which had been used before, was closed before anything of an answer came. The request, which has no
     /// body, may or may not have been acted on.
     Unanswered(Box<Request<Body>>),
-    /// The body broke off on its way to the server, or was broken off: that is its caller's doing.
+    /// The body of the request is incomplete: the client is at fault.
     Body(BodyFault),
-    /// It broke, or what came was no HTTP: the server's doing.
+    /// The connection broke, or the response was invalid: the server is at fault.
     Broken(io::Error),
 }
 
@@ -88,8 +87,7 @@ impl Link {
         Box::new(Self { stream, read: BytesMut::new(), out: Vec::new(), home, is_used: false })
     }
 
-    /// Whether nothing has come since the last answer, not even its end: bytes that nobody has asked for are no beginning of the
-    /// next answer.
+    /// Whether nothing has arrived since the last response, not even EOF: unexpected bytes must not be read as the next response.
     pub(super) fn is_open(&mut self) -> bool {
         let mut nobody = Context::from_waker(Waker::noop());
         self.read.is_empty() && self.poll_read(&mut nobody, 1).is_pending()
@@ -204,7 +202,7 @@ impl Link {
         loop {
             while let Some(end) = head_end(&self.read, heard.searched) {
                 let head = Head::parse(self.read.split_to(end).freeze(), is_head)?;
-                // What is said on the way to the answer is for whoever waits for leave to send.
+                // Interim responses are for a client that waits for `100 Continue`.
                 if !head.response.status().is_informational() {
                     return Poll::Ready(Ok(head));
                 }

@@ -1,4 +1,4 @@
-//! Connections that are kept for the next request, for each server apart.
+//! Connection pool: idle connections by server.
 
 use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
 
@@ -12,15 +12,15 @@ use super::{
 };
 use crate::{domain::backend_error::BackendError, supervise};
 
-/// The pool of connections.
+/// The connection pool.
 #[derive(Debug, Clone)]
 pub struct Pool {
     connector: Connector,
-    /// By authority, and whether in TLS.
+    /// By authority and TLS.
     servers: Arc<DashMap<(Authority, bool), Arc<Kept>>>,
 }
 
-/// Marks a request, in its extensions, that is never sent twice, whatever its method says: it makes something at its server.
+/// Marks a request, in its extensions, that is never sent twice, in spite of its method: it has an effect on the server.
 #[derive(Debug, Clone, Copy)]
 pub struct Once;
 
@@ -31,7 +31,7 @@ impl Pool {
         Self { connector, servers: Arc::default() }
     }
 
-    /// The way to open a connection of one's own.
+    /// The connector, for connections outside the pool.
     #[must_use]
     pub fn connector(&self) -> &Connector {
         &self.connector
@@ -70,7 +70,7 @@ impl Pool {
                 Ok(response) => return Ok(response),
                 // It had been closed meanwhile. One that is new is no such.
                 Err(Failed::Unsent(unsent)) => request = *unsent,
-                // Nobody can tell whether the server has seen it.
+                // The server may have seen it.
                 Err(Failed::Unanswered(unanswered)) if !is_again && may_repeat(&unanswered) => {
                     (request, is_again) = (*unanswered, true);
                 }

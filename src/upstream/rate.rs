@@ -1,5 +1,5 @@
-//! [`LeastRate`]: how slow a body may be before it is broken off. Only the time counts in which the gateway waits for whoever
-//! sends; the time in which it could not take what came does not.
+//! [`LeastRate`]: minimum rate of a body. Only the time in which the gateway waits for the sender counts, not the time in which
+//! the gateway does not read.
 
 use std::time::Duration;
 

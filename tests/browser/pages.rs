@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anteroom::domain::{
     denial::Denial,
-    pages::{Look, Page, Pages},
+    pages::{Look, Mention, Page, Pages},
 };
 use anteroom_bench::sign;
 use axum::{Router, routing::get};
@@ -167,7 +167,7 @@ fn rendered() -> Vec<Value> {
     let languages = ["en", "de", "fr", "es"];
     let of = |denial: &Denial, language| {
         let page = Page::Refused(*denial);
-        let html = pages.render(&page, language, &look, denial.key(), "n", 0).html;
+        let html = pages.render(&page, language, &look, Mention { key: denial.key(), request: "" }, "n", 0).html;
         json!({ "name": denial.key(), "language": language, "html": html })
     };
     Denial::ALL.iter().flat_map(|denial| languages.map(|language| of(denial, language))).collect()

@@ -11,5 +11,6 @@ mod model;
 mod outage;
 mod postgres;
 mod replicas;
+mod request_ids;
 mod restart;
 mod strangers;

@@ -1,4 +1,4 @@
-//! The meetings that run, and their end.
+//! Lists running meetings, and ends one.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::{
 /// On whose account the operator looks for a meeting: an address that nobody has.
 const OPERATOR: crate::net::peer::Peer = crate::net::peer::Peer::V4(0);
 
-/// Which meetings are asked for: all, or those of a tenant, of a server.
+/// Filter: all meetings, or those of a tenant or a server.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {

@@ -1,4 +1,4 @@
-//! [`Refused`]: every refusal of the admin API, with its status, its key and its words.
+//! [`Refused`]: errors of the admin API, with status, key and message.
 
 use std::borrow::Cow;
 
@@ -15,38 +15,38 @@ use crate::{domain::denial::Denial, store};
 /// Why a call of the admin API is refused.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// There is no token, or none that is good.
+    /// Missing or invalid token.
     NoToken,
-    /// The token does not admit to this.
+    /// Insufficient scope of the token.
     Scope,
-    /// There is no such call.
+    /// Unknown path.
     NotFound,
-    /// There is, with another method.
+    /// Method not allowed.
     Method,
-    /// The configuration has no such server.
+    /// Unknown server.
     UnknownServer(String),
-    /// The configuration has no such tenant.
+    /// Unknown tenant.
     UnknownTenant(String),
-    /// The tenant has no such meeting.
+    /// Unknown meeting.
     UnknownMeeting,
-    /// The body, or the query, says nothing that can be done; with what is wrong.
+    /// Invalid body or query, with the reason.
     Invalid(String),
-    /// The body is longer than anything that could be asked for.
+    /// Body too large.
     TooLarge,
-    /// The body does not come.
+    /// Timeout while reading the body.
     Slow,
-    /// The BBB server says no, in its own words.
+    /// Refused by the BBB server, with its message.
     ByServer {
         /// BBB's `messageKey`.
         key: String,
         /// Its `message`.
         message: String,
     },
-    /// The gateway says no.
+    /// Refused by the gateway.
     Denied(Denial),
-    /// The store did not write it down: nothing has changed.
+    /// The store failed; nothing was changed.
     Store,
-    /// We are at fault.
+    /// Internal error.
     Failed,
 }
 
@@ -63,7 +63,7 @@ impl From<store::Error> for Refused {
 }
 
 impl Refused {
-    /// What is told of it: the only place that maps one to the other.
+    /// Status, key and message: the only place that maps them.
     fn told(&self) -> (StatusCode, &str, Cow<'_, str>) {
         match self {
             Self::NoToken => (StatusCode::UNAUTHORIZED, "unauthorized", "missing or invalid token".into()),

@@ -1,4 +1,4 @@
-//! The BBB servers, and what is wanted of them.
+//! Lists the BBB servers, and sets their modes.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The tenants, and which of them are suspended.
+//! Lists the tenants, suspends and resumes them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What tenants have used.
+//! Usage of the tenants.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     usage::{Month, cells},
 };
 
-/// Which month is asked for.
+/// The month of the query.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wish {

@@ -1,0 +1,191 @@
+//! Lines of the log as JSON objects.
+
+use std::{
+    cell::RefCell,
+    fmt::{self, Write as _},
+};
+
+use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span::Record,
+};
+use tracing_subscriber::{
+    field::RecordFields,
+    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
+    registry::LookupSpan,
+};
+
+/// `{"timestamp":…,"level":…,` the fields, those of the spans around, `,"target":…}`.
+pub(super) struct Json;
+
+/// Fields of a span, each as `,"name":value` and a line end, which no value has in it.
+pub(super) struct JsonFields;
+
+impl<'a> FormatFields<'a> for JsonFields {
+    fn format_fields<R: RecordFields>(&self, mut to: Writer<'a>, fields: R) -> fmt::Result {
+        let mut written = Fields { to: &mut to, end: "\n", written: Ok(()), target: None };
+        fields.record(&mut written);
+        written.written
+    }
+
+    fn add_fields(&self, known: &'a mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
+        self.format_fields(known.as_writer(), fields)
+    }
+}
+
+impl Json {
+    /// Writes the fields of the spans around an event, the innermost first, and each name once: a line may name a server that
+    /// its span has, too.
+    fn write_spans<S>(to: &mut Writer<'_>, context: &FmtContext<'_, S, JsonFields>, event: &Event<'_>) -> fmt::Result
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        for span in context.event_scope().into_iter().flatten() {
+            let inner = || context.event_scope().into_iter().flatten().take_while(|inner| inner.id() != span.id());
+            let is_written = |name: &str| {
+                let has = |about: &Metadata<'_>| about.fields().field(name).is_some();
+                has(event.metadata()) || inner().any(|inner| has(inner.metadata()))
+            };
+            let extensions = span.extensions();
+            let Some(fields) = extensions.get::<FormattedFields<JsonFields>>() else { continue };
+            for member in fields.fields.lines() {
+                if !member.split('"').nth(1).is_some_and(is_written) {
+                    to.write_str(member)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S> FormatEvent<S, JsonFields> for Json
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, JsonFields>,
+        mut to: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let about = event.metadata();
+        to.write_str("{\"timestamp\":\"")?;
+        write_time(&mut to, OffsetDateTime::now_utc())?;
+        to.write_str("\",\"level\":\"")?;
+        to.write_str(about.level().as_str())?;
+        to.write_char('"')?;
+        let mut fields = Fields { to: &mut to, end: "", written: Ok(()), target: None };
+        event.record(&mut fields);
+        fields.written?;
+        let target = fields.target;
+        Self::write_spans(&mut to, context, event)?;
+        to.write_str(",\"target\":\"")?;
+        Escaped(&mut to).write_str(target.as_deref().unwrap_or(about.target()))?;
+        to.write_str("\"}\n")
+    }
+}
+
+/// RFC 3339 to the microsecond. All but the last part is the same for a whole second.
+pub(super) fn write_time(to: &mut dyn fmt::Write, now: OffsetDateTime) -> fmt::Result {
+    const SECOND: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
+    thread_local! {
+        static LAST: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    }
+    LAST.with_borrow_mut(|(second, text)| {
+        if *second != now.unix_timestamp() {
+            *text = now.format(SECOND).map_err(|_| fmt::Error)?;
+            *second = now.unix_timestamp();
+        }
+        to.write_str(text)
+    })?;
+    write!(to, ".{:06}Z", now.microsecond())
+}
+
+/// Writes each field as a member of an object that has been begun.
+struct Fields<'a> {
+    to: &'a mut dyn fmt::Write,
+    /// Behind each member.
+    end: &'static str,
+    written: fmt::Result,
+    /// The target of an event of the `log` crate: such events share one target and have the real one in a field.
+    target: Option<String>,
+}
+
+impl Fields<'_> {
+    fn member(&mut self, field: &Field, write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
+        // Fields of the `log` crate for the origin of an event; fields of this program have no dot.
+        if field.name().starts_with("log.") {
+            return;
+        }
+        let (to, end) = (&mut *self.to, self.end);
+        let all = || {
+            to.write_str(",\"")?;
+            to.write_str(field.name())?;
+            to.write_str("\":")?;
+            write(to)?;
+            to.write_str(end)
+        };
+        if self.written.is_ok() {
+            self.written = all();
+        }
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "log.target" {
+            self.target = Some(value.to_owned());
+        }
+        self.member(field, |to| {
+            to.write_char('"')?;
+            Escaped(to).write_str(value)?;
+            to.write_char('"')
+        });
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.member(field, |to| write!(to, "{value}"));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.member(field, |to| write!(to, "{value}"));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.member(field, |to| to.write_str(if value { "true" } else { "false" }));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.member(field, |to| if value.is_finite() { write!(to, "{value}") } else { to.write_str("null") });
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.member(field, |to| {
+            to.write_char('"')?;
+            write!(Escaped(to), "{value:?}")?;
+            to.write_char('"')
+        });
+    }
+}
+
+/// Text within a JSON string (RFC 8259, 7).
+struct Escaped<'a>(&'a mut dyn fmt::Write);
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, mut text: &str) -> fmt::Result {
+        while let Some(at) = text.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+            self.0.write_str(&text[..at])?;
+            match text.as_bytes()[at] {
+                b'"' => self.0.write_str("\\\"")?,
+                b'\\' => self.0.write_str("\\\\")?,
+                b'\n' => self.0.write_str("\\n")?,
+                b'\t' => self.0.write_str("\\t")?,
+                byte => write!(self.0, "\\u{byte:04x}")?,
+            }
+            text = &text[at + 1..];
+        }
+        self.0.write_str(text)
+    }
+}

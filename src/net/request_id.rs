@@ -1,0 +1,147 @@
+//! [`RequestId`]: names a request in the log, on pages and towards the servers that it is forwarded to.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use aws_lc_rs::rand;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The header with the id, from a trusted front and to servers.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// An id of a front that is longer is replaced.
+const BYTES_MAX: usize = 64;
+
+/// A random start for each process, so that the ids of several gateways in one log differ.
+static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
+    let mut start = [0; 8];
+    // Without randomness ids of two processes may be the same, and nothing worse.
+    let _ = rand::fill(&mut start);
+    AtomicU64::new(u64::from_ne_bytes(start))
+});
+
+/// The id of a request. Making one allocates nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(Origin);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Origin {
+    Gateway(u64),
+    Front(Arc<str>),
+}
+
+impl RequestId {
+    /// A new id: 16 hexadecimal digits, unique in this process.
+    #[must_use]
+    pub fn make() -> Self {
+        Self(Origin::Gateway(mixed(NEXT.fetch_add(1, Relaxed))))
+    }
+
+    /// The id that a trusted front has set in `X-Request-Id`, or a new one, if there is none or one that is not 1 to 64
+    /// characters of `A-Z`, `a-z`, `0-9`, `.`, `_` and `-`.
+    #[must_use]
+    pub fn of_front(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(REQUEST_ID).iter();
+        match (values.next().and_then(legal), values.next()) {
+            (Some(id), None) => Self(Origin::Front(id.into())),
+            _ => Self::make(),
+        }
+    }
+
+    /// The id as a header.
+    ///
+    /// # Panics
+    /// Never: all its characters may be in a header.
+    #[must_use]
+    pub fn to_value(&self) -> HeaderValue {
+        let value = match &self.0 {
+            Origin::Gateway(id) => HeaderValue::from_bytes(&digits(*id)),
+            Origin::Front(id) => HeaderValue::from_str(id),
+        };
+        value.expect("letters, digits, dots, underscores and hyphens")
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Origin::Gateway(id) => write!(f, "{id:016x}"),
+            Origin::Front(id) => f.write_str(id),
+        }
+    }
+}
+
+fn legal(value: &HeaderValue) -> Option<&str> {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let fits = (1..=BYTES_MAX).contains(&value.len()) && value.as_bytes().iter().copied().all(is_legal);
+    value.to_str().ok().filter(|_| fits)
+}
+
+/// The 16 hexadecimal digits of a number.
+fn digits(number: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    let mut left = number;
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(left & 0xf) as usize];
+        left >>= 4;
+    }
+    digits
+}
+
+/// Another number for each number, so that consecutive ids are easy to tell apart (the finalizer of splitmix64).
+fn mixed(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_request_has_its_own_id_of_16_digits() {
+        let ids: HashSet<String> = (0..1000).map(|_| RequestId::make().to_string()).collect();
+        assert_eq!(ids.len(), 1000);
+        assert!(ids.iter().all(|id| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit())));
+        let id = RequestId(Origin::Gateway(0xf0));
+        assert_eq!(
+            (id.to_string(), id.to_value()),
+            ("00000000000000f0".into(), HeaderValue::from_static("00000000000000f0"))
+        );
+    }
+
+    #[test]
+    fn the_id_of_a_front_is_taken_if_it_is_one_legal_value() {
+        let long = "x".repeat(BYTES_MAX);
+        let too_long = "x".repeat(BYTES_MAX + 1);
+        let cases: [(&[&str], bool); 10] = [
+            (&["a"], true),
+            (&["7b1c.9_Z-0"], true),
+            (&[&long], true),
+            (&[&too_long], false),
+            (&[""], false),
+            (&["a b"], false),
+            (&["a\"b"], false),
+            (&["\u{e4}"], false),
+            (&["a", "b"], false),
+            (&[], false),
+        ];
+        for (values, is_taken) in cases {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(REQUEST_ID, HeaderValue::from_bytes(value.as_bytes()).expect("legal"));
+            }
+            let id = RequestId::of_front(&headers);
+            assert_eq!(values.first().is_some_and(|value| *value == id.to_string()), is_taken, "{values:?}");
+            assert_eq!(id.to_value(), id.to_string(), "{values:?}");
+        }
+    }
+}
