@@ -36,11 +36,10 @@ use crate::{
         limits::{Limit, Limits},
         meeting::{AFTERGLOW, AFTERGLOW_MAX},
         placement::expected,
-        session::Held,
+        session::{Held, TokenHash},
         tenant::Tenant,
         time::{Clock, Deadline, Timestamp},
     },
-    store::{MeetingRow, Run, TokenHash},
 };
 use breakouts::{Breakouts, Starts};
 use files::Files;
@@ -53,6 +52,37 @@ use sessions::Session;
 
 /// Sessions that wait to be forgotten. Beyond that they stay until their meeting is over.
 const REPLACED_MAX: usize = 65_536;
+
+/// What is known of a meeting when it comes into memory.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Its number in the store.
+    pub id: i64,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Which account's.
+    pub account: Box<str>,
+    /// The tenant's `meetingID`.
+    pub ext_id: Box<str>,
+    /// The server it runs on.
+    pub server: ServerId,
+    /// Its seats; `None` for no bound.
+    pub participants: Option<u32>,
+    /// How many people are expected, if that is known.
+    pub expected: Option<u32>,
+    /// When it was promised.
+    pub created_at: Timestamp,
+    /// When its time is over; `None` where that is left to the limits of its tenant.
+    pub ends_at: Option<Deadline>,
+    /// Whether it may leave a recording.
+    pub records: bool,
+    /// How long what follows its end is carried, if that is known.
+    pub afterglow: Option<Duration>,
+    /// The server's internal id, if it has answered.
+    pub internal_id: Option<Box<str>>,
+    /// See [`Meeting::orphan_of`].
+    pub orphan_of: Option<Box<str>>,
+}
 
 /// A meeting that runs.
 #[derive(Debug)]
@@ -103,29 +133,27 @@ pub struct Meeting {
 }
 
 impl Meeting {
-    /// A meeting as the store keeps it, which knows neither the limits it was promised under nor a hint at its size.
+    /// A meeting of which this is known: neither the limits it was promised under nor what happens in it.
     #[must_use]
-    pub fn from_row(row: MeetingRow) -> Self {
+    pub fn new(facts: Facts) -> Self {
         let internal_id = OnceLock::new();
-        // A promise of this gateway's own has no owner written beside it.
-        let orphan_of = row.owner.filter(|_| row.internal_id.is_none()).map(Into::into);
-        if let Some(id) = row.internal_id {
-            let _ = internal_id.set(id.into());
+        if let Some(id) = facts.internal_id {
+            let _ = internal_id.set(id);
         }
-        let seats = seats(row.participants);
+        let seats = seats(facts.participants);
         Self {
-            id: row.id,
-            server_id: meeting_id::to_server(&row.tenant, &row.ext_id).into(),
-            tenant: row.tenant,
-            account: row.account.into(),
-            ext_id: row.ext_id.into(),
-            server: row.server,
-            participants: row.participants,
-            created_at: row.created_at,
-            ends_at: row.ends_at,
-            records: row.records,
-            afterglow: row.afterglow.unwrap_or(AFTERGLOW).min(AFTERGLOW_MAX),
-            orphan_of,
+            id: facts.id,
+            server_id: meeting_id::to_server(&facts.tenant, &facts.ext_id).into(),
+            tenant: facts.tenant,
+            account: facts.account,
+            ext_id: facts.ext_id,
+            server: facts.server,
+            participants: facts.participants,
+            created_at: facts.created_at,
+            ends_at: facts.ends_at,
+            records: facts.records,
+            afterglow: facts.afterglow.unwrap_or(AFTERGLOW).min(AFTERGLOW_MAX),
+            orphan_of: facts.orphan_of,
             documents: AtomicU32::new(0),
             internal_id,
             info: Fresh::default(),
@@ -134,7 +162,7 @@ impl Meeting {
             missed: AtomicU32::new(0),
             strangers: Mutex::default(),
             limits: None,
-            share: Share::new(row.expected.unwrap_or_else(|| expected(None, seats)), row.created_at),
+            share: Share::new(facts.expected.unwrap_or_else(|| expected(None, seats)), facts.created_at),
             sessions: Mutex::default(),
             breakouts: Starts::default(),
         }
@@ -169,12 +197,6 @@ impl Meeting {
     #[must_use]
     pub fn may_be_called(&self, internal_id: &str) -> bool {
         meeting_id::is_internal(internal_id) && internal_id.starts_with(&meeting_id::internal_start(&self.server_id))
-    }
-
-    /// What it takes to find the run again, should its server come back with it.
-    #[must_use]
-    pub fn run(&self) -> Run<'_> {
-        Run { id: self.id, server: &self.server, server_id: &self.server_id, internal_id: self.internal_id() }
     }
 
     /// A poll has found people who have come by no join of ours. Returns how many take a seat from now on, if that is news:

@@ -29,8 +29,7 @@ pub use error::{Error, Refusal};
 use health::Health;
 use joins::Joins;
 pub use rows::{
-    Admitted, Leftover, MeetingRow, NewMeeting, NewSession, RecordingRow, Run, Seated, Seats, SessionRow, TokenHash,
-    UsageRow, UserKey,
+    Admitted, Leftover, MeetingRow, NewMeeting, NewSession, RecordingRow, Run, Seated, Seats, SessionRow, UsageRow,
 };
 use writer::{Note, Traffic};
 

@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{meeting::AFTERGLOW, time::Clock},
-        store::MeetingRow,
+        live::Facts,
     };
 
     const NOW: u32 = 1_700_000;
@@ -180,7 +180,7 @@ mod tests {
     fn meeting(live: &Live, tenant: &str, server: &str, id: i64, records: bool) -> Arc<Meeting> {
         let tenant: TenantId = tenant.parse().expect("an id");
         let server_id = crate::bbb::meeting_id::to_server(&tenant, "room");
-        live.add_meeting(Meeting::from_row(MeetingRow {
+        live.add_meeting(Meeting::new(Facts {
             id,
             tenant,
             account: "main".into(),
@@ -188,14 +188,12 @@ mod tests {
             server: server.parse().expect("an id"),
             participants: None,
             expected: None,
-            internal_id: Some(format!("{}{NOW:013}", internal_start(&server_id))),
-            create_time: None,
+            internal_id: Some(format!("{}{NOW:013}", internal_start(&server_id)).into()),
             created_at: Timestamp::EPOCH,
-            ended_at: None,
             ends_at: None,
             afterglow: None,
             records,
-            owner: None,
+            orphan_of: None,
         }))
     }
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{net::peer::Peer, store::UserKey};
+use crate::{domain::session::UserKey, net::peer::Peer};
 
 /// Who has a `userID`: reloads, other devices, a line that comes and goes.
 const PERSON: (u32, Duration) = (10, Duration::from_secs(2));

@@ -2,11 +2,11 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{Meetings, operate};
+use super::{Meetings, operate, rows};
 use crate::{
     domain::time::Timestamp,
     live::Meeting,
-    store::{Error, MeetingRow, SessionRow},
+    store::{Error, MeetingRow},
 };
 
 /// Takes over a meeting as the store has it; `None` for one that has ended, or that another gateway has no answer for
@@ -16,7 +16,7 @@ pub(crate) fn meeting(meetings: &Meetings, row: MeetingRow) -> Option<Arc<Meetin
         return None;
     }
     let internal_id = row.internal_id.clone();
-    let meeting = meetings.live.add_meeting(Meeting::from_row(row));
+    let meeting = meetings.live.add_meeting(rows::meeting(row));
     // It may have been known without its name.
     if let Some(internal_id) = internal_id {
         meetings.live.name_meeting(&meeting, &internal_id);
@@ -27,16 +27,7 @@ pub(crate) fn meeting(meetings: &Meetings, row: MeetingRow) -> Option<Arc<Meetin
 /// Takes over a meeting that has ended, and of which something is still carried.
 pub(super) fn ended(meetings: &Meetings, row: MeetingRow) -> Arc<Meeting> {
     let ended_at = row.ended_at.unwrap_or(Timestamp::MIN);
-    meetings.live.add_ended(Meeting::from_row(row), ended_at)
-}
-
-pub(crate) fn session(meetings: &Meetings, row: SessionRow, meeting: &Arc<Meeting>) {
-    if let Some(room) = &row.breakout {
-        meetings.live.add_breakout(meeting, room);
-    }
-    let session = meetings.live.new_session(row.id, meeting, row.held);
-    let session = if row.waits { session.waiting() } else { session };
-    meetings.live.add_session(row.token, Arc::new(session));
+    meetings.live.add_ended(rows::meeting(row), ended_at)
 }
 
 /// Takes over what has become of a meeting, as the store has it.
@@ -82,7 +73,7 @@ pub(crate) async fn everything(meetings: &Meetings) -> Result<(), Error> {
         let owner = row.owner.as_deref().unwrap_or_default();
         if row.internal_id.is_none() && !meetings.store.is_alive(owner, meetings.clock.now()).await? {
             // Whoever asked a server for it has died: a poll finds out what has become of it.
-            meetings.live.add_meeting(Meeting::from_row(row));
+            meetings.live.add_meeting(rows::meeting(row));
         } else {
             let _ = meeting(meetings, row);
         }

@@ -13,6 +13,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Meetings, adopt,
     end::{end_record, is_over},
+    rows,
 };
 use crate::{
     bbb::xml,
@@ -113,7 +114,7 @@ async fn restart_meeting(
     };
     let now = meetings.clock.now();
     let new = NewMeeting { account: &old.account, ..order.new_meeting(&meetings.store, &server.id, now) };
-    let next = meetings.store.restart_meeting(&old.run(), &new).await.map_err(|refusal| refusal.denial())?;
+    let next = meetings.store.restart_meeting(&rows::run(old), &new).await.map_err(|refusal| refusal.denial())?;
     meetings.live.remove_meeting(old, now);
     let next = next.map(|id| meetings.live.add_meeting(order.meeting(id, &server.id, &old.account)));
     tracing::warn!(tenant = %old.tenant, server = %old.server, "meeting restarted on another server");

@@ -5,22 +5,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Meetings;
+use super::{Meetings, rows::Present};
 use crate::{
     domain::{
         denial::Denial,
         limits::Limit,
-        session::{Held, LEASE},
+        session::{Held, LEASE, UserKey},
         tenant::Server,
         time::Timestamp,
     },
     live::{
         Meeting,
         joins::Who,
-        sessions::{Present, Session, hash},
+        sessions::{Session, hash},
     },
     net::peer::Peer,
-    store::{NewSession, Refusal, Seated, UserKey, writer::Note},
+    store::{NewSession, Refusal, Seated, writer::Note},
 };
 
 /// A seat that could not be asked for because the store failed is asked for again after this long.

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Meetings,
     end::{end_record, tell_to_end},
+    rows,
 };
 use crate::{
     domain::{directory::Directory, limits::Limit, tenant::Server, time::Timestamp},
@@ -100,7 +101,7 @@ async fn adopt_unanswered(meetings: &Meetings) {
             // Somebody else has taken it over since.
             meetings.live.remove_meeting(&known, now);
         }
-        meetings.live.add_meeting(Meeting::from_row(row));
+        meetings.live.add_meeting(rows::meeting(row));
     }
 }
 

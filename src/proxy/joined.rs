@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{asked::Asked, downstream::Downstream, gateway::Gateway, text_frames::TextFrames, tunnel, upgrade::End};
 use crate::{
     domain::tenant::Tenant,
-    live::sessions::Present,
+    meetings::rows::Present,
     metrics::{OpenSocket, TenantMetrics},
     net::{connections::Place, socket::notice_loss},
     upstream::Stream,

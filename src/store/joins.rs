@@ -3,9 +3,14 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Error, NewSession, Refusal, Seated, UserKey, sqlite};
+use super::{Error, NewSession, Refusal, Seated, sqlite};
 use crate::{
-    domain::{denial::Denial, limits::Limit, session::Held, time::Timestamp},
+    domain::{
+        denial::Denial,
+        limits::Limit,
+        session::{Held, UserKey},
+        time::Timestamp,
+    },
     supervise::caught,
 };
 

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::{
-    Admitted, Db, Error, Leftover, MeetingRow, NewMeeting, RecordingRow, Refusal, Run, SessionRow, Store, TokenHash,
-    postgres, sqlite,
+    Admitted, Db, Error, Leftover, MeetingRow, NewMeeting, RecordingRow, Refusal, Run, SessionRow, Store, postgres,
+    sqlite,
 };
 use crate::domain::{
     admission::RoomUsage,
     denial::Denial,
     ids::{ServerId, TenantId},
+    session::TokenHash,
     time::Timestamp,
 };
 

@@ -27,7 +27,7 @@ use crate::domain::{
     denial::Denial,
     ids::{ServerId, TenantId},
     limits::Limit,
-    session::{GRACE, Held, LEASE},
+    session::{GRACE, Held, LEASE, UserKey},
     time::Timestamp,
 };
 use gateway::{Gateway, Known};

@@ -5,15 +5,9 @@ use std::time::Duration;
 use crate::domain::{
     ids::{ServerId, TenantId},
     limits::Limit,
-    session::Held,
+    session::{Held, TokenHash, UserKey},
     time::{Deadline, Timestamp},
 };
-
-/// The SHA-256 of a session token: what is kept of it.
-pub type TokenHash = [u8; 32];
-
-/// A keyed digest of a `userID`: whose session it is, without telling who that is.
-pub type UserKey = [u8; 32];
 
 /// A meeting that is to be promised.
 #[derive(Debug, Clone)]

@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{
-    Db, Error, MeetingRow, NewSession, Refusal, Seated, Seats, SessionRow, Store, TokenHash, postgres, sqlite,
-};
-use crate::domain::{limits::Limit, time::Timestamp};
+use super::{Db, Error, MeetingRow, NewSession, Refusal, Seated, Seats, SessionRow, Store, postgres, sqlite};
+use crate::domain::{limits::Limit, session::TokenHash, time::Timestamp};
 
 impl Store {
     /// Promises a seat: where fewer than the meeting's are taken, writes a session whose seat is held for a while. For one in

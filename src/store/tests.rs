@@ -13,7 +13,7 @@ use crate::domain::{
     ids::{ServerId, TenantId},
     limits::Limit,
     server_mode::ServerMode,
-    session::Held,
+    session::{Held, UserKey},
     time::{Clock, Deadline, Timestamp},
 };
 

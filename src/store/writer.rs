@@ -20,10 +20,11 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Error, Store, TokenHash, dropped, error::Fault};
+use super::{Error, Store, dropped, error::Fault};
 use crate::{
     domain::{
         ids::TenantId,
+        session::TokenHash,
         time::{Clock, Timestamp},
     },
     supervise::caught,

@@ -19,9 +19,8 @@ use anteroom::{
         tenant::{ApiSecret, Credential},
         time::{Clock, Timestamp},
     },
-    live::{Live, Meeting},
+    live::{Facts, Live, Meeting},
     proxy::route::{Route, route},
-    store::MeetingRow,
 };
 use anteroom_bench::{
     sign::{self, Algorithm},
@@ -152,7 +151,7 @@ pub fn id(id: &str) {
     assert!(meeting_id::units(&on_server) <= 256 && !meeting_id::is_internal(&on_server));
     assert!(on_server.starts_with("t."), "no beginning of an internal id");
     let live = Live::new(Clock::system());
-    live.add_meeting(Meeting::from_row(MeetingRow {
+    live.add_meeting(Meeting::new(Facts {
         id: 1,
         tenant: tenant(),
         account: "main".into(),
@@ -161,12 +160,10 @@ pub fn id(id: &str) {
         participants: None,
         expected: None,
         internal_id: None,
-        create_time: None,
         created_at: Timestamp::EPOCH,
-        ended_at: None,
         ends_at: None,
         afterglow: None,
-        owner: None,
+        orphan_of: None,
         records: false,
     }));
     let found: Option<Arc<Meeting>> = live.meeting_on_server(&on_server);

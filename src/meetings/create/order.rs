@@ -17,8 +17,8 @@ use crate::{
         tenant::Tenant,
         time::{Deadline, Timestamp},
     },
-    live::Meeting,
-    store::{self, MeetingRow, NewMeeting, Store},
+    live::{Facts, Meeting},
+    store::{self, NewMeeting, Store},
     upstream::Caller,
 };
 
@@ -88,22 +88,20 @@ impl Order {
 
     /// The meeting that is reserved. A room that starts again stays with the account that it was counted for.
     pub(super) fn meeting(&self, id: i64, server: &ServerId, account: &str) -> Meeting {
-        let meeting = Meeting::from_row(MeetingRow {
+        let meeting = Meeting::new(Facts {
             id,
             tenant: self.tenant.id.clone(),
-            account: account.to_owned(),
-            ext_id: self.ext_id.clone(),
+            account: account.into(),
+            ext_id: self.ext_id.as_str().into(),
             server: server.clone(),
             participants: self.participants,
             expected: Some(self.expected),
             internal_id: None,
-            create_time: None,
             created_at: self.now,
-            ended_at: None,
             ends_at: Some(self.ends_at(self.now)),
             afterglow: Some(self.afterglow()),
             records: self.records,
-            owner: None,
+            orphan_of: None,
         })
         .promised(self.tenant.limits.clone());
         meeting.documents.store(self.documents, Relaxed);

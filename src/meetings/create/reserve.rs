@@ -12,7 +12,7 @@ use crate::{
         tenant::Server,
     },
     live::Meeting,
-    meetings::Meetings,
+    meetings::{Meetings, rows},
     store::{Admitted, MeetingRow, NewMeeting},
 };
 
@@ -106,7 +106,7 @@ async fn answered_for(meetings: &Meetings, row: MeetingRow) -> Result<Option<Arc
             return Ok(None);
         }
     }
-    Ok(Some(meetings.live.add_meeting(Meeting::from_row(row))))
+    Ok(Some(meetings.live.add_meeting(rows::meeting(row))))
 }
 
 /// The reservation of a run that its server has made already: another gateway has made it, or it is made now, if there is a

@@ -10,9 +10,15 @@ use time::OffsetDateTime;
 
 use super::{ALIVE_MS, GRACE_MS, LEASE_MS, ms};
 use crate::{
-    domain::{admission::RoomUsage, denial::Denial, limits::Limit, session::Held, time::whole_ms},
+    domain::{
+        admission::RoomUsage,
+        denial::Denial,
+        limits::Limit,
+        session::{Held, TokenHash, UserKey},
+        time::whole_ms,
+    },
     store::{
-        MeetingRow, Seated, SessionRow, TokenHash, UsageRow, UserKey,
+        MeetingRow, Seated, SessionRow, UsageRow,
         columns::{Column, PRESENT, REPLACED},
         writer::Note,
     },
