@@ -32,7 +32,7 @@ use crate::{
     bbb::{meeting_id, xml::Answer},
     domain::{
         backend_error::BackendError,
-        ids::{ServerId, TenantId},
+        ids::{MeetingNumber, ServerId, SessionNumber, TenantId},
         limits::{Limit, Limits},
         meeting::{AFTERGLOW, AFTERGLOW_MAX},
         placement::expected,
@@ -57,7 +57,7 @@ const REPLACED_MAX: usize = 65_536;
 #[derive(Debug, Clone)]
 pub struct Facts {
     /// Its number in the store.
-    pub id: i64,
+    pub id: MeetingNumber,
     /// Whose it is.
     pub tenant: TenantId,
     /// Which account's.
@@ -88,7 +88,7 @@ pub struct Facts {
 #[derive(Debug)]
 pub struct Meeting {
     /// Its number in the store.
-    pub id: i64,
+    pub id: MeetingNumber,
     /// Whose it is.
     pub tenant: TenantId,
     /// Which account's.
@@ -265,13 +265,13 @@ pub struct Live {
     meetings: DashMap<Box<str>, Arc<Meeting>>,
     internal: DashMap<Box<str>, Arc<Meeting>>,
     sessions: DashMap<TokenHash, Arc<Session>>,
-    sessions_by_id: DashMap<i64, Arc<Session>>,
+    sessions_by_id: DashMap<SessionNumber, Arc<Session>>,
     presence: DashMap<TenantId, HashMap<ServerId, Presence>>,
     /// Meetings that have ended, by the time until which what follows is carried, and by number.
-    ended: Mutex<BTreeMap<(Timestamp, i64), Arc<Meeting>>>,
+    ended: Mutex<BTreeMap<(Timestamp, MeetingNumber), Arc<Meeting>>>,
     /// Sessions whose seat another one of the same person has taken, the oldest first, with the time: at most
     /// [`REPLACED_MAX`].
-    replaced: Mutex<VecDeque<(Timestamp, i64)>>,
+    replaced: Mutex<VecDeque<(Timestamp, SessionNumber)>>,
     /// Until when it is known that a room had a meeting, by the id under which its server knows it.
     over: DashMap<Box<str>, Timestamp>,
     /// The servers, their health and their load.
@@ -343,7 +343,7 @@ impl Live {
 
     /// A session by its number in the store.
     #[must_use]
-    pub fn session_of_id(&self, id: i64) -> Option<Arc<Session>> {
+    pub fn session_of_id(&self, id: SessionNumber) -> Option<Arc<Session>> {
         self.sessions_by_id.get(&id).map(|found| Arc::clone(&found))
     }
 
@@ -521,7 +521,7 @@ impl Live {
     /// A session of a meeting whose seat is held for so long. It is not known by its token yet: see
     /// [`Live::add_session`].
     #[must_use]
-    pub fn new_session(&self, id: i64, meeting: &Arc<Meeting>, held: Held) -> Session {
+    pub fn new_session(&self, id: SessionNumber, meeting: &Arc<Meeting>, held: Held) -> Session {
         Session::new(id, Arc::clone(meeting), held, self.servers.of(&meeting.server), self.clock.clone())
     }
 
@@ -539,7 +539,7 @@ impl Live {
     }
 
     /// Notes that another session of the same person has taken a session's seat.
-    pub fn note_replaced(&self, session: i64, now: Timestamp) {
+    pub fn note_replaced(&self, session: SessionNumber, now: Timestamp) {
         let mut replaced = lock(&self.replaced);
         if replaced.len() < REPLACED_MAX {
             replaced.push_back((now, session));
@@ -547,7 +547,7 @@ impl Live {
     }
 
     /// Takes the next session whose seat was taken before this moment.
-    pub fn next_replaced(&self, before: Timestamp) -> Option<i64> {
+    pub fn next_replaced(&self, before: Timestamp) -> Option<SessionNumber> {
         lock(&self.replaced).pop_front_if(|(at, _)| *at < before).map(|(_, session)| session)
     }
 

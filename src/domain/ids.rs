@@ -1,4 +1,4 @@
-//! The identifiers of an installation, each its own type, so that two of them cannot be swapped.
+//! Identifiers and numbers, each its own type, so that two of them cannot be swapped.
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
@@ -79,6 +79,49 @@ id!(
 id!(
     /// The short opaque name under which a browser knows a BBB server (`/s/<slug>/`), the same on every gateway.
     Slug
+);
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(i64);
+
+        impl $name {
+            /// The thing with this number.
+            #[must_use]
+            pub const fn new(number: i64) -> Self {
+                Self(number)
+            }
+
+            /// The number.
+            #[must_use]
+            pub const fn get(self) -> i64 {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number!(
+    /// A run of a meeting: the number of its row in the store. A later run of the same room has a higher one.
+    MeetingNumber
+);
+number!(
+    /// A session: the number of its row in the store. A later one has a higher number.
+    SessionNumber
 );
 
 #[cfg(test)]

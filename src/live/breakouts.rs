@@ -19,7 +19,7 @@ use crate::{
         xml::Breakout as Listed,
     },
     domain::{
-        ids::{ServerId, TenantId},
+        ids::{MeetingNumber, ServerId, TenantId},
         time::Timestamp,
     },
 };
@@ -181,7 +181,7 @@ mod tests {
         let tenant: TenantId = tenant.parse().expect("an id");
         let server_id = crate::bbb::meeting_id::to_server(&tenant, "room");
         live.add_meeting(Meeting::new(Facts {
-            id,
+            id: MeetingNumber::new(id),
             tenant,
             account: "main".into(),
             ext_id: "room".into(),
@@ -229,7 +229,7 @@ mod tests {
         }
         live.list_breakouts(&one, &list([room(&ours, 1)]), std::slice::from_ref(&ours));
         let known = live.breakouts.of(&ours.tenant, &one, &found.ext_id).expect("it is known");
-        assert_eq!((known.meeting.id, &*known.internal_id), (1, &*found.internal_id));
+        assert_eq!((known.meeting.id.get(), &*known.internal_id), (1, &*found.internal_id));
         assert!(live.breakouts.of_internal(&ours.tenant, &found.internal_id).is_some());
         assert!(live.breakouts.of(&ours.tenant, &own, &found.ext_id).is_none(), "it is on its own server");
         assert!(live.breakouts.of_internal(&theirs.tenant, &found.internal_id).is_none());

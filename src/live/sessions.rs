@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::{Meeting, lock, servers::ServerState};
 use crate::domain::{
-    ids::TenantId,
+    ids::{MeetingNumber, SessionNumber, TenantId},
     session::{GRACE, Held, TokenHash, UserKey},
     time::{Clock, Timestamp},
 };
@@ -70,16 +70,16 @@ impl fmt::Debug for UserKeys {
 /// Where it is written down who comes and goes.
 pub trait Book: Clone {
     /// The first socket of a session has opened.
-    fn opened(&self, session: i64, at: Timestamp);
+    fn opened(&self, session: SessionNumber, at: Timestamp);
     /// The last socket of a session has closed; its seat is held until `until`.
-    fn closed(&self, session: i64, at: Timestamp, until: Timestamp);
+    fn closed(&self, session: SessionNumber, at: Timestamp, until: Timestamp);
 }
 
 /// One join: a session token of a server.
 #[derive(Debug)]
 pub struct Session {
     /// Its number in the store.
-    pub id: i64,
+    pub id: SessionNumber,
     /// The meeting it is in.
     pub meeting: Arc<Meeting>,
     seat: Mutex<Seat>,
@@ -116,7 +116,13 @@ enum Standing {
 impl Session {
     /// A session whose seat is held for so long.
     #[must_use]
-    pub(super) fn new(id: i64, meeting: Arc<Meeting>, held: Held, server: Arc<ServerState>, clock: Clock) -> Self {
+    pub(super) fn new(
+        id: SessionNumber,
+        meeting: Arc<Meeting>,
+        held: Held,
+        server: Arc<ServerState>,
+        clock: Clock,
+    ) -> Self {
         let seat = Seat { held, standing: Standing::Usual, sockets: 0, others: 0, came: false };
         Self { id, meeting, seat: Mutex::new(seat), cut: Notify::new(), server, clock }
     }
@@ -278,9 +284,9 @@ mod tests {
     struct NoBook;
 
     impl Book for NoBook {
-        fn opened(&self, _: i64, _: Timestamp) {}
+        fn opened(&self, _: SessionNumber, _: Timestamp) {}
 
-        fn closed(&self, _: i64, _: Timestamp, _: Timestamp) {}
+        fn closed(&self, _: SessionNumber, _: Timestamp, _: Timestamp) {}
     }
 
     fn now() -> Timestamp {
@@ -293,7 +299,7 @@ mod tests {
 
     fn session() -> Arc<Session> {
         let meeting = Arc::new(Meeting::new(Facts {
-            id: 1,
+            id: MeetingNumber::new(1),
             tenant: "wagtail".parse().expect("an id"),
             account: "main".into(),
             ext_id: "room".into(),
@@ -307,7 +313,7 @@ mod tests {
             records: false,
             orphan_of: None,
         }));
-        Arc::new(Session::new(1, meeting, lease(), Arc::default(), Clock::system()))
+        Arc::new(Session::new(SessionNumber::new(1), meeting, lease(), Arc::default(), Clock::system()))
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{fixtures::tenant, meeting::afterglow};
+use crate::domain::{fixtures::tenant, ids::MeetingNumber, meeting::afterglow};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -15,7 +15,7 @@ fn int(tenant: &str, ext_id: &str, id: i64) -> String {
 
 fn row(tenant: &str, ext_id: &str, server: &str, id: i64) -> Facts {
     Facts {
-        id,
+        id: MeetingNumber::new(id),
         tenant: tenant.parse().expect("an id"),
         account: "main".into(),
         ext_id: ext_id.into(),
@@ -134,7 +134,7 @@ fn the_end_of_an_old_run_does_not_take_the_new_one_out() {
     live.remove_meeting(&old, ms(0));
     let new = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 2)));
     assert!(!live.remove_meeting(&old, ms(0)));
-    assert_eq!(live.meeting(&new.tenant, "room").map(|m| m.id), Some(2));
+    assert_eq!(live.meeting(&new.tenant, "room").map(|m| m.id.get()), Some(2));
 }
 
 #[test]
@@ -142,9 +142,9 @@ fn what_was_read_of_an_old_run_does_not_replace_the_new_one() {
     let live = Live::new(Clock::system());
     live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 2)));
     let kept = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 1)));
-    assert_eq!((kept.id, live.servers.of(&kept.server).meetings()), (2, 1));
+    assert_eq!((kept.id.get(), live.servers.of(&kept.server).meetings()), (2, 1));
     let next = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 3)));
-    assert_eq!((next.id, live.servers.of(&next.server).meetings()), (3, 1), "a later one does");
+    assert_eq!((next.id.get(), live.servers.of(&next.server).meetings()), (3, 1), "a later one does");
 }
 
 #[test]

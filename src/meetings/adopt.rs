@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{Meetings, operate, rows};
 use crate::{
-    domain::time::Timestamp,
+    domain::{ids::MeetingNumber, time::Timestamp},
     live::Meeting,
     store::{Error, MeetingRow},
 };
@@ -34,7 +34,7 @@ pub(super) fn ended(meetings: &Meetings, row: MeetingRow) -> Arc<Meeting> {
 ///
 /// # Errors
 /// When the store fails.
-pub(crate) async fn follow(meetings: &Meetings, id: i64) -> Result<(), Error> {
+pub(crate) async fn follow(meetings: &Meetings, id: MeetingNumber) -> Result<(), Error> {
     let Some(row) = meetings.store.meeting_of(id).await? else { return Ok(()) };
     let Some(ended_at) = row.ended_at else {
         if let Some(meeting) = meeting(meetings, row) {
@@ -65,10 +65,10 @@ pub(crate) async fn forget_unrecorded(meetings: &Meetings, meeting: &Meeting) ->
 pub(crate) async fn everything(meetings: &Meetings) -> Result<(), Error> {
     operate::read_operations(meetings).await?;
     // First what is known: what is made meanwhile is in the store as well.
-    let known: Vec<i64> =
+    let known: Vec<MeetingNumber> =
         meetings.live.meetings().iter().filter(|meeting| meeting.internal_id().is_some()).map(|m| m.id).collect();
     let running = meetings.store.running().await?;
-    let ids: HashSet<i64> = running.iter().map(|row| row.id).collect();
+    let ids: HashSet<MeetingNumber> = running.iter().map(|row| row.id).collect();
     for row in running {
         let owner = row.owner.as_deref().unwrap_or_default();
         if row.internal_id.is_none() && !meetings.store.is_alive(owner, meetings.clock.now()).await? {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::rows;
 use crate::{
-    domain::{session::LEASE, time::Clock},
+    domain::{ids::SessionNumber, session::LEASE, time::Clock},
     live::{Live, recordings::Recording},
     store::{Error, Store},
 };
@@ -16,7 +16,7 @@ use crate::{
 ///
 /// # Errors
 /// When the store fails.
-pub async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<i64>), Error> {
+pub async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<SessionNumber>), Error> {
     let now = clock.now();
     store.heartbeat(now).await?;
     if !store.is_shared() {

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    domain::time::Timestamp,
+    domain::{ids::SessionNumber, time::Timestamp},
     live::{
         Facts, Live, Meeting,
         sessions::{self, Book},
@@ -19,11 +19,11 @@ use crate::{
 pub(crate) type Present = sessions::Present<Notes>;
 
 impl Book for Notes {
-    fn opened(&self, session: i64, at: Timestamp) {
+    fn opened(&self, session: SessionNumber, at: Timestamp) {
         self.leave(Note::Opened { session, at });
     }
 
-    fn closed(&self, session: i64, at: Timestamp, until: Timestamp) {
+    fn closed(&self, session: SessionNumber, at: Timestamp, until: Timestamp) {
         self.leave(Note::Closed { session, at, until, absent: Duration::ZERO });
     }
 }

@@ -7,6 +7,7 @@ use super::{Error, NewSession, Refusal, Seated, sqlite};
 use crate::{
     domain::{
         denial::Denial,
+        ids::MeetingNumber,
         limits::Limit,
         session::{Held, UserKey},
         time::Timestamp,
@@ -24,7 +25,7 @@ pub(super) struct Joins(mpsc::UnboundedSender<Join>);
 /// Somebody who waits for a seat.
 #[derive(Debug)]
 struct Join {
-    meeting: i64,
+    meeting: MeetingNumber,
     user: Option<UserKey>,
     now: Timestamp,
     held: Held,

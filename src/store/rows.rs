@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{
-    ids::{ServerId, TenantId},
+    ids::{MeetingNumber, ServerId, SessionNumber, TenantId},
     limits::Limit,
     session::{Held, TokenHash, UserKey},
     time::{Deadline, Timestamp},
@@ -44,7 +44,7 @@ pub struct NewMeeting<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MeetingRow {
     /// Its number in the store.
-    pub id: i64,
+    pub id: MeetingNumber,
     /// Whose it is.
     pub tenant: TenantId,
     /// Which account's.
@@ -79,7 +79,7 @@ pub struct MeetingRow {
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
     /// Its number in the store.
-    pub id: i64,
+    pub id: MeetingNumber,
     /// The server that has it.
     pub server: &'a ServerId,
     /// The meeting's id on the server.
@@ -95,7 +95,7 @@ pub enum Admitted {
     /// The room is promised.
     New {
         /// Its number.
-        id: i64,
+        id: MeetingNumber,
         /// How long earlier runs of it have lasted that still count.
         used: Duration,
     },
@@ -107,7 +107,7 @@ pub enum Admitted {
 #[derive(Debug, Clone, Copy)]
 pub struct NewSession<'a> {
     /// The number of the meeting.
-    pub meeting: i64,
+    pub meeting: MeetingNumber,
     /// Whose it is, if the caller said so.
     pub user: Option<&'a UserKey>,
     /// Now.
@@ -124,9 +124,9 @@ pub struct NewSession<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seated {
     /// The session's number.
-    pub id: i64,
+    pub id: SessionNumber,
     /// The session of the same person that was no longer open, and whose seat this is.
-    pub instead_of: Option<i64>,
+    pub instead_of: Option<SessionNumber>,
 }
 
 /// How many seats of a meeting are in use, those of its breakout rooms left out.
@@ -142,9 +142,9 @@ pub struct Seats {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRow {
     /// Its number in the store.
-    pub id: i64,
+    pub id: SessionNumber,
     /// The number of its meeting.
-    pub meeting: i64,
+    pub meeting: MeetingNumber,
     /// The hash of its token.
     pub token: TokenHash,
     /// How long its seat counts.

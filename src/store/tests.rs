@@ -10,7 +10,7 @@ use super::{
 use crate::domain::{
     admission::RoomUsage,
     denial::Denial,
-    ids::{ServerId, TenantId},
+    ids::{MeetingNumber, ServerId, SessionNumber, TenantId},
     limits::Limit,
     server_mode::ServerMode,
     session::{Held, UserKey},
@@ -118,7 +118,7 @@ fn room<'a>(tenant: &'a TenantId, server: &'a ServerId, account: &'a str, ext_id
     }
 }
 
-async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Result<i64, Denial> {
+async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Result<MeetingNumber, Denial> {
     let (tenant, server) = ids();
     let new = room(&tenant, &server, account, ext_id);
     let decide = |usage: RoomUsage| {
@@ -132,14 +132,14 @@ async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Resul
     };
     match store.admit_meeting(&new, Some(decide)).await {
         Ok(Admitted::New { id, .. }) => Ok(id),
-        Ok(Admitted::Existing(row)) => Ok(-row.id),
+        Ok(Admitted::Existing(row)) => Ok(MeetingNumber::new(-row.id.get())),
         Err(Refusal::Denied(denial)) => Err(denial),
         Err(Refusal::Failed(error)) => panic!("{error}"),
     }
 }
 
 /// A room of so many people.
-async fn create_for(store: &Store, people: u32) -> i64 {
+async fn create_for(store: &Store, people: u32) -> MeetingNumber {
     let (tenant, server) = ids();
     let new = NewMeeting { participants: Some(people), ..room(&tenant, &server, "a", "one") };
     let Ok(Admitted::New { id, .. }) = store.admit_meeting(&new, None::<fn(RoomUsage) -> Result<(), Denial>>).await
@@ -149,14 +149,20 @@ async fn create_for(store: &Store, people: u32) -> i64 {
     id
 }
 
-async fn join(store: &Store, meeting: i64, now: i64, until: i64, seats: u32) -> Result<i64, Denial> {
+async fn join(
+    store: &Store,
+    meeting: MeetingNumber,
+    now: i64,
+    until: i64,
+    seats: u32,
+) -> Result<SessionNumber, Denial> {
     join_as(store, None, meeting, now, until, seats).await.map(|seated| seated.id)
 }
 
 async fn join_as(
     store: &Store,
     user: Option<&UserKey>,
-    meeting: i64,
+    meeting: MeetingNumber,
     now: i64,
     until: i64,
     seats: u32,
@@ -171,22 +177,22 @@ async fn join_as(
 }
 
 /// Leaves notes and waits until they are written. Returns the sessions that have no seat.
-async fn note(store: &Store, notes: impl IntoIterator<Item = Note>) -> Vec<i64> {
+async fn note(store: &Store, notes: impl IntoIterator<Item = Note>) -> Vec<SessionNumber> {
     let notes: Vec<_> = notes.into_iter().collect();
     let now =
         notes.iter().map(|note| if let Note::Opened { at, .. } = note { *at } else { ms(0) }).max().unwrap_or(ms(0));
     write_at(store, now, &notes).await
 }
 
-async fn write_at(store: &Store, now: Timestamp, notes: &[Note]) -> Vec<i64> {
+async fn write_at(store: &Store, now: Timestamp, notes: &[Note]) -> Vec<SessionNumber> {
     store.write_notes(now, &notes.iter().collect::<Vec<_>>()).await.expect("written")
 }
 
-fn closed(session: i64, at: i64, until: i64) -> Note {
+fn closed(session: SessionNumber, at: i64, until: i64) -> Note {
     Note::Closed { session, at: ms(at), until: ms(until), absent: Duration::ZERO }
 }
 
-fn made(meeting: i64, internal_id: &str) -> Note {
+fn made(meeting: MeetingNumber, internal_id: &str) -> Note {
     Note::Created { meeting, internal_id: internal_id.into(), create_time: Some(ms(1_234)) }
 }
 
@@ -195,7 +201,7 @@ async fn rooms_and_accounts_are_counted_as_they_come_and_go(fixture: Fixture) {
     let first = create(store, "a", "one", 2).await.expect("room 1 of 2");
     create(store, "a", "two", 2).await.expect("room 2 of 2");
     assert_eq!(create(store, "a", "three", 2).await, Err(Denial::RoomLimitReached));
-    assert_eq!(create(store, "a", "one", 2).await, Ok(-first), "a known room is no new one");
+    assert_eq!(create(store, "a", "one", 2).await, Ok(MeetingNumber::new(-first.get())), "a known room is no new one");
     create(store, "b", "three", 2).await.expect("another account has rooms of its own");
     create(store, "c", "four", 2).await.expect("account 3 of 3");
     assert_eq!(create(store, "d", "five", 2).await, Err(Denial::AccountLimitReached));
@@ -768,13 +774,22 @@ async fn a_store_of_an_earlier_release_is_brought_up_to_date_with_what_is_in_it(
     old.close().await.expect("closed");
     let store = Store::open(&url).await.expect("a store");
     store.bury_dead(ms(1_000), ms(9_000)).await.expect("settled");
-    assert_eq!(store.running().await.expect("loaded").iter().map(|row| row.id).collect::<Vec<_>>(), [7]);
-    let session =
-        SessionRow { id: 9, meeting: 7, token: [0; 32], held: Held::Until(ms(9_000)), breakout: None, waits: false };
+    assert_eq!(
+        store.running().await.expect("loaded").iter().map(|row| row.id).collect::<Vec<_>>(),
+        [MeetingNumber::new(7)]
+    );
+    let session = SessionRow {
+        id: SessionNumber::new(9),
+        meeting: MeetingNumber::new(7),
+        token: [0; 32],
+        held: Held::Until(ms(9_000)),
+        breakout: None,
+        waits: false,
+    };
     assert_eq!(store.sessions().await.expect("loaded"), [session], "who was present has a lease to come back");
-    assert_eq!(create(&store, "a", "one", 1).await, Ok(-7), "the room is known");
-    assert_eq!(join(&store, 7, 8_000, 9_000, 1).await, Err(Denial::MaxParticipantsReached));
-    assert!(store.end_meeting(7, ms(10_000)).await.expect("ended"));
+    assert_eq!(create(&store, "a", "one", 1).await, Ok(MeetingNumber::new(-7)), "the room is known");
+    assert_eq!(join(&store, MeetingNumber::new(7), 8_000, 9_000, 1).await, Err(Denial::MaxParticipantsReached));
+    assert!(store.end_meeting(MeetingNumber::new(7), ms(10_000)).await.expect("ended"));
 }
 
 /// Does something to the tables that no gateway does.

@@ -14,7 +14,7 @@ use anteroom::{
         xml,
     },
     domain::{
-        ids::TenantId,
+        ids::{MeetingNumber, TenantId},
         secret::Secret,
         tenant::{ApiSecret, Credential},
         time::{Clock, Timestamp},
@@ -152,7 +152,7 @@ pub fn id(id: &str) {
     assert!(on_server.starts_with("t."), "no beginning of an internal id");
     let live = Live::new(Clock::system());
     live.add_meeting(Meeting::new(Facts {
-        id: 1,
+        id: MeetingNumber::new(1),
         tenant: tenant(),
         account: "main".into(),
         ext_id: id.into(),

@@ -99,7 +99,7 @@ async fn end_now(meetings: &Meetings, meeting: &Arc<Meeting>, operator: &str) ->
         return Err(Refused::ByServer { key: end.answer.message_key, message: end.answer.message });
     }
     let (tenant, server) = (&meeting.tenant, &meeting.server);
-    tracing::info!(target: "audit", %tenant, %server, meeting = meeting.id, operator, "meeting ended by operator");
+    tracing::info!(target: "audit", %tenant, %server, meeting = %meeting.id, operator, "meeting ended by operator");
     Ok(())
 }
 

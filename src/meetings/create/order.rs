@@ -12,7 +12,7 @@ use crate::{
     domain::{
         denial::Denial,
         directory::Directory,
-        ids::ServerId,
+        ids::{MeetingNumber, ServerId},
         meeting::afterglow,
         tenant::Tenant,
         time::{Deadline, Timestamp},
@@ -87,7 +87,7 @@ impl Order {
     }
 
     /// The meeting that is reserved. A room that starts again stays with the account that it was counted for.
-    pub(super) fn meeting(&self, id: i64, server: &ServerId, account: &str) -> Meeting {
+    pub(super) fn meeting(&self, id: MeetingNumber, server: &ServerId, account: &str) -> Meeting {
         let meeting = Meeting::new(Facts {
             id,
             tenant: self.tenant.id.clone(),

@@ -126,6 +126,6 @@ pub(super) async fn release(meetings: &Meetings, meeting: &Meeting) {
         // Another gateway has taken it over: a poll finds out what has become of it.
         Ok(false) => {}
         // It stays among the meetings, where no server ever lists it: a later poll ends it.
-        Err(error) => tracing::error!(%error, meeting = meeting.id, "failed to release the reservation of a meeting"),
+        Err(error) => tracing::error!(%error, meeting = %meeting.id, "failed to release the reservation of a meeting"),
     }
 }

@@ -1,6 +1,7 @@
 //! What happens to rooms: they are promised, alone and many at once, moved, given back, ended, restarted and taken over.
 
 use super::*;
+use crate::domain::ids::MeetingNumber;
 
 impl World {
     /// A room that is asked for.
@@ -58,7 +59,7 @@ impl World {
     }
 
     /// A promise whose gateway has died, or has lost track of it, is taken over by the next one that is asked.
-    async fn take_over(&mut self, at: usize, meeting: i64) {
+    async fn take_over(&mut self, at: usize, meeting: MeetingNumber) {
         let room = self.model.rooms[&meeting].clone();
         let gateway = &mut self.gateways[at];
         if room.internal_id.is_some() || gateway.pending.contains(&meeting) {
@@ -102,7 +103,7 @@ impl World {
     }
 
     /// A server answers, cannot be reached, or refuses.
-    async fn answer_for(&mut self, at: usize, meeting: i64) {
+    async fn answer_for(&mut self, at: usize, meeting: MeetingNumber) {
         let how = self.chance.below(10);
         let internal_id = self.fresh("int");
         let (name, now) = (self.gateways[at].name(), self.now);
