@@ -32,7 +32,7 @@ use crate::{
     bbb::{meeting_id, xml::Answer},
     domain::{
         backend_error::BackendError,
-        ids::{MeetingNumber, ServerId, SessionNumber, TenantId},
+        ids::{ExternalId, InternalId, MeetingNumber, ServerId, ServerMeetingId, SessionNumber, TenantId},
         limits::{Limit, Limits},
         meeting::{AFTERGLOW, AFTERGLOW_MAX},
         placement::expected,
@@ -63,7 +63,7 @@ pub struct Facts {
     /// Which account's.
     pub account: Box<str>,
     /// The tenant's `meetingID`.
-    pub ext_id: Box<str>,
+    pub ext_id: ExternalId,
     /// The server it runs on.
     pub server: ServerId,
     /// Its seats; `None` for no bound.
@@ -79,7 +79,7 @@ pub struct Facts {
     /// How long what follows its end is carried, if that is known.
     pub afterglow: Option<Duration>,
     /// The server's internal id, if it has answered.
-    pub internal_id: Option<Box<str>>,
+    pub internal_id: Option<InternalId>,
     /// See [`Meeting::orphan_of`].
     pub orphan_of: Option<Box<str>>,
 }
@@ -94,9 +94,9 @@ pub struct Meeting {
     /// Which account's.
     pub account: Box<str>,
     /// The tenant's `meetingID`.
-    pub ext_id: Box<str>,
+    pub ext_id: ExternalId,
     /// The id under which the server knows it.
-    pub server_id: Box<str>,
+    pub server_meeting_id: ServerMeetingId,
     /// The server it runs on.
     pub server: ServerId,
     /// Its seats, fixed when it was promised: the minimum of what was asked and what the level allowed; `None` for no bound.
@@ -114,7 +114,7 @@ pub struct Meeting {
     /// Documents that were given to it while it ran.
     pub documents: AtomicU32,
     /// The server's internal id, once it has answered.
-    internal_id: OnceLock<Box<str>>,
+    internal_id: OnceLock<InternalId>,
     /// What the server says of it, for a moment.
     pub info: Fresh<Answer, BackendError>,
     /// When something was last done to it through the gateway.
@@ -143,7 +143,7 @@ impl Meeting {
         let seats = seats(facts.participants);
         Self {
             id: facts.id,
-            server_id: meeting_id::to_server(&facts.tenant, &facts.ext_id).into(),
+            server_meeting_id: meeting_id::to_server(&facts.tenant, facts.ext_id.as_str()).into(),
             tenant: facts.tenant,
             account: facts.account,
             ext_id: facts.ext_id,
@@ -189,14 +189,15 @@ impl Meeting {
 
     /// The server's internal id, once it has answered.
     #[must_use]
-    pub fn internal_id(&self) -> Option<&str> {
-        self.internal_id.get().map(|id| &**id)
+    pub fn internal_id(&self) -> Option<&InternalId> {
+        self.internal_id.get()
     }
 
     /// Whether an internal id can be one of this meeting: a server, which may be a tenant's own, must not claim another's.
     #[must_use]
     pub fn may_be_called(&self, internal_id: &str) -> bool {
-        meeting_id::is_internal(internal_id) && internal_id.starts_with(&meeting_id::internal_start(&self.server_id))
+        meeting_id::is_internal(internal_id)
+            && internal_id.starts_with(&meeting_id::internal_start(self.server_meeting_id.as_str()))
     }
 
     /// A poll has found people who have come by no join of ours. Returns how many take a seat from now on, if that is news:
@@ -262,8 +263,8 @@ struct Presence {
 pub struct Live {
     clock: Clock,
     /// By the id under which the server knows it, which is unique over all tenants.
-    meetings: DashMap<Box<str>, Arc<Meeting>>,
-    internal: DashMap<Box<str>, Arc<Meeting>>,
+    meetings: DashMap<ServerMeetingId, Arc<Meeting>>,
+    internal: DashMap<InternalId, Arc<Meeting>>,
     sessions: DashMap<TokenHash, Arc<Session>>,
     sessions_by_id: DashMap<SessionNumber, Arc<Session>>,
     presence: DashMap<TenantId, HashMap<ServerId, Presence>>,
@@ -273,7 +274,7 @@ pub struct Live {
     /// [`REPLACED_MAX`].
     replaced: Mutex<VecDeque<(Timestamp, SessionNumber)>>,
     /// Until when it is known that a room had a meeting, by the id under which its server knows it.
-    over: DashMap<Box<str>, Timestamp>,
+    over: DashMap<ServerMeetingId, Timestamp>,
     /// The servers, their health and their load.
     pub servers: Arc<Servers>,
     /// Tenants that the operator has suspended, beside those whose file says so.
@@ -319,14 +320,14 @@ impl Live {
 
     /// A running meeting, by the id under which the server knows it.
     #[must_use]
-    pub fn meeting_on_server(&self, server_id: &str) -> Option<Arc<Meeting>> {
-        self.meetings.get(server_id).map(|found| Arc::clone(&found))
+    pub fn meeting_on_server(&self, server_meeting_id: &str) -> Option<Arc<Meeting>> {
+        self.meetings.get(server_meeting_id).map(|found| Arc::clone(&found))
     }
 
     /// Whether a run of a meeting is the one of now.
     #[must_use]
     pub fn runs(&self, meeting: &Meeting) -> bool {
-        self.meetings.get(&meeting.server_id).is_some_and(|now| now.id == meeting.id)
+        self.meetings.get(&meeting.server_meeting_id).is_some_and(|now| now.id == meeting.id)
     }
 
     /// A meeting by its internal id; one that has ended a moment ago included.
@@ -367,7 +368,7 @@ impl Live {
 
     /// Adds a meeting that has been promised. Its server carries it from now on. One that is there already stays.
     pub fn add_meeting(&self, meeting: Meeting) -> Arc<Meeting> {
-        let meeting = match self.meetings.entry(meeting.server_id.clone()) {
+        let meeting = match self.meetings.entry(meeting.server_meeting_id.clone()) {
             // A later run stays too: what was read a moment ago may be of the one before.
             Entry::Occupied(have) if have.get().id >= meeting.id => return Arc::clone(have.get()),
             place => {
@@ -396,18 +397,18 @@ impl Live {
         let _ = meeting.touched_on_server.set(Arc::clone(&presence.touched));
         drop(of_tenant);
         if let Some(internal_id) = meeting.internal_id()
-            && meeting.may_be_called(internal_id)
+            && meeting.may_be_called(internal_id.as_str())
         {
-            self.internal.insert(internal_id.into(), Arc::clone(&meeting));
+            self.internal.insert(internal_id.clone(), Arc::clone(&meeting));
             self.note_recording(&meeting, internal_id);
         }
         meeting
     }
 
-    fn note_recording(&self, meeting: &Meeting, internal_id: &str) {
+    fn note_recording(&self, meeting: &Meeting, internal_id: &InternalId) {
         if meeting.records {
             let (ext_id, server) = (meeting.ext_id.clone(), meeting.server.clone());
-            self.recordings.add(&meeting.tenant, Recording { id: internal_id.into(), ext_id, server });
+            self.recordings.add(&meeting.tenant, Recording { id: internal_id.clone(), ext_id, server });
         }
     }
 
@@ -415,22 +416,23 @@ impl Live {
     pub fn name_meeting(&self, meeting: &Arc<Meeting>, internal_id: &str) {
         // What was asked before it had a name does not count: it may have been too early for an answer.
         meeting.touch();
-        if meeting.internal_id.set(internal_id.into()).is_err() {
+        let internal_id = InternalId::new(internal_id);
+        if meeting.internal_id.set(internal_id.clone()).is_err() {
             return;
         }
-        if !meeting.may_be_called(internal_id) {
+        if !meeting.may_be_called(internal_id.as_str()) {
             tracing::warn!(server = %meeting.server, "server reports an unexpected internal meeting id");
             return;
         }
-        self.internal.entry(internal_id.into()).or_insert_with(|| Arc::clone(meeting));
-        self.note_recording(meeting, internal_id);
+        self.note_recording(meeting, &internal_id);
+        self.internal.entry(internal_id).or_insert_with(|| Arc::clone(meeting));
     }
 
     /// Takes a meeting out that has ended. What is carried for it lasts longer: see
     /// [`Live::forget_ended`].
     /// Returns whether it was still there.
     pub fn remove_meeting(&self, meeting: &Meeting, now: Timestamp) -> bool {
-        let removed = self.meetings.remove_if(&meeting.server_id, |_, have| have.id == meeting.id);
+        let removed = self.meetings.remove_if(&meeting.server_meeting_id, |_, have| have.id == meeting.id);
         let Some((_, removed)) = removed else { return false };
         let until = now.saturating_add(removed.afterglow);
         self.removed(removed, until);
@@ -439,7 +441,8 @@ impl Live {
 
     /// Takes a meeting out that has not come about, or has been moved: nothing is carried for it any more.
     pub fn withdraw_meeting(&self, meeting: &Meeting) {
-        if let Some((_, removed)) = self.meetings.remove_if(&meeting.server_id, |_, have| have.id == meeting.id) {
+        if let Some((_, removed)) = self.meetings.remove_if(&meeting.server_meeting_id, |_, have| have.id == meeting.id)
+        {
             self.removed(removed, Timestamp::MIN);
         }
     }
@@ -464,7 +467,7 @@ impl Live {
         let presence = of_tenant.entry(meeting.server.clone()).or_default();
         presence.carried_until = presence.carried_until.max(Some(until));
         drop(of_tenant);
-        let over = self.over.entry(meeting.server_id.clone());
+        let over = self.over.entry(meeting.server_meeting_id.clone());
         over.and_modify(|known| *known = until.max(*known)).or_insert(until);
         lock(&self.ended).insert((until, meeting.id), meeting);
     }
@@ -473,9 +476,9 @@ impl Live {
     pub fn add_ended(&self, meeting: Meeting, ended_at: Timestamp) -> Arc<Meeting> {
         let meeting = Arc::new(meeting);
         if let Some(internal_id) = meeting.internal_id()
-            && meeting.may_be_called(internal_id)
+            && meeting.may_be_called(internal_id.as_str())
         {
-            let known = Arc::clone(&self.internal.entry(internal_id.into()).or_insert_with(|| Arc::clone(&meeting)));
+            let known = Arc::clone(&self.internal.entry(internal_id.clone()).or_insert_with(|| Arc::clone(&meeting)));
             if !Arc::ptr_eq(&known, &meeting) {
                 return known;
             }
@@ -487,14 +490,14 @@ impl Live {
     /// Whether a room had a meeting a short while ago, and has none now.
     #[must_use]
     pub fn has_ended(&self, tenant: &TenantId, ext_id: &str) -> bool {
-        let server_id = meeting_id::to_server(tenant, ext_id);
-        self.over.contains_key(&*server_id) && !self.meetings.contains_key(&*server_id)
+        let on_server = meeting_id::to_server(tenant, ext_id);
+        self.over.contains_key(&*on_server) && !self.meetings.contains_key(&*on_server)
     }
 
     /// A meeting has left no recording, as the store knows.
     pub fn forget_recording(&self, meeting: &Meeting) {
         if let Some(internal_id) = meeting.internal_id() {
-            self.recordings.remove(&meeting.tenant, internal_id);
+            self.recordings.remove(&meeting.tenant, internal_id.as_str());
         }
     }
 
@@ -505,7 +508,7 @@ impl Live {
             let Some(first) = ended.first_entry().filter(|first| first.key().0 <= now) else { return };
             let meeting = first.remove();
             drop(ended);
-            self.over.remove_if(&meeting.server_id, |_, until| *until <= now);
+            self.over.remove_if(&meeting.server_meeting_id, |_, until| *until <= now);
             self.forget_breakouts(&meeting);
             for token in std::mem::take(&mut *lock(&meeting.sessions)) {
                 if let Some((_, session)) = self.sessions.remove(&token) {

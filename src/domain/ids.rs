@@ -81,6 +81,66 @@ id!(
     Slug
 );
 
+/// An id of a meeting: any text. It is checked elsewhere, if at all; the types keep one from being taken for another.
+macro_rules! meeting_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The id that has this text.
+            #[must_use]
+            pub fn new(text: &str) -> Self {
+                Self(text.into())
+            }
+
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text.into())
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+meeting_id!(
+    /// What the tenant calls a meeting: `meetingID` in the calls of its software.
+    ExternalId
+);
+meeting_id!(
+    /// What a BBB server calls a meeting: `meetingID` in the calls to it, unique over all tenants.
+    ServerMeetingId
+);
+meeting_id!(
+    /// What a BBB server calls one run of a meeting: `internalMeetingID`, and the `recordID` of its recording.
+    InternalId
+);
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

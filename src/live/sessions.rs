@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::{Meeting, lock, servers::ServerState};
 use crate::domain::{
-    ids::{MeetingNumber, SessionNumber, TenantId},
+    ids::{SessionNumber, TenantId},
     session::{GRACE, Held, TokenHash, UserKey},
     time::{Clock, Timestamp},
 };
@@ -277,7 +277,13 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::{domain::session::LEASE, live::Facts};
+    use crate::{
+        domain::{
+            ids::{ExternalId, MeetingNumber},
+            session::LEASE,
+        },
+        live::Facts,
+    };
 
     /// Nobody reads it.
     #[derive(Clone)]
@@ -302,7 +308,7 @@ mod tests {
             id: MeetingNumber::new(1),
             tenant: "wagtail".parse().expect("an id"),
             account: "main".into(),
-            ext_id: "room".into(),
+            ext_id: ExternalId::new("room"),
             server: "bbb-01".parse().expect("an id"),
             participants: Some(1),
             expected: None,

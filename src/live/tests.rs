@@ -1,5 +1,9 @@
 use super::*;
-use crate::domain::{fixtures::tenant, ids::MeetingNumber, meeting::afterglow};
+use crate::domain::{
+    fixtures::tenant,
+    ids::{ExternalId, MeetingNumber},
+    meeting::afterglow,
+};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -18,7 +22,7 @@ fn row(tenant: &str, ext_id: &str, server: &str, id: i64) -> Facts {
         id: MeetingNumber::new(id),
         tenant: tenant.parse().expect("an id"),
         account: "main".into(),
-        ext_id: ext_id.into(),
+        ext_id: ExternalId::new(ext_id),
         server: server.parse().expect("an id"),
         participants: None,
         expected: None,

@@ -19,7 +19,7 @@ pub(crate) fn meeting(meetings: &Meetings, row: MeetingRow) -> Option<Arc<Meetin
     let meeting = meetings.live.add_meeting(rows::meeting(row));
     // It may have been known without its name.
     if let Some(internal_id) = internal_id {
-        meetings.live.name_meeting(&meeting, &internal_id);
+        meetings.live.name_meeting(&meeting, internal_id.as_str());
     }
     Some(meeting)
 }
@@ -42,7 +42,7 @@ pub(crate) async fn follow(meetings: &Meetings, id: MeetingNumber) -> Result<(),
         }
         return Ok(());
     };
-    let known = meetings.live.meeting(&row.tenant, &row.ext_id).filter(|meeting| meeting.id == id);
+    let known = meetings.live.meeting(&row.tenant, row.ext_id.as_str()).filter(|meeting| meeting.id == id);
     let Some(meeting) = known else { return Ok(()) };
     meetings.live.remove_meeting(&meeting, ended_at);
     forget_unrecorded(meetings, &meeting).await
@@ -54,7 +54,7 @@ pub(crate) async fn follow(meetings: &Meetings, id: MeetingNumber) -> Result<(),
 /// When the store fails.
 pub(crate) async fn forget_unrecorded(meetings: &Meetings, meeting: &Meeting) -> Result<(), Error> {
     if let Some(internal_id) = meeting.internal_id().filter(|_| meeting.records)
-        && !meetings.store.has_recording(internal_id).await?
+        && !meetings.store.has_recording(internal_id.as_str()).await?
     {
         meetings.live.forget_recording(meeting);
     }

@@ -64,7 +64,7 @@ pub(crate) async fn create(meetings: &Meetings, order: &Order) -> Created {
     if let Err(denial) = meetings.admit_tenant(&order.tenant) {
         return denial.into();
     }
-    let _turn = meetings.creating.hold(&order.server_id).await;
+    let _turn = meetings.creating.hold(&order.server_meeting_id).await;
     match look_up(meetings, order).await {
         Ok(Known::Running(meeting)) => repeat(meetings, order, &meeting).await,
         Ok(Known::Next(meeting, used)) => create_new(meetings, order, Some(meeting), used).await,
@@ -75,7 +75,7 @@ pub(crate) async fn create(meetings: &Meetings, order: &Order) -> Created {
 
 /// Looks for a meeting of this id.
 async fn look_up(meetings: &Meetings, order: &Order) -> Result<Known, Denial> {
-    let Some(meeting) = meetings.live.meeting_on_server(&order.server_id) else { return Ok(Known::Nothing) };
+    let Some(meeting) = meetings.live.meeting_on_server(&order.server_meeting_id) else { return Ok(Known::Nothing) };
     if meetings.live.servers.of(&meeting.server).is_offline() {
         let used = used(meetings, order, &meeting).await?;
         if duration_left(&order.tenant.limits, used).is_none() {
@@ -187,7 +187,7 @@ async fn repeat(meetings: &Meetings, order: &Order, meeting: &Arc<Meeting>) -> C
     if !answer.success {
         return Created::by(server, Ok(answer));
     }
-    if meeting.internal_id().is_none_or(|known| known == answer.internal_id) {
+    if meeting.internal_id().is_none_or(|known| known.as_str() == answer.internal_id) {
         at_server::note_created(meetings, meeting, &answer).await;
         return Created::by(server, Ok(answer));
     }

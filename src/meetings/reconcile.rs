@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     bbb::xml::Listed,
-    domain::{tenant::Server, time::Timestamp},
+    domain::{ids::InternalId, tenant::Server, time::Timestamp},
     live::{Meeting, servers::ServerList},
     store::writer::Note,
 };
@@ -42,9 +42,9 @@ pub(crate) async fn reconcile(
 async fn compare(meetings: &Meetings, running: &[Arc<Meeting>], listed: &ServerList, begun: Timestamp) {
     for meeting in running {
         meetings.rounds.poll.beat();
-        let found = listed.meetings.get(&*meeting.server_id).filter(|found| !found.ended);
+        let found = listed.meetings.get(meeting.server_meeting_id.as_str()).filter(|found| !found.ended);
         // Another run of the room is not this one.
-        let found = found.filter(|found| meeting.internal_id().is_none_or(|known| known == found.internal_id));
+        let found = found.filter(|found| meeting.internal_id().is_none_or(|known| known.as_str() == found.internal_id));
         if let Some(found) = found {
             if meeting.internal_id().is_none() {
                 learn(meetings, meeting, found);
@@ -73,7 +73,7 @@ fn learn(meetings: &Meetings, meeting: &Arc<Meeting>, found: &Listed) {
     }
     meetings.notes.leave(Note::Created {
         meeting: meeting.id,
-        internal_id: found.internal_id.as_str().into(),
+        internal_id: InternalId::new(&found.internal_id),
         create_time: found.create_time,
     });
 }

@@ -50,7 +50,7 @@ pub async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<Session
         }
     }
     for row in store.recordings().await? {
-        let recording = Recording { id: row.id.into(), ext_id: row.ext_id.into(), server: row.server };
+        let recording = Recording { id: row.id, ext_id: row.ext_id, server: row.server };
         live.recordings.add(&row.tenant, recording);
     }
     Ok((live, last_session))

@@ -36,7 +36,7 @@ pub(super) fn meeting(row: MeetingRow) -> Meeting {
         id: row.id,
         tenant: row.tenant,
         account: row.account.into(),
-        ext_id: row.ext_id.into(),
+        ext_id: row.ext_id,
         server: row.server,
         participants: row.participants,
         expected: row.expected,
@@ -44,14 +44,19 @@ pub(super) fn meeting(row: MeetingRow) -> Meeting {
         ends_at: row.ends_at,
         records: row.records,
         afterglow: row.afterglow,
-        internal_id: row.internal_id.map(Into::into),
+        internal_id: row.internal_id,
         orphan_of,
     })
 }
 
 /// What it takes to find a run again, should its server come back with it.
 pub(super) fn run(meeting: &Meeting) -> Run<'_> {
-    Run { id: meeting.id, server: &meeting.server, server_id: &meeting.server_id, internal_id: meeting.internal_id() }
+    Run {
+        id: meeting.id,
+        server: &meeting.server,
+        server_meeting_id: &meeting.server_meeting_id,
+        internal_id: meeting.internal_id(),
+    }
 }
 
 /// Adds a session as the store keeps it, with the breakout room that it is in.

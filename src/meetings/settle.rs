@@ -41,7 +41,8 @@ async fn settle_one(meetings: &Meetings, directory: &Directory, meeting: &Arc<Me
     };
     let Some(ends_at) = ends_at(meetings, meeting) else { return };
     if meetings.live.servers.of(&server.id).is_up() {
-        if ends_at.saturating_add(OVER) < now && tell_to_end(meetings, server, &meeting.server_id).await {
+        if ends_at.saturating_add(OVER) < now && tell_to_end(meetings, server, meeting.server_meeting_id.as_str()).await
+        {
             end(meetings, meeting, "duration is over").await;
         }
     } else if ends_at.saturating_add(OUTLIVED) < now {
@@ -91,10 +92,12 @@ async fn adopt_unanswered(meetings: &Meetings) {
         let owner = row.owner.clone().unwrap_or_default();
         let is_at_it = row.created_at > now.saturating_sub(UNANSWERED)
             && meetings.store.is_alive(&owner, now).await.unwrap_or(true);
-        if is_at_it || owner == meetings.store.gateway() && meetings.live.meeting(&row.tenant, &row.ext_id).is_some() {
+        if is_at_it
+            || owner == meetings.store.gateway() && meetings.live.meeting(&row.tenant, row.ext_id.as_str()).is_some()
+        {
             continue;
         }
-        if let Some(known) = meetings.live.meeting(&row.tenant, &row.ext_id)
+        if let Some(known) = meetings.live.meeting(&row.tenant, row.ext_id.as_str())
             && known.id == row.id
             && known.orphan_of.as_deref() != Some(&*owner)
         {
@@ -111,13 +114,13 @@ pub(super) async fn end_leftovers(meetings: &Meetings, server: &Server, listed: 
     for leftover in meetings.store.leftovers(&server.id).await.unwrap_or_default() {
         let is_there = listed
             .meetings
-            .get(&*leftover.server_id)
-            .is_some_and(|found| !found.ended && found.internal_id == leftover.internal_id);
+            .get(leftover.server_meeting_id.as_str())
+            .is_some_and(|found| !found.ended && found.internal_id == leftover.internal_id.as_str());
         if is_there {
             tracing::info!(server = %server.id, "old run of a restarted meeting ended");
         }
-        if !is_there || tell_to_end(meetings, server, &leftover.server_id).await {
-            let _ = meetings.store.forget_leftover(&server.id, &leftover.internal_id).await;
+        if !is_there || tell_to_end(meetings, server, leftover.server_meeting_id.as_str()).await {
+            let _ = meetings.store.forget_leftover(&server.id, leftover.internal_id.as_str()).await;
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{
-    ids::{MeetingNumber, ServerId, SessionNumber, TenantId},
+    ids::{ExternalId, InternalId, MeetingNumber, ServerId, ServerMeetingId, SessionNumber, TenantId},
     limits::Limit,
     session::{Held, TokenHash, UserKey},
     time::{Deadline, Timestamp},
@@ -50,7 +50,7 @@ pub struct MeetingRow {
     /// Which account's.
     pub account: String,
     /// The tenant's `meetingID`.
-    pub ext_id: String,
+    pub ext_id: ExternalId,
     /// The server it runs on.
     pub server: ServerId,
     /// `maxParticipants` as asked for.
@@ -58,7 +58,7 @@ pub struct MeetingRow {
     /// How many people were expected, if that was written down.
     pub expected: Option<u32>,
     /// The server's internal id, once it has answered.
-    pub internal_id: Option<String>,
+    pub internal_id: Option<InternalId>,
     /// The server's `createTime`, likewise.
     pub create_time: Option<Timestamp>,
     /// When it was promised.
@@ -83,9 +83,9 @@ pub struct Run<'a> {
     /// The server that has it.
     pub server: &'a ServerId,
     /// The meeting's id on the server.
-    pub server_id: &'a str,
+    pub server_meeting_id: &'a ServerMeetingId,
     /// The server's internal id, if it has answered.
-    pub internal_id: Option<&'a str>,
+    pub internal_id: Option<&'a InternalId>,
 }
 
 /// What became of a `create`.
@@ -159,11 +159,11 @@ pub struct SessionRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingRow {
     /// Its `recordID`.
-    pub id: String,
+    pub id: InternalId,
     /// Whose it is.
     pub tenant: TenantId,
     /// The tenant's `meetingID`.
-    pub ext_id: String,
+    pub ext_id: ExternalId,
     /// The server it was made on.
     pub server: ServerId,
 }
@@ -191,7 +191,7 @@ pub struct UsageRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
     /// The server's internal id of it.
-    pub internal_id: String,
+    pub internal_id: InternalId,
     /// The meeting's id on the server.
-    pub server_id: String,
+    pub server_meeting_id: ServerMeetingId,
 }

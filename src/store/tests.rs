@@ -10,7 +10,7 @@ use super::{
 use crate::domain::{
     admission::RoomUsage,
     denial::Denial,
-    ids::{MeetingNumber, ServerId, SessionNumber, TenantId},
+    ids::{InternalId, MeetingNumber, ServerId, ServerMeetingId, SessionNumber, TenantId},
     limits::Limit,
     server_mode::ServerMode,
     session::{Held, UserKey},
@@ -193,7 +193,7 @@ fn closed(session: SessionNumber, at: i64, until: i64) -> Note {
 }
 
 fn made(meeting: MeetingNumber, internal_id: &str) -> Note {
-    Note::Created { meeting, internal_id: internal_id.into(), create_time: Some(ms(1_234)) }
+    Note::Created { meeting, internal_id: InternalId::new(internal_id), create_time: Some(ms(1_234)) }
 }
 
 async fn rooms_and_accounts_are_counted_as_they_come_and_go(fixture: Fixture) {
@@ -286,7 +286,7 @@ async fn what_was_promised_is_known_after_a_restart(fixture: Fixture) {
     assert_eq!(buried, 1);
     let meetings = store.running().await.expect("loaded");
     assert_eq!(meetings.len(), 1);
-    assert_eq!(meetings[0].internal_id.as_deref(), Some("int"));
+    assert_eq!(meetings[0].internal_id.as_ref().map(InternalId::as_str), Some("int"));
     assert_eq!((meetings[0].participants, meetings[0].ends_at), (Some(3), Some(Deadline::At(ms(9_000)))));
     let row =
         SessionRow { id: session, meeting, token: [7; 32], held: Held::Until(ms(9_000)), breakout: None, waits: false };
@@ -499,7 +499,12 @@ async fn a_run_that_is_given_up_is_left_over(fixture: Fixture) {
     let elsewhere: ServerId = "bbb-02".parse().expect("an id");
     let old = create(store, "a", "one", 1).await.expect("a room");
     note(store, [made(old, "int-1")]).await;
-    let run = Run { id: old, server: &server, server_id: "t.wagtail.one", internal_id: Some("int-1") };
+    let run = Run {
+        id: old,
+        server: &server,
+        server_meeting_id: &ServerMeetingId::new("t.wagtail.one"),
+        internal_id: Some(&InternalId::new("int-1")),
+    };
     let new = NewMeeting { now: ms(2_000), ..room(&tenant, &elsewhere, "a", "one") };
     let session = join(store, old, 1_000, 1_060, 9).await.expect("a seat");
     note(store, [Note::Opened { session, at: ms(1_001) }]).await;
@@ -513,7 +518,8 @@ async fn a_run_that_is_given_up_is_left_over(fixture: Fixture) {
     assert_eq!(store.restart_meeting(&run, &new).await.expect("an answer"), None, "once");
     assert_eq!(store.find_meeting(&tenant, "one").await.expect("an answer").map(|row| row.id), Some(next));
     assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached), "the room keeps its place");
-    let leftover = Leftover { internal_id: "int-1".into(), server_id: "t.wagtail.one".into() };
+    let leftover =
+        Leftover { internal_id: InternalId::new("int-1"), server_meeting_id: ServerMeetingId::new("t.wagtail.one") };
     assert_eq!(store.leftovers(&server).await.expect("an answer"), [leftover]);
     assert!(store.leftovers(&elsewhere).await.expect("an answer").is_empty());
     store.forget_leftover(&server, "int-1").await.expect("forgotten");

@@ -23,7 +23,7 @@ use tokio::{
 use super::{Error, Store, dropped, error::Fault};
 use crate::{
     domain::{
-        ids::{MeetingNumber, SessionNumber, TenantId},
+        ids::{InternalId, MeetingNumber, SessionNumber, TenantId},
         session::TokenHash,
         time::{Clock, Timestamp},
     },
@@ -46,7 +46,7 @@ pub enum Note {
         /// The meeting's number.
         meeting: MeetingNumber,
         /// Its internal id.
-        internal_id: Box<str>,
+        internal_id: InternalId,
         /// Its `createTime`, if its server tells one.
         create_time: Option<Timestamp>,
     },

@@ -14,7 +14,7 @@ use anteroom::{
         xml,
     },
     domain::{
-        ids::{MeetingNumber, TenantId},
+        ids::{ExternalId, MeetingNumber, TenantId},
         secret::Secret,
         tenant::{ApiSecret, Credential},
         time::{Clock, Timestamp},
@@ -155,7 +155,7 @@ pub fn id(id: &str) {
         id: MeetingNumber::new(1),
         tenant: tenant(),
         account: "main".into(),
-        ext_id: id.into(),
+        ext_id: ExternalId::new(id),
         server: "bbb-01".parse().unwrap(),
         participants: None,
         expected: None,

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         denial::Denial,
         directory::Directory,
-        ids::{MeetingNumber, ServerId},
+        ids::{ExternalId, MeetingNumber, ServerId},
         meeting::afterglow,
         tenant::Tenant,
         time::{Deadline, Timestamp},
@@ -34,7 +34,7 @@ pub(crate) struct Order {
     /// The tenant's id of the meeting.
     pub(crate) ext_id: String,
     /// The server's.
-    pub(crate) server_id: String,
+    pub(crate) server_meeting_id: String,
     /// Whose room it is.
     pub(crate) account: String,
     /// The parameters as they were given.
@@ -92,7 +92,7 @@ impl Order {
             id,
             tenant: self.tenant.id.clone(),
             account: account.into(),
-            ext_id: self.ext_id.as_str().into(),
+            ext_id: ExternalId::new(&self.ext_id),
             server: server.clone(),
             participants: self.participants,
             expected: Some(self.expected),

@@ -13,7 +13,7 @@ use crate::{
     domain::{
         admission::RoomUsage,
         denial::Denial,
-        ids::{MeetingNumber, SessionNumber},
+        ids::{ExternalId, InternalId, MeetingNumber, SessionNumber},
         limits::Limit,
         session::{Held, TokenHash, UserKey},
         time::whole_ms,
@@ -46,7 +46,7 @@ pub(super) struct Room {
     pub(super) ext_id: String,
     pub(super) server: String,
     pub(super) owner: String,
-    pub(super) internal_id: Option<String>,
+    pub(super) internal_id: Option<InternalId>,
     pub(super) from: i64,
     pub(super) ended: Option<i64>,
     pub(super) strangers: u32,
@@ -150,7 +150,7 @@ impl Model {
             Some(MeetingRow {
                 tenant: room.tenant.parse().expect("an id"),
                 account: room.account.clone(),
-                ext_id: room.ext_id.clone(),
+                ext_id: ExternalId::new(&room.ext_id),
                 server: room.server.parse().expect("an id"),
                 internal_id: room.internal_id.clone(),
                 created_at: ms(room.from),
@@ -270,7 +270,7 @@ impl Model {
         match note {
             Note::Created { meeting, internal_id, .. } => {
                 let room = self.rooms.get_mut(meeting).filter(|room| room.internal_id.is_none())?;
-                room.internal_id = Some(internal_id.to_string());
+                room.internal_id = Some(internal_id.clone());
                 let made = (room.tenant.clone(), room.from.div_euclid(DAY));
                 self.used.entry(made).or_default().meetings += 1;
             }

@@ -82,8 +82,8 @@ pub(in crate::store) async fn restart_meeting(
             "INSERT INTO leftovers (server, internal_id, server_id, since) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         )
         .bind(old.server.as_str())
-        .bind(internal_id)
-        .bind(old.server_id)
+        .bind(internal_id.as_str())
+        .bind(old.server_meeting_id.as_str())
         .bind(new.now)
         .execute(&mut *tx)
         .await?;
@@ -358,7 +358,8 @@ pub(in crate::store) async fn leftovers(pool: &Pool, server: &str) -> Result<Vec
         .fetch_all(pool)
         .await?;
     let leftover = |row: &super::Row| -> Result<Leftover, Error> {
-        Ok(Leftover { internal_id: row.try_get(0)?, server_id: row.try_get(1)? })
+        let text = |at: usize| row.try_get::<String, _>(at);
+        Ok(Leftover { internal_id: text(0)?.into(), server_meeting_id: text(1)?.into() })
     };
     rows.iter().map(leftover).collect()
 }

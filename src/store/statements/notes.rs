@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::{MeetingNumber, SessionNumber},
+        ids::{InternalId, MeetingNumber, SessionNumber},
         time::Timestamp,
     },
     store::{Change, Error, columns::PRESENT, writer::Note},
@@ -68,7 +68,7 @@ pub(in crate::store) async fn write_notes(
 async fn created(
     tx: &mut Connection,
     meeting: MeetingNumber,
-    internal_id: &str,
+    internal_id: &InternalId,
     create_time: Option<Timestamp>,
     tally: &mut Tally,
 ) -> Result<bool, Error> {
@@ -77,7 +77,7 @@ async fn created(
          RETURNING tenant, created_at",
     )
     .bind(meeting)
-    .bind(internal_id)
+    .bind(internal_id.as_str())
     // What a server has not told is 0.
     .bind(create_time.unwrap_or(Timestamp::EPOCH))
     .fetch_optional(&mut *tx)
@@ -85,7 +85,7 @@ async fn created(
     let Some(row) = row else { return Ok(false) };
     tally.made(row.try_get("tenant")?, row.try_get("created_at")?);
     // The server has answered with a run that was given up: it is none to be ended any more.
-    sqlx::query("DELETE FROM leftovers WHERE internal_id = $1").bind(internal_id).execute(&mut *tx).await?;
+    sqlx::query("DELETE FROM leftovers WHERE internal_id = $1").bind(internal_id.as_str()).execute(&mut *tx).await?;
     sqlx::query(
         "INSERT INTO recordings (record_id, tenant, ext_id, server)
          SELECT internal_id, tenant, ext_id, server FROM meetings WHERE id = $1 AND records AND ended_at IS NULL
