@@ -34,7 +34,7 @@ use crate::{
         backend_error::BackendError,
         ids::{ExternalId, InternalId, MeetingNumber, ServerId, ServerMeetingId, SessionNumber, TenantId},
         limits::{Limit, Limits},
-        meeting::{AFTERGLOW, AFTERGLOW_MAX},
+        meeting::{AFTERGLOW, AFTERGLOW_MAX, Life},
         placement::expected,
         session::{Held, TokenHash},
         tenant::Tenant,
@@ -78,10 +78,8 @@ pub struct Facts {
     pub records: bool,
     /// How long what follows its end is carried, if that is known.
     pub afterglow: Option<Duration>,
-    /// The server's internal id, if it has answered.
-    pub internal_id: Option<InternalId>,
-    /// See [`Meeting::orphan_of`].
-    pub orphan_of: Option<Box<str>>,
+    /// Where it is in its life.
+    pub life: Life,
 }
 
 /// A meeting that runs.
@@ -110,7 +108,7 @@ pub struct Meeting {
     /// How long what follows its end is carried.
     pub afterglow: Duration,
     /// Another gateway that has asked a server for it, and has died before the answer came, or has been slow.
-    pub orphan_of: Option<Box<str>>,
+    orphan_of: Option<Arc<str>>,
     /// Documents that were given to it while it ran.
     pub documents: AtomicU32,
     /// The server's internal id, once it has answered.
@@ -136,10 +134,11 @@ impl Meeting {
     /// A meeting of which this is known: neither the limits it was promised under nor what happens in it.
     #[must_use]
     pub fn new(facts: Facts) -> Self {
-        let internal_id = OnceLock::new();
-        if let Some(id) = facts.internal_id {
-            let _ = internal_id.set(id);
-        }
+        let (orphan_of, internal_id) = match facts.life {
+            Life::Reserved => (None, OnceLock::new()),
+            Life::Orphaned { of } => (Some(of), OnceLock::new()),
+            Life::Running { internal_id } => (None, internal_id.into()),
+        };
         let seats = seats(facts.participants);
         Self {
             id: facts.id,
@@ -153,7 +152,7 @@ impl Meeting {
             ends_at: facts.ends_at,
             records: facts.records,
             afterglow: facts.afterglow.unwrap_or(AFTERGLOW).min(AFTERGLOW_MAX),
-            orphan_of: facts.orphan_of,
+            orphan_of,
             documents: AtomicU32::new(0),
             internal_id,
             info: Fresh::default(),
@@ -191,6 +190,22 @@ impl Meeting {
     #[must_use]
     pub fn internal_id(&self) -> Option<&InternalId> {
         self.internal_id.get()
+    }
+
+    /// Where it is in its life.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        match (self.internal_id.get(), &self.orphan_of) {
+            (Some(internal_id), _) => Life::Running { internal_id: internal_id.clone() },
+            (None, Some(of)) => Life::Orphaned { of: Arc::clone(of) },
+            (None, None) => Life::Reserved,
+        }
+    }
+
+    /// Whether this other gateway has reserved it, as far as is known here.
+    #[must_use]
+    pub fn was_reserved_by(&self, gateway: &str) -> bool {
+        self.orphan_of.as_deref() == Some(gateway)
     }
 
     /// Whether an internal id can be one of this meeting: a server, which may be a tenant's own, must not claim another's.

@@ -174,7 +174,7 @@ mod tests {
     use crate::{
         domain::{
             ids::{ExternalId, MeetingNumber},
-            meeting::AFTERGLOW,
+            meeting::{AFTERGLOW, Life},
             time::Clock,
         },
         live::Facts,
@@ -193,12 +193,11 @@ mod tests {
             server: server.parse().expect("an id"),
             participants: None,
             expected: None,
-            internal_id: Some(format!("{}{NOW:013}", internal_start(&on_server)).into()),
+            life: Life::Running { internal_id: format!("{}{NOW:013}", internal_start(&on_server)).into() },
             created_at: Timestamp::EPOCH,
             ends_at: None,
             afterglow: None,
             records,
-            orphan_of: None,
         }))
     }
 

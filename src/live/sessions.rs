@@ -280,6 +280,7 @@ mod tests {
     use crate::{
         domain::{
             ids::{ExternalId, MeetingNumber},
+            meeting::Life,
             session::LEASE,
         },
         live::Facts,
@@ -312,12 +313,11 @@ mod tests {
             server: "bbb-01".parse().expect("an id"),
             participants: Some(1),
             expected: None,
-            internal_id: None,
             created_at: Timestamp::EPOCH,
             ends_at: None,
             afterglow: None,
             records: false,
-            orphan_of: None,
+            life: Life::Reserved,
         }));
         Arc::new(Session::new(SessionNumber::new(1), meeting, lease(), Arc::default(), Clock::system()))
     }

@@ -26,12 +26,11 @@ fn row(tenant: &str, ext_id: &str, server: &str, id: i64) -> Facts {
         server: server.parse().expect("an id"),
         participants: None,
         expected: None,
-        internal_id: Some(int(tenant, ext_id, id).into()),
+        life: Life::Running { internal_id: int(tenant, ext_id, id).into() },
         created_at: Timestamp::EPOCH,
         ends_at: None,
         afterglow: None,
         records: false,
-        orphan_of: None,
     }
 }
 
@@ -124,7 +123,7 @@ fn a_meeting_keeps_the_limits_it_was_promised_under() {
 #[test]
 fn what_was_asked_before_a_meeting_had_a_name_does_not_count() {
     let live = Live::new(Clock::system());
-    let meeting = live.add_meeting(Meeting::new(Facts { internal_id: None, ..row("w", "room", "b", 1) }));
+    let meeting = live.add_meeting(Meeting::new(Facts { life: Life::Reserved, ..row("w", "room", "b", 1) }));
     let before = Moment::now();
     live.name_meeting(&meeting, &int("w", "room", 1));
     assert!(meeting.touched() >= before);
@@ -162,7 +161,7 @@ fn a_recording_of_a_meeting_that_another_gateway_has_made_is_known() {
 fn a_server_gives_a_meeting_no_other_ones_name() {
     let live = Live::new(Clock::system());
     let theirs = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 1)));
-    let unnamed = Facts { internal_id: None, records: true, ..row("heron", "room", "bbb-02", 2) };
+    let unnamed = Facts { life: Life::Reserved, records: true, ..row("heron", "room", "bbb-02", 2) };
     let ours = live.add_meeting(Meeting::new(unnamed));
     let claimed = int("wagtail", "room", 1);
     live.name_meeting(&ours, &claimed);

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     bbb::xml,
-    domain::{admission::duration_left, backend_error::BackendError, denial::Denial, ids::ServerId, tenant::Server},
+    domain::{
+        admission::duration_left, backend_error::BackendError, denial::Denial, ids::ServerId, meeting::Life,
+        tenant::Server,
+    },
     live::Meeting,
     store::NewMeeting,
 };
@@ -84,9 +87,9 @@ async fn look_up(meetings: &Meetings, order: &Order) -> Result<Known, Denial> {
         let next = restart_meeting(meetings, order, &meeting).await?;
         return Ok(next.map_or(Known::Nothing, |next| Known::Next(next, used)));
     }
-    if let Some(owner) = meeting.orphan_of.as_deref().filter(|_| meeting.internal_id().is_none()) {
+    if let Life::Orphaned { of } = meeting.life() {
         // It is this gateway's to have an answer for now.
-        meetings.store.take_over_meeting(meeting.id, owner).await.map_err(unavailable)?;
+        meetings.store.take_over_meeting(meeting.id, &of).await.map_err(unavailable)?;
     }
     Ok(if may_move(meetings, order, &meeting).await? { Known::Nothing } else { Known::Running(meeting) })
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     bbb::xml::Listed,
-    domain::{ids::InternalId, tenant::Server, time::Timestamp},
+    domain::{ids::InternalId, meeting::Life, tenant::Server, time::Timestamp},
     live::{Meeting, servers::ServerList},
     store::writer::Note,
 };
@@ -51,15 +51,16 @@ async fn compare(meetings: &Meetings, running: &[Arc<Meeting>], listed: &ServerL
             }
             count_strangers(meetings, meeting, found.people).await;
         }
-        let wait = match meeting.internal_id() {
-            Some(_) => YOUNG,
-            None if meeting.orphan_of.is_some() => ORPHAN,
-            None => UNANSWERED,
+        let life = meeting.life();
+        let wait = match life {
+            Life::Running { .. } => YOUNG,
+            Life::Orphaned { .. } => ORPHAN,
+            Life::Reserved => UNANSWERED,
         };
         if meeting.created_at.saturating_add(wait) < begun && meetings.live.listed(meeting, found.is_some()) >= MISSES {
-            match meeting.internal_id() {
-                Some(_) => end(meetings, meeting, "no longer listed by its server").await,
-                None => end_unanswered(meetings, meeting).await,
+            match life {
+                Life::Running { .. } => end(meetings, meeting, "no longer listed by its server").await,
+                Life::Orphaned { .. } | Life::Reserved => end_unanswered(meetings, meeting).await,
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    domain::{ids::SessionNumber, time::Timestamp},
+    domain::{ids::SessionNumber, meeting::Life, time::Timestamp},
     live::{
         Facts, Live, Meeting,
         sessions::{self, Book},
@@ -30,8 +30,12 @@ impl Book for Notes {
 
 /// A meeting as the store keeps it, which knows neither the limits it was promised under nor a hint at its size.
 pub(super) fn meeting(row: MeetingRow) -> Meeting {
-    // The owner is of account until there is an answer.
-    let orphan_of = row.owner.filter(|_| row.internal_id.is_none()).map(Into::into);
+    // The owner is of account until there is an answer; one who asks a server itself does not read its own row.
+    let life = match (row.internal_id, row.owner) {
+        (Some(internal_id), _) => Life::Running { internal_id },
+        (None, Some(owner)) => Life::Orphaned { of: owner.into() },
+        (None, None) => Life::Reserved,
+    };
     Meeting::new(Facts {
         id: row.id,
         tenant: row.tenant,
@@ -44,8 +48,7 @@ pub(super) fn meeting(row: MeetingRow) -> Meeting {
         ends_at: row.ends_at,
         records: row.records,
         afterglow: row.afterglow,
-        internal_id: row.internal_id,
-        orphan_of,
+        life,
     })
 }
 

@@ -11,7 +11,7 @@ use super::{
     rows,
 };
 use crate::{
-    domain::{directory::Directory, limits::Limit, tenant::Server, time::Timestamp},
+    domain::{directory::Directory, limits::Limit, meeting::Life, tenant::Server, time::Timestamp},
     live::{Meeting, servers::ServerList},
     supervise::caught,
 };
@@ -72,8 +72,13 @@ pub(super) async fn end(meetings: &Meetings, meeting: &Arc<Meeting>, reason: &'s
 
 /// Ends the record of a meeting that nobody has an answer for, unless another gateway has taken it over and waits for one.
 pub(super) async fn end_unanswered(meetings: &Meetings, meeting: &Arc<Meeting>) {
-    let owner = meeting.orphan_of.as_deref().unwrap_or_else(|| meetings.store.gateway());
-    match meetings.store.abandon_unanswered(meeting.id, owner, meetings.clock.now()).await {
+    let owner = match meeting.life() {
+        Life::Reserved => meetings.store.gateway().into(),
+        Life::Orphaned { of } => of,
+        // It has been answered a moment ago.
+        Life::Running { .. } => return,
+    };
+    match meetings.store.abandon_unanswered(meeting.id, &owner, meetings.clock.now()).await {
         Ok(true) => {
             tracing::info!(tenant = %meeting.tenant, server = %meeting.server, "reservation released: no server has the meeting");
             meetings.live.remove_meeting(meeting, meetings.clock.now());
@@ -99,7 +104,7 @@ async fn adopt_unanswered(meetings: &Meetings) {
         }
         if let Some(known) = meetings.live.meeting(&row.tenant, row.ext_id.as_str())
             && known.id == row.id
-            && known.orphan_of.as_deref() != Some(&*owner)
+            && !known.was_reserved_by(&owner)
         {
             // Somebody else has taken it over since.
             meetings.live.remove_meeting(&known, now);

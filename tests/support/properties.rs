@@ -15,6 +15,7 @@ use anteroom::{
     },
     domain::{
         ids::{ExternalId, MeetingNumber, TenantId},
+        meeting::Life,
         secret::Secret,
         tenant::{ApiSecret, Credential},
         time::{Clock, Timestamp},
@@ -159,11 +160,10 @@ pub fn id(id: &str) {
         server: "bbb-01".parse().unwrap(),
         participants: None,
         expected: None,
-        internal_id: None,
         created_at: Timestamp::EPOCH,
         ends_at: None,
         afterglow: None,
-        orphan_of: None,
+        life: Life::Reserved,
         records: false,
     }));
     let found: Option<Arc<Meeting>> = live.meeting_on_server(&on_server);

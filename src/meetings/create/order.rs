@@ -13,7 +13,7 @@ use crate::{
         denial::Denial,
         directory::Directory,
         ids::{ExternalId, MeetingNumber, ServerId},
-        meeting::afterglow,
+        meeting::{Life, afterglow},
         tenant::Tenant,
         time::{Deadline, Timestamp},
     },
@@ -96,12 +96,11 @@ impl Order {
             server: server.clone(),
             participants: self.participants,
             expected: Some(self.expected),
-            internal_id: None,
             created_at: self.now,
             ends_at: Some(self.ends_at(self.now)),
             afterglow: Some(self.afterglow()),
             records: self.records,
-            orphan_of: None,
+            life: Life::Reserved,
         })
         .promised(self.tenant.limits.clone());
         meeting.documents.store(self.documents, Relaxed);
