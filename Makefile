@@ -5,7 +5,7 @@ CLIENT_PACKAGES = tests/clients/node_modules/.package-lock.json
 VENV = var/venv/requirements.txt
 CLIENT_CRATE = var/client-rust/debug/anteroom-client-rust
 
-.PHONY: help demo test check build bench bench-compare bench-growth siege outside instructions storm fuzz book fmt build-deps test-deps
+.PHONY: help demo test test-quick check build bench bench-compare bench-growth siege outside instructions storm fuzz book fmt build-deps test-deps
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,17 @@ demo: ## Build and start the demo: two simulated BBB servers, six tenants, links
 
 test: build-deps test-deps ## Everything that proves the project, browser and client libraries too
 	cargo test --workspace --no-fail-fast
+
+# Unit tests that need PostgreSQL, and tests of the gateway that take long.
+SHARED_STORE = on_postgres store::tests::several store::tests::pooler
+LONG_TESTS = hostile:: failure::
+
+# Most of the gateway's tests wait most of the time: eight at once are not too many for two cores.
+test-quick: build-deps ## Two minutes: unit tests and most of the gateway's; no browser, no PostgreSQL, no Node.js, no Python
+	cargo test --lib --test checks --test gateway --no-run
+	cargo test --lib -- $(addprefix --skip ,$(SHARED_STORE))
+	cargo test --test checks
+	cargo test --test gateway -- --test-threads=8 $(addprefix --skip ,$(LONG_TESTS))
 
 check: build-deps ## Formatting, lints and documentation, with warnings denied; dependencies where cargo-deny is installed
 	cargo fmt --all --check
@@ -65,7 +76,7 @@ instructions: build-deps ## How many instructions the hot functions take, beside
 	cargo bench --bench instructions
 
 storm: build-deps ## 500 people come to one meeting within 10 s and stay for two minutes: nobody is dropped
-	ulimit -n 16384; ANTEROOM_STORM=500/10/120 cargo test --test storm -- --nocapture
+	ulimit -n 16384; ANTEROOM_STORM=500/10/120 cargo test --test load storm:: -- --nocapture
 
 FUZZ_TARGETS = query checksum xml modules ids answer_head answer_body frames first_frame session cookies route form proxy_header
 FUZZ_SECONDS = 60

@@ -1,7 +1,7 @@
 //! The poller: asks each server now and then what runs on it, and settles what has ended without our noticing. Of several
 //! gateways one polls, and writes down what it has found for the others.
 //!
-//! Three truths stay apart: that a meeting was promised (the store), that its server lists it (a poll), that people are in it
+//! Three truths stay apart: that a meeting was reserved (the store), that its server lists it (a poll), that people are in it
 //! (sessions). One bad poll ends nothing: a meeting is ended when its server has answered twice in a row without listing it.
 //! The meetings of a server that does not answer are *detached*: nothing is known of them, and nothing is done to them.
 //!

@@ -44,7 +44,7 @@ pub async fn live_on(meetings: Arc<Meetings>, leads: watch::Sender<Leads>) {
                 steady.get_or_insert_with(Instant::now);
                 leads.send_if_modified(|now| now.replace(is_leader) != Some(is_leader));
             }
-            // Who polled goes on polling: nobody can be told to begin.
+            // The gateway that polled goes on polling: the others cannot learn that they should.
             Err(_) => steady = None,
         }
     }
@@ -57,7 +57,7 @@ async fn heartbeat(meetings: &Meetings, steady: Option<Instant>) -> Result<bool,
         meetings.live.open_sessions().iter().for_each(|session| session.reassert(&meetings.notes));
     }
     let is_leader = meetings.store.lead(POLLER, now).await?;
-    // When the store was away nobody could say that they live: they have time to do so.
+    // While the store was away no gateway could renew its heartbeat: they have time to do so.
     if is_leader && steady.is_some_and(|since| since.elapsed() >= ALIVE) {
         let dead = meetings.store.bury_dead(now, now.saturating_add(LEASE)).await?;
         if dead > 0 {
@@ -129,7 +129,7 @@ pub async fn read_ticket_keys(meetings: &Meetings, tickets: &Tickets) -> Result<
 }
 
 /// Sessions that are open while the store says that they have no seat: they get one if there is one, else their sockets are
-/// cut, and the client that tries again is told why.
+/// cut, and the client that tries again learns why.
 pub async fn reseat(meetings: Arc<Meetings>, mut without_seat: mpsc::UnboundedReceiver<SessionNumber>) {
     while let Some(id) = without_seat.recv().await {
         caught("reseat", seats::reseat(&meetings, id)).await;

@@ -4,6 +4,7 @@
 
 pub mod chance;
 pub mod clock;
+pub mod h2;
 pub mod load;
 pub mod pgbouncer;
 pub mod postgres;

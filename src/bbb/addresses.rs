@@ -1,9 +1,12 @@
 //! Addresses inside BBB's answers: what names a server is led to the tenant's host.
 
-use std::ops::Range;
+use std::{
+    iter::{Peekable, Repeat, repeat},
+    ops::Range,
+};
 
 use http::uri::Authority;
-use memchr::memmem::find_iter;
+use memchr::memmem::{FindIter, find_iter};
 
 /// What divides a scheme from a host, as it stands in plain text and as some write it in JSON.
 const JOINTS: [&str; 2] = ["://", ":\\/\\/"];
@@ -26,17 +29,8 @@ pub fn rewritten(text: &str, names: &[Authority], authority: &str, prefix: &str)
 /// The same for bytes, where `place` is authority and prefix: appends the new text to `out`, unless nothing is to be changed.
 /// Returns whether it did.
 pub fn rewrite(text: &[u8], names: &[Authority], place: &str, out: &mut Vec<u8>) -> bool {
-    let [plain, escaped] = JOINTS.map(|joint| find_iter(text, joint).map(move |at| (at, joint.len())));
-    let (mut plain, mut escaped) = (plain.peekable(), escaped.peekable());
     let mut done = 0;
-    loop {
-        let next = match (plain.peek(), escaped.peek()) {
-            (Some(a), Some(b)) if b < a => escaped.next(),
-            (None, _) => escaped.next(),
-            (Some(_), _) => plain.next(),
-        };
-        let Some((at, joint)) = next else { break };
-        let Some((range, scheme)) = address_at(text, at, joint, names) else { continue };
+    for Address { range, scheme, .. } in Addresses::of(text, names) {
         for part in [&text[done..range.start], scheme.as_bytes(), b"://", place.as_bytes()] {
             out.extend_from_slice(part);
         }
@@ -48,23 +42,105 @@ pub fn rewrite(text: &[u8], names: &[Authority], place: &str, out: &mut Vec<u8>)
     done > 0
 }
 
-/// From the scheme of an address of the server to the end of its authority, and its scheme on the tenant's host.
-fn address_at(text: &[u8], at: usize, joint: usize, names: &[Authority]) -> Option<(Range<usize>, &'static str)> {
-    let start = scheme_start(text, at);
-    let secure = match &text[start..at] {
-        b"ws" | b"wss" => "wss",
-        b"http" | b"https" => "https",
-        _ => return None,
-    };
-    let end = at + joint + authority_len(&text[at + joint..]);
-    let authority = std::str::from_utf8(&text[at + joint..end]).ok()?;
-    is_one_of(authority, names).then_some((start..end, secure))
+/// How many bytes at the end of a text may be the beginning of an address that goes on behind it: some 270 at the most. What
+/// is before them is rewritten in the same way, whatever comes behind.
+#[must_use]
+pub fn open_end(text: &[u8], names: &[Authority]) -> usize {
+    let mut addresses = Addresses::of(text, names);
+    addresses.all(|address| !address.is_open);
+    text.len() - addresses.open.unwrap_or_else(|| open_scheme(text, addresses.done))
 }
 
-/// Where the letters before `at` begin; one more than a scheme has tells that it is none.
-fn scheme_start(text: &[u8], at: usize) -> usize {
-    let letters = text[..at].iter().rev().take(SCHEME_BYTES_MAX + 1).take_while(|b| b.is_ascii_alphabetic());
+/// An address of the server.
+struct Address {
+    /// From its scheme to the end of its authority.
+    range: Range<usize>,
+    /// Its scheme on the tenant's host.
+    scheme: &'static str,
+    /// Whether its authority may go on behind the text.
+    is_open: bool,
+}
+
+/// The addresses of a server in a text, from left to right: the end of one, before an empty port, is not the scheme of the next.
+struct Addresses<'a, Joints: Iterator<Item = (usize, usize)>> {
+    text: &'a [u8],
+    names: &'a [Authority],
+    plain: Peekable<Joints>,
+    escaped: Peekable<Joints>,
+    /// The end of the last one.
+    done: usize,
+    /// Where the first begins that may be one, or another, by what comes behind the text.
+    open: Option<usize>,
+}
+
+impl<'a> Addresses<'a, std::iter::Zip<FindIter<'a, 'static>, Repeat<usize>>> {
+    fn of(text: &'a [u8], names: &'a [Authority]) -> Self {
+        let [plain, escaped] = JOINTS.map(|joint| find_iter(text, joint).zip(repeat(joint.len())).peekable());
+        Self { text, names, plain, escaped, done: 0, open: None }
+    }
+}
+
+impl<Joints: Iterator<Item = (usize, usize)>> Addresses<'_, Joints> {
+    /// Where the next joint is, and how long.
+    fn joint(&mut self) -> Option<(usize, usize)> {
+        match (self.plain.peek(), self.escaped.peek()) {
+            (Some(a), Some(b)) if b < a => self.escaped.next(),
+            (None, _) => self.escaped.next(),
+            (Some(_), _) => self.plain.next(),
+        }
+    }
+}
+
+impl<Joints: Iterator<Item = (usize, usize)>> Iterator for Addresses<'_, Joints> {
+    type Item = Address;
+
+    fn next(&mut self) -> Option<Address> {
+        loop {
+            let (at, joint) = self.joint()?;
+            if at < self.done {
+                continue;
+            }
+            let Some((start, scheme)) = scheme_before(self.text, self.done, at) else { continue };
+            let authority = &self.text[at + joint..];
+            let len = authority_len(authority);
+            let is_open = len == authority.len() && len <= AUTHORITY_BYTES_MAX;
+            if is_open && self.open.is_none() {
+                self.open = Some(start);
+            }
+            let end = at + joint + len;
+            let is_servers = std::str::from_utf8(&authority[..len]).is_ok_and(|name| is_one_of(name, self.names));
+            if is_servers {
+                self.done = end;
+                return Some(Address { range: start..end, scheme, is_open });
+            }
+        }
+    }
+}
+
+/// The scheme of an address before its joint: where it begins, not before `from`, and what becomes of it on the tenant's host.
+fn scheme_before(text: &[u8], from: usize, joint: usize) -> Option<(usize, &'static str)> {
+    let start = letters_before(text, from, joint);
+    match &text[start..joint] {
+        b"ws" | b"wss" => Some((start, "wss")),
+        b"http" | b"https" => Some((start, "https")),
+        _ => None,
+    }
+}
+
+/// Where the letters before `at` begin, not before `from`; one more than a scheme has tells that it is none.
+fn letters_before(text: &[u8], from: usize, at: usize) -> usize {
+    let letters = text[from..at].iter().rev().take(SCHEME_BYTES_MAX + 1).take_while(|b| b.is_ascii_alphabetic());
     at - letters.count()
+}
+
+/// Where an address may begin at the end of a text, none of whose joint, or not all, has come yet.
+fn open_scheme(text: &[u8], from: usize) -> usize {
+    let parts = JOINTS.iter().flat_map(|joint| (1..joint.len()).map(|n| &joint[..n]));
+    let part = parts.filter(|part| text[from..].ends_with(part.as_bytes())).map(str::len).max();
+    match part {
+        Some(part) => scheme_before(text, from, text.len() - part).map_or(text.len(), |(start, _)| start),
+        None => letters_before(text, from, text.len()),
+    }
 }
 
 /// How long a text stays one host and port, as far as one can be that long.
@@ -76,37 +152,6 @@ fn authority_len(text: &[u8]) -> usize {
         _ => 0,
     };
     text[from..].iter().position(|b| b"/?#\"'<>()[]{},;|\\ \t\r\n".contains(b)).map_or(text.len(), |at| from + at)
-}
-
-/// How many bytes at the end of a text may be the beginning of an address that goes on behind it: some 270 at the most.
-#[must_use]
-pub fn open_end(text: &[u8]) -> usize {
-    let from = text.len().saturating_sub(SCHEME_BYTES_MAX + JOINTS[1].len() + AUTHORITY_BYTES_MAX);
-    let tail = &text[from..];
-    let joints =
-        JOINTS.iter().filter_map(|joint| memchr::memmem::rfind(tail, joint.as_bytes()).map(|at| (at, joint.len())));
-    let last = joints.max();
-    let mut open = match last {
-        Some((at, joint)) if authority_len(&tail[at + joint..]) == tail.len() - at - joint => scheme_start(tail, at),
-        // Not even the joint is whole.
-        _ => {
-            let parts = JOINTS.iter().flat_map(|joint| (0..joint.len()).map(|n| &joint[..n]));
-            let part = parts.filter(|part| tail.ends_with(part.as_bytes())).map(str::len).max();
-            scheme_start(tail, tail.len() - part.unwrap_or(0))
-        }
-    };
-    if last.is_some() {
-        // The end of a host, before an empty port, looks like a scheme: an address is held whole, or not at all.
-        let all = JOINTS.iter().flat_map(|joint| find_iter(tail, *joint).map(|at| (at, joint.len())));
-        let mut all: Vec<_> = all.collect();
-        all.sort_unstable();
-        for (at, joint) in all.into_iter().rev() {
-            if at < open && open < at + joint + authority_len(&tail[at + joint..]) {
-                open = scheme_start(tail, at);
-            }
-        }
-    }
-    tail.len() - open
 }
 
 /// Whether `host[:port]` is a server: its port does not matter, its case neither.
@@ -150,7 +195,21 @@ mod tests {
     }
 
     #[test]
+    fn one_address_does_not_begin_in_another() {
+        // With an empty port the end of this name could be the scheme of the next address.
+        let names = ["bbb.ws".parse().expect("legal")];
+        for (text, expected) in [
+            ("https://bbb.ws:\\/\\/bbb.ws", "https://meet.w/p\\/\\/bbb.ws"),
+            ("https://bbb.ws://bbb.ws", "https://meet.w/p//bbb.ws"),
+            ("https://elsewhere.ws://bbb.ws", "https://elsewhere.wss://meet.w/p"),
+        ] {
+            assert_eq!(rewritten(text, &names, "meet.w", "/p").as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
     fn an_end_is_open_as_long_as_it_may_be_an_address() {
+        let names = ["bbb-01".parse().expect("legal")];
         for (text, open) in [
             ("", 0),
             ("{\"a\": ", 0),
@@ -164,11 +223,15 @@ mod tests {
             ("\"https:\\/\\/bbb", 13),
             ("\"https://bbb-01.in", 17),
             ("\"https://bbb-01/", 0),
-            ("\"https://bbb-01:\\", 16),
-            ("\"https://bbb-01:\\/", 17),
-            ("\"https://bbb-01:\\/\\/", 19),
-            ("\"https://bbb-01:\\/\\/h", 20),
-            ("\"https://bbb-01:\\/x", 1),
+            ("\"https://bbb-01:", 15),
+            ("\"https://bbb-01:\\", 0),
+            ("\"https://bbb-01:\\/", 0),
+            ("\"https://bbb-01:\\/\\/", 0),
+            ("\"https://bbb-01:\\/\\/h", 1),
+            ("\"https://elsewhere.ws:\\", 4),
+            ("\"https://elsewhere.ws:\\/\\/h", 8),
+            ("\"ftp://", 0),
+            ("\"xhttps://", 0),
             ("\"https://[", 9),
             ("\"https://[::1", 12),
             ("\"https://[::1]:80", 16),
@@ -176,11 +239,45 @@ mod tests {
             ("\"https://bbb-01/x y", 1),
             ("abcdefghij", 6),
         ] {
-            assert_eq!(open_end(text.as_bytes()), open, "{text}");
+            assert_eq!(open_end(text.as_bytes(), &names), open, "{text}");
         }
         let long = format!("https://{}", "a".repeat(5000));
-        assert!(open_end(long.as_bytes()) <= 6, "no host is that long");
+        assert!(open_end(long.as_bytes(), &names) <= 6, "no host is that long");
         let long = format!("https://[{}", "1:".repeat(5000));
-        assert!(open_end(long.as_bytes()) <= 6, "nor one in brackets");
+        assert!(open_end(long.as_bytes(), &names) <= 6, "nor one in brackets");
+    }
+
+    #[test]
+    fn a_text_that_is_cut_is_rewritten_as_the_whole_one() {
+        let names = ["a.internal.test".parse().expect("legal"), "bbb.ws".parse().expect("legal")];
+        // Many joints, each in what may be the authority of the one before.
+        let chain = |name: &str| format!("https://{name}:\\/\\/\u{ff}{}", ":\\/\\/".repeat(80));
+        for text in [
+            chain("a.internal.test"),
+            chain("elsewhere.test"),
+            "https://bbb.ws:\\/\\/bbb.ws://bbb.ws https://[wss://bbb.ws http://[::1]http://bbb.ws".to_owned(),
+            format!("https://{}ws://bbb.ws/https://bbb.ws", "a".repeat(AUTHORITY_BYTES_MAX)),
+            "http://".repeat(60),
+        ] {
+            let whole = rewritten(&text, &names, "meet.w", "/p").unwrap_or_else(|| text.clone());
+            for step in 1..60 {
+                let (mut held, mut passed) = (Vec::new(), Vec::new());
+                for piece in text.as_bytes().chunks(step) {
+                    held.extend_from_slice(piece);
+                    let rest = held.split_off(held.len() - open_end(&held, &names));
+                    assert!(rest.len() <= 275, "{}", rest.len());
+                    pass(&held, &names, &mut passed);
+                    held = rest;
+                }
+                pass(&held, &names, &mut passed);
+                assert_eq!(String::from_utf8_lossy(&passed), whole, "in pieces of {step}");
+            }
+        }
+    }
+
+    fn pass(text: &[u8], names: &[Authority], out: &mut Vec<u8>) {
+        if !rewrite(text, names, "meet.w/p", out) {
+            out.extend_from_slice(text);
+        }
     }
 }

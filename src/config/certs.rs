@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{
-    Fault,
     convert::Outcome,
+    fault::Fault,
     files::{Reading, Source},
 };
 use crate::{

@@ -16,9 +16,9 @@ use http::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    Fault,
     document::{Document, Line},
     duration,
+    fault::Fault,
     files::{Reading, Source},
     keypath::KeyPath,
     raw, secrets,

@@ -13,11 +13,12 @@ use data_encoding::HEXLOWER;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
-    Connections, Fault, Listen, Settings, SlugKey,
     convert::{self, At, Convert, Outcome},
+    fault::Fault,
     files::Source,
     keypath::KeyPath,
     raw,
+    settings::{Connections, Listen, Settings, SlugKey},
     shape::GATEWAY,
 };
 use crate::{

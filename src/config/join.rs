@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    Fault,
     convert::At,
     document::Line,
+    fault::Fault,
     gateway::{self, Gateway},
     params,
     shape::unknown,

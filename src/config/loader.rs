@@ -7,11 +7,13 @@ use std::{
 };
 
 use super::{
-    Fault, Loaded, Reload, Settings, SlugKey,
+    fault::Fault,
     files::{Reading, Source},
     gateway::{self, Gateway},
     join::{self, Rules, policy_file, tenant_file},
+    loaded::{Loaded, Reload},
     scan::{CERTS, Entry, Files, PAGES, POLICIES, TENANTS},
+    settings::{Settings, SlugKey},
     tenant::Draft,
 };
 use crate::{

@@ -10,11 +10,13 @@ use std::{
 };
 
 use super::{
-    Fault, SlugKey, certs,
+    certs,
     convert::Outcome,
+    fault::Fault,
     files::{Reading, Source, in_words},
     gateway::{self, Gateway},
     policy,
+    settings::SlugKey,
     tenant::{self, Draft},
     wording,
 };

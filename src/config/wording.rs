@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    Fault,
     convert::{self, Convert, Outcome},
+    fault::Fault,
     files::{Reading, Source},
     keypath::KeyPath,
     raw,

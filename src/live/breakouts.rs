@@ -19,7 +19,7 @@ use crate::{
         xml::Breakout as Listed,
     },
     domain::{
-        ids::{InternalId, ServerId, TenantId},
+        ids::{InternalId, MeetingNumber, ServerId, TenantId},
         time::Timestamp,
     },
 };

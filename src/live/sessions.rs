@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::{Meeting, lock, servers::ServerState};
 use crate::domain::{
-    ids::{SessionNumber, TenantId},
+    ids::{MeetingNumber, SessionNumber, TenantId},
     session::{GRACE, Held, TokenHash, UserKey},
     time::{Clock, Timestamp},
 };

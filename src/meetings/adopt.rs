@@ -48,7 +48,7 @@ pub(crate) async fn follow(meetings: &Meetings, id: MeetingNumber) -> Result<(),
     forget_unrecorded(meetings, &meeting).await
 }
 
-/// Forgets the recording of a meeting that has ended and that nobody had come to.
+/// Forgets the recording of a meeting that has ended without participants.
 ///
 /// # Errors
 /// When the store fails.
@@ -72,7 +72,7 @@ pub(crate) async fn everything(meetings: &Meetings) -> Result<(), Error> {
     for row in running {
         let owner = row.owner.as_deref().unwrap_or_default();
         if row.internal_id.is_none() && !meetings.store.is_alive(owner, meetings.clock.now()).await? {
-            // Whoever asked a server for it has died: a poll finds out what has become of it.
+            // The gateway that asked a server for it has died: a poll finds out what has become of it.
             meetings.live.add_meeting(rows::meeting(row));
         } else {
             let _ = meeting(meetings, row);

@@ -7,8 +7,8 @@ use crate::{
     live::Meeting,
 };
 
-/// Documents that a meeting is given: counted at once, so that two bodies at a time share one limit, and given back unless the
-/// server has taken them.
+/// Documents that a meeting is given: counted at once, so that two bodies at a time share one limit, and no longer counted
+/// unless the server has taken them.
 pub(crate) struct Given<'a> {
     meeting: &'a Meeting,
     documents: u32,

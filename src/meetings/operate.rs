@@ -10,7 +10,7 @@ use crate::{
     store::Error,
 };
 
-/// Sets what is wanted of a server; `operator` is who wants it. Whoever asks for what is already so changes nothing.
+/// Sets the mode of a server; `operator` is who wants it. The mode that it has already changes nothing.
 ///
 /// # Errors
 /// When the store fails: all stays as it was.

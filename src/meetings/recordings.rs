@@ -1,5 +1,5 @@
-//! Recordings: which of them a tenant may name is told by the store's table alone, held in memory; what they are is told by the
-//! servers that have them.
+//! Recordings. Which of them a tenant may name is in the store's table alone, which is held in memory; what they are comes from
+//! the servers that have them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -12,7 +12,7 @@ use crate::{
     store::{Error, Store},
 };
 
-/// The meetings and sessions that were promised before this start, and the highest number of a session, if there is one.
+/// The meetings and sessions that were reserved before this start, and the highest number of a session, if there is one.
 ///
 /// # Errors
 /// When the store fails.
@@ -26,7 +26,7 @@ pub async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<Session
     let live = Live::new(clock);
     let mut meetings = HashMap::new();
     for row in store.running().await? {
-        // What another gateway is about to make is told when it is made.
+        // Another gateway is about to make it, and notifies the others then.
         let pending = row.internal_id.is_none() && store.is_alive(row.owner.as_deref().unwrap_or(""), now).await?;
         if !pending {
             meetings.insert(row.id, live.add_meeting(rows::meeting(row)));

@@ -20,7 +20,7 @@ use crate::{
 const OVER: Duration = Duration::from_secs(60);
 /// How long it may on a server that is not heard of.
 const OUTLIVED: Duration = Duration::from_secs(10 * 60);
-/// A gateway that lives has an answer for its promise by then, or none will come.
+/// A gateway that lives has an answer for its reservation by then, or none will come.
 pub(super) const UNANSWERED: Duration = Duration::from_secs(120);
 /// A server that was asked by a gateway that has died has long made the meeting by then, or never will.
 pub(super) const ORPHAN: Duration = Duration::from_secs(15);
@@ -50,7 +50,7 @@ async fn settle_one(meetings: &Meetings, directory: &Directory, meeting: &Arc<Me
     }
 }
 
-/// When the time of a meeting is over: as it was promised, else as its level has it now.
+/// When the time of a meeting is over: as it was reserved, else as its level has it now.
 fn ends_at(meetings: &Meetings, meeting: &Meeting) -> Option<Timestamp> {
     if let Some(promised) = meeting.ends_at {
         return promised.at();
@@ -70,7 +70,7 @@ pub(super) async fn end(meetings: &Meetings, meeting: &Arc<Meeting>, reason: &'s
     }
 }
 
-/// Ends the record of a meeting that nobody has an answer for, unless another gateway has taken it over and waits for one.
+/// Ends the record of a meeting without an answer, unless another gateway has taken it over and waits for one.
 pub(super) async fn end_unanswered(meetings: &Meetings, meeting: &Arc<Meeting>) {
     let owner = match meeting.life() {
         Life::Reserved => meetings.store.gateway().into(),
@@ -88,8 +88,8 @@ pub(super) async fn end_unanswered(meetings: &Meetings, meeting: &Arc<Meeting>) 
     }
 }
 
-/// Looks after the promises that have no answer for a while, whichever gateway made them: a poll ends those that no server
-/// lists.
+/// Takes over the reservations that have had no answer for a while, whichever gateway made them: a poll ends those that no
+/// server lists.
 async fn adopt_unanswered(meetings: &Meetings) {
     let now = meetings.clock.now();
     let Ok(rows) = meetings.store.unanswered(now.saturating_sub(ORPHAN)).await else { return };

@@ -134,7 +134,7 @@ fn has_before_3(gateway: &Gateway, asked: &Asked) -> bool {
 }
 
 /// The answer to a call that is not acted on. A person who follows a join link gets a page; no address of the query is followed,
-/// since nobody vouches for it.
+/// since it is not signed.
 fn refuse(gateway: &Gateway, spec: &Spec, asked: &Asked, refusal: &Refusal) -> Answer {
     let is_checksum = refusal.is_checksum();
     if is_checksum && let Some(limited) = fails_too_often(gateway, asked, spec.call, RateOf::WrongChecksums) {

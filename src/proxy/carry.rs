@@ -109,7 +109,7 @@ pub(crate) async fn carry(
         let meeting = target.session.as_ref().map(|session| &*session.meeting);
         return rewritten(gateway, &asked, server, call, meeting, true, response).await;
     } else if is_rewritten && response.status().is_success() {
-        // Nothing is rewritten without a session: it was asked for above, or by whoever sent this here.
+        // Nothing is rewritten without a session: it was checked above, or by the caller.
         let Some(session) = &target.session else {
             return refusal::refuse(gateway, &asked, call, Denial::UnknownSession).by(&server.id);
         };
@@ -129,7 +129,7 @@ fn watch_upload(gateway: &Arc<Gateway>, asked: &Asked, mut form: Form) -> Watch 
     Watch(Box::new(move |bytes| Ok(form.pass(bytes, &may)?)))
 }
 
-/// Whether whoever asks has a session of this tenant at this server: they name it, or have its cookie.
+/// Whether a request has a session of this tenant at this server: it names it, or has its cookie.
 fn is_known(gateway: &Gateway, asked: &Asked, target: &Target) -> bool {
     let owner = Owner::new(&asked.tenant, &target.server.slug);
     target.session.is_some() || gateway.binding.has_session(&asked.head.headers, owner, asked.now)

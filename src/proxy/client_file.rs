@@ -41,7 +41,7 @@ use range::{Wanted, wanted};
 const CLIENT: &str = "/html5client/";
 /// How old the knowledge may be that a file is still what its server has; the page tells of a new release.
 const FRESH: Duration = Duration::from_secs(5);
-/// If it is older than that nobody has asked for a while, and whoever does now waits for the server's word.
+/// If it is older than that there was no request for a while, and the next one waits for the server's answer.
 const STALE: Duration = Duration::from_secs(30);
 /// A server that takes longer than this for a file has none for us.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);

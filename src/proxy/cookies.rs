@@ -293,7 +293,8 @@ pub(crate) fn without_meeting_cookies(headers: &mut HeaderMap, is_slug: impl Fn(
             || (name == OF_NOTES && value.starts_with(b"s."))
             || (name == OF_AUTHOR && value.starts_with(b"t."))
     };
-    let others = pairs(headers).filter(|(name, value)| !is_of_server(name, &is_slug) && !of_scripts(name, value));
+    let others =
+        pairs(headers).filter(|(name, value)| !is_of_server(name.as_bytes(), &is_slug) && !of_scripts(name, value));
     let kept = cookie_header(others);
     headers.remove(COOKIE);
     if let Some(kept) = kept {
@@ -313,8 +314,7 @@ fn kept_on_host(cookie: &[u8], host: &str, is_slug: impl Fn(&str) -> bool) -> Op
     let mut parts = cookie.split(|b| *b == b';').map(<[u8]>::trim_ascii);
     let pair = parts.next()?;
     let name = pair[..pair.iter().position(|b| *b == b'=')?].trim_ascii();
-    let is_ours = std::str::from_utf8(name).is_ok_and(|name| is_of_server(name, &is_slug));
-    if name.is_empty() || is_ours {
+    if name.is_empty() || is_of_server(name, &is_slug) {
         return None;
     }
     let mut kept = pair.to_vec();
@@ -338,10 +338,11 @@ fn kept_on_host(cookie: &[u8], host: &str, is_slug: impl Fn(&str) -> bool) -> Op
     HeaderValue::from_bytes(&kept).ok()
 }
 
-/// Whether a cookie bears a server's name, also that of one that is not configured any more.
-fn is_of_server(name: &str, is_slug: impl Fn(&str) -> bool) -> bool {
-    let begins = |start: &str| name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
-    begins("__Host-JSESSIONID") || begins("JSESSIONID.") || name.rsplit_once('.').is_some_and(|(_, of)| is_slug(of))
+/// Whether a cookie bears a server's name, also that of one that is not configured any more. A name may have any bytes.
+fn is_of_server(name: &[u8], is_slug: impl Fn(&str) -> bool) -> bool {
+    let begins = |start: &[u8]| name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
+    let behind_dot = name.iter().rposition(|b| *b == b'.').and_then(|at| std::str::from_utf8(&name[at + 1..]).ok());
+    begins(b"__Host-JSESSIONID") || begins(b"JSESSIONID.") || behind_dot.is_some_and(is_slug)
 }
 
 /// Replaces each `Set-Cookie`, or drops it.
@@ -592,6 +593,9 @@ mod tests {
             let got = kept_on_host(cookie.as_bytes(), "meet.w", |slug| slug == "s1");
             let got = got.as_ref().map(|value| std::str::from_utf8(value.as_bytes()).expect("text"));
             assert_eq!(got, expected, "{cookie}");
+        }
+        for cookie in [&b"__Host-JSESSIONID\xf7=evil"[..], b"__host-jsessionid.\xf7.s1=evil", b"\xf7.s1=evil"] {
+            assert_eq!(kept_on_host(cookie, "meet.w", |slug| slug == "s1"), None, "its name is not text");
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     upstream::{Body, Incoming, Watch},
 };
 
-/// How much of a body without a length is held until it is measured: what nginx takes of a body unless it is told otherwise.
+/// How much of a body without a length is held until it is measured: nginx's default limit of a body.
 const MEASURED_BYTES_MAX: usize = 1024 * 1024;
 
 /// Sends a request on to a server, once its body has begun; `watch` looks at that as it passes. What names the server is
@@ -66,7 +66,7 @@ pub(super) fn check_length(gateway: &Gateway, asked: &Asked, body: &Incoming, ki
 
 /// A body with its length, which a server must be told: BBB refuses an upload without one, with a status that misleads
 /// (docs/reference/bbb-protocol.md, "Uploads"). A body that comes without one is held until it is measured, and one
-/// that is too long for that is refused: whoever sends so much knows how much it is. With what it is charged for while it
+/// that is too long for that is refused: a sender of so much knows its length. With what it is charged for while it
 /// is held.
 pub(super) async fn with_length(
     gateway: &Gateway,

@@ -20,7 +20,7 @@ use crate::{
     upstream::Incoming,
 };
 
-/// A frontend's own pages may take their time (exports, imports); nobody waits longer in a browser.
+/// A frontend's own pages may take their time (exports, imports); people do not wait longer in a browser.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Carries a request to the tenant's frontend, or shows the landing page.
@@ -33,7 +33,7 @@ pub(crate) async fn frontend(gateway: &Arc<Gateway>, mut asked: Asked, body: Inc
     }
     let mut headers = asked.head.headers.clone();
     remove_hop_by_hop(&mut headers);
-    // A frontend answers for the tenant's own host, and is told that.
+    // A frontend answers for the tenant's own host, and gets that name.
     if let Ok(host) = HeaderValue::from_str(&asked.authority) {
         headers.insert(HOST, host.clone());
         set_forwarded(&mut headers, &asked.connection.peer_value, "https");

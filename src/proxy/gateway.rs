@@ -24,7 +24,7 @@ pub struct Gateway {
     pub(super) binding: Binding,
     /// Recognizes people whose callers say who they are.
     pub(super) user_keys: UserKeys,
-    /// Resolves the hosts that servers are told to fetch from.
+    /// Resolves the hosts that servers are to fetch documents from.
     pub(super) names: Names,
     /// Bodies that are held whole.
     pub(crate) bodies: Bodies,
@@ -53,7 +53,7 @@ pub struct Parts {
     pub binding: Binding,
     /// Recognizes people whose callers say who they are.
     pub user_keys: UserKeys,
-    /// Resolves the hosts that servers are told to fetch from.
+    /// Resolves the hosts that servers are to fetch documents from.
     pub names: Names,
 }
 

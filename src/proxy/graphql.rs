@@ -94,7 +94,7 @@ pub(crate) fn graphql(gateway: &Arc<Gateway>, mut asked: Asked, at: Option<&Serv
     let socket = Socket::new(gateway, asked);
     tokio::spawn(async move {
         let Some(mut browser) = browser.await.ok().and_then(browser_of) else { return };
-        // Boxed: what the opening needs is given back before the socket is carried.
+        // Boxed: the memory of the opening is freed before the socket is carried.
         match Box::pin(open(&socket, &mut browser, wanted)).await {
             Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
             Err(Closed(code, reason)) => {
@@ -222,7 +222,7 @@ fn unknown_session(socket: &Socket, peer: Peer) -> Closed {
     }
 }
 
-/// There is no seat: for BBB's client that is final, but not that nobody can say.
+/// There is no seat. For BBB's client that is final, but not if it is only unknown.
 fn without_seat(denial: Denial) -> Closed {
     match denial {
         Denial::StoreUnavailable | Denial::RateLimited => Closed(CLOSE_TRY_AGAIN, denial.key()),

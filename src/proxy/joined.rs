@@ -47,7 +47,7 @@ impl Socket {
         let carried = match present.as_ref().and_then(Present::seated) {
             Some(session) => tokio::select! {
                 carried = tunnel => carried,
-                // The client tries again, and is told what has become of its seat.
+                // The client tries again, and learns what has become of its seat.
                 () = session.is_cut() => tunnel::Carried::default(),
             },
             None => tunnel.await,

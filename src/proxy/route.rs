@@ -263,28 +263,28 @@ fn is_dashboard_file(rest: &str) -> bool {
     !matches!(rest, "" | "/" | "/index.html") && ids_in(rest).next().is_none()
 }
 
-/// Whether a path that is none of BBB's becomes one once it is read as nginx and Tomcat read it: decoded, without
-/// parameters, slashes merged, dots resolved. A frontend may pass it on to a server.
+/// Whether a path that is none of BBB's becomes one once it is read as nginx and Tomcat read it: decoded, slashes merged, dots
+/// resolved, with parameters or without, and with backslashes that divide or do not. A frontend may pass it on to a server.
 fn is_disguised(path: &str) -> bool {
     if is_plain(path) {
         return false;
     }
     // Tomcat takes parameters out before it decodes.
-    let bare: Vec<&str> = path.split('/').map(without_parameters).collect();
-    [path, &bare.join("/")].into_iter().any(|path| {
-        let plain = resolved(path);
+    let bare = path.split('/').map(without_parameters).collect::<Vec<_>>().join("/");
+    let decoded = [path, &bare].map(|path| percent_decode_str(path).decode_utf8_lossy());
+    let ways = [(false, false), (false, true), (true, false), (true, true)];
+    decoded.iter().flat_map(|path| ways.map(|way| resolved(path, way))).any(|plain| {
         // Some are BBB's only with a slash at their end, or only without.
         let is_bbb = |path: &str| !matches!(bbb_path(path), None | Some(BbbPath::BelowPrefix(_) | BbbPath::Client));
         plain.starts_with("/s/") || is_bbb(&plain) || is_bbb(&format!("{plain}/"))
     })
 }
 
-/// A path decoded, without parameters, its slashes merged and its dots resolved, and without a slash at its end.
-fn resolved(path: &str) -> String {
-    let decoded = percent_decode_str(path).decode_utf8_lossy().replace('\\', "/");
+/// A decoded path with its slashes merged and its dots resolved, and without a slash at its end.
+fn resolved(path: &str, (has_parameters, backslash_divides): (bool, bool)) -> String {
     let mut segments: Vec<&str> = Vec::new();
-    for segment in decoded.split('/').map(without_parameters) {
-        match segment {
+    for segment in path.split(|c| c == '/' || (backslash_divides && c == '\\')) {
+        match if has_parameters { without_parameters(segment) } else { segment } {
             "" | "." => {}
             ".." => drop(segments.pop()),
             segment => segments.push(segment),
@@ -461,6 +461,9 @@ mod tests {
             ("/pad/x/..", Refused),
             ("/.//playback//", Refused),
             ("/graphql;%5c", Refused),
+            // nginx does not take a backslash for a slash.
+            ("/b\\c/../graphql", Refused),
+            ("/b%5cc/%2e%2e/bigbluebutton/api/create", Refused),
             ("/b/room%20one", Other),
             // Recordings: on the root only.
             ("/playback/presentation/2.3/x", Recording { path: "/playback/presentation/2.3/x" }),

@@ -67,7 +67,7 @@ pub(crate) async fn session_call(
         return refused;
     }
     if asked.head.method == Method::HEAD && matches!(call, SessionCall::SignOut | SessionCall::GetJoinUrl) {
-        // Safe methods change nothing: nobody is signed out, and no address is made.
+        // Safe methods change nothing: no session ends, and no address is made.
         let mut answer = Answer::xml(Call::Session, Outcome::Ok, success());
         answer.reason = "preview";
         return answer;

@@ -208,7 +208,8 @@ impl TextFrames {
             return taken;
         };
         let whole = usize::try_from(left).ok().and_then(|left| input[begins..].get(..left));
-        let whole = whole.filter(|payload| self.held.is_empty() && (last || addresses::open_end(payload) == 0));
+        let whole = whole
+            .filter(|payload| self.held.is_empty() && (last || addresses::open_end(payload, &self.server.names) == 0));
         if let Some(payload) = whole.filter(|_| !is_cut && self.may_stay(&head)) {
             let mut new = Vec::new();
             if addresses::rewrite(payload, &self.server.names, &self.place, &mut new) {
@@ -263,7 +264,7 @@ impl TextFrames {
             held.extend_from_slice(part);
             &held
         };
-        let open = if last { 0 } else { addresses::open_end(text) };
+        let open = if last { 0 } else { addresses::open_end(text, &self.server.names) };
         let (text, open) = text.split_at(text.len() - open);
         self.held = open.to_vec();
         let mut new = Vec::new();

@@ -72,8 +72,8 @@ fn address(server: &Server, name: &str, query: &str) -> Option<Uri> {
         .ok()
 }
 
-/// What a server is told of whoever a call is made for. Nothing of it for a call that the gateway makes for itself, or whose
-/// answer many get.
+/// What a server learns of the person or program that a call is made for. Nothing for a call that the gateway makes for itself,
+/// or whose answer many get.
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
     /// Their address.

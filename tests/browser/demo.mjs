@@ -1,6 +1,6 @@
 // Follows all links that the demo prints, in one browser that finds hosts below `localhost` by itself.
 //
-// Called with a plan in JSON on standard input; see tests/browser.rs for what is in it.
+// Called with a plan in JSON on standard input; see tests/browser/browser.rs for what is in it.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 // One flow of a meeting in a browser, as people have them. Which one, and where, is in the plan.
 //
-// Called with a plan in JSON on standard input; see tests/flows.rs for what is in it. Exits with 1 at the first thing that is
-// not as it should be.
+// Called with a plan in JSON on standard input; see tests/browser/flows.rs for what is in it.
+// Exits with 1 at the first thing that is not as it should be.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 // Drives one browser through meetings on tenants' hosts, and asserts what a person and a network see of them.
 //
-// Called with a plan in JSON on standard input; see tests/browser.rs for what is in it. Exits with 1 at the first thing that
-// is not as it should be.
+// Called with a plan in JSON on standard input; see tests/browser/browser.rs for what is in it.
+// Exits with 1 at the first thing that is not as it should be.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

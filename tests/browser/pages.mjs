@@ -1,6 +1,6 @@
 // Looks at each page on a desk and in a hand, in four languages, and waits on the one that waits.
 //
-// Called with a plan in JSON on standard input; see tests/pages.rs for what is in it.
+// Called with a plan in JSON on standard input; see tests/browser/pages.rs for what is in it.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

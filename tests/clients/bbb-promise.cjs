@@ -1,4 +1,4 @@
-// One call through bbb-promise: see tests/clients.rs for the steps.
+// One call through bbb-promise: see tests/clients/libraries.rs for the steps.
 'use strict';
 
 const bbb = require('bbb-promise');

@@ -1,4 +1,4 @@
-// One call through bigbluebutton-js: see tests/clients.rs for the steps.
+// One call through bigbluebutton-js: see tests/clients/libraries.rs for the steps.
 'use strict';
 
 const bbb = require('bigbluebutton-js');

@@ -2,18 +2,20 @@
 //! and the real gateway in this process, all on loopback and free ports.
 
 #![allow(unreachable_pub, missing_docs, reason = "not part of an interface")]
-#![allow(dead_code, reason = "each test program uses a part of the stage")]
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of the stage")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 pub mod browser;
+mod client;
+pub mod evil;
 pub mod program;
+pub mod store;
+mod wait;
 
 use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, Instant},
 };
 
 use anteroom::{app::App, domain::host::Host, tls::dev_ca::DevCa};
@@ -21,24 +23,12 @@ use anteroom_bench::{
     sign,
     sim::{self, Sim},
 };
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, client::TlsStream};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{self, client::IntoClientRequest},
-};
 
-/// How long anything may take that is waited for.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub use self::{
+    client::{Client, Reply, Socket, element, exchange, greet, plain_get, tls_config},
+    wait::{DEADLINE, eventually, eventually_within, succeeds_within},
+};
 
 /// A gateway with its servers.
 pub struct Stage {
@@ -174,12 +164,26 @@ impl Plan {
 
     /// Starts everything.
     pub async fn start(self) -> Stage {
+        self.start_changed(async |text, _| text).await
+    }
+
+    /// Starts everything, with a change of `anteroom.toml`, which may need to know the servers.
+    pub async fn start_changed(self, change: impl AsyncFnOnce(String, &[Sim]) -> String) -> Stage {
         let dir = tempfile::tempdir().unwrap();
         let sims = self.prepare(dir.path()).await;
-        let mut app = App::start(dir.path()).await.unwrap_or_else(|error| panic!("{error}"));
-        app.ready().await;
+        let file = dir.path().join("anteroom.toml");
+        let text = change(fs::read_to_string(&file).unwrap(), &sims).await;
+        fs::write(file, text).unwrap();
+        let app = app(dir.path()).await;
         Stage { address: app.https[0], app: Some(app), sims, dir }
     }
+}
+
+/// The gateway of a configuration, when it has asked all servers once.
+async fn app(config: &Path) -> App {
+    let mut app = App::start(config).await.unwrap_or_else(|error| panic!("{error}"));
+    app.ready().await;
+    app
 }
 
 fn in_one_pool(policy: &str) -> String {
@@ -190,55 +194,21 @@ fn in_one_pool(policy: &str) -> String {
         .join("\n")
 }
 
+/// The sum of the values of a metric, of those lines that have all of these labels (or pieces of them); 0 without any.
+pub fn metric(metrics: &str, name: &str, labels: &[&str]) -> u64 {
+    let is_meant = |line: &&str| {
+        let rest = line.strip_prefix(name).unwrap_or_default();
+        rest.starts_with([' ', '{']) && labels.iter().all(|label| rest.contains(label))
+    };
+    let values = metrics.lines().filter(is_meant).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+    values.sum::<f64>() as u64
+}
+
 /// Writes a file below a directory.
 pub fn write(dir: &Path, path: &str, text: &str) {
     let path = dir.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
-}
-
-/// An answer, read whole.
-#[derive(Debug)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: String,
-}
-
-impl Reply {
-    /// The text of the first element of this name.
-    pub fn xml(&self, name: &str) -> &str {
-        element(&self.body, name)
-    }
-
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// All cookies that were set, as a browser sends them back.
-    pub fn cookies(&self) -> String {
-        self.headers
-            .get_all("set-cookie")
-            .iter()
-            .map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap().to_owned())
-            .collect::<Vec<_>>()
-            .join("; ")
-    }
-
-    /// A value of the query of `Location`.
-    pub fn location_param(&self, name: &str) -> String {
-        let (_, query) = self.header("location").split_once('?').unwrap_or_default();
-        form_urlencoded::parse(query.as_bytes())
-            .find(|(have, _)| have == name)
-            .map(|(_, value)| value.into_owned())
-            .unwrap_or_default()
-    }
-}
-
-/// The text of the first element of this name, empty where there is none.
-pub fn element<'a>(xml: &'a str, name: &str) -> &'a str {
-    let Some((_, rest)) = xml.split_once(&format!("<{name}>")) else { return "" };
-    rest.split_once(&format!("</{name}>")).map_or("", |(text, _)| text)
 }
 
 /// Somebody who has joined.
@@ -250,12 +220,27 @@ pub struct Joined {
     pub cookies: String,
 }
 
-pub type Socket = WebSocketStream<TlsStream<TcpStream>>;
+impl Joined {
+    /// Who was sent into a meeting by this answer of a tenant's host.
+    pub fn by(tenant: &str, reply: &Reply) -> Self {
+        let start = format!("https://{}/s/", host(tenant));
+        let rest = reply.header("location").strip_prefix(&start).unwrap_or_else(|| panic!("{reply:?}"));
+        let slug = rest.split('/').next().unwrap();
+        Self { prefix: format!("/s/{slug}"), token: reply.location_param("sessionToken"), cookies: reply.cookies() }
+    }
+}
 
 impl Stage {
     /// A client's view of the gateway.
     pub fn client(&self) -> Client {
         Client::new(self.address, &self.dir.path().join("dev-ca/ca.pem"))
+    }
+
+    /// Starts the gateway again, after it was stopped.
+    pub async fn start_again(&mut self) {
+        let app = app(self.dir.path()).await;
+        self.address = app.https[0];
+        self.app = Some(app);
     }
 
     /// Calls the API as a tenant's integration does.
@@ -273,12 +258,7 @@ impl Stage {
 
     /// Joins, which has to succeed.
     pub async fn joined(&self, tenant: &str, meeting: &str, name: &str) -> Joined {
-        let reply = self.join(tenant, meeting, name).await;
-        let location = reply.header("location");
-        let start = format!("https://{}/s/", host(tenant));
-        let rest = location.strip_prefix(&start).unwrap_or_else(|| panic!("{name}: {reply:?}"));
-        let slug = rest.split('/').next().unwrap();
-        Joined { prefix: format!("/s/{slug}"), token: reply.location_param("sessionToken"), cookies: reply.cookies() }
+        Joined::by(tenant, &self.join(tenant, meeting, name).await)
     }
 
     /// Opens the GraphQL socket of somebody who has joined, up to `connection_ack`.
@@ -297,140 +277,12 @@ impl Stage {
         plain_get(address, "localhost", "/metrics").await.body
     }
 
+    /// A value of the metrics: see [`metric`].
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> u64 {
+        metric(&self.metrics().await, name, labels)
+    }
+
     pub fn path(&self, path: &str) -> PathBuf {
         self.dir.path().join(path)
-    }
-}
-
-/// A request without TLS.
-pub async fn plain_get(address: SocketAddr, host: &str, path: &str) -> Reply {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let request = Request::get(path).header("host", host).body(Full::default()).unwrap();
-    exchange(stream, request).await
-}
-
-/// Sends one request on a connection of its own.
-pub async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Reply
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    Reply { status: head.status, headers: head.headers, body: String::from_utf8_lossy(&body).into_owned() }
-}
-
-/// An HTTP client that trusts the stage's CA and finds every host at the gateway.
-#[derive(Clone)]
-pub struct Client {
-    address: SocketAddr,
-    tls: TlsConnector,
-}
-
-impl Client {
-    pub fn new(address: SocketAddr, ca: &Path) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Self { address, tls: TlsConnector::from(Arc::new(config)) }
-    }
-
-    /// The same client, with what it remembers, at another gateway.
-    pub fn at(&self, address: SocketAddr) -> Self {
-        Self { address, ..self.clone() }
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// A TLS connection for a host.
-    pub async fn connect(&self, sni: &str) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(self.address).await?;
-        self.tls.connect(ServerName::try_from(sni.to_owned()).unwrap(), stream).await
-    }
-
-    pub async fn get(&self, host: &str, path: &str) -> Reply {
-        self.send(host, Request::get(path)).await
-    }
-
-    pub async fn get_with(&self, host: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
-        let mut request = Request::get(path);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        self.send(host, request).await
-    }
-
-    pub async fn send(&self, host: &str, request: http::request::Builder) -> Reply {
-        self.send_body(host, request, Bytes::new()).await
-    }
-
-    pub async fn post(&self, host: &str, path: &str, content_type: &str, body: impl Into<Bytes>) -> Reply {
-        let request = Request::builder().method(Method::POST).uri(path).header("content-type", content_type);
-        self.send_body(host, request, body.into()).await
-    }
-
-    pub async fn send_body(&self, host: &str, request: http::request::Builder, body: Bytes) -> Reply {
-        let mut request = request.body(Full::new(body)).unwrap();
-        if !request.headers().contains_key("host") {
-            request.headers_mut().insert("host", host.parse().unwrap());
-        }
-        exchange(self.connect(host).await.unwrap(), request).await
-    }
-
-    /// Opens a WebSocket.
-    pub async fn socket(&self, host: &str, path: &str, headers: &[(&str, &str)]) -> tungstenite::Result<Socket> {
-        let mut request = format!("wss://{host}{path}").into_client_request()?;
-        for (name, value) in headers {
-            let name: http::HeaderName = name.parse().unwrap();
-            request.headers_mut().insert(name, value.parse().unwrap());
-        }
-        let stream = self.connect(host).await.unwrap();
-        Ok(tokio_tungstenite::client_async(request, stream).await?.0)
-    }
-
-    /// Opens the GraphQL socket of somebody who has joined, up to `connection_ack`.
-    pub async fn graphql(&self, host: &str, joined: &Joined) -> Result<Socket, String> {
-        let origin = format!("https://{host}");
-        let headers =
-            [("cookie", &*joined.cookies), ("origin", &*origin), ("sec-websocket-protocol", "graphql-transport-ws")];
-        let path = format!("{}/graphql", joined.prefix);
-        let mut socket = self.socket(host, &path, &headers).await.map_err(|error| error.to_string())?;
-        greet(&mut socket, &joined.token).await?;
-        Ok(socket)
-    }
-}
-
-/// Says hello on a GraphQL socket, up to `connection_ack`.
-pub async fn greet<S>(socket: &mut WebSocketStream<S>, token: &str) -> Result<(), String>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    use futures_util::{SinkExt, StreamExt};
-    let init = format!(
-        r#"{{"type":"connection_init","payload":{{"headers":{{"X-Session-Token":"{token}","X-ClientSessionUUID":"u","X-ClientType":"HTML5","X-ClientIsMobile":"false"}}}}}}"#
-    );
-    socket.send(tungstenite::Message::text(init)).await.map_err(|error| error.to_string())?;
-    match tokio::time::timeout(DEADLINE, socket.next()).await.unwrap() {
-        Some(Ok(tungstenite::Message::Text(text))) if text.contains("connection_ack") => Ok(()),
-        Some(Ok(other)) => Err(format!("{other:?}")),
-        Some(Err(error)) => Err(error.to_string()),
-        None => Err("closed".into()),
-    }
-}
-
-/// Waits until a condition holds.
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !holds().await {
-        assert!(started.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,6 +1,6 @@
 //! What holds for bytes that pass through: answers, frames, paths, forms, cookies. Shared by the random tests
-//! (`tests/arbitrary.rs`) and the fuzz targets (`fuzz/`), as `properties` is. Each takes any input and panics where its
-//! property does not hold.
+//! (`tests/checks/arbitrary.rs`) and the fuzz targets (`fuzz/`), as `properties` is. Each takes any input and panics
+//! where its property does not hold.
 
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs, dead_code, reason = "shared by test programs")]
 

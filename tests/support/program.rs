@@ -5,13 +5,12 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Output, Stdio},
-    time::Duration,
 };
 
-use anteroom_bench::sign;
-use tokio::time::Instant;
+use anteroom_bench::{sign, sim::Sim};
+use tempfile::TempDir;
 
-use super::{Client, DEADLINE, Reply, host, plain_get, secret};
+use super::{Client, DEADLINE, Plan, Reply, eventually, host, plain_get, secret, succeeds_within};
 
 /// The program, on ports that were free a moment ago. Killed when the test ends.
 pub struct Program {
@@ -73,15 +72,8 @@ impl Program {
             .spawn()
             .unwrap();
         let program = Self { child, https, admin };
-        let started = Instant::now();
-        loop {
-            let up = tokio::net::TcpStream::connect(admin).await.is_ok();
-            if up && plain_get(admin, "localhost", "/health/ready").await.status == 200 {
-                return program;
-            }
-            assert!(started.elapsed() < DEADLINE, "not ready");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually("the program is ready", async || is_ready(admin).await).await;
+        program
     }
 
     /// A client's view of it; the certificates are those of a configuration.
@@ -98,15 +90,51 @@ impl Program {
     }
 
     pub async fn exited(&mut self) -> Option<i32> {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(started.elapsed() < DEADLINE, "still running");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let ended = async || self.child.try_wait().unwrap().ok_or("");
+        succeeds_within(DEADLINE, "the program ends", ended).await.code()
     }
+}
+
+/// The program on the configuration of a plan.
+pub struct Served {
+    pub program: Program,
+    pub client: Client,
+    pub sims: Vec<Sim>,
+    pub dir: TempDir,
+    ports: (SocketAddr, SocketAddr),
+}
+
+impl Served {
+    pub async fn start(plan: Plan) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let sims = plan.prepare(dir.path()).await;
+        let ports = Program::fix_ports(dir.path());
+        let program = Program::start(dir.path(), ports).await;
+        let client = program.client(dir.path());
+        Self { program, client, sims, dir, ports }
+    }
+
+    /// Kills the program.
+    pub async fn kill(&mut self) {
+        self.program.signal("KILL");
+        self.program.exited().await;
+    }
+
+    /// Starts it again, where it was.
+    pub async fn start_again(&mut self) {
+        self.program = Program::start(self.dir.path(), self.ports).await;
+    }
+
+    /// Calls the API as a tenant's integration does.
+    pub async fn api(&self, tenant: &str, call: &str, params: &[(&str, &str)]) -> Reply {
+        api(&self.client, tenant, call, params).await
+    }
+}
+
+/// Whether a gateway is ready, by its listener for the operator.
+pub async fn is_ready(admin: SocketAddr) -> bool {
+    tokio::net::TcpStream::connect(admin).await.is_ok()
+        && plain_get(admin, "localhost", "/health/ready").await.status == 200
 }
 
 /// Calls the API as a tenant's integration does.

@@ -1,5 +1,5 @@
-//! What holds for whatever comes from the network: shared by the random tests (`tests/arbitrary.rs`) and the fuzz targets
-//! (`fuzz/`). Each takes any input and panics where its property does not hold.
+//! What holds for whatever comes from the network: shared by the random tests (`tests/checks/arbitrary.rs`) and the fuzz
+//! targets (`fuzz/`). Each takes any input and panics where its property does not hold.
 
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs, dead_code, reason = "shared by test programs")]
 

@@ -7,7 +7,6 @@
 mod attack;
 mod attacker;
 pub mod flood;
-mod h2;
 pub mod report;
 
 use std::{

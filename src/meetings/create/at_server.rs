@@ -23,7 +23,7 @@ pub(super) async fn create(
 ) -> Result<xml::Answer, BackendError> {
     let mut params = Cow::Borrowed(&order.params);
     if !used.is_zero() {
-        // A minute of a meeting that is over already harms nobody.
+        // A meeting that is over already does no harm for a minute.
         let left = duration_left(&order.tenant.limits, used).unwrap_or(Limit::AtMost(Duration::ZERO));
         params.to_mut().set("duration", params::duration(&order.given, left));
     }
@@ -59,7 +59,7 @@ pub(super) async fn note_created(meetings: &Meetings, meeting: &Arc<Meeting>, an
     meeting.touch();
     if meeting.internal_id().is_none() && !answer.internal_id.is_empty() {
         meetings.live.name_meeting(meeting, &answer.internal_id);
-        // Another id is none to write down: nobody knows what it may do to its readers.
+        // An id of another form is not written down: it may harm its readers.
         if !meeting.may_be_called(&answer.internal_id) {
             return;
         }

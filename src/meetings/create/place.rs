@@ -34,7 +34,7 @@ fn place_in(
     }
 }
 
-/// A number that nobody can foresee, for the choice of a server.
+/// A random number for the choice of a server.
 fn chance() -> u32 {
     let mut bytes = [0; 4];
     // Without randomness the first of those with room is as good as another.

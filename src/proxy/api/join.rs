@@ -18,7 +18,7 @@ use crate::{
     upstream::ApiCall,
 };
 
-/// Where a server is told to lead a join that it refuses: nowhere (RFC 2606).
+/// Where a server leads a join that it refuses: nowhere (RFC 2606).
 const REFUSED: &str = "https://anteroom.invalid/";
 /// What only an address may have that the gateway has made from a server's own: one more session of somebody who is in the
 /// meeting.

@@ -159,7 +159,7 @@ async fn sent(
     }
     let (mime, header) = mime_of(asked);
     let is_form = matches!(&*mime, "application/x-www-form-urlencoded" | "multipart/form-data");
-    // The address of a join is in many hands: what is beside it nobody has signed.
+    // Many people have the address of a join: a body beside it is not signed.
     if (signed && spec.call == Call::Join) || (!signed && !is_form) {
         return Ok((if signed { Sent::Nothing } else { Sent::Other }, None));
     }

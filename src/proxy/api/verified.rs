@@ -19,7 +19,7 @@ pub(crate) struct Verified {
     pub(crate) params: Params,
     /// The XML body of a `create`, and how many documents are in it.
     pub(crate) modules: Option<(Bytes, u32)>,
-    /// It is a join that the gateway itself has made the address of: nobody's secret has signed it.
+    /// It is a join whose address the gateway itself has made: no secret of the tenant has signed it.
     pub(crate) granted: bool,
     /// What its body is charged for, until it is answered.
     pub(crate) _charge: Option<Charge>,

@@ -1,4 +1,4 @@
-"""One call through bigbluebutton-api-python: see tests/clients.rs for the steps."""
+"""One call through bigbluebutton-api-python: see tests/clients/libraries.rs for the steps."""
 
 import json
 import sys

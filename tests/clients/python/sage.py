@@ -1,4 +1,4 @@
-"""One call through python-sage-bbb, which lets its caller choose how to sign: see tests/clients.rs for the steps."""
+"""One call through python-sage-bbb, which lets its caller choose how to sign: see tests/clients/libraries.rs for the steps."""
 
 import hashlib
 import json

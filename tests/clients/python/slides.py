@@ -1,4 +1,4 @@
-"""One call through the package bigbluebutton, which uploads slides with its create: see tests/clients.rs for the steps."""
+"""One call through the package bigbluebutton, which uploads slides with its create: see tests/clients/libraries.rs for the steps."""
 
 import json
 import sys

@@ -18,9 +18,11 @@ use tokio::{
 use super::{
     attacker::Attacker,
     flood::{Achieved, Achievements, Flood},
-    h2::{self, Asked},
 };
-use crate::load::{stop::Stop, tally::Fault, wire::Wire};
+use crate::{
+    h2::{self, Asked},
+    load::{stop::Stop, tally::Fault, wire::Wire},
+};
 
 /// Good people's own work comes first on the processor that they share with the attackers.
 const NICE: i32 = 10;
@@ -263,7 +265,7 @@ impl Place {
         let asked = self.asked();
         let mut streams = streams();
         self.bursts(tls, || match streams.next() {
-            Some(stream) => [h2::headers(stream, &asked), h2::reset(stream)].concat(),
+            Some(stream) => [h2::headers(stream, &asked), h2::reset(stream, h2::CANCEL)].concat(),
             None => Vec::new(),
         })
         .await;

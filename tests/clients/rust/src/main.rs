@@ -1,4 +1,4 @@
-//! One call through the crate `bigbluebutton`: see tests/clients.rs for the steps.
+//! One call through the crate `bigbluebutton`: see tests/clients/libraries.rs for the steps.
 //!
 //! The crate keeps the fields of its answers to itself, but for `Debug`: they are read from there.
 

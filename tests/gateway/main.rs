@@ -1,0 +1,29 @@
+//! The gateway started in this process, in front of simulated BBB servers and with SQLite: one module for each capability.
+
+#![allow(unreachable_pub, missing_docs, reason = "not part of an interface")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod answers;
+mod api;
+mod branding;
+mod breakouts;
+mod client_files;
+mod conformance;
+mod failure;
+mod hostile;
+mod hosts;
+mod isolation;
+mod limits;
+mod meeting;
+mod meteor;
+mod operate;
+mod placement;
+mod recordings;
+mod reports;
+mod sockets;
+mod traffic;
+mod tricks;
+mod usage;

@@ -1,0 +1,166 @@
+//! Guests who wait, and methods without effects.
+
+use anteroom_bench::sim;
+use futures_util::{SinkExt, StreamExt, future::join_all};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{DEADLINE, Joined, Plan, Reply, Socket, Stage, eventually, host};
+
+/// What every client sends to come in, once it is told that it may.
+const COME_IN: &str = r#"{"type":"subscribe","id":"in","payload":{"query":"mutation UserJoin { userJoinMeeting }"}}"#;
+
+/// A stage whose one meeting has so many seats, and in which guests wait.
+async fn stage(participants: u32) -> Stage {
+    stage_of(sim::Config { speed: 30.0, ..sim::Config::default() }, participants, "").await
+}
+
+async fn stage_of(config: sim::Config, participants: u32, keys: &str) -> Stage {
+    let limits = format!("pool = \"wagtail\"---[limits]\nparticipants = {participants}");
+    let plan = Plan::new().server("members").server_with_keys("wagtail", config, keys);
+    let stage = plan.tenant_with("wagtail", "level-1", &limits).start().await;
+    let params = [
+        ("name", "room"),
+        ("meetingID", "room"),
+        ("guestPolicy", "ASK_MODERATOR"),
+        ("meetingExpireWhenLastUserLeftInMinutes", "30"),
+    ];
+    assert_eq!(stage.api("wagtail", "create", &params).await.xml("returncode"), "SUCCESS");
+    stage
+}
+
+async fn join(stage: &Stage, name: &str, more: &[(&str, &str)]) -> Reply {
+    let role = if more.iter().any(|(name, _)| *name == "role") { &[][..] } else { &[("role", "VIEWER")] };
+    let params = [&[("meetingID", "room"), ("fullName", name)], role, more].concat();
+    stage.api("wagtail", "join", &params).await
+}
+
+fn joined(reply: &Reply) -> Joined {
+    Joined::by("wagtail", reply)
+}
+
+/// Somebody who has joined as this, with the GraphQL socket open.
+async fn come(stage: &Stage, name: &str, more: &[(&str, &str)]) -> (Joined, Socket) {
+    let joined = joined(&join(stage, name, more).await);
+    let socket = stage.graphql("wagtail", &joined).await.unwrap();
+    (joined, socket)
+}
+
+/// The next text frame, or how the socket was closed.
+async fn told(socket: &mut Socket) -> String {
+    loop {
+        match tokio::time::timeout(DEADLINE, socket.next()).await.unwrap() {
+            Some(Ok(Message::Text(text))) => return text.to_string(),
+            Some(Ok(Message::Close(Some(frame)))) => return format!("{} {}", u16::from(frame.code), frame.reason),
+            Some(Ok(_)) => {}
+            other => return format!("{other:?}"),
+        }
+    }
+}
+
+async fn say(socket: &mut Socket, text: &str) -> String {
+    socket.send(Message::text(text)).await.unwrap();
+    told(socket).await
+}
+
+fn online(stage: &Stage) -> usize {
+    stage.on_server("wagtail", "room").unwrap().users_online
+}
+
+fn key(reply: &Reply) -> &str {
+    reply.xml("messageKey")
+}
+
+const GUEST: &[(&str, &str)] = &[("guest", "true")];
+const MODERATOR: &[(&str, &str)] = &[("role", "MODERATOR")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_in_the_lobby_takes_no_seat_and_one_too_many_is_told_so() {
+    let stage = stage(2).await;
+    let (_moderator, _inside) = come(&stage, "Ada", MODERATOR).await;
+    let (stranger, mut waiting) = come(&stage, "Stranger", GUEST).await;
+    let (_, invited) = come(&stage, "Bob", &[]).await;
+    assert_eq!(online(&stage), 2, "the invited person has the seat");
+    assert!(stage.sims[1].judge_guest(&stranger.token, true), "a moderator lets the stranger in");
+    assert_eq!(say(&mut waiting, COME_IN).await, "4403 maxParticipantsReached");
+    assert_eq!(online(&stage), 2, "the limit holds");
+    drop(invited);
+    eventually("there is a seat for the stranger who tries again", async || {
+        let Ok(mut again) = stage.graphql("wagtail", &stranger).await else { return false };
+        say(&mut again, COME_IN).await.contains("userJoinMeeting") && online(&stage) == 2
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_who_is_let_in_has_a_seat_like_others() {
+    let stage = stage(2).await;
+    let (_, _inside) = come(&stage, "Ada", MODERATOR).await;
+    let (guest, mut socket) = come(&stage, "Guest", GUEST).await;
+    assert_eq!(say(&mut socket, r#"{"type":"ping"}"#).await, r#"{"type":"pong"}"#, "meanwhile the socket is carried");
+    stage.sims[1].judge_guest(&guest.token, true);
+    assert!(say(&mut socket, COME_IN).await.contains(r#""userJoinMeeting":true"#));
+    assert_eq!(online(&stage), 2);
+    assert_eq!(key(&join(&stage, "Bob", &[]).await), "maxParticipantsReached");
+    // The seat stays with the session when its line drops.
+    drop(socket);
+    let _again = stage.graphql("wagtail", &guest).await.unwrap();
+    assert_eq!(key(&join(&stage, "Bob", &[]).await), "maxParticipantsReached");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_guests_who_are_let_in_at_once_as_many_come_in_as_there_are_seats() {
+    let config = sim::Config { checks_limit_on_socket: false, ..sim::Config::default() };
+    let stage = stage_of(config, 4, "").await;
+    let (_, _inside) = come(&stage, "Ada", MODERATOR).await;
+    let names: Vec<_> = (0..10).map(|n| format!("Guest {n}")).collect();
+    let mut guests = join_all(names.iter().map(|name| come(&stage, name, GUEST))).await;
+    guests.iter().for_each(|(guest, _)| assert!(stage.sims[1].judge_guest(&guest.token, true)));
+    let answers = join_all(guests.iter_mut().map(|(_, socket)| say(socket, COME_IN))).await;
+    let inside = answers.iter().filter(|answer| answer.contains("userJoinMeeting")).count();
+    let refused = answers.iter().filter(|answer| *answer == "4403 maxParticipantsReached").count();
+    assert_eq!((inside, refused, online(&stage)), (3, 7, 4), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_who_is_turned_away_takes_no_seat() {
+    let stage = stage(2).await;
+    let (_, _inside) = come(&stage, "Ada", MODERATOR).await;
+    let (guest, mut socket) = come(&stage, "Guest", GUEST).await;
+    stage.sims[1].judge_guest(&guest.token, false);
+    let (_, _bob) = come(&stage, "Bob", &[]).await;
+    assert_eq!(online(&stage), 2);
+    assert!(!say(&mut socket, COME_IN).await.contains("true"), "no seat, or the server says no");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mutation_is_seen_however_a_client_writes_it_and_who_waits_after_a_restart_still_waits() {
+    let mut stage = stage(2).await;
+    // A viewer with `auth=true` waits as well (docs/reference/bbb-protocol.md, "Guests"), and a program is told in XML.
+    let auth = join(&stage, "Auth", &[("auth", "true"), ("redirect", "false")]).await;
+    assert_eq!((auth.xml("guestStatus"), auth.status.as_u16()), ("WAIT", 200), "{}", auth.body);
+    let guest = joined(&join(&stage, "Guest", GUEST).await);
+    assert!(stage.app.take().unwrap().stop(DEADLINE).await);
+    stage.start_again().await;
+    let mut waiting = stage.graphql("wagtail", &guest).await.unwrap();
+    let (_, _ada) = come(&stage, "Ada", MODERATOR).await;
+    let (_, _bob) = come(&stage, "Bob", &[]).await;
+    stage.sims[1].judge_guest(&guest.token, true);
+    assert_eq!(say(&mut waiting, &COME_IN.replace("Join", r"\u004aoin")).await, "4403 maxParticipantsReached");
+    assert_eq!(online(&stage), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_of_2_7_takes_a_seat_when_the_client_enters() {
+    let config = sim::Config { version: sim::Version::V2_7, ..sim::Config::default() };
+    let stage = stage_of(config, 2, "version = \"2.7\"").await;
+    let guest = join(&stage, "Guest", GUEST).await;
+    assert!(guest.header("location").contains("/html5client/guestWait?"), "{guest:?}");
+    let _ada = join(&stage, "Ada", MODERATOR).await;
+    let bob = join(&stage, "Bob", &[]).await;
+    assert_eq!(bob.status, 302, "seat 2 of 2: {bob:?}");
+    let token = guest.location_param("sessionToken");
+    stage.sims[1].judge_guest(&token, true);
+    let path = format!("/bigbluebutton/api/enter?sessionToken={token}");
+    let entered = stage.client().get_with(&host("wagtail"), &path, &[("cookie", &guest.cookies())]).await;
+    assert!(entered.body.contains("FAILED") && entered.body.contains("number of participants"), "{}", entered.body);
+}
