@@ -17,7 +17,7 @@ use anteroom::{
     domain::{
         admission::RoomUsage,
         denial::Denial,
-        ids::{ServerId, TenantId},
+        ids::{MeetingNumber, ServerId, SessionNumber, TenantId},
         limits::Limit,
         meeting::AFTERGLOW,
         session::Held,
@@ -78,7 +78,10 @@ async fn measure(name: &str, url: &str, stored: u32) {
 }
 
 /// How often a second something is done by so many callers, each of whom begins again when it is done.
-async fn rate<F: Future<Output = i64> + Send + 'static>(callers: u64, ask: impl Fn(u64, u64) -> F) -> f64 {
+async fn rate<F: Future<Output = N> + Send + 'static, N: Send + 'static>(
+    callers: u64,
+    ask: impl Fn(u64, u64) -> F,
+) -> f64 {
     static TURN: AtomicU64 = AtomicU64::new(0);
     let (done, started) = (Arc::new(AtomicU64::new(0)), Instant::now());
     let mut futures = futures_util::stream::FuturesUnordered::new();
@@ -114,7 +117,7 @@ fn tenant(caller: u64) -> TenantId {
 
 /// Promises a room of a tenant that has some, within limits that are counted, and gives it back: the store stays as large as
 /// it was.
-async fn create(store: &Store, caller: u64, n: u64) -> i64 {
+async fn create(store: &Store, caller: u64, n: u64) -> MeetingNumber {
     let (tenant, server): (_, ServerId) = (tenant(caller), "bbb-01".parse().unwrap());
     let ext_id = format!("new-{n}");
     let new = NewMeeting {
@@ -144,7 +147,7 @@ async fn create(store: &Store, caller: u64, n: u64) -> i64 {
     }
 }
 
-async fn join(store: &Store, meeting: i64, n: u64) -> i64 {
+async fn join(store: &Store, meeting: MeetingNumber, n: u64) -> SessionNumber {
     let mut user = [0; 32];
     user[..8].copy_from_slice(&n.to_be_bytes());
     // Each lease has lapsed when the next one is asked for: the meeting is never full.

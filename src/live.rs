@@ -32,15 +32,14 @@ use crate::{
     bbb::{meeting_id, xml::Answer},
     domain::{
         backend_error::BackendError,
-        ids::{ServerId, TenantId},
+        ids::{ExternalId, InternalId, MeetingNumber, ServerId, ServerMeetingId, SessionNumber, TenantId},
         limits::{Limit, Limits},
-        meeting::{AFTERGLOW, AFTERGLOW_MAX},
+        meeting::{AFTERGLOW, AFTERGLOW_MAX, Life},
         placement::expected,
-        session::Held,
+        session::{Held, TokenHash},
         tenant::Tenant,
         time::{Clock, Deadline, Timestamp},
     },
-    store::{MeetingRow, Run, TokenHash},
 };
 use breakouts::{Breakouts, Starts};
 use files::Files;
@@ -54,19 +53,48 @@ use sessions::Session;
 /// Sessions that wait to be forgotten. Beyond that they stay until their meeting is over.
 const REPLACED_MAX: usize = 65_536;
 
-/// A meeting that runs.
-#[derive(Debug)]
-pub struct Meeting {
+/// What is known of a meeting when it comes into memory.
+#[derive(Debug, Clone)]
+pub struct Facts {
     /// Its number in the store.
-    pub id: i64,
+    pub id: MeetingNumber,
     /// Whose it is.
     pub tenant: TenantId,
     /// Which account's.
     pub account: Box<str>,
     /// The tenant's `meetingID`.
-    pub ext_id: Box<str>,
+    pub ext_id: ExternalId,
+    /// The server it runs on.
+    pub server: ServerId,
+    /// Its seats; `None` for no bound.
+    pub participants: Option<u32>,
+    /// How many people are expected, if that is known.
+    pub expected: Option<u32>,
+    /// When it was promised.
+    pub created_at: Timestamp,
+    /// When its time is over; `None` where that is left to the limits of its tenant.
+    pub ends_at: Option<Deadline>,
+    /// Whether it may leave a recording.
+    pub records: bool,
+    /// How long what follows its end is carried, if that is known.
+    pub afterglow: Option<Duration>,
+    /// Where it is in its life.
+    pub life: Life,
+}
+
+/// A meeting that runs.
+#[derive(Debug)]
+pub struct Meeting {
+    /// Its number in the store.
+    pub id: MeetingNumber,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Which account's.
+    pub account: Box<str>,
+    /// The tenant's `meetingID`.
+    pub ext_id: ExternalId,
     /// The id under which the server knows it.
-    pub server_id: Box<str>,
+    pub server_meeting_id: ServerMeetingId,
     /// The server it runs on.
     pub server: ServerId,
     /// Its seats, fixed when it was promised: the minimum of what was asked and what the level allowed; `None` for no bound.
@@ -80,11 +108,11 @@ pub struct Meeting {
     /// How long what follows its end is carried.
     pub afterglow: Duration,
     /// Another gateway that has asked a server for it, and has died before the answer came, or has been slow.
-    pub orphan_of: Option<Box<str>>,
+    orphan_of: Option<Arc<str>>,
     /// Documents that were given to it while it ran.
     pub documents: AtomicU32,
     /// The server's internal id, once it has answered.
-    internal_id: OnceLock<Box<str>>,
+    internal_id: OnceLock<InternalId>,
     /// What the server says of it, for a moment.
     pub info: Fresh<Answer, BackendError>,
     /// When something was last done to it through the gateway.
@@ -103,28 +131,27 @@ pub struct Meeting {
 }
 
 impl Meeting {
-    /// A meeting as the store keeps it, which knows neither the limits it was promised under nor a hint at its size.
+    /// A meeting of which this is known: neither the limits it was promised under nor what happens in it.
     #[must_use]
-    pub fn from_row(row: MeetingRow) -> Self {
-        let internal_id = OnceLock::new();
-        // A promise of this gateway's own has no owner written beside it.
-        let orphan_of = row.owner.filter(|_| row.internal_id.is_none()).map(Into::into);
-        if let Some(id) = row.internal_id {
-            let _ = internal_id.set(id.into());
-        }
-        let seats = seats(row.participants);
+    pub fn new(facts: Facts) -> Self {
+        let (orphan_of, internal_id) = match facts.life {
+            Life::Reserved => (None, OnceLock::new()),
+            Life::Orphaned { of } => (Some(of), OnceLock::new()),
+            Life::Running { internal_id } => (None, internal_id.into()),
+        };
+        let seats = seats(facts.participants);
         Self {
-            id: row.id,
-            server_id: meeting_id::to_server(&row.tenant, &row.ext_id).into(),
-            tenant: row.tenant,
-            account: row.account.into(),
-            ext_id: row.ext_id.into(),
-            server: row.server,
-            participants: row.participants,
-            created_at: row.created_at,
-            ends_at: row.ends_at,
-            records: row.records,
-            afterglow: row.afterglow.unwrap_or(AFTERGLOW).min(AFTERGLOW_MAX),
+            id: facts.id,
+            server_meeting_id: meeting_id::to_server(&facts.tenant, facts.ext_id.as_str()).into(),
+            tenant: facts.tenant,
+            account: facts.account,
+            ext_id: facts.ext_id,
+            server: facts.server,
+            participants: facts.participants,
+            created_at: facts.created_at,
+            ends_at: facts.ends_at,
+            records: facts.records,
+            afterglow: facts.afterglow.unwrap_or(AFTERGLOW).min(AFTERGLOW_MAX),
             orphan_of,
             documents: AtomicU32::new(0),
             internal_id,
@@ -134,7 +161,7 @@ impl Meeting {
             missed: AtomicU32::new(0),
             strangers: Mutex::default(),
             limits: None,
-            share: Share::new(row.expected.unwrap_or_else(|| expected(None, seats)), row.created_at),
+            share: Share::new(facts.expected.unwrap_or_else(|| expected(None, seats)), facts.created_at),
             sessions: Mutex::default(),
             breakouts: Starts::default(),
         }
@@ -161,20 +188,31 @@ impl Meeting {
 
     /// The server's internal id, once it has answered.
     #[must_use]
-    pub fn internal_id(&self) -> Option<&str> {
-        self.internal_id.get().map(|id| &**id)
+    pub fn internal_id(&self) -> Option<&InternalId> {
+        self.internal_id.get()
+    }
+
+    /// Where it is in its life.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        match (self.internal_id.get(), &self.orphan_of) {
+            (Some(internal_id), _) => Life::Running { internal_id: internal_id.clone() },
+            (None, Some(of)) => Life::Orphaned { of: Arc::clone(of) },
+            (None, None) => Life::Reserved,
+        }
+    }
+
+    /// Whether this other gateway has reserved it, as far as is known here.
+    #[must_use]
+    pub fn was_reserved_by(&self, gateway: &str) -> bool {
+        self.orphan_of.as_deref() == Some(gateway)
     }
 
     /// Whether an internal id can be one of this meeting: a server, which may be a tenant's own, must not claim another's.
     #[must_use]
     pub fn may_be_called(&self, internal_id: &str) -> bool {
-        meeting_id::is_internal(internal_id) && internal_id.starts_with(&meeting_id::internal_start(&self.server_id))
-    }
-
-    /// What it takes to find the run again, should its server come back with it.
-    #[must_use]
-    pub fn run(&self) -> Run<'_> {
-        Run { id: self.id, server: &self.server, server_id: &self.server_id, internal_id: self.internal_id() }
+        meeting_id::is_internal(internal_id)
+            && internal_id.starts_with(&meeting_id::internal_start(self.server_meeting_id.as_str()))
     }
 
     /// A poll has found people who have come by no join of ours. Returns how many take a seat from now on, if that is news:
@@ -240,18 +278,18 @@ struct Presence {
 pub struct Live {
     clock: Clock,
     /// By the id under which the server knows it, which is unique over all tenants.
-    meetings: DashMap<Box<str>, Arc<Meeting>>,
-    internal: DashMap<Box<str>, Arc<Meeting>>,
+    meetings: DashMap<ServerMeetingId, Arc<Meeting>>,
+    internal: DashMap<InternalId, Arc<Meeting>>,
     sessions: DashMap<TokenHash, Arc<Session>>,
-    sessions_by_id: DashMap<i64, Arc<Session>>,
+    sessions_by_id: DashMap<SessionNumber, Arc<Session>>,
     presence: DashMap<TenantId, HashMap<ServerId, Presence>>,
     /// Meetings that have ended, by the time until which what follows is carried, and by number.
-    ended: Mutex<BTreeMap<(Timestamp, i64), Arc<Meeting>>>,
+    ended: Mutex<BTreeMap<(Timestamp, MeetingNumber), Arc<Meeting>>>,
     /// Sessions whose seat another one of the same person has taken, the oldest first, with the time: at most
     /// [`REPLACED_MAX`].
-    replaced: Mutex<VecDeque<(Timestamp, i64)>>,
+    replaced: Mutex<VecDeque<(Timestamp, SessionNumber)>>,
     /// Until when it is known that a room had a meeting, by the id under which its server knows it.
-    over: DashMap<Box<str>, Timestamp>,
+    over: DashMap<ServerMeetingId, Timestamp>,
     /// The servers, their health and their load.
     pub servers: Arc<Servers>,
     /// Tenants that the operator has suspended, beside those whose file says so.
@@ -297,14 +335,14 @@ impl Live {
 
     /// A running meeting, by the id under which the server knows it.
     #[must_use]
-    pub fn meeting_on_server(&self, server_id: &str) -> Option<Arc<Meeting>> {
-        self.meetings.get(server_id).map(|found| Arc::clone(&found))
+    pub fn meeting_on_server(&self, server_meeting_id: &str) -> Option<Arc<Meeting>> {
+        self.meetings.get(server_meeting_id).map(|found| Arc::clone(&found))
     }
 
     /// Whether a run of a meeting is the one of now.
     #[must_use]
     pub fn runs(&self, meeting: &Meeting) -> bool {
-        self.meetings.get(&meeting.server_id).is_some_and(|now| now.id == meeting.id)
+        self.meetings.get(&meeting.server_meeting_id).is_some_and(|now| now.id == meeting.id)
     }
 
     /// A meeting by its internal id; one that has ended a moment ago included.
@@ -321,7 +359,7 @@ impl Live {
 
     /// A session by its number in the store.
     #[must_use]
-    pub fn session_of_id(&self, id: i64) -> Option<Arc<Session>> {
+    pub fn session_of_id(&self, id: SessionNumber) -> Option<Arc<Session>> {
         self.sessions_by_id.get(&id).map(|found| Arc::clone(&found))
     }
 
@@ -345,7 +383,7 @@ impl Live {
 
     /// Adds a meeting that has been promised. Its server carries it from now on. One that is there already stays.
     pub fn add_meeting(&self, meeting: Meeting) -> Arc<Meeting> {
-        let meeting = match self.meetings.entry(meeting.server_id.clone()) {
+        let meeting = match self.meetings.entry(meeting.server_meeting_id.clone()) {
             // A later run stays too: what was read a moment ago may be of the one before.
             Entry::Occupied(have) if have.get().id >= meeting.id => return Arc::clone(have.get()),
             place => {
@@ -374,18 +412,18 @@ impl Live {
         let _ = meeting.touched_on_server.set(Arc::clone(&presence.touched));
         drop(of_tenant);
         if let Some(internal_id) = meeting.internal_id()
-            && meeting.may_be_called(internal_id)
+            && meeting.may_be_called(internal_id.as_str())
         {
-            self.internal.insert(internal_id.into(), Arc::clone(&meeting));
+            self.internal.insert(internal_id.clone(), Arc::clone(&meeting));
             self.note_recording(&meeting, internal_id);
         }
         meeting
     }
 
-    fn note_recording(&self, meeting: &Meeting, internal_id: &str) {
+    fn note_recording(&self, meeting: &Meeting, internal_id: &InternalId) {
         if meeting.records {
             let (ext_id, server) = (meeting.ext_id.clone(), meeting.server.clone());
-            self.recordings.add(&meeting.tenant, Recording { id: internal_id.into(), ext_id, server });
+            self.recordings.add(&meeting.tenant, Recording { id: internal_id.clone(), ext_id, server });
         }
     }
 
@@ -393,22 +431,23 @@ impl Live {
     pub fn name_meeting(&self, meeting: &Arc<Meeting>, internal_id: &str) {
         // What was asked before it had a name does not count: it may have been too early for an answer.
         meeting.touch();
-        if meeting.internal_id.set(internal_id.into()).is_err() {
+        let internal_id = InternalId::new(internal_id);
+        if meeting.internal_id.set(internal_id.clone()).is_err() {
             return;
         }
-        if !meeting.may_be_called(internal_id) {
+        if !meeting.may_be_called(internal_id.as_str()) {
             tracing::warn!(server = %meeting.server, "server reports an unexpected internal meeting id");
             return;
         }
-        self.internal.entry(internal_id.into()).or_insert_with(|| Arc::clone(meeting));
-        self.note_recording(meeting, internal_id);
+        self.note_recording(meeting, &internal_id);
+        self.internal.entry(internal_id).or_insert_with(|| Arc::clone(meeting));
     }
 
     /// Takes a meeting out that has ended. What is carried for it lasts longer: see
     /// [`Live::forget_ended`].
     /// Returns whether it was still there.
     pub fn remove_meeting(&self, meeting: &Meeting, now: Timestamp) -> bool {
-        let removed = self.meetings.remove_if(&meeting.server_id, |_, have| have.id == meeting.id);
+        let removed = self.meetings.remove_if(&meeting.server_meeting_id, |_, have| have.id == meeting.id);
         let Some((_, removed)) = removed else { return false };
         let until = now.saturating_add(removed.afterglow);
         self.removed(removed, until);
@@ -417,7 +456,8 @@ impl Live {
 
     /// Takes a meeting out that has not come about, or has been moved: nothing is carried for it any more.
     pub fn withdraw_meeting(&self, meeting: &Meeting) {
-        if let Some((_, removed)) = self.meetings.remove_if(&meeting.server_id, |_, have| have.id == meeting.id) {
+        if let Some((_, removed)) = self.meetings.remove_if(&meeting.server_meeting_id, |_, have| have.id == meeting.id)
+        {
             self.removed(removed, Timestamp::MIN);
         }
     }
@@ -442,7 +482,7 @@ impl Live {
         let presence = of_tenant.entry(meeting.server.clone()).or_default();
         presence.carried_until = presence.carried_until.max(Some(until));
         drop(of_tenant);
-        let over = self.over.entry(meeting.server_id.clone());
+        let over = self.over.entry(meeting.server_meeting_id.clone());
         over.and_modify(|known| *known = until.max(*known)).or_insert(until);
         lock(&self.ended).insert((until, meeting.id), meeting);
     }
@@ -451,9 +491,9 @@ impl Live {
     pub fn add_ended(&self, meeting: Meeting, ended_at: Timestamp) -> Arc<Meeting> {
         let meeting = Arc::new(meeting);
         if let Some(internal_id) = meeting.internal_id()
-            && meeting.may_be_called(internal_id)
+            && meeting.may_be_called(internal_id.as_str())
         {
-            let known = Arc::clone(&self.internal.entry(internal_id.into()).or_insert_with(|| Arc::clone(&meeting)));
+            let known = Arc::clone(&self.internal.entry(internal_id.clone()).or_insert_with(|| Arc::clone(&meeting)));
             if !Arc::ptr_eq(&known, &meeting) {
                 return known;
             }
@@ -465,14 +505,14 @@ impl Live {
     /// Whether a room had a meeting a short while ago, and has none now.
     #[must_use]
     pub fn has_ended(&self, tenant: &TenantId, ext_id: &str) -> bool {
-        let server_id = meeting_id::to_server(tenant, ext_id);
-        self.over.contains_key(&*server_id) && !self.meetings.contains_key(&*server_id)
+        let on_server = meeting_id::to_server(tenant, ext_id);
+        self.over.contains_key(&*on_server) && !self.meetings.contains_key(&*on_server)
     }
 
     /// A meeting has left no recording, as the store knows.
     pub fn forget_recording(&self, meeting: &Meeting) {
         if let Some(internal_id) = meeting.internal_id() {
-            self.recordings.remove(&meeting.tenant, internal_id);
+            self.recordings.remove(&meeting.tenant, internal_id.as_str());
         }
     }
 
@@ -483,7 +523,7 @@ impl Live {
             let Some(first) = ended.first_entry().filter(|first| first.key().0 <= now) else { return };
             let meeting = first.remove();
             drop(ended);
-            self.over.remove_if(&meeting.server_id, |_, until| *until <= now);
+            self.over.remove_if(&meeting.server_meeting_id, |_, until| *until <= now);
             self.forget_breakouts(&meeting);
             for token in std::mem::take(&mut *lock(&meeting.sessions)) {
                 if let Some((_, session)) = self.sessions.remove(&token) {
@@ -499,7 +539,7 @@ impl Live {
     /// A session of a meeting whose seat is held for so long. It is not known by its token yet: see
     /// [`Live::add_session`].
     #[must_use]
-    pub fn new_session(&self, id: i64, meeting: &Arc<Meeting>, held: Held) -> Session {
+    pub fn new_session(&self, id: SessionNumber, meeting: &Arc<Meeting>, held: Held) -> Session {
         Session::new(id, Arc::clone(meeting), held, self.servers.of(&meeting.server), self.clock.clone())
     }
 
@@ -517,7 +557,7 @@ impl Live {
     }
 
     /// Notes that another session of the same person has taken a session's seat.
-    pub fn note_replaced(&self, session: i64, now: Timestamp) {
+    pub fn note_replaced(&self, session: SessionNumber, now: Timestamp) {
         let mut replaced = lock(&self.replaced);
         if replaced.len() < REPLACED_MAX {
             replaced.push_back((now, session));
@@ -525,7 +565,7 @@ impl Live {
     }
 
     /// Takes the next session whose seat was taken before this moment.
-    pub fn next_replaced(&self, before: Timestamp) -> Option<i64> {
+    pub fn next_replaced(&self, before: Timestamp) -> Option<SessionNumber> {
         lock(&self.replaced).pop_front_if(|(at, _)| *at < before).map(|(_, session)| session)
     }
 

@@ -21,6 +21,7 @@ pub(crate) mod reconcile;
 pub(crate) mod recordings;
 pub mod refill;
 pub(crate) mod replaced;
+pub(crate) mod rows;
 pub(crate) mod seats;
 pub(crate) mod settle;
 

@@ -11,7 +11,10 @@ use tokio::{
 };
 
 use crate::{
-    domain::session::LEASE,
+    domain::{
+        ids::{MeetingNumber, SessionNumber},
+        session::LEASE,
+    },
     meetings::{Meetings, adopt, operate, seats},
     poll::Leads,
     store::{ALIVE, Change, Error},
@@ -93,7 +96,7 @@ async fn take_over(meetings: &Meetings, change: &Change) -> Result<(), Error> {
     }
 }
 
-async fn each(meetings: &Meetings, ids: &[i64]) -> Result<(), Error> {
+async fn each(meetings: &Meetings, ids: &[MeetingNumber]) -> Result<(), Error> {
     for id in ids {
         adopt::follow(meetings, *id).await?;
     }
@@ -127,7 +130,7 @@ pub async fn read_ticket_keys(meetings: &Meetings, tickets: &Tickets) -> Result<
 
 /// Sessions that are open while the store says that they have no seat: they get one if there is one, else their sockets are
 /// cut, and the client that tries again learns why.
-pub async fn reseat(meetings: Arc<Meetings>, mut without_seat: mpsc::UnboundedReceiver<i64>) {
+pub async fn reseat(meetings: Arc<Meetings>, mut without_seat: mpsc::UnboundedReceiver<SessionNumber>) {
     while let Some(id) = without_seat.recv().await {
         caught("reseat", seats::reseat(&meetings, id)).await;
     }

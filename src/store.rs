@@ -29,12 +29,15 @@ pub use error::{Error, Refusal};
 use health::Health;
 use joins::Joins;
 pub use rows::{
-    Admitted, Leftover, MeetingRow, NewMeeting, NewSession, RecordingRow, Run, Seated, Seats, SessionRow, TokenHash,
-    UsageRow, UserKey,
+    Admitted, Leftover, MeetingRow, NewMeeting, NewSession, RecordingRow, Run, Seated, Seats, SessionRow, UsageRow,
 };
 use writer::{Note, Traffic};
 
-use crate::{domain::time::Timestamp, private, supervise::Round};
+use crate::{
+    domain::{ids::SessionNumber, time::Timestamp},
+    private,
+    supervise::Round,
+};
 
 /// A gateway that has not been heard of for longer has died. Several heartbeats may be late.
 pub const ALIVE: Duration = Duration::from_secs(15);
@@ -184,7 +187,7 @@ impl Store {
 
     /// Writes notes, whether the store is away or not: they are what has to be written first when it is back. Returns the
     /// sessions that are open and for which there is no seat.
-    async fn write_notes(&self, now: Timestamp, notes: &[&Note]) -> Result<Vec<i64>, Error> {
+    async fn write_notes(&self, now: Timestamp, notes: &[&Note]) -> Result<Vec<SessionNumber>, Error> {
         let opened = match &self.db {
             Db::Sqlite { pool, .. } => sqlite::statements::write_notes(pool, &self.gateway, now, notes).await,
             Db::Postgres(health) => {

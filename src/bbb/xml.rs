@@ -184,7 +184,7 @@ pub fn replace_text(xml: &str, name: &str, value: &str) -> Result<String, Garbag
 #[derive(Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The server's id of the meeting.
-    pub server_id: String,
+    pub server_meeting_id: String,
     /// Its internal id.
     pub internal_id: String,
     /// `createTime`, if there is one.
@@ -306,8 +306,8 @@ pub fn list(body: &[u8], mut own_id: impl FnMut(&str) -> Option<String>) -> Resu
                     escape(&*own),
                     &xml[id_at.end..element.outer.end]
                 );
-                let Facts { ext_id: server_id, internal_id, create_time, people, ended, .. } = facts;
-                list.meetings.push(Listed { server_id, internal_id, create_time, people, ended, element });
+                let Facts { ext_id: server_meeting_id, internal_id, create_time, people, ended, .. } = facts;
+                list.meetings.push(Listed { server_meeting_id, internal_id, create_time, people, ended, element });
             }
         }
         _ => {}

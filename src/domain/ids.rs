@@ -1,4 +1,4 @@
-//! The identifiers of an installation, each its own type, so that two of them cannot be swapped.
+//! Identifiers and numbers, each its own type, so that two of them cannot be swapped.
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
@@ -79,6 +79,109 @@ id!(
 id!(
     /// The short opaque name under which a browser knows a BBB server (`/s/<slug>/`), the same on every gateway.
     Slug
+);
+
+/// An id of a meeting: any text. It is checked elsewhere, if at all; the types keep one from being taken for another.
+macro_rules! meeting_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The id that has this text.
+            #[must_use]
+            pub fn new(text: &str) -> Self {
+                Self(text.into())
+            }
+
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text.into())
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+meeting_id!(
+    /// What the tenant calls a meeting: `meetingID` in the calls of its software.
+    ExternalId
+);
+meeting_id!(
+    /// What a BBB server calls a meeting: `meetingID` in the calls to it, unique over all tenants.
+    ServerMeetingId
+);
+meeting_id!(
+    /// What a BBB server calls one run of a meeting: `internalMeetingID`, and the `recordID` of its recording.
+    InternalId
+);
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(i64);
+
+        impl $name {
+            /// The thing with this number.
+            #[must_use]
+            pub const fn new(number: i64) -> Self {
+                Self(number)
+            }
+
+            /// The number.
+            #[must_use]
+            pub const fn get(self) -> i64 {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number!(
+    /// A run of a meeting: the number of its row in the store. A later run of the same room has a higher one.
+    MeetingNumber
+);
+number!(
+    /// A session: the number of its row in the store. A later one has a higher number.
+    SessionNumber
 );
 
 #[cfg(test)]

@@ -1,6 +1,25 @@
-//! Meetings: how long what belongs to one lasts.
+//! Meetings: their life, and how long what belongs to one lasts.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use super::ids::InternalId;
+
+/// Where a meeting that has not ended is in its life. It goes from reserved or orphaned to running, and never back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Life {
+    /// Its room is reserved, and this gateway asks a server for it.
+    Reserved,
+    /// Its room is reserved by another gateway, which died before the answer came, or is slow.
+    Orphaned {
+        /// The other gateway.
+        of: Arc<str>,
+    },
+    /// Its server has made it.
+    Running {
+        /// The server's id of this run.
+        internal_id: InternalId,
+    },
+}
 
 /// How long the traffic of a meeting is still carried after it has ended: people look at its last page, give feedback, open the
 /// dashboard.

@@ -10,6 +10,12 @@ pub const LEASE: Duration = Duration::from_secs(60);
 /// again after 10 s.
 pub const GRACE: Duration = Duration::from_secs(15);
 
+/// The SHA-256 of a session token: what is kept of it.
+pub type TokenHash = [u8; 32];
+
+/// A keyed digest of a `userID`: whose session it is, without telling who that is.
+pub type UserKey = [u8; 32];
+
 /// How long the seat of a session counts. Later is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Held {

@@ -19,7 +19,7 @@ use crate::{
         xml::Breakout as Listed,
     },
     domain::{
-        ids::{ServerId, TenantId},
+        ids::{InternalId, ServerId, TenantId},
         time::Timestamp,
     },
 };
@@ -37,7 +37,7 @@ const MISSES_MAX: usize = 1_000;
 #[derive(Debug)]
 pub struct Breakout {
     /// The server's internal id.
-    pub internal_id: Box<str>,
+    pub internal_id: InternalId,
     /// The meeting that it belongs to.
     pub meeting: Arc<Meeting>,
     missed: AtomicU32,
@@ -68,7 +68,7 @@ impl Breakouts {
     #[must_use]
     pub fn of_internal(&self, tenant: &TenantId, internal_id: &str) -> Option<Arc<Breakout>> {
         let room = self.rooms.get(&(tenant.clone(), start(internal_id)?.into()))?;
-        (*room.internal_id == *internal_id).then(|| Arc::clone(&room))
+        (room.internal_id.as_str() == internal_id).then(|| Arc::clone(&room))
     }
 
     /// A server has said `now` that it has no such room.
@@ -102,7 +102,7 @@ impl Listed {
         is_internal(&self.ext_id)
             && is_internal(&self.internal_id)
             && self.internal_id.starts_with(&internal_start(&self.ext_id))
-            && meeting.internal_id() == Some(&*self.parent)
+            && meeting.internal_id().is_some_and(|id| id.as_str() == self.parent)
             && meeting.server == *server
             && (meeting.records || !self.records)
             && !self.ended
@@ -131,7 +131,7 @@ impl Live {
             self.breakouts.rooms.remove(&key(&starts.remove(0)));
         }
         let meeting = Arc::clone(meeting);
-        let room = Arc::new(Breakout { internal_id: internal_id.into(), meeting, missed: AtomicU32::new(0) });
+        let room = Arc::new(Breakout { internal_id: InternalId::new(internal_id), meeting, missed: AtomicU32::new(0) });
         self.breakouts.rooms.insert(key(&start), Arc::clone(&room));
         starts.push(start);
         Some(room)
@@ -145,7 +145,8 @@ impl Live {
             }
         }
         for meeting in meetings {
-            let is_there = |room: &Breakout| list.breakouts.get(&room.internal_id).is_some_and(|found| !found.ended);
+            let is_there =
+                |room: &Breakout| list.breakouts.get(room.internal_id.as_str()).is_some_and(|found| !found.ended);
             self.retain_breakouts(meeting, |room| {
                 is_there(room) || room.missed.fetch_add(1, Relaxed).saturating_add(1) < MISSES
             });
@@ -171,31 +172,32 @@ impl Live {
 mod tests {
     use super::*;
     use crate::{
-        domain::{meeting::AFTERGLOW, time::Clock},
-        store::MeetingRow,
+        domain::{
+            ids::{ExternalId, MeetingNumber},
+            meeting::{AFTERGLOW, Life},
+            time::Clock,
+        },
+        live::Facts,
     };
 
     const NOW: u32 = 1_700_000;
 
     fn meeting(live: &Live, tenant: &str, server: &str, id: i64, records: bool) -> Arc<Meeting> {
         let tenant: TenantId = tenant.parse().expect("an id");
-        let server_id = crate::bbb::meeting_id::to_server(&tenant, "room");
-        live.add_meeting(Meeting::from_row(MeetingRow {
-            id,
+        let on_server = crate::bbb::meeting_id::to_server(&tenant, "room");
+        live.add_meeting(Meeting::new(Facts {
+            id: MeetingNumber::new(id),
             tenant,
             account: "main".into(),
-            ext_id: "room".into(),
+            ext_id: ExternalId::new("room"),
             server: server.parse().expect("an id"),
             participants: None,
             expected: None,
-            internal_id: Some(format!("{}{NOW:013}", internal_start(&server_id))),
-            create_time: None,
+            life: Life::Running { internal_id: format!("{}{NOW:013}", internal_start(&on_server)).into() },
             created_at: Timestamp::EPOCH,
-            ended_at: None,
             ends_at: None,
             afterglow: None,
             records,
-            owner: None,
         }))
     }
 
@@ -204,7 +206,7 @@ mod tests {
         Listed {
             internal_id: format!("{}{NOW:013}", internal_start(&ext_id)),
             ext_id,
-            parent: meeting.internal_id().expect("a name").to_owned(),
+            parent: meeting.internal_id().expect("a name").to_string(),
             records: false,
             people: 0,
             ended: false,
@@ -231,7 +233,7 @@ mod tests {
         }
         live.list_breakouts(&one, &list([room(&ours, 1)]), std::slice::from_ref(&ours));
         let known = live.breakouts.of(&ours.tenant, &one, &found.ext_id).expect("it is known");
-        assert_eq!((known.meeting.id, &*known.internal_id), (1, &*found.internal_id));
+        assert_eq!((known.meeting.id.get(), known.internal_id.as_str()), (1, &*found.internal_id));
         assert!(live.breakouts.of_internal(&ours.tenant, &found.internal_id).is_some());
         assert!(live.breakouts.of(&ours.tenant, &own, &found.ext_id).is_none(), "it is on its own server");
         assert!(live.breakouts.of_internal(&theirs.tenant, &found.internal_id).is_none());
@@ -251,7 +253,10 @@ mod tests {
         for (what, found) in [
             ("another's id", Listed { internal_id: room(&ours, 9).internal_id, ..room(&ours, 1) }),
             ("another form", Listed { ext_id: "t.heron.room".into(), ..room(&ours, 1) }),
-            ("another meeting", Listed { parent: recorded.internal_id().expect("a name").into(), ..room(&ours, 1) }),
+            (
+                "another meeting",
+                Listed { parent: recorded.internal_id().expect("a name").to_string(), ..room(&ours, 1) },
+            ),
             ("over", Listed { ended: true, ..room(&ours, 1) }),
         ] {
             assert!(!learn(&ours, &found), "{what}");

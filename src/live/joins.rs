@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{net::peer::Peer, store::UserKey};
+use crate::{
+    domain::{ids::MeetingNumber, session::UserKey},
+    net::peer::Peer,
+};
 
 /// Who has a `userID`: reloads, other devices, a line that comes and goes.
 const PERSON: (u32, Duration) = (10, Duration::from_secs(2));
@@ -40,7 +43,7 @@ impl Default for Joins {
 impl Joins {
     /// Whether somebody may join a meeting now. If so, that is counted.
     #[must_use]
-    pub fn may(&self, meeting: i64, who: Who<'_>) -> bool {
+    pub fn may(&self, meeting: MeetingNumber, who: Who<'_>) -> bool {
         match who {
             Who::User(_) => self.persons.may((meeting, who), Instant::now()),
             Who::Named(..) => self.names.may((meeting, who), Instant::now()),
@@ -118,10 +121,16 @@ mod tests {
     fn a_class_comes_in_at_once_whatever_its_links_are() {
         let joins = Joins::default();
         let address = Peer::V4(1);
-        assert!((0..100).all(|_| joins.may(1, Who::Named(address, "Class 5b"))), "one link for all");
-        assert!((0..100_u8).all(|n| joins.may(1, Who::User(&[n; 32]))), "one for each");
-        assert!((0..100).all(|n| joins.may(1, Who::Named(address, &format!("Pupil {n}")))), "one for each name");
-        let again = (0..20_000).filter(|_| joins.may(1, Who::Named(address, "Class 5b"))).count();
+        assert!(
+            (0..100).all(|_| joins.may(MeetingNumber::new(1), Who::Named(address, "Class 5b"))),
+            "one link for all"
+        );
+        assert!((0..100_u8).all(|n| joins.may(MeetingNumber::new(1), Who::User(&[n; 32]))), "one for each");
+        assert!(
+            (0..100).all(|n| joins.may(MeetingNumber::new(1), Who::Named(address, &format!("Pupil {n}")))),
+            "one for each name"
+        );
+        let again = (0..20_000).filter(|_| joins.may(MeetingNumber::new(1), Who::Named(address, "Class 5b"))).count();
         assert!(again <= 500, "{again}");
     }
 
@@ -134,9 +143,9 @@ mod tests {
             key
         };
         for n in 0..500 {
-            while joins.may(1, Who::User(&key(n))) {}
+            while joins.may(MeetingNumber::new(1), Who::User(&key(n))) {}
         }
-        let refused = (500..10_500).filter(|n| !joins.may(1, Who::User(&key(*n)))).count();
+        let refused = (500..10_500).filter(|n| !joins.may(MeetingNumber::new(1), Who::User(&key(*n)))).count();
         assert!(refused < 10, "{refused}");
     }
 }

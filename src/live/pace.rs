@@ -14,7 +14,10 @@ use tokio::{
 };
 
 use super::{Meeting, lock};
-use crate::{domain::ids::TenantId, shares::Turns};
+use crate::{
+    domain::ids::{MeetingNumber, TenantId},
+    shares::Turns,
+};
 
 /// How many may wait for one server: after an outage all its clients come back at once.
 const WAITING_MAX: usize = 8192;
@@ -31,7 +34,7 @@ pub struct Pace(Arc<Mutex<State>>);
 struct State {
     last: Option<Instant>,
     per_second: u32,
-    waiting: Turns<TenantId, i64, oneshot::Sender<()>>,
+    waiting: Turns<TenantId, MeetingNumber, oneshot::Sender<()>>,
     /// Whether a task gives those who wait their turns.
     is_driven: bool,
 }
@@ -49,7 +52,7 @@ impl Pace {
         self.turn_of(&of.tenant, of.id, per_second).await
     }
 
-    async fn turn_of(&self, tenant: &TenantId, meeting: i64, per_second: u32) -> Result<(), Full> {
+    async fn turn_of(&self, tenant: &TenantId, meeting: MeetingNumber, per_second: u32) -> Result<(), Full> {
         let told = {
             let mut state = lock(&self.0);
             state.per_second = per_second.max(1);
@@ -82,7 +85,7 @@ impl State {
         self.last.map_or_else(Instant::now, |last| last + apart)
     }
 
-    fn is_full(&self, tenant: &TenantId, meeting: i64) -> bool {
+    fn is_full(&self, tenant: &TenantId, meeting: MeetingNumber) -> bool {
         MEETING_WAITING_MAX <= self.waiting.len_of_both(tenant, &meeting)
             || TENANT_WAITING_MAX <= self.waiting.len_of(tenant)
             || WAITING_MAX <= self.waiting.len()
@@ -126,7 +129,7 @@ mod tests {
     fn wait(pace: &Pace, of: &str, meeting: i64, n: u32, given: &Given) -> JoinHandle<Result<(), Full>> {
         let (pace, of, given) = (pace.clone(), tenant(of), Arc::clone(given));
         tokio::spawn(async move {
-            pace.turn_of(&of, meeting, 40).await?;
+            pace.turn_of(&of, MeetingNumber::new(meeting), 40).await?;
             given.lock().expect("not poisoned").push(n);
             Ok(())
         })
@@ -136,7 +139,7 @@ mod tests {
     async fn turns_are_given_in_order_and_not_too_often() {
         let (pace, heron) = (Pace::default(), tenant("heron"));
         let begun = Instant::now();
-        pace.turn_of(&heron, 1, 40).await.expect("a turn");
+        pace.turn_of(&heron, MeetingNumber::new(1), 40).await.expect("a turn");
         assert_eq!(begun.elapsed(), Duration::ZERO, "nobody was before");
         let given = Given::default();
         let waiting: Vec<_> = (0..80).map(|n| wait(&pace, "heron", 1, n, &given)).collect();
@@ -147,9 +150,9 @@ mod tests {
         let took = begun.elapsed();
         assert!((2000..2200).contains(&took.as_millis()), "{took:?}");
         // One who goes away takes nobody's turn.
-        assert!(timeout(Duration::from_millis(10), pace.turn_of(&heron, 1, 40)).await.is_err());
+        assert!(timeout(Duration::from_millis(10), pace.turn_of(&heron, MeetingNumber::new(1), 40)).await.is_err());
         let begun = Instant::now();
-        pace.turn_of(&heron, 1, 40).await.expect("a turn");
+        pace.turn_of(&heron, MeetingNumber::new(1), 40).await.expect("a turn");
         assert!(begun.elapsed() <= Duration::from_millis(25));
     }
 
@@ -177,9 +180,16 @@ mod tests {
         let most = u32::try_from(MEETING_WAITING_MAX).expect("some");
         let waiting: Vec<_> = (0..=most).map(|n| wait(&pace, "heron", 1, n, &given)).collect();
         sleep(Duration::from_millis(1)).await;
-        assert_eq!(timeout(Duration::from_millis(1), pace.turn_of(&tenant("heron"), 1, 40)).await, Ok(Err(Full)));
+        assert_eq!(
+            timeout(Duration::from_millis(1), pace.turn_of(&tenant("heron"), MeetingNumber::new(1), 40)).await,
+            Ok(Err(Full))
+        );
         waiting.iter().for_each(JoinHandle::abort);
         sleep(Duration::from_millis(1)).await;
-        assert!(timeout(Duration::from_secs(1), pace.turn_of(&tenant("heron"), 1, 40)).await.is_ok_and(|t| t.is_ok()));
+        assert!(
+            timeout(Duration::from_secs(1), pace.turn_of(&tenant("heron"), MeetingNumber::new(1), 40))
+                .await
+                .is_ok_and(|t| t.is_ok())
+        );
     }
 }

@@ -11,15 +11,15 @@ use std::{
 use dashmap::DashMap;
 use moka::sync::Cache;
 
-use crate::domain::ids::{ServerId, TenantId};
+use crate::domain::ids::{ExternalId, InternalId, ServerId, TenantId};
 
 /// One recording, or the meeting that may leave one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Recording {
     /// Its `recordID`, which is the internal id of its meeting.
-    pub id: Box<str>,
+    pub id: InternalId,
     /// The tenant's `meetingID`.
-    pub ext_id: Box<str>,
+    pub ext_id: ExternalId,
     /// The server that it was made on.
     pub server: ServerId,
 }
@@ -30,7 +30,7 @@ const LAST_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// The recordings of all tenants; each tenant has its own, and is asked for by nobody else.
 #[derive(Debug)]
 pub struct Recordings {
-    owned: DashMap<TenantId, BTreeMap<Box<str>, Arc<Recording>>>,
+    owned: DashMap<TenantId, BTreeMap<InternalId, Arc<Recording>>>,
     /// Whole elements as servers have sent them last, by id.
     last: Cache<Box<str>, Arc<str>>,
 }
@@ -89,7 +89,7 @@ impl Recordings {
     /// The servers that have recordings of any tenant.
     #[must_use]
     pub fn all_servers(&self) -> BTreeSet<ServerId> {
-        let of_tenant = |own: &BTreeMap<Box<str>, Arc<Recording>>| -> Vec<ServerId> {
+        let of_tenant = |own: &BTreeMap<InternalId, Arc<Recording>>| -> Vec<ServerId> {
             own.values().map(|recording| recording.server.clone()).collect()
         };
         self.owned.iter().flat_map(|own| of_tenant(&own)).collect()
@@ -100,7 +100,7 @@ impl Recordings {
     pub fn beginning_with(&self, tenant: &TenantId, start: &str) -> Vec<Arc<Recording>> {
         let Some(own) = self.owned.get(tenant) else { return Vec::new() };
         let from = own.range::<str, _>((std::ops::Bound::Included(start), std::ops::Bound::Unbounded));
-        from.take_while(|(id, _)| id.starts_with(start)).map(|(_, recording)| Arc::clone(recording)).collect()
+        from.take_while(|(id, _)| id.as_str().starts_with(start)).map(|(_, recording)| Arc::clone(recording)).collect()
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
         let all = Recordings::default();
         for (tenant, id) in [(&wagtail, "aa1"), (&wagtail, "ab1"), (&wagtail, "b"), (&heron, "aa2")] {
             let server = "bbb-01".parse().expect("an id");
-            all.add(tenant, Recording { id: id.into(), ext_id: "room".into(), server });
+            all.add(tenant, Recording { id: InternalId::new(id), ext_id: ExternalId::new("room"), server });
         }
         let ids = |tenant, start| {
             all.beginning_with(tenant, start).iter().map(|found| found.id.to_string()).collect::<Vec<_>>()

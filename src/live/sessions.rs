@@ -8,7 +8,6 @@
 use std::{
     fmt,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use aws_lc_rs::{
@@ -18,16 +17,10 @@ use aws_lc_rs::{
 use tokio::sync::Notify;
 
 use super::{Meeting, lock, servers::ServerState};
-use crate::{
-    domain::{
-        ids::TenantId,
-        session::{GRACE, Held},
-        time::{Clock, Timestamp},
-    },
-    store::{
-        TokenHash, UserKey,
-        writer::{Note, Notes},
-    },
+use crate::domain::{
+    ids::{SessionNumber, TenantId},
+    session::{GRACE, Held, TokenHash, UserKey},
+    time::{Clock, Timestamp},
 };
 
 /// GraphQL sockets of one session at a time, those that wait for their turn included. BBB takes three
@@ -74,11 +67,19 @@ impl fmt::Debug for UserKeys {
     }
 }
 
+/// Where it is written down who comes and goes.
+pub trait Book: Clone {
+    /// The first socket of a session has opened.
+    fn opened(&self, session: SessionNumber, at: Timestamp);
+    /// The last socket of a session has closed; its seat is held until `until`.
+    fn closed(&self, session: SessionNumber, at: Timestamp, until: Timestamp);
+}
+
 /// One join: a session token of a server.
 #[derive(Debug)]
 pub struct Session {
     /// Its number in the store.
-    pub id: i64,
+    pub id: SessionNumber,
     /// The meeting it is in.
     pub meeting: Arc<Meeting>,
     seat: Mutex<Seat>,
@@ -115,7 +116,13 @@ enum Standing {
 impl Session {
     /// A session whose seat is held for so long.
     #[must_use]
-    pub(super) fn new(id: i64, meeting: Arc<Meeting>, held: Held, server: Arc<ServerState>, clock: Clock) -> Self {
+    pub(super) fn new(
+        id: SessionNumber,
+        meeting: Arc<Meeting>,
+        held: Held,
+        server: Arc<ServerState>,
+        clock: Clock,
+    ) -> Self {
         let seat = Seat { held, standing: Standing::Usual, sockets: 0, others: 0, came: false };
         Self { id, meeting, seat: Mutex::new(seat), cut: Notify::new(), server, clock }
     }
@@ -186,7 +193,7 @@ impl Session {
     ///
     /// The caller has made sure that the session has a seat. `None` where it has [`SOCKETS_MAX`] already.
     #[must_use]
-    pub fn open(self: &Arc<Self>, notes: &Notes) -> Option<Present> {
+    pub fn open<B: Book>(self: &Arc<Self>, book: &B) -> Option<Present<B>> {
         let mut seat = lock(&self.seat);
         if SOCKETS_MAX <= seat.sockets {
             return None;
@@ -199,50 +206,50 @@ impl Session {
             let at = self.clock.now();
             self.meeting.share.enter(&self.server, at);
             self.meeting.touch();
-            notes.leave(Note::Opened { session: self.id, at });
+            book.opened(self.id, at);
         }
-        Some(Present { session: Arc::clone(self), notes: Some(notes.clone()) })
+        Some(Present { session: Arc::clone(self), book: Some(book.clone()) })
     }
 
     /// A socket opens that is none of GraphQL. `None` where the session has [`OTHER_SOCKETS_MAX`] of them already.
     #[must_use]
-    pub fn open_other(self: &Arc<Self>) -> Option<Present> {
+    pub fn open_other<B: Book>(self: &Arc<Self>) -> Option<Present<B>> {
         let mut seat = lock(&self.seat);
         if OTHER_SOCKETS_MAX <= seat.others {
             return None;
         }
         seat.others = seat.others.saturating_add(1);
-        Some(Present { session: Arc::clone(self), notes: None })
+        Some(Present { session: Arc::clone(self), book: None })
     }
 
     /// Says again that somebody is present, to a store that has forgotten.
-    pub fn reassert(&self, notes: &Notes) {
+    pub fn reassert(&self, book: &impl Book) {
         if lock(&self.seat).sockets > 0 {
-            notes.leave(Note::Opened { session: self.id, at: self.clock.now() });
+            book.opened(self.id, self.clock.now());
         }
     }
 }
 
 /// A socket that is open. One of GraphQL holds the seat.
 #[derive(Debug)]
-pub struct Present {
+pub struct Present<B: Book> {
     session: Arc<Session>,
-    /// Where it is noted that it has closed; `None` for a socket that is none of GraphQL.
-    notes: Option<Notes>,
+    /// Where it is written down that it has closed; `None` for a socket that is none of GraphQL.
+    book: Option<B>,
 }
 
-impl Present {
+impl<B: Book> Present<B> {
     /// Whose seat it holds; `None` where it holds none.
     #[must_use]
     pub fn seated(&self) -> Option<&Arc<Session>> {
-        self.notes.as_ref().map(|_| &self.session)
+        self.book.as_ref().map(|_| &self.session)
     }
 }
 
-impl Drop for Present {
+impl<B: Book> Drop for Present<B> {
     fn drop(&mut self) {
         let mut seat = lock(&self.session.seat);
-        let Some(notes) = &self.notes else {
+        let Some(book) = &self.book else {
             seat.others = seat.others.saturating_sub(1);
             return;
         };
@@ -258,24 +265,35 @@ impl Drop for Present {
             self.session.server.remove_seat();
             self.session.meeting.share.leave(&self.session.server, at);
             self.session.meeting.touch();
-            notes.leave(Note::Closed { session: self.session.id, at, until, absent: Duration::ZERO });
+            book.closed(self.session.id, at, until);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::{sync::mpsc::unbounded_channel, time::timeout};
+    use std::time::Duration;
+
+    use tokio::time::timeout;
 
     use super::*;
     use crate::{
-        domain::session::LEASE,
-        store::{MeetingRow, Store},
+        domain::{
+            ids::{ExternalId, MeetingNumber},
+            meeting::Life,
+            session::LEASE,
+        },
+        live::Facts,
     };
 
-    async fn notes(dir: &tempfile::TempDir) -> Notes {
-        let url = format!("sqlite:{}", dir.path().join("store.db").display());
-        Notes::start(Store::open(&url).await.expect("a store"), Clock::system(), unbounded_channel().0).0
+    /// Nobody reads it.
+    #[derive(Clone)]
+    struct NoBook;
+
+    impl Book for NoBook {
+        fn opened(&self, _: SessionNumber, _: Timestamp) {}
+
+        fn closed(&self, _: SessionNumber, _: Timestamp, _: Timestamp) {}
     }
 
     fn now() -> Timestamp {
@@ -287,40 +305,36 @@ mod tests {
     }
 
     fn session() -> Arc<Session> {
-        let meeting = Arc::new(Meeting::from_row(MeetingRow {
-            id: 1,
+        let meeting = Arc::new(Meeting::new(Facts {
+            id: MeetingNumber::new(1),
             tenant: "wagtail".parse().expect("an id"),
             account: "main".into(),
-            ext_id: "room".into(),
+            ext_id: ExternalId::new("room"),
             server: "bbb-01".parse().expect("an id"),
             participants: Some(1),
             expected: None,
-            internal_id: None,
-            create_time: None,
             created_at: Timestamp::EPOCH,
-            ended_at: None,
             ends_at: None,
             afterglow: None,
             records: false,
-            owner: None,
+            life: Life::Reserved,
         }));
-        Arc::new(Session::new(1, meeting, lease(), Arc::default(), Clock::system()))
+        Arc::new(Session::new(SessionNumber::new(1), meeting, lease(), Arc::default(), Clock::system()))
     }
 
     #[tokio::test]
     async fn a_session_has_so_many_sockets_and_no_more() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (notes, session) = (notes(&dir).await, session());
-        let mut open: Vec<_> = (0..SOCKETS_MAX).map(|_| session.open(&notes).expect("room")).collect();
-        assert!(session.open(&notes).is_none());
-        let others: Vec<_> = (0..OTHER_SOCKETS_MAX).map(|_| session.open_other().expect("room")).collect();
-        assert!(session.open_other().is_none());
+        let session = session();
+        let mut open: Vec<_> = (0..SOCKETS_MAX).map(|_| session.open(&NoBook).expect("room")).collect();
+        assert!(session.open(&NoBook).is_none());
+        let others: Vec<_> = (0..OTHER_SOCKETS_MAX).map(|_| session.open_other::<NoBook>().expect("room")).collect();
+        assert!(session.open_other::<NoBook>().is_none());
         drop(open.pop());
-        open.push(session.open(&notes).expect("one has closed"));
+        open.push(session.open(&NoBook).expect("one has closed"));
         drop(open);
         assert!(!session.is_open() && session.was_opened(), "the others hold no seat");
         drop(others);
-        assert!(session.open_other().is_some());
+        assert!(session.open_other::<NoBook>().is_some());
         let open_seat = lock(&session.seat);
         assert_eq!((open_seat.sockets, open_seat.others), (0, 0));
         assert!(size_of::<Seat>() <= 24, "a session stays small");
@@ -328,16 +342,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_cut_reaches_a_socket_that_is_still_being_opened_and_leaves_no_seat() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (notes, session) = (notes(&dir).await, session());
-        let opening = session.open(&notes).expect("the first");
+        let session = session();
+        let opening = session.open(&NoBook).expect("the first");
         session.cut();
         timeout(Duration::from_secs(1), session.is_cut()).await.expect("before it is carried");
         assert!(!session.has_seat(now()), "another socket has to ask");
         drop(opening);
         assert!(!session.has_seat(now()), "nor is there one to come back to");
         session.hold(lease());
-        let _opened = session.open(&notes).expect("the only one");
+        let _opened = session.open(&NoBook).expect("the only one");
         assert!(timeout(Duration::from_millis(50), session.is_cut()).await.is_err(), "it has been promised anew");
     }
 }

@@ -1,5 +1,9 @@
 use super::*;
-use crate::domain::{fixtures::tenant, meeting::afterglow};
+use crate::domain::{
+    fixtures::tenant,
+    ids::{ExternalId, MeetingNumber},
+    meeting::afterglow,
+};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -13,30 +17,27 @@ fn int(tenant: &str, ext_id: &str, id: i64) -> String {
     format!("{}{:013}", meeting_id::internal_start(&on_server), id)
 }
 
-fn row(tenant: &str, ext_id: &str, server: &str, id: i64) -> MeetingRow {
-    MeetingRow {
-        id,
+fn row(tenant: &str, ext_id: &str, server: &str, id: i64) -> Facts {
+    Facts {
+        id: MeetingNumber::new(id),
         tenant: tenant.parse().expect("an id"),
         account: "main".into(),
-        ext_id: ext_id.into(),
+        ext_id: ExternalId::new(ext_id),
         server: server.parse().expect("an id"),
         participants: None,
         expected: None,
-        internal_id: Some(int(tenant, ext_id, id)),
-        create_time: None,
+        life: Life::Running { internal_id: int(tenant, ext_id, id).into() },
         created_at: Timestamp::EPOCH,
-        ended_at: None,
         ends_at: None,
         afterglow: None,
         records: false,
-        owner: None,
     }
 }
 
 #[test]
 fn a_meeting_is_its_tenants_alone() {
     let live = Live::new(Clock::system());
-    live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
+    live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 1)));
     let (wagtail, heron) = ("wagtail".parse().expect("an id"), "heron".parse().expect("an id"));
     assert!(live.meeting(&wagtail, "room").is_some());
     assert!(live.meeting(&heron, "room").is_none());
@@ -49,7 +50,7 @@ fn a_meeting_is_its_tenants_alone() {
 #[test]
 fn a_meeting_that_ended_is_gone_at_once_and_its_traffic_a_while_later() {
     let live = Live::new(Clock::system());
-    let meeting = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
+    let meeting = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 1)));
     assert_eq!(live.servers.of(&meeting.server).load(), 1, "it is old, and empty");
     let carried_until = ms(1_000).saturating_add(AFTERGLOW);
     assert!(live.remove_meeting(&meeting, ms(1_000)));
@@ -72,10 +73,10 @@ fn what_follows_an_end_lasts_as_long_as_its_server_was_told() {
         let lasts = afterglow(asked);
         assert_eq!(lasts, Duration::from_secs(minutes * 60), "{asked:?}");
         let end = Timestamp::EPOCH.saturating_add(lasts);
-        let row = MeetingRow { afterglow: Some(lasts), ..row("wagtail", "room", "bbb-01", 1) };
-        let meeting = live.add_meeting(Meeting::from_row(row));
+        let row = Facts { afterglow: Some(lasts), ..row("wagtail", "room", "bbb-01", 1) };
+        let meeting = live.add_meeting(Meeting::new(row));
         // One that ends later and lasts shorter is forgotten first.
-        let short = live.add_meeting(Meeting::from_row(self::row("wagtail", "short", "bbb-02", 2)));
+        let short = live.add_meeting(Meeting::new(self::row("wagtail", "short", "bbb-02", 2)));
         live.remove_meeting(&meeting, ms(0));
         live.remove_meeting(&short, ms(1));
         live.forget_ended(end.saturating_sub(MS));
@@ -93,7 +94,7 @@ fn a_server_carries_a_meeting_and_those_expected_in_it_at_once() {
     let live = Live::new(Clock::system());
     let new = |ext_id, participants, expected| {
         let row = row("wagtail", ext_id, "bbb-01", 1);
-        Meeting::from_row(MeetingRow { created_at: live.clock.now(), participants, expected, ..row })
+        Meeting::new(Facts { created_at: live.clock.now(), participants, expected, ..row })
     };
     let load = || live.servers.of(&"bbb-01".parse().expect("an id")).load();
     let placing = live.servers.of(&"bbb-01".parse().expect("an id")).place(40);
@@ -110,11 +111,11 @@ fn a_server_carries_a_meeting_and_those_expected_in_it_at_once() {
 #[test]
 fn a_meeting_keeps_the_limits_it_was_promised_under() {
     let mut wagtail = tenant("wagtail"); // 4 participants
-    let row = MeetingRow { participants: Some(4), ..row("wagtail", "room", "bbb-01", 1) };
-    let meeting = Meeting::from_row(row.clone()).promised(wagtail.limits.clone());
+    let row = Facts { participants: Some(4), ..row("wagtail", "room", "bbb-01", 1) };
+    let meeting = Meeting::new(row.clone()).promised(wagtail.limits.clone());
     wagtail.limits.participants = Limit::AtMost(2);
     assert_eq!(meeting.limits(&wagtail).participants, Limit::AtMost(4));
-    let after_a_start = Meeting::from_row(row);
+    let after_a_start = Meeting::new(row);
     assert_eq!(after_a_start.limits(&wagtail).participants, Limit::AtMost(2), "the tenant's");
     assert_eq!(after_a_start.seats(), Limit::AtMost(4), "but the seats are written down");
 }
@@ -122,7 +123,7 @@ fn a_meeting_keeps_the_limits_it_was_promised_under() {
 #[test]
 fn what_was_asked_before_a_meeting_had_a_name_does_not_count() {
     let live = Live::new(Clock::system());
-    let meeting = live.add_meeting(Meeting::from_row(MeetingRow { internal_id: None, ..row("w", "room", "b", 1) }));
+    let meeting = live.add_meeting(Meeting::new(Facts { life: Life::Reserved, ..row("w", "room", "b", 1) }));
     let before = Moment::now();
     live.name_meeting(&meeting, &int("w", "room", 1));
     assert!(meeting.touched() >= before);
@@ -132,36 +133,36 @@ fn what_was_asked_before_a_meeting_had_a_name_does_not_count() {
 #[test]
 fn the_end_of_an_old_run_does_not_take_the_new_one_out() {
     let live = Live::new(Clock::system());
-    let old = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
+    let old = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 1)));
     live.remove_meeting(&old, ms(0));
-    let new = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 2)));
+    let new = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 2)));
     assert!(!live.remove_meeting(&old, ms(0)));
-    assert_eq!(live.meeting(&new.tenant, "room").map(|m| m.id), Some(2));
+    assert_eq!(live.meeting(&new.tenant, "room").map(|m| m.id.get()), Some(2));
 }
 
 #[test]
 fn what_was_read_of_an_old_run_does_not_replace_the_new_one() {
     let live = Live::new(Clock::system());
-    live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 2)));
-    let kept = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
-    assert_eq!((kept.id, live.servers.of(&kept.server).meetings()), (2, 1));
-    let next = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 3)));
-    assert_eq!((next.id, live.servers.of(&next.server).meetings()), (3, 1), "a later one does");
+    live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 2)));
+    let kept = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 1)));
+    assert_eq!((kept.id.get(), live.servers.of(&kept.server).meetings()), (2, 1));
+    let next = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 3)));
+    assert_eq!((next.id.get(), live.servers.of(&next.server).meetings()), (3, 1), "a later one does");
 }
 
 #[test]
 fn a_recording_of_a_meeting_that_another_gateway_has_made_is_known() {
     let live = Live::new(Clock::system());
-    let made = live.add_meeting(Meeting::from_row(MeetingRow { records: true, ..row("wagtail", "room", "b", 1) }));
+    let made = live.add_meeting(Meeting::new(Facts { records: true, ..row("wagtail", "room", "b", 1) }));
     assert!(live.recordings.get(&made.tenant, &int("wagtail", "room", 1)).is_some());
 }
 
 #[test]
 fn a_server_gives_a_meeting_no_other_ones_name() {
     let live = Live::new(Clock::system());
-    let theirs = live.add_meeting(Meeting::from_row(row("wagtail", "room", "bbb-01", 1)));
-    let unnamed = MeetingRow { internal_id: None, records: true, ..row("heron", "room", "bbb-02", 2) };
-    let ours = live.add_meeting(Meeting::from_row(unnamed));
+    let theirs = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 1)));
+    let unnamed = Facts { life: Life::Reserved, records: true, ..row("heron", "room", "bbb-02", 2) };
+    let ours = live.add_meeting(Meeting::new(unnamed));
     let claimed = int("wagtail", "room", 1);
     live.name_meeting(&ours, &claimed);
     assert_eq!(live.meeting_of_internal(&claimed).map(|meeting| meeting.id), Some(theirs.id));

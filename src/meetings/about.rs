@@ -16,8 +16,11 @@ pub(super) async fn about(
     server: &Server,
 ) -> Result<xml::Answer, BackendError> {
     let mut params = Params::default();
-    params.set("meetingID", &*meeting.server_id);
-    meetings.backends.call_xml(ApiCall::new(name, &params), server, &meeting.tenant, Some(&meeting.ext_id)).await
+    params.set("meetingID", meeting.server_meeting_id.as_str());
+    meetings
+        .backends
+        .call_xml(ApiCall::new(name, &params), server, &meeting.tenant, Some(meeting.ext_id.as_str()))
+        .await
 }
 
 /// Whether a server says that it knows no such meeting.

@@ -2,11 +2,11 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{Meetings, operate};
+use super::{Meetings, operate, rows};
 use crate::{
-    domain::time::Timestamp,
+    domain::{ids::MeetingNumber, time::Timestamp},
     live::Meeting,
-    store::{Error, MeetingRow, SessionRow},
+    store::{Error, MeetingRow},
 };
 
 /// Takes over a meeting as the store has it; `None` for one that has ended, or that another gateway has no answer for
@@ -16,10 +16,10 @@ pub(crate) fn meeting(meetings: &Meetings, row: MeetingRow) -> Option<Arc<Meetin
         return None;
     }
     let internal_id = row.internal_id.clone();
-    let meeting = meetings.live.add_meeting(Meeting::from_row(row));
+    let meeting = meetings.live.add_meeting(rows::meeting(row));
     // It may have been known without its name.
     if let Some(internal_id) = internal_id {
-        meetings.live.name_meeting(&meeting, &internal_id);
+        meetings.live.name_meeting(&meeting, internal_id.as_str());
     }
     Some(meeting)
 }
@@ -27,23 +27,14 @@ pub(crate) fn meeting(meetings: &Meetings, row: MeetingRow) -> Option<Arc<Meetin
 /// Takes over a meeting that has ended, and of which something is still carried.
 pub(super) fn ended(meetings: &Meetings, row: MeetingRow) -> Arc<Meeting> {
     let ended_at = row.ended_at.unwrap_or(Timestamp::MIN);
-    meetings.live.add_ended(Meeting::from_row(row), ended_at)
-}
-
-pub(crate) fn session(meetings: &Meetings, row: SessionRow, meeting: &Arc<Meeting>) {
-    if let Some(room) = &row.breakout {
-        meetings.live.add_breakout(meeting, room);
-    }
-    let session = meetings.live.new_session(row.id, meeting, row.held);
-    let session = if row.waits { session.waiting() } else { session };
-    meetings.live.add_session(row.token, Arc::new(session));
+    meetings.live.add_ended(rows::meeting(row), ended_at)
 }
 
 /// Takes over what has become of a meeting, as the store has it.
 ///
 /// # Errors
 /// When the store fails.
-pub(crate) async fn follow(meetings: &Meetings, id: i64) -> Result<(), Error> {
+pub(crate) async fn follow(meetings: &Meetings, id: MeetingNumber) -> Result<(), Error> {
     let Some(row) = meetings.store.meeting_of(id).await? else { return Ok(()) };
     let Some(ended_at) = row.ended_at else {
         if let Some(meeting) = meeting(meetings, row) {
@@ -51,7 +42,7 @@ pub(crate) async fn follow(meetings: &Meetings, id: i64) -> Result<(), Error> {
         }
         return Ok(());
     };
-    let known = meetings.live.meeting(&row.tenant, &row.ext_id).filter(|meeting| meeting.id == id);
+    let known = meetings.live.meeting(&row.tenant, row.ext_id.as_str()).filter(|meeting| meeting.id == id);
     let Some(meeting) = known else { return Ok(()) };
     meetings.live.remove_meeting(&meeting, ended_at);
     forget_unrecorded(meetings, &meeting).await
@@ -63,7 +54,7 @@ pub(crate) async fn follow(meetings: &Meetings, id: i64) -> Result<(), Error> {
 /// When the store fails.
 pub(crate) async fn forget_unrecorded(meetings: &Meetings, meeting: &Meeting) -> Result<(), Error> {
     if let Some(internal_id) = meeting.internal_id().filter(|_| meeting.records)
-        && !meetings.store.has_recording(internal_id).await?
+        && !meetings.store.has_recording(internal_id.as_str()).await?
     {
         meetings.live.forget_recording(meeting);
     }
@@ -74,15 +65,15 @@ pub(crate) async fn forget_unrecorded(meetings: &Meetings, meeting: &Meeting) ->
 pub(crate) async fn everything(meetings: &Meetings) -> Result<(), Error> {
     operate::read_operations(meetings).await?;
     // First what is known: what is made meanwhile is in the store as well.
-    let known: Vec<i64> =
+    let known: Vec<MeetingNumber> =
         meetings.live.meetings().iter().filter(|meeting| meeting.internal_id().is_some()).map(|m| m.id).collect();
     let running = meetings.store.running().await?;
-    let ids: HashSet<i64> = running.iter().map(|row| row.id).collect();
+    let ids: HashSet<MeetingNumber> = running.iter().map(|row| row.id).collect();
     for row in running {
         let owner = row.owner.as_deref().unwrap_or_default();
         if row.internal_id.is_none() && !meetings.store.is_alive(owner, meetings.clock.now()).await? {
             // The gateway that asked a server for it has died: a poll finds out what has become of it.
-            meetings.live.add_meeting(Meeting::from_row(row));
+            meetings.live.add_meeting(rows::meeting(row));
         } else {
             let _ = meeting(meetings, row);
         }

@@ -13,10 +13,14 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Meetings, adopt,
     end::{end_record, is_over},
+    rows,
 };
 use crate::{
     bbb::xml,
-    domain::{admission::duration_left, backend_error::BackendError, denial::Denial, ids::ServerId, tenant::Server},
+    domain::{
+        admission::duration_left, backend_error::BackendError, denial::Denial, ids::ServerId, meeting::Life,
+        tenant::Server,
+    },
     live::Meeting,
     store::NewMeeting,
 };
@@ -63,7 +67,7 @@ pub(crate) async fn create(meetings: &Meetings, order: &Order) -> Created {
     if let Err(denial) = meetings.admit_tenant(&order.tenant) {
         return denial.into();
     }
-    let _turn = meetings.creating.hold(&order.server_id).await;
+    let _turn = meetings.creating.hold(&order.server_meeting_id).await;
     match look_up(meetings, order).await {
         Ok(Known::Running(meeting)) => repeat(meetings, order, &meeting).await,
         Ok(Known::Next(meeting, used)) => create_new(meetings, order, Some(meeting), used).await,
@@ -74,7 +78,7 @@ pub(crate) async fn create(meetings: &Meetings, order: &Order) -> Created {
 
 /// Looks for a meeting of this id.
 async fn look_up(meetings: &Meetings, order: &Order) -> Result<Known, Denial> {
-    let Some(meeting) = meetings.live.meeting_on_server(&order.server_id) else { return Ok(Known::Nothing) };
+    let Some(meeting) = meetings.live.meeting_on_server(&order.server_meeting_id) else { return Ok(Known::Nothing) };
     if meetings.live.servers.of(&meeting.server).is_offline() {
         let used = used(meetings, order, &meeting).await?;
         if duration_left(&order.tenant.limits, used).is_none() {
@@ -83,9 +87,9 @@ async fn look_up(meetings: &Meetings, order: &Order) -> Result<Known, Denial> {
         let next = restart_meeting(meetings, order, &meeting).await?;
         return Ok(next.map_or(Known::Nothing, |next| Known::Next(next, used)));
     }
-    if let Some(owner) = meeting.orphan_of.as_deref().filter(|_| meeting.internal_id().is_none()) {
+    if let Life::Orphaned { of } = meeting.life() {
         // It is this gateway's to have an answer for now.
-        meetings.store.take_over_meeting(meeting.id, owner).await.map_err(unavailable)?;
+        meetings.store.take_over_meeting(meeting.id, &of).await.map_err(unavailable)?;
     }
     Ok(if may_move(meetings, order, &meeting).await? { Known::Nothing } else { Known::Running(meeting) })
 }
@@ -113,7 +117,7 @@ async fn restart_meeting(
     };
     let now = meetings.clock.now();
     let new = NewMeeting { account: &old.account, ..order.new_meeting(&meetings.store, &server.id, now) };
-    let next = meetings.store.restart_meeting(&old.run(), &new).await.map_err(|refusal| refusal.denial())?;
+    let next = meetings.store.restart_meeting(&rows::run(old), &new).await.map_err(|refusal| refusal.denial())?;
     meetings.live.remove_meeting(old, now);
     let next = next.map(|id| meetings.live.add_meeting(order.meeting(id, &server.id, &old.account)));
     tracing::warn!(tenant = %old.tenant, server = %old.server, "meeting restarted on another server");
@@ -186,7 +190,7 @@ async fn repeat(meetings: &Meetings, order: &Order, meeting: &Arc<Meeting>) -> C
     if !answer.success {
         return Created::by(server, Ok(answer));
     }
-    if meeting.internal_id().is_none_or(|known| known == answer.internal_id) {
+    if meeting.internal_id().is_none_or(|known| known.as_str() == answer.internal_id) {
         at_server::note_created(meetings, meeting, &answer).await;
         return Created::by(server, Ok(answer));
     }

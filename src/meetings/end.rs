@@ -50,9 +50,9 @@ pub(super) async fn is_over(meetings: &Meetings, meeting: &Arc<Meeting>, server:
 }
 
 /// Tells a server to end what it may have under an id. Returns whether it has answered: it ends it, or does not know it.
-pub(crate) async fn tell_to_end(meetings: &Meetings, server: &Server, server_id: &str) -> bool {
+pub(crate) async fn tell_to_end(meetings: &Meetings, server: &Server, server_meeting_id: &str) -> bool {
     let mut params = Params::default();
-    params.set("meetingID", server_id);
+    params.set("meetingID", server_meeting_id);
     let mut call = ApiCall::new("end", &params);
     call.timeout = TELL_TIMEOUT;
     meetings.backends.call(call, server).await.is_ok()

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use super::{Meetings, adopt};
+use super::{Meetings, adopt, rows};
 use crate::{
     domain::{
         denial::Denial,
         ids::{ServerId, TenantId},
+        session::TokenHash,
         time::Timestamp,
     },
     live::{Meeting, sessions::Session},
     net::peer::Peer,
-    store::TokenHash,
 };
 
 /// A running meeting of a tenant, by the tenant's own id. Links to one that is over are in many hands.
@@ -96,14 +96,14 @@ pub(crate) async fn session(
     let found = meetings.store.find_session(token).await.map_err(|_| Denial::StoreUnavailable)?;
     if let Some((row, meeting)) = found {
         let Some(meeting) = adopt::meeting(meetings, meeting) else { return Ok(None) };
-        adopt::session(meetings, row, &meeting);
+        rows::add_session(&meetings.live, &row, &meeting);
         return Ok(meetings.live.session(token));
     }
     let found =
         meetings.store.find_ended_session(token, meetings.clock.now()).await.map_err(|_| Denial::StoreUnavailable)?;
     let Some((row, meeting)) = found else { return Ok(None) };
     let meeting = adopt::ended(meetings, meeting);
-    adopt::session(meetings, row, &meeting);
+    rows::add_session(&meetings.live, &row, &meeting);
     Ok(meetings.live.session(token))
 }
 

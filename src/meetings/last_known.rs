@@ -20,9 +20,9 @@ pub(super) fn meetings(listed: &[u8], running: &[Arc<Meeting>]) -> Bytes {
     for meeting in running {
         // One without is just being made.
         let Some(internal_id) = meeting.internal_id() else { continue };
-        match listed.get(internal_id).and_then(|element| element.strip_suffix("</meeting>")) {
+        match listed.get(internal_id.as_str()).and_then(|element| element.strip_suffix("</meeting>")) {
             Some(start) => out.push_str(start),
-            None => out.push_str(&known(meeting, internal_id)),
+            None => out.push_str(&known(meeting, internal_id.as_str())),
         }
         out.push_str(MARK);
         out.push_str("</meeting>");
@@ -33,14 +33,14 @@ pub(super) fn meetings(listed: &[u8], running: &[Arc<Meeting>]) -> Bytes {
 /// The sessions of meetings that run.
 pub(super) fn sessions(listed: &[u8], running: &[Arc<Meeting>]) -> Bytes {
     let listed = xml::meetings_apart(listed, "meetingID");
-    let runs = |id: &str| running.iter().any(|meeting| meeting.internal_id() == Some(id));
+    let runs = |id: &str| running.iter().any(|meeting| meeting.internal_id().is_some_and(|known| known.as_str() == id));
     listed.into_iter().filter(|(id, _)| runs(id)).map(|(_, element)| element).collect::<String>().into()
 }
 
 /// The beginning of a `<meeting>` element of what is known without its server: names and passwords are not.
 fn known(meeting: &Meeting, internal_id: &str) -> String {
     let people = meeting.present();
-    let ext_id = escape(&*meeting.ext_id);
+    let ext_id = escape(meeting.ext_id.as_str());
     let created = internal_id.rsplit('-').next().unwrap_or_default();
     format!(
         "<meeting><meetingName>{ext_id}</meetingName><meetingID>{ext_id}</meetingID>\

@@ -28,11 +28,11 @@ pub(crate) async fn meetings_of(meetings: &Meetings, server: &Server) -> Result<
     let mut found = HashMap::new();
     let list = xml::list(&body, own).map_err(|_| BackendError::Broken)?;
     for mut meeting in list.meetings {
-        if let Some((tenant, _)) = ids::split(&meeting.server_id) {
+        if let Some((tenant, _)) = ids::split(&meeting.server_meeting_id) {
             by_tenant.add(tenant, &meeting.element);
         }
         meeting.element = String::new();
-        found.insert(meeting.server_id.as_str().into(), meeting);
+        found.insert(meeting.server_meeting_id.as_str().into(), meeting);
     }
     let breakouts = list.breakouts.into_iter().map(|room| (room.internal_id.as_str().into(), room)).collect();
     Ok(ServerList { by_tenant: by_tenant.frozen(), meetings: found, breakouts })

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     bbb::xml::Listed,
-    domain::{tenant::Server, time::Timestamp},
+    domain::{ids::InternalId, meeting::Life, tenant::Server, time::Timestamp},
     live::{Meeting, servers::ServerList},
     store::writer::Note,
 };
@@ -42,24 +42,25 @@ pub(crate) async fn reconcile(
 async fn compare(meetings: &Meetings, running: &[Arc<Meeting>], listed: &ServerList, begun: Timestamp) {
     for meeting in running {
         meetings.rounds.poll.beat();
-        let found = listed.meetings.get(&*meeting.server_id).filter(|found| !found.ended);
+        let found = listed.meetings.get(meeting.server_meeting_id.as_str()).filter(|found| !found.ended);
         // Another run of the room is not this one.
-        let found = found.filter(|found| meeting.internal_id().is_none_or(|known| known == found.internal_id));
+        let found = found.filter(|found| meeting.internal_id().is_none_or(|known| known.as_str() == found.internal_id));
         if let Some(found) = found {
             if meeting.internal_id().is_none() {
                 learn(meetings, meeting, found);
             }
             count_strangers(meetings, meeting, found.people).await;
         }
-        let wait = match meeting.internal_id() {
-            Some(_) => YOUNG,
-            None if meeting.orphan_of.is_some() => ORPHAN,
-            None => UNANSWERED,
+        let life = meeting.life();
+        let wait = match life {
+            Life::Running { .. } => YOUNG,
+            Life::Orphaned { .. } => ORPHAN,
+            Life::Reserved => UNANSWERED,
         };
         if meeting.created_at.saturating_add(wait) < begun && meetings.live.listed(meeting, found.is_some()) >= MISSES {
-            match meeting.internal_id() {
-                Some(_) => end(meetings, meeting, "no longer listed by its server").await,
-                None => end_unanswered(meetings, meeting).await,
+            match life {
+                Life::Running { .. } => end(meetings, meeting, "no longer listed by its server").await,
+                Life::Orphaned { .. } | Life::Reserved => end_unanswered(meetings, meeting).await,
             }
         }
     }
@@ -73,7 +74,7 @@ fn learn(meetings: &Meetings, meeting: &Arc<Meeting>, found: &Listed) {
     }
     meetings.notes.leave(Note::Created {
         meeting: meeting.id,
-        internal_id: found.internal_id.as_str().into(),
+        internal_id: InternalId::new(&found.internal_id),
         create_time: found.create_time,
     });
 }

@@ -22,7 +22,7 @@ use crate::{
         backend_error::BackendError,
         denial::Denial,
         directory::Directory,
-        ids::{ServerId, TenantId},
+        ids::{InternalId, ServerId, TenantId},
         tenant::Server,
     },
     live::recordings::Recording as Owned,
@@ -53,7 +53,7 @@ pub(crate) struct Scope<'a> {
 }
 
 /// The recordings that are named, by their ids.
-pub(crate) type Named = BTreeMap<Box<str>, Arc<Owned>>;
+pub(crate) type Named = BTreeMap<InternalId, Arc<Owned>>;
 
 /// A change of recordings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +161,7 @@ async fn part_of(
 fn note_said(of: &Scope<'_>, share: &[Arc<Owned>], list: &[Recording], all: bool) {
     let (known, said) = (&of.meetings.live.recordings, list.iter().map(|recording| &*recording.record_id));
     let said: BTreeSet<&str> = said.collect();
-    share.iter().filter(|own| all && !said.contains(&*own.id)).for_each(|own| known.changes(&own.id));
+    share.iter().filter(|own| all && !said.contains(own.id.as_str())).for_each(|own| known.changes(own.id.as_str()));
     list.iter().for_each(|recording| known.said(&recording.record_id, &recording.raw));
 }
 
@@ -196,7 +196,7 @@ fn last_of(of: &Scope<'_>, server: &Server, share: &[Arc<Owned>], passed_on: &Pa
     }
     let mut answer = String::from("<response><returncode>SUCCESS</returncode><recordings>");
     for recording in share {
-        let element = of.meetings.live.recordings.last(&recording.id)?;
+        let element = of.meetings.live.recordings.last(recording.id.as_str())?;
         answer.push_str(element.strip_suffix("</recording>")?);
         answer.push_str(MARK);
         answer.push_str("</recording>");
@@ -222,7 +222,7 @@ async fn change_on(
     to_server.caller = of.caller.clone();
     let changed = of.meetings.backends.call_xml(to_server, server, of.tenant, None).await;
     // Whatever came of it.
-    share.iter().for_each(|recording| of.meetings.live.recordings.changes(&recording.id));
+    share.iter().for_each(|recording| of.meetings.live.recordings.changes(recording.id.as_str()));
     changed
 }
 
@@ -245,7 +245,7 @@ fn beginnings(list: &str) -> Vec<&str> {
 }
 
 /// Who is asked for what: by server, so many at a time.
-fn by_server(found: BTreeMap<Box<str>, Arc<Owned>>, most: usize) -> Vec<(ServerId, Vec<Arc<Owned>>)> {
+fn by_server(found: Named, most: usize) -> Vec<(ServerId, Vec<Arc<Owned>>)> {
     let mut shares: BTreeMap<ServerId, Vec<Arc<Owned>>> = BTreeMap::new();
     for recording in found.into_values() {
         shares.entry(recording.server.clone()).or_default().push(recording);
@@ -256,7 +256,7 @@ fn by_server(found: BTreeMap<Box<str>, Arc<Owned>>, most: usize) -> Vec<(ServerI
 }
 
 fn ids_of(share: &[Arc<Owned>]) -> String {
-    share.iter().map(|recording| &*recording.id).collect::<Vec<_>>().join(",")
+    share.iter().map(|recording| recording.id.as_str()).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

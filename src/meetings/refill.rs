@@ -3,11 +3,12 @@
 // Numbers come from outside.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
+use super::rows;
 use crate::{
-    domain::{session::LEASE, time::Clock},
-    live::{Live, Meeting, recordings::Recording},
+    domain::{ids::SessionNumber, session::LEASE, time::Clock},
+    live::{Live, recordings::Recording},
     store::{Error, Store},
 };
 
@@ -15,7 +16,7 @@ use crate::{
 ///
 /// # Errors
 /// When the store fails.
-pub async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<i64>), Error> {
+pub async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<SessionNumber>), Error> {
     let now = clock.now();
     store.heartbeat(now).await?;
     if !store.is_shared() {
@@ -28,33 +29,28 @@ pub async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<i64>), 
         // Another gateway is about to make it, and notifies the others then.
         let pending = row.internal_id.is_none() && store.is_alive(row.owner.as_deref().unwrap_or(""), now).await?;
         if !pending {
-            meetings.insert(row.id, live.add_meeting(Meeting::from_row(row)));
+            meetings.insert(row.id, live.add_meeting(rows::meeting(row)));
         }
     }
     let mut last_session = None;
     for row in store.sessions().await? {
         last_session = last_session.max(Some(row.id));
         if let Some(meeting) = meetings.get(&row.meeting) {
-            if let Some(room) = &row.breakout {
-                live.add_breakout(meeting, room);
-            }
-            let session = live.new_session(row.id, meeting, row.held);
-            let session = if row.waits { session.waiting() } else { session };
-            live.add_session(row.token, Arc::new(session));
+            rows::add_session(&live, &row, meeting);
         }
     }
     let mut ended = HashMap::new();
     for row in store.ended(now).await? {
         let (id, ended_at) = (row.id, row.ended_at.unwrap_or(now));
-        ended.insert(id, live.add_ended(Meeting::from_row(row), ended_at));
+        ended.insert(id, live.add_ended(rows::meeting(row), ended_at));
     }
     for row in store.ended_sessions(now).await? {
         if let Some(meeting) = ended.get(&row.meeting) {
-            live.add_session(row.token, Arc::new(live.new_session(row.id, meeting, row.held)));
+            rows::add_session(&live, &row, meeting);
         }
     }
     for row in store.recordings().await? {
-        let recording = Recording { id: row.id.into(), ext_id: row.ext_id.into(), server: row.server };
+        let recording = Recording { id: row.id, ext_id: row.ext_id, server: row.server };
         live.recordings.add(&row.tenant, recording);
     }
     Ok((live, last_session))

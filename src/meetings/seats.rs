@@ -5,22 +5,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Meetings;
+use super::{Meetings, rows::Present};
 use crate::{
     domain::{
         denial::Denial,
+        ids::SessionNumber,
         limits::Limit,
-        session::{Held, LEASE},
+        session::{Held, LEASE, UserKey},
         tenant::Server,
         time::Timestamp,
     },
     live::{
         Meeting,
         joins::Who,
-        sessions::{Present, Session, hash},
+        sessions::{Session, hash},
     },
     net::peer::Peer,
-    store::{NewSession, Refusal, Seated, UserKey, writer::Note},
+    store::{NewSession, Refusal, Seated, writer::Note},
 };
 
 /// A seat that could not be asked for because the store failed is asked for again after this long.
@@ -80,7 +81,7 @@ pub(crate) async fn reserve<'a>(
 
 /// A reserved seat, which is released unless the join succeeds: also when its caller has gone away meanwhile.
 pub(crate) struct Reserved<'a> {
-    id: i64,
+    id: SessionNumber,
     meeting: &'a Arc<Meeting>,
     until: Timestamp,
     may_wait: bool,
@@ -163,7 +164,7 @@ pub(crate) async fn take(meetings: &Meetings, session: &Session) -> Result<(), D
 
 /// A session that is open while the store says that it has no seat gets one if there is one; else its sockets are cut, and the
 /// client that tries again learns why.
-pub(crate) async fn reseat(meetings: &Meetings, id: i64) {
+pub(crate) async fn reseat(meetings: &Meetings, id: SessionNumber) {
     let Some(session) = meetings.live.session_of_id(id).filter(|session| session.is_open()) else { return };
     match readmit(meetings, &session).await {
         Ok(_) => session.reassert(&meetings.notes),

@@ -8,9 +8,10 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Meetings,
     end::{end_record, tell_to_end},
+    rows,
 };
 use crate::{
-    domain::{directory::Directory, limits::Limit, tenant::Server, time::Timestamp},
+    domain::{directory::Directory, limits::Limit, meeting::Life, tenant::Server, time::Timestamp},
     live::{Meeting, servers::ServerList},
     supervise::caught,
 };
@@ -40,7 +41,8 @@ async fn settle_one(meetings: &Meetings, directory: &Directory, meeting: &Arc<Me
     };
     let Some(ends_at) = ends_at(meetings, meeting) else { return };
     if meetings.live.servers.of(&server.id).is_up() {
-        if ends_at.saturating_add(OVER) < now && tell_to_end(meetings, server, &meeting.server_id).await {
+        if ends_at.saturating_add(OVER) < now && tell_to_end(meetings, server, meeting.server_meeting_id.as_str()).await
+        {
             end(meetings, meeting, "duration is over").await;
         }
     } else if ends_at.saturating_add(OUTLIVED) < now {
@@ -70,8 +72,13 @@ pub(super) async fn end(meetings: &Meetings, meeting: &Arc<Meeting>, reason: &'s
 
 /// Ends the record of a meeting without an answer, unless another gateway has taken it over and waits for one.
 pub(super) async fn end_unanswered(meetings: &Meetings, meeting: &Arc<Meeting>) {
-    let owner = meeting.orphan_of.as_deref().unwrap_or_else(|| meetings.store.gateway());
-    match meetings.store.abandon_unanswered(meeting.id, owner, meetings.clock.now()).await {
+    let owner = match meeting.life() {
+        Life::Reserved => meetings.store.gateway().into(),
+        Life::Orphaned { of } => of,
+        // It has been answered a moment ago.
+        Life::Running { .. } => return,
+    };
+    match meetings.store.abandon_unanswered(meeting.id, &owner, meetings.clock.now()).await {
         Ok(true) => {
             tracing::info!(tenant = %meeting.tenant, server = %meeting.server, "reservation released: no server has the meeting");
             meetings.live.remove_meeting(meeting, meetings.clock.now());
@@ -90,17 +97,19 @@ async fn adopt_unanswered(meetings: &Meetings) {
         let owner = row.owner.clone().unwrap_or_default();
         let is_at_it = row.created_at > now.saturating_sub(UNANSWERED)
             && meetings.store.is_alive(&owner, now).await.unwrap_or(true);
-        if is_at_it || owner == meetings.store.gateway() && meetings.live.meeting(&row.tenant, &row.ext_id).is_some() {
+        if is_at_it
+            || owner == meetings.store.gateway() && meetings.live.meeting(&row.tenant, row.ext_id.as_str()).is_some()
+        {
             continue;
         }
-        if let Some(known) = meetings.live.meeting(&row.tenant, &row.ext_id)
+        if let Some(known) = meetings.live.meeting(&row.tenant, row.ext_id.as_str())
             && known.id == row.id
-            && known.orphan_of.as_deref() != Some(&*owner)
+            && !known.was_reserved_by(&owner)
         {
             // Somebody else has taken it over since.
             meetings.live.remove_meeting(&known, now);
         }
-        meetings.live.add_meeting(Meeting::from_row(row));
+        meetings.live.add_meeting(rows::meeting(row));
     }
 }
 
@@ -110,13 +119,13 @@ pub(super) async fn end_leftovers(meetings: &Meetings, server: &Server, listed: 
     for leftover in meetings.store.leftovers(&server.id).await.unwrap_or_default() {
         let is_there = listed
             .meetings
-            .get(&*leftover.server_id)
-            .is_some_and(|found| !found.ended && found.internal_id == leftover.internal_id);
+            .get(leftover.server_meeting_id.as_str())
+            .is_some_and(|found| !found.ended && found.internal_id == leftover.internal_id.as_str());
         if is_there {
             tracing::info!(server = %server.id, "old run of a restarted meeting ended");
         }
-        if !is_there || tell_to_end(meetings, server, &leftover.server_id).await {
-            let _ = meetings.store.forget_leftover(&server.id, &leftover.internal_id).await;
+        if !is_there || tell_to_end(meetings, server, leftover.server_meeting_id.as_str()).await {
+            let _ = meetings.store.forget_leftover(&server.id, leftover.internal_id.as_str()).await;
         }
     }
 }

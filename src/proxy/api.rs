@@ -122,7 +122,7 @@ async fn granted(gateway: &Gateway, asked: &Asked) -> Result<Option<Params>, Den
     let Some(ext_id) = params.get("meetingID") else { return Ok(None) };
     let meeting = find::meeting(&gateway.meetings, asked.account(), ext_id).await?;
     let internal_id = meeting.as_ref().and_then(|meeting| meeting.internal_id());
-    let is_granted = internal_id.is_some_and(|id| gateway.grants.verify(&asked.tenant.id, id, query, grant));
+    let is_granted = internal_id.is_some_and(|id| gateway.grants.verify(&asked.tenant.id, id.as_str(), query, grant));
     Ok(is_granted.then_some(params))
 }
 

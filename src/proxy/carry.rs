@@ -147,7 +147,7 @@ async fn rewritten(
 ) -> Answer {
     let (mut head, body) = response.into_parts();
     let prefix = prefix(server);
-    let meeting = meeting.map(|meeting| (&*meeting.server_id, &*meeting.ext_id));
+    let meeting = meeting.map(|meeting| (meeting.server_meeting_id.as_str(), meeting.ext_id.as_str()));
     let rewrite = Rewrite { names: &server.names, authority: &asked.authority, prefix: &prefix, meeting };
     let read = tokio::time::timeout(ANSWER_TIMEOUT, whole(body, SETTINGS_BYTES_MAX)).await;
     let new = read

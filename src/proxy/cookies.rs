@@ -18,7 +18,7 @@ use http::{
 use crate::{
     bbb::meeting_id::is_internal,
     domain::{
-        ids::{Slug, TenantId},
+        ids::{SessionNumber, Slug, TenantId},
         tenant::Tenant,
         time::Timestamp,
     },
@@ -87,13 +87,13 @@ struct Given {
     /// Until when they are good.
     until: Timestamp,
     /// The number of the last session that had no other.
-    last_session: i64,
+    last_session: SessionNumber,
 }
 
 impl Unbound {
     /// Those of an upgrade at this moment; `last_session` is the highest number of the sessions that there are, if any.
     #[must_use]
-    pub fn since(now: Timestamp, last_session: Option<i64>) -> Self {
+    pub fn since(now: Timestamp, last_session: Option<SessionNumber>) -> Self {
         Self(last_session.map(|last_session| Given { until: now.saturating_add(UNBOUND), last_session }))
     }
 
@@ -108,7 +108,7 @@ impl Unbound {
         let mut bytes = [0; 32];
         if let Some(Given { until, last_session }) = self.0 {
             bytes[..8].copy_from_slice(&until.as_ms().to_be_bytes());
-            bytes[8..16].copy_from_slice(&last_session.to_be_bytes());
+            bytes[8..16].copy_from_slice(&last_session.get().to_be_bytes());
         }
         bytes
     }
@@ -121,7 +121,7 @@ impl Unbound {
             eight.copy_from_slice(&bytes[at..at + 8]);
             i64::from_be_bytes(eight)
         };
-        let given = Given { until: Timestamp::from_ms(number(0)), last_session: number(8) };
+        let given = Given { until: Timestamp::from_ms(number(0)), last_session: SessionNumber::new(number(8)) };
         Self((given.until != Timestamp::EPOCH).then_some(given))
     }
 }
@@ -139,7 +139,7 @@ impl Binding {
         &self,
         headers: &HeaderMap,
         owner: Owner<'_>,
-        session: Option<i64>,
+        session: Option<SessionNumber>,
         now: Timestamp,
     ) -> Option<HeaderValue> {
         let mut own = self.bound(headers, owner);
@@ -462,7 +462,7 @@ mod tests {
             ("a script's, twice", "sessionID=5; sessionID=6".into(), None),
             ("with any bytes beside it", format!("name=Zoë; {good}"), Some("JSESSIONID=1.route")),
         ] {
-            let got = binding.cookies_for(&sent(&cookies), own, Some(1), at(0));
+            let got = binding.cookies_for(&sent(&cookies), own, Some(SessionNumber::new(1)), at(0));
             let got = got.as_ref().map(|value| value.to_str().expect("text"));
             assert_eq!(got, expected, "{what}: {cookies}");
             let has = expected.is_some_and(|cookie| cookie.starts_with(SESSION));
@@ -476,7 +476,7 @@ mod tests {
     fn old_cookies_are_good_for_a_day_beside_a_session() {
         let (wagtail, a) = (tenant("wagtail"), slug("slug-a"));
         let own = owner(&wagtail, &a);
-        let unbound = Unbound::since(at(1_000), Some(5));
+        let unbound = Unbound::since(at(1_000), Some(SessionNumber::new(5)));
         assert_eq!(Unbound::from_bytes(&unbound.to_bytes()), unbound);
         let binding = Binding::new([7; 32], unbound);
         let new = kept(&binding, own, "JSESSIONID=new; Path=/");
@@ -492,7 +492,7 @@ mod tests {
             ("beside a new one, of a session after it", &both, Some(6), at(2_000), Some("JSESSIONID=new")),
             ("beside a new one, in a join", &both, None, at(2_000), Some("JSESSIONID=new")),
         ] {
-            let got = binding.cookies_for(&sent(cookies), own, session, now);
+            let got = binding.cookies_for(&sent(cookies), own, session.map(SessionNumber::new), now);
             assert_eq!(got.as_ref().map(|value| value.to_str().expect("text")), expected, "{what}");
         }
         assert!(binding.has_session(&sent(old), own, at(2_000)));
@@ -502,7 +502,7 @@ mod tests {
 
     #[test]
     fn servers_are_found_by_the_names_of_sessions() {
-        let binding = Binding::new([7; 32], Unbound::since(Timestamp::EPOCH, Some(1)));
+        let binding = Binding::new([7; 32], Unbound::since(Timestamp::EPOCH, Some(SessionNumber::new(1))));
         let headers =
             sent("__Host-JSESSIONID.s1=1; __Host-x.s2=1; JSESSIONID.s3=1; JSESSIONIDx.s4=1; __Host-JSESSIONID=1");
         assert_eq!(binding.session_slugs(&headers, at(0)).collect::<Vec<_>>(), ["s1", "s3"]);

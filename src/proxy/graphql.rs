@@ -33,9 +33,9 @@ use crate::{
     domain::{denial::Denial, directory::Directory, ids::ServerId, tenant::Server},
     live::{
         pace::Full,
-        sessions::{Present, Session, hash},
+        sessions::{Session, hash},
     },
-    meetings::{find, seats},
+    meetings::{find, rows::Present, seats},
     metrics::{Call, Outcome, SocketEnd},
     net::{peer::Peer, rates::RateOf, socket::notice_loss},
     upstream::{Body, Stream},

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     domain::tenant::Tenant,
-    live::sessions::{Present, Session},
+    live::sessions::Session,
+    meetings::rows::Present,
     metrics::{OpenSocket, SocketEnd, TenantMetrics},
     net::{connections::Place, request_id::RequestId, socket::notice_loss},
     upstream::Stream,

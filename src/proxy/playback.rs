@@ -124,8 +124,8 @@ async fn with_metadata(
     }
     let id = path.split('/').find(|segment| is_internal(segment)).unwrap_or_default();
     if let Some(recording) = gateway.meetings.live.recordings.get(&asked.tenant.id, id) {
-        let server_id = ids::to_server(&asked.tenant.id, &recording.ext_id);
-        text = text.replace(&*escape(&*server_id), &escape(&*recording.ext_id));
+        let server_id = ids::to_server(&asked.tenant.id, recording.ext_id.as_str());
+        text = text.replace(&*escape(&*server_id), &escape(recording.ext_id.as_str()));
     }
     if asked.head.method == Method::HEAD {
         head.headers.remove(CONTENT_LENGTH);

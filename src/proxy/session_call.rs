@@ -144,12 +144,12 @@ fn granted_url(gateway: &Gateway, asked: &Asked, meeting: &Meeting, url: &str) -
     let (_, query) = url.split_once("/bigbluebutton/api/join?")?;
     let mut params = Params::parse(query.as_bytes()).ok()?;
     params.remove("checksum")?;
-    if params.get("meetingID")? != &*meeting.server_id {
+    if params.get("meetingID")? != meeting.server_meeting_id.as_str() {
         return None;
     }
-    params.set("meetingID", &*meeting.ext_id);
+    params.set("meetingID", meeting.ext_id.as_str());
     let query = params.encode();
-    let grant = gateway.grants.sign(&meeting.tenant, meeting.internal_id()?, &query);
+    let grant = gateway.grants.sign(&meeting.tenant, meeting.internal_id()?.as_str(), &query);
     Some(format!("https://{}/bigbluebutton/api/join?{query}&{GRANT}={grant}", asked.authority))
 }
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     domain::{denial::Denial, tenant::Upstream},
-    live::sessions::Present,
+    meetings::rows::Present,
     metrics::{Call, Outcome},
     upstream::Body,
 };

@@ -1,10 +1,12 @@
 //! What gateways on one store tell each other. Only numbers: whoever hears it reads the rows.
 
+use crate::domain::ids::MeetingNumber;
+
 /// Something has changed in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Meetings that have been made or have ended, by their numbers.
-    Meetings(Vec<i64>),
+    Meetings(Vec<MeetingNumber>),
     /// What the operator wants of servers and tenants.
     Operations,
     /// Something may have been missed.
@@ -16,11 +18,11 @@ const MEETINGS_MAX: usize = 300;
 
 impl Change {
     /// How a change of meetings is told.
-    pub(super) fn meetings(ids: &[i64]) -> String {
+    pub(super) fn meetings(ids: &[MeetingNumber]) -> String {
         if ids.len() > MEETINGS_MAX {
             return "everything".into();
         }
-        let ids: Vec<_> = ids.iter().map(i64::to_string).collect();
+        let ids: Vec<_> = ids.iter().map(MeetingNumber::to_string).collect();
         format!("meetings {}", ids.join(","))
     }
 
@@ -32,7 +34,9 @@ impl Change {
         if text == Self::OPERATIONS {
             return Self::Operations;
         }
-        let ids = text.strip_prefix("meetings ").map(|ids| ids.split(',').map(str::parse).collect());
+        let ids = text
+            .strip_prefix("meetings ")
+            .map(|ids| ids.split(',').map(|id| id.parse().map(MeetingNumber::new)).collect::<Result<_, _>>());
         match ids {
             Some(Ok(ids)) => Self::Meetings(ids),
             _ => Self::Everything,
@@ -46,9 +50,12 @@ mod tests {
 
     #[test]
     fn what_is_told_is_understood() {
-        assert_eq!(Change::read(&Change::meetings(&[1, 22])), Change::Meetings(vec![1, 22]));
+        assert_eq!(
+            Change::read(&Change::meetings(&[1, 22].map(MeetingNumber::new))),
+            Change::Meetings([1, 22].map(MeetingNumber::new).into())
+        );
         assert_eq!(Change::read(Change::OPERATIONS), Change::Operations);
-        let many: Vec<i64> = (0..=300).map(|n| i64::MAX - n).collect();
+        let many: Vec<_> = (0..=300).map(|n| MeetingNumber::new(i64::MAX - n)).collect();
         assert_eq!(Change::read(&Change::meetings(&many)), Change::Everything);
         assert!(Change::meetings(&many[1..]).len() < 8_000);
         for text in ["", "everything", "meetings", "meetings x", "something new"] {

@@ -1,10 +1,11 @@
-//! How times stand in columns: the one place that knows which numbers mean something else there.
+//! How times and numbers stand in columns: the one place that knows which numbers mean something else there.
 
 use std::time::Duration;
 
 use sqlx::{Database, Decode, Encode, Type, encode::IsNull, error::BoxDynError};
 
 use crate::domain::{
+    ids::{MeetingNumber, SessionNumber},
     session::Held,
     time::{Deadline, Timestamp},
 };
@@ -65,6 +66,26 @@ impl Column for Deadline {
     }
 }
 
+impl Column for MeetingNumber {
+    fn to_column(&self) -> i64 {
+        self.get()
+    }
+
+    fn from_column(number: i64) -> Self {
+        Self::new(number)
+    }
+}
+
+impl Column for SessionNumber {
+    fn to_column(&self) -> i64 {
+        self.get()
+    }
+
+    fn from_column(number: i64) -> Self {
+        Self::new(number)
+    }
+}
+
 macro_rules! number_in_a_column {
     ($($type:ty),*) => {$(
         impl<DB: Database> Type<DB> for $type
@@ -100,7 +121,7 @@ macro_rules! number_in_a_column {
     )*};
 }
 
-number_in_a_column!(Timestamp, Held, Deadline);
+number_in_a_column!(Timestamp, Held, Deadline, MeetingNumber, SessionNumber);
 
 /// The length of time of a column in ms; less than nothing is nothing.
 pub(super) fn length(ms: i64) -> Duration {

@@ -3,9 +3,15 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Error, NewSession, Refusal, Seated, UserKey, sqlite};
+use super::{Error, NewSession, Refusal, Seated, sqlite};
 use crate::{
-    domain::{denial::Denial, limits::Limit, session::Held, time::Timestamp},
+    domain::{
+        denial::Denial,
+        ids::MeetingNumber,
+        limits::Limit,
+        session::{Held, UserKey},
+        time::Timestamp,
+    },
     supervise::caught,
 };
 
@@ -19,7 +25,7 @@ pub(super) struct Joins(mpsc::UnboundedSender<Join>);
 /// Somebody who waits for a seat.
 #[derive(Debug)]
 struct Join {
-    meeting: i64,
+    meeting: MeetingNumber,
     user: Option<UserKey>,
     now: Timestamp,
     held: Held,

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::{
-    Admitted, Db, Error, Leftover, MeetingRow, NewMeeting, RecordingRow, Refusal, Run, SessionRow, Store, TokenHash,
-    postgres, sqlite,
+    Admitted, Db, Error, Leftover, MeetingRow, NewMeeting, RecordingRow, Refusal, Run, SessionRow, Store, postgres,
+    sqlite,
 };
 use crate::domain::{
     admission::RoomUsage,
     denial::Denial,
-    ids::{ServerId, TenantId},
+    ids::{MeetingNumber, ServerId, TenantId},
+    session::TokenHash,
     time::Timestamp,
 };
 
@@ -35,7 +36,11 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn rerun_meeting(&self, old: i64, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
+    pub async fn rerun_meeting(
+        &self,
+        old: MeetingNumber,
+        new: &NewMeeting<'_>,
+    ) -> Result<Option<MeetingNumber>, Error> {
         ask!(self.rerun_meeting(old, new))
     }
 
@@ -45,7 +50,7 @@ impl Store {
     /// # Errors
     /// [`Denial::ServerUnavailable`] while people are present in it: it lives, whatever its server says to us. Or the store's
     /// failure.
-    pub async fn restart_meeting(&self, old: &Run<'_>, new: &NewMeeting<'_>) -> Result<Option<i64>, Refusal> {
+    pub async fn restart_meeting(&self, old: &Run<'_>, new: &NewMeeting<'_>) -> Result<Option<MeetingNumber>, Refusal> {
         ask!(self.restart_meeting(old, new))
     }
 
@@ -62,7 +67,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn move_meeting(&self, id: i64, server: &ServerId) -> Result<bool, Error> {
+    pub async fn move_meeting(&self, id: MeetingNumber, server: &ServerId) -> Result<bool, Error> {
         ask!(self.move_meeting(id, server.as_str(), &self.gateway))
     }
 
@@ -71,7 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn abandon_meeting(&self, id: i64, now: Timestamp) -> Result<bool, Error> {
+    pub async fn abandon_meeting(&self, id: MeetingNumber, now: Timestamp) -> Result<bool, Error> {
         ask!(self.abandon_meeting(id, now, &self.gateway, false))
     }
 
@@ -80,7 +85,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn end_meeting(&self, id: i64, now: Timestamp) -> Result<bool, Error> {
+    pub async fn end_meeting(&self, id: MeetingNumber, now: Timestamp) -> Result<bool, Error> {
         ask!(self.end_meeting(id, now))
     }
 
@@ -88,7 +93,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn abandon_unanswered(&self, id: i64, of: &str, now: Timestamp) -> Result<bool, Error> {
+    pub async fn abandon_unanswered(&self, id: MeetingNumber, of: &str, now: Timestamp) -> Result<bool, Error> {
         ask!(self.abandon_meeting(id, now, of, true))
     }
 
@@ -104,7 +109,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn take_over_meeting(&self, id: i64, from: &str) -> Result<bool, Error> {
+    pub async fn take_over_meeting(&self, id: MeetingNumber, from: &str) -> Result<bool, Error> {
         ask!(self.take_over_meeting(id, from, &self.gateway))
     }
 
@@ -144,7 +149,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn meeting_of(&self, id: i64) -> Result<Option<MeetingRow>, Error> {
+    pub async fn meeting_of(&self, id: MeetingNumber) -> Result<Option<MeetingRow>, Error> {
         ask!(self.meeting_of(id))
     }
 

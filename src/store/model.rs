@@ -25,9 +25,9 @@ use super::{
 use crate::domain::{
     admission::RoomUsage,
     denial::Denial,
-    ids::{ServerId, TenantId},
+    ids::{MeetingNumber, ServerId, TenantId},
     limits::Limit,
-    session::{GRACE, Held, LEASE},
+    session::{GRACE, Held, LEASE, UserKey},
     time::Timestamp,
 };
 use gateway::{Gateway, Known};
@@ -225,11 +225,11 @@ impl World {
         self.chance.one_of(0..self.gateways.len()).expect("there is one")
     }
 
-    fn any_running(&mut self) -> Option<(i64, Room)> {
+    fn any_running(&mut self) -> Option<(MeetingNumber, Room)> {
         self.chance.one_of(self.model.running()).map(|(id, room)| (id, room.clone()))
     }
 
-    fn seats_of(&self, meeting: i64) -> Limit<u32> {
+    fn seats_of(&self, meeting: MeetingNumber) -> Limit<u32> {
         self.model.rooms[&meeting].seats
     }
 

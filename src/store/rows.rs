@@ -3,17 +3,11 @@
 use std::time::Duration;
 
 use crate::domain::{
-    ids::{ServerId, TenantId},
+    ids::{ExternalId, InternalId, MeetingNumber, ServerId, ServerMeetingId, SessionNumber, TenantId},
     limits::Limit,
-    session::Held,
+    session::{Held, TokenHash, UserKey},
     time::{Deadline, Timestamp},
 };
-
-/// The SHA-256 of a session token: what is kept of it.
-pub type TokenHash = [u8; 32];
-
-/// A keyed digest of a `userID`: whose session it is, without telling who that is.
-pub type UserKey = [u8; 32];
 
 /// A meeting that is to be promised.
 #[derive(Debug, Clone)]
@@ -50,13 +44,13 @@ pub struct NewMeeting<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MeetingRow {
     /// Its number in the store.
-    pub id: i64,
+    pub id: MeetingNumber,
     /// Whose it is.
     pub tenant: TenantId,
     /// Which account's.
     pub account: String,
     /// The tenant's `meetingID`.
-    pub ext_id: String,
+    pub ext_id: ExternalId,
     /// The server it runs on.
     pub server: ServerId,
     /// `maxParticipants` as asked for.
@@ -64,7 +58,7 @@ pub struct MeetingRow {
     /// How many people were expected, if that was written down.
     pub expected: Option<u32>,
     /// The server's internal id, once it has answered.
-    pub internal_id: Option<String>,
+    pub internal_id: Option<InternalId>,
     /// The server's `createTime`, likewise.
     pub create_time: Option<Timestamp>,
     /// When it was promised.
@@ -85,23 +79,22 @@ pub struct MeetingRow {
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
     /// Its number in the store.
-    pub id: i64,
+    pub id: MeetingNumber,
     /// The server that has it.
     pub server: &'a ServerId,
     /// The meeting's id on the server.
-    pub server_id: &'a str,
+    pub server_meeting_id: &'a ServerMeetingId,
     /// The server's internal id, if it has answered.
-    pub internal_id: Option<&'a str>,
+    pub internal_id: Option<&'a InternalId>,
 }
 
 /// What became of a `create`.
 #[derive(Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "it is handed on once, and a box would cost as much")]
 pub enum Admitted {
     /// The room is promised.
     New {
         /// Its number.
-        id: i64,
+        id: MeetingNumber,
         /// How long earlier runs of it have lasted that still count.
         used: Duration,
     },
@@ -113,7 +106,7 @@ pub enum Admitted {
 #[derive(Debug, Clone, Copy)]
 pub struct NewSession<'a> {
     /// The number of the meeting.
-    pub meeting: i64,
+    pub meeting: MeetingNumber,
     /// Whose it is, if the caller said so.
     pub user: Option<&'a UserKey>,
     /// Now.
@@ -130,9 +123,9 @@ pub struct NewSession<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seated {
     /// The session's number.
-    pub id: i64,
+    pub id: SessionNumber,
     /// The session of the same person that was no longer open, and whose seat this is.
-    pub instead_of: Option<i64>,
+    pub instead_of: Option<SessionNumber>,
 }
 
 /// How many seats of a meeting are in use, those of its breakout rooms left out.
@@ -148,9 +141,9 @@ pub struct Seats {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRow {
     /// Its number in the store.
-    pub id: i64,
+    pub id: SessionNumber,
     /// The number of its meeting.
-    pub meeting: i64,
+    pub meeting: MeetingNumber,
     /// The hash of its token.
     pub token: TokenHash,
     /// How long its seat counts.
@@ -165,11 +158,11 @@ pub struct SessionRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingRow {
     /// Its `recordID`.
-    pub id: String,
+    pub id: InternalId,
     /// Whose it is.
     pub tenant: TenantId,
     /// The tenant's `meetingID`.
-    pub ext_id: String,
+    pub ext_id: ExternalId,
     /// The server it was made on.
     pub server: ServerId,
 }
@@ -197,7 +190,7 @@ pub struct UsageRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
     /// The server's internal id of it.
-    pub internal_id: String,
+    pub internal_id: InternalId,
     /// The meeting's id on the server.
-    pub server_id: String,
+    pub server_meeting_id: ServerMeetingId,
 }

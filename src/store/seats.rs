@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::{
-    Db, Error, MeetingRow, NewSession, Refusal, Seated, Seats, SessionRow, Store, TokenHash, postgres, sqlite,
+use super::{Db, Error, MeetingRow, NewSession, Refusal, Seated, Seats, SessionRow, Store, postgres, sqlite};
+use crate::domain::{
+    ids::{MeetingNumber, SessionNumber},
+    limits::Limit,
+    session::TokenHash,
+    time::Timestamp,
 };
-use crate::domain::{limits::Limit, time::Timestamp};
 
 impl Store {
     /// Promises a seat: where fewer than the meeting's are taken, writes a session whose seat is held for a while. For one in
@@ -29,7 +32,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn wait_session(&self, session: i64) -> Result<(), Error> {
+    pub async fn wait_session(&self, session: SessionNumber) -> Result<(), Error> {
         ask!(self.wait_session(session))
     }
 
@@ -39,8 +42,8 @@ impl Store {
     /// See [`Store::admit_session`].
     pub async fn readmit_session(
         &self,
-        meeting: i64,
-        session: i64,
+        meeting: MeetingNumber,
+        session: SessionNumber,
         now: Timestamp,
         until: Timestamp,
         seats: Limit<u32>,
@@ -52,7 +55,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn forget_replaced(&self, session: i64) -> Result<bool, Error> {
+    pub async fn forget_replaced(&self, session: SessionNumber) -> Result<bool, Error> {
         ask!(self.forget_replaced(session))
     }
 
@@ -60,7 +63,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn recent_sessions(&self, meeting: i64, since: Timestamp) -> Result<u32, Error> {
+    pub async fn recent_sessions(&self, meeting: MeetingNumber, since: Timestamp) -> Result<u32, Error> {
         ask!(self.recent_sessions(meeting, since))
     }
 
@@ -68,7 +71,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn set_strangers(&self, meeting: i64, strangers: u32) -> Result<(), Error> {
+    pub async fn set_strangers(&self, meeting: MeetingNumber, strangers: u32) -> Result<(), Error> {
         ask!(self.set_strangers(meeting, strangers))
     }
 
@@ -76,7 +79,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn seats(&self, now: Timestamp) -> Result<HashMap<i64, Seats>, Error> {
+    pub async fn seats(&self, now: Timestamp) -> Result<HashMap<MeetingNumber, Seats>, Error> {
         ask!(self.seats(now))
     }
 

@@ -10,10 +10,10 @@ use super::{
 use crate::domain::{
     admission::RoomUsage,
     denial::Denial,
-    ids::{ServerId, TenantId},
+    ids::{InternalId, MeetingNumber, ServerId, SessionNumber, TenantId},
     limits::Limit,
     server_mode::ServerMode,
-    session::Held,
+    session::{Held, UserKey},
     time::{Clock, Deadline, Timestamp},
 };
 
@@ -85,7 +85,7 @@ fn room<'a>(tenant: &'a TenantId, server: &'a ServerId, account: &'a str, ext_id
     }
 }
 
-async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Result<i64, Denial> {
+async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Result<MeetingNumber, Denial> {
     let (tenant, server) = ids();
     let new = room(&tenant, &server, account, ext_id);
     let decide = |usage: RoomUsage| {
@@ -99,14 +99,14 @@ async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Resul
     };
     match store.admit_meeting(&new, Some(decide)).await {
         Ok(Admitted::New { id, .. }) => Ok(id),
-        Ok(Admitted::Existing(row)) => Ok(-row.id),
+        Ok(Admitted::Existing(row)) => Ok(MeetingNumber::new(-row.id.get())),
         Err(Refusal::Denied(denial)) => Err(denial),
         Err(Refusal::Failed(error)) => panic!("{error}"),
     }
 }
 
 /// A room of so many people.
-async fn create_for(store: &Store, people: u32) -> i64 {
+async fn create_for(store: &Store, people: u32) -> MeetingNumber {
     let (tenant, server) = ids();
     let new = NewMeeting { participants: Some(people), ..room(&tenant, &server, "a", "one") };
     let Ok(Admitted::New { id, .. }) = store.admit_meeting(&new, None::<fn(RoomUsage) -> Result<(), Denial>>).await
@@ -116,14 +116,20 @@ async fn create_for(store: &Store, people: u32) -> i64 {
     id
 }
 
-async fn join(store: &Store, meeting: i64, now: i64, until: i64, seats: u32) -> Result<i64, Denial> {
+async fn join(
+    store: &Store,
+    meeting: MeetingNumber,
+    now: i64,
+    until: i64,
+    seats: u32,
+) -> Result<SessionNumber, Denial> {
     join_as(store, None, meeting, now, until, seats).await.map(|seated| seated.id)
 }
 
 async fn join_as(
     store: &Store,
     user: Option<&UserKey>,
-    meeting: i64,
+    meeting: MeetingNumber,
     now: i64,
     until: i64,
     seats: u32,
@@ -138,21 +144,21 @@ async fn join_as(
 }
 
 /// Leaves notes and waits until they are written. Returns the sessions that have no seat.
-async fn note(store: &Store, notes: impl IntoIterator<Item = Note>) -> Vec<i64> {
+async fn note(store: &Store, notes: impl IntoIterator<Item = Note>) -> Vec<SessionNumber> {
     let notes: Vec<_> = notes.into_iter().collect();
     let now =
         notes.iter().map(|note| if let Note::Opened { at, .. } = note { *at } else { ms(0) }).max().unwrap_or(ms(0));
     write_at(store, now, &notes).await
 }
 
-async fn write_at(store: &Store, now: Timestamp, notes: &[Note]) -> Vec<i64> {
+async fn write_at(store: &Store, now: Timestamp, notes: &[Note]) -> Vec<SessionNumber> {
     store.write_notes(now, &notes.iter().collect::<Vec<_>>()).await.expect("written")
 }
 
-fn closed(session: i64, at: i64, until: i64) -> Note {
+fn closed(session: SessionNumber, at: i64, until: i64) -> Note {
     Note::Closed { session, at: ms(at), until: ms(until), absent: Duration::ZERO }
 }
 
-fn made(meeting: i64, internal_id: &str) -> Note {
-    Note::Created { meeting, internal_id: internal_id.into(), create_time: Some(ms(1_234)) }
+fn made(meeting: MeetingNumber, internal_id: &str) -> Note {
+    Note::Created { meeting, internal_id: InternalId::new(internal_id), create_time: Some(ms(1_234)) }
 }

@@ -20,10 +20,11 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Error, Store, TokenHash, dropped, error::Fault};
+use super::{Error, Store, dropped, error::Fault};
 use crate::{
     domain::{
-        ids::TenantId,
+        ids::{InternalId, MeetingNumber, SessionNumber, TenantId},
+        session::TokenHash,
         time::{Clock, Timestamp},
     },
     supervise::caught,
@@ -43,30 +44,30 @@ pub enum Note {
     /// the tenant's.
     Created {
         /// The meeting's number.
-        meeting: i64,
+        meeting: MeetingNumber,
         /// Its internal id.
-        internal_id: Box<str>,
+        internal_id: InternalId,
         /// Its `createTime`, if its server tells one.
         create_time: Option<Timestamp>,
     },
     /// A server has made the session.
     Bound {
         /// The session's number.
-        session: i64,
+        session: SessionNumber,
         /// The hash of its token.
         token: TokenHash,
     },
     /// Somebody is present: the first socket of the session has opened on this gateway.
     Opened {
         /// The session's number.
-        session: i64,
+        session: SessionNumber,
         /// When.
         at: Timestamp,
     },
     /// The last socket of the session has closed on this gateway.
     Closed {
         /// The session's number.
-        session: i64,
+        session: SessionNumber,
         /// When.
         at: Timestamp,
         /// How long the seat counts from now on, unless it is present elsewhere.
@@ -77,7 +78,7 @@ pub enum Note {
     /// A join failed.
     Dropped {
         /// The session's number.
-        session: i64,
+        session: SessionNumber,
     },
 }
 
@@ -85,11 +86,11 @@ impl Note {
     /// What it is about, for the log: the kind, and the number of the meeting or session.
     fn subject(&self) -> (&'static str, i64) {
         match *self {
-            Self::Created { meeting, .. } => ("created", meeting),
-            Self::Bound { session, .. } => ("bound", session),
-            Self::Opened { session, .. } => ("opened", session),
-            Self::Closed { session, .. } => ("closed", session),
-            Self::Dropped { session } => ("dropped", session),
+            Self::Created { meeting, .. } => ("created", meeting.get()),
+            Self::Bound { session, .. } => ("bound", session.get()),
+            Self::Opened { session, .. } => ("opened", session.get()),
+            Self::Closed { session, .. } => ("closed", session.get()),
+            Self::Dropped { session } => ("dropped", session.get()),
         }
     }
 }
@@ -125,7 +126,11 @@ impl Notes {
     /// The sessions that are open though they have no seat any more go to `without_seat`: another session of the same person
     /// has it, or it had lapsed before this was written.
     #[must_use]
-    pub fn start(store: Store, clock: Clock, without_seat: mpsc::UnboundedSender<i64>) -> (Self, JoinHandle<()>) {
+    pub fn start(
+        store: Store,
+        clock: Clock,
+        without_seat: mpsc::UnboundedSender<SessionNumber>,
+    ) -> (Self, JoinHandle<()>) {
         let (notes, writer) = Self::with_writer(store, clock, without_seat);
         (notes, tokio::spawn(writer))
     }
@@ -134,7 +139,7 @@ impl Notes {
     pub fn with_writer(
         store: Store,
         clock: Clock,
-        without_seat: mpsc::UnboundedSender<i64>,
+        without_seat: mpsc::UnboundedSender<SessionNumber>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (sender, messages) = mpsc::unbounded_channel();
         let writer = Writer { store, clock, without_seat, waiting: Waiting::default(), singly: 0, unclear: 0 };
@@ -186,7 +191,7 @@ impl Waiting {
 struct Writer {
     store: Store,
     clock: Clock,
-    without_seat: mpsc::UnboundedSender<i64>,
+    without_seat: mpsc::UnboundedSender<SessionNumber>,
     waiting: Waiting,
     /// So many are written one by one, since one of them is at fault.
     singly: usize,
@@ -293,7 +298,8 @@ impl Writer {
 /// Makes one of what came in pieces: somebody who left and came back was away for a while.
 fn coalesce(notes: &mut Vec<Note>) {
     // A `Closed` with an `Opened` behind it is no end of a presence; the time in between goes to the next `Closed`.
-    let (mut ends, mut away): (HashMap<i64, (usize, Timestamp)>, HashMap<i64, Duration>) = Default::default();
+    let (mut ends, mut away): (HashMap<SessionNumber, (usize, Timestamp)>, HashMap<SessionNumber, Duration>) =
+        Default::default();
     let mut gone = HashSet::new();
     for at in 0..notes.len() {
         let (before, rest) = notes.split_at_mut(at);
@@ -351,10 +357,15 @@ mod tests {
     #[test]
     fn what_came_in_pieces_becomes_one() {
         let ms = Timestamp::from_ms;
-        let opened = |session, at| Note::Opened { session, at: ms(at) };
+        let opened = |session, at| Note::Opened { session: SessionNumber::new(session), at: ms(at) };
         let closed = |session, at: i64, absent| {
             let until = ms(at.saturating_add(15));
-            Note::Closed { session, at: ms(at), until, absent: Duration::from_millis(absent) }
+            Note::Closed {
+                session: SessionNumber::new(session),
+                at: ms(at),
+                until,
+                absent: Duration::from_millis(absent),
+            }
         };
         let longest = i64::MAX.unsigned_abs();
         for (what, notes, expected) in [
@@ -369,7 +380,12 @@ mod tests {
             (
                 "moments that nobody has lived through",
                 vec![closed(1, i64::MIN + 20, longest), opened(1, i64::MAX), closed(1, 3, longest)],
-                vec![Note::Closed { session: 1, at: ms(3), until: ms(18), absent: Duration::from_millis(longest) * 3 }],
+                vec![Note::Closed {
+                    session: SessionNumber::new(1),
+                    at: ms(3),
+                    until: ms(18),
+                    absent: Duration::from_millis(longest) * 3,
+                }],
             ),
         ] {
             assert_eq!(coalesced(notes), expected, "{what}");

@@ -14,14 +14,14 @@ use anteroom::{
         xml,
     },
     domain::{
-        ids::TenantId,
+        ids::{ExternalId, MeetingNumber, TenantId},
+        meeting::Life,
         secret::Secret,
         tenant::{ApiSecret, Credential},
         time::{Clock, Timestamp},
     },
-    live::{Live, Meeting},
+    live::{Facts, Live, Meeting},
     proxy::route::{Route, route},
-    store::MeetingRow,
 };
 use anteroom_bench::{
     sign::{self, Algorithm},
@@ -152,21 +152,18 @@ pub fn id(id: &str) {
     assert!(meeting_id::units(&on_server) <= 256 && !meeting_id::is_internal(&on_server));
     assert!(on_server.starts_with("t."), "no beginning of an internal id");
     let live = Live::new(Clock::system());
-    live.add_meeting(Meeting::from_row(MeetingRow {
-        id: 1,
+    live.add_meeting(Meeting::new(Facts {
+        id: MeetingNumber::new(1),
         tenant: tenant(),
         account: "main".into(),
-        ext_id: id.into(),
+        ext_id: ExternalId::new(id),
         server: "bbb-01".parse().unwrap(),
         participants: None,
         expected: None,
-        internal_id: None,
-        create_time: None,
         created_at: Timestamp::EPOCH,
-        ended_at: None,
         ends_at: None,
         afterglow: None,
-        owner: None,
+        life: Life::Reserved,
         records: false,
     }));
     let found: Option<Arc<Meeting>> = live.meeting_on_server(&on_server);

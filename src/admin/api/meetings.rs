@@ -16,7 +16,11 @@ use super::{
 };
 use crate::{
     admin::state::Admin,
-    domain::{denial::Denial, ids::TenantId, limits::Limit},
+    domain::{
+        denial::Denial,
+        ids::{InternalId, TenantId},
+        limits::Limit,
+    },
     live::Meeting,
     meetings::{Meetings, end, find},
     store::Seats,
@@ -99,17 +103,17 @@ async fn end_now(meetings: &Meetings, meeting: &Arc<Meeting>, operator: &str) ->
         return Err(Refused::ByServer { key: end.answer.message_key, message: end.answer.message });
     }
     let (tenant, server) = (&meeting.tenant, &meeting.server);
-    tracing::info!(target: "audit", %tenant, %server, meeting = meeting.id, operator, "meeting ended by operator");
+    tracing::info!(target: "audit", %tenant, %server, meeting = %meeting.id, operator, "meeting ended by operator");
     Ok(())
 }
 
 fn told(meeting: &Meeting, Seats { taken, present }: Seats) -> Value {
     json!({
         "tenant": meeting.tenant.as_str(),
-        "meeting_id": meeting.ext_id,
+        "meeting_id": meeting.ext_id.as_str(),
         "account": meeting.account,
         "server": meeting.server.as_str(),
-        "internal_id": meeting.internal_id(),
+        "internal_id": meeting.internal_id().map(InternalId::as_str),
         "created_at": meeting.created_at.rfc3339(),
         "seats": taken,
         "present": present,

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use super::order::Order;
 use crate::{
     bbb::{answer::Failure, params, xml},
-    domain::{admission::duration_left, backend_error::BackendError, limits::Limit, tenant::Server},
+    domain::{admission::duration_left, backend_error::BackendError, ids::InternalId, limits::Limit, tenant::Server},
     live::Meeting,
     meetings::{Meetings, end::tell_to_end},
     store::writer::Note,
@@ -51,7 +51,7 @@ pub(super) async fn create_new(
 
 /// Has a server end what a `create` without a readable answer may have made, before another one may go elsewhere.
 pub(super) async fn undo(meetings: &Meetings, order: &Order, server: &Server) {
-    let _ = tell_to_end(meetings, server, &order.server_id).await;
+    let _ = tell_to_end(meetings, server, &order.server_meeting_id).await;
 }
 
 /// Notes what the server has made.
@@ -65,7 +65,7 @@ pub(super) async fn note_created(meetings: &Meetings, meeting: &Arc<Meeting>, an
         }
         meetings.notes.leave(Note::Created {
             meeting: meeting.id,
-            internal_id: answer.internal_id.as_str().into(),
+            internal_id: InternalId::new(&answer.internal_id),
             create_time: answer.create_time,
         });
         meetings.flush_notes().await;

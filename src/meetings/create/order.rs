@@ -12,13 +12,13 @@ use crate::{
     domain::{
         denial::Denial,
         directory::Directory,
-        ids::ServerId,
-        meeting::afterglow,
+        ids::{ExternalId, MeetingNumber, ServerId},
+        meeting::{Life, afterglow},
         tenant::Tenant,
         time::{Deadline, Timestamp},
     },
-    live::Meeting,
-    store::{self, MeetingRow, NewMeeting, Store},
+    live::{Facts, Meeting},
+    store::{self, NewMeeting, Store},
     upstream::Caller,
 };
 
@@ -34,7 +34,7 @@ pub(crate) struct Order {
     /// The tenant's id of the meeting.
     pub(crate) ext_id: String,
     /// The server's.
-    pub(crate) server_id: String,
+    pub(crate) server_meeting_id: String,
     /// Whose room it is.
     pub(crate) account: String,
     /// The parameters as they were given.
@@ -87,23 +87,20 @@ impl Order {
     }
 
     /// The meeting that is reserved. A room that starts again stays with the account that it was counted for.
-    pub(super) fn meeting(&self, id: i64, server: &ServerId, account: &str) -> Meeting {
-        let meeting = Meeting::from_row(MeetingRow {
+    pub(super) fn meeting(&self, id: MeetingNumber, server: &ServerId, account: &str) -> Meeting {
+        let meeting = Meeting::new(Facts {
             id,
             tenant: self.tenant.id.clone(),
-            account: account.to_owned(),
-            ext_id: self.ext_id.clone(),
+            account: account.into(),
+            ext_id: ExternalId::new(&self.ext_id),
             server: server.clone(),
             participants: self.participants,
             expected: Some(self.expected),
-            internal_id: None,
-            create_time: None,
             created_at: self.now,
-            ended_at: None,
             ends_at: Some(self.ends_at(self.now)),
             afterglow: Some(self.afterglow()),
             records: self.records,
-            owner: None,
+            life: Life::Reserved,
         })
         .promised(self.tenant.limits.clone());
         meeting.documents.store(self.documents, Relaxed);

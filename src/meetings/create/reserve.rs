@@ -12,7 +12,7 @@ use crate::{
         tenant::Server,
     },
     live::Meeting,
-    meetings::Meetings,
+    meetings::{Meetings, rows},
     store::{Admitted, MeetingRow, NewMeeting},
 };
 
@@ -106,7 +106,7 @@ async fn answered_for(meetings: &Meetings, row: MeetingRow) -> Result<Option<Arc
             return Ok(None);
         }
     }
-    Ok(Some(meetings.live.add_meeting(Meeting::from_row(row))))
+    Ok(Some(meetings.live.add_meeting(rows::meeting(row))))
 }
 
 /// The reservation of a run that its server has made already: another gateway has made it, or it is made now, if there is a
@@ -126,6 +126,6 @@ pub(super) async fn release(meetings: &Meetings, meeting: &Meeting) {
         // Another gateway has taken it over: a poll finds out what has become of it.
         Ok(false) => {}
         // It stays among the meetings, where no server ever lists it: a later poll ends it.
-        Err(error) => tracing::error!(%error, meeting = meeting.id, "failed to release the reservation of a meeting"),
+        Err(error) => tracing::error!(%error, meeting = %meeting.id, "failed to release the reservation of a meeting"),
     }
 }

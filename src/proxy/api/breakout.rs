@@ -85,7 +85,7 @@ async fn admit_to_breakout(
     let user = params.get("userID").filter(|id| !id.is_empty());
     let place = Place {
         meeting: &room.meeting,
-        breakout: Some(&room.internal_id),
+        breakout: Some(room.internal_id.as_str()),
         may_wait: false,
         user: user.map(|id| gateway.user_keys.of(&tenant.id, id)),
         name: params.get("fullName").unwrap_or_default(),

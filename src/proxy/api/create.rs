@@ -58,8 +58,8 @@ fn order(call: &mut Verified) -> Result<Order, Refusal> {
     defaults.push(("logoutURL", format!("https://{}/", asked.authority)));
     let params::Create { mut params, participants, size_hint, records } =
         params::create(&call.params, &tenant.limits, &tenant.rules, &defaults)?;
-    let server_id = ids::to_server(&tenant.id, &ext_id);
-    params.set("meetingID", &*server_id);
+    let server_meeting_id = ids::to_server(&tenant.id, &ext_id);
+    params.set("meetingID", &*server_meeting_id);
     let account = match &tenant.account_param {
         Some(name) => call.params.get(name).unwrap_or("").to_owned(),
         None => call.credential.to_string(),
@@ -70,7 +70,7 @@ fn order(call: &mut Verified) -> Result<Order, Refusal> {
         caller: asked.caller(),
         now: asked.now,
         ext_id,
-        server_id,
+        server_meeting_id,
         account,
         given: std::mem::take(&mut call.params),
         params,

@@ -56,7 +56,7 @@ pub(super) async fn insert_document(
     gateway.names.check(&found.addresses, &asked.tenant.hosts).await?;
     let given = Given::take(&meeting, found.documents, meeting.limits(&asked.tenant).documents)?;
     let mut params = Params::default();
-    params.set("meetingID", &*meeting.server_id);
+    params.set("meetingID", meeting.server_meeting_id.as_str());
     let mut to_server = ApiCall::new(call.as_str(), &params);
     to_server.caller = asked.caller();
     to_server.body = Some((HeaderValue::from_static("application/xml"), body.into()));
@@ -69,7 +69,7 @@ pub(super) async fn insert_document(
             let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
             // The one answer that has an id in a sentence
             // (docs/reference/bbb-protocol.md, "Answer of insertDocument").
-            Answer::xml(call, outcome, answer.body.replace(&*meeting.server_id, &escape(ext_id)))
+            Answer::xml(call, outcome, answer.body.replace(meeting.server_meeting_id.as_str(), &escape(ext_id)))
         }
         Err(error) => Answer::denied(call, error.denial()),
     };

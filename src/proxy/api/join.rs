@@ -54,7 +54,7 @@ async fn admit(gateway: &Gateway, call: &Verified) -> Result<Answer, Refusal> {
     let limits = meeting.limits(tenant);
     let branding = if limits.branding { tenant.branding.of_join(&asked.authority) } else { Vec::new() };
     let mut params = params::join(&call.params, limits, &tenant.rules, &branding)?;
-    params.set("meetingID", &*meeting.server_id);
+    params.set("meetingID", meeting.server_meeting_id.as_str());
     for name in OF_A_GRANT.iter().filter(|_| call.granted) {
         if let Some(value) = call.params.get(name) {
             params.set(name, value);

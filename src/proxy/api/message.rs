@@ -32,7 +32,7 @@ pub(super) async fn send_chat_message(gateway: &Gateway, call: &Verified) -> Ans
         return Answer::denied(name, Denial::ServerUnavailable);
     };
     let mut params = Params::default();
-    params.set("meetingID", &*meeting.server_id);
+    params.set("meetingID", meeting.server_meeting_id.as_str());
     for known in ["message", "userName"] {
         if let Some(value) = call.params.get(known) {
             params.set(known, value);

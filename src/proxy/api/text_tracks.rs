@@ -35,7 +35,7 @@ pub(super) async fn text_tracks(gateway: &Gateway, call: &Verified) -> Answer {
         return Answer::denied(name, Denial::ServerUnavailable);
     };
     let mut params = Params::default();
-    params.set("recordID", &*recording.id);
+    params.set("recordID", recording.id.as_str());
     let reader = Reader { tenant: &asked.tenant.id, names: &server.names, authority: &asked.authority };
     let mut to_server = ApiCall::new(name.as_str(), &params);
     to_server.caller = asked.caller();

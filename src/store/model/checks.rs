@@ -1,6 +1,7 @@
 //! What has to hold at all times, and when everybody has left.
 
 use super::*;
+use crate::domain::ids::{MeetingNumber, SessionNumber};
 
 impl World {
     pub(super) async fn check(&self) {
@@ -52,7 +53,7 @@ impl World {
         if !self.gateways.iter().all(is_calm) {
             return;
         }
-        let mut people: BTreeMap<(i64, bool), BTreeSet<i64>> = BTreeMap::new();
+        let mut people: BTreeMap<(MeetingNumber, bool), BTreeSet<SessionNumber>> = BTreeMap::new();
         for gateway in &self.gateways {
             for session in gateway.open_sessions() {
                 let meeting = gateway.sessions[&session].meeting;

@@ -7,21 +7,22 @@ use std::{
 };
 
 use super::{GRACE_MS, ms};
+use crate::domain::ids::{MeetingNumber, SessionNumber};
 use crate::store::{Store, columns::PRESENT, writer::Note};
 
 #[derive(Debug)]
 pub(super) struct Gateway {
     pub(super) store: Store,
     /// Meetings that it is about to ask a server for.
-    pub(super) pending: BTreeSet<i64>,
-    pub(super) sessions: BTreeMap<i64, Known>,
+    pub(super) pending: BTreeSet<MeetingNumber>,
+    pub(super) sessions: BTreeMap<SessionNumber, Known>,
     pub(super) notes: Vec<Note>,
 }
 
 /// A session as a gateway remembers it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
-    pub(super) meeting: i64,
+    pub(super) meeting: MeetingNumber,
     pub(super) until: i64,
     pub(super) sockets: u32,
 }
@@ -35,7 +36,7 @@ impl Gateway {
         self.store.gateway().to_owned()
     }
 
-    pub(super) fn open(&mut self, session: i64, now: i64) {
+    pub(super) fn open(&mut self, session: SessionNumber, now: i64) {
         let known = self.sessions.get_mut(&session).expect("it is known");
         known.sockets += 1;
         if known.sockets == 1 {
@@ -44,7 +45,7 @@ impl Gateway {
         }
     }
 
-    pub(super) fn close(&mut self, session: i64, now: i64) {
+    pub(super) fn close(&mut self, session: SessionNumber, now: i64) {
         let known = self.sessions.get_mut(&session).expect("it is known");
         known.sockets -= 1;
         if known.sockets == 0 {
@@ -54,18 +55,18 @@ impl Gateway {
     }
 
     /// There is no seat for a session: all its sockets are cut.
-    pub(super) fn cut(&mut self, session: i64, now: i64) {
+    pub(super) fn cut(&mut self, session: SessionNumber, now: i64) {
         while self.is_open(session) {
             self.close(session, now);
         }
         self.sessions.get_mut(&session).expect("it is known").until = 0;
     }
 
-    pub(super) fn is_open(&self, session: i64) -> bool {
+    pub(super) fn is_open(&self, session: SessionNumber) -> bool {
         self.sessions.get(&session).is_some_and(|known| known.sockets > 0)
     }
 
-    pub(super) fn open_sessions(&self) -> Vec<i64> {
+    pub(super) fn open_sessions(&self) -> Vec<SessionNumber> {
         self.sessions.keys().copied().filter(|session| self.is_open(*session)).collect()
     }
 

@@ -2,6 +2,7 @@
 //! time or late.
 
 use super::*;
+use crate::domain::ids::SessionNumber;
 
 impl World {
     pub(super) async fn another(&self) -> Store {
@@ -147,7 +148,7 @@ impl World {
             self.close();
             let at = self.any();
             let gateway = &mut self.gateways[at];
-            let held: Vec<i64> = gateway.sessions.keys().copied().collect();
+            let held: Vec<SessionNumber> = gateway.sessions.keys().copied().collect();
             let held = held.into_iter().filter(|id| gateway.sessions[id].until > self.now + MARGIN_MS);
             if let Some(session) = self.chance.one_of(held) {
                 gateway.open(session, self.now);

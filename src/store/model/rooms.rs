@@ -1,6 +1,7 @@
 //! What happens to rooms: they are promised, alone and many at once, moved, given back, ended, restarted and taken over.
 
 use super::*;
+use crate::domain::ids::{MeetingNumber, ServerMeetingId};
 
 impl World {
     /// A room that is asked for.
@@ -58,7 +59,7 @@ impl World {
     }
 
     /// A promise whose gateway has died, or has lost track of it, is taken over by the next one that is asked.
-    async fn take_over(&mut self, at: usize, meeting: i64) {
+    async fn take_over(&mut self, at: usize, meeting: MeetingNumber) {
         let room = self.model.rooms[&meeting].clone();
         let gateway = &mut self.gateways[at];
         if room.internal_id.is_some() || gateway.pending.contains(&meeting) {
@@ -102,7 +103,7 @@ impl World {
     }
 
     /// A server answers, cannot be reached, or refuses.
-    async fn answer_for(&mut self, at: usize, meeting: i64) {
+    async fn answer_for(&mut self, at: usize, meeting: MeetingNumber) {
         let how = self.chance.below(10);
         let internal_id = self.fresh("int");
         let (name, now) = (self.gateways[at].name(), self.now);
@@ -146,7 +147,7 @@ impl World {
     pub(super) async fn begin_anew(&mut self) {
         let at = self.any();
         let Some(old) = self.chance.one_of(self.model.rooms.keys().copied()) else { return };
-        let server_id = self.fresh("server-id");
+        let server_meeting_id = ServerMeetingId::from(self.fresh("server-id"));
         let was = self.model.rooms[&old].clone();
         let room = Room { account: was.account, ..self.ask(at, Tenant::of(&was.tenant), was.ext_id) };
         let names = (room.tenant.parse().expect("an id"), was.server.parse().expect("an id"));
@@ -157,7 +158,12 @@ impl World {
         let next = if is_same_server {
             store.rerun_meeting(old, &new).await.expect("an answer")
         } else {
-            let run = Run { id: old, server: &names.1, server_id: &server_id, internal_id: was.internal_id.as_deref() };
+            let run = Run {
+                id: old,
+                server: &names.1,
+                server_meeting_id: &server_meeting_id,
+                internal_id: was.internal_id.as_ref(),
+            };
             let left = store.leftovers(&names.1).await.expect("an answer").len();
             let next = match store.restart_meeting(&run, &new).await {
                 Ok(next) => next,

@@ -10,9 +10,16 @@ use time::OffsetDateTime;
 
 use super::{ALIVE_MS, GRACE_MS, LEASE_MS, ms};
 use crate::{
-    domain::{admission::RoomUsage, denial::Denial, limits::Limit, session::Held, time::whole_ms},
+    domain::{
+        admission::RoomUsage,
+        denial::Denial,
+        ids::{ExternalId, InternalId, MeetingNumber, SessionNumber},
+        limits::Limit,
+        session::{Held, TokenHash, UserKey},
+        time::whole_ms,
+    },
     store::{
-        MeetingRow, Seated, SessionRow, TokenHash, UsageRow, UserKey,
+        MeetingRow, Seated, SessionRow, UsageRow,
         columns::{Column, PRESENT, REPLACED},
         writer::Note,
     },
@@ -23,8 +30,8 @@ const DAY: i64 = 24 * 3_600_000;
 /// Everything that is promised, and what has come of it. Meetings and sessions have the numbers that the store gave them.
 #[derive(Debug, Default)]
 pub(super) struct Model {
-    pub(super) rooms: BTreeMap<i64, Room>,
-    pub(super) seats: BTreeMap<i64, Seat>,
+    pub(super) rooms: BTreeMap<MeetingNumber, Room>,
+    pub(super) seats: BTreeMap<SessionNumber, Seat>,
     /// The gateways that are taken to live, each with the time until which.
     pub(super) alive: BTreeMap<String, i64>,
     leader: Option<(String, i64)>,
@@ -39,7 +46,7 @@ pub(super) struct Room {
     pub(super) ext_id: String,
     pub(super) server: String,
     pub(super) owner: String,
-    pub(super) internal_id: Option<String>,
+    pub(super) internal_id: Option<InternalId>,
     pub(super) from: i64,
     pub(super) ended: Option<i64>,
     pub(super) strangers: u32,
@@ -49,7 +56,7 @@ pub(super) struct Room {
 /// A session, and its seat.
 #[derive(Debug, Clone)]
 pub(super) struct Seat {
-    pub(super) meeting: i64,
+    pub(super) meeting: MeetingNumber,
     /// The breakout room of the meeting that it is in.
     pub(super) breakout: Option<&'static str>,
     pub(super) user: Option<UserKey>,
@@ -62,7 +69,7 @@ pub(super) struct Seat {
 /// A join: of a meeting, or of one of its breakout rooms.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Joining {
-    pub(super) meeting: i64,
+    pub(super) meeting: MeetingNumber,
     pub(super) breakout: Option<&'static str>,
     pub(super) user: Option<UserKey>,
 }
@@ -76,15 +83,15 @@ struct Used {
 
 /// Rooms.
 impl Model {
-    pub(super) fn running(&self) -> impl Iterator<Item = (i64, &Room)> {
+    pub(super) fn running(&self) -> impl Iterator<Item = (MeetingNumber, &Room)> {
         self.rooms.iter().filter(|(_, room)| room.ended.is_none()).map(|(id, room)| (*id, room))
     }
 
-    pub(super) fn find(&self, tenant: &str, ext_id: &str) -> Option<i64> {
+    pub(super) fn find(&self, tenant: &str, ext_id: &str) -> Option<MeetingNumber> {
         self.running().find(|(_, room)| room.tenant == tenant && room.ext_id == ext_id).map(|(id, _)| id)
     }
 
-    pub(super) fn runs(&self, meeting: i64) -> bool {
+    pub(super) fn runs(&self, meeting: MeetingNumber) -> bool {
         self.rooms.get(&meeting).is_some_and(|room| room.ended.is_none())
     }
 
@@ -108,14 +115,14 @@ impl Model {
     }
 
     /// Ends a run with its sessions. Returns whether somebody may have come, as far as is known.
-    pub(super) fn end(&mut self, meeting: i64, now: i64) -> bool {
+    pub(super) fn end(&mut self, meeting: MeetingNumber, now: i64) -> bool {
         let Some(room) = self.rooms.get_mut(&meeting).filter(|room| room.ended.is_none()) else { return true };
         room.ended = Some(now);
         self.empty(meeting, now)
     }
 
     /// Gives a promise back. Returns whether it was this gateway's to give.
-    pub(super) fn abandon(&mut self, meeting: i64, gateway: &str, now: i64) -> bool {
+    pub(super) fn abandon(&mut self, meeting: MeetingNumber, gateway: &str, now: i64) -> bool {
         let is_own = self.rooms.get(&meeting).is_some_and(|room| room.owner == gateway);
         if is_own {
             if self.runs(meeting) {
@@ -126,8 +133,8 @@ impl Model {
         is_own
     }
 
-    fn empty(&mut self, meeting: i64, now: i64) -> bool {
-        let there: Vec<i64> =
+    fn empty(&mut self, meeting: MeetingNumber, now: i64) -> bool {
+        let there: Vec<SessionNumber> =
             self.seats.iter().filter(|(_, seat)| seat.meeting == meeting).map(|(id, _)| *id).collect();
         for session in &there {
             self.depart(*session, now, 0, now);
@@ -138,12 +145,12 @@ impl Model {
 
     /// The running meetings as rows, with what the store alone knows taken from theirs.
     pub(super) fn rows(&self, of_store: &[MeetingRow]) -> Vec<MeetingRow> {
-        let row = |(id, room): (i64, &Room)| {
+        let row = |(id, room): (MeetingNumber, &Room)| {
             let theirs = of_store.iter().find(|row| row.id == id)?.clone();
             Some(MeetingRow {
                 tenant: room.tenant.parse().expect("an id"),
                 account: room.account.clone(),
-                ext_id: room.ext_id.clone(),
+                ext_id: ExternalId::new(&room.ext_id),
                 server: room.server.parse().expect("an id"),
                 internal_id: room.internal_id.clone(),
                 created_at: ms(room.from),
@@ -159,19 +166,19 @@ impl Model {
 /// Seats.
 impl Model {
     /// Seats of a meeting itself, or of all its breakout rooms together.
-    pub(super) fn taken(&self, meeting: i64, in_breakouts: bool, now: i64) -> u32 {
+    pub(super) fn taken(&self, meeting: MeetingNumber, in_breakouts: bool, now: i64) -> u32 {
         let is_there = |seat: &Seat| seat.meeting == meeting && seat.breakout.is_some() == in_breakouts;
         let taken = self.seats.values().filter(|seat| is_there(seat) && seat.until > now).count();
         u32::try_from(taken).expect("few")
     }
 
-    fn has_room(&self, meeting: i64, in_breakouts: bool, taken: u32) -> bool {
+    fn has_room(&self, meeting: MeetingNumber, in_breakouts: bool, taken: u32) -> bool {
         let room = &self.rooms[&meeting];
         room.seats.has_room(taken + if in_breakouts { 0 } else { room.strangers })
     }
 
     /// Whether a join gets a seat, and whose it is.
-    pub(super) fn may_join(&self, new: Joining, now: i64) -> Result<Option<i64>, Denial> {
+    pub(super) fn may_join(&self, new: Joining, now: i64) -> Result<Option<SessionNumber>, Denial> {
         let Joining { meeting, breakout, user } = new;
         if !self.runs(meeting) {
             return Err(Denial::ServerUnavailable);
@@ -203,7 +210,13 @@ impl Model {
     }
 
     /// Promises a session its seat anew, where others leave it one.
-    pub(super) fn readmit(&mut self, meeting: i64, session: i64, now: i64, until: i64) -> Result<(), Denial> {
+    pub(super) fn readmit(
+        &mut self,
+        meeting: MeetingNumber,
+        session: SessionNumber,
+        now: i64,
+        until: i64,
+    ) -> Result<(), Denial> {
         if !self.runs(meeting) {
             return Err(Denial::ServerUnavailable);
         }
@@ -219,7 +232,7 @@ impl Model {
     }
 
     /// What a gateway notes, in order. Returns the sessions that are open and for which there is no seat.
-    pub(super) fn write(&mut self, gateway: &str, now: i64, notes: &[Note]) -> Vec<i64> {
+    pub(super) fn write(&mut self, gateway: &str, now: i64, notes: &[Note]) -> Vec<SessionNumber> {
         let mut open = BTreeMap::new();
         for note in notes {
             match (self.note(gateway, now, note), note) {
@@ -233,7 +246,7 @@ impl Model {
     }
 
     /// A session that is open, and whose seat has lapsed, has it again where it is free.
-    fn seat_again(&mut self, gateway: &str, session: i64, at: i64, now: i64) -> bool {
+    fn seat_again(&mut self, gateway: &str, session: SessionNumber, at: i64, now: i64) -> bool {
         let Some(seat) = self.seats.get(&session) else { return false };
         let (meeting, in_breakouts) = (seat.meeting, seat.breakout.is_some());
         let is_free = self.has_room(meeting, in_breakouts, self.taken(meeting, in_breakouts, now));
@@ -243,7 +256,7 @@ impl Model {
         is_free
     }
 
-    fn sit(&mut self, gateway: &str, session: i64, at: i64, now: i64) {
+    fn sit(&mut self, gateway: &str, session: SessionNumber, at: i64, now: i64) {
         let seat = self.seats.get_mut(&session).expect("it is there");
         seat.through.insert(gateway.to_owned());
         seat.until = PRESENT;
@@ -253,11 +266,11 @@ impl Model {
         }
     }
 
-    fn note(&mut self, gateway: &str, now: i64, note: &Note) -> Option<i64> {
+    fn note(&mut self, gateway: &str, now: i64, note: &Note) -> Option<SessionNumber> {
         match note {
             Note::Created { meeting, internal_id, .. } => {
                 let room = self.rooms.get_mut(meeting).filter(|room| room.internal_id.is_none())?;
-                room.internal_id = Some(internal_id.to_string());
+                room.internal_id = Some(internal_id.clone());
                 let made = (room.tenant.clone(), room.from.div_euclid(DAY));
                 self.used.entry(made).or_default().meetings += 1;
             }
@@ -278,13 +291,13 @@ impl Model {
     }
 
     /// A way to a session is gone: unless there is another, somebody has left at `at`.
-    fn leave(&mut self, session: i64, at: i64, until: i64, now: i64) {
+    fn leave(&mut self, session: SessionNumber, at: i64, until: i64, now: i64) {
         if self.seats.get(&session).is_some_and(|seat| seat.through.is_empty()) {
             self.depart(session, at, until, now);
         }
     }
 
-    fn depart(&mut self, session: i64, at: i64, until: i64, now: i64) {
+    fn depart(&mut self, session: SessionNumber, at: i64, until: i64, now: i64) {
         let Some((meeting, since, counts)) =
             self.seats.get(&session).and_then(|seat| Some((seat.meeting, seat.since?, seat.breakout.is_none())))
         else {
@@ -303,7 +316,7 @@ impl Model {
 
     /// All sessions whose token is known, as rows.
     pub(super) fn sessions(&self) -> Vec<SessionRow> {
-        let row = |(id, seat): (&i64, &Seat)| {
+        let row = |(id, seat): (&SessionNumber, &Seat)| {
             let (meeting, breakout) = (seat.meeting, seat.breakout.map(str::to_owned));
             Some(SessionRow {
                 id: *id,
@@ -358,7 +371,7 @@ impl Model {
     }
 
     fn bury(&mut self, gateway: &str, at: i64, until: i64) {
-        let left: Vec<i64> =
+        let left: Vec<SessionNumber> =
             self.seats.iter_mut().filter_map(|(id, seat)| seat.through.remove(gateway).then_some(*id)).collect();
         for session in left {
             self.leave(session, at, until, at);
@@ -370,12 +383,12 @@ impl Model {
 /// Usage.
 impl Model {
     /// Whether somebody is present in a meeting.
-    pub(super) fn is_occupied(&self, meeting: i64) -> bool {
+    pub(super) fn is_occupied(&self, meeting: MeetingNumber) -> bool {
         self.seats.values().any(|seat| seat.meeting == meeting && seat.since.is_some())
     }
 
     /// How many people of the tenant of a meeting are present, as news for the peak of the day.
-    fn note_peak(&mut self, meeting: i64, now: i64) {
+    fn note_peak(&mut self, meeting: MeetingNumber, now: i64) {
         let tenant = self.rooms[&meeting].tenant.clone();
         let present = self.seats.values().filter(|seat| seat.since.is_some() && seat.breakout.is_none());
         let people = present.filter(|seat| self.rooms[&seat.meeting].tenant == tenant).count();

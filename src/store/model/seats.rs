@@ -1,6 +1,7 @@
 //! What happens to seats: they are promised, taken, left, taken over and asked for again, alone and many at once.
 
 use super::*;
+use crate::domain::ids::SessionNumber;
 
 impl World {
     pub(super) async fn join(&mut self) {
@@ -36,7 +37,7 @@ impl World {
             1 => gateway.notes.push(Note::Dropped { session: seated.id }),
             _ => {
                 let mut token = [0; 32];
-                token[..8].copy_from_slice(&seated.id.to_be_bytes());
+                token[..8].copy_from_slice(&seated.id.get().to_be_bytes());
                 gateway.sessions.insert(seated.id, Known { meeting, until, sockets: 0 });
                 gateway.notes.push(Note::Bound { session: seated.id, token });
             }
@@ -105,7 +106,7 @@ impl World {
         gateway.sessions.entry(session).or_insert(known);
     }
 
-    pub(super) async fn readmit(&mut self, at: usize, session: i64) -> Result<(), Denial> {
+    pub(super) async fn readmit(&mut self, at: usize, session: SessionNumber) -> Result<(), Denial> {
         let meeting = self.gateways[at].sessions[&session].meeting;
         let Some(room) = self.model.rooms.get(&meeting) else { return Err(Denial::ServerUnavailable) };
         let seats = room.seats;

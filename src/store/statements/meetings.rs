@@ -9,6 +9,7 @@ use crate::{
     domain::{
         admission::RoomUsage,
         denial::Denial,
+        ids::MeetingNumber,
         meeting::{AFTERGLOW, AFTERGLOW_MAX},
         time::{Timestamp, whole_ms},
     },
@@ -42,7 +43,11 @@ pub(in crate::store) async fn admit_meeting(
     Ok(Admitted::New { id, used: usage.used })
 }
 
-pub(in crate::store) async fn rerun_meeting(pool: &Pool, old: i64, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
+pub(in crate::store) async fn rerun_meeting(
+    pool: &Pool,
+    old: MeetingNumber,
+    new: &NewMeeting<'_>,
+) -> Result<Option<MeetingNumber>, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     // A run that has ended has left its place: another room may have it.
     if lock_meeting(&mut tx, old).await?.is_none() {
@@ -59,7 +64,7 @@ pub(in crate::store) async fn restart_meeting(
     pool: &Pool,
     old: &Run<'_>,
     new: &NewMeeting<'_>,
-) -> Result<Option<i64>, Refusal> {
+) -> Result<Option<MeetingNumber>, Refusal> {
     let mut tx = pool.begin_with(BEGIN).await?;
     // Of two gateways that give one run up, one begins the next.
     if lock_meeting(&mut tx, old.id).await?.is_none() {
@@ -77,8 +82,8 @@ pub(in crate::store) async fn restart_meeting(
             "INSERT INTO leftovers (server, internal_id, server_id, since) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         )
         .bind(old.server.as_str())
-        .bind(internal_id)
-        .bind(old.server_id)
+        .bind(internal_id.as_str())
+        .bind(old.server_meeting_id.as_str())
         .bind(new.now)
         .execute(&mut *tx)
         .await?;
@@ -108,7 +113,12 @@ pub(in crate::store) async fn used(
     Ok(length(row.try_get(0)?))
 }
 
-pub(in crate::store) async fn move_meeting(pool: &Pool, id: i64, server: &str, by: &str) -> Result<bool, Error> {
+pub(in crate::store) async fn move_meeting(
+    pool: &Pool,
+    id: MeetingNumber,
+    server: &str,
+    by: &str,
+) -> Result<bool, Error> {
     let done = sqlx::query(
         "UPDATE meetings SET server = $2 WHERE id = $1 AND owner = $3 AND internal_id IS NULL AND ended_at IS NULL",
     )
@@ -123,7 +133,7 @@ pub(in crate::store) async fn move_meeting(pool: &Pool, id: i64, server: &str, b
 /// Gives back a promise, as long as it is `of` a gateway; with `unanswered` only one that has no answer either.
 pub(in crate::store) async fn abandon_meeting(
     pool: &Pool,
-    id: i64,
+    id: MeetingNumber,
     now: Timestamp,
     of: &str,
     unanswered: bool,
@@ -148,7 +158,7 @@ pub(in crate::store) async fn abandon_meeting(
     Ok(true)
 }
 
-pub(in crate::store) async fn end_meeting(pool: &Pool, id: i64, now: Timestamp) -> Result<bool, Error> {
+pub(in crate::store) async fn end_meeting(pool: &Pool, id: MeetingNumber, now: Timestamp) -> Result<bool, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     let had_come = end(&mut tx, id, now).await?;
     tell(&mut tx, &Change::meetings(&[id])).await?;
@@ -166,7 +176,12 @@ pub(in crate::store) async fn unanswered(pool: &Pool, before: Timestamp) -> Resu
         .collect()
 }
 
-pub(in crate::store) async fn take_over_meeting(pool: &Pool, id: i64, from: &str, by: &str) -> Result<bool, Error> {
+pub(in crate::store) async fn take_over_meeting(
+    pool: &Pool,
+    id: MeetingNumber,
+    from: &str,
+    by: &str,
+) -> Result<bool, Error> {
     let done = sqlx::query("UPDATE meetings SET owner = $3 WHERE id = $1 AND owner = $2 AND internal_id IS NULL")
         .bind(id)
         .bind(from)
@@ -240,7 +255,7 @@ pub(in crate::store) async fn find_meetings_on(
         .collect()
 }
 
-pub(in crate::store) async fn meeting_of(pool: &Pool, id: i64) -> Result<Option<MeetingRow>, Error> {
+pub(in crate::store) async fn meeting_of(pool: &Pool, id: MeetingNumber) -> Result<Option<MeetingRow>, Error> {
     sqlx::query("SELECT * FROM meetings WHERE id = $1")
         .bind(id)
         .fetch_optional(pool)
@@ -343,7 +358,8 @@ pub(in crate::store) async fn leftovers(pool: &Pool, server: &str) -> Result<Vec
         .fetch_all(pool)
         .await?;
     let leftover = |row: &super::Row| -> Result<Leftover, Error> {
-        Ok(Leftover { internal_id: row.try_get(0)?, server_id: row.try_get(1)? })
+        let text = |at: usize| row.try_get::<String, _>(at);
+        Ok(Leftover { internal_id: text(0)?.into(), server_meeting_id: text(1)?.into() })
     };
     rows.iter().map(leftover).collect()
 }
@@ -364,7 +380,7 @@ pub(in crate::store) async fn purge(pool: &Pool, before: Timestamp) -> Result<u6
 }
 
 /// Ends a meeting with its sessions, unless it has ended already. Returns whether somebody may have come.
-async fn end(tx: &mut Connection, meeting: i64, now: Timestamp) -> Result<bool, Error> {
+async fn end(tx: &mut Connection, meeting: MeetingNumber, now: Timestamp) -> Result<bool, Error> {
     let ended = sqlx::query(
         "UPDATE meetings SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING tenant, internal_id",
     )
@@ -405,7 +421,7 @@ async fn end(tx: &mut Connection, meeting: i64, now: Timestamp) -> Result<bool, 
 }
 
 /// Writes a new row; `None` where the tenant has a running meeting with this id.
-async fn insert_meeting(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Option<i64>, Error> {
+async fn insert_meeting(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Option<MeetingNumber>, Error> {
     let rows = sqlx::query(
         "INSERT INTO meetings (tenant, account, ext_id, server, participants, created_at, records, owner, ends_at,
                                expected, afterglow)

@@ -14,7 +14,10 @@ use super::{
     usage::Tally,
 };
 use crate::{
-    domain::time::Timestamp,
+    domain::{
+        ids::{InternalId, MeetingNumber, SessionNumber},
+        time::Timestamp,
+    },
     store::{Change, Error, columns::PRESENT, writer::Note},
 };
 
@@ -24,7 +27,7 @@ pub(in crate::store) async fn write_notes(
     gateway: &str,
     now: Timestamp,
     notes: &[&Note],
-) -> Result<BTreeMap<i64, Timestamp>, Error> {
+) -> Result<BTreeMap<SessionNumber, Timestamp>, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     let (mut tally, mut made, mut without_seat) = (Tally::default(), Vec::new(), BTreeMap::new());
     for note in notes {
@@ -64,8 +67,8 @@ pub(in crate::store) async fn write_notes(
 
 async fn created(
     tx: &mut Connection,
-    meeting: i64,
-    internal_id: &str,
+    meeting: MeetingNumber,
+    internal_id: &InternalId,
     create_time: Option<Timestamp>,
     tally: &mut Tally,
 ) -> Result<bool, Error> {
@@ -74,7 +77,7 @@ async fn created(
          RETURNING tenant, created_at",
     )
     .bind(meeting)
-    .bind(internal_id)
+    .bind(internal_id.as_str())
     // What a server has not told is 0.
     .bind(create_time.unwrap_or(Timestamp::EPOCH))
     .fetch_optional(&mut *tx)
@@ -82,7 +85,7 @@ async fn created(
     let Some(row) = row else { return Ok(false) };
     tally.made(row.try_get("tenant")?, row.try_get("created_at")?);
     // The server has answered with a run that was given up: it is none to be ended any more.
-    sqlx::query("DELETE FROM leftovers WHERE internal_id = $1").bind(internal_id).execute(&mut *tx).await?;
+    sqlx::query("DELETE FROM leftovers WHERE internal_id = $1").bind(internal_id.as_str()).execute(&mut *tx).await?;
     sqlx::query(
         "INSERT INTO recordings (record_id, tenant, ext_id, server)
          SELECT internal_id, tenant, ext_id, server FROM meetings WHERE id = $1 AND records AND ended_at IS NULL
@@ -100,7 +103,7 @@ pub(in crate::store) async fn seat_again(
     pool: &Pool,
     gateway: &str,
     now: Timestamp,
-    session: i64,
+    session: SessionNumber,
     at: Timestamp,
 ) -> Result<bool, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
@@ -121,7 +124,7 @@ pub(in crate::store) async fn seat_again(
 async fn opened(
     tx: &mut Connection,
     gateway: &str,
-    session: i64,
+    session: SessionNumber,
     at: Timestamp,
     now: Timestamp,
     tally: &mut Tally,
@@ -138,7 +141,7 @@ async fn opened(
 async fn present(
     tx: &mut Connection,
     gateway: &str,
-    session: i64,
+    session: SessionNumber,
     at: Timestamp,
     locked: &Locked,
     tally: &mut Tally,
@@ -165,7 +168,7 @@ async fn present(
 /// A gateway has no socket of a session any more. Where no other has, nobody is present: the seat is held until `until`.
 pub(super) async fn closed(
     tx: &mut Connection,
-    session: i64,
+    session: SessionNumber,
     at: Timestamp,
     until: Timestamp,
     tally: &mut Tally,

@@ -6,7 +6,7 @@ use sqlx::Row as _;
 
 use super::Row;
 use crate::{
-    domain::session::Held,
+    domain::{ids::InternalId, session::Held},
     store::{Error, MeetingRow, RecordingRow, SessionRow, columns::length},
 };
 
@@ -19,11 +19,11 @@ pub(super) fn meeting(row: &Row) -> Result<MeetingRow, Error> {
         id: row.try_get("id")?,
         tenant: parsed(row, "tenant")?,
         account: row.try_get("account")?,
-        ext_id: row.try_get("ext_id")?,
+        ext_id: text_id(row, "ext_id")?,
         server: parsed(row, "server")?,
         participants: number("participants")?,
         expected: number("expected")?,
-        internal_id: row.try_get("internal_id")?,
+        internal_id: row.try_get::<Option<String>, _>("internal_id")?.map(InternalId::from),
         create_time: row.try_get("create_time")?,
         created_at: row.try_get("created_at")?,
         ended_at: row.try_get("ended_at")?,
@@ -36,9 +36,9 @@ pub(super) fn meeting(row: &Row) -> Result<MeetingRow, Error> {
 
 pub(super) fn recording(row: &Row) -> Result<RecordingRow, Error> {
     Ok(RecordingRow {
-        id: row.try_get("record_id")?,
+        id: text_id(row, "record_id")?,
         tenant: parsed(row, "tenant")?,
-        ext_id: row.try_get("ext_id")?,
+        ext_id: text_id(row, "ext_id")?,
         server: parsed(row, "server")?,
     })
 }
@@ -66,6 +66,11 @@ pub(super) fn ended_session(row: &Row) -> Result<SessionRow, Error> {
         breakout: None,
         waits: false,
     })
+}
+
+/// An id, which may be any text.
+fn text_id<T: From<String>>(row: &Row, column: &str) -> Result<T, Error> {
+    Ok(row.try_get::<String, _>(column)?.into())
 }
 
 pub(super) fn parsed<T: FromStr>(row: &Row, column: &str) -> Result<T, Error> {

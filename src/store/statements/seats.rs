@@ -8,6 +8,7 @@ use super::{BEGIN, Connection, LOCK_MEETING, LOCK_NOT_OPEN, LOCK_SESSION, ONE_AT
 use crate::{
     domain::{
         denial::Denial,
+        ids::{MeetingNumber, SessionNumber},
         limits::Limit,
         session::{GRACE, Held},
         time::Timestamp,
@@ -50,7 +51,7 @@ pub(in crate::store) async fn seat(connection: &mut Connection, new: &NewSession
     .bind(new.now)
     .bind(bound(new.seats))
     .bind(new.user.map(|user| &user[..]))
-    .bind(instead_of.unwrap_or(0))
+    .bind(instead_of.map_or(0, SessionNumber::get))
     .bind(new.breakout)
     .bind(new.breakout.is_some())
     // To its end, where it may fail yet: it may be a transaction of its own.
@@ -74,7 +75,7 @@ pub(in crate::store) async fn seat(connection: &mut Connection, new: &NewSession
 }
 
 /// Deletes a session that was replaced before anybody came with it, and that has no seat again.
-pub(in crate::store) async fn forget_replaced(pool: &Pool, session: i64) -> Result<bool, Error> {
+pub(in crate::store) async fn forget_replaced(pool: &Pool, session: SessionNumber) -> Result<bool, Error> {
     let done = sqlx::query(
         "DELETE FROM sessions WHERE id = $1 AND seat_until = $2 AND present_since IS NULL
          AND NOT EXISTS (SELECT 1 FROM presences WHERE session = $1)",
@@ -95,17 +96,17 @@ pub(super) struct Room {
 }
 
 /// A running meeting; `None` for one that has ended. Nobody else counts its seats, or ends it, while this transaction lives.
-pub(super) async fn lock_meeting(tx: &mut Connection, meeting: i64) -> Result<Option<Room>, Error> {
+pub(super) async fn lock_meeting(tx: &mut Connection, meeting: MeetingNumber) -> Result<Option<Room>, Error> {
     let Some(row) = sqlx::query(LOCK_MEETING).bind(meeting).fetch_optional(tx).await? else { return Ok(None) };
     Ok(Some(Room { strangers: row.try_get("strangers")?, seats: row.try_get("participants")? }))
 }
 
 /// Whether there is a seat for a session of a running meeting, or of its breakout rooms, its own not counted. Nobody else
 /// counts them while this transaction lives.
-pub(super) async fn lock_seat(tx: &mut Connection, session: i64, now: Timestamp) -> Result<bool, Error> {
+pub(super) async fn lock_seat(tx: &mut Connection, session: SessionNumber, now: Timestamp) -> Result<bool, Error> {
     let row = sqlx::query("SELECT meeting, breakout FROM sessions WHERE id = $1");
     let Some(row) = row.bind(session).fetch_optional(&mut *tx).await? else { return Ok(false) };
-    let meeting: i64 = row.try_get(0)?;
+    let meeting: MeetingNumber = row.try_get(0)?;
     let in_breakout = row.try_get::<Option<String>, _>(1)?.is_some();
     // In the order of a join: first the meeting, then a session.
     let Some(room) = lock_meeting(tx, meeting).await? else { return Ok(false) };
@@ -134,7 +135,7 @@ pub(super) struct Locked {
 }
 
 /// A session of a meeting, `None` once that has ended.
-pub(super) async fn lock_session(tx: &mut Connection, session: i64) -> Result<Option<Locked>, Error> {
+pub(super) async fn lock_session(tx: &mut Connection, session: SessionNumber) -> Result<Option<Locked>, Error> {
     let Some(row) = sqlx::query(LOCK_SESSION).bind(session).fetch_optional(tx).await? else { return Ok(None) };
     Ok(Some(Locked {
         tenant: row.try_get("tenant")?,
@@ -146,7 +147,11 @@ pub(super) async fn lock_session(tx: &mut Connection, session: i64) -> Result<Op
 
 /// The oldest session of the same person in the same room that has a seat and is not open. One join, one seat: somebody with
 /// two devices has two. One that opens at this very moment, while this waits for it, is open: a row that was waited for is looked at again.
-async fn lock_not_open(connection: &mut Connection, new: &NewSession<'_>, user: &[u8]) -> Result<Option<i64>, Error> {
+async fn lock_not_open(
+    connection: &mut Connection,
+    new: &NewSession<'_>,
+    user: &[u8],
+) -> Result<Option<SessionNumber>, Error> {
     let row = sqlx::query(LOCK_NOT_OPEN)
         .bind(new.meeting)
         .bind(new.now)
@@ -160,8 +165,8 @@ async fn lock_not_open(connection: &mut Connection, new: &NewSession<'_>, user: 
 
 pub(in crate::store) async fn readmit_session(
     pool: &Pool,
-    meeting: i64,
-    session: i64,
+    meeting: MeetingNumber,
+    session: SessionNumber,
     now: Timestamp,
     until: Timestamp,
     seats: Limit<u32>,
@@ -192,12 +197,16 @@ pub(in crate::store) async fn readmit_session(
 }
 
 /// A guest waits to be let in: without a seat.
-pub(in crate::store) async fn wait_session(pool: &Pool, session: i64) -> Result<(), Error> {
+pub(in crate::store) async fn wait_session(pool: &Pool, session: SessionNumber) -> Result<(), Error> {
     sqlx::query("UPDATE sessions SET seat_until = 0, waits = TRUE WHERE id = $1").bind(session).execute(pool).await?;
     Ok(())
 }
 
-pub(in crate::store) async fn recent_sessions(pool: &Pool, meeting: i64, since: Timestamp) -> Result<u32, Error> {
+pub(in crate::store) async fn recent_sessions(
+    pool: &Pool,
+    meeting: MeetingNumber,
+    since: Timestamp,
+) -> Result<u32, Error> {
     let row = sqlx::query("SELECT COUNT(*) FROM sessions WHERE meeting = $1 AND seat_until > $2 AND breakout IS NULL")
         .bind(meeting)
         .bind(since)
@@ -206,7 +215,7 @@ pub(in crate::store) async fn recent_sessions(pool: &Pool, meeting: i64, since: 
     Ok(u32::try_from(row.try_get::<i64, _>(0)?).unwrap_or(u32::MAX))
 }
 
-pub(in crate::store) async fn seats(pool: &Pool, now: Timestamp) -> Result<HashMap<i64, Seats>, Error> {
+pub(in crate::store) async fn seats(pool: &Pool, now: Timestamp) -> Result<HashMap<MeetingNumber, Seats>, Error> {
     let rows = sqlx::query(
         "SELECT meeting, COUNT(*), COUNT(CASE WHEN seat_until = $2 THEN 1 END) FROM sessions
          WHERE seat_until > $1 AND breakout IS NULL GROUP BY meeting",
@@ -224,7 +233,7 @@ pub(in crate::store) async fn seats(pool: &Pool, now: Timestamp) -> Result<HashM
         .collect()
 }
 
-pub(in crate::store) async fn set_strangers(pool: &Pool, meeting: i64, strangers: u32) -> Result<(), Error> {
+pub(in crate::store) async fn set_strangers(pool: &Pool, meeting: MeetingNumber, strangers: u32) -> Result<(), Error> {
     sqlx::query("UPDATE meetings SET strangers = $2 WHERE id = $1")
         .bind(meeting)
         .bind(i64::from(strangers))

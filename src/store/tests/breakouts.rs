@@ -1,6 +1,7 @@
 //! Sessions in breakout rooms.
 
 use super::*;
+use crate::domain::ids::MeetingNumber;
 
 for_both!(
     all_breakout_rooms_together_have_as_many_seats_as_the_meeting,
@@ -14,7 +15,7 @@ async fn join_room(
     store: &Store,
     room: &str,
     user: Option<&UserKey>,
-    meeting: i64,
+    meeting: MeetingNumber,
     now: i64,
 ) -> Result<Seated, Denial> {
     let seats = Limit::AtMost(3);

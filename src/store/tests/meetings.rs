@@ -1,6 +1,7 @@
 //! Meetings: rooms and accounts, runs, promises that are taken over or given back.
 
 use super::*;
+use crate::domain::ids::{InternalId, MeetingNumber, ServerMeetingId};
 
 for_both!(
     rooms_and_accounts_are_counted_as_they_come_and_go,
@@ -23,7 +24,7 @@ async fn rooms_and_accounts_are_counted_as_they_come_and_go(fixture: Fixture) {
     let first = create(store, "a", "one", 2).await.expect("room 1 of 2");
     create(store, "a", "two", 2).await.expect("room 2 of 2");
     assert_eq!(create(store, "a", "three", 2).await, Err(Denial::RoomLimitReached));
-    assert_eq!(create(store, "a", "one", 2).await, Ok(-first), "a known room is no new one");
+    assert_eq!(create(store, "a", "one", 2).await, Ok(MeetingNumber::new(-first.get())), "a known room is no new one");
     create(store, "b", "three", 2).await.expect("another account has rooms of its own");
     create(store, "c", "four", 2).await.expect("account 3 of 3");
     assert_eq!(create(store, "d", "five", 2).await, Err(Denial::AccountLimitReached));
@@ -127,7 +128,12 @@ async fn a_run_that_is_given_up_is_left_over(fixture: Fixture) {
     let elsewhere: ServerId = "bbb-02".parse().expect("an id");
     let old = create(store, "a", "one", 1).await.expect("a room");
     note(store, [made(old, "int-1")]).await;
-    let run = Run { id: old, server: &server, server_id: "t.wagtail.one", internal_id: Some("int-1") };
+    let run = Run {
+        id: old,
+        server: &server,
+        server_meeting_id: &ServerMeetingId::new("t.wagtail.one"),
+        internal_id: Some(&InternalId::new("int-1")),
+    };
     let new = NewMeeting { now: ms(2_000), ..room(&tenant, &elsewhere, "a", "one") };
     let session = join(store, old, 1_000, 1_060, 9).await.expect("a seat");
     note(store, [Note::Opened { session, at: ms(1_001) }]).await;
@@ -141,7 +147,8 @@ async fn a_run_that_is_given_up_is_left_over(fixture: Fixture) {
     assert_eq!(store.restart_meeting(&run, &new).await.expect("an answer"), None, "once");
     assert_eq!(store.find_meeting(&tenant, "one").await.expect("an answer").map(|row| row.id), Some(next));
     assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached), "the room keeps its place");
-    let leftover = Leftover { internal_id: "int-1".into(), server_id: "t.wagtail.one".into() };
+    let leftover =
+        Leftover { internal_id: InternalId::new("int-1"), server_meeting_id: ServerMeetingId::new("t.wagtail.one") };
     assert_eq!(store.leftovers(&server).await.expect("an answer"), [leftover]);
     assert!(store.leftovers(&elsewhere).await.expect("an answer").is_empty());
     store.forget_leftover(&server, "int-1").await.expect("forgotten");

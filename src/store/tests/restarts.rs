@@ -1,6 +1,7 @@
 //! What is known after a restart, after the end of a meeting, and to the operator.
 
 use super::*;
+use crate::domain::ids::{InternalId, MeetingNumber, SessionNumber};
 
 for_both!(
     what_was_promised_is_known_after_a_restart,
@@ -28,7 +29,7 @@ async fn what_was_promised_is_known_after_a_restart(fixture: Fixture) {
     assert_eq!(buried, 1);
     let meetings = store.running().await.expect("loaded");
     assert_eq!(meetings.len(), 1);
-    assert_eq!(meetings[0].internal_id.as_deref(), Some("int"));
+    assert_eq!(meetings[0].internal_id.as_ref().map(InternalId::as_str), Some("int"));
     assert_eq!((meetings[0].participants, meetings[0].ends_at), (Some(3), Some(Deadline::At(ms(9_000)))));
     let row =
         SessionRow { id: session, meeting, token: [7; 32], held: Held::Until(ms(9_000)), breakout: None, waits: false };
@@ -130,11 +131,20 @@ async fn a_store_of_an_earlier_release_is_brought_up_to_date_with_what_is_in_it(
     old.close().await.expect("closed");
     let store = Store::open(&url).await.expect("a store");
     store.bury_dead(ms(1_000), ms(9_000)).await.expect("settled");
-    assert_eq!(store.running().await.expect("loaded").iter().map(|row| row.id).collect::<Vec<_>>(), [7]);
-    let session =
-        SessionRow { id: 9, meeting: 7, token: [0; 32], held: Held::Until(ms(9_000)), breakout: None, waits: false };
+    assert_eq!(
+        store.running().await.expect("loaded").iter().map(|row| row.id).collect::<Vec<_>>(),
+        [MeetingNumber::new(7)]
+    );
+    let session = SessionRow {
+        id: SessionNumber::new(9),
+        meeting: MeetingNumber::new(7),
+        token: [0; 32],
+        held: Held::Until(ms(9_000)),
+        breakout: None,
+        waits: false,
+    };
     assert_eq!(store.sessions().await.expect("loaded"), [session], "who was present has a lease to come back");
-    assert_eq!(create(&store, "a", "one", 1).await, Ok(-7), "the room is known");
-    assert_eq!(join(&store, 7, 8_000, 9_000, 1).await, Err(Denial::MaxParticipantsReached));
-    assert!(store.end_meeting(7, ms(10_000)).await.expect("ended"));
+    assert_eq!(create(&store, "a", "one", 1).await, Ok(MeetingNumber::new(-7)), "the room is known");
+    assert_eq!(join(&store, MeetingNumber::new(7), 8_000, 9_000, 1).await, Err(Denial::MaxParticipantsReached));
+    assert!(store.end_meeting(MeetingNumber::new(7), ms(10_000)).await.expect("ended"));
 }

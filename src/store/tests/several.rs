@@ -18,7 +18,7 @@ async fn two_gateways_promise_no_more_than_one() {
     let ids: Vec<_> = (0..60).map(|n| format!("room-{}", n / 2)).collect();
     let creates = ids.iter().enumerate().map(|(n, id)| create([&one, &two][n % 2], "a", id, 5));
     let results = futures_util::future::join_all(creates).await;
-    let new: Vec<_> = results.iter().flatten().filter(|id| **id > 0).collect();
+    let new: Vec<_> = results.iter().flatten().filter(|id| id.get() > 0).collect();
     assert_eq!(new.len(), 5, "{results:?}");
     let joins = (0..80).map(|n| join([&one, &two][n % 2], *new[0], 0, 60, 9));
     let results = futures_util::future::join_all(joins).await;

@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("metrics", &["domain", "net"]),
     ("store", &["domain", "private", "supervise"]),
     ("usage", &["store"]),
-    ("live", &["bbb", "domain", "net", "shares", "store"]),
+    ("live", &["bbb", "domain", "net", "shares"]),
     ("config", &["domain", "net", "private", "store", "tls"]),
     ("upstream", &["bbb", "domain", "live", "metrics", "net", "shares", "supervise", "tls"]),
     ("meetings", &["bbb", "domain", "live", "metrics", "net", "shares", "store", "supervise", "upstream"]),

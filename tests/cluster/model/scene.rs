@@ -13,6 +13,7 @@ use std::{
 
 use anteroom::{
     domain::{
+        ids::MeetingNumber,
         session::{GRACE, LEASE},
         time::Clock,
     },
@@ -237,7 +238,7 @@ impl Scene {
         let later = Clock::system().now().saturating_add(LEASE + GRACE + ALIVE);
         store.bury_dead(later, later.saturating_add(LEASE)).await.unwrap();
         for room in self.books.rooms().await.unwrap() {
-            let taken = store.recent_sessions(room.id, later.saturating_add(LEASE)).await.unwrap();
+            let taken = store.recent_sessions(MeetingNumber::new(room.id), later.saturating_add(LEASE)).await.unwrap();
             assert_eq!(taken, 0, "{room:?}");
         }
         store.close().await;
