@@ -77,3 +77,27 @@ fn cargo_deny_has_the_same_policy() {
     assert_eq!(licences.collect::<BTreeSet<_>>(), allowed.collect());
     assert_eq!(banned.collect::<BTreeSet<_>>(), BANNED.into_iter().collect());
 }
+
+/// The fuzz targets are no part of the workspace, so that nothing else finds out that a crate is missing there.
+#[test]
+fn the_fuzz_targets_have_the_crates_that_they_use() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = |path: &str| fs::read_to_string(dir.join(path)).unwrap().parse::<toml::Table>().unwrap();
+    let crates = |manifest: &toml::Table| -> BTreeSet<String> {
+        let tables = ["dependencies", "dev-dependencies"].into_iter().filter_map(|key| manifest.get(key)?.as_table());
+        tables.flat_map(|table| table.keys().map(|name| name.replace('-', "_"))).collect()
+    };
+    let (have, known) = (crates(&manifest("fuzz/Cargo.toml")), crates(&manifest("Cargo.toml")));
+    let mut sources: Vec<_> =
+        fs::read_dir(dir.join("fuzz/targets")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    sources.extend(["passing.rs", "properties.rs"].map(|name| dir.join("tests/support").join(name)));
+    for source in sources {
+        let text = fs::read_to_string(&source).unwrap();
+        for name in known.difference(&have) {
+            let is_used = text
+                .match_indices(&format!("{name}::"))
+                .any(|(at, _)| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'));
+            assert!(!is_used, "{} uses {name}, which fuzz/Cargo.toml does not have", source.display());
+        }
+    }
+}
