@@ -30,11 +30,8 @@ pub fn rewritten(text: &str, names: &[Authority], authority: &str, prefix: &str)
 /// Returns whether it did.
 pub fn rewrite(text: &[u8], names: &[Authority], place: &str, out: &mut Vec<u8>) -> bool {
     let mut done = 0;
-    for Address { range, scheme, .. } in Addresses::of(text, names) {
-        for part in [&text[done..range.start], scheme.as_bytes(), b"://", place.as_bytes()] {
-            out.extend_from_slice(part);
-        }
-        done = range.end;
+    for address in Addresses::of(text, names) {
+        address.replace(text, &mut done, place, out);
     }
     if done > 0 {
         out.extend_from_slice(&text[done..]);
@@ -42,13 +39,28 @@ pub fn rewrite(text: &[u8], names: &[Authority], place: &str, out: &mut Vec<u8>)
     done > 0
 }
 
-/// How many bytes at the end of a text may be the beginning of an address that goes on behind it: some 270 at the most. What
-/// is before them is rewritten in the same way, whatever comes behind.
+/// The same for a text that goes on, but for the bytes at its end that may be the beginning of an address: some 270 at the most.
+/// Returns whether something was changed, and how many bytes those are. What is before them is rewritten as it would be in the
+/// whole text, and what is no address there does not become one because it is cut.
+pub fn rewrite_open(text: &[u8], names: &[Authority], place: &str, out: &mut Vec<u8>) -> (bool, usize) {
+    let mut addresses = Addresses::of(text, names);
+    let mut done = 0;
+    while let Some(address) = addresses.next_closed() {
+        address.replace(text, &mut done, place, out);
+    }
+    let end = addresses.open_from();
+    if done > 0 {
+        out.extend_from_slice(&text[done..end]);
+    }
+    (done > 0, text.len() - end)
+}
+
+/// How many bytes at the end of a text may be the beginning of an address that goes on behind it: see [`rewrite_open`].
 #[must_use]
 pub fn open_end(text: &[u8], names: &[Authority]) -> usize {
     let mut addresses = Addresses::of(text, names);
-    addresses.all(|address| !address.is_open);
-    text.len() - addresses.open.unwrap_or_else(|| open_scheme(text, addresses.done))
+    while addresses.next_closed().is_some() {}
+    text.len() - addresses.open_from()
 }
 
 /// An address of the server.
@@ -57,8 +69,16 @@ struct Address {
     range: Range<usize>,
     /// Its scheme on the tenant's host.
     scheme: &'static str,
-    /// Whether its authority may go on behind the text.
-    is_open: bool,
+}
+
+impl Address {
+    /// Appends a text from `done` to here, and the address on the tenant's host.
+    fn replace(self, text: &[u8], done: &mut usize, place: &str, out: &mut Vec<u8>) {
+        for part in [&text[*done..self.range.start], self.scheme.as_bytes(), b"://", place.as_bytes()] {
+            out.extend_from_slice(part);
+        }
+        *done = self.range.end;
+    }
 }
 
 /// The addresses of a server in a text, from left to right: the end of one, before an empty port, is not the scheme of the next.
@@ -81,6 +101,16 @@ impl<'a> Addresses<'a, std::iter::Zip<FindIter<'a, 'static>, Repeat<usize>>> {
 }
 
 impl<Joints: Iterator<Item = (usize, usize)>> Addresses<'_, Joints> {
+    /// The next address, unless something before its end is open.
+    fn next_closed(&mut self) -> Option<Address> {
+        self.next().filter(|_| self.open.is_none())
+    }
+
+    /// Where what may be the beginning of an address begins, once all before it has been looked at.
+    fn open_from(&self) -> usize {
+        self.open.unwrap_or_else(|| open_scheme(self.text, self.done))
+    }
+
     /// Where the next joint is, and how long.
     fn joint(&mut self) -> Option<(usize, usize)> {
         match (self.plain.peek(), self.escaped.peek()) {
@@ -111,7 +141,7 @@ impl<Joints: Iterator<Item = (usize, usize)>> Iterator for Addresses<'_, Joints>
             let is_servers = std::str::from_utf8(&authority[..len]).is_ok_and(|name| is_one_of(name, self.names));
             if is_servers {
                 self.done = end;
-                return Some(Address { range: start..end, scheme, is_open });
+                return Some(Address { range: start..end, scheme });
             }
         }
     }
@@ -258,26 +288,27 @@ mod tests {
             "https://bbb.ws:\\/\\/bbb.ws://bbb.ws https://[wss://bbb.ws http://[::1]http://bbb.ws".to_owned(),
             format!("https://{}ws://bbb.ws/https://bbb.ws", "a".repeat(AUTHORITY_BYTES_MAX)),
             "http://".repeat(60),
+            "https://a.internal.test:https://a.internal.test~ https://a.internal.test:https://a.internal.test"
+                .to_owned(),
         ] {
             let whole = rewritten(&text, &names, "meet.w", "/p").unwrap_or_else(|| text.clone());
             for step in 1..60 {
                 let (mut held, mut passed) = (Vec::new(), Vec::new());
                 for piece in text.as_bytes().chunks(step) {
                     held.extend_from_slice(piece);
-                    let rest = held.split_off(held.len() - open_end(&held, &names));
-                    assert!(rest.len() <= 275, "{}", rest.len());
-                    pass(&held, &names, &mut passed);
+                    let (changed, open) = rewrite_open(&held, &names, "meet.w/p", &mut passed);
+                    assert!(open <= 275 && open == open_end(&held, &names), "{open}");
+                    let rest = held.split_off(held.len() - open);
+                    if !changed {
+                        passed.append(&mut held);
+                    }
                     held = rest;
                 }
-                pass(&held, &names, &mut passed);
+                if !rewrite(&held, &names, "meet.w/p", &mut passed) {
+                    passed.append(&mut held);
+                }
                 assert_eq!(String::from_utf8_lossy(&passed), whole, "in pieces of {step}");
             }
-        }
-    }
-
-    fn pass(text: &[u8], names: &[Authority], out: &mut Vec<u8>) {
-        if !rewrite(text, names, "meet.w/p", out) {
-            out.extend_from_slice(text);
         }
     }
 }

@@ -264,15 +264,15 @@ impl TextFrames {
             held.extend_from_slice(part);
             &held
         };
-        let open = if last { 0 } else { addresses::open_end(text, &self.server.names) };
+        let (names, place, mut new) = (&self.server.names, &self.place, Vec::new());
+        let (changed, open) = if last {
+            (addresses::rewrite(text, names, place, &mut new), 0)
+        } else {
+            addresses::rewrite_open(text, names, place, &mut new)
+        };
         let (text, open) = text.split_at(text.len() - open);
         self.held = open.to_vec();
-        let mut new = Vec::new();
-        if addresses::rewrite(text, &self.server.names, &self.place, &mut new) {
-            self.send(&new, last, output);
-        } else {
-            self.send(text, last, output);
-        }
+        self.send(if changed { &new } else { text }, last, output);
     }
 
     /// Sends a fragment of a text message.
