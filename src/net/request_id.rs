@@ -2,13 +2,13 @@
 
 use std::{
     fmt,
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
-use aws_lc_rs::rand;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header with the id, from a trusted front and to servers.
@@ -17,13 +17,10 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// An id of a front that is longer is replaced.
 const BYTES_MAX: usize = 64;
 
-/// A random start for each process, so that the ids of several gateways in one log differ.
-static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
-    let mut start = [0; 8];
-    // Without randomness ids of two processes may be the same, and nothing worse.
-    let _ = rand::fill(&mut start);
-    AtomicU64::new(u64::from_ne_bytes(start))
-});
+/// What the ids of this process are made of: a count, and a key that hides it. Ids are shown to tenants, who must not learn
+/// from two of them how many requests were in between, nor what the next one is.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// The id of a request. Making one allocates nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +33,10 @@ enum Origin {
 }
 
 impl RequestId {
-    /// A new id: 16 hexadecimal digits, unique in this process.
+    /// A new id: 16 hexadecimal digits. Two of one process are the same by chance alone (SipHash of a count).
     #[must_use]
     pub fn make() -> Self {
-        Self(Origin::Gateway(mixed(NEXT.fetch_add(1, Relaxed))))
+        Self(Origin::Gateway(KEY.hash_one(NEXT.fetch_add(1, Relaxed))))
     }
 
     /// The id that a trusted front has set in `X-Request-Id`, or a new one, if there is none or one that is not 1 to 64
@@ -91,13 +88,6 @@ fn digits(number: u64) -> [u8; 16] {
         left >>= 4;
     }
     digits
-}
-
-/// Another number for each number, so that consecutive ids are easy to tell apart (the finalizer of splitmix64).
-fn mixed(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }
 
 #[cfg(test)]

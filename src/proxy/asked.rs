@@ -13,6 +13,7 @@ use http::{
 
 use tracing::Span;
 
+use super::path::merge_slashes;
 use crate::{
     domain::{
         directory::Directory,
@@ -77,7 +78,7 @@ impl Asked {
     /// The span of its log lines. A call always has one. Other requests are many, and log one line each: they have one only
     /// where the level is debug, and [`Self::failure_span`] where something fails.
     pub(crate) fn span(&self) -> Span {
-        if self.head.uri.path().contains(CALLS) {
+        if merge_slashes(self.head.uri.path()).contains(CALLS) {
             return tracing::error_span!("call", tenant = %self.tenant.id, request = %self.request_id);
         }
         tracing::debug_span!("request", tenant = %self.tenant.id, request = %self.request_id)

@@ -1,7 +1,7 @@
 //! The GraphQL socket, which names its session in its first frame. The gateway accepts it by itself and asks the server only
 //! when that frame has been read and found to be of this tenant: a caller without a session costs a server nothing.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use bytes::BytesMut;
 use http::{
@@ -27,6 +27,7 @@ use super::{
     lobby::{self, Left},
     session_token,
     text_frames::TextFrames,
+    tunnel::Side,
     upgrade::{End, accept_of, browser_of, frames, no_upgrade, passed_on, refused, set_upgrade, taken},
 };
 use crate::{
@@ -53,22 +54,31 @@ const GRAPHQL_PROTOCOL: &str = "graphql-transport-ws";
 /// A client that waits for its turn sends a few heartbeats.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
-/// A socket that is closed before it is carried: with this code and word, or without a frame where there is no code.
-struct Closed(u16, &'static str);
-
-impl Closed {
-    fn end(&self) -> SocketEnd {
-        match self.0 {
-            NO_CODE => SocketEnd::Client,
-            CLOSE_FORBIDDEN => SocketEnd::Refused,
-            CLOSE_TOO_BIG | CLOSE_PROTOCOL => SocketEnd::Invalid,
-            _ => SocketEnd::TryAgain,
-        }
-    }
+/// A socket that is closed before it is carried.
+struct Closed {
+    /// Of the Close frame; `None` where one of the ends has closed it.
+    code: Option<u16>,
+    reason: &'static str,
+    end: SocketEnd,
 }
 
-/// No code: one of the ends has closed it, and the other has been told.
-const NO_CODE: u16 = 0;
+impl Closed {
+    fn refused(reason: &'static str) -> Self {
+        Self { code: Some(CLOSE_FORBIDDEN), reason, end: SocketEnd::Refused }
+    }
+
+    fn try_again(reason: &'static str) -> Self {
+        Self { code: Some(CLOSE_TRY_AGAIN), reason, end: SocketEnd::TryAgain }
+    }
+
+    fn invalid(code: u16, reason: &'static str) -> Self {
+        Self { code: Some(code), reason, end: SocketEnd::Invalid }
+    }
+
+    fn by(side: Side) -> Self {
+        Self { code: None, reason: "gone", end: side.into() }
+    }
+}
 
 /// "Message too big" and "protocol error" of RFC 6455, 7.4.1.
 const CLOSE_TOO_BIG: u16 = 1009;
@@ -110,8 +120,7 @@ pub(crate) fn graphql(gateway: &Arc<Gateway>, mut asked: Asked, at: Option<&Serv
         // Boxed: the memory of the opening is freed before the socket is carried.
         match Box::pin(open(&socket, &mut browser, wanted).instrument(span)).await {
             Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
-            Err(closed) => {
-                let (end, Closed(code, reason)) = (closed.end(), closed);
+            Err(Closed { code, reason, end }) => {
                 socket.metrics.count_socket_end(end);
                 Denial::ALL
                     .iter()
@@ -119,7 +128,7 @@ pub(crate) fn graphql(gateway: &Arc<Gateway>, mut asked: Asked, at: Option<&Serv
                     .for_each(|denial| socket.metrics.count_denial(*denial));
                 let (tenant, request) = (&socket.tenant.id, &socket.request_id);
                 tracing::info!(%tenant, %request, end = end.as_str(), reason, "GraphQL socket refused");
-                if code != NO_CODE {
+                if let Some(code) = code {
                     let _ = browser.io.write_all(&close(code, reason)).await;
                 }
                 let _ = browser.io.shutdown().await;
@@ -156,17 +165,20 @@ async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) ->
     let read = std::mem::take(&mut browser.read);
     let first = timeout(FIRST_FRAME_TIMEOUT, read_first(&mut browser.io, read))
         .await
-        .map_err(|_| Closed(CLOSE_TRY_AGAIN, "timeout"))?
-        .map_err(|_| Closed(CLOSE_FORBIDDEN, "malformed"))?;
+        .map_err(|_| Closed::try_again("timeout"))?
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => Closed::invalid(CLOSE_FORBIDDEN, "malformed"),
+            _ => Closed::by(Side::Browser),
+        })?;
     browser.read = first.bytes;
     let (token, account) = (hash(&first.token), (&socket.tenant.id, wanted.peer));
     let session = find::session(&gateway.meetings, account, &token)
         .await
-        .map_err(|denial| Closed(CLOSE_TRY_AGAIN, denial.key()))?
+        .map_err(|denial| Closed::try_again(denial.key()))?
         .filter(|session| session.meeting.tenant == socket.tenant.id)
         .filter(|session| wanted.at.as_ref().is_none_or(|at| session.meeting.server == *at))
         .ok_or_else(|| unknown_session(socket, wanted.peer))?;
-    let unavailable = Closed(CLOSE_TRY_AGAIN, Denial::ServerUnavailable.key());
+    let unavailable = Closed::try_again(Denial::ServerUnavailable.key());
     let Some(server) = wanted.directory.server(session.meeting.server.as_str()) else { return Err(unavailable) };
     tracing::Span::current().record("server", tracing::field::display(&server.id));
     let present = if find::is_waiting(&gateway.meetings, account, &session, &token).await {
@@ -180,9 +192,9 @@ async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) ->
     let mut read = BytesMut::from(std::mem::take(&mut browser.read));
     let turn = tokio::select! {
         turn = state.sockets.turn(&session.meeting, server.sockets_per_second) => {
-            turn.map_err(|Full| Closed(CLOSE_TRY_AGAIN, Denial::Overloaded.key()))
+            turn.map_err(|Full| Closed::try_again(Denial::Overloaded.key()))
         }
-        () = gone(&mut browser.io, &mut read) => Err(Closed(CLOSE_TRY_AGAIN, "gone")),
+        () = gone(&mut browser.io, &mut read) => Err(Closed::by(Side::Browser)),
     };
     browser.read = read.freeze();
     turn?;
@@ -192,7 +204,7 @@ async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) ->
     to_server(&mut headers, server, cookies);
     let to = address(&server.upstream, &wanted.path, None);
     let opened = gateway.meetings.backends.upgrade(server, to, headers).await;
-    let (response, upgraded) = opened.map_err(|error| Closed(CLOSE_TRY_AGAIN, error.denial().key()))?;
+    let (response, upgraded) = opened.map_err(|error| Closed::try_again(error.denial().key()))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         tracing::warn!(server = %server.id, status = %response.status(), "server refused a GraphQL socket");
         return Err(unavailable);
@@ -220,9 +232,9 @@ async fn let_in(
     socket.metrics.count_bytes(carried.up, carried.down);
     match left {
         Left::ComesIn(first) => browser.read = first,
-        Left::Closed => return Err(Closed(NO_CODE, "closed while a guest waited")),
-        Left::TooLarge => return Err(Closed(CLOSE_TOO_BIG, "a message of a guest who waits is too large")),
-        Left::Malformed => return Err(Closed(CLOSE_PROTOCOL, "malformed")),
+        Left::Closed(side) => return Err(Closed::by(side)),
+        Left::TooLarge => return Err(Closed::invalid(CLOSE_TOO_BIG, "a message of a guest who waits is too large")),
+        Left::Malformed => return Err(Closed::invalid(CLOSE_PROTOCOL, "malformed")),
     }
     seats::open(&socket.gateway.meetings, session).await.map_err(|denial| {
         tracing::info!(reason = denial.key(), "no seat for an admitted guest");
@@ -233,17 +245,17 @@ async fn let_in(
 /// A client takes the one as final, and tries again after the other.
 fn unknown_session(socket: &Socket, peer: Peer) -> Closed {
     if socket.gateway.net.rates.allow(RateOf::UnknownSessions, peer) {
-        Closed(CLOSE_FORBIDDEN, Denial::UnknownSession.key())
+        Closed::refused(Denial::UnknownSession.key())
     } else {
-        Closed(CLOSE_TRY_AGAIN, Denial::RateLimited.key())
+        Closed::try_again(Denial::RateLimited.key())
     }
 }
 
 /// There is no seat. For BBB's client that is final, but not if it is only unknown.
 fn without_seat(denial: Denial) -> Closed {
     match denial {
-        Denial::StoreUnavailable | Denial::RateLimited => Closed(CLOSE_TRY_AGAIN, denial.key()),
-        _ => Closed(CLOSE_FORBIDDEN, denial.key()),
+        Denial::StoreUnavailable | Denial::RateLimited => Closed::try_again(denial.key()),
+        _ => Closed::refused(denial.key()),
     }
 }
 

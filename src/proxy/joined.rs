@@ -7,7 +7,7 @@ use super::{
     downstream::Downstream,
     gateway::Gateway,
     text_frames::TextFrames,
-    tunnel::{self, Carried, Side},
+    tunnel::{Carried, Side, Tunnel},
     upgrade::End,
 };
 use crate::{
@@ -54,19 +54,18 @@ impl Socket {
         drop((gateway, tenant));
         let opened = Instant::now();
         [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
-        let tunnel = tunnel::run(browser.io, server.io, browser.read, server.read, frames);
+        let mut tunnel = Tunnel::new((browser.io, browser.read), (server.io, server.read), frames);
         let seated = present.as_ref().and_then(Present::seated);
-        let (carried, end) = match seated {
+        let end = match seated {
             Some(session) => tokio::select! {
-                (carried, side) = tunnel => (carried, side.into()),
+                side = tunnel.run() => side.into(),
                 // The client tries again, and learns what has become of its seat.
-                () = session.is_cut() => (Carried::default(), SocketEnd::SeatLost),
+                () = session.is_cut() => SocketEnd::SeatLost,
             },
-            None => {
-                let (carried, side) = tunnel.await;
-                (carried, side.into())
-            }
+            None => tunnel.run().await.into(),
         };
+        let carried = tunnel.carried();
+        drop(tunnel);
         metrics.count_bytes(carried.up, carried.down);
         if let Some(session) = seated {
             metrics.count_socket_end(end);

@@ -17,7 +17,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{text_frames::TextFrames, tunnel::Carried};
+use super::{
+    text_frames::TextFrames,
+    tunnel::{Carried, Side},
+};
 
 /// A client that waits sends a few queries, of which BBB takes none longer than 10,000 characters
 /// (docs/reference/bbb-protocol.md, "GraphQL sockets").
@@ -32,8 +35,8 @@ const COMES_IN: &[u8] = b"userJoinMeeting";
 pub(super) enum Left {
     /// The client comes in; what it has sent for that, and behind it, has not gone on.
     ComesIn(Bytes),
-    /// One of the ends has closed.
-    Closed,
+    /// This end has closed, or was lost.
+    Closed(Side),
     /// A message is larger than one may be.
     TooLarge,
     /// What the browser sends are no frames of a client.
@@ -59,7 +62,7 @@ where
         if !down.is_empty() {
             let same = frames.as_mut().is_none_or(|frames| frames.take(&down, &mut changed));
             if write(browser, if same { &down } else { &changed }).await.is_err() {
-                return (Left::Closed, carried);
+                return (Left::Closed(Side::Browser), carried);
             }
             carried.down += down.len() as u64;
             down.clear();
@@ -68,7 +71,7 @@ where
             Ok(Some(Message { comes_in: true, .. })) => return (Left::ComesIn(up.freeze()), carried),
             Ok(Some(Message { bytes, .. })) => {
                 if write(server, &up[..bytes]).await.is_err() {
-                    return (Left::Closed, carried);
+                    return (Left::Closed(Side::Server), carried);
                 }
                 carried.up += bytes as u64;
                 up.advance(bytes);
@@ -77,12 +80,12 @@ where
             Ok(None) => {}
             Err(left) => return (left, carried),
         }
-        let came = tokio::select! {
-            came = browser.read_buf(&mut up) => came,
-            came = server.read_buf(&mut down) => came,
+        let (side, came) = tokio::select! {
+            came = browser.read_buf(&mut up) => (Side::Browser, came),
+            came = server.read_buf(&mut down) => (Side::Server, came),
         };
         if !came.is_ok_and(|bytes| bytes > 0) {
-            return (Left::Closed, carried);
+            return (Left::Closed(side), carried);
         }
     }
 }

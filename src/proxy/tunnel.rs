@@ -50,30 +50,8 @@ pub(super) struct Carried {
     pub(super) down: u64,
 }
 
-/// Carries bytes both ways until both sides have closed, or one has and the other does not follow. Returns which side sent a
-/// Close frame, closed its connection or lost it first.
-///
-/// `to_server` and `to_browser` are what has been read already; `frames` rewrites what the server sends, where that is
-/// needed. A connection that breaks is an end like another.
-pub(super) async fn run<B, S>(
-    browser: B,
-    server: S,
-    to_server: Bytes,
-    to_browser: Bytes,
-    frames: Option<Box<TextFrames>>,
-) -> (Carried, Side)
-where
-    B: AsyncRead + AsyncWrite + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let (up, down) = (Half::new(to_server, None), Half::new(to_browser, frames));
-    let mut tunnel = Tunnel { browser, server, up, down, first: None };
-    let _ = poll_fn(|cx| tunnel.poll(cx, Until::OneClosed)).await;
-    let _ = tokio::time::timeout(LINGER, poll_fn(|cx| tunnel.poll(cx, Until::BothClosed))).await;
-    (Carried { up: tunnel.up.carried, down: tunnel.down.carried }, tunnel.first.unwrap_or(Side::Browser))
-}
-
-struct Tunnel<B, S> {
+/// Both ends of a WebSocket, which it closes when it is dropped.
+pub(super) struct Tunnel<B, S> {
     browser: B,
     server: S,
     up: Half,
@@ -93,6 +71,29 @@ where
     B: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    /// A tunnel. `to_server` and `to_browser` are what has been read already; `frames` rewrites what the server sends, where
+    /// that is needed.
+    pub(super) fn new(
+        (browser, to_server): (B, Bytes),
+        (server, to_browser): (S, Bytes),
+        frames: Option<Box<TextFrames>>,
+    ) -> Self {
+        Self { browser, server, up: Half::new(to_server, None), down: Half::new(to_browser, frames), first: None }
+    }
+
+    /// Carries bytes both ways until both sides have closed, or one has and the other does not follow. Returns which side sent
+    /// a Close frame, closed its connection or lost it first. A connection that breaks is an end like another.
+    pub(super) async fn run(&mut self) -> Side {
+        let _ = poll_fn(|cx| self.poll(cx, Until::OneClosed)).await;
+        let _ = tokio::time::timeout(LINGER, poll_fn(|cx| self.poll(cx, Until::BothClosed))).await;
+        self.first.unwrap_or(Side::Browser)
+    }
+
+    /// The bytes carried so far.
+    pub(super) fn carried(&self) -> Carried {
+        Carried { up: self.up.carried, down: self.down.carried }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<io::Result<()>> {
         let up = self.up.poll(cx, &mut self.browser, &mut self.server);
         self.note_end(&up, self.up.has_ended, Side::Browser, Side::Server);
@@ -254,16 +255,22 @@ fn is_close(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+
+    async fn run(browser: DuplexStream, server: DuplexStream, read: (&'static str, &'static str)) -> (Carried, Side) {
+        let mut tunnel = Tunnel::new((browser, read.0.into()), (server, read.1.into()), None);
+        let side = tunnel.run().await;
+        (tunnel.carried(), side)
+    }
 
     #[tokio::test]
     async fn bytes_pass_both_ways_in_order_through_a_slow_sink() {
         // 64 bytes fit between the tunnel and each end: most writes are cut in two.
         let (browser, at_browser) = duplex(64);
         let (server, mut at_server) = duplex(64);
-        let tunnel = tokio::spawn(run(browser, server, Bytes::from("early "), Bytes::from("hello "), None));
+        let tunnel = tokio::spawn(run(browser, server, ("early ", "hello ")));
         let sent: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         let copy = sent.clone();
         let (mut read_browser, mut write_browser) = tokio::io::split(at_browser);
@@ -293,7 +300,7 @@ mod tests {
         let (browser, at_browser) = duplex(64);
         let (server, _at_server) = duplex(64);
         drop(at_browser);
-        let ended = run(browser, server, Bytes::new(), Bytes::new(), None).await;
+        let ended = run(browser, server, ("", "")).await;
         assert_eq!(ended, (Carried::default(), Side::Browser));
     }
 
@@ -313,7 +320,7 @@ mod tests {
             at_server.write_all(from_server).await.expect("written");
             // A server is the one that closes the connection, whoever began (RFC 6455, 7.1.1).
             drop(at_server);
-            let (_, first) = run(browser, server, Bytes::new(), Bytes::new(), None).await;
+            let (_, first) = run(browser, server, ("", "")).await;
             assert_eq!(first, expected, "{case}");
         }
     }

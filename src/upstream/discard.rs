@@ -79,10 +79,13 @@ pub(super) fn discard(coming: Box<Coming>) {
     let place = if source.waits_for_leave { None } else { source.discards.0.try_take(&(), &source.peer, 1) };
     // There is no runtime where the whole program ends.
     match (place, Handle::try_current()) {
-        (Some(place), Ok(runtime)) => drop(runtime.spawn(async move {
-            let _held = (place, coming.source.activity.busy());
-            read_on(coming).await;
-        })),
+        (Some(place), Ok(runtime)) => {
+            let held = (place, source.activity.busy());
+            drop(runtime.spawn(async move {
+                let _held = held;
+                read_on(coming).await;
+            }));
+        }
         _ => source.cut(),
     }
 }

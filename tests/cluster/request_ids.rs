@@ -84,6 +84,15 @@ async fn a_request_has_one_id_in_the_log_on_its_page_and_at_its_server() {
 
     // A failure within a call has the id of the call.
     logged.sims.pop().unwrap().stop().await;
+    let failed = [("name", "other"), ("meetingID", "other")];
+    assert_ne!(logged.api("create", &failed).await.xml("returncode"), "SUCCESS");
+    eventually("a line of the create that failed", async || {
+        let is_of_create = |line: &serde_json::Value| {
+            line["message"] == "call to server failed" && line["call"] == "create" && line["tenant"] == "wagtail"
+        };
+        logged.lines().iter().any(|line| is_of_create(line) && line["request"].is_string())
+    })
+    .await;
     let refused = logged.api("end", &[("meetingID", "room")]).await;
     assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{}", refused.body);
     let line = logged.line("call", "end").await;

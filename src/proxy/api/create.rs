@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use super::{documents::Found, refusal::Refusal, verified::Verified};
 use crate::{
     bbb::{answer::Failure, meeting_id as ids, params, validate},
@@ -22,11 +24,12 @@ pub(super) async fn create(gateway: &Gateway, mut call: Verified) -> Answer {
     }
     // On its own, so that a caller who goes away leaves no reservation behind. The body is charged for until then.
     let meetings = Arc::clone(&gateway.meetings);
-    let created = tokio::spawn(async move {
+    let created = async move {
         let created = create::create(&meetings, &order).await;
         drop(call);
         created
-    });
+    };
+    let created = tokio::spawn(created.in_current_span());
     answer(created.await.unwrap_or_else(|_| Denial::StoreUnavailable.into()))
 }
 
