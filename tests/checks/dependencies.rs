@@ -93,7 +93,8 @@ fn the_fuzz_targets_have_the_crates_that_they_use() {
     sources.extend(["passing.rs", "properties.rs"].map(|name| dir.join("tests/support").join(name)));
     for source in sources {
         let text = fs::read_to_string(&source).unwrap();
-        for name in known.difference(&have) {
+        // Our own modules have the names of two crates.
+        for name in known.difference(&have).filter(|name| !["time", "tls"].contains(&&***name)) {
             let is_used = text
                 .match_indices(&format!("{name}::"))
                 .any(|(at, _)| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'));
