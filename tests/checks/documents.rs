@@ -16,9 +16,6 @@ use serde_json::Value;
 const README_LINES_MAX: usize = 170;
 const PROSE_WIDTH_MAX: usize = 120;
 
-/// Pages whose prose is still wider, and in older words.
-const OLD_PROSE: [&str; 3] = ["docs/hostile-hands.md", "docs/clients.md", "docs/decisions/0001-one-reader.md"];
-
 /// Words that make a reader guess.
 const UNCLEAR: [&str; 8] =
     ["whoever", "nobody", "anew", "is told", "are told", "what came", "comes to nothing", "came to nothing"];
@@ -26,13 +23,6 @@ const UNCLEAR: [&str; 8] =
 /// Fails with all faults at once.
 fn none(faults: Vec<String>) {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
-}
-
-/// The pages whose prose follows the rules.
-fn prose() -> Vec<Page> {
-    let mut pages = Page::all();
-    pages.retain(|page| !OLD_PROSE.contains(&page.name()));
-    pages
 }
 
 fn docs() -> Vec<Page> {
@@ -80,7 +70,7 @@ fn the_readme_is_short() {
 #[test]
 fn prose_is_not_wide() {
     let mut faults = Vec::new();
-    for page in prose() {
+    for page in Page::all() {
         for line in page.lines(false).filter(|line| !line.text.starts_with('|')) {
             // Where a link leads does not count.
             let mut pieces = line.text.split("](");
@@ -99,7 +89,7 @@ fn prose_is_not_wide() {
 fn prose_has_plain_words() {
     let mut faults = Vec::new();
     // The glossary explains the words of the code.
-    for page in prose().iter().filter(|page| page.name() != "docs/development/glossary.md") {
+    for page in Page::all().iter().filter(|page| page.name() != "docs/development/glossary.md") {
         for line in page.lines(false) {
             let text = without_spans(line.text).to_lowercase();
             let found = UNCLEAR.iter().filter(|word| has_word(&text, word));
