@@ -49,16 +49,22 @@ pub(super) struct Log {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The variable of the environment that sets the filter.
+const FILTER: &str = "ANTEROOM_LOG";
+
 /// Starts the log on standard output. `ANTEROOM_LOG` sets the filter; the default is `info`.
 ///
 /// # Errors
-/// When the thread cannot be started.
+/// When the filter is not valid, or the thread cannot be started.
 pub(super) fn start(form: LogForm) -> io::Result<Log> {
     let lines = Lines::default();
     let waiting = lines.clone();
     let write = move || run_thread("log", || waiting.write_all_to(&mut io::stdout()));
     let thread = thread::Builder::new().name("log".into()).spawn(write)?;
-    let filter = EnvFilter::try_from_env("ANTEROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = match std::env::var(FILTER) {
+        Ok(text) => EnvFilter::try_new(text).map_err(|error| io::Error::other(format!("{FILTER}: {error}")))?,
+        Err(_) => EnvFilter::new("info"),
+    };
     // Audit lines are on with any filter.
     let filter = filter.add_directive("audit=info".parse().expect("a target and a level"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone());

@@ -1,4 +1,4 @@
-//! [`Complaints`]: says that connections cannot be accepted, and not too often.
+//! Says that connections cannot be accepted, and not too often.
 
 use std::time::{Duration, Instant};
 

@@ -168,9 +168,9 @@ fn form_of_refusal(asked: &Asked) -> Params {
     form
 }
 
-/// Tells the operator what is wrong with a checksum, at most once a second and tenant: it costs some digests, and whoever
-/// has no secret can ask for it. What was hashed may hold names and passwords of a meeting: it is
-/// told only to who asks for it (`ANTEROOM_LOG=checksum=debug`).
+/// Logs what is wrong with a checksum, at most once a second and tenant: it costs some digests, and needs no secret. What was
+/// hashed may hold names and passwords of a meeting: it is logged at the level trace alone, which no filter for debugging shows
+/// by the way.
 fn explain(asked: &Asked, name: &str, form: Option<&InForm>) {
     let found = checksum::diagnose(name, asked.query(), form, &asked.tenant.credentials);
     let (tenant, algorithm, would_fit, secret) = (&asked.tenant.id, found.algorithm, found.would_fit, &*found.secret);
@@ -187,5 +187,5 @@ fn explain(asked: &Asked, name: &str, form: Option<&InForm>) {
         secret,
         "checksum mismatch"
     );
-    tracing::debug!(target: "checksum", %tenant, call = name, hashed = found.hashed, "input of the expected checksum");
+    tracing::trace!(target: "checksum", %tenant, call = name, hashed = found.hashed, "input of the expected checksum");
 }
