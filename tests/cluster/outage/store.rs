@@ -128,7 +128,8 @@ impl Scene {
                 seated.load(Relaxed) > 0
             })
             .await;
-            let refused = stage.join("tiny", "room", &format!("person {n}")).await;
+            // Somebody else: who has tried for a while is told to wait first.
+            let refused = stage.join("tiny", "room", &format!("latecomer {n}")).await;
             assert_eq!(refused.xml("messageKey"), "maxParticipantsReached", "{}", refused.body);
         });
         futures_util::future::join_all(joins).await;
