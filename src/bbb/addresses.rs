@@ -1,9 +1,6 @@
 //! Rewrites addresses in BBB's answers: from the server to the tenant's host.
 
-use std::{
-    iter::{Peekable, Repeat, repeat},
-    ops::Range,
-};
+use std::{iter::Peekable, ops::Range};
 
 use http::uri::Authority;
 use memchr::memmem::{FindIter, find_iter};
@@ -82,25 +79,23 @@ impl Address {
 }
 
 /// The addresses of a server in a text, from left to right: the end of one, before an empty port, is not the scheme of the next.
-struct Addresses<'a, Joints: Iterator<Item = (usize, usize)>> {
+struct Addresses<'a> {
     text: &'a [u8],
     names: &'a [Authority],
-    plain: Peekable<Joints>,
-    escaped: Peekable<Joints>,
+    /// Where the joints are, by their kind.
+    joints: [Peekable<FindIter<'a, 'static>>; 2],
     /// The end of the last one.
     done: usize,
     /// Where the first begins that may be one, or another, by what comes behind the text.
     open: Option<usize>,
 }
 
-impl<'a> Addresses<'a, std::iter::Zip<FindIter<'a, 'static>, Repeat<usize>>> {
+impl<'a> Addresses<'a> {
     fn of(text: &'a [u8], names: &'a [Authority]) -> Self {
-        let [plain, escaped] = JOINTS.map(|joint| find_iter(text, joint).zip(repeat(joint.len())).peekable());
-        Self { text, names, plain, escaped, done: 0, open: None }
+        let joints = JOINTS.map(|joint| find_iter(text, joint).peekable());
+        Self { text, names, joints, done: 0, open: None }
     }
-}
 
-impl<Joints: Iterator<Item = (usize, usize)>> Addresses<'_, Joints> {
     /// The next address, unless something before its end is open.
     fn next_closed(&mut self) -> Option<Address> {
         self.next().filter(|_| self.open.is_none())
@@ -113,15 +108,17 @@ impl<Joints: Iterator<Item = (usize, usize)>> Addresses<'_, Joints> {
 
     /// Where the next joint is, and how long.
     fn joint(&mut self) -> Option<(usize, usize)> {
-        match (self.plain.peek(), self.escaped.peek()) {
-            (Some(a), Some(b)) if b < a => self.escaped.next(),
-            (None, _) => self.escaped.next(),
-            (Some(_), _) => self.plain.next(),
-        }
+        let [plain, escaped] = &mut self.joints;
+        let is_escaped = match (plain.peek(), escaped.peek()) {
+            (Some(plain), Some(escaped)) => escaped < plain,
+            (plain, _) => plain.is_none(),
+        };
+        let at = if is_escaped { escaped.next() } else { plain.next() };
+        Some((at?, JOINTS[usize::from(is_escaped)].len()))
     }
 }
 
-impl<Joints: Iterator<Item = (usize, usize)>> Iterator for Addresses<'_, Joints> {
+impl Iterator for Addresses<'_> {
     type Item = Address;
 
     fn next(&mut self) -> Option<Address> {
