@@ -3,7 +3,7 @@
 use std::fs;
 
 use anteroom_bench::sim::Sim;
-use futures_util::StreamExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 
 use crate::support::{
     Client, Joined, Plan, Reply, eventually, host, plain_get,
@@ -133,13 +133,26 @@ async fn the_end_of_a_graphql_socket_is_logged_and_counted_with_its_reason() {
     let opened = logged.line("request", line["request"].as_str().unwrap()).await;
     assert_eq!((&opened["target"], &opened["call"]), (&"access".into(), &"socket".into()), "{opened}");
     assert_eq!(logged.line("end", "refused").await["reason"], "unknownSession");
+    // A tab that is closed before its first frame is no refusal, and a frame that is none is the client's fault.
+    let path = format!("{}/graphql", people[0].prefix);
+    for first in [None, Some("no first frame")] {
+        let mut socket = logged.client.socket(&host("wagtail"), &path, &[]).await.unwrap();
+        match first {
+            Some(text) => socket.send(text.into()).await.unwrap(),
+            None => drop(socket),
+        }
+    }
+    assert_eq!(logged.line("end", "invalid").await["reason"], "malformed");
+    let gone = |line: &serde_json::Value| line["end"] == "client" && line["reason"] == "gone";
+    eventually("a line of the tab that was closed", async || logged.lines().iter().any(gone)).await;
     let mut open = logged.client.graphql(&host("wagtail"), &people[1]).await.unwrap();
     assert_eq!(logged.api("end", &[("meetingID", "room")]).await.xml("returncode"), "SUCCESS");
     while open.next().await.is_some_and(|message| message.is_ok()) {}
     logged.line("end", "server").await;
     let metrics = plain_get(logged.program.admin, "localhost", "/metrics").await.body;
-    for reason in ["client", "refused", "server"] {
-        let row = format!("anteroom_graphql_sockets_ended_total{{tenant=\"wagtail\",reason=\"{reason}\"}} 1");
+    for (reason, count) in [("client", 2), ("refused", 1), ("server", 1), ("invalid", 1)] {
+        let row = format!("anteroom_graphql_sockets_ended_total{{tenant=\"wagtail\",reason=\"{reason}\"}} {count}");
         assert!(metrics.contains(&row), "{row} in {metrics}");
     }
+    assert!(!metrics.contains("reason=\"try_again\""), "{metrics}");
 }

@@ -158,6 +158,39 @@ async fn an_address_has_its_share_and_who_does_nothing_makes_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_refused_body_is_read_on_is_not_idle() {
+    let stage = stage(plan(), "", "[connections]\nper_address = 1\n").await;
+    let mut sending = tls(&stage, from(STRANGER, stage.address).await.unwrap(), &host("wagtail")).await.unwrap();
+    let (head, piece) = (format!("host: {}\r\n", host("wagtail")), [b'x'; 16 * 1024]);
+    let post = format!("POST /nothing HTTP/1.1\r\n{head}content-length: {}\r\n\r\n", 8 * piece.len());
+    sending.write_all(post.as_bytes()).await.unwrap();
+    sending.write_all(&piece).await.unwrap();
+    answered(&mut sending, "HTTP/1.1 404").await;
+
+    // Reset, perhaps before it is seen as open.
+    if let Ok(mut other) = from(STRANGER, stage.address).await {
+        assert!(is_closed(&mut other, DEADLINE).await, "no place is free");
+    }
+    for _ in 1..8 {
+        sending.write_all(&piece).await.unwrap();
+    }
+    sending.write_all(format!("GET / HTTP/1.1\r\n{head}\r\n").as_bytes()).await.unwrap();
+    answered(&mut sending, "HTTP/1.1 200").await;
+    assert_eq!(stage.metric("anteroom_connections_closed_total", &["reason=\"made_room\""]).await, 0);
+}
+
+/// Reads until the head of an answer is there, which begins so.
+async fn answered(stream: &mut (impl AsyncReadExt + Unpin), start: &str) {
+    let mut read = Vec::new();
+    let head = async {
+        while !String::from_utf8_lossy(&read).contains(start) {
+            assert!(stream.read_buf(&mut read).await.unwrap() > 0, "closed after {}", String::from_utf8_lossy(&read));
+        }
+    };
+    timeout(DEADLINE, head).await.unwrap_or_else(|_| panic!("no answer {start}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn new_connections_of_a_stranger_have_a_rate() {
     let stage = stage(plan(), "", "[rates]\nconnections = 20\n").await;
     for _ in 0..200 {
