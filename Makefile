@@ -21,7 +21,7 @@ SHARED_STORE = on_postgres store::tests::several store::tests::pooler
 LONG_TESTS = hostile:: failure::
 
 # Most of the gateway's tests wait most of the time: eight at once are not too many for two cores.
-test-quick: build-deps ## Two minutes: unit tests and most of the gateway's; no browser, no PostgreSQL, no Node.js, no Python
+test-quick: build-deps ## In about 80 seconds: unit tests and most of the gateway's; no browser, no PostgreSQL, no Node.js, no Python
 	cargo test --lib --test checks --test gateway --no-run
 	cargo test --lib -- $(addprefix --skip ,$(SHARED_STORE))
 	cargo test --test checks

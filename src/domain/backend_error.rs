@@ -61,7 +61,7 @@ pub enum BodyFault {
     Broken,
     /// It came too slowly, and was broken off.
     Slow,
-    /// Whoever looked at it as it passed has refused it.
+    /// A check of the body on its way to the server refused it.
     Refused,
 }
 

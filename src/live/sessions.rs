@@ -286,7 +286,7 @@ mod tests {
         live::Facts,
     };
 
-    /// Nobody reads it.
+    /// Keeps nothing.
     #[derive(Clone)]
     struct NoBook;
 

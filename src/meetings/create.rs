@@ -31,7 +31,7 @@ use reserve::Reserved;
 /// Servers that are tried when one cannot be reached: the first choice and two more.
 const TRIES_MAX: usize = 3;
 
-/// What came of a `create`.
+/// The result of a `create`.
 pub(crate) struct Created {
     /// The server that was asked last.
     pub(crate) server: Option<ServerId>,
@@ -104,7 +104,7 @@ async fn may_move(meetings: &Meetings, order: &Order, meeting: &Arc<Meeting>) ->
     is_over(meetings, meeting, server).await
 }
 
-/// Gives up a run whose server is offline and in which nobody is present, so that people can meet elsewhere meanwhile: the room
+/// Gives up a run whose server is offline and that has no participants, so that people can meet on another server: the room
 /// keeps its place, and the old run is ended should its server come back with it. `None` where another gateway has done so
 /// already.
 async fn restart_meeting(

@@ -497,7 +497,7 @@ mod tests {
         }
         assert!(binding.has_session(&sent(old), own, at(2_000)));
         assert!(!binding.has_session(&sent(old), own, at(1_000).saturating_add(UNBOUND)));
-        assert_eq!(Unbound::since(at(1_000), None), Unbound::default(), "where nobody is in a meeting there are none");
+        assert_eq!(Unbound::since(at(1_000), None), Unbound::default(), "without sessions there are none");
     }
 
     #[test]

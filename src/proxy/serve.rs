@@ -111,7 +111,7 @@ pub(super) fn incoming(
 }
 
 /// The tenant of a request, or its refusal: a host that is missing or cannot be read, that is not the one of the
-/// handshake, or that nobody has.
+/// handshake, or that no tenant has.
 fn find_tenant(
     gateway: &Gateway,
     connection: Arc<Connection>,

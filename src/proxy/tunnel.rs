@@ -318,7 +318,7 @@ mod tests {
             let ((browser, mut at_browser), (server, mut at_server)) = (duplex(64), duplex(64));
             at_browser.write_all(from_browser).await.expect("written");
             at_server.write_all(from_server).await.expect("written");
-            // A server is the one that closes the connection, whoever began (RFC 6455, 7.1.1).
+            // The server closes the connection, whichever side sent the first Close frame (RFC 6455, 7.1.1).
             drop(at_server);
             let (_, first) = run(browser, server, ("", "")).await;
             assert_eq!(first, expected, "{case}");

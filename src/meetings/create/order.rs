@@ -70,8 +70,7 @@ impl Order {
         }
     }
 
-    /// When the time of a meeting is over that begins now, at the latest: as its server is told. It never is for one without
-    /// a limit.
+    /// The latest end of a meeting that starts now, by the `duration` in the call to its server; never without a limit.
     fn ends_at(&self, now: Timestamp) -> Deadline {
         let minutes = self.params.get("duration").and_then(|minutes| minutes.parse::<i64>().ok());
         match minutes.and_then(|minutes| u64::try_from(minutes).ok()).filter(|minutes| *minutes > 0) {

@@ -60,8 +60,8 @@ async fn admit(gateway: &Gateway, call: &Verified) -> Result<Answer, Refusal> {
             params.set(name, value);
         }
     }
-    // A refusal is to be told from a success by where it leads, and the caller's own address is nobody's to go to
-    // before the gateway has seen what is said.
+    // The gateway tells a refusal from a success by the address that the server redirects to. The caller's own error address
+    // is used only after that.
     params.set("errorRedirectUrl", REFUSED);
     let redirects = !is_false(params.get("redirect"));
     let may_wait = call.granted || may_have_to_wait(&params);

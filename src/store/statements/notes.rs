@@ -165,7 +165,7 @@ async fn present(
     Ok(())
 }
 
-/// A gateway has no socket of a session any more. Where no other has, nobody is present: the seat is held until `until`.
+/// A gateway has no socket of a session any more. Where no other has one, the person is gone: the seat is held until `until`.
 pub(super) async fn closed(
     tx: &mut Connection,
     session: SessionNumber,
