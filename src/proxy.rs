@@ -27,6 +27,7 @@ mod graphql;
 mod headers;
 mod held;
 mod joined;
+mod livekit;
 mod lobby;
 mod named_ids;
 pub mod names;

@@ -188,6 +188,13 @@ impl Sim {
         Some(token)
     }
 
+    /// The token for LiveKit that the client of a session gets. `None` for no session.
+    pub fn livekit_token(&self, session_token: &str) -> Option<String> {
+        let world = self.shared.world();
+        let (meeting, user) = world.session(session_token)?;
+        Some(sockets::livekit::token(meeting, user, &self.shared))
+    }
+
     /// Puts a recording on the server, as if its meeting had been held, and returns its record id.
     pub fn add_recording(&self, seed: RecordingSeed) -> String {
         self.shared.world().recordings.seed(seed, wall_ms())

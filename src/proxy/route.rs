@@ -4,7 +4,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::named_ids::ids_in;
+use super::{livekit, named_ids::ids_in};
 use crate::{bbb::meeting_id::is_internal, domain::branding::ASSETS, metrics::Call};
 
 /// What happens with a request, by its path alone.
@@ -233,7 +233,11 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
             _ => return None,
         },
         "bbb-webrtc-sfu" | "ws" if rest.is_empty() => Meeting(Kind::Token),
-        "pad" | "hocuspocus" | "livekit" if !rest.is_empty() => Meeting(Kind::Session),
+        "pad" | "hocuspocus" if !rest.is_empty() => Meeting(Kind::Session),
+        // Its client looks at the address itself, too.
+        "livekit" if rest.is_empty() => BelowPrefix(Kind::Session),
+        "livekit" if livekit::is_of_a_client(rest) => Meeting(Kind::Session),
+        "livekit" => Refused,
         // What is neither the page nor below the id of a meeting is the same for all.
         "learning-analytics-dashboard" if is_dashboard_file(rest) => Meeting(Kind::Static),
         "learning-analytics-dashboard" if !rest.is_empty() => Meeting(Kind::Session),
@@ -367,7 +371,20 @@ mod tests {
             ("/s/x1/api/rest/userMetadata", meeting("/api/rest/userMetadata", Session)),
             ("/s/x1/bbb-webrtc-sfu", meeting("/bbb-webrtc-sfu", Token)),
             ("/s/x1/ws", meeting("/ws", Token)),
+            ("/s/x1/livekit", meeting("/livekit", Session)),
+            ("/s/x1/livekit/", meeting("/livekit/", Session)),
             ("/s/x1/livekit/rtc", meeting("/livekit/rtc", Session)),
+            ("/s/x1/livekit/rtc/v1", meeting("/livekit/rtc/v1", Session)),
+            ("/s/x1/livekit/rtc/v1/validate", meeting("/livekit/rtc/v1/validate", Session)),
+            ("/s/x1/livekit/settings/regions", meeting("/livekit/settings/regions", Session)),
+            ("/livekit/rtc", root("/livekit/rtc", Session)),
+            ("/livekit", of_page("/livekit")),
+            ("/s/x1/livekit/twirp/livekit.RoomService/ListRooms", Refused),
+            ("/livekit/twirp/livekit.RoomService/ListRooms", Refused),
+            ("/s/x1/livekit/rtc/../twirp/x", Refused),
+            ("/s/x1/livekit/agent", Refused),
+            ("/s/x1/livekit/rtcx", Refused),
+            ("/livekits", Other),
             ("/s/x1/pad/p/1", meeting("/pad/p/1", Session)),
             ("/s/x1/pad/socket.io/", meeting("/pad/socket.io/", Session)),
             ("/s/x1/hocuspocus/room", meeting("/hocuspocus/room", Session)),

@@ -17,6 +17,7 @@ mod hostile;
 mod hosts;
 mod isolation;
 mod limits;
+mod livekit;
 mod meeting;
 mod meteor;
 mod operate;

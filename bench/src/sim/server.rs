@@ -17,7 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::broken::Unsent;
-use super::{Config, Shared, answer, api, client, dashboard, playback, plugin, presentation, rest, sockets, stopped};
+use super::{
+    Config, Shared, answer, api, client, dashboard, playback, plugin, presentation, rest, sockets, stopped,
+};
 
 /// Accepts until the server is stopped; then all connections are dropped.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
@@ -133,8 +135,13 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
     if let Some(path) = path.strip_prefix("/learning-analytics-dashboard/") {
         return dashboard::file(path, &shared);
     }
-    if path.starts_with("/hocuspocus/") || path.starts_with("/livekit/") {
-        return sockets::other(path, &mut parts, shared).await;
+    if path.starts_with("/hocuspocus/") {
+        return sockets::hocuspocus(&mut parts, shared).await;
+    }
+    if let Some(rest) =
+        path.strip_prefix("/livekit").filter(|rest| !is_meteor && (rest.is_empty() || rest.starts_with('/')))
+    {
+        return sockets::livekit::livekit(rest, &mut parts, shared).await;
     }
     if let Some(response) = playback::serve(path, &parts, &shared) {
         return response;
