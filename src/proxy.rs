@@ -26,6 +26,7 @@ pub mod grant;
 mod graphql;
 mod headers;
 mod held;
+mod images;
 mod joined;
 mod livekit;
 mod lobby;

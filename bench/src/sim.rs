@@ -24,6 +24,7 @@ mod dashboard;
 mod errors;
 mod faults;
 mod ids;
+mod images;
 mod log;
 mod meeting;
 mod modules;

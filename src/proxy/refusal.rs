@@ -11,7 +11,7 @@ use super::{
     api::spec::Spec,
     asked::Asked,
     gateway::Gateway,
-    livekit,
+    images, livekit,
     pages::{page, wants_page},
     path::merge_slashes,
     route::{Route, call_of, route},
@@ -37,7 +37,9 @@ pub(crate) fn refuse(gateway: &Gateway, asked: &Asked, call: Call, denial: Denia
     }
     let path = merge_slashes(asked.head.uri.path());
     let status = livekit::status(&path, denial.status());
-    let response = if wants_page(&asked.head.headers) {
+    let response = if let Some(refused) = images::refused(&path, denial) {
+        refused
+    } else if wants_page(&asked.head.headers) {
         page(asked, status, &Page::Refused(denial), denial.key())
     } else {
         text(status, "text/plain;charset=utf-8", format!("{}: {}\n", denial.key(), denial.message()))

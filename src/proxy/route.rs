@@ -4,7 +4,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::{livekit, named_ids::ids_in};
+use super::{images, livekit, named_ids::ids_in};
 use crate::{bbb::meeting_id::is_internal, domain::branding::ASSETS, metrics::Call};
 
 /// What happens with a request, by its path alone.
@@ -78,6 +78,8 @@ pub enum Kind {
     Settings,
     /// An upload: a body of up to [`UPLOAD_BYTES_MAX`].
     Upload,
+    /// An image of chat or notes, up or down, for a session of its meeting.
+    Image,
     /// A socket or page that must name its session in the query.
     Token,
     /// The GraphQL socket, which names its session in its first frame.
@@ -177,7 +179,7 @@ pub fn route(path: &str) -> Route<'_> {
 pub(crate) fn call_of(kind: Kind) -> Call {
     match kind {
         Kind::GraphQl | Kind::Token => Call::Socket,
-        Kind::Static | Kind::Session | Kind::Settings | Kind::Upload | Kind::PluginData => Call::Meeting,
+        Kind::Static | Kind::Session | Kind::Settings | Kind::Upload | Kind::Image | Kind::PluginData => Call::Meeting,
         Kind::Call(_) => Call::Session,
     }
 }
@@ -213,9 +215,8 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
                     None => Refused,
                 },
                 None if rest.starts_with("/presentation/") && rest.ends_with("/upload") => Meeting(Kind::Upload),
-                None if rest.starts_with("/presentation/") || rest.starts_with("/fileUpload/") => {
-                    Meeting(Kind::Session)
-                }
+                None if rest.starts_with("/presentation/") => Meeting(Kind::Session),
+                None if images::is_image(path) => Meeting(Kind::Image),
                 None if rest.starts_with("/textTrack/") => Recording,
                 None => Refused,
             },
@@ -339,7 +340,7 @@ mod tests {
 
     #[test]
     fn each_path_has_its_route() {
-        use Kind::{Call, GraphQl, PluginData, Session, Settings, Static, Token, Upload};
+        use Kind::{Call, GraphQl, Image, PluginData, Session, Settings, Static, Token, Upload};
         use Route::{Api, Asset, BreakoutJoin, Other, Recording, Refused, RootMeeting, Version};
         let meeting = |path, kind| Route::Meeting { slug: "x1", path, kind };
         let root = |path, kind| RootMeeting { path, kind };
@@ -397,7 +398,11 @@ mod tests {
             ("/s/x1/api/plugin/quiz/marks/", meeting("/api/plugin/quiz/marks/", PluginData)),
             ("/s/x1/api/plugin/quiz", Refused),
             ("/s/x1/html5client/sockjs/123/abc/websocket", meeting("/html5client/sockjs/123/abc/websocket", Session)),
-            ("/s/x1/bigbluebutton/fileUpload/x", meeting("/bigbluebutton/fileUpload/x", Session)),
+            ("/s/x1/bigbluebutton/fileUpload/upload", meeting("/bigbluebutton/fileUpload/upload", Image)),
+            ("/bigbluebutton/fileUpload/upload", root("/bigbluebutton/fileUpload/upload", Image)),
+            ("/bigbluebutton/fileUpload/m/1.png", root("/bigbluebutton/fileUpload/m/1.png", Image)),
+            ("/bigbluebutton/fileUpload/m/../1.png", Refused),
+            ("/bigbluebutton/fileUpload", Refused),
             (
                 "/s/x1/bigbluebutton/presentation/download/i/p",
                 meeting("/bigbluebutton/presentation/download/i/p", Session),

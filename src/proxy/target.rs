@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     asked::Asked,
     gateway::Gateway,
-    livekit,
+    images, livekit,
     named_ids::{self, Of},
     path::merge_slashes,
     referrer,
@@ -38,8 +38,9 @@ pub(super) async fn of_slug(gateway: &Gateway, asked: &mut Asked, slug: &str, pa
         return Err(Denial::NotFound);
     }
     livekit::settle(&mut asked.head, path)?;
-    own_meeting(gateway, asked, path).await?;
+    let meeting = own_meeting(gateway, asked, path).await?;
     let mut session = session_for(gateway, asked, path).await?;
+    check_image(path, session.as_deref(), meeting.as_deref())?;
     if session.as_ref().is_some_and(|session| session.meeting.server != server.id) {
         if !path.starts_with(DASHBOARD) {
             return Err(Denial::UnknownSession);
@@ -57,6 +58,7 @@ pub(super) async fn of_root(gateway: &Gateway, asked: &mut Asked, path: &str, ki
     livekit::settle(&mut asked.head, path)?;
     let session = session_for(gateway, asked, path).await?;
     let meeting = own_meeting(gateway, asked, path).await?;
+    check_image(path, session.as_deref(), meeting.as_deref())?;
     let id = match (&session, &meeting) {
         (Some(session), _) => &session.meeting.server,
         (None, Some(meeting)) => &meeting.server,
@@ -68,6 +70,12 @@ pub(super) async fn of_root(gateway: &Gateway, asked: &mut Asked, path: &str, ki
     };
     let server = asked.directory.server(id.as_str()).ok_or(Denial::ServerUnavailable)?;
     Ok(Target { server: Arc::clone(server), session })
+}
+
+/// Refuses an image of another meeting than the session's. A breakout room and its parent are one meeting here.
+fn check_image(path: &str, session: Option<&Session>, meeting: Option<&Meeting>) -> Result<(), Denial> {
+    let is_anothers = || session.zip(meeting).is_some_and(|(session, meeting)| session.meeting.id != meeting.id);
+    if images::is_image(path) && is_anothers() { Err(Denial::NotFound) } else { Ok(()) }
 }
 
 /// The one server whose session cookie a browser has, else the one that has the host to itself.

@@ -15,6 +15,7 @@ mod conformance;
 mod failure;
 mod hostile;
 mod hosts;
+mod images;
 mod isolation;
 mod limits;
 mod livekit;

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use super::broken::Unsent;
 use super::{
-    Config, Shared, answer, api, client, dashboard, playback, plugin, presentation, rest, sockets, stopped,
+    Config, Shared, answer, api, client, dashboard, images, playback, plugin, presentation, rest, sockets, stopped,
 };
 
 /// Accepts until the server is stopped; then all connections are dropped.
@@ -128,6 +128,9 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
             (&Method::POST, Some(token)) => presentation::upload(token, &parts, body, entry, &shared).await,
             _ => presentation::page(rest, &parts, &shared),
         };
+    }
+    if let Some(rest) = path.strip_prefix("/bigbluebutton/fileUpload/").filter(|_| !is_meteor) {
+        return images::serve(rest, &parts, body, &shared).await;
     }
     if let Some(path) = path.strip_prefix("/pad/") {
         return sockets::pad(path, &mut parts, shared).await;
