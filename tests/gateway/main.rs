@@ -22,6 +22,7 @@ mod livekit;
 mod meeting;
 mod meteor;
 mod operate;
+mod parameters;
 mod placement;
 mod recordings;
 mod reports;
