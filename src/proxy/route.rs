@@ -466,6 +466,12 @@ mod tests {
             ("/s/x1/pad/p/1%3fsessionToken=x", Refused),
             ("/s/x1/pad/p/1%253FsessionToken=x", Refused),
             ("/s/x1/html5client//x", Refused),
+            // Notes and their files, of servers with Etherpad.
+            ("/s/x1/pad/static/../../x", Refused),
+            ("/s/x1/pad/static/%2e%2e/%2e%2e/x", Refused),
+            ("/s/x1/pad/p/1/export/..%2f..%2fx", Refused),
+            ("/s/x1/static/plugins/%2e%2e%5cx", Refused),
+            ("/s/x1/static/..;/x", Refused),
             ("/bigbluebutton/api/create;x=1", Refused),
             ("/bigbluebutton/api/..%2fconnection", Refused),
             ("/bigbluebutton/presentation/%00", Refused),
