@@ -99,7 +99,7 @@ pub(super) async fn verify<'a>(
             let Clean { xml, documents, dropped } =
                 documents::clean(&body, |url| may_fetch(rules, url), |name| may_set(rules, name, ""))?;
             if let Some(module) = dropped {
-                tracing::info!(tenant = %asked.tenant.id, ?module, "module of a create body not forwarded");
+                tracing::info!(?module, "module of a create body not forwarded");
             }
             if documents > 0 && !asked.tenant.limits.documents.has_room(documents - 1) {
                 return Err(Denial::DocumentLimitReached.into());
