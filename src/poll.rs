@@ -23,7 +23,7 @@ use crate::{
     domain::{ids::ServerId, meeting::AFTERGLOW_MAX, tenant::Server},
     live::Meeting,
     meetings::{Meetings, operate, replaced, settle},
-    store::{Error, writer::Traffic},
+    store::{Error, Traffic},
     supervise::caught,
 };
 

@@ -12,30 +12,30 @@ mod dropped;
 mod error;
 mod health;
 mod joins;
+mod note;
+mod notices;
 mod postgres;
 mod rows;
 mod sqlite;
 pub mod writer;
 
-use std::{fs::File, path::Path, sync::Arc, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use data_encoding::HEXLOWER;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
 
 pub use change::Change;
 pub use dropped::dropped;
 pub use error::{Error, Refusal};
 use health::Health;
 use joins::Joins;
+pub use note::{Note, Traffic};
 pub use rows::{
     Admitted, Leftover, MeetingRow, NewMeeting, NewSession, RecordingRow, Run, Seated, Seats, SessionRow, UsageRow,
 };
-use writer::{Note, Traffic};
 
 use crate::{
     domain::{ids::SessionNumber, time::Timestamp},
-    private,
     supervise::Round,
 };
 
@@ -43,12 +43,6 @@ use crate::{
 pub const ALIVE: Duration = Duration::from_secs(15);
 /// A writer that has got nothing done for longer hangs, or its store does not answer: one transaction may take 30 s.
 const WRITING_MAX: Duration = Duration::from_secs(60);
-/// Before a connection for what is told is tried again.
-const LISTEN_AGAIN: Duration = Duration::from_secs(1);
-/// A connection on which nothing has been told for that long may be silent for good.
-const SILENCE: Duration = Duration::from_secs(5);
-/// How long it has to answer, and a new one to be made.
-const LISTEN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// An open store, as one gateway uses it.
 #[derive(Debug, Clone)]
@@ -99,7 +93,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be opened, is no database of Anteroom, or is one of SQLite that another gateway has open.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        let lock = url.strip_prefix("sqlite:").map(lock).transpose()?;
+        let lock = url.strip_prefix("sqlite:").map(sqlite::lock_file).transpose()?;
         Self::open_with(url, lock).await
     }
 
@@ -227,7 +221,7 @@ impl Store {
     /// passes on what other gateways tell. Nothing happens with one of a single gateway.
     pub async fn attend(&self, changes: mpsc::Sender<Change>) {
         let Db::Postgres(health) = &self.db else { return };
-        tokio::join!(health.probe(), listen(health.options(), &changes));
+        tokio::join!(health.probe(), notices::listen(health.options(), &changes));
     }
 }
 
@@ -235,52 +229,6 @@ impl Store {
 #[must_use]
 pub fn is_postgres(url: &str) -> bool {
     postgres::options(url).is_ok()
-}
-
-/// Keeps a second gateway from a file, which would count for itself.
-fn lock(path: &str) -> Result<File, Error> {
-    let path = path.trim_start_matches("//").split('?').next().unwrap_or_default();
-    let path = format!("{path}.lock");
-    let file = private::open_file(Path::new(&path)).map_err(sqlx::Error::Io)?;
-    file.try_lock().map_err(|_| {
-        let text = "in use by another gateway; several gateways need PostgreSQL";
-        sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::WouldBlock, text))
-    })?;
-    Ok(file)
-}
-
-async fn listen(options: &PgConnectOptions, changes: &mpsc::Sender<Change>) {
-    loop {
-        if let Err(error) = pass_on(options, changes).await {
-            tracing::debug!(%error, "failed to listen for notices of other gateways: retrying");
-        }
-        tokio::time::sleep(LISTEN_AGAIN).await;
-    }
-}
-
-/// Passes on what is told, until the connection breaks or does not answer any more.
-async fn pass_on(options: &PgConnectOptions, changes: &mpsc::Sender<Change>) -> Result<(), sqlx::Error> {
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(LISTEN_TIMEOUT);
-    let pool = pool.connect_with(options.clone()).await?;
-    let mut listener = PgListener::connect_with(&pool).await?;
-    within(listener.listen(postgres::CHANNEL)).await?;
-    // What was told before is not heard any more.
-    let _ = changes.send(Change::Everything).await;
-    loop {
-        match timeout(SILENCE, listener.try_recv()).await {
-            Ok(told) => {
-                let Some(told) = told? else { return Ok(()) };
-                let _ = changes.send(Change::read(told.payload())).await;
-            }
-            Err(_) => {
-                within(sqlx::query("SELECT 1").execute(&mut listener)).await?;
-            }
-        }
-    }
-}
-
-async fn within<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    timeout(LISTEN_TIMEOUT, answer).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 #[cfg(test)]

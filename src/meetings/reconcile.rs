@@ -13,7 +13,7 @@ use crate::{
     bbb::xml::Listed,
     domain::{ids::InternalId, meeting::Life, tenant::Server, time::Timestamp},
     live::{Meeting, servers::ServerList},
-    store::writer::Note,
+    store::Note,
 };
 
 /// A meeting younger than this may not be listed yet.

@@ -9,10 +9,7 @@ use crate::{
         Facts, Live, Meeting,
         sessions::{self, Book},
     },
-    store::{
-        MeetingRow, Run, SessionRow,
-        writer::{Note, Notes},
-    },
+    store::{MeetingRow, Note, Run, SessionRow, writer::Notes},
 };
 
 /// A socket that is open; the store hears of it.

@@ -21,7 +21,7 @@ use crate::{
         sessions::{Session, hash},
     },
     net::peer::Peer,
-    store::{NewSession, Refusal, Seated, writer::Note},
+    store::{NewSession, Note, Refusal, Seated},
 };
 
 /// A seat that could not be asked for because the store failed is asked for again after this long.

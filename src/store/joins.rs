@@ -3,7 +3,11 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Error, NewSession, Refusal, Seated, sqlite};
+use super::{
+    error::{Error, Refusal},
+    rows::{NewSession, Seated},
+    sqlite,
+};
 use crate::{
     domain::{
         denial::Denial,

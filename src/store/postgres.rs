@@ -11,7 +11,7 @@ pub(super) use sqlx::{PgConnection as Connection, PgPool as Pool, postgres::PgRo
 
 use tokio::time::timeout;
 
-use super::Error;
+use super::error::Error;
 
 #[path = "statements/mod.rs"]
 #[expect(clippy::duplicate_mod, reason = "the same statements, once for each dialect")]

@@ -1,7 +1,7 @@
 //! SQLite: embedded, one gateway. There is one writer at a time anyway: one connection keeps the waiting in one fair queue,
 //! and what a transaction reads stays true until it has written.
 
-use std::{path::Path, str::FromStr, time::Duration};
+use std::{fs::File, io, path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
     Connection as _,
@@ -9,7 +9,7 @@ use sqlx::{
 };
 pub(super) use sqlx::{SqliteConnection as Connection, SqlitePool as Pool, sqlite::SqliteRow as Row};
 
-use super::Error;
+use super::error::Error;
 use crate::private;
 
 #[path = "statements/mod.rs"]
@@ -64,6 +64,18 @@ pub(super) async fn open(url: &str) -> Result<Pool, Error> {
         .await?;
     sqlx::migrate!("migrations/sqlite").run(&pool).await.map_err(sqlx::Error::from)?;
     Ok(pool)
+}
+
+/// Keeps a second gateway from a file, which would count for itself.
+pub(super) fn lock_file(path: &str) -> Result<File, Error> {
+    let path = path.trim_start_matches("//").split('?').next().unwrap_or_default();
+    let path = format!("{path}.lock");
+    let file = private::open_file(Path::new(&path)).map_err(sqlx::Error::Io)?;
+    file.try_lock().map_err(|_| {
+        let text = "in use by another gateway; several gateways need PostgreSQL";
+        sqlx::Error::Io(io::Error::new(io::ErrorKind::WouldBlock, text))
+    })?;
+    Ok(file)
 }
 
 /// Makes a file that only its owner reads, before SQLite makes one by the umask; what SQLite makes beside it has the same mode.

@@ -3,10 +3,7 @@ use std::sync::LazyLock;
 use anteroom_bench::postgres::{Durable, Postgres};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::{
-    writer::{Note, Notes, Traffic},
-    *,
-};
+use super::{writer::Notes, *};
 use crate::domain::{
     admission::RoomUsage,
     denial::Denial,

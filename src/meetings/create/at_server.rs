@@ -10,7 +10,7 @@ use crate::{
     domain::{admission::duration_left, backend_error::BackendError, ids::InternalId, limits::Limit, tenant::Server},
     live::Meeting,
     meetings::{Meetings, end::tell_to_end},
-    store::writer::Note,
+    store::Note,
     upstream::{ApiCall, Body},
 };
 

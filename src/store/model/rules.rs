@@ -19,9 +19,8 @@ use crate::{
         time::whole_ms,
     },
     store::{
-        MeetingRow, Seated, SessionRow, UsageRow,
+        MeetingRow, Note, Seated, SessionRow, UsageRow,
         columns::{Column, PRESENT, REPLACED},
-        writer::Note,
     },
 };
 

@@ -9,7 +9,7 @@ use sqlx::Row as _;
 
 use super::{
     BEGIN, Connection, Pool,
-    seats::{Locked, lock_seat, lock_session},
+    locks::{Locked, lock_seat, lock_session},
     tell,
     usage::Tally,
 };
@@ -18,7 +18,7 @@ use crate::{
         ids::{InternalId, MeetingNumber, SessionNumber},
         time::Timestamp,
     },
-    store::{Change, Error, columns::PRESENT, writer::Note},
+    store::{change::Change, columns::PRESENT, error::Error, note::Note},
 };
 
 /// Writes notes. Returns the sessions that are open though they have no seat any more, each with the time since when.

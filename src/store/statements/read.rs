@@ -7,7 +7,11 @@ use sqlx::Row as _;
 use super::Row;
 use crate::{
     domain::{ids::InternalId, session::Held},
-    store::{Error, MeetingRow, RecordingRow, SessionRow, columns::length},
+    store::{
+        columns::length,
+        error::Error,
+        rows::{MeetingRow, RecordingRow, SessionRow},
+    },
 };
 
 pub(super) fn meeting(row: &Row) -> Result<MeetingRow, Error> {

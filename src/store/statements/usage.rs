@@ -12,7 +12,12 @@ use time::{Date, OffsetDateTime, Time};
 use super::{BEGIN, Connection, Pool};
 use crate::{
     domain::time::{Timestamp, whole_ms},
-    store::{Error, UsageRow, dropped, error::Fault, writer::Traffic},
+    store::{
+        dropped,
+        error::{Error, Fault},
+        note::Traffic,
+        rows::UsageRow,
+    },
 };
 
 /// The longest stretch of presence that is counted: an end to what a clock that was set wrongly makes of it.
