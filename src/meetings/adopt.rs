@@ -35,7 +35,7 @@ pub(super) fn ended(meetings: &Meetings, row: MeetingRow) -> Arc<Meeting> {
 /// # Errors
 /// When the store fails.
 pub(crate) async fn follow(meetings: &Meetings, id: MeetingNumber) -> Result<(), Error> {
-    let Some(row) = meetings.store.meeting_of(id).await? else { return Ok(()) };
+    let Some(row) = meetings.store.meetings().get(id).await? else { return Ok(()) };
     let Some(ended_at) = row.ended_at else {
         if let Some(meeting) = meeting(meetings, row) {
             meeting.touch();
@@ -54,7 +54,7 @@ pub(crate) async fn follow(meetings: &Meetings, id: MeetingNumber) -> Result<(),
 /// When the store fails.
 pub(crate) async fn forget_unrecorded(meetings: &Meetings, meeting: &Meeting) -> Result<(), Error> {
     if let Some(internal_id) = meeting.internal_id().filter(|_| meeting.records)
-        && !meetings.store.has_recording(internal_id.as_str()).await?
+        && !meetings.store.recordings().has(internal_id.as_str()).await?
     {
         meetings.live.forget_recording(meeting);
     }
@@ -67,11 +67,11 @@ pub(crate) async fn everything(meetings: &Meetings) -> Result<(), Error> {
     // First what is known: what is made meanwhile is in the store as well.
     let known: Vec<MeetingNumber> =
         meetings.live.meetings().iter().filter(|meeting| meeting.internal_id().is_some()).map(|m| m.id).collect();
-    let running = meetings.store.running().await?;
+    let running = meetings.store.meetings().running().await?;
     let ids: HashSet<MeetingNumber> = running.iter().map(|row| row.id).collect();
     for row in running {
         let owner = row.owner.as_deref().unwrap_or_default();
-        if row.internal_id.is_none() && !meetings.store.is_alive(owner, meetings.clock.now()).await? {
+        if row.internal_id.is_none() && !meetings.store.gateways().is_alive(owner, meetings.clock.now()).await? {
             // The gateway that asked a server for it has died: a poll finds out what has become of it.
             meetings.live.add_meeting(rows::meeting(row));
         } else {

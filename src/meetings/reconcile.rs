@@ -84,7 +84,7 @@ fn learn(meetings: &Meetings, meeting: &Arc<Meeting>, found: &Listed) {
 async fn count_strangers(meetings: &Meetings, meeting: &Meeting, people: u32) {
     let mut strangers = 0;
     if people > 0 {
-        let Ok(ours) = meetings.store.recent_sessions(meeting.id, meetings.clock.now().saturating_sub(LEFT)).await
+        let Ok(ours) = meetings.store.seats().recent(meeting.id, meetings.clock.now().saturating_sub(LEFT)).await
         else {
             return;
         };
@@ -95,7 +95,7 @@ async fn count_strangers(meetings: &Meetings, meeting: &Meeting, people: u32) {
         let (tenant, server) = (&meeting.tenant, &meeting.server);
         tracing::warn!(%tenant, %server, strangers, "meeting has participants who did not join through a gateway");
     }
-    if let Err(error) = meetings.store.set_strangers(meeting.id, strangers).await {
+    if let Err(error) = meetings.store.seats().set_strangers(meeting.id, strangers).await {
         tracing::warn!(%error, "failed to correct the seats of a meeting: retrying");
         meeting.strangers_untold();
     }

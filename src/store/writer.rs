@@ -24,6 +24,7 @@ use super::{
     Store, dropped,
     error::{Error, Fault},
     note::{Note, Traffic},
+    notes,
 };
 use crate::{
     domain::{
@@ -193,10 +194,10 @@ impl Writer {
     async fn write_first(&self, of_notes: bool, first: usize) -> Result<(), Error> {
         let written = async {
             if !of_notes {
-                return self.store.write_traffic(&self.waiting.traffic[..first]).await;
+                return self.store.usage().write_traffic(&self.waiting.traffic[..first]).await;
             }
             let notes: Vec<_> = self.waiting.notes[..first].iter().collect();
-            for session in self.store.write_notes(self.clock.now(), &notes).await? {
+            for session in notes::write(&self.store.db, self.clock.now(), &notes).await? {
                 // Who listens lives as long as the gateway.
                 let _ = self.without_seat.send(session);
             }

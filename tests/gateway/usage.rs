@@ -45,7 +45,7 @@ async fn people_meetings_and_bytes_are_counted_by_tenant() {
 
     let url = format!("sqlite:{}", stage.path("var/anteroom.db").display());
     let store = Store::open_beside(&url).await.unwrap();
-    let usage = store.usage("2000-01-01", "3000-01-01", Clock::system().now()).await.unwrap();
+    let usage = store.usage().by_day("2000-01-01", "3000-01-01", Clock::system().now()).await.unwrap();
     let of = |tenant: &str| usage.iter().filter(|row| row.tenant == tenant).collect::<Vec<_>>();
     let wagtail = of("wagtail");
     let sum = |value: fn(&anteroom::store::UsageRow) -> i64| wagtail.iter().map(|row| value(row)).sum::<i64>();

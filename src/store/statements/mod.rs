@@ -5,24 +5,14 @@ use super::{
     BEGIN, Connection, LOCK_MEETING, LOCK_NOT_OPEN, LOCK_SESSION, ONE_AT_A_TIME, Pool, Row, lock_tenant, tell,
 };
 
-mod ended;
-mod gateways;
-mod keys;
+pub(in crate::store) mod ended;
+pub(in crate::store) mod gateways;
+pub(in crate::store) mod keys;
 mod locks;
-mod meetings;
-mod notes;
-mod operations;
+pub(in crate::store) mod meetings;
+pub(in crate::store) mod notes;
+pub(in crate::store) mod operations;
 mod read;
-mod recordings;
-mod seats;
-mod usage;
-
-pub(in crate::store) use ended::*;
-pub(in crate::store) use gateways::*;
-pub(in crate::store) use keys::*;
-pub(in crate::store) use meetings::*;
-pub(in crate::store) use notes::*;
-pub(in crate::store) use operations::*;
-pub(in crate::store) use recordings::*;
-pub(in crate::store) use seats::*;
-pub(in crate::store) use usage::*;
+pub(in crate::store) mod recordings;
+pub(in crate::store) mod seats;
+pub(in crate::store) mod usage;
