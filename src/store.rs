@@ -15,17 +15,18 @@
 //! meetings, ended, seats, gateways, ...          a family: its methods, on a borrowed `Db`
 //! db                                             the database, `ask!`: a statement in its dialect
 //! joins   health, notices                        seats on SQLite in batches; a PostgreSQL that may be away
-//! statements/meetings, statements/seats, ...     the SQL of a family, compiled once for each dialect
-//! sqlite, postgres                               what differs between the dialects
+//! dialects/statements/meetings, seats, ...       the SQL of a family, compiled once for each dialect
+//! dialects/sqlite, postgres                      what differs between the dialects
 //! rows, note, change, columns, error, dropped    values
 //! ```
 //!
-//! A new family is a migration for each dialect, its values in `rows`, its SQL in `statements/`, a type like
+//! A new family is a migration for each dialect, its values in `rows`, its SQL in `dialects/statements/`, a type like
 //! [`MeetingStore`] in a file here, and a method of [`Store`] that returns it.
 
 mod change;
 mod columns;
 mod db;
+mod dialects;
 mod dropped;
 mod ended;
 mod error;
@@ -38,11 +39,9 @@ mod note;
 mod notes;
 mod notices;
 mod operations;
-mod postgres;
 mod recordings;
 mod rows;
 mod seats;
-mod sqlite;
 mod usage;
 pub mod writer;
 
@@ -51,6 +50,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 use db::{Db, Dialect, ask};
+use dialects::{postgres, sqlite};
 
 pub use change::Change;
 pub use dropped::dropped;

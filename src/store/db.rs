@@ -4,7 +4,12 @@ use std::{fs::File, sync::Arc};
 
 use data_encoding::HEXLOWER;
 
-use super::{error::Error, health::Health, joins::Joins, postgres, sqlite};
+use super::{
+    dialects::{postgres, sqlite},
+    error::Error,
+    health::Health,
+    joins::Joins,
+};
 
 /// An open database, as one gateway uses it.
 #[derive(Debug, Clone)]
@@ -31,11 +36,11 @@ macro_rules! ask {
     ($db:expr, $family:ident :: $statement:ident ( $($argument:expr),* )) => {
         match &$db.dialect {
             $crate::store::db::Dialect::Sqlite { pool, .. } => {
-                Box::pin($crate::store::sqlite::statements::$family::$statement(pool, $($argument),*)).await
+                Box::pin($crate::store::dialects::sqlite::statements::$family::$statement(pool, $($argument),*)).await
             }
             $crate::store::db::Dialect::Postgres(health) => {
                 let pool = health.pool();
-                Box::pin(health.guard($crate::store::postgres::statements::$family::$statement(&pool, $($argument),*)))
+                Box::pin(health.guard($crate::store::dialects::postgres::statements::$family::$statement(&pool, $($argument),*)))
                     .await
             }
         }
@@ -48,11 +53,11 @@ macro_rules! catch_up {
     ($db:expr, $family:ident :: $statement:ident ( $($argument:expr),* )) => {
         match &$db.dialect {
             $crate::store::db::Dialect::Sqlite { pool, .. } => {
-                $crate::store::sqlite::statements::$family::$statement(pool, $($argument),*).await
+                $crate::store::dialects::sqlite::statements::$family::$statement(pool, $($argument),*).await
             }
             $crate::store::db::Dialect::Postgres(health) => {
                 let pool = health.pool();
-                health.catch_up($crate::store::postgres::statements::$family::$statement(&pool, $($argument),*)).await
+                health.catch_up($crate::store::dialects::postgres::statements::$family::$statement(&pool, $($argument),*)).await
             }
         }
     };

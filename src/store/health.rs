@@ -15,8 +15,8 @@ use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::{sync::watch, time::timeout};
 
 use super::{
+    dialects::postgres::{Pool, empty_pool},
     error::{Blame, Error, Fault},
-    postgres::{Pool, empty_pool},
 };
 
 /// A statement that takes longer than that has failed.

@@ -4,9 +4,9 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    dialects::sqlite,
     error::{Error, Refusal},
     rows::{NewSession, Seated},
-    sqlite,
 };
 use crate::{
     domain::{

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{change::Change, postgres};
+use super::{change::Change, dialects::postgres};
 
 /// Before a connection for what is told is tried again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::{
     db::{Db, Dialect, ask},
+    dialects::postgres,
     error::{Error, Refusal},
-    postgres,
     rows::{MeetingRow, NewSession, Seated, Seats, SessionRow},
 };
 use crate::domain::{
