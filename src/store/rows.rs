@@ -176,8 +176,8 @@ pub struct UsageRow {
     pub day: String,
     /// Meetings that a server has made.
     pub meetings: i64,
-    /// Time that people were present, in ms.
-    pub participant_ms: i64,
+    /// Time that people were present.
+    pub participant_time: Duration,
     /// Most people who were present at once.
     pub peak: i64,
     /// Bytes from browsers.

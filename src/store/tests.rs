@@ -11,7 +11,7 @@ use crate::domain::{
     limits::Limit,
     server_mode::ServerMode,
     session::{Held, UserKey},
-    time::{Clock, Deadline, Timestamp},
+    time::{Clock, Deadline, Timestamp, whole_ms},
 };
 
 mod pooler;

@@ -1,6 +1,6 @@
 //! What has to hold at all times, and when everybody has left.
 
-use super::*;
+use super::{rules::was_used, *};
 use crate::domain::ids::{MeetingNumber, SessionNumber};
 
 impl World {
@@ -24,7 +24,7 @@ impl World {
         }
         let (from, to) = day_of_all_days();
         let used = store.usage().by_day(from, to, ms(self.now)).await.expect("an answer");
-        let used: Vec<_> = used.into_iter().filter(|row| row.meetings + row.participant_ms + row.peak > 0).collect();
+        let used: Vec<_> = used.into_iter().filter(was_used).collect();
         assert_eq!(used, self.model.used(self.now), "what was used");
         self.check_rooms();
         self.check_people();

@@ -403,7 +403,7 @@ impl Model {
             let row = rows.entry((tenant.to_owned(), day.clone())).or_default();
             (row.tenant, row.day) = (tenant.to_owned(), day);
             row.meetings += used.meetings;
-            row.participant_ms += used.participant_ms;
+            row.participant_time += Duration::from_millis(used.participant_ms.unsigned_abs());
             row.peak = row.peak.max(used.peak);
         };
         for ((tenant, day), used) in &self.used {
@@ -415,8 +415,13 @@ impl Model {
                 add(&self.rooms[&seat.meeting].tenant, day, &Used { participant_ms: ms, ..Used::default() });
             }
         }
-        rows.into_values().filter(|row| row.meetings + row.participant_ms + row.peak > 0).collect()
+        rows.into_values().filter(was_used).collect()
     }
+}
+
+/// Whether anything was used.
+pub(super) fn was_used(row: &UsageRow) -> bool {
+    row.meetings + row.peak > 0 || !row.participant_time.is_zero()
 }
 
 /// The ms of a stretch of time on each day that it touches.

@@ -98,7 +98,7 @@ async fn who_is_in_a_breakout_room_is_counted_as_one_person(fixture: Fixture) {
     note(store, [closed(other, 110, 125)]).await;
     let used = async |now| {
         let rows = store.usage().by_day("1970-01-01", "1970-01-02", ms(now)).await.expect("an answer");
-        (rows[0].participant_ms, rows[0].peak)
+        (whole_ms(rows[0].participant_time), rows[0].peak)
     };
     assert_eq!(used(210).await, (200, 1), "while they are there");
     store.meetings().end(meeting, ms(310)).await.expect("ended");

@@ -204,7 +204,7 @@ async fn people_in_a_room_that_is_given_back_are_gone(fixture: Fixture) {
         assert!(store.meetings().abandon(meeting, ms(20)).await.expect("an answer"));
     }
     let usage = store.usage().by_day("1970-01-01", "1970-01-02", ms(90)).await.expect("an answer");
-    assert_eq!((usage[0].participant_ms, usage[0].peak), (30, 1), "one at a time");
+    assert_eq!((whole_ms(usage[0].participant_time), usage[0].peak), (30, 1), "one at a time");
 }
 
 async fn a_promise_without_an_answer_is_given_back_unless_it_was_taken_over(fixture: Fixture) {

@@ -42,25 +42,21 @@ async fn usage_is_counted_as_it_happens(fixture: Fixture) {
     note(store, [closed(first, 110, 125), closed(second, 220, 235)]).await;
     note(store, [Note::Opened { session: first, at: ms(120) }]).await;
     let days = async |now: i64| store.usage().by_day("1970-01-01", "1970-01-03", ms(now)).await.expect("an answer");
-    let row = |day: &str, participant_ms| UsageRow {
+    let row = |day: &str, present| UsageRow {
         tenant: "wagtail".into(),
         day: day.into(),
-        participant_ms,
+        participant_time: Duration::from_millis(present),
         ..Default::default()
     };
-    let day_one = |participant_ms| UsageRow {
-        meetings: 1,
-        peak: 2,
-        bytes_up: 3,
-        bytes_down: 30,
-        ..row("1970-01-01", participant_ms)
-    };
+    let day_one =
+        |present| UsageRow { meetings: 1, peak: 2, bytes_up: 3, bytes_down: 30, ..row("1970-01-01", present) };
+    let before_midnight = (300 + 24 * HOUR - 120).unsigned_abs();
     assert_eq!(days(120).await, [day_one(300)]);
     assert_eq!(days(1_120).await, [day_one(1_300)], "who is present counts until now");
-    assert_eq!(days(25 * HOUR).await, [day_one(300 + 24 * HOUR - 120), row("1970-01-02", HOUR)], "by day");
+    assert_eq!(days(25 * HOUR).await, [day_one(before_midnight), row("1970-01-02", HOUR.unsigned_abs())], "by day");
     store.meetings().end(meeting, ms(25 * HOUR)).await.expect("ended");
     let ended = days(48 * HOUR).await;
-    assert_eq!(ended.iter().map(|row| row.participant_ms).collect::<Vec<_>>(), [300 + 24 * HOUR - 120, HOUR]);
+    assert_eq!(ended, [day_one(before_midnight), row("1970-01-02", HOUR.unsigned_abs())]);
     assert!(store.usage().by_day("1970-01-03", "1970-02-01", ms(48 * HOUR)).await.expect("an answer").is_empty());
 }
 
@@ -137,8 +133,12 @@ async fn a_number_that_cannot_be_stops_nobody(fixture: Fixture) {
     )
     .await;
     note(store, [Note::Opened { session, at: ms(10) }]).await;
-    assert_eq!(usage_of(store, ms(1_000)).await[0].participant_ms, i64::MAX, "present, and counted until now");
+    assert_eq!(
+        whole_ms(usage_of(store, ms(1_000)).await[0].participant_time),
+        i64::MAX,
+        "present, and counted until now"
+    );
     note(store, [closed(session, 1_000, 1_015)]).await;
     let usage = usage_of(store, ms(1_000)).await;
-    assert_eq!((usage[0].participant_ms, usage[0].peak), (i64::MAX, 1), "people are counted anew");
+    assert_eq!((whole_ms(usage[0].participant_time), usage[0].peak), (i64::MAX, 1), "people are counted anew");
 }

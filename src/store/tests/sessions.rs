@@ -188,7 +188,7 @@ async fn a_seat_that_has_lapsed_is_asked_for_again(fixture: Fixture) {
     assert_eq!(present().await, 0, "who has left already is not seated again");
     assert!(write_at(store, ms(99), &opened).await.is_empty());
     let usage = store.usage().by_day("1970-01-01", "1970-01-02", ms(101)).await.expect("an answer");
-    assert_eq!(usage[0].participant_ms, 2 + 2 + 42, "they were there since they came");
+    assert_eq!(whole_ms(usage[0].participant_time), 2 + 2 + 42, "they were there since they came");
 }
 
 async fn who_waits_to_be_let_in_has_no_seat_until_then(fixture: Fixture) {

@@ -40,7 +40,7 @@ async fn a_session_is_present_while_one_gateway_has_a_socket_of_it() {
     assert!(full(2_014).await);
     assert!(!full(2_015).await);
     let usage = one.usage().by_day("1970-01-01", "1970-01-02", ms(9_000)).await.expect("an answer");
-    assert_eq!((usage[0].participant_ms, usage[0].peak), (1_990, 1), "one person, once");
+    assert_eq!((whole_ms(usage[0].participant_time), usage[0].peak), (1_990, 1), "one person, once");
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn the_seats_of_a_dead_gateway_are_free_after_a_lease() {
     assert!(!two.gateways().is_alive(one.gateway(), ms(at)).await.expect("an answer"));
     assert!(!seat(at + 59).await, "who was present may come back");
     let usage = two.usage().by_day("1970-01-01", "1970-01-02", ms(at)).await.expect("an answer");
-    assert_eq!(usage[0].participant_ms, 990, "until it was last heard of");
+    assert_eq!(whole_ms(usage[0].participant_time), 990, "until it was last heard of");
     assert!(seat(at + 60).await);
     assert!(!one.gateways().heartbeat(ms(at)).await.expect("alive"), "it learns that it was taken to be dead");
 }
@@ -124,7 +124,7 @@ async fn who_was_present_through_two_dead_gateways_was_there_until_the_last_was_
     let three = Store::open(&url).await.expect("a store");
     assert_eq!(three.gateways().bury_dead(ms(90_000), ms(150_000)).await.expect("settled"), 2);
     let usage = three.usage().by_day("1970-01-01", "1970-01-02", ms(90_000)).await.expect("an answer");
-    assert_eq!(usage[0].participant_ms, 4_000);
+    assert_eq!(whole_ms(usage[0].participant_time), 4_000);
 }
 
 #[tokio::test]

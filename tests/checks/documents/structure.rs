@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("tls", &["domain", "private"]),
     ("metrics", &["domain", "net"]),
     ("store", &["domain", "private", "supervise"]),
-    ("usage", &["store"]),
+    ("usage", &["domain", "store"]),
     ("live", &["bbb", "domain", "net", "shares"]),
     ("config", &["domain", "net", "private", "store", "tls"]),
     ("upstream", &["bbb", "domain", "live", "metrics", "net", "shares", "supervise", "tls"]),
