@@ -63,7 +63,8 @@ pub use note::{Note, Traffic};
 pub use operations::OperationStore;
 pub use recordings::RecordingStore;
 pub use rows::{
-    Admitted, Leftover, MeetingRow, NewMeeting, NewSession, RecordingRow, Run, Seated, Seats, SessionRow, UsageRow,
+    Admitted, Leftover, MeetingRow, MeetingState, NewMeeting, NewSession, RecordingRow, Run, Seated, Seats, SessionRow,
+    UsageRow,
 };
 pub use seats::SeatStore;
 pub use usage::UsageStore;

@@ -4,30 +4,26 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{Meetings, operate, rows};
 use crate::{
-    domain::{ids::MeetingNumber, time::Timestamp},
+    domain::ids::MeetingNumber,
     live::Meeting,
-    store::{Error, MeetingRow},
+    store::{Error, MeetingRow, MeetingState},
 };
 
 /// Takes over a meeting as the store has it; `None` for one that has ended, or that another gateway has no answer for
 /// yet.
 pub(crate) fn meeting(meetings: &Meetings, row: MeetingRow) -> Option<Arc<Meeting>> {
-    if row.ended_at.is_some() || row.internal_id.is_none() {
-        return None;
-    }
-    let internal_id = row.internal_id.clone();
+    let MeetingState::Running { internal_id } = &row.state else { return None };
+    let internal_id = internal_id.clone();
     let meeting = meetings.live.add_meeting(rows::meeting(row));
     // It may have been known without its name.
-    if let Some(internal_id) = internal_id {
-        meetings.live.name_meeting(&meeting, internal_id.as_str());
-    }
+    meetings.live.name_meeting(&meeting, internal_id.as_str());
     Some(meeting)
 }
 
-/// Takes over a meeting that has ended, and of which something is still carried.
-pub(super) fn ended(meetings: &Meetings, row: MeetingRow) -> Arc<Meeting> {
-    let ended_at = row.ended_at.unwrap_or(Timestamp::MIN);
-    meetings.live.add_ended(rows::meeting(row), ended_at)
+/// Takes over a meeting that has ended, and of which something is still carried; `None` for one that has not ended.
+pub(super) fn ended(meetings: &Meetings, row: MeetingRow) -> Option<Arc<Meeting>> {
+    let MeetingState::Ended { at, .. } = row.state else { return None };
+    Some(meetings.live.add_ended(rows::meeting(row), at))
 }
 
 /// Takes over what has become of a meeting, as the store has it.
@@ -36,7 +32,7 @@ pub(super) fn ended(meetings: &Meetings, row: MeetingRow) -> Arc<Meeting> {
 /// When the store fails.
 pub(crate) async fn follow(meetings: &Meetings, id: MeetingNumber) -> Result<(), Error> {
     let Some(row) = meetings.store.meetings().get(id).await? else { return Ok(()) };
-    let Some(ended_at) = row.ended_at else {
+    let MeetingState::Ended { at: ended_at, .. } = row.state else {
         if let Some(meeting) = meeting(meetings, row) {
             meeting.touch();
         }
@@ -70,8 +66,9 @@ pub(crate) async fn everything(meetings: &Meetings) -> Result<(), Error> {
     let running = meetings.store.meetings().running().await?;
     let ids: HashSet<MeetingNumber> = running.iter().map(|row| row.id).collect();
     for row in running {
-        let owner = row.owner.as_deref().unwrap_or_default();
-        if row.internal_id.is_none() && !meetings.store.gateways().is_alive(owner, meetings.clock.now()).await? {
+        if let Some(owner) = row.reserved_by()
+            && !meetings.store.gateways().is_alive(owner, meetings.clock.now()).await?
+        {
             // The gateway that asked a server for it has died: a poll finds out what has become of it.
             meetings.live.add_meeting(rows::meeting(row));
         } else {

@@ -76,7 +76,7 @@ pub(crate) async fn meeting_of_internal(
         .find(tenant, internal_id, meetings.clock.now())
         .await
         .map_err(|_| Denial::StoreUnavailable)?;
-    Ok(found.map(|row| adopt::ended(meetings, row)))
+    Ok(found.and_then(|row| adopt::ended(meetings, row)))
 }
 
 /// A session by the hash of its token. Anybody may ask for one, so that not many are looked for at a time.
@@ -105,7 +105,7 @@ pub(crate) async fn session(
     let found =
         meetings.store.ended().find_session(token, meetings.clock.now()).await.map_err(|_| Denial::StoreUnavailable)?;
     let Some((row, meeting)) = found else { return Ok(None) };
-    let meeting = adopt::ended(meetings, meeting);
+    let Some(meeting) = adopt::ended(meetings, meeting) else { return Ok(None) };
     rows::add_session(&meetings.live, &row, &meeting);
     Ok(meetings.live.session(token))
 }

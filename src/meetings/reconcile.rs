@@ -72,11 +72,8 @@ fn learn(meetings: &Meetings, meeting: &Arc<Meeting>, found: &Listed) {
     if !meeting.may_be_called(&found.internal_id) {
         return;
     }
-    meetings.notes.leave(Note::Created {
-        meeting: meeting.id,
-        internal_id: InternalId::new(&found.internal_id),
-        create_time: found.create_time,
-    });
+    let internal_id = InternalId::new(&found.internal_id);
+    meetings.notes.leave(Note::Created { meeting: meeting.id, internal_id });
 }
 
 /// People whom the server counts and who have come by no join of ours take seats too. BBB's count lags: what two polls in a

@@ -9,7 +9,7 @@ use super::rows;
 use crate::{
     domain::{ids::SessionNumber, session::LEASE, time::Clock},
     live::{Live, recordings::Recording},
-    store::{Error, Store},
+    store::{Error, MeetingState, Store},
 };
 
 /// The meetings and sessions that were reserved before this start, and the highest number of a session, if there is one.
@@ -27,8 +27,10 @@ pub async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<Session
     let mut meetings = HashMap::new();
     for row in store.meetings().running().await? {
         // Another gateway is about to make it, and notifies the others then.
-        let pending =
-            row.internal_id.is_none() && store.gateways().is_alive(row.owner.as_deref().unwrap_or(""), now).await?;
+        let pending = match row.reserved_by() {
+            Some(owner) => store.gateways().is_alive(owner, now).await?,
+            None => false,
+        };
         if !pending {
             meetings.insert(row.id, live.add_meeting(rows::meeting(row)));
         }
@@ -42,8 +44,8 @@ pub async fn refill(store: &Store, clock: Clock) -> Result<(Live, Option<Session
     }
     let mut ended = HashMap::new();
     for row in store.ended().all(now).await? {
-        let (id, ended_at) = (row.id, row.ended_at.unwrap_or(now));
-        ended.insert(id, live.add_ended(rows::meeting(row), ended_at));
+        let MeetingState::Ended { at, .. } = row.state else { continue };
+        ended.insert(row.id, live.add_ended(rows::meeting(row), at));
     }
     for row in store.ended().sessions(now).await? {
         if let Some(meeting) = ended.get(&row.meeting) {

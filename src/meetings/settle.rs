@@ -94,7 +94,7 @@ async fn adopt_unanswered(meetings: &Meetings) {
     let now = meetings.clock.now();
     let Ok(rows) = meetings.store.meetings().unanswered(now.saturating_sub(ORPHAN)).await else { return };
     for row in rows {
-        let owner = row.owner.clone().unwrap_or_default();
+        let owner = row.reserved_by().unwrap_or_default().to_owned();
         let is_at_it = row.created_at > now.saturating_sub(UNANSWERED)
             && meetings.store.gateways().is_alive(&owner, now).await.unwrap_or(true);
         if is_at_it

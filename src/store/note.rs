@@ -18,8 +18,6 @@ pub enum Note {
         meeting: MeetingNumber,
         /// Its internal id.
         internal_id: InternalId,
-        /// Its `createTime`, if its server tells one.
-        create_time: Option<Timestamp>,
     },
     /// A server has made the session.
     Bound {

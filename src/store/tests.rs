@@ -157,5 +157,5 @@ fn closed(session: SessionNumber, at: i64, until: i64) -> Note {
 }
 
 fn made(meeting: MeetingNumber, internal_id: &str) -> Note {
-    Note::Created { meeting, internal_id: InternalId::new(internal_id), create_time: Some(ms(1_234)) }
+    Note::Created { meeting, internal_id: InternalId::new(internal_id) }
 }

@@ -87,7 +87,7 @@ async fn a_promise_of_a_dead_gateway_is_settled_by_those_that_live() {
     sqlx::query("SELECT pg_notify('anteroom', 'everything')").execute(&mut told).await.unwrap();
 
     eventually("the promise has its answer", async || {
-        dead.meetings().running().await.unwrap()[0].internal_id.is_some()
+        dead.meetings().running().await.unwrap()[0].reserved_by().is_none()
     })
     .await;
     let info = stage.api("wagtail", "getMeetingInfo", &[("meetingID", "room")]).await;

@@ -97,8 +97,7 @@ async fn admit(meetings: &Meetings, order: &Order, server: &Server) -> Result<Ad
 /// may still release the reservation, or move it to another server.
 async fn answered_for(meetings: &Meetings, row: MeetingRow) -> Result<Option<Arc<Meeting>>, Denial> {
     let store = &meetings.store;
-    if row.internal_id.is_none() {
-        let owner = row.owner.as_deref().unwrap_or_default();
+    if let Some(owner) = row.reserved_by() {
         let alive = owner != store.gateway()
             && store.gateways().is_alive(owner, meetings.clock.now()).await.map_err(unavailable)?;
         // Of one that has died the reservation is left, and perhaps a meeting on its server: asked again, that tells.

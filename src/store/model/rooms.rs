@@ -133,7 +133,7 @@ impl World {
             _ => {
                 gateway.pending.remove(&meeting);
                 let internal_id = internal_id.into();
-                gateway.notes.push(Note::Created { meeting, internal_id, create_time: Some(ms(now)) });
+                gateway.notes.push(Note::Created { meeting, internal_id });
             }
         }
         self.tell(format!("gateway {at} has an answer for {meeting}: {how}"));

@@ -19,7 +19,7 @@ use crate::{
         time::whole_ms,
     },
     store::{
-        MeetingRow, Note, Seated, SessionRow, UsageRow,
+        MeetingRow, MeetingState, Note, Seated, SessionRow, UsageRow,
         columns::{Column, PRESENT, REPLACED},
     },
 };
@@ -151,10 +151,11 @@ impl Model {
                 account: room.account.clone(),
                 ext_id: ExternalId::new(&room.ext_id),
                 server: room.server.parse().expect("an id"),
-                internal_id: room.internal_id.clone(),
                 created_at: ms(room.from),
-                ended_at: None,
-                owner: Some(room.owner.clone()),
+                state: match room.internal_id.clone() {
+                    Some(internal_id) => MeetingState::Running { internal_id },
+                    None => MeetingState::Reserved { owner: Some(room.owner.clone()) },
+                },
                 ..theirs
             })
         };
@@ -267,7 +268,7 @@ impl Model {
 
     fn note(&mut self, gateway: &str, now: i64, note: &Note) -> Option<SessionNumber> {
         match note {
-            Note::Created { meeting, internal_id, .. } => {
+            Note::Created { meeting, internal_id } => {
                 let room = self.rooms.get_mut(meeting).filter(|room| room.internal_id.is_none())?;
                 room.internal_id = Some(internal_id.clone());
                 let made = (room.tenant.clone(), room.from.div_euclid(DAY));

@@ -10,6 +10,7 @@ for_both!(
     of_many_creates_at_once_exactly_the_allowed_number_succeeds,
     a_room_that_runs_anew_keeps_its_place,
     where_nothing_is_bounded_an_id_is_still_one_meeting,
+    a_row_says_where_its_meeting_is_in_its_life,
     a_promise_without_an_answer_is_taken_over_once,
     a_run_that_is_given_up_is_left_over,
     a_promise_that_was_taken_over_is_no_longer_its_first_gateways,
@@ -105,16 +106,31 @@ async fn where_nothing_is_bounded_an_id_is_still_one_meeting(fixture: Fixture) {
     }
 }
 
+async fn a_row_says_where_its_meeting_is_in_its_life(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 2).await.expect("a room");
+    let unanswered = create(store, "a", "two", 2).await.expect("a room");
+    let state = async |id| store.meetings().get(id).await.expect("an answer").expect("a row").state;
+    assert_eq!(state(meeting).await, MeetingState::Reserved { owner: Some("somebody".into()) });
+    note(store, [made(meeting, "int")]).await;
+    assert_eq!(state(meeting).await, MeetingState::Running { internal_id: InternalId::new("int") });
+    store.meetings().end(meeting, ms(2_000)).await.expect("ended");
+    let internal_id = Some(InternalId::new("int"));
+    assert_eq!(state(meeting).await, MeetingState::Ended { at: ms(2_000), internal_id });
+    store.meetings().end(unanswered, ms(2_000)).await.expect("ended");
+    assert_eq!(state(unanswered).await, MeetingState::Ended { at: ms(2_000), internal_id: None });
+}
+
 async fn a_promise_without_an_answer_is_taken_over_once(fixture: Fixture) {
     let store = &fixture.store;
     let meeting = create(store, "a", "one", 1).await.expect("a room");
     let (tenant, server) = ids();
     let found = async || store.meetings().find(&tenant, "one").await.expect("an answer").expect("a meeting");
-    assert_eq!(found().await.owner.as_deref(), Some("somebody"));
+    assert_eq!(found().await.reserved_by(), Some("somebody"));
     assert!(!store.meetings().take_over(meeting, "another").await.expect("an answer"), "it is not that one's");
     assert!(store.meetings().take_over(meeting, "somebody").await.expect("an answer"));
     assert!(!store.meetings().take_over(meeting, "somebody").await.expect("an answer"), "it is taken");
-    assert_eq!(found().await.owner.as_deref(), Some(store.gateway()));
+    assert_eq!(found().await.reserved_by(), Some(store.gateway()));
     note(store, [made(meeting, "int")]).await;
     assert!(!store.meetings().take_over(meeting, store.gateway()).await.expect("an answer"), "it is answered for");
     assert_eq!(

@@ -29,7 +29,7 @@ async fn what_was_promised_is_known_after_a_restart(fixture: Fixture) {
     assert_eq!(buried, 1);
     let meetings = store.meetings().running().await.expect("loaded");
     assert_eq!(meetings.len(), 1);
-    assert_eq!(meetings[0].internal_id.as_ref().map(InternalId::as_str), Some("int"));
+    assert_eq!(meetings[0].state, MeetingState::Running { internal_id: InternalId::new("int") });
     assert_eq!((meetings[0].participants, meetings[0].ends_at), (Some(3), Some(Deadline::At(ms(9_000)))));
     let row =
         SessionRow { id: session, meeting, token: [7; 32], held: Held::Until(ms(9_000)), breakout: None, waits: false };

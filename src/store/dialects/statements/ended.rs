@@ -11,7 +11,7 @@ use crate::{
     },
     store::{
         error::Error,
-        rows::{Leftover, MeetingRow, SessionRow},
+        rows::{Leftover, MeetingRow, MeetingState, SessionRow},
     },
 };
 
@@ -71,7 +71,8 @@ pub(in crate::store) async fn find_ended_session(
     let session = read::ended_session(&row)?;
     let meeting = meeting_of(pool, session.meeting).await?;
     let is_carried = |meeting: &MeetingRow| {
-        meeting.ended_at.is_some_and(|ended| now < ended.saturating_add(meeting.afterglow.unwrap_or(AFTERGLOW)))
+        let MeetingState::Ended { at, .. } = meeting.state else { return false };
+        now < at.saturating_add(meeting.afterglow.unwrap_or(AFTERGLOW))
     };
     Ok(meeting.filter(is_carried).map(|meeting| (session, meeting)))
 }

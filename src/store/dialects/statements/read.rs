@@ -10,7 +10,7 @@ use crate::{
     store::{
         columns::length,
         error::Error,
-        rows::{MeetingRow, RecordingRow, SessionRow},
+        rows::{MeetingRow, MeetingState, RecordingRow, SessionRow},
     },
 };
 
@@ -27,14 +27,20 @@ pub(super) fn meeting(row: &Row) -> Result<MeetingRow, Error> {
         server: parsed(row, "server")?,
         participants: number("participants")?,
         expected: number("expected")?,
-        internal_id: row.try_get::<Option<String>, _>("internal_id")?.map(InternalId::from),
-        create_time: row.try_get("create_time")?,
         created_at: row.try_get("created_at")?,
-        ended_at: row.try_get("ended_at")?,
         ends_at: row.try_get("ends_at")?,
         records: row.try_get("records")?,
         afterglow: row.try_get::<Option<i64>, _>("afterglow")?.map(length),
-        owner: row.try_get("owner")?,
+        state: state(row)?,
+    })
+}
+
+fn state(row: &Row) -> Result<MeetingState, Error> {
+    let internal_id = row.try_get::<Option<String>, _>("internal_id")?.map(InternalId::from);
+    Ok(match (row.try_get("ended_at")?, internal_id) {
+        (Some(at), internal_id) => MeetingState::Ended { at, internal_id },
+        (None, Some(internal_id)) => MeetingState::Running { internal_id },
+        (None, None) => MeetingState::Reserved { owner: row.try_get("owner")? },
     })
 }
 
