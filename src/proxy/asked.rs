@@ -10,7 +10,7 @@ use http::{
     header::{EXPECT, SEC_WEBSOCKET_KEY, UPGRADE},
     request::Parts,
 };
-use tracing::Span;
+use tracing::{Span, level_filters::LevelFilter};
 
 use super::path::merge_slashes;
 use crate::{
@@ -79,8 +79,12 @@ impl Asked {
         RequestContext { tenant: self.tenant.id.clone(), request_id: self.request_id.clone() }
     }
 
-    /// Its span: for filters of the log, such as one for the calls of one tenant. At other levels it is off, and costs nothing.
+    /// Its span: for filters of the log, such as one for the calls of one tenant. It is off, and costs nothing, unless the log
+    /// has lines of the level debug.
     pub(crate) fn span(&self) -> Span {
+        if LevelFilter::current() < LevelFilter::DEBUG {
+            return Span::none();
+        }
         if merge_slashes(self.head.uri.path()).contains(CALLS) {
             return tracing::debug_span!("call", tenant = %self.tenant.id, request = %self.request_id);
         }
