@@ -23,7 +23,7 @@ use crate::{
     domain::{ids::ServerId, meeting::AFTERGLOW_MAX, tenant::Server},
     live::Meeting,
     meetings::{Meetings, operate, replaced, settle},
-    store::{Error, writer::Traffic},
+    store::{Error, Traffic},
     supervise::caught,
 };
 
@@ -81,8 +81,8 @@ pub async fn run(
 /// Cleans the store up: of meetings that ended long ago, and of the sessions of those of which nothing is carried any more.
 async fn purge(meetings: &Meetings) -> Result<(), Error> {
     let now = meetings.clock.now();
-    meetings.store.forget_ended_sessions(now.saturating_sub(AFTERGLOW_MAX)).await?;
-    meetings.store.purge(now.saturating_sub(KEEP_ENDED)).await?;
+    meetings.store.ended().forget_sessions(now.saturating_sub(AFTERGLOW_MAX)).await?;
+    meetings.store.ended().purge(now.saturating_sub(KEEP_ENDED)).await?;
     Ok(())
 }
 

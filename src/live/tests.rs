@@ -70,7 +70,7 @@ fn what_follows_an_end_lasts_as_long_as_its_server_was_told() {
     for (asked, minutes) in [(None, 15), (Some(2), 15), (Some(60), 61), (Some(0), 24 * 60), (Some(1_000_000), 24 * 60)]
     {
         let live = Live::new(Clock::system());
-        let lasts = afterglow(asked);
+        let lasts = afterglow(asked.map(|minutes: u64| Duration::from_secs(minutes * 60)));
         assert_eq!(lasts, Duration::from_secs(minutes * 60), "{asked:?}");
         let end = Timestamp::EPOCH.saturating_add(lasts);
         let row = Facts { afterglow: Some(lasts), ..row("wagtail", "room", "bbb-01", 1) };

@@ -14,7 +14,7 @@ pub(crate) async fn forget_replaced(meetings: &Meetings) {
         if session.as_ref().is_some_and(|session| session.was_opened()) {
             continue;
         }
-        match meetings.store.forget_replaced(id).await {
+        match meetings.store.seats().forget_replaced(id).await {
             Ok(true) => session.iter().for_each(|session| meetings.live.forget_session(session)),
             Ok(false) => {}
             // It is tried again.

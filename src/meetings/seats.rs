@@ -21,7 +21,7 @@ use crate::{
         sessions::{Session, hash},
     },
     net::peer::Peer,
-    store::{NewSession, Refusal, Seated, writer::Note},
+    store::{NewSession, Note, Refusal, Seated},
 };
 
 /// A seat that could not be asked for because the store failed is asked for again after this long.
@@ -71,7 +71,7 @@ pub(crate) async fn reserve<'a>(
     let (seats, held) = if may_wait { (Limit::Unlimited, Held::No) } else { (meeting.seats(), Held::Until(until)) };
     let (user, breakout) = (place.user.as_ref(), place.breakout);
     let new = NewSession { meeting: meeting.id, user, now, held, seats, breakout };
-    let Seated { id, instead_of } = meetings.store.admit_session(&new).await.map_err(|refusal| refusal.denial())?;
+    let Seated { id, instead_of } = meetings.store.seats().admit(&new).await.map_err(|refusal| refusal.denial())?;
     if let Some(replaced) = instead_of {
         meetings.live.note_replaced(replaced, now);
         meetings.live.session_of_id(replaced).iter().for_each(|old| old.give_up());
@@ -124,10 +124,10 @@ impl Reserved<'_> {
     async fn judged(&self, waits: bool) -> Result<(), Denial> {
         let store = &self.meetings.store;
         if waits {
-            return store.wait_session(self.id).await.map_err(|_| Denial::StoreUnavailable);
+            return store.seats().wait(self.id).await.map_err(|_| Denial::StoreUnavailable);
         }
         let (meeting, seats) = (self.meeting.id, self.meeting.seats());
-        let seated = store.readmit_session(meeting, self.id, self.meetings.clock.now(), self.until, seats).await;
+        let seated = store.seats().readmit(meeting, self.id, self.meetings.clock.now(), self.until, seats).await;
         seated.map_err(|refusal| refusal.denial())
     }
 }
@@ -180,6 +180,6 @@ pub(crate) async fn reseat(meetings: &Meetings, id: SessionNumber) {
 async fn readmit(meetings: &Meetings, session: &Session) -> Result<Timestamp, Refusal> {
     let (meeting, now) = (&session.meeting, meetings.clock.now());
     let until = now.saturating_add(LEASE);
-    meetings.store.readmit_session(meeting.id, session.id, now, until, meeting.seats()).await?;
+    meetings.store.seats().readmit(meeting.id, session.id, now, until, meeting.seats()).await?;
     Ok(until)
 }

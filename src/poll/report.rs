@@ -26,14 +26,14 @@ pub(super) async fn write(meetings: &Meetings, server: &Server) {
     };
     let report = Report { state: state.state().as_str().to_owned(), version, load: state.load() };
     let Ok(text) = serde_json::to_string(&report) else { return };
-    if let Err(error) = meetings.store.report(&server.id, &text, meetings.clock.now()).await {
+    if let Err(error) = meetings.store.gateways().report(&server.id, &text, meetings.clock.now()).await {
         tracing::debug!(%error, "failed to share the health of a server with other gateways");
     }
 }
 
 /// Takes over what the gateway that polls has found.
 pub(super) async fn read(meetings: &Meetings) {
-    let Ok(reports) = meetings.store.reports().await else { return };
+    let Ok(reports) = meetings.store.gateways().reports().await else { return };
     let directory = meetings.directory.load_full();
     for (server, text, _) in reports {
         let (Some(server), Ok(report)) = (directory.server(&server), serde_json::from_str::<Report>(&text)) else {

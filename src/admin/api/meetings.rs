@@ -60,7 +60,7 @@ pub(super) async fn list(
     // From the store, since people have come through other gateways too; what was noted a moment ago is not in it yet.
     let meetings = Arc::clone(&admin.meetings);
     let seats = admin
-        .in_gateway(async move { meetings.store.seats(meetings.clock.now()).await })
+        .in_gateway(async move { meetings.store.seats().in_use(meetings.clock.now()).await })
         .await
         .ok_or(Refused::Failed)??;
     let seats_of = |meeting: &Meeting| seats.get(&meeting.id).copied().unwrap_or_default();
