@@ -128,9 +128,9 @@ async fn granted(gateway: &Gateway, asked: &Asked) -> Result<Option<Params>, Den
 
 /// Whether a server that this tenant's meetings run on, or may run on, is older than 3.0.
 fn has_before_3(gateway: &Gateway, asked: &Asked) -> bool {
-    let is_before_3 = |server: &ServerId| gateway.meetings.live.servers.of(server).is_before_3();
+    let is_before_3 = |server: &ServerId| gateway.meetings.live.servers.of(server).reported.is_before_3();
     asked.directory.servers_of(&asked.tenant).any(|server| is_before_3(&server.id))
-        || gateway.meetings.live.servers_of(&asked.tenant.id).iter().any(|(server, _)| is_before_3(server))
+        || gateway.meetings.live.presence.servers_of(&asked.tenant.id).iter().any(|(server, _)| is_before_3(server))
 }
 
 /// The answer to a call that is not acted on. A person who follows a join link gets a page; no address of the query is followed,

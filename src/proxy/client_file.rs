@@ -63,7 +63,7 @@ pub(crate) async fn client_file(
     let meetings = &gateway.meetings;
     let is_file = kind == Kind::Static && path.starts_with(CLIENT) && !is_websocket(&asked.head);
     let is_read = matches!(asked.head.method, Method::GET | Method::HEAD);
-    if !is_file || !is_read || server.is_meteor || meetings.live.servers.of(&server.id).is_before_3() {
+    if !is_file || !is_read || server.is_meteor || meetings.live.servers.of(&server.id).reported.is_before_3() {
         return None;
     }
     let files = &meetings.live.files;

@@ -191,7 +191,7 @@ async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) ->
     let state = gateway.meetings.live.servers.of(&server.id);
     let mut read = BytesMut::from(std::mem::take(&mut browser.read));
     let turn = tokio::select! {
-        turn = state.sockets.turn(&session.meeting, server.sockets_per_second) => {
+        turn = state.sockets.turn(&session.meeting.tenant, session.meeting.id, server.sockets_per_second) => {
             turn.map_err(|Full| Closed::try_again(Denial::Overloaded.key()))
         }
         () = gone(&mut browser.io, &mut read) => Err(Closed::by(Side::Browser)),

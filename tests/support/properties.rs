@@ -166,11 +166,11 @@ pub fn id(id: &str) {
         life: Life::Reserved,
         records: false,
     }));
-    let found: Option<Arc<Meeting>> = live.meeting_on_server(&on_server);
+    let found: Option<Arc<Meeting>> = live.meetings.on_server(&on_server);
     assert_eq!(found.map(|meeting| meeting.ext_id.to_string()).as_deref(), Some(id));
-    assert!(live.meeting(&tenant(), id).is_some());
+    assert!(live.meetings.find(&tenant(), id).is_some());
     let heron = "heron".parse().unwrap();
-    assert!(live.meeting(&heron, id).is_none());
+    assert!(live.meetings.find(&heron, id).is_none());
     assert_eq!(meeting_id::from_server(&heron, &on_server), None);
 }
 
