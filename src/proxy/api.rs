@@ -173,12 +173,12 @@ fn form_of_refusal(asked: &Asked) -> Params {
 /// by the way.
 fn explain(asked: &Asked, name: &str, form: Option<&InForm>) {
     let found = checksum::diagnose(name, asked.query(), form, &asked.tenant.credentials);
-    let (tenant, algorithm, would_fit, secret) = (&asked.tenant.id, found.algorithm, found.would_fit, &*found.secret);
+    // Its tenant and its request are those of the span.
+    let (algorithm, would_fit, secret) = (found.algorithm, found.would_fit, &*found.secret);
     let compared_over = if found.hashed.is_empty() { "an empty query" } else { "the query" };
     let found_in = found.found_in;
     tracing::warn!(
         target: "checksum",
-        %tenant,
         call = name,
         found_in,
         algorithm,
@@ -187,5 +187,5 @@ fn explain(asked: &Asked, name: &str, form: Option<&InForm>) {
         secret,
         "checksum mismatch"
     );
-    tracing::trace!(target: "checksum", %tenant, call = name, hashed = found.hashed, "input of the expected checksum");
+    tracing::trace!(target: "checksum", call = name, hashed = found.hashed, "input of the expected checksum");
 }
