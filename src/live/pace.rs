@@ -15,7 +15,10 @@ use tokio::{
 
 use super::lock::lock;
 use crate::{
-    domain::ids::{MeetingNumber, TenantId},
+    domain::{
+        denial::Denial,
+        ids::{MeetingNumber, TenantId},
+    },
     shares::Turns,
 };
 
@@ -39,16 +42,12 @@ struct State {
     is_driven: bool,
 }
 
-/// Too many wait already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Full;
-
 impl Pace {
     /// Waits for a turn for a meeting of a tenant, of which there are so many in a second for all.
     ///
     /// # Errors
-    /// [`Full`], at once, where too many wait.
-    pub async fn turn(&self, tenant: &TenantId, meeting: MeetingNumber, per_second: u32) -> Result<(), Full> {
+    /// [`Denial::Overloaded`], at once, where too many wait.
+    pub async fn turn(&self, tenant: &TenantId, meeting: MeetingNumber, per_second: u32) -> Result<(), Denial> {
         let told = {
             let mut state = lock(&self.0);
             state.per_second = per_second.max(1);
@@ -59,7 +58,7 @@ impl Pace {
             if state.is_full(tenant, meeting) {
                 state.waiting.purge(oneshot::Sender::is_closed);
                 if state.is_full(tenant, meeting) {
-                    return Err(Full);
+                    return Err(Denial::Overloaded);
                 }
             }
             let (told, turn) = oneshot::channel();
@@ -70,7 +69,7 @@ impl Pace {
             }
             turn
         };
-        told.await.map_err(|_| Full)
+        told.await.map_err(|_| Denial::Overloaded)
     }
 }
 
@@ -122,7 +121,7 @@ mod tests {
 
     type Given = Arc<std::sync::Mutex<Vec<u32>>>;
 
-    fn wait(pace: &Pace, of: &str, meeting: i64, n: u32, given: &Given) -> JoinHandle<Result<(), Full>> {
+    fn wait(pace: &Pace, of: &str, meeting: i64, n: u32, given: &Given) -> JoinHandle<Result<(), Denial>> {
         let (pace, of, given) = (pace.clone(), tenant(of), Arc::clone(given));
         tokio::spawn(async move {
             pace.turn(&of, MeetingNumber::new(meeting), 40).await?;
@@ -178,7 +177,7 @@ mod tests {
         sleep(Duration::from_millis(1)).await;
         assert_eq!(
             timeout(Duration::from_millis(1), pace.turn(&tenant("heron"), MeetingNumber::new(1), 40)).await,
-            Ok(Err(Full))
+            Ok(Err(Denial::Overloaded))
         );
         waiting.iter().for_each(JoinHandle::abort);
         sleep(Duration::from_millis(1)).await;
