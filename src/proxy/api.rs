@@ -173,7 +173,7 @@ fn form_of_refusal(asked: &Asked) -> Params {
 /// by the way.
 fn explain(asked: &Asked, name: &str, form: Option<&InForm>) {
     let found = checksum::diagnose(name, asked.query(), form, &asked.tenant.credentials);
-    // Its tenant and its request are those of the span.
+    // The log adds tenant and request.
     let (algorithm, would_fit, secret) = (found.algorithm, found.would_fit, &*found.secret);
     let compared_over = if found.hashed.is_empty() { "an empty query" } else { "the query" };
     let found_in = found.found_in;
