@@ -65,7 +65,7 @@ impl fmt::Display for StartError {
                 for fault in faults {
                     writeln!(f, "{fault}")?;
                 }
-                write!(f, "{} in the configuration", faults_counted(faults.len()))
+                write!(f, "{} in the configuration", counted(faults.len(), "fault"))
             }
             Self::System(error) => error.fmt(f),
             Self::Store(error) => {
@@ -90,10 +90,10 @@ impl From<store::Error> for StartError {
     }
 }
 
-/// `1 fault`, `2 faults`.
+/// A number of things: `1 fault`, `2 faults`.
 #[must_use]
-pub fn faults_counted(n: usize) -> String {
-    format!("{n} fault{}", if n == 1 { "" } else { "s" })
+pub fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A running gateway.

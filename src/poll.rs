@@ -88,7 +88,7 @@ async fn purge(meetings: &Meetings) -> Result<(), Error> {
 
 async fn poll_all(meetings: &Meetings) {
     let mut by_server: HashMap<ServerId, Vec<Arc<Meeting>>> = HashMap::new();
-    for meeting in meetings.live.meetings() {
+    for meeting in meetings.live.meetings.all() {
         by_server.entry(meeting.server.clone()).or_default().push(meeting);
     }
     let wanted = |server: &&Arc<Server>| meetings.live.servers.of(&server.id).mode().is_polled();
@@ -102,7 +102,7 @@ async fn poll_all(meetings: &Meetings) {
         let span = tracing::error_span!("poll", server = %server.id);
         // What makes a poll panic is taken for no answer: it is not to look well for ever.
         if caught("poll_server", server::poll(meetings, &server, &running).instrument(span)).await.is_none() {
-            meetings.live.servers.of(&server.id).polled(false);
+            meetings.live.servers.of(&server.id).health.polled(false);
         }
         if meetings.store.is_shared() {
             report::write(meetings, &server).await;

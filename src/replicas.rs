@@ -54,7 +54,7 @@ async fn heartbeat(meetings: &Meetings, steady: Option<Instant>) -> Result<bool,
     let now = meetings.clock.now();
     if !meetings.store.gateways().heartbeat(now).await? {
         tracing::warn!("other gateways considered this gateway dead: renewing the seats of its sessions");
-        meetings.live.open_sessions().iter().for_each(|session| session.reassert(&meetings.notes));
+        meetings.live.sessions.all_open().iter().for_each(|session| session.reassert(&meetings.notes));
     }
     let is_leader = meetings.store.gateways().lead(POLLER, now).await?;
     // While the store was away no gateway could renew its heartbeat: they have time to do so.

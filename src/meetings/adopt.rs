@@ -38,7 +38,7 @@ pub(crate) async fn follow(meetings: &Meetings, id: MeetingNumber) -> Result<(),
         }
         return Ok(());
     };
-    let known = meetings.live.meeting(&row.tenant, row.ext_id.as_str()).filter(|meeting| meeting.id == id);
+    let known = meetings.live.meetings.find(&row.tenant, row.ext_id.as_str()).filter(|meeting| meeting.id == id);
     let Some(meeting) = known else { return Ok(()) };
     meetings.live.remove_meeting(&meeting, ended_at);
     forget_unrecorded(meetings, &meeting).await
@@ -62,7 +62,7 @@ pub(crate) async fn everything(meetings: &Meetings) -> Result<(), Error> {
     operate::read_operations(meetings).await?;
     // First what is known: what is made meanwhile is in the store as well.
     let known: Vec<MeetingNumber> =
-        meetings.live.meetings().iter().filter(|meeting| meeting.internal_id().is_some()).map(|m| m.id).collect();
+        meetings.live.meetings.all().iter().filter(|meeting| meeting.internal_id().is_some()).map(|m| m.id).collect();
     let running = meetings.store.meetings().running().await?;
     let ids: HashSet<MeetingNumber> = running.iter().map(|row| row.id).collect();
     for row in running {

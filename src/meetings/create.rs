@@ -78,8 +78,8 @@ pub(crate) async fn create(meetings: &Meetings, order: &Order) -> Created {
 
 /// Looks for a meeting of this id.
 async fn look_up(meetings: &Meetings, order: &Order) -> Result<Known, Denial> {
-    let Some(meeting) = meetings.live.meeting_on_server(&order.server_meeting_id) else { return Ok(Known::Nothing) };
-    if meetings.live.servers.of(&meeting.server).is_offline() {
+    let Some(meeting) = meetings.live.meetings.on_server(&order.server_meeting_id) else { return Ok(Known::Nothing) };
+    if meetings.live.servers.of(&meeting.server).health.is_offline() {
         let used = used(meetings, order, &meeting).await?;
         if duration_left(&order.tenant.limits, used).is_none() {
             return Err(Denial::DurationUsedUp);
@@ -222,7 +222,7 @@ async fn record_next_run(
     let next = meetings.store.meetings().rerun(old.id, &new).await.map_err(unavailable)?;
     meetings.live.remove_meeting(old, now);
     // Those who came while its server had the new run, and we the old one, are in the new one without a seat.
-    meetings.live.cut_sessions(old);
+    meetings.live.sessions.cut_of(old);
     let meeting = match next {
         Some(id) => meetings.live.add_meeting(order.meeting(id, &server.id, &old.account)),
         None => reserve::reserve_made(meetings, order, server).await?,

@@ -26,7 +26,7 @@ pub(crate) async fn meeting(
     ext_id: &str,
 ) -> Result<Option<Arc<Meeting>>, Denial> {
     let (tenant, _) = account;
-    if let Some(meeting) = meetings.live.meeting(tenant, ext_id) {
+    if let Some(meeting) = meetings.live.meetings.find(tenant, ext_id) {
         return Ok(Some(meeting));
     }
     if !meetings.store.is_shared() {
@@ -49,7 +49,7 @@ pub(crate) async fn meeting_of_internal(
     internal_id: &str,
 ) -> Result<Option<Arc<Meeting>>, Denial> {
     let (tenant, _) = account;
-    if let Some(meeting) = meetings.live.meeting_of_internal(internal_id) {
+    if let Some(meeting) = meetings.live.meetings.of_internal(internal_id) {
         return Ok(Some(meeting).filter(|meeting| meeting.tenant == *tenant));
     }
     if let Some(room) = meetings.live.breakouts.of_internal(tenant, internal_id) {
@@ -67,7 +67,7 @@ pub(crate) async fn meeting_of_internal(
     let found =
         meetings.store.meetings().find_breakout(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
     if let Some(meeting) = found.and_then(|row| adopt::meeting(meetings, row)) {
-        meetings.live.add_breakout(&meeting, internal_id);
+        meetings.live.breakouts.add(&meetings.live.meetings, &meeting, internal_id);
         return Ok(Some(meeting));
     }
     let found = meetings
@@ -89,7 +89,7 @@ pub(crate) async fn session(
     account: (&TenantId, Peer),
     token: &TokenHash,
 ) -> Result<Option<Arc<Session>>, Denial> {
-    if let Some(session) = meetings.live.session(token) {
+    if let Some(session) = meetings.live.sessions.find(token) {
         return Ok(Some(session));
     }
     if !meetings.store.is_shared() {
@@ -100,14 +100,14 @@ pub(crate) async fn session(
     if let Some((row, meeting)) = found {
         let Some(meeting) = adopt::meeting(meetings, meeting) else { return Ok(None) };
         rows::add_session(&meetings.live, &row, &meeting);
-        return Ok(meetings.live.session(token));
+        return Ok(meetings.live.sessions.find(token));
     }
     let found =
         meetings.store.ended().find_session(token, meetings.clock.now()).await.map_err(|_| Denial::StoreUnavailable)?;
     let Some((row, meeting)) = found else { return Ok(None) };
     let Some(meeting) = adopt::ended(meetings, meeting) else { return Ok(None) };
     rows::add_session(&meetings.live, &row, &meeting);
-    Ok(meetings.live.session(token))
+    Ok(meetings.live.sessions.find(token))
 }
 
 /// Whether the guest of a session still waits to be let in: another gateway may have let them in since. Who waits on may
@@ -141,7 +141,7 @@ pub(crate) async fn reaches(
     now: Timestamp,
 ) -> Result<bool, Denial> {
     let (tenant, _) = account;
-    if meetings.live.reaches(tenant, server, now) {
+    if meetings.live.presence.reaches(tenant, server, now) {
         return Ok(true);
     }
     if !meetings.store.is_shared() {
@@ -156,5 +156,5 @@ pub(crate) async fn reaches(
     {
         let _ = adopt::ended(meetings, row);
     }
-    Ok(meetings.live.reaches(tenant, server, now))
+    Ok(meetings.live.presence.reaches(tenant, server, now))
 }

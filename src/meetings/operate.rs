@@ -71,7 +71,7 @@ pub async fn settle_drained(meetings: &Meetings) {
     let _turn = meetings.operating.lock().await;
     for server in meetings.directory.load_full().servers() {
         let state = meetings.live.servers.of(&server.id);
-        if state.mode() != ServerMode::Draining || !state.is_empty() {
+        if state.mode() != ServerMode::Draining || !state.load.is_empty() {
             continue;
         }
         match meetings.store.operations().disable_drained(&server.id, meetings.clock.now()).await {

@@ -34,7 +34,7 @@ pub(crate) async fn reconcile(
 ) {
     end_leftovers(meetings, server, listed).await;
     meetings.live.weigh(&server.id, listed, meetings.clock.now());
-    meetings.live.list_breakouts(&server.id, listed, running);
+    meetings.live.breakouts.take_list(&meetings.live.meetings, &server.id, listed, running);
     compare(meetings, running, listed, begun).await;
 }
 
@@ -57,7 +57,7 @@ async fn compare(meetings: &Meetings, running: &[Arc<Meeting>], listed: &ServerL
             Life::Orphaned { .. } => ORPHAN,
             Life::Reserved => UNANSWERED,
         };
-        if meeting.created_at.saturating_add(wait) < begun && meetings.live.listed(meeting, found.is_some()) >= MISSES {
+        if meeting.created_at.saturating_add(wait) < begun && meeting.listed(found.is_some()) >= MISSES {
             match life {
                 Life::Running { .. } => end(meetings, meeting, "no longer listed by its server").await,
                 Life::Orphaned { .. } | Life::Reserved => end_unanswered(meetings, meeting).await,

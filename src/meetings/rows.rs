@@ -64,8 +64,8 @@ pub(super) fn run(meeting: &Meeting) -> Run<'_> {
 /// Adds a session as the store keeps it, with the breakout room that it is in.
 pub(super) fn add_session(live: &Live, row: &SessionRow, meeting: &Arc<Meeting>) {
     if let Some(room) = &row.breakout {
-        live.add_breakout(meeting, room);
+        live.breakouts.add(&live.meetings, meeting, room);
     }
     let session = live.new_session(row.id, meeting, row.held);
-    live.add_session(row.token, Arc::new(if row.waits { session.waiting() } else { session }));
+    live.sessions.add(row.token, Arc::new(if row.waits { session.waiting() } else { session }));
 }

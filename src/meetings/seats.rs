@@ -48,7 +48,7 @@ pub(crate) struct Place<'a> {
 /// [`Denial::ServerUnavailable`] for one that is offline or disabled.
 pub(crate) fn takes_people(meetings: &Meetings, server: &Server) -> Result<(), Denial> {
     let state = meetings.live.servers.of(&server.id);
-    if state.is_offline() || !state.mode().takes_people() { Err(Denial::ServerUnavailable) } else { Ok(()) }
+    if state.health.is_offline() || !state.mode().takes_people() { Err(Denial::ServerUnavailable) } else { Ok(()) }
 }
 
 /// Reserves a seat for a join from an address.
@@ -73,8 +73,8 @@ pub(crate) async fn reserve<'a>(
     let new = NewSession { meeting: meeting.id, user, now, held, seats, breakout };
     let Seated { id, instead_of } = meetings.store.seats().admit(&new).await.map_err(|refusal| refusal.denial())?;
     if let Some(replaced) = instead_of {
-        meetings.live.note_replaced(replaced, now);
-        meetings.live.session_of_id(replaced).iter().for_each(|old| old.give_up());
+        meetings.live.sessions.note_replaced(replaced, now);
+        meetings.live.sessions.numbered(replaced).iter().for_each(|old| old.give_up());
     }
     Ok(Reserved { id, meeting, until, may_wait, meetings, is_kept: false })
 }
@@ -99,7 +99,7 @@ impl Reserved<'_> {
     pub(crate) async fn keep(mut self, server: &Server, session_token: &str, waits: bool) -> Result<(), Denial> {
         let Self { id, meeting, until, meetings, .. } = self;
         // The room may have been restarted meanwhile, and the session be one of the new run.
-        if !meetings.live.runs(meeting) {
+        if !meetings.live.meetings.runs(meeting) {
             return Err(Denial::ServerUnavailable);
         }
         let waits = self.may_wait && waits;
@@ -109,7 +109,7 @@ impl Reserved<'_> {
         let token = hash(session_token);
         let session = meetings.live.new_session(id, meeting, Held::Until(until));
         let session = if waits { session.waiting() } else { session };
-        if !meetings.live.add_session(token, Arc::new(session)) {
+        if !meetings.live.sessions.add(token, Arc::new(session)) {
             tracing::warn!(server = %server.id, "server issued the same session token twice");
             return Err(Denial::ServerUnavailable);
         }
@@ -165,7 +165,7 @@ pub(crate) async fn take(meetings: &Meetings, session: &Session) -> Result<(), D
 /// A session that is open while the store says that it has no seat gets one if there is one; else its sockets are cut, and the
 /// client that tries again learns why.
 pub(crate) async fn reseat(meetings: &Meetings, id: SessionNumber) {
-    let Some(session) = meetings.live.session_of_id(id).filter(|session| session.is_open()) else { return };
+    let Some(session) = meetings.live.sessions.numbered(id).filter(|session| session.is_open()) else { return };
     match readmit(meetings, &session).await {
         Ok(_) => session.reassert(&meetings.notes),
         Err(Refusal::Denied(_)) => session.cut(),

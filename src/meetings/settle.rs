@@ -29,7 +29,7 @@ pub(super) const ORPHAN: Duration = Duration::from_secs(15);
 pub(crate) async fn settle(meetings: &Meetings) {
     caught("poll_unanswered", adopt_unanswered(meetings)).await;
     let (directory, now) = (meetings.directory.load_full(), meetings.clock.now());
-    for meeting in meetings.live.meetings() {
+    for meeting in meetings.live.meetings.all() {
         meetings.rounds.poll.beat();
         caught("poll_settle", settle_one(meetings, &directory, &meeting, now)).await;
     }
@@ -98,11 +98,12 @@ async fn adopt_unanswered(meetings: &Meetings) {
         let is_at_it = row.created_at > now.saturating_sub(UNANSWERED)
             && meetings.store.gateways().is_alive(&owner, now).await.unwrap_or(true);
         if is_at_it
-            || owner == meetings.store.gateway() && meetings.live.meeting(&row.tenant, row.ext_id.as_str()).is_some()
+            || owner == meetings.store.gateway()
+                && meetings.live.meetings.find(&row.tenant, row.ext_id.as_str()).is_some()
         {
             continue;
         }
-        if let Some(known) = meetings.live.meeting(&row.tenant, row.ext_id.as_str())
+        if let Some(known) = meetings.live.meetings.find(&row.tenant, row.ext_id.as_str())
             && known.id == row.id
             && !known.was_reserved_by(&owner)
         {

@@ -69,7 +69,8 @@ pub(super) async fn of_root(gateway: &Gateway, asked: &mut Asked, path: &str, ki
 
 /// The one server whose session cookie a browser has, else the one that has the host to itself.
 pub(super) fn of_browser<'a>(gateway: &Gateway, asked: &'a Asked) -> Option<&'a Arc<Server>> {
-    let is_reached = |server: &&Arc<Server>| gateway.meetings.live.reaches(&asked.tenant.id, &server.id, asked.now);
+    let is_reached =
+        |server: &&Arc<Server>| gateway.meetings.live.presence.reaches(&asked.tenant.id, &server.id, asked.now);
     let slugs = gateway.binding.session_slugs(&asked.head.headers, asked.now);
     let mut servers = slugs.filter_map(|slug| asked.directory.server_of_slug(slug)).filter(is_reached);
     match (servers.next(), servers.next()) {
@@ -112,7 +113,7 @@ pub(super) async fn own_meeting(gateway: &Gateway, asked: &Asked, path: &str) ->
             let meeting =
                 find::meeting_of_internal(&gateway.meetings, asked.account(), id).await?.ok_or(Denial::NotFound)?;
             own.get_or_insert(meeting);
-        } else if gateway.meetings.live.meeting_of_internal(id).is_some_and(|meeting| meeting.tenant != *tenant) {
+        } else if gateway.meetings.live.meetings.of_internal(id).is_some_and(|meeting| meeting.tenant != *tenant) {
             return Err(Denial::NotFound);
         }
     }
