@@ -17,6 +17,9 @@ use crate::domain::{
 /// A document that the server fetches.
 const PRESENTATION: &str = "preUploadedPresentation";
 
+/// The first text of a meeting's notes, which the server fetches as well.
+const NOTES: [&str; 2] = ["sharedNotesInitialContentJsonUrl", "sharedNotesInitialContentMarkdownUrl"];
+
 /// The name of that document.
 const PRESENTATION_NAME: &str = "preUploadedPresentationName";
 
@@ -202,17 +205,19 @@ pub fn is_checked(rules: &Rules) -> bool {
     !matches!(rules.create.rule(PRESENTATION), Some(Rule::Pass))
 }
 
-/// The address of a caller's own document in a `create`, if it goes on and is to be public.
-#[must_use]
-pub fn presentation<'a>(asked: &'a Params, sent: &Params, rules: &Rules) -> Option<&'a str> {
-    let address = asked.get(PRESENTATION).filter(|address| !address.is_empty())?;
-    (sent.get(PRESENTATION) == Some(address) && is_checked(rules)).then_some(address)
+/// The addresses of a caller's own in a `create` that the server will fetch, and that are to be public.
+pub fn fetched<'a>(asked: &'a Params, sent: &Params, rules: &Rules) -> impl Iterator<Item = &'a str> {
+    let is_public = |name| matches!(rules.create.rule(name), Some(Rule::Check(Check::PublicUrl)));
+    let notes = NOTES.into_iter().filter(move |name| is_public(name));
+    let checked = is_checked(rules).then_some(PRESENTATION).into_iter().chain(notes);
+    checked.filter_map(|name| asked.get(name).filter(|address| !address.is_empty() && sent.get(name) == Some(address)))
 }
 
-/// Whether a key of a recording's metadata, `meta_` included, may be set to a value.
+/// Whether what is no parameter of a `create`, but comes to the same, may have a value: a key of a recording's metadata, `meta_`
+/// included, or a module of a body.
 #[must_use]
-pub fn may_set(rules: &Rules, meta: &str, value: &str) -> bool {
-    match rules.create.rule(meta) {
+pub fn may_set(rules: &Rules, name: &str, value: &str) -> bool {
+    match rules.create.rule(name) {
         Some(Rule::Pass | Rule::Default(_)) => true,
         Some(Rule::Check(check)) => admitted(check, value).is_some(),
         // What is made of a value when a meeting is created is not undone afterwards.

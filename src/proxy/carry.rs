@@ -49,7 +49,7 @@ pub(crate) async fn carry(
     kind: Kind,
 ) -> Answer {
     let call = call_of(kind);
-    if matches!(kind, Kind::Token | Kind::Settings | Kind::PluginData) && target.session.is_none() {
+    if matches!(kind, Kind::Token | Kind::Settings | Kind::Image | Kind::PluginData) && target.session.is_none() {
         return refusal::refuse(gateway, &asked, call, Denial::UnknownSession).by(&target.server.id);
     }
     // Where there is no socket, one that is asked for is nothing: what is carried as it is would not be rewritten.
@@ -59,7 +59,7 @@ pub(crate) async fn carry(
                 return graphql::graphql(gateway, asked, Some(&target.server), path).by(&target.server.id);
             }
             Kind::Token | Kind::Session => return socket::socket(gateway, asked, target, path).await,
-            Kind::Static | Kind::Settings | Kind::Upload | Kind::PluginData | Kind::Call(_) => {}
+            Kind::Static | Kind::Settings | Kind::Upload | Kind::Image | Kind::PluginData | Kind::Call(_) => {}
         }
     }
     let has_body = match body.has_any(FIRST_BYTES_TIMEOUT).await {

@@ -12,7 +12,7 @@ use super::{
     gateway::Gateway,
     headers::{remove_hop_by_hop, set_forwarded, to_server},
     held::{Charge, Whole},
-    refusal,
+    images, refusal,
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
     target::Target,
 };
@@ -59,7 +59,11 @@ pub(super) async fn forward(
 
 /// A body is bounded by its length.
 pub(super) fn check_length(gateway: &Gateway, asked: &Asked, body: &Incoming, kind: Kind) -> Result<(), Answer> {
-    let most = if kind == Kind::Upload { UPLOAD_BYTES_MAX } else { BODY_BYTES_MAX };
+    let most = match kind {
+        Kind::Upload => UPLOAD_BYTES_MAX,
+        Kind::Image => images::BYTES_MAX,
+        _ => BODY_BYTES_MAX,
+    };
     let is_too_long = body.size_hint().exact().is_some_and(|length| length > most);
     if is_too_long { Err(refusal::refuse(gateway, asked, call_of(kind), Denial::TooLarge)) } else { Ok(()) }
 }

@@ -201,13 +201,13 @@ fn metadata_of_a_recording_keep_to_the_rules() {
 }
 
 #[test]
-fn a_join_cannot_hide_or_borrow_a_session() {
+fn a_join_cannot_borrow_a_session() {
     let asked = Params::parse(
         b"fullName=Ada&meetingID=room&bot=true&existingUserID=w_1&replaceSessionToken=x&userdata-bbb_x=1",
     )
     .expect("a query");
     let params = join(&asked, &limits(), &Rules::shipped(), &[]).expect("accepted");
-    assert_eq!(params.encode(), "fullName=Ada&meetingID=room&userdata-bbb_x=1");
+    assert_eq!(params.encode(), "fullName=Ada&meetingID=room&bot=true&userdata-bbb_x=1");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use crate::{
     bbb::{
         answer::Failure,
         checksum::{self, InForm, Signer},
-        documents,
-        params::may_fetch,
+        documents::{self, Clean},
+        params::{may_fetch, may_set},
         query::{Params, sanitise},
     },
     domain::denial::Denial,
@@ -94,7 +94,12 @@ pub(super) async fn verify<'a>(
     }
     let modules = match sent {
         Sent::Modules(body) => {
-            let (xml, documents) = documents::clean(&body, |url| may_fetch(&asked.tenant.rules, url))?;
+            let rules = &asked.tenant.rules;
+            let Clean { xml, documents, dropped } =
+                documents::clean(&body, |url| may_fetch(rules, url), |name| may_set(rules, name, ""))?;
+            if let Some(module) = dropped {
+                tracing::info!(?module, "module of a create body not forwarded");
+            }
             if documents > 0 && !asked.tenant.limits.documents.has_room(documents - 1) {
                 return Err(Denial::DocumentLimitReached.into());
             }
