@@ -122,7 +122,7 @@ pub(crate) async fn carry(
 /// other gateways have made is known here as soon as they tell.
 fn watch_upload(gateway: &Arc<Gateway>, asked: &Asked, mut form: Form) -> Watch {
     let (gateway, tenant) = (Arc::clone(gateway), asked.tenant.id.clone());
-    let may = move |of, id: &str| match gateway.meetings.live.meeting_of_internal(id) {
+    let may = move |of, id: &str| match gateway.meetings.live.meetings.of_internal(id) {
         Some(meeting) => meeting.tenant == tenant,
         None => of == Of::Document || gateway.meetings.live.breakouts.of_internal(&tenant, id).is_some(),
     };

@@ -11,7 +11,7 @@ use super::{
     cookies::Owner,
     gateway::Gateway,
     headers::{remove_hop_by_hop, set_forwarded, to_server},
-    held::{Charge, Unread, Whole},
+    held::{Charge, Whole},
     images, refusal,
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
     target::Target,
@@ -86,14 +86,12 @@ pub(super) async fn with_length(
     // Boxed: bodies have a length, nearly all of them.
     match Box::pin(gateway.bodies.read(asked, body, MEASURED_BYTES_MAX, false)).await {
         Ok(Whole { bytes, charge }) => Ok((Incoming::held(bytes), charge)),
-        Err(Unread::Broken) => Err(refusal::unsent(gateway, asked, call, BodyFault::Broken.into(), None)),
-        Err(Unread::Slow) => Err(refusal::unsent(gateway, asked, call, BodyFault::Slow.into(), None)),
-        Err(Unread::NoRoom) => Err(refusal::refuse(gateway, asked, call, Denial::Overloaded)),
-        Err(Unread::TooLarge) => {
+        Err(BodyFault::TooLarge) => {
             let message = "A body of more than 1 MB has to tell its length.\n";
             let answer = text(StatusCode::LENGTH_REQUIRED, "text/plain;charset=utf-8", message);
             Err(Answer::new(call, Outcome::Refused, answer))
         }
+        Err(fault) => Err(refusal::unsent(gateway, asked, call, fault.into(), None)),
     }
 }
 

@@ -63,7 +63,9 @@ pub(crate) fn unsent(
         BackendError::Body(BodyFault::Broken) => {
             (StatusCode::BAD_REQUEST, "bodyBroken", "The body of the request did not come whole.\n")
         }
-        BackendError::Body(BodyFault::Refused) => return refuse(gateway, asked, call, Denial::NotFound),
+        BackendError::Body(BodyFault::Refused | BodyFault::TooLarge | BodyFault::NoRoom) => {
+            return refuse(gateway, asked, call, why.denial());
+        }
         error => {
             let answer = refuse(gateway, asked, call, error.denial());
             return if let Some(server) = server { answer.by(server) } else { answer };

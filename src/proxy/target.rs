@@ -80,7 +80,8 @@ fn check_image(path: &str, session: Option<&Session>, meeting: Option<&Meeting>)
 
 /// The one server whose session cookie a browser has, else the one that has the host to itself.
 pub(super) fn of_browser<'a>(gateway: &Gateway, asked: &'a Asked) -> Option<&'a Arc<Server>> {
-    let is_reached = |server: &&Arc<Server>| gateway.meetings.live.reaches(&asked.tenant.id, &server.id, asked.now);
+    let is_reached =
+        |server: &&Arc<Server>| gateway.meetings.live.presence.reaches(&asked.tenant.id, &server.id, asked.now);
     let slugs = gateway.binding.session_slugs(&asked.head.headers, asked.now);
     let mut servers = slugs.filter_map(|slug| asked.directory.server_of_slug(slug)).filter(is_reached);
     match (servers.next(), servers.next()) {
@@ -124,7 +125,7 @@ pub(super) async fn own_meeting(gateway: &Gateway, asked: &Asked, path: &str) ->
             Of::Document => None,
         };
         let is_anothers =
-            || gateway.meetings.live.meeting_of_internal(id).is_some_and(|meeting| meeting.tenant != *tenant);
+            || gateway.meetings.live.meetings.of_internal(id).is_some_and(|meeting| meeting.tenant != *tenant);
         match found {
             Some(meeting) => drop(own.get_or_insert(meeting)),
             None if of == Of::Meeting || is_anothers() => return Err(Denial::NotFound),
