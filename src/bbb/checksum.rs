@@ -1,5 +1,7 @@
 //! Checksum of an API call: verified with the secrets of a tenant, created with the secret of a server.
 
+pub mod form;
+
 use std::sync::Arc;
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
@@ -116,13 +118,26 @@ impl Given {
     }
 }
 
-/// The form of a call whose checksum came in it, and not in the query.
+/// A form that is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InForm {
-    /// The checksum.
+    /// The checksum in it; empty where there is none.
     pub checksum: Box<str>,
     /// All other parameters, those of the query too, in the order they came, as a form.
     pub fields: Box<str>,
+    /// What is wrong with it.
+    pub unfit: Unfit,
+}
+
+/// What is wrong with the checksum of a call that has a form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// It fits nothing.
+    Mismatch,
+    /// It fits the query, and the call or the tenant takes no form that is not covered.
+    Uncovered,
+    /// There is one in the query, too.
+    Second,
 }
 
 /// Diagnosis of a checksum mismatch for the operator, to correct the integration.
@@ -142,11 +157,14 @@ pub struct Diagnosis {
 
 /// Finds out why a checksum does not fit: tries the mistakes that integrations are known to make
 /// (docs/reference/bbb-protocol.md, "Mistakes of callers", "POST bodies").
-/// `form` is there where the checksum came in a form: it was compared over the query all the same, as BBB does it.
+/// `form` is there where the call had a form.
 ///
 /// Costs some digests per secret: for calls that have been refused.
 #[must_use]
 pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials: &[Credential]) -> Diagnosis {
+    if form.is_some_and(|form| form.unfit == Unfit::Second) {
+        return Diagnosis::unfit("query", "given twice: in the form, too", raw_query);
+    }
     let (found_in, hashed, checksum) = match (split_checksum(raw_query), form) {
         (Ok((rest, checksum)), _) => ("query", rest, checksum),
         (Err(ChecksumPosition::Missing), Some(form)) => ("form", raw_query.to_owned(), &*form.checksum),
@@ -162,28 +180,21 @@ pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials:
         Ok(64) => "SHA-512",
         Ok(_) | Err(_) => return Diagnosis::unfit(found_in, no_digest(checksum), &hashed),
     };
+    if form.is_some_and(|form| form.unfit == Unfit::Uncovered) {
+        let secret = signer(call, &hashed, checksum, credentials, |_| true).map(|signer| &signer.secret.label);
+        let secret = secret.map_or("".into(), Arc::clone);
+        return Diagnosis { found_in, algorithm, hashed, would_fit: UNCOVERED, secret };
+    }
     let is_small = |form: &&InForm| form.fields.len() <= FIELDS_BYTES_MAX;
-    let fields = form.filter(|_| found_in == "form").filter(is_small).map(|form| {
-        let mut sorted: Vec<&str> = form.fields.split('&').collect();
-        sorted.sort_unstable();
-        [
-            ("the form fields hashed: only the query counts", call, form.fields.to_string()),
-            (
-                "the form fields hashed in the order of their names, as old releases did: only the query counts",
-                call,
-                sorted.join("&"),
-            ),
-        ]
-    });
+    let fields = form.filter(|_| found_in == "form").filter(is_small);
+    let fields = fields.map(|form| of_fields(call, &form.fields, &hashed));
     let decoded = percent_encoding::percent_decode_str(&hashed.replace('+', " ")).decode_utf8_lossy().into_owned();
-    let mut sorted: Vec<&str> = hashed.split('&').collect();
-    sorted.sort_unstable();
     let mistakes = [
         ("all of it, but the secret has expired", call, hashed.clone()),
         ("spaces hashed as %20, sent as +", call, hashed.replace('+', "%20")),
         ("spaces hashed as +, sent as %20", call, hashed.replace("%20", "+")),
         ("the query hashed before it was encoded", call, decoded),
-        ("the parameters hashed in the order of their names", call, sorted.join("&")),
+        ("the parameters hashed in the order of their names", call, in_order(&hashed)),
         ("the query hashed with a question mark", call, format!("?{hashed}")),
         ("the call's name left out", "", hashed.clone()),
         ("the query left out", call, String::new()),
@@ -198,6 +209,31 @@ pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials:
         None => ("none known: the secret may be wrong", "".into()),
     };
     Diagnosis { found_in, algorithm, hashed, would_fit, secret }
+}
+
+/// What a form needs that is not accepted without.
+const UNCOVERED: &str = "the form left out, which this call or tenant does not accept: hash the form";
+
+/// The mistakes of a checksum over the fields of a form, which begin with those of the query.
+fn of_fields<'a>(call: &'a str, fields: &str, query: &str) -> Vec<(&'static str, &'a str, String)> {
+    if query.is_empty() {
+        return vec![(
+            "the form fields hashed in another order or encoding than they were sent",
+            call,
+            fields.to_owned(),
+        )];
+    }
+    let of_form = fields.strip_prefix(query).and_then(|rest| rest.strip_prefix('&'));
+    let both = [Some(fields), of_form];
+    let hashed = both.into_iter().flatten().flat_map(|fields| [fields.to_owned(), in_order(fields)]);
+    hashed.map(|hashed| ("the form fields hashed: beside a query, only the query counts", call, hashed)).collect()
+}
+
+/// The pairs of a query in the order of their names.
+fn in_order(query: &str) -> String {
+    let mut pairs: Vec<&str> = query.split('&').collect();
+    pairs.sort_unstable();
+    pairs.join("&")
 }
 
 /// A larger form is no integration's that has to be mended.
@@ -408,24 +444,42 @@ mod tests {
     #[test]
     fn a_checksum_in_a_form_is_said_to_be_there_and_what_it_was_compared_over() {
         let secret = Secret::new(SECRET);
+        let sum = |hashed| HEXLOWER.encode(hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, "create", hashed, &secret).as_ref());
         let fields = "name=a+b&meetingID=x";
-        let only_the_query = "the form fields hashed: only the query counts";
-        let in_order = "the form fields hashed in the order of their names, as old releases did: only the query counts";
-        for (query, hashed, would_fit) in [
-            ("", fields, only_the_query),
-            ("", "meetingID=x&name=a+b", in_order),
-            ("x=1", "", "the query left out"),
-            ("", "nonsense", "none known: the secret may be wrong"),
+        let beside = "the form fields hashed: beside a query, only the query counts";
+        let other = "the form fields hashed in another order or encoding than they were sent";
+        for (query, hashed, unfit, would_fit) in [
+            ("", fields, Unfit::Mismatch, other),
+            ("x=1", fields, Unfit::Mismatch, beside),
+            ("x=1", "meetingID=x&name=a+b&x=1", Unfit::Mismatch, beside),
+            ("x=1", "meetingID=x&name=a+b", Unfit::Mismatch, beside),
+            ("x=1", "", Unfit::Mismatch, "the query left out"),
+            ("", "nonsense", Unfit::Mismatch, "none known: the secret may be wrong"),
+            ("", "", Unfit::Uncovered, UNCOVERED),
         ] {
-            let sum = HEXLOWER.encode(hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, "create", hashed, &secret).as_ref());
-            let form = InForm { checksum: sum.into(), fields: fields.into() };
+            let joint = if query.is_empty() { "" } else { "&" };
+            let form = InForm { checksum: sum(hashed).into(), fields: format!("{query}{joint}{fields}").into(), unfit };
             let found = diagnose("create", query, Some(&form), &credentials());
             assert_eq!((found.found_in, found.algorithm, &*found.hashed), ("form", "SHA-1", query), "{hashed}");
             assert_eq!(found.would_fit, would_fit, "{hashed}");
         }
-        let form = InForm { checksum: "%20".into(), fields: fields.into() };
+        let form = InForm { checksum: "%20".into(), fields: fields.into(), unfit: Unfit::Mismatch };
         let found = diagnose("create", "", Some(&form), &credentials());
         assert_eq!((found.found_in, found.algorithm), ("form", "not a digest in hexadecimal digits"));
+    }
+
+    #[test]
+    fn a_form_beside_a_query_that_fits_is_said_to_be_what_is_wrong() {
+        let query = format!("{QUERY}&checksum={SHA1}");
+        for (unfit, algorithm, would_fit, secret) in [
+            (Unfit::Uncovered, "SHA-1", UNCOVERED, "new/2"),
+            (Unfit::Second, "given twice: in the form, too", "none known", ""),
+        ] {
+            let form = InForm { checksum: "".into(), fields: "x=1".into(), unfit };
+            let found = diagnose("create", &query, Some(&form), &credentials());
+            assert_eq!((found.found_in, found.algorithm, found.would_fit), ("query", algorithm, would_fit));
+            assert_eq!(&*found.secret, secret);
+        }
     }
 
     #[test]

@@ -197,6 +197,8 @@ pub(super) struct Tenant {
     /// `Strict-Transport-Security` on each answer of its hosts, such as `"max-age=63072000; includeSubDomains"`, or `"off"`.
     /// Default: the gateway's.
     pub hsts: Option<String>,
+    /// Whether an API call may have a form that its checksum does not cover, as BBB 3.0 takes it. Default: true.
+    pub uncovered_forms: Option<bool>,
     /// Suspend it: no new meetings and participants; running meetings continue. Default: false.
     pub suspended: Option<bool>,
     /// Periods with another pool or other limits. They must not overlap.

@@ -13,6 +13,7 @@ mod breakouts;
 mod client_files;
 mod conformance;
 mod failure;
+mod forms;
 mod hostile;
 mod hosts;
 mod isolation;

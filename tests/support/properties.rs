@@ -97,7 +97,7 @@ pub fn any_query(raw: &str) {
     match checksum::verify("join", raw, &credentials(), Timestamp::EPOCH) {
         Ok(_) => assert!(sim::accepts_checksum("join", raw, SECRET)),
         Err(ChecksumError::Missing | ChecksumError::Malformed | ChecksumError::Mismatch) => {
-            let form = checksum::InForm { checksum: raw.into(), fields: raw.into() };
+            let form = checksum::InForm { checksum: raw.into(), fields: raw.into(), unfit: checksum::Unfit::Mismatch };
             let _ = checksum::diagnose("join", raw, None, &credentials());
             let _ = checksum::diagnose("join", "", Some(&form), &credentials());
         }

@@ -22,7 +22,7 @@ pub(crate) enum Refusal {
     Denied(Denial),
     /// By a rule of BBB's, in its words.
     Failed(Failure),
-    /// The checksum, which stood in the form, does not fit.
+    /// The checksum of a call with a form does not fit, or does not cover the form.
     Checksum(Failure, Box<InForm>),
     /// A parameter has a value that is not allowed.
     Rejected(Rejected),
