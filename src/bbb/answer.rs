@@ -134,6 +134,16 @@ pub fn failed_plainly(message: &str) -> String {
     format!("<response><returncode>FAILED</returncode><message>{}</message></response>", escape(message))
 }
 
+/// The answer of `getUser`: the address of a tenant's API, and its secret.
+#[must_use]
+pub fn user(api_url: &str, secret: &str) -> String {
+    let (api_url, secret) = (escape(api_url), escape(secret));
+    format!(
+        "<response><returncode>SUCCESS</returncode><user><apiURL>{api_url}</apiURL><secret>{secret}</secret></user>\
+         </response>"
+    )
+}
+
 /// The answer of `isMeetingRunning`.
 #[must_use]
 pub fn running(running: bool) -> String {

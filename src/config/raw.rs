@@ -31,6 +31,8 @@ pub(super) struct Gateway {
     pub rates: Option<Rates>,
     /// The BBB servers, one table each; the key is the server's id.
     pub servers: Option<BTreeMap<String, Server>>,
+    /// The call `getUser`, by which one Greenlight asks for the address and the secret of each tenant. Default: there is none.
+    pub get_user: Option<GetUser>,
     /// Certificates by ACME for hosts that have none in `certs/`.
     pub acme: Option<Acme>,
 }
@@ -141,6 +143,23 @@ pub(super) struct Server {
     pub version: Option<String>,
     /// New GraphQL sockets per second; more are queued. From 1 to 1000. Default: 40, below the limit of BBB.
     pub sockets_per_second: Option<i64>,
+}
+
+/// The call `getUser`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GetUser {
+    /// The host that answers it, which has to be a host of a tenant.
+    #[schemars(required)]
+    pub host: Option<String>,
+    /// The secret that signs it, which is no tenant's: a literal, `"file:PATH"` or `"env:NAME"`.
+    #[schemars(required)]
+    pub secret: Option<String>,
+    /// Who may make it, as addresses or networks such as `"10.0.0.7"` or `"10.0.0.0/8"`.
+    #[schemars(required)]
+    pub sources: Option<Vec<String>>,
+    /// The name of the secret of a tenant that it tells. Default: `"greenlight"`.
+    pub account: Option<String>,
 }
 
 /// Certificates by ACME.

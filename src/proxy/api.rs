@@ -7,6 +7,7 @@ pub(crate) mod breakout;
 mod client_address;
 mod create;
 mod documents;
+mod get_user;
 mod join;
 mod join_at;
 mod message;
@@ -43,6 +44,11 @@ use verified::Verified;
 
 /// Answers an API call by its name.
 pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incoming) -> Answer {
+    if name == get_user::NAME
+        && let Some(answer) = get_user::get_user(gateway, &asked)
+    {
+        return answer;
+    }
     let Some(spec) = Spec::find(name) else {
         let is_hook = name == "hooks" || name.starts_with("hooks/");
         let failure = if is_hook { Failure::UNSUPPORTED } else { Failure::UNKNOWN_CALL };

@@ -14,6 +14,7 @@ mod client_files;
 mod conformance;
 mod failure;
 mod forms;
+mod greenlight;
 mod hostile;
 mod hosts;
 mod isolation;
