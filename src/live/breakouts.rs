@@ -1,5 +1,5 @@
-//! The breakout rooms of meetings. A server makes them itself, under ids that are derived from nothing of ours: whose one is
-//! follows from the meeting that its server lists as its parent, which has to be on that very server.
+//! The breakout rooms of meetings. A server makes most of them itself, under ids that are derived from nothing of ours: whose one
+//! is follows from the meeting that its server lists as its parent, which has to be on that very server.
 
 use std::{
     collections::HashMap,
@@ -49,6 +49,9 @@ pub struct Breakouts {
     /// By tenant, so that no server of one can take another's, and by what the internal id begins with, which follows from
     /// the external one.
     rooms: DashMap<(TenantId, Box<str>), Arc<Breakout>>,
+    /// The same by the time in the internal id, which of rooms that a tenant makes follows from the tenant's id; of others, which
+    /// share one, it has any.
+    times: DashMap<(TenantId, Box<str>), Arc<Breakout>>,
     /// When it was said of a room that there is none.
     missed: Mutex<HashMap<Box<str>, Timestamp>>,
 }
@@ -64,11 +67,22 @@ impl Breakouts {
         (room.meeting.server == *server).then(|| Arc::clone(&room))
     }
 
+    /// A room of a tenant that the tenant has made, by the time in its ids.
+    #[must_use]
+    pub fn of_time(&self, tenant: &TenantId, time: &str) -> Option<Arc<Breakout>> {
+        self.times.get(&(tenant.clone(), time.into())).map(|room| Arc::clone(&room))
+    }
+
     /// A room of a tenant, by its internal id.
     #[must_use]
     pub fn of_internal(&self, tenant: &TenantId, internal_id: &str) -> Option<Arc<Breakout>> {
         let room = self.rooms.get(&(tenant.clone(), start(internal_id)?.into()))?;
         (room.internal_id.as_str() == internal_id).then(|| Arc::clone(&room))
+    }
+
+    fn forget_time(&self, room: &Arc<Breakout>) {
+        let key = (room.meeting.tenant.clone(), time(room.internal_id.as_str()));
+        self.times.remove_if(&key, |_, other| Arc::ptr_eq(other, room));
     }
 
     /// A server has said `now` that it has no such room.
@@ -88,6 +102,11 @@ impl Breakouts {
     pub fn is_missed(&self, room: &str, now: Timestamp) -> bool {
         lock(&self.missed).get(room).is_some_and(|at| at.saturating_add(MISS) > now)
     }
+}
+
+/// The time in an internal id.
+fn time(internal_id: &str) -> Box<str> {
+    internal_id.split_once('-').map_or("", |(_, time)| time).into()
 }
 
 /// What an internal id begins with: all but its time.
@@ -128,11 +147,13 @@ impl Live {
             return Some(Arc::clone(&known));
         }
         if starts.len() == ROOMS_MAX {
-            self.breakouts.rooms.remove(&key(&starts.remove(0)));
+            let oldest = self.breakouts.rooms.remove(&key(&starts.remove(0)));
+            oldest.iter().for_each(|(_, room)| self.breakouts.forget_time(room));
         }
         let meeting = Arc::clone(meeting);
         let room = Arc::new(Breakout { internal_id: InternalId::new(internal_id), meeting, missed: AtomicU32::new(0) });
         self.breakouts.rooms.insert(key(&start), Arc::clone(&room));
+        self.breakouts.times.insert(key(&time(internal_id)), Arc::clone(&room));
         starts.push(start);
         Some(room)
     }
@@ -153,6 +174,11 @@ impl Live {
         }
     }
 
+    /// Forgets a room that has been ended.
+    pub fn end_breakout(&self, room: &Breakout) {
+        self.retain_breakouts(&room.meeting, |other| other.internal_id != room.internal_id);
+    }
+
     /// Forgets the rooms of a meeting.
     pub(super) fn forget_breakouts(&self, meeting: &Meeting) {
         self.retain_breakouts(meeting, |_| false);
@@ -163,6 +189,7 @@ impl Live {
             let gone = self.breakouts.rooms.remove_if(&(meeting.tenant.clone(), start.clone()), |_, room| {
                 room.meeting.id == meeting.id && !keep(room)
             });
+            gone.iter().for_each(|(_, room)| self.breakouts.forget_time(room));
             gone.is_none()
         });
     }
@@ -286,7 +313,7 @@ mod tests {
         live.remove_meeting(&ours, Timestamp::EPOCH);
         assert!(is_known(100), "what is carried of it lasts as long as its meeting's");
         live.forget_ended(Timestamp::EPOCH.saturating_add(AFTERGLOW));
-        assert!(live.breakouts.rooms.is_empty());
+        assert!(live.breakouts.rooms.is_empty() && live.breakouts.times.is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod ask;
 pub(crate) mod breakout;
 mod client_address;
 mod create;
+mod create_breakout;
 mod documents;
 mod get_user;
 mod join;
@@ -93,6 +94,9 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
     let (params, modules, charge) = (read.params, read.modules, read.charge);
     let verified = Verified { credential, params, modules, granted: false, _charge: charge, asked };
     match call {
+        Call::Create if create_breakout::is_breakout(&verified.params) => {
+            Box::pin(create_breakout::create(gateway, verified)).await
+        }
         Call::Create => create::create(gateway, verified).await,
         Call::Join => Box::pin(join::join(gateway, verified)).await,
         Call::GetMeetings | Call::GetSessions => ask::list(gateway, call, &verified).await,

@@ -10,6 +10,7 @@ mod answers;
 mod api;
 mod branding;
 mod breakouts;
+mod breakouts_by_api;
 mod client_files;
 mod conformance;
 mod failure;
