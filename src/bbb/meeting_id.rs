@@ -146,7 +146,7 @@ mod tests {
         let ids = RoomIds::new(&parent, &time, 1);
         assert!(is_internal(&ids.external) && is_internal(&ids.internal));
         assert!(ids.internal.starts_with(&internal_start(&ids.external)), "as of a room of the server's own");
-        assert!(ids.internal.ends_with(&format!("-{time}")) && time < "1600000000000".to_owned());
+        assert!(ids.internal.ends_with(&format!("-{time}")) && *time < *"1600000000000");
         assert_ne!(ids, RoomIds::new(&parent, &time, 2));
     }
 

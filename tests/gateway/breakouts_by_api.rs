@@ -58,7 +58,7 @@ async fn a_room_is_made_joined_listed_and_ended_by_the_tenants_own_id() {
     }
     assert!(
         room_there.params["duration"].parse::<u32>().is_ok_and(|minutes| (1..=60).contains(&minutes)),
-        "{on_server:?}"
+        "{room_there:?}"
     );
     // Its meeting lists it, and no list of meetings.
     let info = about(&stage, "wagtail", "getMeetingInfo", "parent").await;

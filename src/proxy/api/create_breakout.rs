@@ -34,9 +34,30 @@ async fn create_room(gateway: &Gateway, call: Verified) -> Result<Answer, Refusa
     validate::create(&params::seen(&tenant.rules.create, &call.params))?;
     gateway.meetings.admit_tenant(tenant)?;
     let ext_id = call.params.get("meetingID").ok_or(Failure::MEETING_ID_INVALID)?;
-    let parent = parent(gateway, asked, &call.params).await?.ok_or(Failure::PARENT_UNKNOWN)?;
+    let parent = admit(gateway, asked, ext_id, &call.params).await?;
+    let sequence = sequence(&call.params)?;
+    let server = asked.directory.server(parent.server.as_str()).ok_or(Denial::ServerUnavailable)?;
     let limits = parent.limits(tenant);
-    if !limits.breakouts {
+    let defaults = [("logoutURL", format!("https://{}/", asked.authority))];
+    let params = params::create(&call.params, limits, &tenant.rules, &defaults)?.params;
+    check_documents(gateway, &call, &params).await?;
+    let params = of_room(params, &call.params, sequence, &parent)?;
+    let (modules, documents) = call.modules.map_or((None, 0), |(xml, documents)| (Some(xml), documents));
+    let given = Given::take(&parent, documents, limits.documents)?;
+    let (caller, now) = (asked.caller(), gateway.meetings.clock.now());
+    let order = RoomOrder { server, parent: &parent, ext_id, sequence, params, modules, given, caller, now };
+    let answer = made::create(&gateway.meetings, order).await.map_err(|no_room| match no_room {
+        NoRoom::Denied(denial) => Refusal::from(denial),
+        NoRoom::Failed(failure) => failure.into(),
+    })?;
+    let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
+    Ok(Answer::xml(Call::Create, outcome, answer.body).by(&server.id))
+}
+
+/// The meeting of a room, if it may have this one.
+async fn admit(gateway: &Gateway, asked: &Asked, ext_id: &str, params: &Params) -> Result<Arc<Meeting>, Refusal> {
+    let parent = parent(gateway, asked, params).await?.ok_or(Failure::PARENT_UNKNOWN)?;
+    if !parent.limits(&asked.tenant).breakouts {
         return Err(Failure::BREAKOUTS_OFF.into());
     }
     if find::meeting(&gateway.meetings, asked.account(), ext_id).await?.is_some() {
@@ -44,35 +65,23 @@ async fn create_room(gateway: &Gateway, call: Verified) -> Result<Answer, Refusa
     }
     // Another gateway may have made it.
     made::by_ext_id(&gateway.meetings, asked.account(), &asked.directory, ext_id).await?;
-    let sequence = call.params.get("sequence").and_then(|number| number.parse::<u32>().ok());
-    let sequence = sequence.filter(|number| SEQUENCE.contains(number)).ok_or(Failure::SEQUENCE)?;
-    let server = asked.directory.server(parent.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-    let defaults = [("logoutURL", format!("https://{}/", asked.authority))];
-    let created = params::create(&call.params, limits, &tenant.rules, &defaults)?;
+    Ok(parent)
+}
+
+fn sequence(params: &Params) -> Result<u32, Failure> {
+    let number = params.get("sequence").and_then(|number| number.parse().ok());
+    number.filter(|number| SEQUENCE.contains(number)).ok_or(Failure::SEQUENCE)
+}
+
+/// Looks where the names of the documents' hosts lead.
+async fn check_documents(gateway: &Gateway, call: &Verified, params: &Params) -> Result<(), Refusal> {
+    let tenant = &call.asked.tenant;
     let mut addresses: Vec<String> = Vec::new();
-    addresses.extend(params::presentation(&call.params, &created.params, &tenant.rules).map(str::to_owned));
-    let (modules, documents) = call.modules.map_or((None, 0), |(xml, documents)| (Some(xml), documents));
-    if let Some(modules) = &modules {
+    addresses.extend(params::presentation(&call.params, params, &tenant.rules).map(str::to_owned));
+    if let Some((modules, _)) = &call.modules {
         addresses.extend(Found::read(modules, tenant)?.addresses);
     }
-    check_names(gateway, tenant, &addresses).await?;
-    let order = RoomOrder {
-        server,
-        parent: &parent,
-        ext_id,
-        sequence,
-        params: of_room(created.params, &call.params, sequence, &parent)?,
-        modules,
-        given: Given::take(&parent, documents, limits.documents)?,
-        caller: asked.caller(),
-        now: gateway.meetings.clock.now(),
-    };
-    let answer = made::create(&gateway.meetings, order).await.map_err(|no_room| match no_room {
-        NoRoom::Denied(denial) => Refusal::from(denial),
-        NoRoom::Failed(failure) => failure.into(),
-    })?;
-    let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
-    Ok(Answer::xml(Call::Create, outcome, answer.body).by(&server.id))
+    check_names(gateway, tenant, &addresses).await
 }
 
 /// The running meeting of this tenant that a room is to belong to, by either of its ids.
