@@ -6,8 +6,10 @@ use anteroom_bench::{
 };
 use bytes::Bytes;
 use http::{Method, Request};
+use http_body_util::Full;
+use tokio::net::TcpStream;
 
-use crate::support::{Plan, Reply, Stage, host, secret};
+use crate::support::{Plan, Reply, Stage, exchange, host, secret};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -156,5 +158,32 @@ async fn a_join_is_what_its_checksum_covers() {
     ] {
         let reply = send(&stage, Method::POST, "wagtail", "join", body).await;
         assert_eq!(reply.status == 302, taken, "{what}: {reply:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_takes_the_forms_of_its_release_and_the_gateway_takes_both() {
+    let fields = "name=A+room&meetingID=form";
+    let sorted = "meetingID=form&name=A+room";
+    for (version, hashed, taken) in [
+        (sim::Version::V2_7, sorted, true),
+        (sim::Version::V2_7, fields, false),
+        (sim::Version::V2_7, "", false),
+        (sim::Version::default(), sorted, false),
+        (sim::Version::default(), "", true),
+    ] {
+        let config = sim::Config { version, secret: "of-the-server".into(), ..sim::Config::default() };
+        let server = sim::Sim::start(config).await.unwrap();
+        let sum = sign::checksum("create", hashed, "of-the-server", Algorithm::Sha256);
+        let request = Request::post("/bigbluebutton/api/create").header("content-type", FORM).header("host", "server");
+        let request = request.body(Full::new(Bytes::from(format!("{fields}&checksum={sum}")))).unwrap();
+        let stream = TcpStream::connect(server.url().trim_start_matches("http://")).await.unwrap();
+        let reply = exchange(stream, request).await;
+        assert_eq!(reply.xml("returncode") == "SUCCESS", taken, "{version:?} {hashed}: {}", reply.body);
+    }
+    let stage = stage().await;
+    for hashed in [sorted, fields, ""] {
+        let reply = send(&stage, Method::POST, "wagtail", "create", form("wagtail", "create", fields, hashed)).await;
+        assert_eq!(reply.xml("returncode"), "SUCCESS", "{hashed}: {}", reply.body);
     }
 }

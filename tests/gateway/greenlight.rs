@@ -7,9 +7,10 @@ use anteroom_bench::{
     sign::{self, Algorithm},
     sim::RecordingSeed,
 };
+use futures_util::future::join_all;
 use http::{Method, Request};
 
-use crate::support::{Plan, Reply, Stage, eventually, host, write};
+use crate::support::{Plan, Reply, Stage, eventually, host, program::Served, write};
 
 const OF_THE_CALL: &str = "secret-of-the-load-balancer";
 
@@ -20,11 +21,12 @@ async fn stage(sources: &str) -> Stage {
     let plan = levels.into_iter().fold(plan, |plan, (tenant, level)| {
         plan.tenant_with(tenant, level, &format!("---greenlight = [\"{tenant}-new\", \"{tenant}-old\"]"))
     });
-    let keys = format!(
-        "[get_user]\nhost = \"wagtail.localhost\"\nsecret = \"file:secrets/get-user\"\nsources = [\"{sources}\"]\n"
-    );
     let plan = plan.file("secrets/get-user", OF_THE_CALL);
-    plan.start_changed(async |text, _| format!("{text}\n{keys}")).await
+    plan.start_changed(async |text, _| format!("{text}\n{}", keys(sources))).await
+}
+
+fn keys(sources: &str) -> String {
+    format!("[get_user]\nhost = \"wagtail.localhost\"\nsecret = \"file:secrets/get-user\"\nsources = [\"{sources}\"]\n")
 }
 
 /// The address of the call, as Greenlight makes it.
@@ -196,4 +198,29 @@ async fn whom_it_is_not_for_finds_no_such_call() {
     write(listed.dir.path(), "anteroom.toml", text.split("[get_user]").next().unwrap());
     eventually("it is not answered any more", async || told(&ask(&listed, "wagtail").await) == unknown).await;
     tokio::time::timeout(Duration::from_secs(10), listed.create("wagtail", "room")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_guesses_is_stopped_and_no_secret_is_in_the_log() {
+    let more = format!("{}[rates]\nwrong_checksums = 5", keys("127.0.0.1"));
+    let plan = Plan::new().server_like("members", &more).tenant("wagtail", "free");
+    let plan = plan.tenant_with("heron", "free", "---greenlight = \"heron-greenlight\"");
+    let gateway = Served::start(plan.file("secrets/get-user", OF_THE_CALL)).await;
+    let (client, host) = (&gateway.client, host("wagtail"));
+    let (good, wrong) = (question("heron", OF_THE_CALL), question("heron", "a-guess"));
+    assert_eq!(client.get(&host, &good).await.xml("secret"), "heron-greenlight");
+    let guesses = join_all((0..100).map(|_| client.get(&host, &wrong))).await;
+    assert!(guesses.iter().any(|reply| reply.xml("messageKey") == "rateLimited"));
+    assert!(guesses.iter().all(|reply| reply.xml("returncode") == "FAILED"));
+    assert_eq!(client.get(&host, &good).await.xml("secret"), "heron-greenlight", "a good call is answered");
+    let mut log = String::new();
+    eventually("both are in the log", async || {
+        log = fs::read_to_string(gateway.dir.path().join("log.jsonl")).unwrap_or_default();
+        log.contains("getUser answered") && log.contains("getUser refused")
+    })
+    .await;
+    let sums = [&good, &wrong].map(|path| path.rsplit('=').next().unwrap());
+    for secret in ["heron-greenlight", OF_THE_CALL, sums[0], sums[1]] {
+        assert!(!log.contains(secret), "{secret}");
+    }
 }
