@@ -1,6 +1,6 @@
 //! Reads `get_user` of `anteroom.toml`: the call that tells one Greenlight the address and the secret of each tenant.
 
-use super::{convert::Convert, keypath::KeyPath, raw};
+use super::{convert::Convert, keypath::KeyPath, raw, sources};
 use crate::domain::{get_user::GetUser, host::Host, network::Network};
 
 /// The name of the secret that is told.
@@ -10,7 +10,7 @@ const ACCOUNT: &str = "greenlight";
 pub(super) fn read(raw: raw::GetUser, domains: &[Host], cx: &mut Convert<'_>) -> Option<GetUser> {
     let table = KeyPath::from("get_user");
     let host = raw.host.and_then(|text| cx.parse(&table.key("host"), &text));
-    let secret = raw.secret.and_then(|text| cx.secret(&table.key("secret"), &text));
+    let secret = raw.secret.and_then(|text| sources::secret(&table.key("secret"), &text, cx));
     let path = table.key("sources");
     let sources = cx.list::<Network>(&path, &raw.sources.unwrap_or_default());
     if sources.is_empty() && !cx.is_faulty(&path) {

@@ -56,12 +56,12 @@ fn told(admin: &Admin, server: &Server) -> Value {
         "pool": server.pool.as_str(),
         "mode": state.mode().as_str(),
         "up": state.is_up(),
-        "state": state.state().as_str(),
-        "version": state.version().as_deref().filter(|version| !version.is_empty()),
-        "plugin_sdk": state.plugin_sdk().as_deref().filter(|version| !version.is_empty()),
-        "meetings": state.meetings(),
-        "seats": state.seats(),
-        "load": state.load(),
+        "state": state.health.state().as_str(),
+        "version": state.reported.bbb().as_deref().filter(|version| !version.is_empty()),
+        "plugin_sdk": state.reported.plugin_sdk().as_deref().filter(|version| !version.is_empty()),
+        "meetings": state.load.meetings(),
+        "seats": state.load.seats(),
+        "load": state.load.people(),
         "note": state.strange().map(|strange| strange.to_string()),
     })
 }

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::signer;
-use crate::{
-    bbb::query::{ChecksumPosition, split_checksum},
-    domain::tenant::Credential,
-};
+use crate::{bbb::query::split_checksum, domain::tenant::Credential};
 
 /// A form that is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +55,12 @@ pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials:
         return Diagnosis::unfit("query", "given twice: in the form, too", raw_query);
     }
     let (found_in, hashed, checksum) = match (split_checksum(raw_query), form) {
-        (Ok((rest, checksum)), _) => ("query", rest, checksum),
-        (Err(ChecksumPosition::Missing), Some(form)) => ("form", raw_query.to_owned(), &*form.checksum),
-        (Err(ChecksumPosition::Missing), None) => {
+        (Ok(Some((rest, checksum))), _) => ("query", rest, checksum),
+        (Ok(None), Some(form)) => ("form", raw_query.to_owned(), &*form.checksum),
+        (Ok(None), None) => {
             return Diagnosis { would_fit: near_miss(raw_query), ..Diagnosis::unfit("", "missing", raw_query) };
         }
-        (Err(ChecksumPosition::Doubled), _) => return Diagnosis::unfit("query", "given twice", raw_query),
+        (Err(_), _) => return Diagnosis::unfit("query", "given twice", raw_query),
     };
     let algorithm = match HEXLOWER_PERMISSIVE.decode(checksum.as_bytes()).map(|digest| digest.len()) {
         Ok(20) => "SHA-1",
@@ -74,7 +71,7 @@ pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials:
     };
     if form.is_some_and(|form| form.unfit == Unfit::Uncovered) {
         let secret = signer(call, &hashed, checksum, credentials, |_| true).map(|signer| &signer.secret.label);
-        let secret = secret.map_or("".into(), Arc::clone);
+        let secret = secret.map_or_else(|| "".into(), Arc::clone);
         return Diagnosis { found_in, algorithm, hashed, would_fit: UNCOVERED, secret };
     }
     let is_small = |form: &&InForm| form.fields.len() <= FIELDS_BYTES_MAX;
@@ -93,9 +90,9 @@ pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials:
     ];
     let other_calls = OTHER_CALLS.map(|other| ("another call's name hashed", other, hashed.clone()));
     let all = mistakes.iter().chain(fields.iter().flatten()).chain(&other_calls);
-    let found = all.into_iter().find_map(|(mistake, call, query)| {
-        Some((*mistake, signer(call, query, checksum, credentials, |_| true).ok()?))
-    });
+    let found = all
+        .into_iter()
+        .find_map(|(mistake, call, query)| Some((*mistake, signer(call, query, checksum, credentials, |_| true)?)));
     let (would_fit, secret) = match found {
         Some((mistake, signer)) => (mistake, Arc::clone(&signer.secret.label)),
         None => ("none known: the secret may be wrong", "".into()),

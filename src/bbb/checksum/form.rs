@@ -1,8 +1,11 @@
 //! A checksum that stands in a form, and what it may cover (docs/reference/bbb-protocol.md, "POST bodies").
 
-use super::{ChecksumError, Signer, verify_digest};
+use super::{Signer, verify_digest};
 use crate::{
-    bbb::query::{Params, split_checksum},
+    bbb::{
+        answer::Failure,
+        query::{Params, split_checksum},
+    },
     domain::{tenant::Credential, time::Timestamp},
 };
 
@@ -33,20 +36,20 @@ pub struct SignedForm<'a> {
 /// one way only.
 ///
 /// # Errors
-/// See [`ChecksumError`].
+/// [`Failure::CHECKSUM`] where it fits nothing, or stands in the form in another way.
 pub fn verify_form<'a>(
     call: &str,
     raw_query: &str,
     form: &SignedForm<'_>,
     credentials: &'a [Credential],
     now: Timestamp,
-) -> Result<(Signer<'a>, Covers), ChecksumError> {
+) -> Result<(Signer<'a>, Covers), Failure> {
     let over = |text: &str| verify_digest(call, text, form.checksum, credentials, now);
     let as_it_came = form.raw.map(without_checksum).transpose()?;
     match over(raw_query) {
         Ok(signer) => return Ok((signer, Covers::Query)),
-        Err(ChecksumError::Mismatch) if raw_query.is_empty() => {}
-        Err(error) => return Err(error),
+        Err(_) if raw_query.is_empty() => {}
+        Err(failure) => return Err(failure),
     }
     let signer = match as_it_came.map(|text| over(&text)) {
         Some(Ok(signer)) => signer,
@@ -56,10 +59,9 @@ pub fn verify_form<'a>(
 }
 
 /// A form without its checksum, which has to stand there once and in plain letters, as in a query.
-fn without_checksum(raw: &[u8]) -> Result<String, ChecksumError> {
-    let text = std::str::from_utf8(raw).map_err(|_| ChecksumError::Malformed)?;
-    let (rest, _) = split_checksum(text).map_err(|_| ChecksumError::Malformed)?;
-    Ok(rest)
+fn without_checksum(raw: &[u8]) -> Result<String, Failure> {
+    let text = std::str::from_utf8(raw).map_err(|_| Failure::CHECKSUM)?;
+    split_checksum(text)?.map(|(rest, _)| rest).ok_or(Failure::CHECKSUM)
 }
 
 #[cfg(test)]
@@ -75,7 +77,7 @@ mod tests {
     const SORTED: &str = "meetingID=room&meta_a-x=1&meta_b=2&name=A+room+of+ours";
 
     /// What a checksum over `hashed` covers in a form `sent`.
-    fn verdict(query: &str, sent: &str, hashed: &str) -> Result<Covers, ChecksumError> {
+    fn verdict(query: &str, sent: &str, hashed: &str) -> Option<Covers> {
         let credentials = [credential("one", &["other", SECRET])];
         let raw = format!("{sent}&checksum={}", sign("create", hashed, &Secret::new(SECRET)));
         let mut params = Params::parse(query.as_bytes()).expect("a query");
@@ -83,28 +85,26 @@ mod tests {
         let checksum = params.remove("checksum").expect("it is there");
         let form = SignedForm { checksum: &checksum, raw: Some(raw.as_bytes()), params: &params };
         let found = verify_form("create", query, &form, &credentials, Timestamp::EPOCH);
-        found.map(|(signer, covers)| {
-            assert_eq!(&*signer.secret.label, "one/2");
-            covers
-        })
+        let (signer, covers) = found.ok()?;
+        assert_eq!(&*signer.secret.label, "one/2");
+        Some(covers)
     }
 
     #[test]
     fn a_checksum_covers_the_query_or_all_of_the_form() {
-        let mismatch = Err(ChecksumError::Mismatch);
         for (what, query, sent, hashed, expected) in [
-            ("nothing", "", FORM, "", Ok(Covers::Query)),
-            ("the form as it came", "", FORM, FORM, Ok(Covers::Form)),
-            ("its parameters in order", "", FORM, SORTED, Ok(Covers::Form)),
-            ("the query", "x=1", FORM, "x=1", Ok(Covers::Query)),
-            ("a form beside a query", "x=1", FORM, FORM, mismatch),
-            ("a form and a query", "x=1", FORM, &format!("{SORTED}&x=1"), mismatch),
-            ("a form with another value", "", "name=b&meetingID=room", "name=a&meetingID=room", mismatch),
-            ("a form with more", "", "name=a&meetingID=room", "name=a", mismatch),
-            ("a form with less", "", "name=a", "name=a&meetingID=room", mismatch),
+            ("nothing", "", FORM, "", Some(Covers::Query)),
+            ("the form as it came", "", FORM, FORM, Some(Covers::Form)),
+            ("its parameters in order", "", FORM, SORTED, Some(Covers::Form)),
+            ("the query", "x=1", FORM, "x=1", Some(Covers::Query)),
+            ("a form beside a query", "x=1", FORM, FORM, None),
+            ("a form and a query", "x=1", FORM, &format!("{SORTED}&x=1"), None),
+            ("a form with another value", "", "name=b&meetingID=room", "name=a&meetingID=room", None),
+            ("a form with more", "", "name=a&meetingID=room", "name=a", None),
+            ("a form with less", "", "name=a", "name=a&meetingID=room", None),
             // A name with a separator in it is no second parameter.
-            ("one parameter for two", "", "a=1%26b&c=2", "a=1&b=&c=2", mismatch),
-            ("two parameters for one", "", "b=2&a%3D1=", "a=1=&b=2", mismatch),
+            ("one parameter for two", "", "a=1%26b&c=2", "a=1&b=&c=2", None),
+            ("two parameters for one", "", "b=2&a%3D1=", "a=1=&b=2", None),
         ] {
             assert_eq!(verdict(query, sent, hashed), expected, "{what}");
         }
@@ -119,7 +119,7 @@ mod tests {
             let form = SignedForm { checksum: &checksum, raw: Some(raw.as_bytes()), params: &params };
             let credentials = [credential("one", &[SECRET])];
             let found = verify_form("create", "", &form, &credentials, Timestamp::EPOCH).map(|(_, covers)| covers);
-            assert_eq!(found, Err(ChecksumError::Malformed), "{sent}");
+            assert_eq!(found, Err(Failure::CHECKSUM), "{sent}");
         }
     }
 
@@ -127,7 +127,7 @@ mod tests {
     fn a_multipart_form_is_covered_by_its_parameters_in_order() {
         let params = Params::parse(FORM.as_bytes()).expect("a form");
         let credentials = [credential("one", &[SECRET])];
-        for (hashed, expected) in [(SORTED, Ok(Covers::Form)), (FORM, Err(ChecksumError::Mismatch))] {
+        for (hashed, expected) in [(SORTED, Ok(Covers::Form)), (FORM, Err(Failure::CHECKSUM))] {
             let checksum = sign("create", hashed, &Secret::new(SECRET));
             let form = SignedForm { checksum: &checksum, raw: None, params: &params };
             let found = verify_form("create", "", &form, &credentials, Timestamp::EPOCH).map(|(_, covers)| covers);

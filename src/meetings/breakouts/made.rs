@@ -82,7 +82,7 @@ impl From<Failure> for NoRoom {
 /// A room of a tenant by the tenant's own id, as far as it is known here.
 pub(crate) fn known(meetings: &Meetings, tenant: &TenantId, ext_id: &str) -> Option<Arc<Breakout>> {
     let room = meetings.live.breakouts.of_time(tenant, &time_of_room(tenant, ext_id));
-    room.filter(|room| meetings.live.runs(&room.meeting))
+    room.filter(|room| meetings.live.meetings.runs(&room.meeting))
 }
 
 /// The same; where other gateways may have made it, it is looked for in what the servers of the tenant's meetings list.
@@ -101,11 +101,11 @@ pub(crate) async fn by_ext_id(
         return Ok(room);
     }
     let time = time_of_room(tenant, ext_id);
-    for (server, touched) in meetings.live.servers_of(tenant).into_iter().take(ASKED_MAX) {
+    for (server, touched) in meetings.live.presence.servers_of(tenant).into_iter().take(ASKED_MAX) {
         let (Some(server), state) = (directory.server(server.as_str()), meetings.live.servers.of(&server)) else {
             continue;
         };
-        if state.is_offline() {
+        if state.health.is_offline() {
             continue;
         }
         let list = state.list.get(touched, LIST_MAX_AGE, || lists::meetings_of(meetings, server));
@@ -113,7 +113,7 @@ pub(crate) async fn by_ext_id(
         let Ok(list) = &held.answer else { continue };
         for found in list.breakouts.values().filter(|found| found.internal_id.ends_with(&*time)) {
             if let Some(parent) = find::meeting_of_internal(meetings, account, &found.parent).await? {
-                meetings.live.learn_breakout(&parent, &server.id, found);
+                meetings.live.breakouts.learn(&meetings.live.meetings, &parent, &server.id, found);
             }
         }
     }
@@ -152,7 +152,9 @@ pub(crate) async fn create(meetings: &Meetings, order: RoomOrder<'_>) -> Result<
     }
     order.given.keep();
     parent.touch();
-    if answer.internal_id != internal_id || meetings.live.add_breakout(parent, &internal_id).is_none() {
+    if answer.internal_id != internal_id
+        || meetings.live.breakouts.add(&meetings.live.meetings, parent, &internal_id).is_none()
+    {
         tell_to_end(meetings, server, &answer.internal_id).await;
         return Err(Failure::PARENT_UNKNOWN.into());
     }
@@ -203,7 +205,7 @@ pub(crate) async fn ask(
     let answer = answer.map_err(BackendError::denial)?;
     let body = xml::replace_text(&answer.body, "meetingID", ext_id).map_err(|_| Denial::ServerUnavailable)?;
     if name == "end" && (answer.success || about::is_gone(&answer)) {
-        meetings.live.end_breakout(room);
+        meetings.live.breakouts.end(room);
         room.meeting.touch();
     }
     Ok(xml::Answer { body, ..answer })

@@ -10,7 +10,7 @@ use crate::{
     domain::{admission::duration_left, backend_error::BackendError, ids::InternalId, limits::Limit, tenant::Server},
     live::Meeting,
     meetings::{Meetings, end::tell_to_end},
-    store::writer::Note,
+    store::Note,
     upstream::{ApiCall, Body},
 };
 
@@ -63,11 +63,8 @@ pub(super) async fn note_created(meetings: &Meetings, meeting: &Arc<Meeting>, an
         if !meeting.may_be_called(&answer.internal_id) {
             return;
         }
-        meetings.notes.leave(Note::Created {
-            meeting: meeting.id,
-            internal_id: InternalId::new(&answer.internal_id),
-            create_time: answer.create_time,
-        });
+        let internal_id = InternalId::new(&answer.internal_id);
+        meetings.notes.leave(Note::Created { meeting: meeting.id, internal_id });
         meetings.flush_notes().await;
     }
 }

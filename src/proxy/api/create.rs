@@ -98,7 +98,7 @@ async fn check(gateway: &Gateway, order: &Order) -> Result<(), Refusal> {
         return Err(Failure::ID_NOT_UNIQUE.into());
     }
     let mut addresses: Vec<String> = Vec::new();
-    addresses.extend(params::presentation(&order.given, &order.params, &tenant.rules).map(str::to_owned));
+    addresses.extend(params::fetched(&order.given, &order.params, &tenant.rules).map(str::to_owned));
     if let Some(modules) = &order.modules {
         addresses.extend(Found::read(modules, tenant)?.addresses);
     }

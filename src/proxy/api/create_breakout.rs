@@ -77,7 +77,7 @@ fn sequence(params: &Params) -> Result<u32, Failure> {
 async fn check_documents(gateway: &Gateway, call: &Verified, params: &Params) -> Result<(), Refusal> {
     let tenant = &call.asked.tenant;
     let mut addresses: Vec<String> = Vec::new();
-    addresses.extend(params::presentation(&call.params, params, &tenant.rules).map(str::to_owned));
+    addresses.extend(params::fetched(&call.params, params, &tenant.rules).map(str::to_owned));
     if let Some((modules, _)) = &call.modules {
         addresses.extend(Found::read(modules, tenant)?.addresses);
     }
@@ -95,7 +95,7 @@ async fn parent(gateway: &Gateway, asked: &Asked, params: &Params) -> Result<Opt
     // No room of a room, and none of a meeting that is over or not made yet.
     let is_named =
         |meeting: &Arc<Meeting>| meeting.internal_id().is_some_and(|own| !is_internal(id) || own.as_str() == id);
-    Ok(meeting.filter(|meeting| is_named(meeting) && gateway.meetings.live.runs(meeting)))
+    Ok(meeting.filter(|meeting| is_named(meeting) && gateway.meetings.live.meetings.runs(meeting)))
 }
 
 /// The parameters of a room, beside those of every meeting. Recordings of rooms are in no list: none is made.

@@ -37,7 +37,7 @@ pub(super) async fn join(gateway: &Gateway, call: Verified) -> Answer {
         Ok(answer) => answer,
         Err(refusal) => {
             let ext_id = call.params.get("meetingID").unwrap_or_default();
-            let meeting = gateway.meetings.live.meeting(&call.asked.tenant.id, ext_id);
+            let meeting = gateway.meetings.live.meetings.find(&call.asked.tenant.id, ext_id);
             let mut answer = refused_join::answer(gateway, &call.asked, &call.params, &refusal);
             answer.server = meeting.map(|meeting| meeting.server.clone());
             answer
