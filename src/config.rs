@@ -19,6 +19,7 @@ mod events;
 mod fault;
 mod files;
 mod gateway;
+mod get_user;
 mod http_address;
 mod join;
 mod keypath;

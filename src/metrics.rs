@@ -79,6 +79,8 @@ closed_set! {
         GetRecordingTextTracks = "getRecordingTextTracks",
         /// `putRecordingTextTrack`.
         PutRecordingTextTrack = "putRecordingTextTrack",
+        /// `getUser`.
+        GetUser = "getUser",
         /// A call of the client, with a session: `stuns`, `getJoinUrl`, ...
         Session = "session",
         /// The version call.

@@ -19,8 +19,9 @@ pub mod tracked;
 use std::{net::IpAddr, sync::Arc};
 
 use connections::Connections;
-use peer::Network;
 use rates::Rates;
+
+use crate::domain::network::Network;
 
 /// Limits shared by all public listeners.
 #[derive(Debug)]

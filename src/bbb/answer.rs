@@ -63,8 +63,16 @@ failures! {
         "A meeting already exists with that meeting ID.  Please use a different meeting ID.";
     /// A number that is none.
     INTEGRAL = "validationError", "Value must be an integral number";
-    /// A meeting made by `create` must not call itself a breakout room: not BBB's text, its key.
-    BREAKOUT = "validationError", "Breakout rooms cannot be created through the API";
+    /// A breakout room without `parentMeetingID`.
+    PARENT_MISSING = "parentMeetingIDMissing", "No parent meeting ID was provided for the breakout room";
+    /// A breakout room of no running meeting.
+    PARENT_UNKNOWN = "parentMeetingDoesNotExist", "No parent meeting exists for the breakout room";
+    /// A breakout room without a number, or with another than a meeting has: not BBB's text, its key.
+    SEQUENCE = "validationError", "The number of a breakout room is a whole number from 1 to 16";
+    /// A breakout room where the level has none: not BBB's text, its key.
+    BREAKOUTS_OFF = "validationError", "Breakout rooms are disabled for this meeting";
+    /// More breakout rooms than a meeting may have: not BBB's text, its key.
+    BREAKOUTS_MAX = "validationError", "The meeting has no place for another breakout room";
     /// A parameter that is given twice, or a query that is no UTF-8: not BBB's text, its key.
     QUERY = "validationError", "A parameter is given twice or cannot be read";
     /// The body of a `create` is no XML of modules: not BBB's text, its key.
@@ -140,6 +148,16 @@ pub fn success() -> String {
 #[must_use]
 pub fn failed_plainly(message: &str) -> String {
     format!("<response><returncode>FAILED</returncode><message>{}</message></response>", escape(message))
+}
+
+/// The answer of `getUser`: the address of a tenant's API, and its secret.
+#[must_use]
+pub fn user(api_url: &str, secret: &str) -> String {
+    let (api_url, secret) = (escape(api_url), escape(secret));
+    format!(
+        "<response><returncode>SUCCESS</returncode><user><apiURL>{api_url}</apiURL><secret>{secret}</secret></user>\
+         </response>"
+    )
 }
 
 /// The answer of `isMeetingRunning`.

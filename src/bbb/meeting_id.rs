@@ -37,6 +37,37 @@ pub fn to_server(tenant: &TenantId, meeting_id: &str) -> String {
     id
 }
 
+/// The ids of a breakout room that a tenant makes by `create`. BBB makes the external one of the parent, a time and a number
+/// (docs/reference/bbb-protocol.md, "Identifiers"), and takes the internal one from the call.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RoomIds {
+    /// The server's external id.
+    pub external: String,
+    /// The internal id.
+    pub internal: String,
+}
+
+impl RoomIds {
+    /// The ids of a room of a meeting. `time` is [`time_of_room`].
+    #[must_use]
+    pub fn new(parent: &str, time: &str, sequence: u32) -> Self {
+        let external = internal_start(&format!("{parent}-{time}-{sequence}")) + time;
+        let internal = internal_start(&external) + time;
+        Self { external, internal }
+    }
+}
+
+/// What stands for the time in the ids of a room that a tenant makes: 13 digits that follow from the tenant's own id of it. The room
+/// is known by them wherever its server lists it. As a time they are long ago, so that no room of a server's own has them.
+#[must_use]
+pub fn time_of_room(tenant: &TenantId, meeting_id: &str) -> String {
+    const FIRST: u64 = 1_000_000_000_000;
+    const COUNT: u64 = 600_000_000_000;
+    let digest = digest(&SHA256, to_server(tenant, meeting_id).as_bytes());
+    let number = digest.as_ref().iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+    FIRST.saturating_add(number.checked_rem(COUNT).unwrap_or(0)).to_string()
+}
+
 /// What a server's id is for this tenant: its own part, or `None` where the meeting is none of this tenant's.
 ///
 /// The part of an id that was too long is returned as it is on the server, `#` and digest.
@@ -101,6 +132,22 @@ mod tests {
         let (one, two) = (to_server(&wagtail, &"x".repeat(256)), to_server(&wagtail, &"x".repeat(255)));
         assert!(units(&one) <= 256 && one.starts_with("t.wagtail.#"));
         assert_ne!(one, two);
+    }
+
+    #[test]
+    fn a_breakout_room_has_the_ids_that_bbb_makes_and_is_known_by_the_tenants_own() {
+        let (wagtail, heron) = (tenant("wagtail"), tenant("heron"));
+        let time = time_of_room(&wagtail, "room");
+        assert_eq!(time, time_of_room(&wagtail, "room"));
+        for other in [time_of_room(&wagtail, "room 2"), time_of_room(&heron, "room")] {
+            assert_ne!(time, other);
+        }
+        let parent = format!("{}1700000000000", internal_start("t.wagtail.parent"));
+        let ids = RoomIds::new(&parent, &time, 1);
+        assert!(is_internal(&ids.external) && is_internal(&ids.internal));
+        assert!(ids.internal.starts_with(&internal_start(&ids.external)), "as of a room of the server's own");
+        assert!(ids.internal.ends_with(&format!("-{time}")) && *time < *"1600000000000");
+        assert_ne!(ids, RoomIds::new(&parent, &time, 2));
     }
 
     #[test]

@@ -100,6 +100,14 @@ impl Params {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
+    /// The same parameters in the order of their names.
+    #[must_use]
+    pub fn in_order(&self) -> Self {
+        let mut params = self.0.clone();
+        params.sort_unstable();
+        Self(params)
+    }
+
     /// The parameters as a form: `application/x-www-form-urlencoded`, as Java's `URLEncoder` writes it.
     #[must_use]
     pub fn encode(&self) -> String {

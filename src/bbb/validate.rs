@@ -35,7 +35,6 @@ pub fn create(params: &Params) -> Result<(), Failure> {
     check(text("voiceBridge").is_some_and(|bridge| !is_integral(bridge)), Failure::VOICE_BRIDGE);
     check(value("record").is_some_and(|flag| !is_boolean(flag)), Failure::RECORD);
     check(value("isBreakout").is_some_and(|flag| !is_boolean(flag)), Failure::BREAKOUT_FLAG);
-    check(value("isBreakout").is_some_and(|flag| flag.eq_ignore_ascii_case("true")), Failure::BREAKOUT);
     told(&found)
 }
 
@@ -152,7 +151,7 @@ mod tests {
             ("meetingID=ab&name=ab&record=maybe".to_owned(), Err(Failure::RECORD)),
             ("meetingID=ab&name=ab&voiceBridge=x".to_owned(), Err(Failure::VOICE_BRIDGE)),
             ("meetingID=ab&name=ab&isBreakout=perhaps".to_owned(), Err(Failure::BREAKOUT_FLAG)),
-            ("meetingID=ab&name=ab&isBreakout=TRUE".to_owned(), Err(Failure::BREAKOUT)),
+            ("meetingID=ab&name=ab&isBreakout=TRUE".to_owned(), Ok(())),
             ("meetingID=ab&name=ab&isBreakout=1".to_owned(), Ok(())),
         ] {
             assert_eq!(create(&params(&query)), expected, "{query}");

@@ -269,6 +269,18 @@ pub fn breakout(body: &[u8]) -> Result<Option<Breakout>, Garbage> {
     Ok((success && facts.is_breakout).then(|| facts.breakout()))
 }
 
+/// Counts the breakout rooms in a `getMeetingInfo` answer about their meeting.
+///
+/// # Errors
+/// [`Garbage`] for what is no XML answer of BBB.
+pub fn rooms(xml: &str) -> Result<usize, Garbage> {
+    let mut rooms: usize = 0;
+    elements(xml, |element| {
+        rooms = rooms.saturating_add(usize::from(element.path == ["response", "breakoutRooms", "breakout"]));
+    })?;
+    Ok(rooms)
+}
+
 /// Reads a `getMeetings` answer: the breakout rooms, and the meetings for which `own_id` says their tenant's own id, with that.
 ///
 /// # Errors
@@ -476,6 +488,19 @@ mod tests {
         assert_eq!(about("true", "SUCCESS").map(|room| room.parent), Some("p".into()));
         assert_eq!(about("false", "SUCCESS"), None);
         assert_eq!(about("true", "FAILED"), None);
+    }
+
+    #[test]
+    fn the_breakout_rooms_of_a_meeting_are_counted() {
+        for (inner, count) in [
+            ("", 0),
+            ("<breakoutRooms></breakoutRooms>", 0),
+            ("<breakoutRooms><breakout>a</breakout><breakout>b</breakout></breakoutRooms>", 2),
+            ("<metadata><breakout>a</breakout></metadata>", 0),
+        ] {
+            assert_eq!(rooms(&format!("<response>{inner}</response>")), Ok(count), "{inner}");
+        }
+        assert_eq!(rooms("<html>"), Err(Garbage));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     convert::{self, At, Convert, Outcome},
     fault::Fault,
     files::Source,
-    http_address,
+    get_user, http_address,
     keypath::KeyPath,
     raw,
     settings::{Connections, Listen, Settings, SlugKey},
@@ -28,10 +28,11 @@ use crate::{
         host::Host,
         ids::{PoolId, ServerId, Slug},
         limits::Limit,
+        network::Network,
         secret::Secret,
         tenant::{Server, Weight},
     },
-    net::{peer::Network, rates},
+    net::rates,
     store,
 };
 
@@ -99,9 +100,20 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
     if server_ca.is_some() && !Vec::is_empty(&servers) && !servers.iter().any(is_https) {
         cx.warn(&"upstream.ca".into(), "has no effect: every server's url is http://");
     }
-    let base_domains = base_domains.into_iter().map(|host| host.value).collect();
-    let settings =
-        Settings { base_domains, hsts, listen, store_url, server_ca, answers_max_age, resolver, connections, rates };
+    let base_domains: Vec<Host> = base_domains.into_iter().map(|host| host.value).collect();
+    let get_user = raw.get_user.and_then(|raw| get_user::read(raw, &base_domains, cx)).map(Arc::new);
+    let settings = Settings {
+        base_domains,
+        hsts,
+        listen,
+        store_url,
+        server_ca,
+        answers_max_age,
+        resolver,
+        connections,
+        rates,
+        get_user,
+    };
     let meteor_pools = census.meteor.into_keys().collect();
     let pools = census.pools.into_keys().collect();
     Gateway { at_start: at_start(&settings, cx), settings: Some(settings), servers, pools, meteor_pools }
@@ -137,8 +149,8 @@ impl Gateway {
 
     /// The settings, as far as they can change without a start.
     pub(super) fn settings_after(&self, started: &Self) -> Settings {
-        let Settings { base_domains, hsts, rates, .. } = self.settings.clone().unwrap_or_default();
-        Settings { base_domains, hsts, rates, ..started.settings.clone().unwrap_or_default() }
+        let Settings { base_domains, hsts, rates, get_user, .. } = self.settings.clone().unwrap_or_default();
+        Settings { base_domains, hsts, rates, get_user, ..started.settings.clone().unwrap_or_default() }
     }
 }
 

@@ -48,6 +48,7 @@ impl Rules<'_> {
     /// The policy of a tenant, and the faults of the tenant with it and with the gateway.
     pub(super) fn check(&self, file: &Path, draft: &Draft) -> (Option<&Arc<Policy>>, Vec<Fault>) {
         let mut faults = Vec::new();
+        self.check_get_user(file, draft, &mut faults);
         let policy = draft.policy.as_ref().and_then(|named| match self.policies.get(&named.value) {
             Some(policy) => policy.as_ref(),
             None => {
@@ -69,6 +70,17 @@ impl Rules<'_> {
             }
         }
         (policy, faults)
+    }
+
+    /// The secret of `getUser` tells those of all tenants.
+    fn check_get_user(&self, file: &Path, draft: &Draft, faults: &mut Vec<Fault>) {
+        let Some(calls) = self.gateway.settings.as_ref().and_then(|settings| settings.get_user.as_ref()) else {
+            return;
+        };
+        let secrets = draft.credentials.iter().flat_map(|credential| &credential.secrets);
+        for secret in secrets.filter(|secret| secret.value.secret == calls.secret) {
+            faults.push(secret.fault(file, "is the same secret as get_user.secret, which tells those of all tenants"));
+        }
     }
 
     fn check_pools(&self, file: &Path, draft: &Draft, policy: Option<&Arc<Policy>>, faults: &mut Vec<Fault>) {
@@ -220,6 +232,15 @@ pub(super) fn idle_servers(gateway: &Gateway, named: &BTreeSet<&PoolId>) -> Vec<
         reason: format!("no policy and no tenant names the pool {:?}: no meeting comes here", server.pool),
     };
     idle.map(fault).collect()
+}
+
+/// A host for `getUser` that no tenant has: it cannot be asked for anything.
+pub(super) fn idle_get_user<'a>(gateway: &Gateway, mut tenants: impl Iterator<Item = &'a Draft>) -> Option<Fault> {
+    let calls = gateway.settings.as_ref()?.get_user.as_ref()?;
+    let has_host = tenants.any(|draft| draft.hosts.iter().any(|host| host.value == calls.host));
+    let reason = format!("{:?} is no tenant's host: the call cannot be made", calls.host);
+    let fault = Fault { file: gateway::FILE.into(), line: None, key: "get_user.host".to_owned(), reason };
+    (!has_host).then_some(fault)
 }
 
 /// Secrets of a tenant that a server has as well: where the server is reachable, they bypass the gateway.

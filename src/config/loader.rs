@@ -314,6 +314,7 @@ impl Files {
         });
         let of_policies = policies.values().flatten().flat_map(|policy| policy.pools.iter());
         warnings.extend(join::idle_servers(in_service, &of_policies.chain(of_tenants).collect()));
+        warnings.extend(join::idle_get_user(in_service, tenants.values().map(|serving| &*serving.draft)));
         if tenants.is_empty() {
             warnings.push(Fault::of_file(TENANTS, "there is no tenant yet"));
         }
@@ -369,7 +370,8 @@ impl Service {
             settings: self.settings.clone(),
             directory: Directory::new(tenants, self.servers.clone())
                 .with_pages(Arc::clone(&self.pages))
-                .with_hsts(self.settings.hsts.clone()),
+                .with_hsts(self.settings.hsts.clone())
+                .with_get_user(self.settings.get_user.clone()),
             certs: self.lookup.clone(),
             warnings: self.warnings.clone(),
         }

@@ -31,6 +31,8 @@ pub(super) struct Gateway {
     pub rates: Option<Rates>,
     /// The BBB servers, one table each; the key is the server's id.
     pub servers: Option<BTreeMap<String, Server>>,
+    /// The call `getUser`, by which one Greenlight asks for the address and the secret of each tenant. Default: there is none.
+    pub get_user: Option<GetUser>,
     /// Certificates by ACME for hosts that have none in `certs/`.
     pub acme: Option<Acme>,
 }
@@ -143,6 +145,23 @@ pub(super) struct Server {
     pub sockets_per_second: Option<i64>,
 }
 
+/// The call `getUser`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GetUser {
+    /// The host that answers it, which has to be a host of a tenant.
+    #[schemars(required)]
+    pub host: Option<String>,
+    /// The secret that signs it, which is no tenant's: a literal, `"file:PATH"` or `"env:NAME"`.
+    #[schemars(required)]
+    pub secret: Option<String>,
+    /// Who may make it, as addresses or networks such as `"10.0.0.7"` or `"10.0.0.0/8"`.
+    #[schemars(required)]
+    pub sources: Option<Vec<String>>,
+    /// The name of the secret of a tenant that it tells. Default: `"greenlight"`.
+    pub account: Option<String>,
+}
+
 /// Certificates by ACME.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -197,6 +216,8 @@ pub(super) struct Tenant {
     /// `Strict-Transport-Security` on each answer of its hosts, such as `"max-age=63072000; includeSubDomains"`, or `"off"`.
     /// Default: the gateway's.
     pub hsts: Option<String>,
+    /// Whether an API call may have a form that its checksum does not cover, as BBB 3.0 takes it. Default: true.
+    pub uncovered_forms: Option<bool>,
     /// Suspend it: no new meetings and participants; running meetings continue. Default: false.
     pub suspended: Option<bool>,
     /// Periods with another pool or other limits. They must not overlap.

@@ -1,17 +1,19 @@
 //! The settings of the gateway as a whole: [`Settings`], and the key of the slugs of servers.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use aws_lc_rs::hmac;
 
 use crate::{
     domain::{
+        get_user::GetUser,
         host::Host,
         hsts::Hsts,
         ids::{ServerId, Slug},
+        network::Network,
         secret::Secret,
     },
-    net::{connections, files as handles, peer::Network, rates},
+    net::{connections, files as handles, rates},
 };
 
 /// Key that derives the slug of a BBB server from its id; shared by all gateways on one store.
@@ -36,7 +38,7 @@ impl fmt::Debug for SlugKey {
     }
 }
 
-/// Settings of the gateway. All except `base_domains`, `hsts` and `rates` take effect at the start only.
+/// Settings of the gateway. All except `base_domains`, `hsts`, `rates` and `get_user` take effect at the start only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Domains of the operator; hosts below them do not count as own domains of a tenant.
@@ -58,6 +60,8 @@ pub struct Settings {
     pub connections: Connections,
     /// Rate limits of addresses and tenants. Take effect at once.
     pub rates: rates::Limits,
+    /// The call that tells the secrets of tenants, if there is one.
+    pub get_user: Option<Arc<GetUser>>,
 }
 
 /// Connection limits and idle timeout.

@@ -31,6 +31,9 @@ use crate::domain::{
     time::Timestamp,
 };
 
+/// BBB 3.0 covers no form, so that some integrations can sign none.
+const UNCOVERED_FORMS: bool = true;
+
 /// A tenant before the checks with its policy.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Draft {
@@ -50,6 +53,7 @@ pub(super) struct Draft {
     pub frontend: Option<Upstream>,
     pub embedded_by: Vec<Box<str>>,
     pub hsts: Option<Hsts>,
+    pub uncovered_forms: bool,
     pub suspended: bool,
     pub events: Vec<DraftEvent>,
 }
@@ -108,6 +112,7 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
         frontend,
         embedded_by,
         hsts,
+        uncovered_forms: raw.uncovered_forms.unwrap_or(UNCOVERED_FORMS),
         suspended: raw.suspended.unwrap_or(false),
         events,
     }
@@ -282,6 +287,7 @@ impl Draft {
             frontend: self.frontend.clone(),
             embedded_by: self.embedded_by.clone(),
             hsts: self.hsts.clone(),
+            uncovered_forms: self.uncovered_forms,
             suspended: self.suspended,
         }
     }

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     calendar::Calendar,
+    get_user::GetUser,
     host::Host,
     hsts::Hsts,
     ids::{PoolId, ServerId, Slug, TenantId},
@@ -25,6 +26,7 @@ pub struct Directory {
     pools: HashMap<PoolId, Vec<Arc<Server>>>,
     pages: Arc<Pages>,
     hsts: Hsts,
+    get_user: Option<Arc<GetUser>>,
 }
 
 impl Directory {
@@ -55,6 +57,18 @@ impl Directory {
     #[must_use]
     pub fn with_hsts(self, hsts: Hsts) -> Self {
         Self { hsts, ..self }
+    }
+
+    /// The same with the call that tells the secrets of tenants.
+    #[must_use]
+    pub fn with_get_user(self, get_user: Option<Arc<GetUser>>) -> Self {
+        Self { get_user, ..self }
+    }
+
+    /// The call that tells the secrets of tenants, if there is one.
+    #[must_use]
+    pub fn get_user(&self) -> Option<&GetUser> {
+        self.get_user.as_deref()
     }
 
     /// What browsers are told about TLS on a tenant's hosts.

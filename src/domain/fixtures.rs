@@ -51,6 +51,7 @@ pub(crate) fn tenant(id: &str) -> Tenant {
         frontend: None,
         embedded_by: Vec::new(),
         hsts: None,
+        uncovered_forms: true,
         suspended: false,
     }
 }

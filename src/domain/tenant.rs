@@ -87,6 +87,8 @@ pub struct Tenant {
     pub embedded_by: Vec<Box<str>>,
     /// What browsers are told about TLS, if not what the gateway tells all.
     pub hsts: Option<Hsts>,
+    /// Whether its API calls may have a form of which their checksum covers nothing.
+    pub uncovered_forms: bool,
     /// Whether its file suspends it. The operator of a running gateway may have done so too.
     pub suspended: bool,
 }

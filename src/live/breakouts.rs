@@ -1,5 +1,5 @@
-//! The breakout rooms of meetings. A server makes them itself, under ids that are derived from nothing of ours: whose one is
-//! follows from the meeting that its server lists as its parent, which has to be on that very server.
+//! The breakout rooms of meetings. A server makes most of them itself, under ids that are derived from nothing of ours: whose one
+//! is follows from the meeting that its server lists as its parent, which has to be on that very server.
 
 use std::{
     collections::HashMap,
@@ -49,6 +49,9 @@ pub struct Breakouts {
     /// By tenant, so that no server of one can take another's, and by what the internal id begins with, which follows from
     /// the external one.
     rooms: DashMap<(TenantId, Box<str>), Arc<Breakout>>,
+    /// The same by the time in the internal id, which of rooms that a tenant makes follows from the tenant's id; of others, which
+    /// share one, it has any.
+    times: DashMap<(TenantId, Box<str>), Arc<Breakout>>,
     /// When it was said of a room that there is none.
     missed: Mutex<HashMap<Box<str>, Timestamp>>,
 }
@@ -61,11 +64,22 @@ impl Breakouts {
         (room.meeting.server == *server).then(|| Arc::clone(&room))
     }
 
+    /// A room of a tenant that the tenant has made, by the time in its ids.
+    #[must_use]
+    pub fn of_time(&self, tenant: &TenantId, time: &str) -> Option<Arc<Breakout>> {
+        self.times.get(&(tenant.clone(), time.into())).map(|room| Arc::clone(&room))
+    }
+
     /// A room of a tenant, by its internal id.
     #[must_use]
     pub fn of_internal(&self, tenant: &TenantId, internal_id: &str) -> Option<Arc<Breakout>> {
         let room = self.rooms.get(&(tenant.clone(), start(internal_id)?.into()))?;
         (room.internal_id.as_str() == internal_id).then(|| Arc::clone(&room))
+    }
+
+    fn forget_time(&self, room: &Arc<Breakout>) {
+        let key = (room.meeting.tenant.clone(), time(room.internal_id.as_str()));
+        self.times.remove_if(&key, |_, other| Arc::ptr_eq(other, room));
     }
 
     /// A server has said `now` that it has no such room.
@@ -110,11 +124,13 @@ impl Breakouts {
             return Some(Arc::clone(&known));
         }
         if starts.len() == ROOMS_MAX {
-            self.rooms.remove(&key(&starts.remove(0)));
+            let oldest = self.rooms.remove(&key(&starts.remove(0)));
+            oldest.iter().for_each(|(_, room)| self.forget_time(room));
         }
         let meeting = Arc::clone(meeting);
         let room = Arc::new(Breakout { internal_id: InternalId::new(internal_id), meeting, missed: AtomicU32::new(0) });
         self.rooms.insert(key(&start), Arc::clone(&room));
+        self.times.insert(key(&time(internal_id)), Arc::clone(&room));
         starts.push(start);
         Some(room)
     }
@@ -133,6 +149,11 @@ impl Breakouts {
         }
     }
 
+    /// Forgets a room that has been ended.
+    pub fn end(&self, room: &Breakout) {
+        self.retain(&room.meeting, |other| other.internal_id != room.internal_id);
+    }
+
     /// Forgets the rooms of a meeting.
     pub(super) fn forget(&self, meeting: &Meeting) {
         self.retain(meeting, |_| false);
@@ -143,9 +164,15 @@ impl Breakouts {
             let gone = self.rooms.remove_if(&(meeting.tenant.clone(), start.clone()), |_, room| {
                 room.meeting.id == meeting.id && !keep(room)
             });
+            gone.iter().for_each(|(_, room)| self.forget_time(room));
             gone.is_none()
         });
     }
+}
+
+/// The time in an internal id.
+fn time(internal_id: &str) -> Box<str> {
+    internal_id.split_once('-').map_or("", |(_, time)| time).into()
 }
 
 /// What an internal id begins with: all but its time.
@@ -286,7 +313,7 @@ mod tests {
         live.remove_meeting(&ours, Timestamp::EPOCH);
         assert!(is_known(100), "what is carried of it lasts as long as its meeting's");
         live.forget_ended(Timestamp::EPOCH.saturating_add(AFTERGLOW));
-        assert!(live.breakouts.rooms.is_empty());
+        assert!(live.breakouts.rooms.is_empty() && live.breakouts.times.is_empty());
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! Breakout rooms, which servers make by themselves: found when somebody joins one.
+//! Breakout rooms, which servers make by themselves: found when somebody joins one. Those that tenants make are in [`made`].
+
+pub(crate) mod made;
 
 use std::sync::Arc;
 
@@ -57,7 +59,9 @@ async fn ask(
         meetings.backends.note_failure("getMeetingInfo", server, BackendError::Broken);
         Denial::ServerUnavailable
     })?;
-    let Some(found) = found.filter(|found| found.ext_id == ext_id) else { return Ok(None) };
+    let Some(found) = found.filter(|found| found.ext_id == ext_id) else {
+        return Ok(None);
+    };
     let Some(meeting) = find::meeting_of_internal(meetings, account, &found.parent).await? else { return Ok(None) };
     let room = meetings.live.breakouts.learn(&meetings.live.meetings, &meeting, &server.id, &found);
     if room.is_none() {

@@ -6,7 +6,9 @@ mod ask;
 pub(crate) mod breakout;
 mod client_address;
 mod create;
+mod create_breakout;
 mod documents;
+mod get_user;
 mod join;
 mod join_at;
 mod message;
@@ -43,6 +45,11 @@ use verified::Verified;
 
 /// Answers an API call by its name.
 pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incoming) -> Answer {
+    if name == get_user::NAME
+        && let Some(answer) = get_user::get_user(gateway, &asked)
+    {
+        return answer;
+    }
     let Some(spec) = Spec::find(name) else {
         let is_hook = name == "hooks" || name.starts_with("hooks/");
         let failure = if is_hook { Failure::UNSUPPORTED } else { Failure::UNKNOWN_CALL };
@@ -87,6 +94,9 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
     let (params, modules, charge) = (read.params, read.modules, read.charge);
     let verified = Verified { credential, params, modules, granted: false, _charge: charge, asked };
     match call {
+        Call::Create if create_breakout::is_breakout(&verified.params) => {
+            Box::pin(create_breakout::create(gateway, verified)).await
+        }
         Call::Create => create::create(gateway, verified).await,
         Call::Join => Box::pin(join::join(gateway, verified)).await,
         Call::GetMeetings | Call::GetSessions => ask::list(gateway, call, &verified).await,

@@ -162,7 +162,7 @@ fn a_configuration_becomes_the_types_of_the_domain() {
     config.tenant_at(
         "wagtail",
         &["Meet.Wagtail.Example", "wagtail.meet.example"],
-        "hsts = \"max-age=63072000; includeSubDomains\"\npool = [\"rented\", \"members\"]\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\n\
+        "hsts = \"max-age=63072000; includeSubDomains\"\npool = [\"rented\", \"members\"]\naccount_param = \"meta_owner\"\nfrontend = \"http://127.0.0.1:3000\"\nsuspended = true\nuncovered_forms = false\n\
          embedded_by = [\"https://Moodle.example\", \"https://*.school.example:8443\"]\n[limits]\nparticipants = \"unlimited\"\nduration = \"1h30m\"\nroom_retention = \"90s\"\n\
          [secrets]\nmoodle = [\"the new one\", \"file:secrets/old\"]\n",
     );
@@ -175,7 +175,7 @@ fn a_configuration_becomes_the_types_of_the_domain() {
 
     let tenant =
         loaded.directory.tenant_of_host("meet.wagtail.example", Timestamp::EPOCH).expect("the host is in lower case");
-    assert_eq!((tenant.id.as_str(), tenant.suspended), ("wagtail", true));
+    assert_eq!((tenant.id.as_str(), tenant.suspended, tenant.uncovered_forms), ("wagtail", true, false));
     let pools: Vec<&str> = tenant.pools.iter().map(|pool| pool.as_str()).collect();
     assert_eq!(pools, ["rented", "members"], "in its own order");
     assert_eq!(*tenant.policy.pools, ["members".parse().expect("an id")]);

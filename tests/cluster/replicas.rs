@@ -73,6 +73,38 @@ fn success(reply: &Reply) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_breakout_room_that_one_gateway_has_made_is_found_by_the_other() {
+    let limits = "---[limits]\nbreakouts = true\nparticipants = 2";
+    let plan =
+        Plan::new().server("members").tenant_with("wagtail", "free", limits).tenant_with("heron", "free", limits);
+    let pair = Pair::start(plan).await;
+    let [one, two] = pair.clients();
+    for tenant in ["wagtail", "heron"] {
+        assert!(success(&create(&one, tenant, "parent").await));
+        assert!(success(&api(&two, tenant, "getMeetingInfo", &[("meetingID", "parent")]).await));
+    }
+    let room = [("name", "group"), ("meetingID", "group"), ("isBreakout", "true"), ("parentMeetingID", "parent")];
+    let made = api(&one, "wagtail", "create", &[&room[..], &[("sequence", "1")]].concat()).await;
+    assert!(success(&made), "{}", made.body);
+    eventually("the other gateway knows it", async || {
+        let info = api(&two, "wagtail", "getMeetingInfo", &[("meetingID", "group")]).await;
+        info.xml("internalMeetingID") == made.xml("internalMeetingID")
+    })
+    .await;
+    let again = api(&two, "wagtail", "create", &[&room[..], &[("sequence", "2")]].concat()).await;
+    assert_eq!(again.xml("internalMeetingID"), made.xml("internalMeetingID"), "{}", again.body);
+    assert!(!success(&api(&two, "heron", "getMeetingInfo", &[("meetingID", "group")]).await));
+    // Both gateways together let in as many as the meeting has seats.
+    let names: Vec<String> = (0..10).map(|n| format!("person {n}")).collect();
+    let joins = names.iter().enumerate().map(async |(n, name)| {
+        let client = if n % 2 == 0 { &one } else { &two };
+        api(client, "wagtail", "join", &[("meetingID", "group"), ("fullName", name), ("role", "VIEWER")]).await
+    });
+    let joins = join_all(joins).await;
+    assert_eq!(joins.iter().filter(|reply| reply.status == 302).count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_one_gateway_has_made_the_other_serves_at_once() {
     let plan =
         Plan::new().server("members").server("members").tenant("wagtail", "multi-account").tenant("heron", "free");

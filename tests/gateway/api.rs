@@ -173,8 +173,8 @@ async fn what_is_wrong_with_a_call_is_said_as_bbb_says_it() {
         (
             "a breakout room",
             signed("create", "meetingID=b1&name=b1&isBreakout=true"),
-            "validationError",
-            "Breakout rooms cannot be created through the API",
+            "parentMeetingIDMissing",
+            "No parent meeting ID was provided for the breakout room",
         ),
         (
             "other passwords",

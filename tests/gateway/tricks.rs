@@ -215,8 +215,12 @@ async fn a_breakout_room_by_the_api() {
         ("sequence", "1"),
     ];
     let refused = stage.api("small", "create", &params).await;
-    assert_eq!(key(&refused), "validationError", "{}", refused.body);
-    assert!(stage.sims[0].meetings().is_empty());
+    assert_eq!(key(&refused), "parentMeetingDoesNotExist", "{}", refused.body);
+    create(&stage, &[]).await;
+    let refused = stage.api("small", "create", &params).await;
+    assert_eq!(key(&refused), "validationError", "the level has none: {}", refused.body);
+    assert_eq!(stage.sims[0].meetings().len(), 1);
+    stage.api("small", "end", &[("meetingID", "room")]).await;
     for (name, value) in [("parentMeetingID", "x"), ("sequence", "1"), ("freeJoin", "true")] {
         assert_eq!(told(&stage, &[(name, value)], name).await, None, "{name}");
     }

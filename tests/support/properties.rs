@@ -98,7 +98,7 @@ pub fn any_query(raw: &str) {
     if is_accepted {
         assert!(sim::accepts_checksum("join", raw, SECRET));
     } else {
-        let form = checksum::InForm { checksum: raw.into(), fields: raw.into() };
+        let form = checksum::InForm { checksum: raw.into(), fields: raw.into(), unfit: checksum::Unfit::Mismatch };
         let _ = checksum::diagnose("join", raw, None, &credentials);
         let _ = checksum::diagnose("join", "", Some(&form), &credentials);
     }

@@ -186,7 +186,9 @@ impl Call {
         mimes: &[&[&str]],
         rules: impl FnOnce(&Params) -> Vec<Violation>,
     ) -> Result<(), Violation> {
-        checksum::check(&self.name, &self.query, self.params.first("checksum"), &shared.config.secret)?;
+        let is_rebuilt = shared.config.version.is_meteor() && self.query.is_empty();
+        let signed = if is_rebuilt { checksum::rebuilt(&self.params) } else { self.query.clone() };
+        checksum::check(&self.name, &signed, self.params.first("checksum"), &shared.config.secret)?;
         let mut violations = rules(&self.params);
         violations.extend(self.content_type(mimes, shared.config.version).err());
         errors::first(violations)

@@ -91,6 +91,14 @@ pub(crate) fn sequence(room: &Meeting) -> u32 {
     u32::try_from(room.params.int_or("sequence", 0)).unwrap_or(0)
 }
 
+/// The external id that bbb-web gives a room that is made by a call of `create`: of its parent, the time in its internal id, and
+/// its number.
+pub(crate) fn ext_id(room: &Meeting) -> String {
+    let time = room.int_id.split_once('-').map_or("", |(_, time)| time);
+    let parent = room.parent.as_deref().unwrap_or_default();
+    format!("{}-{time}", ids::meeting_hash(&format!("{parent}-{time}-{}", sequence(room))))
+}
+
 /// Whether a meeting may have breakout rooms.
 pub(crate) fn allowed(meeting: &Meeting) -> bool {
     !meeting.is_breakout

@@ -16,6 +16,15 @@ pub(crate) fn check(call: &str, query: &str, given: Option<&str>, secret: &str) 
     if expected.eq_ignore_ascii_case(given) { Ok(()) } else { Err(errors::CHECKSUM_WRONG) }
 }
 
+/// What releases before 3.0 hash where there is no query: all parameters in the order of their names, without the checksum.
+pub(crate) fn rebuilt(params: &Params) -> String {
+    let mut pairs: Vec<(&str, &str)> = params.iter().filter(|(name, _)| *name != "checksum").collect();
+    pairs.sort_by_key(|(name, _)| *name);
+    let pairs: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{name}={}", sign::encode_value(value))).collect();
+    pairs.join("&")
+}
+
 /// Whether the server takes the checksum in a query of a `GET`, as it came and without `?`, for the right one. For tests that
 /// compare another implementation of the rule with this one.
 pub fn accepts_checksum(call: &str, raw_query: &str, secret: &str) -> bool {
@@ -38,6 +47,12 @@ mod tests {
     const SECRET: &str = "639259d4-9dd8-4b25-bf01-95f9567eaf4b";
     const QUERY: &str = "name=Test+Meeting&meetingID=abc123&attendeePW=111222&moderatorPW=333444";
     const SHA1: &str = "1fcbb0c4fc1f039f73aa6d697d2db9ba7f803f17";
+
+    #[test]
+    fn a_form_without_a_query_is_hashed_in_the_order_of_its_names() {
+        let params = Params::parse("name=A+room&checksum=x&meetingID=%20r%26d&a=");
+        assert_eq!(rebuilt(&params), "a=&meetingID=r%26d&name=A+room");
+    }
 
     #[test]
     fn a_checksum_is_taken_from_anywhere_in_the_query() {

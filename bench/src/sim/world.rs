@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::api::session_calls::dashboard_of;
+use super::breakout;
 use super::ids;
 use super::meeting::{Meeting, Pace};
 use super::modules::Modules;
@@ -152,6 +153,9 @@ impl World {
         self.voice_bridges.insert(voice_bridge.clone());
         self.last_create_ms = self.next_create_ms(wall_ms);
         let mut meeting = Meeting::new(ext_id, params, modules, now, self.last_create_ms);
+        if meeting.is_breakout {
+            meeting.ext_id = breakout::ext_id(&meeting);
+        }
         meeting.voice_bridge = voice_bridge;
         meeting.fill(self.attendees, wall_ms);
         Created::New(self.meetings.entry(meeting.int_id.clone()).or_insert(meeting))

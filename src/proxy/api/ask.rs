@@ -15,6 +15,7 @@ use crate::{
     domain::{backend_error::BackendError, denial::Denial},
     live::fresh::{Held, Moment},
     meetings::{
+        breakouts::made,
         end::{self, End},
         find,
         info::info,
@@ -38,7 +39,7 @@ pub(super) async fn ask(gateway: &Gateway, call: Call, asked: &Verified) -> Answ
     };
     let meeting = match find::meeting(&gateway.meetings, asked.asked.account(), ext_id).await {
         Ok(Some(meeting)) => meeting,
-        Ok(None) => return not_there(call),
+        Ok(None) => return Box::pin(about_room(gateway, call, asked, ext_id)).await,
         Err(denial) => return Answer::denied(call, denial),
     };
     let Some(server) = directory.server(meeting.server.as_str()) else {
@@ -93,6 +94,34 @@ fn informed(call: Call, held: &Held<xml::Answer, BackendError>) -> Result<Answer
 fn ended(end: End) -> Answer {
     let outcome = if end.answer.success { Outcome::Ok } else { Outcome::Refused };
     Answer::xml(Call::End, outcome, end.answer.body)
+}
+
+/// Answers for a breakout room that the tenant has made, and for what is not there.
+async fn about_room(gateway: &Gateway, call: Call, asked: &Verified, ext_id: &str) -> Answer {
+    let (meetings, asked) = (&gateway.meetings, &asked.asked);
+    // The question that is asked most, of rooms that do not run, is answered from memory.
+    let room = if call == Call::IsMeetingRunning {
+        Ok(made::known(meetings, &asked.tenant.id, ext_id))
+    } else {
+        made::by_ext_id(meetings, asked.account(), &asked.directory, ext_id).await
+    };
+    let room = match room {
+        Ok(Some(room)) => room,
+        Ok(None) => return not_there(call),
+        Err(denial) => return Answer::denied(call, denial),
+    };
+    let Some(server) = asked.directory.server(room.meeting.server.as_str()) else {
+        return Answer::denied(call, Denial::ServerUnavailable);
+    };
+    let name = if call == Call::End { "end" } else { "getMeetingInfo" };
+    let answered = match made::ask(meetings, name, &room, server, ext_id).await {
+        Ok(about) if call == Call::IsMeetingRunning => {
+            Answer::xml(call, Outcome::Ok, answer::running(about.success && about.running))
+        }
+        Ok(about) => Answer::xml(call, if about.success { Outcome::Ok } else { Outcome::Refused }, about.body),
+        Err(denial) => Answer::denied(call, denial),
+    };
+    answered.by(&server.id)
 }
 
 fn not_there(call: Call) -> Answer {

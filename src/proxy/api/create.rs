@@ -7,8 +7,11 @@ use tracing::Instrument as _;
 use super::{documents::Found, refusal::Refusal, verified::Verified};
 use crate::{
     bbb::{answer::Failure, meeting_id as ids, params, validate},
-    domain::{denial::Denial, limits::Limit, placement::expected},
-    meetings::create::{self, Created, Order},
+    domain::{denial::Denial, limits::Limit, placement::expected, tenant::Tenant},
+    meetings::{
+        breakouts::made,
+        create::{self, Created, Order},
+    },
     metrics::{Call, Outcome},
     proxy::{answer::Answer, gateway::Gateway},
 };
@@ -19,7 +22,7 @@ pub(super) async fn create(gateway: &Gateway, mut call: Verified) -> Answer {
         Ok(order) => order,
         Err(refusal) => return refusal.answer(Call::Create),
     };
-    if let Err(refusal) = check_names(gateway, &order).await {
+    if let Err(refusal) = check(gateway, &order).await {
         return refusal.answer(Call::Create);
     }
     // On its own, so that a caller who goes away leaves no reservation behind. The body is charged for until then.
@@ -88,16 +91,24 @@ fn order(call: &mut Verified) -> Result<Order, Refusal> {
     })
 }
 
-/// Looks where the names of the documents' hosts lead.
-async fn check_names(gateway: &Gateway, order: &Order) -> Result<(), Refusal> {
+/// Looks whether a breakout room of the tenant has the id, and where the names of the documents' hosts lead.
+async fn check(gateway: &Gateway, order: &Order) -> Result<(), Refusal> {
     let tenant = &order.tenant;
+    if made::known(&gateway.meetings, &tenant.id, &order.ext_id).is_some() {
+        return Err(Failure::ID_NOT_UNIQUE.into());
+    }
     let mut addresses: Vec<String> = Vec::new();
     addresses.extend(params::fetched(&order.given, &order.params, &tenant.rules).map(str::to_owned));
     if let Some(modules) = &order.modules {
         addresses.extend(Found::read(modules, tenant)?.addresses);
     }
+    check_names(gateway, tenant, &addresses).await
+}
+
+/// Looks where the names of the documents' hosts lead.
+pub(super) async fn check_names(gateway: &Gateway, tenant: &Tenant, addresses: &[String]) -> Result<(), Refusal> {
     if addresses.is_empty() {
         return Ok(());
     }
-    gateway.names.check(&addresses, &tenant.hosts).await
+    gateway.names.check(addresses, &tenant.hosts).await
 }

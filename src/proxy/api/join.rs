@@ -1,6 +1,8 @@
 //! `join`: a seat is reserved first, then the gateway itself joins at the server, and sends the browser to the meeting
 //! on the tenant's own host.
 
+use std::sync::Arc;
+
 use super::{
     join_at::let_in,
     refusal::Refusal,
@@ -10,11 +12,13 @@ use super::{
 use crate::{
     bbb::{answer::Failure, params, query::Params, validate},
     domain::denial::Denial,
+    live::breakouts::Breakout,
     meetings::{
+        breakouts::made,
         find,
         seats::{self, Place},
     },
-    proxy::{answer::Answer, gateway::Gateway, refusal::too_many_joins},
+    proxy::{answer::Answer, asked::Asked, gateway::Gateway, refusal::too_many_joins},
     upstream::ApiCall,
 };
 
@@ -47,6 +51,8 @@ async fn admit(gateway: &Gateway, call: &Verified) -> Result<Answer, Refusal> {
     gateway.meetings.admit_tenant(tenant)?;
     let ext_id = call.params.get("meetingID").unwrap_or_default();
     let meeting = find::meeting(&gateway.meetings, asked.account(), ext_id).await?;
+    let room = if meeting.is_some() { None } else { room(gateway, asked, ext_id).await? };
+    let meeting = meeting.or_else(|| Some(Arc::clone(&room.as_ref()?.meeting)));
     validate::join(&params::seen(&tenant.rules.join, &call.params), meeting.is_some())?;
     let meeting = meeting.ok_or(Failure::ENDED)?;
     let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
@@ -54,7 +60,8 @@ async fn admit(gateway: &Gateway, call: &Verified) -> Result<Answer, Refusal> {
     let limits = meeting.limits(tenant);
     let branding = if limits.branding { tenant.branding.of_join(&asked.authority) } else { Vec::new() };
     let mut params = params::join(&call.params, limits, &tenant.rules, &branding)?;
-    params.set("meetingID", meeting.server_meeting_id.as_str());
+    let breakout = room.as_ref().map(|room| room.internal_id.as_str());
+    params.set("meetingID", breakout.unwrap_or(meeting.server_meeting_id.as_str()));
     for name in OF_A_GRANT.iter().filter(|_| call.granted) {
         if let Some(value) = call.params.get(name) {
             params.set(name, value);
@@ -73,8 +80,14 @@ async fn admit(gateway: &Gateway, call: &Verified) -> Result<Answer, Refusal> {
     let user = params.get("userID").filter(|id| !id.is_empty());
     let user = user.map(|id| gateway.user_keys.of(&tenant.id, id));
     let name = call.params.get("fullName").unwrap_or_default();
-    let place = Place { meeting: &meeting, breakout: None, user, name, may_wait };
+    let place = Place { meeting: &meeting, breakout, user, name, may_wait };
     let_in(gateway, asked, server, &place, redirects, ApiCall::new("join", &params)).await
+}
+
+/// A breakout room that the tenant has made, where its meeting may have any.
+async fn room(gateway: &Gateway, asked: &Asked, ext_id: &str) -> Result<Option<Arc<Breakout>>, Denial> {
+    let room = made::by_ext_id(&gateway.meetings, asked.account(), &asked.directory, ext_id).await?;
+    Ok(room.filter(|room| room.meeting.limits(&asked.tenant).breakouts))
 }
 
 /// Whether the guest policy of the meeting may have somebody wait: a guest, or a user with `auth=true`

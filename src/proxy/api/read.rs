@@ -10,7 +10,10 @@ use super::{refusal::Refusal, spec::Spec};
 use crate::{
     bbb::{
         answer::Failure,
-        checksum::{self, InForm, Signer},
+        checksum::{
+            self, InForm, Signer, Unfit,
+            form::{Covers, SignedForm, verify_form},
+        },
         documents::{self, Clean},
         params::{may_fetch, may_set},
         query::{Params, sanitise},
@@ -71,17 +74,25 @@ pub(super) async fn verify<'a>(
         Sent::Multipart(form, boundary) => extend_multipart(&mut params, form.clone(), boundary).await,
         Sent::Nothing | Sent::Modules(_) | Sent::Other => Ok(()),
     };
-    let signer = match (in_query, params.remove("checksum")) {
-        (Some(signer), _) => signer,
+    let in_form = params.remove("checksum");
+    let has_form = matches!(sent, Sent::Form(_) | Sent::Multipart(..));
+    let unfit = |unfit| unfit_form(spec, in_form.as_deref().unwrap_or_default(), &params, unfit);
+    let signer = match (in_query, &in_form) {
+        (Some(_), Some(_)) => return Err(unfit(Unfit::Second)),
+        (Some(_), None) if has_form && !takes_uncovered(asked, spec) => return Err(unfit(Unfit::Uncovered)),
+        (Some(signer), None) => signer,
         (None, None) => return Err(missing(spec).into()),
-        (None, Some(sum)) => {
+        (None, Some(checksum)) => {
             if spec.of_recordings {
                 present(spec.call, &params)?;
             }
-            checksum::verify_digest(name, asked.query(), &sum, credentials, asked.now).map_err(|_| {
-                let form = InForm { checksum: sum.as_str().into(), fields: params.encode().into() };
-                Refusal::Checksum(mismatch(spec), form.into())
-            })?
+            let raw = if let Sent::Form(raw) = &sent { Some(&**raw) } else { None };
+            let form = SignedForm { checksum, raw, params: &params };
+            match verify_form(name, asked.query(), &form, credentials, asked.now) {
+                Ok((_, Covers::Query)) if !takes_uncovered(asked, spec) => return Err(unfit(Unfit::Uncovered)),
+                Ok((signer, _)) => signer,
+                Err(_) => return Err(unfit(Unfit::Mismatch)),
+            }
         }
     };
     // In BBB's order: the type of the body comes before what is in it.
@@ -108,6 +119,18 @@ pub(super) async fn verify<'a>(
         _ => None,
     };
     Ok(Read { signer, params, modules, charge })
+}
+
+/// Whether a form counts of which the checksum covers nothing, as in BBB 3.0. A caller who has seen such a checksum can send it
+/// again with another form (docs/decisions/0009-forms-and-checksums.md).
+fn takes_uncovered(asked: &Asked, spec: &Spec) -> bool {
+    // A browser has the checksum of a join, and a form of its own is all that a page needs to send one.
+    asked.head.method == Method::POST && spec.call != Call::Join && asked.tenant.uncovered_forms
+}
+
+fn unfit_form(spec: &Spec, checksum: &str, params: &Params, unfit: Unfit) -> Refusal {
+    let form = InForm { checksum: checksum.into(), fields: params.encode().into(), unfit };
+    Refusal::Checksum(mismatch(spec), form.into())
 }
 
 /// The query of a call whose body no checksum covers: signed, and without a form.
@@ -147,6 +170,15 @@ pub(super) fn mime_of(asked: &Asked) -> (String, &str) {
     (header.split(';').next().unwrap_or("").trim().to_ascii_lowercase(), header)
 }
 
+/// Whether a call may bring a form: of a `GET` it is read where it is all that there is, which some clients send above a length.
+fn may_bring_form(asked: &Asked, spec: &Spec) -> bool {
+    match asked.head.method {
+        Method::POST => true,
+        Method::GET => asked.query().is_empty() && spec.call != Call::Join,
+        _ => false,
+    }
+}
+
 /// The body of a call. Of a caller who has shown no secret yet only a form is read, for the checksum may be in it.
 async fn sent(
     asked: &Asked,
@@ -155,7 +187,7 @@ async fn sent(
     bodies: &Bodies,
     signed: bool,
 ) -> Result<(Sent, Option<Charge>), Refusal> {
-    if asked.head.method != Method::POST || http_body::Body::is_end_stream(&body) {
+    if !may_bring_form(asked, spec) || http_body::Body::is_end_stream(&body) {
         return Ok((Sent::Nothing, None));
     }
     let (mime, header) = mime_of(asked);

@@ -16,7 +16,7 @@ pub(crate) enum Refusal {
     Denied(Denial),
     /// By a rule of BBB's, in its words.
     Failed(Failure),
-    /// The checksum, which stood in the form, does not fit.
+    /// The checksum of a call with a form does not fit, or does not cover the form.
     Checksum(Failure, Box<InForm>),
     /// By the server, in its words; with the denial that it is counted as.
     ByServer { key: String, message: String, denial: Option<Denial> },

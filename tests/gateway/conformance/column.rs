@@ -288,6 +288,7 @@ fn request(row: &Row, values: &Values, secret: String, present: &Present) -> Sen
     let sum = |call: &str, secret: &str| sign::checksum(call, &hashed, secret, algorithm(row.algorithm));
     let good = sum(&row.call, &secret);
     let wrong = flip(&good);
+    body = body.replace("{sum}", &good);
     let with = |pair: &str| if query.is_empty() { pair.to_owned() } else { format!("{query}&{pair}") };
     let query = match row.checksum {
         Checksum::Last => with(&format!("checksum={good}")),

@@ -38,6 +38,7 @@ pub(crate) struct Row {
     /// `Content-Type`.
     #[serde(rename = "type")]
     pub(crate) content_type: Option<String>,
+    /// `{sum}` is the good checksum.
     #[serde(default)]
     pub(crate) body: String,
     #[serde(default)]

@@ -76,6 +76,48 @@ pool = "members"
         ],
     },
     Broken {
+        name: "a bad call getUser",
+        file: "anteroom.toml",
+        text: r#"base_domains = ["meet.example"]
+[listen]
+http = ["127.0.0.1:0"]
+[get_user]
+host = "https://wagtail.meet.example"
+secret = "file:secrets/none"
+sources = []
+acount = "moodle"
+[servers.a]
+url = "http://a"
+secret = "s"
+pool = "members"
+"#,
+        faults: &[
+            "anteroom.toml:5: get_user.host: a host name has letters, digits, hyphens and dots only, without scheme, port or path",
+            r#"anteroom.toml:6: get_user.secret: its file "secrets/none" does not exist"#,
+            "anteroom.toml:7: get_user.sources: must name at least one address or network",
+            r#"anteroom.toml:8: get_user.acount: this key is not known; did you mean "account"?"#,
+        ],
+    },
+    Broken {
+        name: "a tenant with the secret of getUser",
+        file: "anteroom.toml",
+        text: r#"base_domains = ["meet.example"]
+[listen]
+http = ["127.0.0.1:0"]
+[get_user]
+host = "wagtail.meet.example"
+secret = "the secret of wagtail"
+sources = ["10.0.0.7"]
+[servers.a]
+url = "http://a"
+secret = "s"
+pool = "members"
+"#,
+        faults: &[
+            "tenants/wagtail.toml:6: secrets.main: is the same secret as get_user.secret, which tells those of all tenants",
+        ],
+    },
+    Broken {
         name: "bad numbers of a server",
         file: "anteroom.toml",
         text: r#"base_domains = ["meet.example"]

@@ -1,0 +1,239 @@
+//! Breakout rooms that a tenant makes by a call of `create`. They are rooms of their meeting like those that its server makes:
+//! they have no record of their own, and their people take the seats of its breakout rooms.
+//!
+//! The server takes the `meetingID` of such a call as the internal id of the room: the gateway makes one as the server itself would.
+//! The time in it follows from the tenant's own id, so that the room is found again in what its server lists.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use tokio::time::timeout;
+
+use crate::{
+    bbb::{
+        answer::Failure,
+        meeting_id::{RoomIds, time_of_room},
+        query::Params,
+        xml,
+    },
+    domain::{
+        backend_error::BackendError,
+        denial::Denial,
+        directory::Directory,
+        ids::TenantId,
+        tenant::Server,
+        time::{Deadline, Timestamp},
+    },
+    live::{Meeting, breakouts::Breakout},
+    meetings::{Meetings, about, documents::Given, end::tell_to_end, find, lists},
+    net::peer::Peer,
+    upstream::{ApiCall, Body, Caller},
+};
+
+/// Rooms of a meeting: as many as the client of BBB lets a moderator open.
+const ROOMS_MAX: usize = 16;
+/// Servers that are asked for a room that another gateway may have made, how old a list of theirs may be, and how long one is
+/// waited for.
+const ASKED_MAX: usize = 4;
+const LIST_MAX_AGE: Duration = Duration::from_secs(1);
+const LIST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A `create` of a breakout room whose parameters are what the level allows.
+pub(crate) struct RoomOrder<'a> {
+    pub(crate) server: &'a Server,
+    /// The meeting that it belongs to.
+    pub(crate) parent: &'a Arc<Meeting>,
+    /// The tenant's id of the room.
+    pub(crate) ext_id: &'a str,
+    /// Its number among those of its meeting.
+    pub(crate) sequence: u32,
+    /// The parameters as a server gets them, without its ids.
+    pub(crate) params: Params,
+    /// The XML body.
+    pub(crate) modules: Option<Bytes>,
+    /// The documents in it, which count for the meeting.
+    pub(crate) given: Given<'a>,
+    pub(crate) caller: Caller,
+    pub(crate) now: Timestamp,
+}
+
+/// Why a room is not made.
+#[derive(Debug)]
+pub(crate) enum NoRoom {
+    /// By a rule of the gateway's own, or since the server does not answer.
+    Denied(Denial),
+    /// By a rule of BBB's.
+    Failed(Failure),
+}
+
+impl From<Denial> for NoRoom {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+impl From<Failure> for NoRoom {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// A room of a tenant by the tenant's own id, as far as it is known here.
+pub(crate) fn known(meetings: &Meetings, tenant: &TenantId, ext_id: &str) -> Option<Arc<Breakout>> {
+    let room = meetings.live.breakouts.of_time(tenant, &time_of_room(tenant, ext_id));
+    room.filter(|room| meetings.live.meetings.runs(&room.meeting))
+}
+
+/// The same; where other gateways may have made it, it is looked for in what the servers of the tenant's meetings list.
+///
+/// # Errors
+/// As those of [`find::meeting_of_internal`].
+pub(crate) async fn by_ext_id(
+    meetings: &Meetings,
+    account: (&TenantId, Peer),
+    directory: &Directory,
+    ext_id: &str,
+) -> Result<Option<Arc<Breakout>>, Denial> {
+    let (tenant, _) = account;
+    let room = known(meetings, tenant, ext_id);
+    if room.is_some() || !meetings.store.is_shared() {
+        return Ok(room);
+    }
+    let time = time_of_room(tenant, ext_id);
+    for (server, touched) in meetings.live.presence.servers_of(tenant).into_iter().take(ASKED_MAX) {
+        let (Some(server), state) = (directory.server(server.as_str()), meetings.live.servers.of(&server)) else {
+            continue;
+        };
+        if state.health.is_offline() {
+            continue;
+        }
+        let list = state.list.get(touched, LIST_MAX_AGE, || lists::meetings_of(meetings, server));
+        let Ok(held) = timeout(LIST_TIMEOUT, list).await else { continue };
+        let Ok(list) = &held.answer else { continue };
+        for found in list.breakouts.values().filter(|found| found.internal_id.ends_with(&*time)) {
+            if let Some(parent) = find::meeting_of_internal(meetings, account, &found.parent).await? {
+                meetings.live.breakouts.learn(&meetings.live.meetings, &parent, &server.id, found);
+            }
+        }
+    }
+    Ok(known(meetings, tenant, ext_id))
+}
+
+/// Has the server of a meeting make a room of it, or say that it is there.
+///
+/// # Errors
+/// See [`NoRoom`]. A refusal of the server is an answer.
+pub(crate) async fn create(meetings: &Meetings, order: RoomOrder<'_>) -> Result<xml::Answer, NoRoom> {
+    let (parent, server) = (order.parent, order.server);
+    let _turn = meetings.creating.hold(parent.server_meeting_id.as_str()).await;
+    let internal_id = match known(meetings, &parent.tenant, order.ext_id) {
+        Some(room) if room.meeting.id == parent.id => room.internal_id.as_str().to_owned(),
+        Some(_) => return Err(Failure::ID_NOT_UNIQUE.into()),
+        None => new_id(meetings, &order).await?,
+    };
+    let mut params = order.params;
+    params.set("meetingID", &*internal_id);
+    params.set("duration", duration(&params, parent.ends_at, order.now));
+    let mut call = ApiCall::new("create", &params);
+    call.body = order.modules.map(|xml| (HeaderValue::from_static("application/xml"), Body::from(xml)));
+    call.caller = order.caller;
+    let answer = match meetings.backends.call_xml(call, server, &parent.tenant, None).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            if !matches!(error, BackendError::TooLong | BackendError::Exhausted | BackendError::Connect) {
+                tell_to_end(meetings, server, &internal_id).await;
+            }
+            return Err(error.denial().into());
+        }
+    };
+    if !answer.success {
+        return Ok(answer);
+    }
+    order.given.keep();
+    parent.touch();
+    if answer.internal_id != internal_id
+        || meetings.live.breakouts.add(&meetings.live.meetings, parent, &internal_id).is_none()
+    {
+        tell_to_end(meetings, server, &answer.internal_id).await;
+        return Err(Failure::PARENT_UNKNOWN.into());
+    }
+    let body = xml::replace_text(&answer.body, "meetingID", order.ext_id).map_err(|_| Denial::ServerUnavailable)?;
+    Ok(xml::Answer { body, ..answer })
+}
+
+/// The internal id of a new room, if its meeting has place for one.
+async fn new_id(meetings: &Meetings, order: &RoomOrder<'_>) -> Result<String, NoRoom> {
+    let parent = order.parent;
+    // The rooms that the server and other gateways have made count, too.
+    let info = about::about(meetings, "getMeetingInfo", parent, order.server).await.map_err(BackendError::denial)?;
+    let rooms = xml::rooms(&info.body).map_err(|_| Denial::ServerUnavailable)?;
+    if !info.success {
+        return Err(Failure::PARENT_UNKNOWN.into());
+    }
+    if rooms >= ROOMS_MAX {
+        return Err(Failure::BREAKOUTS_MAX.into());
+    }
+    let parent_id = parent.internal_id().ok_or(Failure::PARENT_UNKNOWN)?;
+    let time = time_of_room(&parent.tenant, order.ext_id);
+    Ok(RoomIds::new(parent_id.as_str(), &time, order.sequence).internal)
+}
+
+/// The minutes of a room, which ends with its meeting at the latest.
+fn duration(params: &Params, ends_at: Option<Deadline>, now: Timestamp) -> String {
+    let asked = params.get("duration").and_then(|minutes| minutes.parse::<u64>().ok()).filter(|minutes| *minutes > 0);
+    let left =
+        ends_at.and_then(Deadline::at).map(|end| end.saturating_duration_since(now).as_secs().div_ceil(60).max(1));
+    asked.into_iter().chain(left).min().unwrap_or(0).to_string()
+}
+
+/// What a server says of a room, with the tenant's id of it.
+///
+/// # Errors
+/// As those of a call to the server.
+pub(crate) async fn ask(
+    meetings: &Meetings,
+    name: &'static str,
+    room: &Breakout,
+    server: &Server,
+    ext_id: &str,
+) -> Result<xml::Answer, Denial> {
+    let mut params = Params::default();
+    params.set("meetingID", room.internal_id.as_str());
+    let call = ApiCall::new(name, &params);
+    let answer = meetings.backends.call_xml(call, server, &room.meeting.tenant, None).await;
+    let answer = answer.map_err(BackendError::denial)?;
+    let body = xml::replace_text(&answer.body, "meetingID", ext_id).map_err(|_| Denial::ServerUnavailable)?;
+    if name == "end" && (answer.success || about::is_gone(&answer)) {
+        meetings.live.breakouts.end(room);
+        room.meeting.touch();
+    }
+    Ok(xml::Answer { body, ..answer })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_room_ends_with_its_meeting() {
+        let now = Timestamp::from_ms(1_800_000_000_000);
+        let end = |seconds| Some(Deadline::At(now.saturating_add(Duration::from_secs(seconds))));
+        for (asked, ends_at, minutes) in [
+            ("30", end(3600), "30"),
+            ("90", end(3600), "60"),
+            ("0", end(3600), "60"),
+            ("90", end(61), "2"),
+            ("90", end(0), "1"),
+            ("90", None, "90"),
+            ("0", Some(Deadline::Never), "0"),
+            ("", None, "0"),
+        ] {
+            let mut params = Params::default();
+            params.set("duration", asked);
+            assert_eq!(duration(&params, ends_at, now), minutes, "{asked} {ends_at:?}");
+        }
+    }
+}
