@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anteroom_bench::{
     sign,
-    sim::{self, Version},
+    sim::{self, Profile},
 };
 use axum::{Router, response::Html, routing::get};
 use serde_json::{Value, json};
@@ -163,12 +163,12 @@ async fn a_recording_is_watched_on_the_tenants_host() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn meetings_are_held_on_servers_of_older_releases() {
-    let old = |version| sim::Config { version, ..sim::Config::default() };
-    let plan = Plan::new().server_with("members", old(Version::V3_0_0));
+    let old = |profile| sim::Config { profile, ..sim::Config::default() };
+    let plan = Plan::new().server_with("members", old(Profile::V3_0_0));
     let stage_of_3_0_0 = stage(plan).await;
     create(&stage_of_3_0_0, &[]).await;
     run("older", &stage_of_3_0_0, Router::new(), json!({ "label": "3.0.0" })).await;
-    let plan = Plan::new().server_with_keys("own", old(Version::V2_7), "version = \"2.7\"").server("members");
+    let plan = Plan::new().server_with_keys("own", old(Profile::V2_7), "version = \"2.7\"").server("members");
     let stage_of_2_7 = plan.tenant_with(TENANT, "multi-account", "pool = \"own\"").start().await;
     create(&stage_of_2_7, &[]).await;
     run("older", &stage_of_2_7, Router::new(), json!({ "label": "2.7" })).await;

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::version::Version;
+use super::profile::Profile;
 
 /// How a simulated server is set up.
 #[derive(Clone, Debug)]
@@ -15,8 +15,8 @@ pub struct Config {
     /// version and settings JSON and slide URLs. An administrator may have left a final slash in it.
     pub server_url: String,
     /// Which BigBlueButton this is.
-    pub version: Version,
-    /// The path of `defaultHTML5ClientUrl`, where `join` sends a browser, below `server_url`; `None` is the version's. 3.0 shipped
+    pub profile: Profile,
+    /// The path of `defaultHTML5ClientUrl`, where `join` sends a browser, below `server_url`; `None` is the release's. 3.0 shipped
     /// `/html5client`, without a final slash, for many releases.
     pub client_path: Option<&'static str>,
     /// `presentationBaseURL`, the start of slide URLs; `None` is the stock value, a path on `server_url`.
@@ -62,7 +62,7 @@ pub struct Config {
 impl Config {
     /// Where `join` sends a browser, below the server's URL.
     pub(crate) fn client_path(&self) -> &'static str {
-        self.client_path.unwrap_or(self.version.client_path())
+        self.client_path.unwrap_or(self.profile.client_path)
     }
 }
 
@@ -72,7 +72,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             secret: "sim-secret".to_owned(),
             server_url: "https://bbb-01.internal.test".to_owned(),
-            version: Version::default(),
+            profile: Profile::default(),
             client_path: None,
             presentation_base_url: None,
             breakout_base_url: None,
