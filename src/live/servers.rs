@@ -19,6 +19,7 @@ use super::{fresh::Fresh, lock, pace::Pace};
 use crate::{
     bbb::{
         elsewhere::Strange,
+        release::Release,
         xml::{Breakout, Listed},
     },
     domain::{
@@ -297,6 +298,11 @@ impl ServerState {
     /// The BBB version that it tells; empty where it tells none.
     pub fn version(&self) -> Option<Arc<String>> {
         self.version.load_full()
+    }
+
+    /// The release that it runs, as far as it tells.
+    pub fn release(&self) -> Option<Release> {
+        Release::told(self.version.load().as_deref()?, self.plugin_sdk.load().as_deref()?)
     }
 
     /// Notes what the server reports of itself.

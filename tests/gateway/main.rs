@@ -22,6 +22,7 @@ mod meteor;
 mod operate;
 mod placement;
 mod recordings;
+mod releases;
 mod reports;
 mod sockets;
 mod traffic;

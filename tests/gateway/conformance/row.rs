@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use anteroom_bench::sim::Profile;
 use serde::Deserialize;
 
 /// A file: the rows of one call, or of one theme.
@@ -63,6 +64,9 @@ pub(crate) struct Row {
     /// The row is about all that a server has: it gets servers of its own.
     #[serde(default)]
     pub(crate) alone: bool,
+    /// The releases that it holds for, by their profiles; none for all.
+    #[serde(default)]
+    pub(crate) releases: Vec<String>,
     pub(crate) expect: Expected,
     /// What the gateway answers instead, and why.
     pub(crate) gateway: Option<Instead>,
@@ -192,11 +196,19 @@ impl Row {
         self.gateway.as_ref().map_or(&self.expect, |instead| &instead.expect)
     }
 
+    /// Whether it holds for a release.
+    pub(crate) fn is_of(&self, profile: Profile) -> bool {
+        self.releases.is_empty() || self.releases.iter().any(|name| name == profile.name)
+    }
+
     /// What is wrong with the row itself.
     fn fault(&self) -> Option<String> {
         let instead = self.gateway.as_ref();
         if self.call.is_empty() == self.path.is_empty() {
             return Some("has to have either a call or a path".into());
+        }
+        if let Some(name) = self.releases.iter().find(|name| Profile::named(name).is_none()) {
+            return Some(format!("there is no profile {name}"));
         }
         if self.checksum == Checksum::Middle && !self.query.contains('&') {
             return Some("has no middle for its checksum".into());
