@@ -80,6 +80,8 @@ fn a_row_that_says_too_little_or_too_much_is_refused() {
         ("the same name", ROW.repeat(2), Some("two of this name")),
         ("an unknown field", format!("{ROW}querry = \"\""), Some("querry")),
         ("an unknown field of an answer", format!("{ROW}gateway = {{ reason = \"x\", key = \"y\" }}"), Some("key")),
+        ("a release", format!("{ROW}from = \"3.0.18\"\nuntil = \"4.0\""), None),
+        ("no release", format!("{ROW}from = \"3.1\""), Some("there is no profile 3.1")),
         ("call and path", format!("{ROW}path = \"/\""), Some("either a call or a path")),
     ] {
         let told = row::parse([("theme".to_owned(), text)].into_iter()).map_err(|faults| faults.join("\n"));

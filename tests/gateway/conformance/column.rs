@@ -276,7 +276,8 @@ struct Sent {
 
 fn request(row: &Row, values: &Values, secret: String, present: &Present) -> Sent {
     let (query, mut body) = (fill(&row.query, values), fill(&row.body, values));
-    let mut headers = row.headers.clone();
+    let filled = row.headers.iter().map(|(name, value)| (name.clone(), fill(value, values)));
+    let mut headers: BTreeMap<_, _> = filled.collect();
     if let Some(content_type) = &row.content_type {
         headers.insert("content-type".into(), content_type.clone());
     }
