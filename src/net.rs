@@ -11,6 +11,7 @@ pub mod orderly;
 pub mod peer;
 pub mod proxy_protocol;
 pub mod rates;
+pub mod request_context;
 pub mod request_id;
 pub mod socket;
 pub mod tracked;

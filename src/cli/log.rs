@@ -6,6 +6,8 @@
 //! anybody can cause who reaches the admin listener, take at most half of it, and are counted beyond that.
 
 mod json;
+mod request;
+mod text;
 
 use std::{
     io::{self, IsTerminal},
@@ -21,6 +23,7 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use crate::supervise::run_thread;
 use json::{Json, JsonFields};
+use text::Text;
 
 /// Maximum of buffered lines; lines beyond it are dropped.
 const WAITING_BYTES_MAX: usize = 8 << 20;
@@ -71,7 +74,7 @@ pub(super) fn start(form: LogForm) -> io::Result<Log> {
     match form {
         LogForm::Json => log.fmt_fields(JsonFields).event_format(Json).init(),
         // Colours are for terminals only.
-        LogForm::Text => log.with_ansi(io::stdout().is_terminal()).compact().init(),
+        LogForm::Text => log.with_ansi(io::stdout().is_terminal()).event_format(Text).init(),
     }
     Ok(Log { lines, thread: Some(thread) })
 }

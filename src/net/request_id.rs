@@ -67,7 +67,7 @@ impl RequestId {
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Origin::Gateway(id) => write!(f, "{id:016x}"),
+            Origin::Gateway(id) => f.write_str(str::from_utf8(&digits(*id)).unwrap_or_default()),
             Origin::Front(id) => f.write_str(id),
         }
     }

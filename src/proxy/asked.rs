@@ -10,8 +10,7 @@ use http::{
     header::{EXPECT, SEC_WEBSOCKET_KEY, UPGRADE},
     request::Parts,
 };
-
-use tracing::Span;
+use tracing::{Span, level_filters::LevelFilter};
 
 use super::path::merge_slashes;
 use crate::{
@@ -22,7 +21,7 @@ use crate::{
         tenant::{Tenant, Upstream},
         time::Timestamp,
     },
-    net::{connections::Served, peer::Peer, request_id::RequestId},
+    net::{connections::Served, peer::Peer, request_context::RequestContext, request_id::RequestId},
 };
 
 /// In the path of each call, of the API and of sessions.
@@ -75,25 +74,26 @@ impl Asked {
         self.head.uri.query().unwrap_or("")
     }
 
-    /// The span of its log lines. A call always has one. Other requests are many, and log one line each: they have one only
-    /// where the level is debug, and [`Self::failure_span`] where something fails.
+    /// What its log lines show.
+    pub(crate) fn context(&self) -> RequestContext {
+        RequestContext { tenant: self.tenant.id.clone(), request_id: self.request_id.clone() }
+    }
+
+    /// Its span: for filters of the log, such as one for the calls of one tenant. It is off, and costs nothing, unless the log
+    /// has lines of the level debug.
     pub(crate) fn span(&self) -> Span {
+        if LevelFilter::current() < LevelFilter::DEBUG {
+            return Span::none();
+        }
         if merge_slashes(self.head.uri.path()).contains(CALLS) {
-            return tracing::error_span!("call", tenant = %self.tenant.id, request = %self.request_id);
+            return tracing::debug_span!("call", tenant = %self.tenant.id, request = %self.request_id);
         }
         tracing::debug_span!("request", tenant = %self.tenant.id, request = %self.request_id)
     }
 
-    /// The span of a line about a failure. Made where it is needed; its level is that of errors, so that no level of the log is
-    /// without it.
-    pub(crate) fn failure_span(&self) -> Span {
-        tracing::error_span!("request", tenant = %self.tenant.id, request = %self.request_id)
-    }
-
-    /// The span of the opening of a WebSocket. Its server is recorded when it is known.
+    /// The span of the opening of a WebSocket, likewise.
     pub(crate) fn socket_span(&self) -> Span {
-        let server = tracing::field::Empty;
-        tracing::error_span!("socket", tenant = %self.tenant.id, request = %self.request_id, server)
+        tracing::debug_span!("socket", tenant = %self.tenant.id, request = %self.request_id)
     }
 
     /// The address on whose account it is what strangers may have only so much of.

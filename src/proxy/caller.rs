@@ -24,7 +24,6 @@ impl Asked {
             address: Some(self.connection.peer.ip()),
             user_agent: value(headers, &USER_AGENT),
             languages: value(headers, &ACCEPT_LANGUAGE),
-            request_id: Some(self.request_id.to_value()),
             referrer: value(headers, &REFERER).and_then(|from| origin(&from, &self.authority)),
         }
     }

@@ -156,9 +156,7 @@ async fn rewritten(
         .filter(|_| !head.headers.contains_key(CONTENT_ENCODING))
         .and_then(|body| if is_page { rewrite.page(&body) } else { rewrite.apply(&body) });
     let Some(new) = new else {
-        asked.failure_span().in_scope(|| {
-            tracing::warn!(server = %server.id, "failed to rewrite addresses in a server's answer");
-        });
+        tracing::warn!(server = %server.id, "failed to rewrite addresses in a server's answer");
         return refusal::refuse(gateway, asked, call, Denial::ServerUnavailable).by(&server.id);
     };
     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(new.len()));

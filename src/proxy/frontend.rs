@@ -15,7 +15,7 @@ use super::{
     referrer, refusal, robots, session_token, socket,
 };
 use crate::{
-    domain::{backend_error::BackendError, denial::Denial, pages::Page, tenant::Upstream},
+    domain::{backend_error::BackendError, denial::Denial, pages::Page},
     metrics::{Call, Outcome},
     upstream::Incoming,
 };
@@ -60,7 +60,7 @@ pub(crate) async fn frontend(gateway: &Arc<Gateway>, mut asked: Asked, body: Inc
         }
         Err(error) => {
             if !matches!(error, BackendError::Body(_) | BackendError::Exhausted) {
-                log_failure(&asked, &frontend);
+                tracing::warn!(frontend = %frontend.authority, "frontend does not answer");
             }
             refusal::unsent(gateway, &asked, Call::Frontend, error, None)
         }
@@ -91,8 +91,4 @@ fn without_session(asked: &mut Asked) -> Result<(), Denial> {
     without_meeting_cookies(&mut head.headers, |slug| directory.server_of_slug(slug).is_some());
     referrer::for_frontend(&mut head.headers, authority);
     Ok(())
-}
-
-fn log_failure(asked: &Asked, frontend: &Upstream) {
-    asked.failure_span().in_scope(|| tracing::warn!(frontend = %frontend.authority, "frontend does not answer"));
 }

@@ -113,12 +113,12 @@ pub(crate) fn graphql(gateway: &Arc<Gateway>, mut asked: Asked, at: Option<&Serv
         peer: asked.peer(),
         directory: Arc::clone(&asked.directory),
     };
-    let span = asked.socket_span();
+    let (context, span) = (asked.context(), asked.socket_span());
     let socket = Socket::new(gateway, asked);
     tokio::spawn(async move {
         let Some(mut browser) = browser.await.ok().and_then(browser_of) else { return };
         // Boxed: the memory of the opening is freed before the socket is carried.
-        match Box::pin(open(&socket, &mut browser, wanted).instrument(span)).await {
+        match context.scope(Box::pin(open(&socket, &mut browser, wanted)).instrument(span)).await {
             Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
             Err(Closed { code, reason, end }) => {
                 socket.metrics.count_socket_end(end);
@@ -180,7 +180,6 @@ async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) ->
         .ok_or_else(|| unknown_session(socket, wanted.peer))?;
     let unavailable = Closed::try_again(Denial::ServerUnavailable.key());
     let Some(server) = wanted.directory.server(session.meeting.server.as_str()) else { return Err(unavailable) };
-    tracing::Span::current().record("server", tracing::field::display(&server.id));
     let present = if find::is_waiting(&gateway.meetings, account, &session, &token).await {
         session.open_other().ok_or(Denial::RateLimited)
     } else {
@@ -237,7 +236,8 @@ async fn let_in(
         Left::Malformed => return Err(Closed::invalid(CLOSE_PROTOCOL, "malformed")),
     }
     seats::open(&socket.gateway.meetings, session).await.map_err(|denial| {
-        tracing::info!(reason = denial.key(), "no seat for an admitted guest");
+        let server = &session.meeting.server;
+        tracing::info!(%server, reason = denial.key(), "no seat for an admitted guest");
         without_seat(denial)
     })
 }

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -71,8 +72,9 @@ pub(crate) async fn serve(
     let mut answer = match refusal::too_many(&gateway, &asked, &metrics) {
         Some(refused) => refused,
         None => {
-            let span = asked.span();
-            router::dispatch(&gateway, asked, body.counted(&metrics)).instrument(span).await
+            let (context, span) = (asked.context(), asked.span());
+            let answered = pin!(router::dispatch(&gateway, asked, body.counted(&metrics)));
+            context.scope(answered.instrument(span)).await
         }
     };
     // A frontend knows best who shows it.
@@ -162,10 +164,10 @@ fn note(metrics: &TenantMetrics, line: &Line, answer: &Answer, started: Instant)
     tracing::info!(
         target: "access",
         request = %line.request_id,
-        tenant = %line.tenant.id,
-        host = %line.host,
+        tenant = line.tenant.id.as_str(),
+        host = line.host.as_str(),
         peer = %line.peer.ip(),
-        method = %line.method,
+        method = line.method.as_str(),
         call = answer.call.as_str(),
         status = answer.response.status().as_u16(),
         outcome = answer.outcome.as_str(),

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
     header::{ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, REFERER, USER_AGENT},
 };
 use http_body::Body as _;
@@ -20,9 +20,9 @@ use crate::{
         query::{Params, append_pair},
     },
     domain::{backend_error::BackendError, tenant::Server},
+    net::{request_context::RequestContext, request_id::REQUEST_ID},
 };
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// BBB's nginx gives bbb-web 60 s; a person or a program that has waited half of that has gone.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// `getMeetings` of a full server: some hundred meetings with their attendees, 400 bytes each.
@@ -85,8 +85,6 @@ pub struct Caller {
     pub languages: Option<HeaderValue>,
     /// The origin that they came from (`Referer`).
     pub referrer: Option<Referrer>,
-    /// The id of their request (`X-Request-ID`).
-    pub request_id: Option<HeaderValue>,
 }
 
 /// The origin that somebody came from.
@@ -115,12 +113,7 @@ impl Caller {
             headers.insert("x-forwarded-for", HeaderValue::from_str(&address.to_string()).ok()?);
         }
         let referrer = self.referrer.and_then(|referrer| referrer.value(server));
-        for (name, value) in [
-            (USER_AGENT, self.user_agent),
-            (ACCEPT_LANGUAGE, self.languages),
-            (REFERER, referrer),
-            (REQUEST_ID, self.request_id),
-        ] {
+        for (name, value) in [(USER_AGENT, self.user_agent), (ACCEPT_LANGUAGE, self.languages), (REFERER, referrer)] {
             if let Some(value) = value {
                 headers.insert(name, value);
             }
@@ -207,6 +200,9 @@ impl<'a> ApiCall<'a> {
         self.caller.set(request.headers_mut(), server)?;
         if let Some(cookie) = self.cookie {
             request.headers_mut().insert(COOKIE, cookie);
+        }
+        if let Some(id) = RequestContext::read(|context| context.request_id.to_value()) {
+            request.headers_mut().insert(REQUEST_ID, id);
         }
         request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
         if !ONLY_ASKS.contains(&self.name) {

@@ -5,6 +5,7 @@ use std::{
     fmt::{self, Write as _},
 };
 
+use super::request::about_request;
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 use tracing::{
     Event, Metadata, Subscriber,
@@ -17,7 +18,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// `{"timestamp":…,"level":…,` the fields, those of the spans around, `,"target":…}`.
+/// `{"timestamp":…,"level":…,` the fields, those of the spans around and of the request, `,"target":…}`.
 pub(super) struct Json;
 
 /// Fields of a span, each as `,"name":value` and a line end, which no value has in it.
@@ -81,6 +82,8 @@ where
         fields.written?;
         let target = fields.target;
         Self::write_spans(&mut to, context, event)?;
+        // Ids and names have no character that JSON would escape.
+        about_request(context, event, |name, value| write!(to, ",\"{name}\":\"{value}\""))?;
         to.write_str(",\"target\":\"")?;
         Escaped(&mut to).write_str(target.as_deref().unwrap_or(about.target()))?;
         to.write_str("\"}\n")

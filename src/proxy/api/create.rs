@@ -23,13 +23,13 @@ pub(super) async fn create(gateway: &Gateway, mut call: Verified) -> Answer {
         return refusal.answer(Call::Create);
     }
     // On its own, so that a caller who goes away leaves no reservation behind. The body is charged for until then.
-    let meetings = Arc::clone(&gateway.meetings);
+    let (meetings, context) = (Arc::clone(&gateway.meetings), call.asked.context());
     let created = async move {
         let created = create::create(&meetings, &order).await;
         drop(call);
         created
     };
-    let created = tokio::spawn(created.in_current_span());
+    let created = tokio::spawn(context.scope(created.in_current_span()));
     answer(created.await.unwrap_or_else(|_| Denial::StoreUnavailable.into()))
 }
 
