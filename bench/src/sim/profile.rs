@@ -1,7 +1,7 @@
 //! The releases of BigBlueButton that are simulated, as data: each says what it changes of the one before. The rest of the
 //! simulator asks its profile and compares no versions.
 
-/// One release, as far as releases differ for whoever stands in front of a server.
+/// One release, as far as releases differ as seen from in front of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// What `bbb-sim --profile` takes.
