@@ -70,7 +70,7 @@ async fn measure(name: &str, url: &str, stored: u32) {
         })
         .await;
         for meeting in meetings.iter() {
-            store.abandon_meeting(*meeting, NOW).await.unwrap();
+            store.meetings().abandon(*meeting, NOW).await.unwrap();
         }
         println!("{name:<11} {stored:>8} {callers:>8} {rooms:>12.0} {seats:>12.0}");
     }
@@ -136,10 +136,10 @@ async fn create(store: &Store, caller: u64, n: u64) -> MeetingNumber {
         runs_since: None,
     };
     let decide = |usage: RoomUsage| if usage.rooms > 1_000_000 { Err(Denial::RoomLimitReached) } else { Ok(()) };
-    match store.admit_meeting(&new, Some(decide)).await.unwrap() {
+    match store.meetings().admit(&new, Some(decide)).await.unwrap() {
         Admitted::New { id, .. } => {
             if n != u64::MAX {
-                store.abandon_meeting(id, NOW).await.unwrap();
+                store.meetings().abandon(id, NOW).await.unwrap();
             }
             id
         }
@@ -154,7 +154,7 @@ async fn join(store: &Store, meeting: MeetingNumber, n: u64) -> SessionNumber {
     let now = Timestamp::from_ms(i64::try_from(n).unwrap());
     let held = Held::Until(now.saturating_add(Duration::from_millis(1)));
     let new = NewSession { meeting, user: Some(&user), now, held, seats: Limit::AtMost(200), breakout: None };
-    store.admit_session(&new).await.unwrap().id
+    store.seats().admit(&new).await.unwrap().id
 }
 
 /// Stores meetings: one in ten runs, the others have ended.

@@ -80,7 +80,7 @@ fn late<'a>(loops: impl IntoIterator<Item = &'a Round>) -> Option<String> {
 
 async fn store_answers(admin: &Admin) -> bool {
     let meetings = Arc::clone(&admin.meetings);
-    admin.in_gateway(async move { meetings.store.ping().await }).await.is_some_and(|answer| answer.is_ok())
+    admin.in_gateway(async move { meetings.store.answers().await }).await.unwrap_or(false)
 }
 
 async fn scrape(State(admin): State<Admin>) -> impl IntoResponse {

@@ -65,7 +65,7 @@ impl fmt::Display for StartError {
                 for fault in faults {
                     writeln!(f, "{fault}")?;
                 }
-                write!(f, "{} in the configuration", faults_counted(faults.len()))
+                write!(f, "{} in the configuration", counted(faults.len(), "fault"))
             }
             Self::System(error) => error.fmt(f),
             Self::Store(error) => {
@@ -90,10 +90,10 @@ impl From<store::Error> for StartError {
     }
 }
 
-/// `1 fault`, `2 faults`.
+/// A number of things: `1 fault`, `2 faults`.
 #[must_use]
-pub fn faults_counted(n: usize) -> String {
-    format!("{n} fault{}", if n == 1 { "" } else { "s" })
+pub fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A running gateway.
@@ -127,19 +127,19 @@ impl App {
         let https = bind_all("listen.https", &settings.listen.https).await?;
         let http = bind_all("listen.http", &settings.listen.http).await?;
         let store = open_store(&settings).await?;
-        let key = SlugKey(store.shared_key("slug", random_key()?).await?);
-        let grants = Grants::new(store.shared_key("grant", random_key()?).await?);
+        let key = SlugKey(store.keys().shared("slug", random_key()?).await?);
+        let grants = Grants::new(store.keys().shared("grant", random_key()?).await?);
         let tokens = Arc::new(tokens(&store).await?);
         let Loaded { directory, certs, warnings, .. } = loader.load(&key).map_err(StartError::Config)?;
         for warning in warnings {
             tracing::warn!(%warning, "configuration warning");
         }
 
-        let user_keys = UserKeys::new(store.shared_key("users", random_key()?).await?);
+        let user_keys = UserKeys::new(store.keys().shared("users", random_key()?).await?);
         let (live, last_session) = refill(&store, clock.clone()).await?;
         let unbound = Unbound::since(clock.now(), last_session).to_bytes();
-        let unbound = Unbound::from_bytes(&store.shared_key("cookie.unbound", unbound).await?);
-        let binding = Binding::new(store.shared_key("cookie", random_key()?).await?, unbound);
+        let unbound = Unbound::from_bytes(&store.keys().shared("cookie.unbound", unbound).await?);
+        let binding = Binding::new(store.keys().shared("cookie", random_key()?).await?, unbound);
         let (lost, without_seat) = mpsc::unbounded_channel();
         let (notes, writer) = Notes::with_writer(store.clone(), clock.clone(), lost);
         let pool = Pool::new(Connector::new(trust_roots(settings.server_ca.as_deref())?));
@@ -254,7 +254,7 @@ impl App {
         let written = async {
             poll::note_carried(&self.meetings);
             self.meetings.notes.flush().await;
-            if let Err(error) = self.meetings.store.retire(self.meetings.clock.now(), LEASE).await {
+            if let Err(error) = self.meetings.store.gateways().retire(self.meetings.clock.now(), LEASE).await {
                 tracing::warn!(%error, "failed to notify other gateways of the shutdown");
             }
             self.meetings.store.close().await;
@@ -328,7 +328,7 @@ fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
 /// # Errors
 /// When the store fails.
 pub(crate) async fn tokens(store: &Store) -> Result<Tokens, StartError> {
-    Ok(Tokens::new(&store.shared_key("admin", random_key()?).await?))
+    Ok(Tokens::new(&store.keys().shared("admin", random_key()?).await?))
 }
 
 async fn open_store(settings: &Settings) -> Result<Store, StartError> {

@@ -23,7 +23,7 @@ use crate::{
     domain::{ids::ServerId, meeting::AFTERGLOW_MAX, tenant::Server},
     live::Meeting,
     meetings::{Meetings, operate, replaced, settle},
-    store::{Error, writer::Traffic},
+    store::{Error, Traffic},
     supervise::caught,
 };
 
@@ -81,14 +81,14 @@ pub async fn run(
 /// Cleans the store up: of meetings that ended long ago, and of the sessions of those of which nothing is carried any more.
 async fn purge(meetings: &Meetings) -> Result<(), Error> {
     let now = meetings.clock.now();
-    meetings.store.forget_ended_sessions(now.saturating_sub(AFTERGLOW_MAX)).await?;
-    meetings.store.purge(now.saturating_sub(KEEP_ENDED)).await?;
+    meetings.store.ended().forget_sessions(now.saturating_sub(AFTERGLOW_MAX)).await?;
+    meetings.store.ended().purge(now.saturating_sub(KEEP_ENDED)).await?;
     Ok(())
 }
 
 async fn poll_all(meetings: &Meetings) {
     let mut by_server: HashMap<ServerId, Vec<Arc<Meeting>>> = HashMap::new();
-    for meeting in meetings.live.meetings() {
+    for meeting in meetings.live.meetings.all() {
         by_server.entry(meeting.server.clone()).or_default().push(meeting);
     }
     let wanted = |server: &&Arc<Server>| meetings.live.servers.of(&server.id).mode().is_polled();
@@ -102,7 +102,7 @@ async fn poll_all(meetings: &Meetings) {
         let span = tracing::error_span!("poll", server = %server.id);
         // What makes a poll panic is taken for no answer: it is not to look well for ever.
         if caught("poll_server", server::poll(meetings, &server, &running).instrument(span)).await.is_none() {
-            meetings.live.servers.of(&server.id).polled(false);
+            meetings.live.servers.of(&server.id).health.polled(false);
         }
         if meetings.store.is_shared() {
             report::write(meetings, &server).await;

@@ -52,14 +52,14 @@ pub async fn live_on(meetings: Arc<Meetings>, leads: watch::Sender<Leads>) {
 
 async fn heartbeat(meetings: &Meetings, steady: Option<Instant>) -> Result<bool, Error> {
     let now = meetings.clock.now();
-    if !meetings.store.heartbeat(now).await? {
+    if !meetings.store.gateways().heartbeat(now).await? {
         tracing::warn!("other gateways considered this gateway dead: renewing the seats of its sessions");
-        meetings.live.open_sessions().iter().for_each(|session| session.reassert(&meetings.notes));
+        meetings.live.sessions.all_open().iter().for_each(|session| session.reassert(&meetings.notes));
     }
-    let is_leader = meetings.store.lead(POLLER, now).await?;
+    let is_leader = meetings.store.gateways().lead(POLLER, now).await?;
     // While the store was away no gateway could renew its heartbeat: they have time to do so.
     if is_leader && steady.is_some_and(|since| since.elapsed() >= ALIVE) {
-        let dead = meetings.store.bury_dead(now, now.saturating_add(LEASE)).await?;
+        let dead = meetings.store.gateways().bury_dead(now, now.saturating_add(LEASE)).await?;
         if dead > 0 {
             tracing::warn!(gateways = dead, "gateways are dead: their participants have a minute to reconnect");
         }
@@ -122,10 +122,10 @@ pub async fn read_ticket_keys(meetings: &Meetings, tickets: &Tickets) -> Result<
     let now = stretch_of(meetings.clock.now());
     let mut keys = Vec::new();
     for number in [now, now.saturating_sub(1), now.saturating_add(1)] {
-        keys.push((number, meetings.store.ticket_key(number).await?));
+        keys.push((number, meetings.store.keys().ticket(number).await?));
     }
     tickets.set(&keys);
-    meetings.store.forget_ticket_keys(now.saturating_sub(1)).await
+    meetings.store.keys().forget_tickets(now.saturating_sub(1)).await
 }
 
 /// Sessions that are open while the store says that they have no seat: they get one if there is one, else their sockets are

@@ -5,92 +5,85 @@
 //! a promise (a session's token, a seat that is taken or left) is written a moment later, in batches, by [`writer`].
 //!
 //! There are two dialects with the same statements: SQLite for one gateway, PostgreSQL for several.
+//!
+//! What is asked of the store is divided into families, one for each kind of thing that it keeps: [`Store::meetings`],
+//! [`Store::seats`] and so on. Files use those below them only:
+//!
+//! ```text
+//! writer                                         what is written after the fact
+//! store.rs                                       the store, which leads to the families
+//! meetings, ended, seats, gateways, ...          a family: its methods, on a borrowed `Db`
+//! db                                             the database, `ask!`: a statement in its dialect
+//! joins   health, notices                        seats on SQLite in batches; a PostgreSQL that may be away
+//! dialects/statements/meetings, seats, ...       the SQL of a family, compiled once for each dialect
+//! dialects/sqlite, postgres                      what differs between the dialects
+//! rows, note, change, columns, error, dropped    values
+//! ```
+//!
+//! A new family is a migration for each dialect, its values in `rows`, its SQL in `dialects/statements/`, a type like
+//! [`MeetingStore`] in a file here, a method of [`Store`] that returns it, and a word in `STORE` of
+//! `tests/checks/documents/structure.rs`, which holds the layers.
 
 mod change;
 mod columns;
+mod db;
+mod dialects;
 mod dropped;
+mod ended;
 mod error;
+mod gateways;
 mod health;
 mod joins;
-mod postgres;
+mod keys;
+mod meetings;
+mod note;
+mod notes;
+mod notices;
+mod operations;
+mod recordings;
 mod rows;
-mod sqlite;
+mod seats;
+mod usage;
 pub mod writer;
 
-use std::{fs::File, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use data_encoding::HEXLOWER;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
+
+use db::{Db, Dialect, ask};
+use dialects::{postgres, sqlite};
 
 pub use change::Change;
 pub use dropped::dropped;
+pub use ended::EndedStore;
 pub use error::{Error, Refusal};
-use health::Health;
-use joins::Joins;
+pub use gateways::{ALIVE, GatewayStore};
+pub use keys::KeyStore;
+pub use meetings::MeetingStore;
+pub use note::{Note, Traffic};
+pub use operations::OperationStore;
+pub use recordings::RecordingStore;
 pub use rows::{
-    Admitted, Leftover, MeetingRow, NewMeeting, NewSession, RecordingRow, Run, Seated, Seats, SessionRow, UsageRow,
+    Admitted, Leftover, MeetingRow, MeetingState, NewMeeting, NewSession, RecordingRow, Run, Seated, Seats, SessionRow,
+    UsageRow,
 };
-use writer::{Note, Traffic};
+pub use seats::SeatStore;
+pub use usage::UsageStore;
 
-use crate::{
-    domain::{ids::SessionNumber, time::Timestamp},
-    private,
-    supervise::Round,
-};
+use crate::supervise::Round;
 
-/// A gateway that has not been heard of for longer has died. Several heartbeats may be late.
-pub const ALIVE: Duration = Duration::from_secs(15);
 /// A writer that has got nothing done for longer hangs, or its store does not answer: one transaction may take 30 s.
 const WRITING_MAX: Duration = Duration::from_secs(60);
-/// Before a connection for what is told is tried again.
-const LISTEN_AGAIN: Duration = Duration::from_secs(1);
-/// A connection on which nothing has been told for that long may be silent for good.
-const SILENCE: Duration = Duration::from_secs(5);
-/// How long it has to answer, and a new one to be made.
-const LISTEN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// An open store, as one gateway uses it.
 #[derive(Debug, Clone)]
 pub struct Store {
     db: Db,
-    /// The gateway's name among those that share the store: a new one at each start.
-    gateway: Arc<str>,
     /// The writer of notes, from when there is something to be written.
     writing: Arc<Round>,
 }
 
-#[derive(Debug, Clone)]
-enum Db {
-    /// With the lock that keeps a second gateway from it.
-    Sqlite {
-        pool: sqlite::Pool,
-        lock: Option<Arc<File>>,
-        joins: Joins,
-    },
-    Postgres(Arc<Health>),
-}
-
-/// Runs a statement in the store's dialect; in a shared store not for longer than one may wait.
-// Boxed: what waits for the store waits long, and what does not is not to have room for it.
-macro_rules! ask {
-    ($store:ident . $statement:ident ( $($argument:expr),* )) => {
-        match &$store.db {
-            Db::Sqlite { pool, .. } => Box::pin(sqlite::statements::$statement(pool, $($argument),*)).await,
-            Db::Postgres(health) => {
-                let pool = health.pool();
-                Box::pin(health.guard(postgres::statements::$statement(&pool, $($argument),*))).await
-            }
-        }
-    };
-}
-
-// Behind the macro, which they use.
-mod gateways;
-mod meetings;
-mod operations;
-mod seats;
-
+/// The store as a whole.
 impl Store {
     /// Opens the database, makes it where there is none, and brings its schema up to date.
     ///
@@ -99,8 +92,8 @@ impl Store {
     /// # Errors
     /// When the database cannot be opened, is no database of Anteroom, or is one of SQLite that another gateway has open.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        let lock = url.strip_prefix("sqlite:").map(lock).transpose()?;
-        Self::open_with(url, lock).await
+        let lock = url.strip_prefix("sqlite:").map(sqlite::lock_file).transpose()?;
+        Ok(Self::of(Db::open(url, lock).await?))
     }
 
     /// Opens the database beside a gateway that may run on it, for a command.
@@ -108,58 +101,37 @@ impl Store {
     /// # Errors
     /// When the database cannot be opened or is no database of Anteroom.
     pub async fn open_beside(url: &str) -> Result<Self, Error> {
-        Self::open_with(url, None).await
+        Ok(Self::of(Db::open(url, None).await?))
     }
 
-    async fn open_with(url: &str, lock: Option<File>) -> Result<Self, Error> {
-        let mut name = [0; 8];
-        aws_lc_rs::rand::fill(&mut name)
-            .map_err(|_| sqlx::Error::Protocol("the random number generator of the system failed".into()))?;
-        let gateway = HEXLOWER.encode(&name).into();
-        let db = if url.starts_with("sqlite:") {
-            let pool = sqlite::open(url).await?;
-            Db::Sqlite { joins: Joins::start(pool.clone()), pool, lock: lock.map(Arc::new) }
-        } else {
-            let options = postgres::options(url)?;
-            let pool = postgres::open(&options).await?;
-            Db::Postgres(Arc::new(Health::new(options, pool)))
-        };
-        Ok(Self { db, gateway, writing: Arc::new(Round::new("writer", WRITING_MAX)) })
+    fn of(db: Db) -> Self {
+        Self { db, writing: Arc::new(Round::new("writer", WRITING_MAX)) }
     }
 
     /// Closes the database in good order.
     pub async fn close(&self) {
-        match &self.db {
-            Db::Sqlite { pool, lock, .. } => {
-                pool.close().await;
-                // Whoever still has a clone of this store keeps the file open.
-                if let Some(lock) = lock {
-                    let _ = lock.unlock();
-                }
-            }
-            Db::Postgres(health) => health.pool().close().await,
-        }
+        self.db.close().await;
     }
 
     /// Whether other gateways may use it too: what is not in memory may be there all the same.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        matches!(self.db, Db::Postgres(..))
+        self.db.is_shared()
     }
 
     /// Whether it is known not to answer.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        match &self.db {
-            Db::Sqlite { .. } => false,
-            Db::Postgres(health) => health.is_away(),
+        match &self.db.dialect {
+            Dialect::Sqlite { .. } => false,
+            Dialect::Postgres(health) => health.is_away(),
         }
     }
 
     /// The gateway's name among those that share the store.
     #[must_use]
     pub fn gateway(&self) -> &str {
-        &self.gateway
+        &self.db.gateway
     }
 
     /// Whether the writer of notes comes on.
@@ -168,66 +140,68 @@ impl Store {
         &self.writing
     }
 
-    /// Asks the database for a sign of life.
-    ///
-    /// # Errors
-    /// When it gives none.
-    pub async fn ping(&self) -> Result<(), Error> {
-        ask!(self.ping())
-    }
-
-    /// What was used on the days from `from` to before `to` (`YYYY-MM-DD`), by tenant and day. Those who are present are
-    /// counted until `now`.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn usage(&self, from: &str, to: &str, now: Timestamp) -> Result<Vec<UsageRow>, Error> {
-        ask!(self.usage(from, to, now))
-    }
-
-    /// Writes notes, whether the store is away or not: they are what has to be written first when it is back. Returns the
-    /// sessions that are open and for which there is no seat.
-    async fn write_notes(&self, now: Timestamp, notes: &[&Note]) -> Result<Vec<SessionNumber>, Error> {
-        let opened = match &self.db {
-            Db::Sqlite { pool, .. } => sqlite::statements::write_notes(pool, &self.gateway, now, notes).await,
-            Db::Postgres(health) => {
-                let pool = health.pool();
-                health.catch_up(postgres::statements::write_notes(&pool, &self.gateway, now, notes)).await
-            }
-        }?;
-        let mut without_seat = Vec::new();
-        for (session, at) in opened {
-            let seated = match &self.db {
-                Db::Sqlite { pool, .. } => sqlite::statements::seat_again(pool, &self.gateway, now, session, at).await,
-                Db::Postgres(health) => {
-                    let pool = health.pool();
-                    health.catch_up(postgres::statements::seat_again(&pool, &self.gateway, now, session, at)).await
-                }
-            };
-            // The notes are written. Of whom the store cannot say it now, it is asked later.
-            if !seated.unwrap_or(false) {
-                without_seat.push(session);
-            }
-        }
-        Ok(without_seat)
-    }
-
-    /// Writes what was carried, apart from seats and names: what goes wrong with statistics stops none of those.
-    async fn write_traffic(&self, traffic: &[Traffic]) -> Result<(), Error> {
-        match &self.db {
-            Db::Sqlite { pool, .. } => sqlite::statements::write_traffic(pool, traffic).await,
-            Db::Postgres(health) => {
-                let pool = health.pool();
-                health.catch_up(postgres::statements::write_traffic(&pool, traffic)).await
-            }
-        }
+    /// Whether the database answers now.
+    pub async fn answers(&self) -> bool {
+        let answer: Result<(), Error> = ask!(self.db, gateways::ping());
+        answer.is_ok()
     }
 
     /// Watches over a shared store for as long as this is polled: finds out when it is away and when it is back, and
     /// passes on what other gateways tell. Nothing happens with one of a single gateway.
     pub async fn attend(&self, changes: mpsc::Sender<Change>) {
-        let Db::Postgres(health) = &self.db else { return };
-        tokio::join!(health.probe(), listen(health.options(), &changes));
+        let Dialect::Postgres(health) = &self.db.dialect else { return };
+        tokio::join!(health.probe(), notices::listen(health.options(), &changes));
+    }
+}
+
+/// The families of what it keeps.
+impl Store {
+    /// Meetings that run, and rooms that are promised.
+    #[must_use]
+    pub fn meetings(&self) -> MeetingStore<'_> {
+        MeetingStore { db: &self.db }
+    }
+
+    /// What is left of meetings that have ended.
+    #[must_use]
+    pub fn ended(&self) -> EndedStore<'_> {
+        EndedStore { db: &self.db }
+    }
+
+    /// Sessions and their seats.
+    #[must_use]
+    pub fn seats(&self) -> SeatStore<'_> {
+        SeatStore { db: &self.db }
+    }
+
+    /// Whose recordings are whose.
+    #[must_use]
+    pub fn recordings(&self) -> RecordingStore<'_> {
+        RecordingStore { db: &self.db }
+    }
+
+    /// The gateways that share the store.
+    #[must_use]
+    pub fn gateways(&self) -> GatewayStore<'_> {
+        GatewayStore { db: &self.db }
+    }
+
+    /// Keys that the gateways share.
+    #[must_use]
+    pub fn keys(&self) -> KeyStore<'_> {
+        KeyStore { db: &self.db }
+    }
+
+    /// What the operator has changed.
+    #[must_use]
+    pub fn operations(&self) -> OperationStore<'_> {
+        OperationStore { db: &self.db }
+    }
+
+    /// What tenants have used.
+    #[must_use]
+    pub fn usage(&self) -> UsageStore<'_> {
+        UsageStore { db: &self.db }
     }
 }
 
@@ -235,52 +209,6 @@ impl Store {
 #[must_use]
 pub fn is_postgres(url: &str) -> bool {
     postgres::options(url).is_ok()
-}
-
-/// Keeps a second gateway from a file, which would count for itself.
-fn lock(path: &str) -> Result<File, Error> {
-    let path = path.trim_start_matches("//").split('?').next().unwrap_or_default();
-    let path = format!("{path}.lock");
-    let file = private::open_file(Path::new(&path)).map_err(sqlx::Error::Io)?;
-    file.try_lock().map_err(|_| {
-        let text = "in use by another gateway; several gateways need PostgreSQL";
-        sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::WouldBlock, text))
-    })?;
-    Ok(file)
-}
-
-async fn listen(options: &PgConnectOptions, changes: &mpsc::Sender<Change>) {
-    loop {
-        if let Err(error) = pass_on(options, changes).await {
-            tracing::debug!(%error, "failed to listen for notices of other gateways: retrying");
-        }
-        tokio::time::sleep(LISTEN_AGAIN).await;
-    }
-}
-
-/// Passes on what is told, until the connection breaks or does not answer any more.
-async fn pass_on(options: &PgConnectOptions, changes: &mpsc::Sender<Change>) -> Result<(), sqlx::Error> {
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(LISTEN_TIMEOUT);
-    let pool = pool.connect_with(options.clone()).await?;
-    let mut listener = PgListener::connect_with(&pool).await?;
-    within(listener.listen(postgres::CHANNEL)).await?;
-    // What was told before is not heard any more.
-    let _ = changes.send(Change::Everything).await;
-    loop {
-        match timeout(SILENCE, listener.try_recv()).await {
-            Ok(told) => {
-                let Some(told) = told? else { return Ok(()) };
-                let _ = changes.send(Change::read(told.payload())).await;
-            }
-            Err(_) => {
-                within(sqlx::query("SELECT 1").execute(&mut listener)).await?;
-            }
-        }
-    }
-}
-
-async fn within<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    timeout(LISTEN_TIMEOUT, answer).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 #[cfg(test)]

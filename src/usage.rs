@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr};
 use serde_json::{Value, json};
 use time::{Date, Month as MonthName};
 
-use crate::store::UsageRow;
+use crate::{domain::time::whole_ms, store::UsageRow};
 
 /// A month (UTC), as in `2026-11`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,8 @@ pub const COLUMNS: [&str; 7] = ["tenant", "day", "meetings", "participant_minute
 /// One tenant and day. Minutes have three places, so that their sum is exact to the second.
 #[must_use]
 pub fn cells(row: &UsageRow) -> Value {
-    let minutes = format!("{}.{:03}", row.participant_ms / 60_000, row.participant_ms % 60_000 / 60);
+    let ms = whole_ms(row.participant_time);
+    let minutes = format!("{}.{:03}", ms / 60_000, ms % 60_000 / 60);
     json!({
         "tenant": row.tenant,
         "day": row.day,
@@ -91,6 +92,8 @@ pub fn csv(rows: &[Value]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -118,7 +121,7 @@ mod tests {
             tenant: "wagtail".into(),
             day: "2026-11-25".into(),
             meetings: 2,
-            participant_ms: 90_500,
+            participant_time: Duration::from_millis(90_500),
             peak: 3,
             bytes_up: 10,
             bytes_down: 2_000_000_000_000,

@@ -24,6 +24,7 @@ mod dashboard;
 mod errors;
 mod faults;
 mod ids;
+mod images;
 mod log;
 mod meeting;
 mod modules;
@@ -186,6 +187,13 @@ impl Sim {
         let (meeting, user, token) = (meeting.int_id.clone(), user.int_id.clone(), ids::upload_token());
         world.meeting_mut(&meeting)?.upload_tokens.insert(token.clone(), user);
         Some(token)
+    }
+
+    /// The token for LiveKit that the client of a session gets. `None` for no session.
+    pub fn livekit_token(&self, session_token: &str) -> Option<String> {
+        let world = self.shared.world();
+        let (meeting, user) = world.session(session_token)?;
+        Some(sockets::livekit::token(meeting, user, &self.shared))
     }
 
     /// Puts a recording on the server, as if its meeting had been held, and returns its record id.

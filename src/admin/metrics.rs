@@ -207,7 +207,7 @@ impl Collector for Now {
         gauge(
             "meetings",
             "Running meetings",
-            plain(i64::try_from(gateway.meetings.live.meetings_len()).unwrap_or(i64::MAX)),
+            plain(i64::try_from(gateway.meetings.live.meetings.count()).unwrap_or(i64::MAX)),
         )?;
         let directory = gateway.meetings.directory.load();
         let states: Vec<_> = directory
@@ -220,12 +220,13 @@ impl Collector for Now {
         gauge("server_up", "1 if a BBB server is ready, else 0", by_server(|s| i64::from(s.is_up())))?;
         let modes = states.iter().map(|(id, state)| (vec![("server", *id), ("mode", state.mode().as_str())], 1));
         gauge("server_mode", "1 for the administrative mode of a BBB server", modes.collect())?;
-        let found = states.iter().map(|(id, state)| (vec![("server", *id), ("state", state.state().as_str())], 1));
+        let found =
+            states.iter().map(|(id, state)| (vec![("server", *id), ("state", state.health.state().as_str())], 1));
         gauge("server_state", "1 for the health state of a BBB server", found.collect())?;
         gauge(
             "server_load",
             "Expected participants of a BBB server: present, and still to join young meetings",
-            by_server(|s| i64::from(s.load())),
+            by_server(|s| i64::from(s.load.people())),
         )?;
         gauge("store_up", "1 if the store answers, else 0", plain(i64::from(!gateway.meetings.store.is_away())))?;
         gauge(
@@ -234,8 +235,8 @@ impl Collector for Now {
             gateway.meetings.loops().map(|round| (vec![("loop", round.name)], signed(round.age().as_secs()))).collect(),
         )?;
         gauge("polls", "1 if this gateway polls the servers, else 0", plain(i64::from(*leads)))?;
-        gauge("server_meetings", "Meetings on a BBB server", by_server(|s| i64::from(s.meetings())))?;
-        gauge("server_seats", "Participants present on a BBB server", by_server(|s| i64::from(s.seats())))?;
+        gauge("server_meetings", "Meetings on a BBB server", by_server(|s| i64::from(s.load.meetings())))?;
+        gauge("server_seats", "Participants present on a BBB server", by_server(|s| i64::from(s.load.seats())))?;
         let certs = tls.certs();
         gauge(
             "certificate_expiry_timestamp_seconds",

@@ -1,21 +1,23 @@
 //! Answers in BBB's format: BBB's error messages, and the answers of the gateway itself.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use quick_xml::escape::escape;
 
 /// A refusal in BBB's words: `messageKey` and `message` of a `FAILED` answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The stable key.
     pub key: &'static str,
     /// The sentence that clients show.
-    pub message: &'static str,
+    pub message: Cow<'static, str>,
 }
 
 macro_rules! failures {
     ($($(#[$doc:meta])* $name:ident = $key:literal, $message:literal;)*) => {
         impl Failure {
-            $($(#[$doc])* pub const $name: Self = Self { key: $key, message: $message };)*
+            $($(#[$doc])* pub const $name: Self = Self { key: $key, message: Cow::Borrowed($message) };)*
 
             const ALL: &[Self] = &[$(Self::$name,)*];
         }
@@ -105,6 +107,12 @@ failures! {
 }
 
 impl Failure {
+    /// A parameter has a value that its rule does not admit: not BBB's text, its key.
+    #[must_use]
+    pub fn param(name: &str) -> Self {
+        Self { key: "validationError", message: format!("Param '{name}' has a value that is not allowed").into() }
+    }
+
     /// A key that a server has sent, as a word for the log: one that is known here, or `other`.
     #[must_use]
     pub fn known_key(key: &str) -> &'static str {

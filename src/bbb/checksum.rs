@@ -5,23 +5,12 @@ use std::sync::Arc;
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 
-use super::query::{ChecksumPosition, split_checksum};
+use super::{answer::Failure, query::split_checksum};
 use crate::domain::{
     secret::Secret,
     tenant::{ApiSecret, Credential},
     time::Timestamp,
 };
-
-/// Why a call is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChecksumError {
-    /// The query has no checksum, or an empty one.
-    Missing,
-    /// The query has two, or its value is no digest of a known length.
-    Malformed,
-    /// It fits none of the secrets.
-    Mismatch,
-}
 
 /// The signer of a call.
 #[derive(Debug, Clone, Copy)]
@@ -37,36 +26,34 @@ pub struct Signer<'a> {
 /// `call` is the call's name as in its path, `raw_query` the query exactly as received. The algorithm is known by the
 /// digest's length (SHA-1, SHA-256, SHA-384, SHA-512). All comparisons take constant time.
 ///
+/// `None` where the query has no checksum, or an empty one.
+///
 /// # Errors
-/// See [`ChecksumError`].
+/// [`Failure::CHECKSUM`] where it has two, or one that is no digest or fits none of the secrets.
 pub fn verify<'a>(
     call: &str,
     raw_query: &str,
     credentials: &'a [Credential],
     now: Timestamp,
-) -> Result<Signer<'a>, ChecksumError> {
-    let (rest, checksum) = split_checksum(raw_query).map_err(|position| match position {
-        ChecksumPosition::Missing => ChecksumError::Missing,
-        ChecksumPosition::Doubled => ChecksumError::Malformed,
-    })?;
-    if checksum.is_empty() {
-        return Err(ChecksumError::Missing);
+) -> Result<Option<Signer<'a>>, Failure> {
+    match split_checksum(raw_query)? {
+        None | Some((_, "")) => Ok(None),
+        Some((rest, checksum)) => verify_digest(call, &rest, checksum, credentials, now).map(Some),
     }
-    verify_digest(call, &rest, checksum, credentials, now)
 }
 
 /// Verifies a call whose digest came apart from its query.
 ///
 /// # Errors
-/// See [`ChecksumError`].
+/// [`Failure::CHECKSUM`] where it is no digest or fits none of the secrets.
 pub fn verify_digest<'a>(
     call: &str,
     query: &str,
     checksum: &str,
     credentials: &'a [Credential],
     now: Timestamp,
-) -> Result<Signer<'a>, ChecksumError> {
-    signer(call, query, checksum, credentials, |secret| secret.is_good(now))
+) -> Result<Signer<'a>, Failure> {
+    signer(call, query, checksum, credentials, |secret| secret.is_good(now)).ok_or(Failure::CHECKSUM)
 }
 
 /// Finds the secret that a digest was made with, among those that may be taken.
@@ -76,25 +63,22 @@ fn signer<'a>(
     checksum: &str,
     credentials: &'a [Credential],
     may: impl Fn(&ApiSecret) -> bool,
-) -> Result<Signer<'a>, ChecksumError> {
+) -> Option<Signer<'a>> {
     let given = Given::read(checksum)?;
     // Hashed once, however many secrets there are.
     let signed = Signed::new(given.algorithm, call, query);
     let fits = |secret: &ApiSecret| may(secret) && given.is(&signed.with(&secret.secret));
-    credentials
-        .iter()
-        .find_map(|credential| {
-            let secret = credential.secrets.iter().find(|secret| fits(secret))?;
-            Some(Signer { credential, secret })
-        })
-        .ok_or(ChecksumError::Mismatch)
+    credentials.iter().find_map(|credential| {
+        let secret = credential.secrets.iter().find(|secret| fits(secret))?;
+        Some(Signer { credential, secret })
+    })
 }
 
 /// Whether a server has signed a call itself. `raw_query` is the query exactly as received. Takes constant time.
 #[must_use]
 pub fn is_signed_with(call: &str, raw_query: &str, secret: &Secret) -> bool {
-    let Ok((rest, checksum)) = split_checksum(raw_query) else { return false };
-    Given::read(checksum).is_ok_and(|given| given.is(&hash(given.algorithm, call, &rest, secret)))
+    let Ok(Some((rest, checksum))) = split_checksum(raw_query) else { return false };
+    Given::read(checksum).is_some_and(|given| given.is(&hash(given.algorithm, call, &rest, secret)))
 }
 
 /// A digest that came with a call.
@@ -104,10 +88,11 @@ struct Given {
 }
 
 impl Given {
-    fn read(checksum: &str) -> Result<Self, ChecksumError> {
-        let digest = HEXLOWER_PERMISSIVE.decode(checksum.as_bytes()).map_err(|_| ChecksumError::Malformed)?;
-        let algorithm = algorithm_of(digest.len()).ok_or(ChecksumError::Malformed)?;
-        Ok(Self { digest, algorithm })
+    /// `None` for what is no digest of a known length.
+    fn read(checksum: &str) -> Option<Self> {
+        let digest = HEXLOWER_PERMISSIVE.decode(checksum.as_bytes()).ok()?;
+        let algorithm = algorithm_of(digest.len())?;
+        Some(Self { digest, algorithm })
     }
 
     /// Compares in constant time.
@@ -148,12 +133,12 @@ pub struct Diagnosis {
 #[must_use]
 pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials: &[Credential]) -> Diagnosis {
     let (found_in, hashed, checksum) = match (split_checksum(raw_query), form) {
-        (Ok((rest, checksum)), _) => ("query", rest, checksum),
-        (Err(ChecksumPosition::Missing), Some(form)) => ("form", raw_query.to_owned(), &*form.checksum),
-        (Err(ChecksumPosition::Missing), None) => {
+        (Ok(Some((rest, checksum))), _) => ("query", rest, checksum),
+        (Ok(None), Some(form)) => ("form", raw_query.to_owned(), &*form.checksum),
+        (Ok(None), None) => {
             return Diagnosis { would_fit: near_miss(raw_query), ..Diagnosis::unfit("", "missing", raw_query) };
         }
-        (Err(ChecksumPosition::Doubled), _) => return Diagnosis::unfit("query", "given twice", raw_query),
+        (Err(_), _) => return Diagnosis::unfit("query", "given twice", raw_query),
     };
     let algorithm = match HEXLOWER_PERMISSIVE.decode(checksum.as_bytes()).map(|digest| digest.len()) {
         Ok(20) => "SHA-1",
@@ -190,9 +175,9 @@ pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials:
     ];
     let other_calls = OTHER_CALLS.map(|other| ("another call's name hashed", other, hashed.clone()));
     let all = mistakes.iter().chain(fields.iter().flatten()).chain(&other_calls);
-    let found = all.into_iter().find_map(|(mistake, call, query)| {
-        Some((*mistake, signer(call, query, checksum, credentials, |_| true).ok()?))
-    });
+    let found = all
+        .into_iter()
+        .find_map(|(mistake, call, query)| Some((*mistake, signer(call, query, checksum, credentials, |_| true)?)));
     let (would_fit, secret) = match found {
         Some((mistake, signer)) => (mistake, Arc::clone(&signer.secret.label)),
         None => ("none known: the secret may be wrong", "".into()),
@@ -307,8 +292,10 @@ mod tests {
         vec![credential("old", &["another"]), credential("new", &["a-third", SECRET])]
     }
 
-    fn verdict(query: &str) -> Result<String, ChecksumError> {
-        verify("create", query, &credentials(), NOW).map(|signer| signer.secret.label.to_string())
+    fn verdict(query: &str) -> Result<Option<String>, Failure> {
+        let credentials = credentials();
+        let signer = verify("create", query, &credentials, NOW);
+        signer.map(|signer| signer.map(|signer| signer.secret.label.to_string()))
     }
 
     #[test]
@@ -320,7 +307,7 @@ mod tests {
             QUERY.replace("&attendeePW", &format!("&checksum={SHA1}&attendeePW")),
             format!("{QUERY}&checksum={upper}"),
         ] {
-            assert_eq!(verdict(&query).as_deref(), Ok("new/2"), "{query}");
+            assert_eq!(verdict(&query), Ok(Some("new/2".to_owned())), "{query}");
         }
     }
 
@@ -334,7 +321,10 @@ mod tests {
         ] {
             let sum = HEXLOWER.encode(hash(algorithm, "create", QUERY, &Secret::new(SECRET)).as_ref());
             assert_eq!(sum.len(), digits);
-            assert!(verdict(&format!("{QUERY}&checksum={sum}")).is_ok(), "{digits} digits");
+            assert!(
+                verdict(&format!("{QUERY}&checksum={sum}")).is_ok_and(|signer| signer.is_some()),
+                "{digits} digits"
+            );
         }
         assert_eq!(sign("create", QUERY, &Secret::new(SECRET)).len(), 64);
     }
@@ -443,21 +433,21 @@ mod tests {
 
     #[test]
     fn what_bbb_would_not_accept_is_not_accepted() {
-        for (query, error) in [
-            (QUERY.to_owned(), ChecksumError::Missing),
-            (format!("{QUERY}&Checksum={SHA1}"), ChecksumError::Missing),
-            (format!("{QUERY}&checksum="), ChecksumError::Missing),
-            (format!("{QUERY}&checksum=%31{}", &SHA1[1..]), ChecksumError::Malformed),
-            (format!("{QUERY}&checksum={SHA1}&checksum={SHA1}"), ChecksumError::Malformed),
-            (format!("{QUERY}&checksum={}", &SHA1[2..]), ChecksumError::Malformed),
-            (format!("{QUERY}&x=1&checksum={SHA1}"), ChecksumError::Mismatch),
-            (format!("{}&checksum={SHA1}", QUERY.replace('+', "%20")), ChecksumError::Mismatch),
+        for query in [QUERY.to_owned(), format!("{QUERY}&Checksum={SHA1}"), format!("{QUERY}&checksum=")] {
+            assert_eq!(verdict(&query), Ok(None), "{query}");
+        }
+        for query in [
+            format!("{QUERY}&checksum=%31{}", &SHA1[1..]),
+            format!("{QUERY}&checksum={SHA1}&checksum={SHA1}"),
+            format!("{QUERY}&checksum={}", &SHA1[2..]),
+            format!("{QUERY}&x=1&checksum={SHA1}"),
+            format!("{}&checksum={SHA1}", QUERY.replace('+', "%20")),
         ] {
-            assert_eq!(verdict(&query), Err(error), "{query}");
+            assert_eq!(verdict(&query), Err(Failure::CHECKSUM), "{query}");
         }
         assert_eq!(
             verify("join", &format!("{QUERY}&checksum={SHA1}"), &credentials(), NOW).err(),
-            Some(ChecksumError::Mismatch),
+            Some(Failure::CHECKSUM),
             "the call's name is part of what is hashed"
         );
     }

@@ -1,8 +1,8 @@
 //! The XML body of `create` and `insertDocument`, which no checksum covers.
 //!
-//! Modules other than presentations are removed; document types with entities, and documents that a server must not fetch, are
-//! refused. The module `clientSettingsOverride` can point the client to another host
-//! (docs/reference/bbb-protocol.md, "POST bodies").
+//! Modules other than presentations and the first text of notes are removed, and named to the caller; document types with
+//! entities, and documents that a server must not fetch, are refused. The module `clientSettingsOverride` can point the client to
+//! another host (docs/reference/bbb-protocol.md, "POST bodies").
 
 use quick_xml::{
     Reader,
@@ -14,12 +14,28 @@ use super::{
     xml::{Splice, position},
 };
 
-/// The body of a `create` without the modules that a tenant must not send, and how many documents are in it. `may_fetch`
-/// decides on each address.
+/// The modules of a body that are no documents, and may pass as the parameters of these names may: the first text of the notes.
+const NOTES: [&str; 2] = ["sharedNotesInitialContentJson", "sharedNotesInitialContentMarkdown"];
+/// The most of the name of a module that is told.
+const NAME_CHARS_MAX: usize = 64;
+
+/// The body of a `create` without the modules that a tenant must not send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clean {
+    /// What goes on.
+    pub xml: String,
+    /// How many documents are in it.
+    pub documents: u32,
+    /// The beginning of the name of the first module that was taken out.
+    pub dropped: Option<String>,
+}
+
+/// Takes the modules out of the body of a `create` that a tenant must not send. `may_fetch` decides on each address, `may_set` on
+/// the modules of the notes.
 ///
 /// # Errors
 /// [`Failure::MODULES`] for what is no XML of modules, [`Failure::DOCUMENT_ADDRESS`] for an address that must not be fetched.
-pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool) -> Result<(String, u32), Failure> {
+pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool, may_set: impl Fn(&str) -> bool) -> Result<Clean, Failure> {
     let xml = std::str::from_utf8(body).map_err(|_| Failure::MODULES)?;
     let mut reader = Reader::from_str(xml);
     let mut splice = Splice::new(xml);
@@ -27,6 +43,7 @@ pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool) -> Result<(String, u
     let mut dropped_from = None;
     let mut rooted = false;
     let mut documents = 0_u32;
+    let mut dropped = None;
     loop {
         let before = position(&reader);
         let event = reader.read_event().map_err(|_| Failure::MODULES)?;
@@ -40,7 +57,12 @@ pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool) -> Result<(String, u
                     }
                     rooted = true;
                 }
-                let allowed = depth != 1 || is_presentation(tag);
+                let module = if depth == 1 { module_of(tag) } else { None };
+                let is_notes = || module.as_deref().is_some_and(|name| NOTES.contains(&name) && may_set(name));
+                let allowed = depth != 1 || module.as_deref() == Some("presentation") || is_notes();
+                if !allowed {
+                    dropped.get_or_insert_with(|| module.unwrap_or_default().chars().take(NAME_CHARS_MAX).collect());
+                }
                 if allowed && dropped_from.is_none() && check(tag, &may_fetch)? {
                     documents = documents.saturating_add(1);
                 }
@@ -69,12 +91,16 @@ pub fn clean(body: &[u8], may_fetch: impl Fn(&str) -> bool) -> Result<(String, u
             _ => {}
         }
     }
-    if rooted && depth == 0 { Ok((splice.finish(), documents)) } else { Err(Failure::MODULES) }
+    if !rooted || depth != 0 {
+        return Err(Failure::MODULES);
+    }
+    Ok(Clean { xml: splice.finish(), documents, dropped })
 }
 
-fn is_presentation(tag: &BytesStart<'_>) -> bool {
-    tag.name().as_ref() == "module"
-        && tag.try_get_attribute("name").ok().flatten().is_some_and(|name| name.value.as_ref() == "presentation")
+/// The name of a module as it is written; `None` for what is none.
+fn module_of(tag: &BytesStart<'_>) -> Option<String> {
+    let name = tag.try_get_attribute("name").ok().flatten().filter(|_| tag.name().as_ref() == "module")?;
+    Some(name.value.as_ref().to_owned())
 }
 
 /// Checks the addresses of one tag of any name: BBB takes all that is in a module for documents. Returns whether it
@@ -270,19 +296,38 @@ mod tests {
     }
 
     #[test]
-    fn only_presentations_pass_of_a_create_body() {
-        let body = "<modules><module name=\"presentation\"><document url=\"https://a.example/b.pdf\"/></module>\
-            <module name=\"clientSettingsOverride\"><![CDATA[{\"public\":{}}]]></module><module name=\"x\"/></modules>";
-        assert_eq!(
-            clean(body.as_bytes(), is_public).expect("modules"),
+    fn presentations_and_notes_pass_of_a_create_body_and_no_other_module() {
+        let presentation = "<module name=\"presentation\"><document url=\"https://a.example/b.pdf\"/></module>";
+        let settings = "<module name=\"clientSettingsOverride\"><![CDATA[{\"public\":{}}]]></module>";
+        let notes = |kind: &str, text: &str| {
+            format!("<module name=\"sharedNotesInitialContent{kind}\"><![CDATA[{text}]]></module>")
+        };
+        let (json, markdown) = (notes("Json", "[]"), notes("Markdown", "# <b url=\"http://10.0.0.1/\">"));
+        let body = |modules: &[&str]| format!("<modules>{}</modules>", modules.concat());
+        for (given, passed, documents, dropped) in [
             (
-                "<modules><module name=\"presentation\"><document url=\"https://a.example/b.pdf\"/></module></modules>"
-                    .to_owned(),
-                1
-            )
-        );
+                vec![presentation, settings, "<module name=\"x\"/>"],
+                vec![presentation],
+                1,
+                Some("clientSettingsOverride"),
+            ),
+            (vec![&*json, presentation, &*markdown], vec![&*json, presentation, &*markdown], 1, None),
+            (vec!["<module/>"], vec![], 0, Some("")),
+            (vec!["<document url=\"http://10.0.0.1/\"/>"], vec![], 0, Some("")),
+        ] {
+            let clean = clean(body(&given).as_bytes(), is_public, |_| true).expect("modules");
+            let dropped = dropped.map(str::to_owned);
+            assert_eq!(clean, Clean { xml: body(&passed), documents, dropped }, "{given:?}");
+        }
+        let only_json = |name: &str| name == "sharedNotesInitialContentJson";
+        let some = clean(body(&[&json, &markdown]).as_bytes(), is_public, only_json).expect("modules");
+        assert_eq!((some.xml, some.dropped.as_deref()), (body(&[&json]), Some("sharedNotesInitialContentMarkdown")));
+        let nested = body(&[&notes("Json", "").replace("<![CDATA[]]>", "<a url=\"http://10.0.0.1/\"/>")]);
+        assert_eq!(clean(nested.as_bytes(), is_public, |_| true), Err(Failure::DOCUMENT_ADDRESS));
+        let long = clean(body(&[&format!("<module name=\"{}\"/>", "ü".repeat(200))]).as_bytes(), is_public, |_| true);
+        assert_eq!(long.expect("modules").dropped.map(|name| name.chars().count()), Some(NAME_CHARS_MAX));
         for body in ["<other/>", "<modules>", "<!DOCTYPE modules><modules/>", "<modules/><modules/>", "", "x"] {
-            assert_eq!(clean(body.as_bytes(), is_public), Err(Failure::MODULES), "{body}");
+            assert_eq!(clean(body.as_bytes(), is_public, |_| true), Err(Failure::MODULES), "{body}");
         }
     }
 
@@ -308,7 +353,7 @@ mod tests {
                 assert_eq!(watched(body.as_bytes(), step), expected, "{inner}, {step} bytes at a time");
             }
             if !inner.contains("ENTITY") {
-                assert_eq!(clean(body.as_bytes(), is_public).map(|_| ()), expected, "{inner}");
+                assert_eq!(clean(body.as_bytes(), is_public, |_| true).map(|_| ()), expected, "{inner}");
             }
         }
     }
@@ -332,7 +377,8 @@ mod tests {
         ] {
             assert_eq!(watched(body, 3), expected, "{body:?}");
             // Read whole, a module of a doubtful name is none that passes.
-            let clean = clean(body, is_public).map(|(xml, documents)| (xml.contains("10.0.0.1"), documents));
+            let clean = clean(body, is_public, |_| true);
+            let clean = clean.map(|clean| (clean.xml.contains("10.0.0.1"), clean.documents));
             assert!(expected.is_ok() || clean.is_err() || clean == Ok((false, 0)), "{body:?}");
         }
         let long = format!("<document url=\"{}\"/>", "x".repeat(TAG_BYTES_MAX));

@@ -1,8 +1,9 @@
 //! Applies the rules of a tenant to the parameters of `create` and `join`.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use super::{
+    answer::Failure,
     fetched::is_public,
     query::{Params, trimmed},
     validate::{is_boolean, is_integral},
@@ -13,20 +14,11 @@ use crate::domain::{
     rules::{Check, Rule, Rules, Table, recording_flags},
 };
 
-/// A parameter has a value that its rule does not admit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejected(pub String);
-
-impl fmt::Display for Rejected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Param '{}' has a value that is not allowed", self.0)
-    }
-}
-
-impl std::error::Error for Rejected {}
-
 /// A document that the server fetches.
 const PRESENTATION: &str = "preUploadedPresentation";
+
+/// The first text of a meeting's notes, which the server fetches as well.
+const NOTES: [&str; 2] = ["sharedNotesInitialContentJsonUrl", "sharedNotesInitialContentMarkdownUrl"];
 
 /// The name of that document.
 const PRESENTATION_NAME: &str = "preUploadedPresentationName";
@@ -65,19 +57,19 @@ pub struct Create {
 /// Applies the rules of `create`. `defaults` are what the tenant has for parameters that the caller leaves to it.
 ///
 /// # Errors
-/// [`Rejected`] for a value that its rule does not admit.
+/// [`Failure::param`] for a value that its rule does not admit.
 pub fn create(
     asked: &Params,
     limits: &Limits,
     rules: &Rules,
     defaults: &[(&'static str, String)],
-) -> Result<Create, Rejected> {
+) -> Result<Create, Failure> {
     let asked = &*together(asked);
     let mut params = apply(&rules.create, asked, limits)?;
     let address = asked.get(PRESENTATION).filter(|address| !address.is_empty());
     let fetched = address.filter(|address| params.get(PRESENTATION) == Some(address));
     if fetched.is_some_and(|address| !may_fetch(rules, address)) {
-        return Err(Rejected(PRESENTATION.into()));
+        return Err(Failure::param(PRESENTATION));
     }
     if fetched.is_none() && params.get(PRESENTATION_NAME) == asked.get(PRESENTATION_NAME) {
         // It is the name of another document, whose kind a server tells by it.
@@ -184,13 +176,13 @@ pub fn duration(asked: &Params, most: Limit<Duration>) -> String {
 /// Applies the rules of `join`.
 ///
 /// # Errors
-/// [`Rejected`] for a value that its rule does not admit.
+/// [`Failure::param`] for a value that its rule does not admit.
 pub fn join(
     asked: &Params,
     limits: &Limits,
     rules: &Rules,
     defaults: &[(&'static str, String)],
-) -> Result<Params, Rejected> {
+) -> Result<Params, Failure> {
     let mut params = apply(&rules.join, asked, limits)?;
     set_missing(&mut params, defaults);
     Ok(params)
@@ -213,17 +205,19 @@ pub fn is_checked(rules: &Rules) -> bool {
     !matches!(rules.create.rule(PRESENTATION), Some(Rule::Pass))
 }
 
-/// The address of a caller's own document in a `create`, if it goes on and is to be public.
-#[must_use]
-pub fn presentation<'a>(asked: &'a Params, sent: &Params, rules: &Rules) -> Option<&'a str> {
-    let address = asked.get(PRESENTATION).filter(|address| !address.is_empty())?;
-    (sent.get(PRESENTATION) == Some(address) && is_checked(rules)).then_some(address)
+/// The addresses of a caller's own in a `create` that the server will fetch, and that are to be public.
+pub fn fetched<'a>(asked: &'a Params, sent: &Params, rules: &Rules) -> impl Iterator<Item = &'a str> {
+    let is_public = |name| matches!(rules.create.rule(name), Some(Rule::Check(Check::PublicUrl)));
+    let notes = NOTES.into_iter().filter(move |name| is_public(name));
+    let checked = is_checked(rules).then_some(PRESENTATION).into_iter().chain(notes);
+    checked.filter_map(|name| asked.get(name).filter(|address| !address.is_empty() && sent.get(name) == Some(address)))
 }
 
-/// Whether a key of a recording's metadata, `meta_` included, may be set to a value.
+/// Whether what is no parameter of a `create`, but comes to the same, may have a value: a key of a recording's metadata, `meta_`
+/// included, or a module of a body.
 #[must_use]
-pub fn may_set(rules: &Rules, meta: &str, value: &str) -> bool {
-    match rules.create.rule(meta) {
+pub fn may_set(rules: &Rules, name: &str, value: &str) -> bool {
+    match rules.create.rule(name) {
         Some(Rule::Pass | Rule::Default(_)) => true,
         Some(Rule::Check(check)) => admitted(check, value).is_some(),
         // What is made of a value when a meeting is created is not undone afterwards.
@@ -232,7 +226,7 @@ pub fn may_set(rules: &Rules, meta: &str, value: &str) -> bool {
 }
 
 /// The parameters that go on.
-fn apply(table: &Table, asked: &Params, limits: &Limits) -> Result<Params, Rejected> {
+fn apply(table: &Table, asked: &Params, limits: &Limits) -> Result<Params, Failure> {
     let mut params = Params::default();
     // A name is there once, and once only in lower case.
     for (given, value) in asked.iter() {
@@ -240,7 +234,7 @@ fn apply(table: &Table, asked: &Params, limits: &Limits) -> Result<Params, Rejec
         let lower = lower_case(given);
         let name = lower.as_deref().unwrap_or(given);
         if lower.is_some() && (asked.get(name).is_some() || params.get(name).is_some()) {
-            return Err(Rejected(given.to_owned()));
+            return Err(Failure::param(given));
         }
         match rule {
             Rule::Pass => params.add(name, value),
@@ -252,7 +246,7 @@ fn apply(table: &Table, asked: &Params, limits: &Limits) -> Result<Params, Rejec
             }
             Rule::Append(items) => params.add(name, appended(value, items)),
             Rule::Check(check) => {
-                params.add(name, admitted(check, value).ok_or_else(|| Rejected(given.to_owned()))?);
+                params.add(name, admitted(check, value).ok_or_else(|| Failure::param(given))?);
             }
             // Set below, or by the caller.
             Rule::Force(_) | Rule::Drop | Rule::Limit => {}

@@ -7,25 +7,14 @@ use std::borrow::Cow;
 use form_urlencoded::byte_serialize;
 use percent_encoding::percent_decode;
 
+use super::answer::Failure;
+
 /// Name and value of one parameter, decoded, without control characters and without white space at its ends.
 pub type Param = (String, String);
 
 /// The parameters of one call, in the order they came, each name once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params(Vec<Param>);
-
-/// Why a query is refused before anything is looked up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueryError {
-    /// A name or value that is no UTF-8 once it is decoded.
-    NotUtf8,
-    /// A name with characters outside ASCII: no parameter of BBB has one, and readers fold such characters differently.
-    NotAscii,
-    /// A parameter that is given twice. BBB takes the first of them in most places, not in all.
-    Doubled,
-    /// More parameters than [`PARAMS_MAX`].
-    TooMany,
-}
 
 /// More parameters than any client sends (BBB 3.0 documents about 95 for `create`), few enough for a linear look-up.
 pub const PARAMS_MAX: usize = 256;
@@ -34,8 +23,9 @@ impl Params {
     /// Reads a raw query or form body (`application/x-www-form-urlencoded`).
     ///
     /// # Errors
-    /// See [`QueryError`].
-    pub fn parse(raw: &[u8]) -> Result<Self, QueryError> {
+    /// [`Failure::QUERY`] for what is no UTF-8, for a name outside ASCII, a parameter that is given twice, or more than
+    /// [`PARAMS_MAX`] of them.
+    pub fn parse(raw: &[u8]) -> Result<Self, Failure> {
         let mut params = Self::default();
         params.extend(raw)?;
         Ok(params)
@@ -44,8 +34,8 @@ impl Params {
     /// Adds the parameters of a second source (a form body after the query).
     ///
     /// # Errors
-    /// See [`QueryError`]; a name that both sources have is doubled.
-    pub fn extend(&mut self, raw: &[u8]) -> Result<(), QueryError> {
+    /// As those of [`Params::parse`]; a name that both sources have is given twice.
+    pub fn extend(&mut self, raw: &[u8]) -> Result<(), Failure> {
         for pair in raw.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
             let (name, value) = match pair.iter().position(|b| *b == b'=') {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
@@ -59,16 +49,16 @@ impl Params {
     /// Adds one parameter.
     ///
     /// # Errors
-    /// [`QueryError::NotAscii`], [`QueryError::Doubled`] or [`QueryError::TooMany`].
-    pub fn push(&mut self, name: String, value: String) -> Result<(), QueryError> {
+    /// As those of [`Params::parse`].
+    pub fn push(&mut self, name: String, value: String) -> Result<(), Failure> {
         if !name.is_ascii() {
-            return Err(QueryError::NotAscii);
+            return Err(Failure::QUERY);
         }
         if self.get(&name).is_some() {
-            return Err(QueryError::Doubled);
+            return Err(Failure::QUERY);
         }
         if self.0.len() >= PARAMS_MAX {
-            return Err(QueryError::TooMany);
+            return Err(Failure::QUERY);
         }
         self.0.push((name, value));
         Ok(())
@@ -132,7 +122,7 @@ pub(crate) fn append_pair(text: &mut String, name: &str, value: &str) {
 }
 
 /// Decodes a name or a value; most are as they are.
-fn decode(raw: &[u8]) -> Result<Cow<'_, str>, QueryError> {
+fn decode(raw: &[u8]) -> Result<Cow<'_, str>, Failure> {
     let bytes = if raw.contains(&b'+') {
         let spaced: Vec<u8> = raw.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
         Cow::Owned(percent_decode(&spaced).collect())
@@ -143,7 +133,7 @@ fn decode(raw: &[u8]) -> Result<Cow<'_, str>, QueryError> {
         Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
         Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
     };
-    text.ok_or(QueryError::NotUtf8)
+    text.ok_or(Failure::QUERY)
 }
 
 /// What BBB does to each name and value: control characters (`\p{Cc}`) out, then trimmed.
@@ -166,7 +156,12 @@ pub(crate) fn trimmed(text: &str) -> &str {
 /// Exactly one pair may bear the literal name `checksum`; one that bears it in another spelling (`%63hecksum`, with a
 /// space before it) collapses onto it in BBB and is refused here. This equals BBB for every well-formed call
 /// (docs/reference/bbb-protocol.md, "Checksum").
-pub fn split_checksum(raw: &str) -> Result<(String, &str), ChecksumPosition> {
+///
+/// `None` where the query has none.
+///
+/// # Errors
+/// [`Failure::CHECKSUM`] where it has two.
+pub fn split_checksum(raw: &str) -> Result<Option<(String, &str)>, Failure> {
     let mut rest = String::with_capacity(raw.len());
     let (mut checksum, mut disguised) = (None, false);
     let mut first = true;
@@ -174,7 +169,7 @@ pub fn split_checksum(raw: &str) -> Result<(String, &str), ChecksumPosition> {
         match pair.strip_prefix("checksum=") {
             Some(value) => {
                 if checksum.replace(value).is_some() {
-                    return Err(ChecksumPosition::Doubled);
+                    return Err(Failure::CHECKSUM);
                 }
             }
             None => {
@@ -188,9 +183,9 @@ pub fn split_checksum(raw: &str) -> Result<(String, &str), ChecksumPosition> {
         }
     }
     match checksum {
-        Some(_) if disguised => Err(ChecksumPosition::Doubled),
-        Some(checksum) => Ok((rest, checksum)),
-        None => Err(ChecksumPosition::Missing),
+        Some(_) if disguised => Err(Failure::CHECKSUM),
+        Some(checksum) => Ok(Some((rest, checksum))),
+        None => Ok(None),
     }
 }
 
@@ -200,15 +195,6 @@ fn is_checksum(pair: &str) -> bool {
     // Most names have nothing that could hide one.
     let plain = name.bytes().all(|b| b.is_ascii_graphic() && b != b'%' && b != b'+');
     if plain { name == "checksum" } else { decode(name.as_bytes()).is_ok_and(|name| sanitise(&name) == "checksum") }
-}
-
-/// Why no checksum could be taken from a query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChecksumPosition {
-    /// There is none.
-    Missing,
-    /// There are two.
-    Doubled,
 }
 
 #[cfg(test)]
@@ -224,19 +210,20 @@ mod tests {
 
     #[test]
     fn what_is_ambiguous_is_refused() {
-        for (raw, error) in [
-            ("a=1&a=2", QueryError::Doubled),
-            ("a=1&%61=2", QueryError::Doubled),
-            ("a=1&+a=2", QueryError::Doubled),
-            ("a=%ff", QueryError::NotUtf8),
-            ("%C3%A4=1", QueryError::NotAscii),
-            ("a\u{212a}=1", QueryError::NotAscii),
-            ("a=1&\u{a0}a=2", QueryError::NotAscii),
+        for (raw, why) in [
+            ("a=1&a=2", "given twice"),
+            ("a=1&%61=2", "given twice"),
+            ("a=1&+a=2", "given twice"),
+            ("a=%ff", "no UTF-8"),
+            ("%C3%A4=1", "a name outside ASCII"),
+            ("a\u{212a}=1", "a name outside ASCII"),
+            ("a=1&\u{a0}a=2", "a name outside ASCII"),
         ] {
-            assert_eq!(Params::parse(raw.as_bytes()), Err(error), "{raw}");
+            assert_eq!(Params::parse(raw.as_bytes()), Err(Failure::QUERY), "{raw}: {why}");
         }
-        let many = (0..=PARAMS_MAX).map(|n| format!("p{n}=&")).collect::<String>();
-        assert_eq!(Params::parse(many.as_bytes()), Err(QueryError::TooMany));
+        let many = |n: usize| (0..n).map(|n| format!("p{n}=&")).collect::<String>();
+        assert!(Params::parse(many(PARAMS_MAX).as_bytes()).is_ok());
+        assert_eq!(Params::parse(many(PARAMS_MAX + 1).as_bytes()), Err(Failure::QUERY));
     }
 
     #[test]
@@ -249,23 +236,23 @@ mod tests {
     #[test]
     fn the_checksum_leaves_the_other_bytes_as_they_came() {
         for (raw, expected) in [
-            ("checksum=C&a=1&b=2", Ok(("a=1&b=2", "C"))),
-            ("a=1&checksum=C&b=2", Ok(("a=1&b=2", "C"))),
-            ("a=1&b=2&checksum=C", Ok(("a=1&b=2", "C"))),
-            ("&a=%41+%20&checksum=C", Ok(("&a=%41+%20", "C"))),
-            ("checksum=C", Ok(("", "C"))),
-            ("a=1", Err(ChecksumPosition::Missing)),
-            ("Checksum=C", Err(ChecksumPosition::Missing)),
-            ("", Err(ChecksumPosition::Missing)),
-            ("checksum=C&a=1&checksum=C", Err(ChecksumPosition::Doubled)),
-            ("checksum&checksum=C", Err(ChecksumPosition::Doubled)),
-            ("checksum=C&%63hecksum=D", Err(ChecksumPosition::Doubled)),
-            ("+checksum%0a=D&checksum=C", Err(ChecksumPosition::Doubled)),
-            ("%20checksum=C", Err(ChecksumPosition::Missing)),
+            ("checksum=C&a=1&b=2", Ok(Some(("a=1&b=2", "C")))),
+            ("a=1&checksum=C&b=2", Ok(Some(("a=1&b=2", "C")))),
+            ("a=1&b=2&checksum=C", Ok(Some(("a=1&b=2", "C")))),
+            ("&a=%41+%20&checksum=C", Ok(Some(("&a=%41+%20", "C")))),
+            ("checksum=C", Ok(Some(("", "C")))),
+            ("a=1", Ok(None)),
+            ("Checksum=C", Ok(None)),
+            ("", Ok(None)),
+            ("checksum=C&a=1&checksum=C", Err(Failure::CHECKSUM)),
+            ("checksum&checksum=C", Err(Failure::CHECKSUM)),
+            ("checksum=C&%63hecksum=D", Err(Failure::CHECKSUM)),
+            ("+checksum%0a=D&checksum=C", Err(Failure::CHECKSUM)),
+            ("%20checksum=C", Ok(None)),
         ] {
             let got = split_checksum(raw);
-            let got = got.as_ref().map(|(rest, sum)| (&**rest, *sum)).map_err(|e| *e);
-            assert_eq!(got, expected, "{raw}");
+            let got = got.as_ref().map(|found| found.as_ref().map(|(rest, sum)| (&**rest, *sum)));
+            assert_eq!(got, expected.as_ref().map(|found| *found), "{raw}");
         }
     }
 }

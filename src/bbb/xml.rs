@@ -13,7 +13,7 @@ use quick_xml::{
 };
 
 use super::meeting_id;
-use crate::domain::{ids::TenantId, time::Timestamp};
+use crate::domain::ids::TenantId;
 
 /// An answer is no XML answer of BBB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,8 +117,6 @@ pub struct Answer {
     pub message: String,
     /// `internalMeetingID` or `meeting_id`, or empty.
     pub internal_id: String,
-    /// `createTime`, if there is one.
-    pub create_time: Option<Timestamp>,
     /// `running` is `true`.
     pub running: bool,
     /// `session_token` of a join, or empty.
@@ -147,7 +145,6 @@ pub fn answer(body: &[u8], tenant: &TenantId, known: Option<&str>) -> Result<Ans
                 "messageKey" => answer.message_key = text(raw).into_owned(),
                 "message" => answer.message = text(raw).into_owned(),
                 "internalMeetingID" | "meeting_id" => answer.internal_id = text(raw).into_owned(),
-                "createTime" => answer.create_time = text(raw).parse().ok().map(Timestamp::from_ms),
                 "running" => answer.running = raw == "true",
                 "session_token" => answer.session_token = text(raw).into_owned(),
                 "guestStatus" => answer.waits = raw == "WAIT",
@@ -187,8 +184,6 @@ pub struct Listed {
     pub server_meeting_id: String,
     /// Its internal id.
     pub internal_id: String,
-    /// `createTime`, if there is one.
-    pub create_time: Option<Timestamp>,
     /// The people in it, as the server counts them.
     pub people: u32,
     /// It has been ended and is only still held.
@@ -228,7 +223,6 @@ pub struct List {
 struct Facts {
     ext_id: String,
     internal_id: String,
-    create_time: Option<Timestamp>,
     people: u32,
     ended: bool,
     records: bool,
@@ -244,7 +238,6 @@ impl Facts {
         match name {
             "meetingID" => self.ext_id = text(raw).into_owned(),
             "internalMeetingID" => self.internal_id = text(raw).into_owned(),
-            "createTime" => self.create_time = digits().parse().ok().map(Timestamp::from_ms),
             "participantCount" => self.people = digits().parse().unwrap_or(0),
             "hasBeenForciblyEnded" => self.ended = raw == "true",
             // The flag, not whether it is being recorded (docs/reference/bbb-protocol.md, "Recording flags").
@@ -306,8 +299,8 @@ pub fn list(body: &[u8], mut own_id: impl FnMut(&str) -> Option<String>) -> Resu
                     escape(&*own),
                     &xml[id_at.end..element.outer.end]
                 );
-                let Facts { ext_id: server_meeting_id, internal_id, create_time, people, ended, .. } = facts;
-                list.meetings.push(Listed { server_meeting_id, internal_id, create_time, people, ended, element });
+                let Facts { ext_id: server_meeting_id, internal_id, people, ended, .. } = facts;
+                list.meetings.push(Listed { server_meeting_id, internal_id, people, ended, element });
             }
         }
         _ => {}
@@ -433,7 +426,6 @@ mod tests {
         let answer = answer(body, &wagtail(), None).expect("an answer");
         assert!(answer.success);
         assert_eq!(answer.internal_id, "int-1");
-        assert_eq!(answer.create_time, Some(Timestamp::from_ms(1_700_000_000_000)));
         assert!(answer.body.contains("<meetingID>a&amp;b</meetingID>"), "{}", answer.body);
         assert!(answer.body.starts_with("<?xml"));
     }
@@ -465,7 +457,7 @@ mod tests {
             ended: false,
         };
         assert_eq!(breakouts, [room]);
-        assert_eq!((list[0].create_time, list[0].people), (Some(Timestamp::from_ms(1234)), 1001));
+        assert_eq!(list[0].people, 1001);
         assert!(list[0].element.contains("<meetingID>one</meetingID>"), "{}", list[0].element);
         assert!(!list[0].element.contains("t.wagtail"));
     }

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use super::{failure::failed, online::servers};
 use crate::{
-    app::{StartError, dev_ca_dir, faults_counted},
+    app::{StartError, counted, dev_ca_dir},
     config::{Loaded, Loader, Settings, SlugKey},
     domain::time::Clock,
     net::files,
@@ -19,10 +19,10 @@ pub(super) fn check(config: &Path, online: bool) -> ExitCode {
             }
             tell_capacity(&settings);
             println!(
-                "{}: {} tenants, {} servers, no fault",
+                "{}: {}, {}, no fault",
                 config.display(),
-                directory.tenants().count(),
-                directory.servers().count()
+                counted(directory.tenants().count(), "tenant"),
+                counted(directory.servers().count(), "server")
             );
             if online { servers(&directory, settings.server_ca.as_deref()) } else { ExitCode::SUCCESS }
         }
@@ -30,7 +30,7 @@ pub(super) fn check(config: &Path, online: bool) -> ExitCode {
             for fault in &faults {
                 println!("{fault}");
             }
-            println!("{}: {}", config.display(), faults_counted(faults.len()));
+            println!("{}: {}", config.display(), counted(faults.len(), "fault"));
             ExitCode::FAILURE
         }
     }

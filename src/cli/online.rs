@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 
 use super::failure::failed;
 use crate::{
-    app::{faults_counted, trust_roots},
+    app::{counted, trust_roots},
     bbb::{
         elsewhere::strange,
         query::Params,
@@ -55,7 +55,7 @@ pub(super) fn servers(directory: &Directory, ca: Option<&Path>) -> ExitCode {
     match told.iter().filter(|told| told.is_err()).count() {
         0 => ExitCode::SUCCESS,
         faults => {
-            println!("{} with the servers", faults_counted(faults));
+            println!("{} with the servers", counted(faults, "fault"));
             ExitCode::FAILURE
         }
     }

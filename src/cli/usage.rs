@@ -40,7 +40,7 @@ pub(super) async fn print(order: Order) -> Result<String, String> {
     let (from, to) = order.month.days();
     let rows: Vec<Value> = match order.way.source().await? {
         Source::Store(store) => {
-            let rows = store.usage(&from, &to, Clock::system().now()).await.map_err(|error| error.to_string());
+            let rows = store.usage().by_day(&from, &to, Clock::system().now()).await.map_err(|error| error.to_string());
             store.close().await;
             rows?.iter().map(cells).collect()
         }

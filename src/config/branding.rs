@@ -5,7 +5,7 @@ use std::path::Path;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 
-use super::{convert::Convert, keypath::KeyPath, raw};
+use super::{convert::Convert, keypath::KeyPath, raw, sources, values};
 use crate::domain::branding::{Asset, Branding, Source};
 
 /// Maximum size of a logo or style sheet, and of slides.
@@ -56,7 +56,7 @@ pub(super) fn read(raw: raw::Branding, cx: &mut Convert<'_>) -> Branding {
         }
         legal.then(|| text.into())
     });
-    let mut text = |key, text: Option<String>| text.map(|text| cx.title(&path(key), Some(text)).into());
+    let mut text = |key, text: Option<String>| text.map(|text| values::title(&path(key), Some(text), cx).into());
     Branding {
         logo,
         dark_logo,
@@ -98,7 +98,7 @@ fn source(path: &KeyPath, text: &str, types: Types, most: u64, cx: &mut Convert<
         );
         return None;
     };
-    let bytes = cx.file_up_to(path, text, most)?;
+    let bytes = sources::file_up_to(path, text, most, cx)?;
     let digest = HEXLOWER.encode(&digest(&SHA256, &bytes).as_ref()[..16]).into();
     Some(Source::Asset(Asset { name: name.into(), digest, content_type, bytes: bytes.into() }.into()))
 }

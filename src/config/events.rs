@@ -1,10 +1,11 @@
 //! `[[events]]` of a tenant: periods with another pool or other limits.
 
 use super::{
-    convert::{At, Convert, Exceptions},
+    convert::{At, Convert},
     keypath::KeyPath,
+    limits::{self, Exceptions},
     moment::Moment,
-    raw,
+    raw, values,
 };
 use crate::domain::{ids::PoolId, time::Timestamp};
 
@@ -39,9 +40,9 @@ pub(super) fn read(raw: Vec<raw::Event>, cx: &mut Convert<'_>) -> Vec<DraftEvent
 fn event(path: &KeyPath, raw: raw::Event, cx: &mut Convert<'_>) -> Option<DraftEvent> {
     let mut moment = |key, text: Option<String>| text.and_then(|text| cx.keep(&path.key(key), Moment::parse(&text)));
     let (from, until) = (moment("from", raw.from), moment("until", raw.until));
-    let pools = raw.pool.map(|pools| cx.pools(&path.key("pool"), &pools)).unwrap_or_default();
+    let pools = raw.pool.map(|pools| values::pools(&path.key("pool"), &pools, cx)).unwrap_or_default();
     let limits = path.key("limits");
-    let exceptions = cx.limits(&limits, &raw.limits.unwrap_or_default());
+    let exceptions = limits::read(&limits, &raw.limits.unwrap_or_default(), cx);
     if exceptions.own_domains.is_some() {
         cx.fault(&limits.key("own_domains"), "does not change for an event: a tenant's hosts are its own at any time");
     }

@@ -16,10 +16,12 @@ use super::{
     convert::{self, At, Convert, Outcome},
     fault::Fault,
     files::Source,
+    http_address,
     keypath::KeyPath,
     raw,
     settings::{Connections, Listen, Settings, SlugKey},
     shape::GATEWAY,
+    sources, values,
 };
 use crate::{
     domain::{
@@ -69,14 +71,14 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
     let store_url = store_url(raw.store.and_then(|store| store.url).as_deref().unwrap_or(STORE_URL), cx);
     let upstream = raw.upstream.unwrap_or_default();
     let answers_max_age = match upstream.answers_max_age {
-        Some(text) => cx.length(&KeyPath::from("upstream.answers_max_age"), &text).unwrap_or_default(),
+        Some(text) => values::length(&KeyPath::from("upstream.answers_max_age"), &text, cx).unwrap_or_default(),
         None => ANSWERS_MAX_AGE,
     };
     let hsts = raw.hsts.and_then(|text| cx.parse(&"hsts".into(), &text)).unwrap_or_default();
     let resolver = resolver(&upstream.resolver.unwrap_or_default(), cx);
     let server_ca = upstream.ca.and_then(|name| {
         let path = KeyPath::from("upstream.ca");
-        let (file, bytes) = cx.file(&path, &name)?;
+        let (file, bytes) = sources::file(&path, &name, cx)?;
         if CertificateDer::from_pem_slice(&bytes).is_err() {
             cx.fault(&path, format!("the file {name:?} has no certificate in PEM form"));
         }
@@ -177,7 +179,7 @@ fn connections(raw: raw::Connections, cx: &mut Convert<'_>) -> Connections {
     }
     let idle_timeout = raw.idle_timeout.and_then(|text| {
         let path = path.key("idle_timeout");
-        let length = cx.length(&path, &text)?;
+        let length = values::length(&path, &text, cx)?;
         let is_legal = (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&length);
         cx.keep(&path, is_legal.then_some(length).ok_or("must be from \"1s\" to \"1h\""))
     });
@@ -197,7 +199,7 @@ fn rates(raw: &raw::Rates, cx: &mut Convert<'_>) -> rates::Limits {
         (RateOf::TenantRequests, raw.tenant_requests),
         (RateOf::TenantJoins, raw.tenant_joins),
     ] {
-        match count.and_then(|count| cx.count(&path.key(kind.as_str()), count, 1)) {
+        match count.and_then(|count| values::count(&path.key(kind.as_str()), count, 1, cx)) {
             Some(Limit::AtMost(per_second)) => limits.set(kind, per_second),
             Some(Limit::Unlimited) => limits.set(kind, u32::MAX),
             None => {}
@@ -244,7 +246,7 @@ fn resolver(texts: &[String], cx: &mut Convert<'_>) -> Vec<SocketAddr> {
 fn store_url(text: &str, cx: &mut Convert<'_>) -> Secret {
     let key = KeyPath::from("store.url");
     let is_literal = !text.starts_with("file:") && !text.starts_with("env:");
-    let url = if is_literal { Secret::new(text) } else { cx.hidden(&key, text).unwrap_or_default() };
+    let url = if is_literal { Secret::new(text) } else { sources::hidden(&key, text, cx).unwrap_or_default() };
     let text = url.reveal();
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
         // There may be a password in it.
@@ -257,7 +259,7 @@ fn store_url(text: &str, cx: &mut Convert<'_>) -> Secret {
         if path.is_empty() || path.ends_with('/') {
             cx.fault(&key, "needs the path of a file after \"sqlite:\"");
         }
-        cx.warn_if_exposed(&key, path.split('?').next().unwrap_or_default());
+        sources::warn_if_exposed(&key, path.split('?').next().unwrap_or_default(), cx);
         return Secret::new(format!("sqlite:{}", cx.dir.join(path).display()));
     } else if !text.is_empty() {
         cx.fault(&key, "must be \"sqlite:\" and a path, or the address of a PostgreSQL, \"postgres://...\"");
@@ -283,7 +285,7 @@ fn check_acme(acme: &raw::Acme, cx: &mut Convert<'_>) {
         }
     }
     if let Some(root) = &acme.root {
-        let _ = cx.file(&path.key("root"), root);
+        let _ = sources::file(&path.key("root"), root, cx);
     }
     cx.warn(&path, "ACME is not built yet: every host needs a certificate in certs/");
 }
@@ -322,9 +324,9 @@ fn server(
 ) -> Option<Server> {
     let id = cx.parse::<ServerId>(path, id);
     let slug = id.as_ref().map(|id| key.slug(id));
-    let upstream = raw.url.and_then(|text| cx.upstream(&path.key("url"), &text));
-    let public = raw.public_url.and_then(|text| cx.upstream(&path.key("public_url"), &text));
-    let secret = raw.secret.and_then(|text| cx.secret(&path.key("secret"), &text));
+    let upstream = raw.url.and_then(|text| http_address::read(&path.key("url"), &text, cx));
+    let public = raw.public_url.and_then(|text| http_address::read(&path.key("public_url"), &text, cx));
+    let secret = raw.secret.and_then(|text| sources::secret(&path.key("secret"), &text, cx));
     if let Some(secret) = &secret {
         // It works, and a leak of one opens both.
         if let Some((_, other)) = census.secrets.iter().find(|(other, _)| other == secret) {
@@ -350,7 +352,7 @@ fn server(
         let weight = Weight::new(number).ok_or("must be a number from 0.001 to 1000");
         cx.keep(&path.key("weight"), weight)
     });
-    let meetings_max = raw.meetings_max.and_then(|count| cx.count(&path.key("meetings_max"), count, 1));
+    let meetings_max = raw.meetings_max.and_then(|count| values::count(&path.key("meetings_max"), count, 1, cx));
     let sockets_per_second = raw.sockets_per_second.and_then(|number| {
         let legal = u32::try_from(number).ok().filter(|number| (1..=1000).contains(number));
         cx.keep(&path.key("sockets_per_second"), legal.ok_or("must be a whole number from 1 to 1000"))

@@ -5,8 +5,9 @@ use std::{path::Path, time::Duration};
 use super::{
     convert::{self, Convert, Outcome},
     files::Source,
-    params, raw,
+    limits, params, raw,
     shape::POLICY,
+    values,
 };
 use crate::domain::{
     ids::PolicyId,
@@ -21,9 +22,9 @@ pub(super) fn read(from: Source<'_>, file: &Path, id: &PolicyId) -> Outcome<Opti
 }
 
 fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Policy> {
-    let title = cx.title(&"title".into(), raw.title);
-    let pools = cx.pools(&"pool".into(), &raw.pool?);
-    let limits = cx.limits(&"limits".into(), &raw.limits.unwrap_or_default());
+    let title = values::title(&"title".into(), raw.title, cx);
+    let pools = values::pools(&"pool".into(), &raw.pool?, cx);
+    let limits = limits::read(&"limits".into(), &raw.limits.unwrap_or_default(), cx);
     let (changes, places) = params::changes(raw.create, raw.join, cx);
     let records = limits.recording.is_none_or(|recording| recording != Recording::Never);
     for (place, reason) in params::without_effect(&places, &changes, &Rules::shipped(), records) {

@@ -8,13 +8,16 @@ use std::{
 
 use super::{
     branding,
-    convert::{self, At, Convert, Exceptions, Outcome},
+    convert::{self, At, Convert, Outcome},
     events::{self, DraftEvent},
     files::Source,
+    http_address,
     keypath::KeyPath,
+    limits::{self, Exceptions},
     moment::Moment,
     params, raw,
     shape::TENANT,
+    sources, values,
 };
 use crate::domain::{
     branding::Branding,
@@ -64,19 +67,19 @@ pub(super) fn read(from: Source<'_>, file: &Path) -> Outcome<Draft> {
 }
 
 fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
-    let name = cx.title(&"name".into(), raw.name);
+    let name = values::title(&"name".into(), raw.name, cx);
     let policy = raw.policy.and_then(|text| {
         let path = KeyPath::from("policy");
         cx.parse(&path, &text).map(|id| cx.at_path(&path, id))
     });
-    let pools = raw.pool.map(|pools| cx.pools(&"pool".into(), &pools)).unwrap_or_default();
+    let pools = raw.pool.map(|pools| values::pools(&"pool".into(), &pools, cx)).unwrap_or_default();
     let hosts_key = KeyPath::from("hosts");
     if raw.hosts.as_ref().is_some_and(Vec::is_empty) && !cx.is_faulty(&hosts_key) {
         cx.fault(&hosts_key, "must name at least one host");
     }
     let hosts = cx.list(&hosts_key, &raw.hosts.unwrap_or_default());
     let credentials = credentials(raw.secrets, cx);
-    let exceptions = cx.limits(&"limits".into(), &raw.limits.unwrap_or_default());
+    let exceptions = limits::read(&"limits".into(), &raw.limits.unwrap_or_default(), cx);
     let (changes, rule_places) = params::changes(raw.create, raw.join, cx);
     let branding = Arc::new(branding::read(raw.branding.unwrap_or_default(), cx));
     if let Some(param) = &raw.account_param
@@ -84,7 +87,7 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
     {
         cx.fault(&"account_param".into(), "must be the name of a create parameter, such as \"meta_owner\"");
     }
-    let frontend = raw.frontend.and_then(|text| cx.upstream(&"frontend".into(), &text));
+    let frontend = raw.frontend.and_then(|text| http_address::read(&"frontend".into(), &text, cx));
     let sites = KeyPath::from("embedded_by");
     let embedded_by = raw.embedded_by.unwrap_or_default();
     let embedded_by =
@@ -181,7 +184,7 @@ fn secret(
         cx.fault(&path.key("name"), "the name of a secret has 1 to 64 letters, digits, dots, hyphens or underscores");
     }
     let text = named.secret?;
-    let secret = cx.secret(&place, &text)?;
+    let secret = sources::secret(&place, &text, cx)?;
     let name = named.name.or_else(|| source_name(&text)).unwrap_or_else(|| (nth + 1).to_string());
     Some(cx.at_path(&place, ApiSecret { secret, label: format!("{account}/{name}").into(), not_after }))
 }

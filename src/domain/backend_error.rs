@@ -1,4 +1,5 @@
-//! [`BackendError`]: why a server gave no usable answer, be it to a call, a forwarded request or the opening of a WebSocket.
+//! [`BackendError`]: why a server gave no usable answer, be it to a call, a forwarded request or the opening of a WebSocket;
+//! [`BodyFault`]: why a body was not read to its end.
 
 use std::{convert::Infallible, fmt};
 
@@ -28,9 +29,12 @@ impl BackendError {
     #[must_use]
     pub fn denial(self) -> Denial {
         match self {
-            Self::TooLong => Denial::TooLarge,
-            Self::Exhausted => Denial::Overloaded,
-            Self::Connect | Self::Timeout | Self::Body(_) | Self::Broken => Denial::ServerUnavailable,
+            Self::TooLong | Self::Body(BodyFault::TooLarge) => Denial::TooLarge,
+            Self::Exhausted | Self::Body(BodyFault::NoRoom) => Denial::Overloaded,
+            Self::Body(BodyFault::Refused) => Denial::NotFound,
+            Self::Connect | Self::Timeout | Self::Body(BodyFault::Broken | BodyFault::Slow) | Self::Broken => {
+                Denial::ServerUnavailable
+            }
         }
     }
 }
@@ -54,7 +58,8 @@ impl fmt::Display for BackendError {
     }
 }
 
-/// Why the body of a request did not come whole. It is its caller's doing: nothing has been learned of the server it was for.
+/// Why a body was not read to its end. It is its sender's doing, or the gateway's: nothing has been learned of the server that
+/// the body of a request was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFault {
     /// It ended early, was longer than its length, had chunks that are none, or was given up.
@@ -63,6 +68,10 @@ pub enum BodyFault {
     Slow,
     /// A check of the body on its way to the server refused it.
     Refused,
+    /// It is longer than what is taken.
+    TooLarge,
+    /// There was no room for it, and none became free.
+    NoRoom,
 }
 
 impl fmt::Display for BodyFault {
@@ -71,6 +80,8 @@ impl fmt::Display for BodyFault {
             Self::Broken => "the request body is incomplete",
             Self::Slow => "the request body arrived too slowly",
             Self::Refused => "the request body was refused",
+            Self::TooLarge => "the request body is too large",
+            Self::NoRoom => "no room for the request body",
         })
     }
 }

@@ -106,12 +106,17 @@ const CREATE: &[Row] = &[
     free("meetingKeepEvents", RecordingFlag), // keeps the events of meetings that are not recorded
     free("breakoutRoomsRecord", RecordingFlag),
     free("notifyRecordingIsOn", Pass),
+    free("notifyRecordingAppend", Pass),
     held("isBreakout", Drop), // would choose its own internal id
     held("parentMeetingID", Drop),
     held("sequence", Drop),
     held("freeJoin", Drop),
     held("breakoutRoomsEnabled", Drop),
     free("breakoutRoomsPrivateChatEnabled", Pass),
+    free("breakoutRoomsCaptureNotes", Pass),
+    free("breakoutRoomsCaptureNotesFilename", Pass),
+    free("breakoutRoomsCaptureSlides", Pass),
+    free("breakoutRoomsCaptureSlidesFilename", Pass),
     free("disabledFeatures", Append(&[])), // what a level or a tenant appends; breakout rooms by the limits
     held("disabledFeaturesExclude", Drop), // comes off the caller's own list (bbb::params); a server would take it off the level's too
     free("guestPolicy", Pass),
@@ -134,6 +139,8 @@ const CREATE: &[Row] = &[
     free("webcamsOnlyForModerator", Pass),
     free("allowModsToUnmuteUsers", Pass),
     free("allowModsToEjectCameras", Pass),
+    free("requireUserConsentBeforeUnmuting", Pass),
+    free("multiUserWhiteboardEnabled", Pass),
     free("lockSettings*", Pass),
     free("userCameraCap", Pass),
     free("meetingCameraCap", Pass),
@@ -152,13 +159,21 @@ const CREATE: &[Row] = &[
     free("preUploadedPresentation", PublicUrl), // fetched by the server
     free("preUploadedPresentationName", Pass),
     free("preUploadedPresentationOverrideDefault", Pass),
+    free("maxNumPages", AtMost { most: 200, unasked: 200 }), // each page is converted; BBB's own default
+    free("presentationConversionCacheEnabled", Drop),        // in a store that is the operator's
+    free("sharedNotesEditor", Pass),
+    free("sharedNotesInitialContentJson", Pass), // a module of a body, as the next may be
+    free("sharedNotesInitialContentMarkdown", Pass),
+    free("sharedNotesInitialContentJsonUrl", PublicUrl), // fetched by the server
+    free("sharedNotesInitialContentMarkdownUrl", PublicUrl),
     held("presentationUploadExternalUrl", Drop),
     held("presentationUploadExternalDescription", Drop),
     held("allowRequestsWithoutSession", Drop),
     free("pluginManifests", Drop), // code of others in the tenant's origin
     free("pluginManifestsFetchUrl", Drop),
+    free("plugin_*", Drop), // fills in manifests, those of the operator's plugins too
     held("clientSettingsOverrideJsonUrl", Drop), // can point the client to another host
-    held("clientSettingsOverride", Drop),        // is a module of a body; likewise
+    held("clientSettingsOverride", Drop), // is a module of a body; likewise
     free("cameraBridge", Drop),
     free("screenShareBridge", Drop),
     free("audioBridge", Drop),
@@ -181,7 +196,7 @@ const JOIN: &[Row] = &[
     free("logoutURL", WebUrl),
     free("guest", Pass),
     free("auth", Pass),
-    free("bot", Drop), // would not be counted
+    free("bot", Pass), // a server does not count it; its seat is one like any other
     free("excludeFromDashboard", Pass),
     free("enforceLayout", Pass),
     free("defaultLayout", Pass),
@@ -451,11 +466,13 @@ mod tests {
                 "meta_bn-recording-ready-url",
                 "meta_canvas-recording-ready-url",
                 "meta_analytics-callback-url",
+                "presentationConversionCacheEnabled",
                 "presentationUploadExternalUrl",
                 "presentationUploadExternalDescription",
                 "allowRequestsWithoutSession",
                 "pluginManifests",
                 "pluginManifestsFetchUrl",
+                "plugin_*",
                 "clientSettingsOverrideJsonUrl",
                 "clientSettingsOverride",
                 "cameraBridge",
@@ -463,7 +480,7 @@ mod tests {
                 "audioBridge",
             ]
         );
-        assert_eq!(dropped(JOIN), ["bot", "existingUserID", "replaceSessionToken", "sessionName"]);
+        assert_eq!(dropped(JOIN), ["existingUserID", "replaceSessionToken", "sessionName"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 
 use dashmap::DashMap;
 
-use super::{Live, Meeting, lock, servers::ServerList};
+use super::{lock::lock, meeting::Meeting, meeting_index::MeetingIndex, servers::ServerList};
 use crate::{
     bbb::{
         meeting_id::{internal_start, is_internal},
@@ -53,9 +53,6 @@ pub struct Breakouts {
     missed: Mutex<HashMap<Box<str>, Timestamp>>,
 }
 
-/// What a meeting remembers of its rooms: what their internal ids begin with, the oldest first.
-pub(super) type Starts = Mutex<Vec<Box<str>>>;
-
 impl Breakouts {
     /// A room of a tenant on a server, by the server's external id.
     #[must_use]
@@ -88,6 +85,67 @@ impl Breakouts {
     pub fn is_missed(&self, room: &str, now: Timestamp) -> bool {
         lock(&self.missed).get(room).is_some_and(|at| at.saturating_add(MISS) > now)
     }
+
+    /// Notes a room that a server lists as one of this meeting; `None` where it cannot be one, or the meeting has ended.
+    pub fn learn(
+        &self,
+        meetings: &MeetingIndex,
+        meeting: &Arc<Meeting>,
+        server: &ServerId,
+        found: &Listed,
+    ) -> Option<Arc<Breakout>> {
+        if found.may_be_of(meeting, server) { self.add(meetings, meeting, &found.internal_id) } else { None }
+    }
+
+    /// Adds a room of a meeting; `None` where that has ended.
+    pub fn add(&self, meetings: &MeetingIndex, meeting: &Arc<Meeting>, internal_id: &str) -> Option<Arc<Breakout>> {
+        if !meetings.runs(meeting) {
+            return None;
+        }
+        let start: Box<str> = start(internal_id)?.into();
+        let key = |start: &str| (meeting.tenant.clone(), start.into());
+        let mut starts = lock(&meeting.breakouts);
+        if let Some(known) = self.rooms.get(&key(&start)).filter(|known| known.meeting.id == meeting.id) {
+            known.missed.store(0, Relaxed);
+            return Some(Arc::clone(&known));
+        }
+        if starts.len() == ROOMS_MAX {
+            self.rooms.remove(&key(&starts.remove(0)));
+        }
+        let meeting = Arc::clone(meeting);
+        let room = Arc::new(Breakout { internal_id: InternalId::new(internal_id), meeting, missed: AtomicU32::new(0) });
+        self.rooms.insert(key(&start), Arc::clone(&room));
+        starts.push(start);
+        Some(room)
+    }
+
+    /// Takes over which rooms a server has of these meetings, which are on it.
+    pub fn take_list(&self, all: &MeetingIndex, server: &ServerId, list: &ServerList, meetings: &[Arc<Meeting>]) {
+        for found in list.breakouts.values() {
+            if let Some(meeting) = all.of_internal(&found.parent) {
+                self.learn(all, &meeting, server, found);
+            }
+        }
+        for meeting in meetings {
+            let is_there =
+                |room: &Breakout| list.breakouts.get(room.internal_id.as_str()).is_some_and(|found| !found.ended);
+            self.retain(meeting, |room| is_there(room) || room.missed.fetch_add(1, Relaxed).saturating_add(1) < MISSES);
+        }
+    }
+
+    /// Forgets the rooms of a meeting.
+    pub(super) fn forget(&self, meeting: &Meeting) {
+        self.retain(meeting, |_| false);
+    }
+
+    fn retain(&self, meeting: &Meeting, keep: impl Fn(&Breakout) -> bool) {
+        lock(&meeting.breakouts).retain(|start| {
+            let gone = self.rooms.remove_if(&(meeting.tenant.clone(), start.clone()), |_, room| {
+                room.meeting.id == meeting.id && !keep(room)
+            });
+            gone.is_none()
+        });
+    }
 }
 
 /// What an internal id begins with: all but its time.
@@ -109,65 +167,6 @@ impl Listed {
     }
 }
 
-impl Live {
-    /// Notes a room that a server lists as one of this meeting; `None` where it cannot be one, or the meeting has ended.
-    pub fn learn_breakout(&self, meeting: &Arc<Meeting>, server: &ServerId, found: &Listed) -> Option<Arc<Breakout>> {
-        if found.may_be_of(meeting, server) { self.add_breakout(meeting, &found.internal_id) } else { None }
-    }
-
-    /// Adds a room of a meeting; `None` where that has ended.
-    pub fn add_breakout(&self, meeting: &Arc<Meeting>, internal_id: &str) -> Option<Arc<Breakout>> {
-        if !self.runs(meeting) {
-            return None;
-        }
-        let start: Box<str> = start(internal_id)?.into();
-        let key = |start: &str| (meeting.tenant.clone(), start.into());
-        let mut starts = lock(&meeting.breakouts);
-        if let Some(known) = self.breakouts.rooms.get(&key(&start)).filter(|known| known.meeting.id == meeting.id) {
-            known.missed.store(0, Relaxed);
-            return Some(Arc::clone(&known));
-        }
-        if starts.len() == ROOMS_MAX {
-            self.breakouts.rooms.remove(&key(&starts.remove(0)));
-        }
-        let meeting = Arc::clone(meeting);
-        let room = Arc::new(Breakout { internal_id: InternalId::new(internal_id), meeting, missed: AtomicU32::new(0) });
-        self.breakouts.rooms.insert(key(&start), Arc::clone(&room));
-        starts.push(start);
-        Some(room)
-    }
-
-    /// Takes over which rooms a server has of these meetings, which are on it.
-    pub fn list_breakouts(&self, server: &ServerId, list: &ServerList, meetings: &[Arc<Meeting>]) {
-        for found in list.breakouts.values() {
-            if let Some(meeting) = self.meeting_of_internal(&found.parent) {
-                self.learn_breakout(&meeting, server, found);
-            }
-        }
-        for meeting in meetings {
-            let is_there =
-                |room: &Breakout| list.breakouts.get(room.internal_id.as_str()).is_some_and(|found| !found.ended);
-            self.retain_breakouts(meeting, |room| {
-                is_there(room) || room.missed.fetch_add(1, Relaxed).saturating_add(1) < MISSES
-            });
-        }
-    }
-
-    /// Forgets the rooms of a meeting.
-    pub(super) fn forget_breakouts(&self, meeting: &Meeting) {
-        self.retain_breakouts(meeting, |_| false);
-    }
-
-    fn retain_breakouts(&self, meeting: &Meeting, keep: impl Fn(&Breakout) -> bool) {
-        lock(&meeting.breakouts).retain(|start| {
-            let gone = self.breakouts.rooms.remove_if(&(meeting.tenant.clone(), start.clone()), |_, room| {
-                room.meeting.id == meeting.id && !keep(room)
-            });
-            gone.is_none()
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,7 +176,7 @@ mod tests {
             meeting::{AFTERGLOW, Life},
             time::Clock,
         },
-        live::Facts,
+        live::{Facts, Live},
     };
 
     const NOW: u32 = 1_700_000;
@@ -226,12 +225,12 @@ mod tests {
         let (one, own) = (ours.server.clone(), theirs.server.clone());
         let found = room(&ours, 1);
         // A tenant's own server says that it has a room of another tenant's meeting, which is elsewhere.
-        live.list_breakouts(&own, &list([room(&ours, 1)]), std::slice::from_ref(&theirs));
+        live.breakouts.take_list(&live.meetings, &own, &list([room(&ours, 1)]), std::slice::from_ref(&theirs));
         for tenant in [&ours.tenant, &theirs.tenant] {
             assert!(live.breakouts.of(tenant, &own, &found.ext_id).is_none());
             assert!(live.breakouts.of_internal(tenant, &found.internal_id).is_none());
         }
-        live.list_breakouts(&one, &list([room(&ours, 1)]), std::slice::from_ref(&ours));
+        live.breakouts.take_list(&live.meetings, &one, &list([room(&ours, 1)]), std::slice::from_ref(&ours));
         let known = live.breakouts.of(&ours.tenant, &one, &found.ext_id).expect("it is known");
         assert_eq!((known.meeting.id.get(), known.internal_id.as_str()), (1, &*found.internal_id));
         assert!(live.breakouts.of_internal(&ours.tenant, &found.internal_id).is_some());
@@ -245,7 +244,8 @@ mod tests {
         let live = Live::new(Clock::system());
         let ours = meeting(&live, "wagtail", "bbb-01", 1, false);
         let recorded = meeting(&live, "heron", "bbb-01", 2, true);
-        let learn = |of: &Arc<Meeting>, found: &Listed| live.learn_breakout(of, &of.server, found).is_some();
+        let learn =
+            |of: &Arc<Meeting>, found: &Listed| live.breakouts.learn(&live.meetings, of, &of.server, found).is_some();
         let good = room(&ours, 1);
         assert!(learn(&ours, &Listed { records: false, ..room(&ours, 2) }));
         assert!(!learn(&ours, &Listed { records: true, ..room(&ours, 3) }), "it would be recorded");
@@ -272,7 +272,7 @@ mod tests {
         let (server, meetings) = (ours.server.clone(), [Arc::clone(&ours)]);
         let is_known = |n| live.breakouts.of_internal(&ours.tenant, &room(&ours, n).internal_id).is_some();
         let poll = |rooms: &[u32]| {
-            live.list_breakouts(&server, &list(rooms.iter().map(|n| room(&ours, *n))), &meetings);
+            live.breakouts.take_list(&live.meetings, &server, &list(rooms.iter().map(|n| room(&ours, *n))), &meetings);
         };
         poll(&[1, 2]);
         poll(&[1]);
@@ -280,7 +280,7 @@ mod tests {
         poll(&[1]);
         assert!(is_known(1) && !is_known(2));
         for n in 10..10 + 2 * u32::try_from(ROOMS_MAX).expect("few") {
-            live.learn_breakout(&ours, &server, &room(&ours, n));
+            live.breakouts.learn(&live.meetings, &ours, &server, &room(&ours, n));
         }
         assert_eq!((live.breakouts.rooms.len(), is_known(1)), (ROOMS_MAX, false), "the oldest make way");
         live.remove_meeting(&ours, Timestamp::EPOCH);

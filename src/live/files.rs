@@ -25,6 +25,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::{
     domain::{
+        backend_error::BodyFault,
         ids::ServerId,
         time::{AtomicTimestamp, Timestamp},
     },
@@ -93,17 +94,6 @@ impl AsRef<[u8]> for Charged {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
-}
-
-/// Why a file was not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unread {
-    /// It broke off.
-    Broken,
-    /// It is longer than [`FILE_BYTES_MAX`].
-    TooLong,
-    /// There is no room for it.
-    NoRoom,
 }
 
 /// The smaller forms of a file.
@@ -270,29 +260,29 @@ impl Files {
     /// Reads the content of a file, for which room is taken before it comes.
     ///
     /// # Errors
-    /// See [`Unread`].
-    pub async fn read<B>(&self, server: &ServerId, mut body: B) -> Result<Bytes, Unread>
+    /// [`BodyFault::Broken`], [`BodyFault::TooLarge`] beyond [`FILE_BYTES_MAX`], or [`BodyFault::NoRoom`].
+    pub async fn read<B>(&self, server: &ServerId, mut body: B) -> Result<Bytes, BodyFault>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let told = body.size_hint().exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         let first = told.unwrap_or(UNTOLD_BYTES);
         if FILE_BYTES_MAX < first {
-            return Err(Unread::TooLong);
+            return Err(BodyFault::TooLarge);
         }
-        let mut reading = self.reading.try_take(server, &(), first).ok_or(Unread::NoRoom)?;
-        let mut room = self.room(server, first).await.ok_or(Unread::NoRoom)?;
+        let mut reading = self.reading.try_take(server, &(), first).ok_or(BodyFault::NoRoom)?;
+        let mut room = self.room(server, first).await.ok_or(BodyFault::NoRoom)?;
         let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(|_| BodyFault::Broken)?.into_data() else { continue };
             let needed = bytes.len() + data.len();
             if FILE_BYTES_MAX < needed {
-                return Err(Unread::TooLong);
+                return Err(BodyFault::TooLarge);
             }
             if room.amount() < needed {
                 let more = room.amount().max(data.len());
                 if !reading.try_grow(more) || !room.try_grow(more) {
-                    return Err(Unread::NoRoom);
+                    return Err(BodyFault::NoRoom);
                 }
             }
             bytes.reserve_exact(room.amount() - bytes.len());
@@ -547,12 +537,12 @@ mod tests {
             assert!(read.now_or_never().is_none());
         }
         assert_eq!(files.bytes(), 32 * MB);
-        assert_eq!(files.read(&server, slow(1)).await, Err(Unread::NoRoom), "of one server");
+        assert_eq!(files.read(&server, slow(1)).await, Err(BodyFault::NoRoom), "of one server");
         let other = id("bbb-02");
         assert!(Box::pin(files.read(&other, slow(24 << 20))).now_or_never().is_none());
         drop(reads);
         assert_eq!(files.bytes(), 0);
-        assert_eq!(files.read(&server, slow((FILE_BYTES_MAX + 1) as u64)).await, Err(Unread::TooLong));
+        assert_eq!(files.read(&server, slow((FILE_BYTES_MAX + 1) as u64)).await, Err(BodyFault::TooLarge));
     }
 
     /// A body with a length that it was told to have.

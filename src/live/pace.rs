@@ -13,9 +13,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Meeting, lock};
+use super::lock::lock;
 use crate::{
-    domain::ids::{MeetingNumber, TenantId},
+    domain::{
+        denial::Denial,
+        ids::{MeetingNumber, TenantId},
+    },
     shares::Turns,
 };
 
@@ -39,20 +42,12 @@ struct State {
     is_driven: bool,
 }
 
-/// Too many wait already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Full;
-
 impl Pace {
-    /// Waits for a turn for a meeting, of which there are so many in a second for all.
+    /// Waits for a turn for a meeting of a tenant, of which there are so many in a second for all.
     ///
     /// # Errors
-    /// [`Full`], at once, where too many wait.
-    pub async fn turn(&self, of: &Meeting, per_second: u32) -> Result<(), Full> {
-        self.turn_of(&of.tenant, of.id, per_second).await
-    }
-
-    async fn turn_of(&self, tenant: &TenantId, meeting: MeetingNumber, per_second: u32) -> Result<(), Full> {
+    /// [`Denial::Overloaded`], at once, where too many wait.
+    pub async fn turn(&self, tenant: &TenantId, meeting: MeetingNumber, per_second: u32) -> Result<(), Denial> {
         let told = {
             let mut state = lock(&self.0);
             state.per_second = per_second.max(1);
@@ -63,7 +58,7 @@ impl Pace {
             if state.is_full(tenant, meeting) {
                 state.waiting.purge(oneshot::Sender::is_closed);
                 if state.is_full(tenant, meeting) {
-                    return Err(Full);
+                    return Err(Denial::Overloaded);
                 }
             }
             let (told, turn) = oneshot::channel();
@@ -74,7 +69,7 @@ impl Pace {
             }
             turn
         };
-        told.await.map_err(|_| Full)
+        told.await.map_err(|_| Denial::Overloaded)
     }
 }
 
@@ -126,10 +121,10 @@ mod tests {
 
     type Given = Arc<std::sync::Mutex<Vec<u32>>>;
 
-    fn wait(pace: &Pace, of: &str, meeting: i64, n: u32, given: &Given) -> JoinHandle<Result<(), Full>> {
+    fn wait(pace: &Pace, of: &str, meeting: i64, n: u32, given: &Given) -> JoinHandle<Result<(), Denial>> {
         let (pace, of, given) = (pace.clone(), tenant(of), Arc::clone(given));
         tokio::spawn(async move {
-            pace.turn_of(&of, MeetingNumber::new(meeting), 40).await?;
+            pace.turn(&of, MeetingNumber::new(meeting), 40).await?;
             given.lock().expect("not poisoned").push(n);
             Ok(())
         })
@@ -139,7 +134,7 @@ mod tests {
     async fn turns_are_given_in_order_and_not_too_often() {
         let (pace, heron) = (Pace::default(), tenant("heron"));
         let begun = Instant::now();
-        pace.turn_of(&heron, MeetingNumber::new(1), 40).await.expect("a turn");
+        pace.turn(&heron, MeetingNumber::new(1), 40).await.expect("a turn");
         assert_eq!(begun.elapsed(), Duration::ZERO, "nobody was before");
         let given = Given::default();
         let waiting: Vec<_> = (0..80).map(|n| wait(&pace, "heron", 1, n, &given)).collect();
@@ -150,9 +145,9 @@ mod tests {
         let took = begun.elapsed();
         assert!((2000..2200).contains(&took.as_millis()), "{took:?}");
         // One who goes away takes nobody's turn.
-        assert!(timeout(Duration::from_millis(10), pace.turn_of(&heron, MeetingNumber::new(1), 40)).await.is_err());
+        assert!(timeout(Duration::from_millis(10), pace.turn(&heron, MeetingNumber::new(1), 40)).await.is_err());
         let begun = Instant::now();
-        pace.turn_of(&heron, MeetingNumber::new(1), 40).await.expect("a turn");
+        pace.turn(&heron, MeetingNumber::new(1), 40).await.expect("a turn");
         assert!(begun.elapsed() <= Duration::from_millis(25));
     }
 
@@ -181,13 +176,13 @@ mod tests {
         let waiting: Vec<_> = (0..=most).map(|n| wait(&pace, "heron", 1, n, &given)).collect();
         sleep(Duration::from_millis(1)).await;
         assert_eq!(
-            timeout(Duration::from_millis(1), pace.turn_of(&tenant("heron"), MeetingNumber::new(1), 40)).await,
-            Ok(Err(Full))
+            timeout(Duration::from_millis(1), pace.turn(&tenant("heron"), MeetingNumber::new(1), 40)).await,
+            Ok(Err(Denial::Overloaded))
         );
         waiting.iter().for_each(JoinHandle::abort);
         sleep(Duration::from_millis(1)).await;
         assert!(
-            timeout(Duration::from_secs(1), pace.turn_of(&tenant("heron"), MeetingNumber::new(1), 40))
+            timeout(Duration::from_secs(1), pace.turn(&tenant("heron"), MeetingNumber::new(1), 40))
                 .await
                 .is_ok_and(|t| t.is_ok())
         );

@@ -16,7 +16,7 @@ use aws_lc_rs::{
 };
 use tokio::sync::Notify;
 
-use super::{Meeting, lock, servers::ServerState};
+use super::{lock::lock, meeting::Meeting, servers::ServerState};
 use crate::domain::{
     ids::{SessionNumber, TenantId},
     session::{GRACE, Held, TokenHash, UserKey},
@@ -202,9 +202,9 @@ impl Session {
         if seat.sockets == 1 {
             seat.held = Held::WhilePresent;
             seat.came = true;
-            self.server.add_seat();
+            self.server.load.add_seat();
             let at = self.clock.now();
-            self.meeting.share.enter(&self.server, at);
+            self.meeting.share.enter(&self.server.load, at);
             self.meeting.touch();
             book.opened(self.id, at);
         }
@@ -262,8 +262,8 @@ impl<B: Book> Drop for Present<B> {
                 Standing::Lost => (Held::No, Standing::Usual),
                 standing => (Held::Until(until), standing),
             };
-            self.session.server.remove_seat();
-            self.session.meeting.share.leave(&self.session.server, at);
+            self.session.server.load.remove_seat();
+            self.session.meeting.share.leave(&self.session.server.load, at);
             self.session.meeting.touch();
             book.closed(self.session.id, at, until);
         }

@@ -1,8 +1,14 @@
-use super::*;
-use crate::domain::{
-    fixtures::tenant,
-    ids::{ExternalId, MeetingNumber},
-    meeting::afterglow,
+use std::time::Duration;
+
+use super::{fresh::Moment, *};
+use crate::{
+    bbb::meeting_id,
+    domain::{
+        fixtures::tenant,
+        ids::{ExternalId, MeetingNumber},
+        limits::Limit,
+        meeting::{AFTERGLOW, Life, afterglow},
+    },
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -39,30 +45,30 @@ fn a_meeting_is_its_tenants_alone() {
     let live = Live::new(Clock::system());
     live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 1)));
     let (wagtail, heron) = ("wagtail".parse().expect("an id"), "heron".parse().expect("an id"));
-    assert!(live.meeting(&wagtail, "room").is_some());
-    assert!(live.meeting(&heron, "room").is_none());
+    assert!(live.meetings.find(&wagtail, "room").is_some());
+    assert!(live.meetings.find(&heron, "room").is_none());
     let (one, two) = ("bbb-01".parse().expect("an id"), "bbb-02".parse().expect("an id"));
-    assert!(live.reaches(&wagtail, &one, ms(0)));
-    assert!(!live.reaches(&wagtail, &two, ms(0)));
-    assert!(!live.reaches(&heron, &one, ms(0)));
+    assert!(live.presence.reaches(&wagtail, &one, ms(0)));
+    assert!(!live.presence.reaches(&wagtail, &two, ms(0)));
+    assert!(!live.presence.reaches(&heron, &one, ms(0)));
 }
 
 #[test]
 fn a_meeting_that_ended_is_gone_at_once_and_its_traffic_a_while_later() {
     let live = Live::new(Clock::system());
     let meeting = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 1)));
-    assert_eq!(live.servers.of(&meeting.server).load(), 1, "it is old, and empty");
+    assert_eq!(live.servers.of(&meeting.server).load.people(), 1, "it is old, and empty");
     let carried_until = ms(1_000).saturating_add(AFTERGLOW);
     assert!(live.remove_meeting(&meeting, ms(1_000)));
     assert!(!live.remove_meeting(&meeting, ms(1_000)), "only once");
-    assert_eq!(live.servers.of(&meeting.server).load(), 0);
-    assert!(live.meeting(&meeting.tenant, "room").is_none());
-    assert!(live.reaches(&meeting.tenant, &meeting.server, carried_until.saturating_sub(MS)));
-    assert!(!live.reaches(&meeting.tenant, &meeting.server, carried_until));
+    assert_eq!(live.servers.of(&meeting.server).load.people(), 0);
+    assert!(live.meetings.find(&meeting.tenant, "room").is_none());
+    assert!(live.presence.reaches(&meeting.tenant, &meeting.server, carried_until.saturating_sub(MS)));
+    assert!(!live.presence.reaches(&meeting.tenant, &meeting.server, carried_until));
     live.forget_ended(carried_until.saturating_sub(MS));
-    assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_some());
+    assert!(live.meetings.of_internal(&int("wagtail", "room", 1)).is_some());
     live.forget_ended(carried_until);
-    assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_none());
+    assert!(live.meetings.of_internal(&int("wagtail", "room", 1)).is_none());
 }
 
 #[test]
@@ -70,7 +76,7 @@ fn what_follows_an_end_lasts_as_long_as_its_server_was_told() {
     for (asked, minutes) in [(None, 15), (Some(2), 15), (Some(60), 61), (Some(0), 24 * 60), (Some(1_000_000), 24 * 60)]
     {
         let live = Live::new(Clock::system());
-        let lasts = afterglow(asked);
+        let lasts = afterglow(asked.map(|minutes: u64| Duration::from_secs(minutes * 60)));
         assert_eq!(lasts, Duration::from_secs(minutes * 60), "{asked:?}");
         let end = Timestamp::EPOCH.saturating_add(lasts);
         let row = Facts { afterglow: Some(lasts), ..row("wagtail", "room", "bbb-01", 1) };
@@ -80,12 +86,12 @@ fn what_follows_an_end_lasts_as_long_as_its_server_was_told() {
         live.remove_meeting(&meeting, ms(0));
         live.remove_meeting(&short, ms(1));
         live.forget_ended(end.saturating_sub(MS));
-        assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_some(), "{asked:?}");
-        assert_eq!(live.meeting_of_internal(&int("wagtail", "short", 2)).is_some(), minutes == 15, "{asked:?}");
-        assert!(live.reaches(&meeting.tenant, &meeting.server, end.saturating_sub(MS)));
+        assert!(live.meetings.of_internal(&int("wagtail", "room", 1)).is_some(), "{asked:?}");
+        assert_eq!(live.meetings.of_internal(&int("wagtail", "short", 2)).is_some(), minutes == 15, "{asked:?}");
+        assert!(live.presence.reaches(&meeting.tenant, &meeting.server, end.saturating_sub(MS)));
         live.forget_ended(end);
-        assert!(live.meeting_of_internal(&int("wagtail", "room", 1)).is_none(), "{asked:?}");
-        assert!(!live.reaches(&meeting.tenant, &meeting.server, end));
+        assert!(live.meetings.of_internal(&int("wagtail", "room", 1)).is_none(), "{asked:?}");
+        assert!(!live.presence.reaches(&meeting.tenant, &meeting.server, end));
     }
 }
 
@@ -96,7 +102,7 @@ fn a_server_carries_a_meeting_and_those_expected_in_it_at_once() {
         let row = row("wagtail", ext_id, "bbb-01", 1);
         Meeting::new(Facts { created_at: live.clock.now(), participants, expected, ..row })
     };
-    let load = || live.servers.of(&"bbb-01".parse().expect("an id")).load();
+    let load = || live.servers.of(&"bbb-01".parse().expect("an id")).load.people();
     let placing = live.servers.of(&"bbb-01".parse().expect("an id")).place(40);
     assert_eq!(load(), 40, "before it is promised");
     let hinted = live.add_meeting(new("hinted", None, Some(40)));
@@ -127,7 +133,7 @@ fn what_was_asked_before_a_meeting_had_a_name_does_not_count() {
     let before = Moment::now();
     live.name_meeting(&meeting, &int("w", "room", 1));
     assert!(meeting.touched() >= before);
-    assert!(live.servers_of(&meeting.tenant).iter().all(|(_, touched)| *touched >= before));
+    assert!(live.presence.servers_of(&meeting.tenant).iter().all(|(_, touched)| *touched >= before));
 }
 
 #[test]
@@ -137,7 +143,7 @@ fn the_end_of_an_old_run_does_not_take_the_new_one_out() {
     live.remove_meeting(&old, ms(0));
     let new = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 2)));
     assert!(!live.remove_meeting(&old, ms(0)));
-    assert_eq!(live.meeting(&new.tenant, "room").map(|m| m.id.get()), Some(2));
+    assert_eq!(live.meetings.find(&new.tenant, "room").map(|m| m.id.get()), Some(2));
 }
 
 #[test]
@@ -145,9 +151,9 @@ fn what_was_read_of_an_old_run_does_not_replace_the_new_one() {
     let live = Live::new(Clock::system());
     live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 2)));
     let kept = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 1)));
-    assert_eq!((kept.id.get(), live.servers.of(&kept.server).meetings()), (2, 1));
+    assert_eq!((kept.id.get(), live.servers.of(&kept.server).load.meetings()), (2, 1));
     let next = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 3)));
-    assert_eq!((next.id.get(), live.servers.of(&next.server).meetings()), (3, 1), "a later one does");
+    assert_eq!((next.id.get(), live.servers.of(&next.server).load.meetings()), (3, 1), "a later one does");
 }
 
 #[test]
@@ -165,7 +171,7 @@ fn a_server_gives_a_meeting_no_other_ones_name() {
     let ours = live.add_meeting(Meeting::new(unnamed));
     let claimed = int("wagtail", "room", 1);
     live.name_meeting(&ours, &claimed);
-    assert_eq!(live.meeting_of_internal(&claimed).map(|meeting| meeting.id), Some(theirs.id));
+    assert_eq!(live.meetings.of_internal(&claimed).map(|meeting| meeting.id), Some(theirs.id));
     assert!(live.recordings.get(&ours.tenant, &claimed).is_none());
     assert!(!ours.may_be_called("nonsense") && ours.may_be_called(&int("heron", "room", 9)));
 }

@@ -4,30 +4,26 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{Meetings, operate, rows};
 use crate::{
-    domain::{ids::MeetingNumber, time::Timestamp},
+    domain::ids::MeetingNumber,
     live::Meeting,
-    store::{Error, MeetingRow},
+    store::{Error, MeetingRow, MeetingState},
 };
 
 /// Takes over a meeting as the store has it; `None` for one that has ended, or that another gateway has no answer for
 /// yet.
 pub(crate) fn meeting(meetings: &Meetings, row: MeetingRow) -> Option<Arc<Meeting>> {
-    if row.ended_at.is_some() || row.internal_id.is_none() {
-        return None;
-    }
-    let internal_id = row.internal_id.clone();
+    let MeetingState::Running { internal_id } = &row.state else { return None };
+    let internal_id = internal_id.clone();
     let meeting = meetings.live.add_meeting(rows::meeting(row));
     // It may have been known without its name.
-    if let Some(internal_id) = internal_id {
-        meetings.live.name_meeting(&meeting, internal_id.as_str());
-    }
+    meetings.live.name_meeting(&meeting, internal_id.as_str());
     Some(meeting)
 }
 
-/// Takes over a meeting that has ended, and of which something is still carried.
-pub(super) fn ended(meetings: &Meetings, row: MeetingRow) -> Arc<Meeting> {
-    let ended_at = row.ended_at.unwrap_or(Timestamp::MIN);
-    meetings.live.add_ended(rows::meeting(row), ended_at)
+/// Takes over a meeting that has ended, and of which something is still carried; `None` for one that has not ended.
+pub(super) fn ended(meetings: &Meetings, row: MeetingRow) -> Option<Arc<Meeting>> {
+    let MeetingState::Ended { at, .. } = row.state else { return None };
+    Some(meetings.live.add_ended(rows::meeting(row), at))
 }
 
 /// Takes over what has become of a meeting, as the store has it.
@@ -35,14 +31,14 @@ pub(super) fn ended(meetings: &Meetings, row: MeetingRow) -> Arc<Meeting> {
 /// # Errors
 /// When the store fails.
 pub(crate) async fn follow(meetings: &Meetings, id: MeetingNumber) -> Result<(), Error> {
-    let Some(row) = meetings.store.meeting_of(id).await? else { return Ok(()) };
-    let Some(ended_at) = row.ended_at else {
+    let Some(row) = meetings.store.meetings().get(id).await? else { return Ok(()) };
+    let MeetingState::Ended { at: ended_at, .. } = row.state else {
         if let Some(meeting) = meeting(meetings, row) {
             meeting.touch();
         }
         return Ok(());
     };
-    let known = meetings.live.meeting(&row.tenant, row.ext_id.as_str()).filter(|meeting| meeting.id == id);
+    let known = meetings.live.meetings.find(&row.tenant, row.ext_id.as_str()).filter(|meeting| meeting.id == id);
     let Some(meeting) = known else { return Ok(()) };
     meetings.live.remove_meeting(&meeting, ended_at);
     forget_unrecorded(meetings, &meeting).await
@@ -54,7 +50,7 @@ pub(crate) async fn follow(meetings: &Meetings, id: MeetingNumber) -> Result<(),
 /// When the store fails.
 pub(crate) async fn forget_unrecorded(meetings: &Meetings, meeting: &Meeting) -> Result<(), Error> {
     if let Some(internal_id) = meeting.internal_id().filter(|_| meeting.records)
-        && !meetings.store.has_recording(internal_id.as_str()).await?
+        && !meetings.store.recordings().has(internal_id.as_str()).await?
     {
         meetings.live.forget_recording(meeting);
     }
@@ -66,12 +62,13 @@ pub(crate) async fn everything(meetings: &Meetings) -> Result<(), Error> {
     operate::read_operations(meetings).await?;
     // First what is known: what is made meanwhile is in the store as well.
     let known: Vec<MeetingNumber> =
-        meetings.live.meetings().iter().filter(|meeting| meeting.internal_id().is_some()).map(|m| m.id).collect();
-    let running = meetings.store.running().await?;
+        meetings.live.meetings.all().iter().filter(|meeting| meeting.internal_id().is_some()).map(|m| m.id).collect();
+    let running = meetings.store.meetings().running().await?;
     let ids: HashSet<MeetingNumber> = running.iter().map(|row| row.id).collect();
     for row in running {
-        let owner = row.owner.as_deref().unwrap_or_default();
-        if row.internal_id.is_none() && !meetings.store.is_alive(owner, meetings.clock.now()).await? {
+        if let Some(owner) = row.reserved_by()
+            && !meetings.store.gateways().is_alive(owner, meetings.clock.now()).await?
+        {
             // The gateway that asked a server for it has died: a poll finds out what has become of it.
             meetings.live.add_meeting(rows::meeting(row));
         } else {

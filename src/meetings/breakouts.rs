@@ -24,7 +24,7 @@ pub(crate) async fn find(
 ) -> Result<Option<Arc<Breakout>>, Denial> {
     let (tenant, _) = account;
     let known = || meetings.live.breakouts.of(tenant, &server.id, ext_id);
-    let runs = |room: &Arc<Breakout>| meetings.live.runs(&room.meeting);
+    let runs = |room: &Arc<Breakout>| meetings.live.meetings.runs(&room.meeting);
     if let Some(room) = known() {
         return Ok(Some(room).filter(runs));
     }
@@ -59,7 +59,7 @@ async fn ask(
     })?;
     let Some(found) = found.filter(|found| found.ext_id == ext_id) else { return Ok(None) };
     let Some(meeting) = find::meeting_of_internal(meetings, account, &found.parent).await? else { return Ok(None) };
-    let room = meetings.live.learn_breakout(&meeting, &server.id, &found);
+    let room = meetings.live.breakouts.learn(&meetings.live.meetings, &meeting, &server.id, &found);
     if room.is_none() {
         let (tenant, server, recorded) = (&meeting.tenant, &server.id, found.records);
         tracing::info!(%tenant, %server, recorded, "breakout room rejected: joins are refused");

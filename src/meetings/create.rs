@@ -78,8 +78,8 @@ pub(crate) async fn create(meetings: &Meetings, order: &Order) -> Created {
 
 /// Looks for a meeting of this id.
 async fn look_up(meetings: &Meetings, order: &Order) -> Result<Known, Denial> {
-    let Some(meeting) = meetings.live.meeting_on_server(&order.server_meeting_id) else { return Ok(Known::Nothing) };
-    if meetings.live.servers.of(&meeting.server).is_offline() {
+    let Some(meeting) = meetings.live.meetings.on_server(&order.server_meeting_id) else { return Ok(Known::Nothing) };
+    if meetings.live.servers.of(&meeting.server).health.is_offline() {
         let used = used(meetings, order, &meeting).await?;
         if duration_left(&order.tenant.limits, used).is_none() {
             return Err(Denial::DurationUsedUp);
@@ -89,7 +89,7 @@ async fn look_up(meetings: &Meetings, order: &Order) -> Result<Known, Denial> {
     }
     if let Life::Orphaned { of } = meeting.life() {
         // It is this gateway's to have an answer for now.
-        meetings.store.take_over_meeting(meeting.id, &of).await.map_err(unavailable)?;
+        meetings.store.meetings().take_over(meeting.id, &of).await.map_err(unavailable)?;
     }
     Ok(if may_move(meetings, order, &meeting).await? { Known::Nothing } else { Known::Running(meeting) })
 }
@@ -117,7 +117,7 @@ async fn restart_meeting(
     };
     let now = meetings.clock.now();
     let new = NewMeeting { account: &old.account, ..order.new_meeting(&meetings.store, &server.id, now) };
-    let next = meetings.store.restart_meeting(&rows::run(old), &new).await.map_err(|refusal| refusal.denial())?;
+    let next = meetings.store.meetings().restart(&rows::run(old), &new).await.map_err(|refusal| refusal.denial())?;
     meetings.live.remove_meeting(old, now);
     let next = next.map(|id| meetings.live.add_meeting(order.meeting(id, &server.id, &old.account)));
     tracing::warn!(tenant = %old.tenant, server = %old.server, "meeting restarted on another server");
@@ -219,10 +219,10 @@ async fn record_next_run(
 ) -> Result<(), Denial> {
     let now = meetings.clock.now();
     let new = NewMeeting { account: &old.account, ..order.new_meeting(&meetings.store, &server.id, now) };
-    let next = meetings.store.rerun_meeting(old.id, &new).await.map_err(unavailable)?;
+    let next = meetings.store.meetings().rerun(old.id, &new).await.map_err(unavailable)?;
     meetings.live.remove_meeting(old, now);
     // Those who came while its server had the new run, and we the old one, are in the new one without a seat.
-    meetings.live.cut_sessions(old);
+    meetings.live.sessions.cut_of(old);
     let meeting = match next {
         Some(id) => meetings.live.add_meeting(order.meeting(id, &server.id, &old.account)),
         None => reserve::reserve_made(meetings, order, server).await?,
@@ -241,6 +241,6 @@ async fn used(meetings: &Meetings, order: &Order, meeting: &Meeting) -> Result<D
     }
     let now = meetings.clock.now();
     let run = now.saturating_duration_since(meeting.created_at);
-    let before = meetings.store.used(&meeting.tenant, &order.ext_id, now.saturating_sub(window)).await;
+    let before = meetings.store.meetings().used(&meeting.tenant, &order.ext_id, now.saturating_sub(window)).await;
     Ok(before.map_err(unavailable)?.saturating_add(run))
 }

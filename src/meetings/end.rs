@@ -72,7 +72,7 @@ pub(super) async fn end_noted(meetings: &Meetings, meeting: &Arc<Meeting>) {
 /// When the store fails: the record stays, and the next poll tries again.
 pub(crate) async fn end_record(meetings: &Meetings, meeting: &Arc<Meeting>) -> Result<(), store::Error> {
     let now = meetings.clock.now();
-    if !meetings.store.end_meeting(meeting.id, now).await? {
+    if !meetings.store.meetings().end(meeting.id, now).await? {
         meetings.live.forget_recording(meeting);
     }
     meetings.live.remove_meeting(meeting, now);

@@ -26,14 +26,14 @@ pub(crate) async fn meeting(
     ext_id: &str,
 ) -> Result<Option<Arc<Meeting>>, Denial> {
     let (tenant, _) = account;
-    if let Some(meeting) = meetings.live.meeting(tenant, ext_id) {
+    if let Some(meeting) = meetings.live.meetings.find(tenant, ext_id) {
         return Ok(Some(meeting));
     }
     if !meetings.store.is_shared() {
         return Ok(None);
     }
     let _turn = meetings.finding.turn(account).await?;
-    let found = meetings.store.find_meeting(tenant, ext_id).await.map_err(|_| Denial::StoreUnavailable)?;
+    let found = meetings.store.meetings().find(tenant, ext_id).await.map_err(|_| Denial::StoreUnavailable)?;
     Ok(found.and_then(|row| adopt::meeting(meetings, row)))
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn meeting_of_internal(
     internal_id: &str,
 ) -> Result<Option<Arc<Meeting>>, Denial> {
     let (tenant, _) = account;
-    if let Some(meeting) = meetings.live.meeting_of_internal(internal_id) {
+    if let Some(meeting) = meetings.live.meetings.of_internal(internal_id) {
         return Ok(Some(meeting).filter(|meeting| meeting.tenant == *tenant));
     }
     if let Some(room) = meetings.live.breakouts.of_internal(tenant, internal_id) {
@@ -59,21 +59,24 @@ pub(crate) async fn meeting_of_internal(
         return Ok(None);
     }
     let _turn = meetings.finding.turn(account).await?;
-    let found = meetings.store.find_internal(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
+    let found =
+        meetings.store.meetings().find_internal(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
     if let Some(row) = found {
         return Ok(adopt::meeting(meetings, row));
     }
-    let found = meetings.store.find_breakout(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
+    let found =
+        meetings.store.meetings().find_breakout(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
     if let Some(meeting) = found.and_then(|row| adopt::meeting(meetings, row)) {
-        meetings.live.add_breakout(&meeting, internal_id);
+        meetings.live.breakouts.add(&meetings.live.meetings, &meeting, internal_id);
         return Ok(Some(meeting));
     }
     let found = meetings
         .store
-        .find_ended(tenant, internal_id, meetings.clock.now())
+        .ended()
+        .find(tenant, internal_id, meetings.clock.now())
         .await
         .map_err(|_| Denial::StoreUnavailable)?;
-    Ok(found.map(|row| adopt::ended(meetings, row)))
+    Ok(found.and_then(|row| adopt::ended(meetings, row)))
 }
 
 /// A session by the hash of its token. Anybody may ask for one, so that not many are looked for at a time.
@@ -86,25 +89,25 @@ pub(crate) async fn session(
     account: (&TenantId, Peer),
     token: &TokenHash,
 ) -> Result<Option<Arc<Session>>, Denial> {
-    if let Some(session) = meetings.live.session(token) {
+    if let Some(session) = meetings.live.sessions.find(token) {
         return Ok(Some(session));
     }
     if !meetings.store.is_shared() {
         return Ok(None);
     }
     let _turn = meetings.finding.turn(account).await?;
-    let found = meetings.store.find_session(token).await.map_err(|_| Denial::StoreUnavailable)?;
+    let found = meetings.store.seats().find(token).await.map_err(|_| Denial::StoreUnavailable)?;
     if let Some((row, meeting)) = found {
         let Some(meeting) = adopt::meeting(meetings, meeting) else { return Ok(None) };
         rows::add_session(&meetings.live, &row, &meeting);
-        return Ok(meetings.live.session(token));
+        return Ok(meetings.live.sessions.find(token));
     }
     let found =
-        meetings.store.find_ended_session(token, meetings.clock.now()).await.map_err(|_| Denial::StoreUnavailable)?;
+        meetings.store.ended().find_session(token, meetings.clock.now()).await.map_err(|_| Denial::StoreUnavailable)?;
     let Some((row, meeting)) = found else { return Ok(None) };
-    let meeting = adopt::ended(meetings, meeting);
+    let Some(meeting) = adopt::ended(meetings, meeting) else { return Ok(None) };
     rows::add_session(&meetings.live, &row, &meeting);
-    Ok(meetings.live.session(token))
+    Ok(meetings.live.sessions.find(token))
 }
 
 /// Whether the guest of a session still waits to be let in: another gateway may have let them in since. Who waits on may
@@ -118,7 +121,7 @@ pub(crate) async fn is_waiting(
     if session.is_waiting()
         && meetings.store.is_shared()
         && let Ok(_turn) = meetings.finding.turn(account).await
-        && let Ok(Some((row, _))) = meetings.store.find_session(token).await
+        && let Ok(Some((row, _))) = meetings.store.seats().find(token).await
         && !row.waits
     {
         session.hold(row.held);
@@ -138,18 +141,20 @@ pub(crate) async fn reaches(
     now: Timestamp,
 ) -> Result<bool, Denial> {
     let (tenant, _) = account;
-    if meetings.live.reaches(tenant, server, now) {
+    if meetings.live.presence.reaches(tenant, server, now) {
         return Ok(true);
     }
     if !meetings.store.is_shared() {
         return Ok(false);
     }
     let _turn = meetings.finding.turn(account).await?;
-    for row in meetings.store.find_meetings_on(tenant, server).await.map_err(|_| Denial::StoreUnavailable)? {
+    for row in meetings.store.meetings().find_on(tenant, server).await.map_err(|_| Denial::StoreUnavailable)? {
         let _ = adopt::meeting(meetings, row);
     }
-    if let Some(row) = meetings.store.find_ended_on(tenant, server, now).await.map_err(|_| Denial::StoreUnavailable)? {
+    if let Some(row) =
+        meetings.store.ended().find_on(tenant, server, now).await.map_err(|_| Denial::StoreUnavailable)?
+    {
         let _ = adopt::ended(meetings, row);
     }
-    Ok(meetings.live.reaches(tenant, server, now))
+    Ok(meetings.live.presence.reaches(tenant, server, now))
 }

@@ -42,7 +42,7 @@ pub(crate) async fn list(
     tenant: &TenantId,
     max_age: Duration,
 ) -> Option<Listing> {
-    let servers = meetings.live.servers_of(tenant);
+    let servers = meetings.live.presence.servers_of(tenant);
     let known = servers.iter().filter_map(|(id, touched)| Some((directory.server(id.as_str())?, *touched)));
     let parts = known.map(|(server, touched)| part_of(meetings, wanted, server, touched, tenant, max_age));
     let parts = join_all(parts).await.into_iter().collect::<Option<Vec<Part>>>()?;
@@ -83,11 +83,11 @@ async fn fresh_part<T, F: Future<Output = Result<T, BackendError>>>(
     ask: impl FnOnce() -> F,
     own: impl FnOnce(&T) -> Option<Bytes>,
 ) -> Option<Part> {
-    let held = if !state.is_offline() && state.is_quick(now) {
+    let held = if !state.health.is_offline() && state.health.is_quick(now) {
         let held = timeout(LIST_TIMEOUT, list.get(touched, max_age, ask)).await.ok();
         let in_time = held.as_ref().is_some_and(|held| !matches!(held.answer, Err(BackendError::Timeout)));
         if !in_time {
-            state.listed_in_time(false, now);
+            state.health.listed_in_time(false, now);
         }
         held
     } else {
@@ -102,7 +102,7 @@ async fn fresh_part<T, F: Future<Output = Result<T, BackendError>>>(
 fn last_meetings(meetings: &Meetings, state: &ServerState, server: &Server, tenant: &TenantId) -> Part {
     let last = state.list.last();
     let listed = last.as_ref().and_then(|held| held.answer.as_ref().ok()?.by_tenant.get(tenant.as_str()));
-    let running = meetings.live.meetings_on(tenant, &server.id);
+    let running = meetings.live.meetings.of_tenant_on(tenant, &server.id);
     let own = last_known::meetings(listed.map_or(&[], |listed| &listed[..]), &running);
     Part { asked: last.map(|held| held.asked), own: Some(own).filter(|own| !own.is_empty()) }
 }
@@ -111,7 +111,7 @@ fn last_meetings(meetings: &Meetings, state: &ServerState, server: &Server, tena
 fn last_sessions(meetings: &Meetings, state: &ServerState, server: &Server, tenant: &TenantId) -> Option<Part> {
     let last = state.sessions.last()?;
     let listed = last.answer.as_ref().ok()?.get(tenant.as_str());
-    let running = meetings.live.meetings_on(tenant, &server.id);
+    let running = meetings.live.meetings.of_tenant_on(tenant, &server.id);
     let own = last_known::sessions(listed.map_or(&[], |listed| &listed[..]), &running);
     Some(Part { asked: Some(last.asked), own: Some(own).filter(|own| !own.is_empty()) })
 }

@@ -21,7 +21,7 @@ pub(crate) async fn meetings_of(meetings: &Meetings, server: &Server) -> Result<
     let body = listed(meetings, "getMeetings", server).await?;
     let own = |id: &str| {
         let (_, own) = ids::split(id)?;
-        let known = meetings.live.meeting_on_server(id).map(|meeting| meeting.ext_id.to_string());
+        let known = meetings.live.meetings.on_server(id).map(|meeting| meeting.ext_id.to_string());
         Some(known.unwrap_or_else(|| own.to_owned()))
     };
     let mut by_tenant = Sorted::default();
@@ -44,7 +44,7 @@ pub(crate) async fn sessions_of(meetings: &Meetings, server: &Server) -> Result<
     let mut by_tenant = Sorted::default();
     let sessions = xml::sessions(&body).map_err(|_| BackendError::Broken)?;
     for (internal_id, element) in sessions {
-        if let Some(meeting) = meetings.live.meeting_of_internal(&internal_id) {
+        if let Some(meeting) = meetings.live.meetings.of_internal(&internal_id) {
             by_tenant.add(meeting.tenant.as_str(), element);
         }
     }

@@ -22,7 +22,7 @@ pub async fn set_mode(meetings: &Meetings, server: &ServerId, mode: ServerMode, 
     if before == mode && !meetings.store.is_shared() {
         return Ok(());
     }
-    meetings.store.set_server_mode(server, mode, meetings.clock.now()).await?;
+    meetings.store.operations().set_server_mode(server, mode, meetings.clock.now()).await?;
     state.set_mode(mode);
     tracing::info!(target: "audit", %server, %before, %mode, operator, "server mode changed");
     Ok(())
@@ -37,7 +37,7 @@ pub async fn suspend(meetings: &Meetings, tenant: &TenantId, suspended: bool, op
     if meetings.live.suspended.contains(tenant) == suspended && !meetings.store.is_shared() {
         return Ok(());
     }
-    meetings.store.set_suspended(tenant, suspended, meetings.clock.now()).await?;
+    meetings.store.operations().set_suspended(tenant, suspended, meetings.clock.now()).await?;
     if suspended {
         meetings.live.suspended.insert(tenant.clone());
         tracing::info!(target: "audit", %tenant, operator, "tenant suspended");
@@ -54,10 +54,10 @@ pub async fn suspend(meetings: &Meetings, tenant: &TenantId, suspended: bool, op
 /// When the store fails.
 pub async fn read_operations(meetings: &Meetings) -> Result<(), Error> {
     let _turn = meetings.operating.lock().await;
-    for (server, mode) in meetings.store.server_modes().await? {
+    for (server, mode) in meetings.store.operations().server_modes().await? {
         meetings.live.servers.of(&server).set_mode(mode);
     }
-    let suspended = meetings.store.suspended_tenants().await?;
+    let suspended = meetings.store.operations().suspended_tenants().await?;
     meetings.live.suspended.retain(|tenant| suspended.contains(tenant));
     for tenant in suspended {
         meetings.live.suspended.insert(tenant);
@@ -71,10 +71,10 @@ pub async fn settle_drained(meetings: &Meetings) {
     let _turn = meetings.operating.lock().await;
     for server in meetings.directory.load_full().servers() {
         let state = meetings.live.servers.of(&server.id);
-        if state.mode() != ServerMode::Draining || !state.is_empty() {
+        if state.mode() != ServerMode::Draining || !state.load.is_empty() {
             continue;
         }
-        match meetings.store.disable_drained(&server.id, meetings.clock.now()).await {
+        match meetings.store.operations().disable_drained(&server.id, meetings.clock.now()).await {
             Ok(false) => {}
             Ok(true) => {
                 state.set_mode(ServerMode::Disabled);

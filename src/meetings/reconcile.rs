@@ -13,7 +13,7 @@ use crate::{
     bbb::xml::Listed,
     domain::{ids::InternalId, meeting::Life, tenant::Server, time::Timestamp},
     live::{Meeting, servers::ServerList},
-    store::writer::Note,
+    store::Note,
 };
 
 /// A meeting younger than this may not be listed yet.
@@ -34,7 +34,7 @@ pub(crate) async fn reconcile(
 ) {
     end_leftovers(meetings, server, listed).await;
     meetings.live.weigh(&server.id, listed, meetings.clock.now());
-    meetings.live.list_breakouts(&server.id, listed, running);
+    meetings.live.breakouts.take_list(&meetings.live.meetings, &server.id, listed, running);
     compare(meetings, running, listed, begun).await;
 }
 
@@ -57,7 +57,7 @@ async fn compare(meetings: &Meetings, running: &[Arc<Meeting>], listed: &ServerL
             Life::Orphaned { .. } => ORPHAN,
             Life::Reserved => UNANSWERED,
         };
-        if meeting.created_at.saturating_add(wait) < begun && meetings.live.listed(meeting, found.is_some()) >= MISSES {
+        if meeting.created_at.saturating_add(wait) < begun && meeting.listed(found.is_some()) >= MISSES {
             match life {
                 Life::Running { .. } => end(meetings, meeting, "no longer listed by its server").await,
                 Life::Orphaned { .. } | Life::Reserved => end_unanswered(meetings, meeting).await,
@@ -72,11 +72,8 @@ fn learn(meetings: &Meetings, meeting: &Arc<Meeting>, found: &Listed) {
     if !meeting.may_be_called(&found.internal_id) {
         return;
     }
-    meetings.notes.leave(Note::Created {
-        meeting: meeting.id,
-        internal_id: InternalId::new(&found.internal_id),
-        create_time: found.create_time,
-    });
+    let internal_id = InternalId::new(&found.internal_id);
+    meetings.notes.leave(Note::Created { meeting: meeting.id, internal_id });
 }
 
 /// People whom the server counts and who have come by no join of ours take seats too. BBB's count lags: what two polls in a
@@ -84,7 +81,7 @@ fn learn(meetings: &Meetings, meeting: &Arc<Meeting>, found: &Listed) {
 async fn count_strangers(meetings: &Meetings, meeting: &Meeting, people: u32) {
     let mut strangers = 0;
     if people > 0 {
-        let Ok(ours) = meetings.store.recent_sessions(meeting.id, meetings.clock.now().saturating_sub(LEFT)).await
+        let Ok(ours) = meetings.store.seats().recent(meeting.id, meetings.clock.now().saturating_sub(LEFT)).await
         else {
             return;
         };
@@ -95,7 +92,7 @@ async fn count_strangers(meetings: &Meetings, meeting: &Meeting, people: u32) {
         let (tenant, server) = (&meeting.tenant, &meeting.server);
         tracing::warn!(%tenant, %server, strangers, "meeting has participants who did not join through a gateway");
     }
-    if let Err(error) = meetings.store.set_strangers(meeting.id, strangers).await {
+    if let Err(error) = meetings.store.seats().set_strangers(meeting.id, strangers).await {
         tracing::warn!(%error, "failed to correct the seats of a meeting: retrying");
         meeting.strangers_untold();
     }

@@ -135,12 +135,12 @@ async fn part_of(
     let server = of.directory.server(server.as_str()).ok_or(Denial::ServerUnavailable)?;
     let (state, now) = (of.meetings.live.servers.of(&server.id), of.meetings.clock.now());
     let last = || last_of(of, server, share, passed_on);
-    if !state.is_quick(now)
+    if !state.health.is_quick(now)
         && let Some(last) = last()
     {
         return Ok(last);
     }
-    if state.is_offline() {
+    if state.health.is_offline() {
         return Err(Denial::ServerUnavailable);
     }
     match list_of(of, server, share, passed_on, until.saturating_duration_since(Instant::now())).await {
@@ -150,7 +150,7 @@ async fn part_of(
         }
         Err(error) => {
             if error == BackendError::Timeout {
-                state.listed_in_time(false, now);
+                state.health.listed_in_time(false, now);
             }
             last().ok_or_else(|| error.denial())
         }

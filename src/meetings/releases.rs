@@ -10,7 +10,7 @@ use crate::{
 pub(crate) fn warnings(meetings: &Meetings, directory: &Directory) -> impl Fn(&Server) -> Vec<String> {
     let advice = Advice::new(directory);
     move |server| {
-        let release = meetings.live.servers.of(&server.id).release();
+        let release = meetings.live.servers.of(&server.id).reported.release();
         release.map_or_else(Vec::new, |release| advice.warnings(server, release))
     }
 }

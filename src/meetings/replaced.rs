@@ -9,16 +9,16 @@ const REPLACED: Duration = Duration::from_secs(10);
 
 /// Forgets the sessions that were replaced a while ago and never opened: one link makes no rows without end.
 pub(crate) async fn forget_replaced(meetings: &Meetings) {
-    while let Some(id) = meetings.live.next_replaced(meetings.clock.now().saturating_sub(REPLACED)) {
-        let session = meetings.live.session_of_id(id);
+    while let Some(id) = meetings.live.sessions.next_replaced(meetings.clock.now().saturating_sub(REPLACED)) {
+        let session = meetings.live.sessions.numbered(id);
         if session.as_ref().is_some_and(|session| session.was_opened()) {
             continue;
         }
-        match meetings.store.forget_replaced(id).await {
-            Ok(true) => session.iter().for_each(|session| meetings.live.forget_session(session)),
+        match meetings.store.seats().forget_replaced(id).await {
+            Ok(true) => session.iter().for_each(|session| meetings.live.sessions.forget(session)),
             Ok(false) => {}
             // It is tried again.
-            Err(_) => return meetings.live.note_replaced(id, meetings.clock.now()),
+            Err(_) => return meetings.live.sessions.note_replaced(id, meetings.clock.now()),
         }
     }
 }

@@ -9,10 +9,7 @@ use crate::{
         Facts, Live, Meeting,
         sessions::{self, Book},
     },
-    store::{
-        MeetingRow, Run, SessionRow,
-        writer::{Note, Notes},
-    },
+    store::{MeetingRow, MeetingState, Note, Run, SessionRow, writer::Notes},
 };
 
 /// A socket that is open; the store hears of it.
@@ -30,11 +27,13 @@ impl Book for Notes {
 
 /// A meeting as the store keeps it, which knows neither the limits it was promised under nor a hint at its size.
 pub(super) fn meeting(row: MeetingRow) -> Meeting {
-    // The owner is of account until there is an answer; one who asks a server itself does not read its own row.
-    let life = match (row.internal_id, row.owner) {
-        (Some(internal_id), _) => Life::Running { internal_id },
-        (None, Some(owner)) => Life::Orphaned { of: owner.into() },
-        (None, None) => Life::Reserved,
+    // A gateway that asks a server itself does not read its own row.
+    let life = match row.state {
+        MeetingState::Running { internal_id } | MeetingState::Ended { internal_id: Some(internal_id), .. } => {
+            Life::Running { internal_id }
+        }
+        MeetingState::Reserved { owner: Some(owner) } => Life::Orphaned { of: owner.into() },
+        MeetingState::Reserved { owner: None } | MeetingState::Ended { internal_id: None, .. } => Life::Reserved,
     };
     Meeting::new(Facts {
         id: row.id,
@@ -65,8 +64,8 @@ pub(super) fn run(meeting: &Meeting) -> Run<'_> {
 /// Adds a session as the store keeps it, with the breakout room that it is in.
 pub(super) fn add_session(live: &Live, row: &SessionRow, meeting: &Arc<Meeting>) {
     if let Some(room) = &row.breakout {
-        live.add_breakout(meeting, room);
+        live.breakouts.add(&live.meetings, meeting, room);
     }
     let session = live.new_session(row.id, meeting, row.held);
-    live.add_session(row.token, Arc::new(if row.waits { session.waiting() } else { session }));
+    live.sessions.add(row.token, Arc::new(if row.waits { session.waiting() } else { session }));
 }

@@ -21,7 +21,7 @@ use crate::{
         sessions::{Session, hash},
     },
     net::peer::Peer,
-    store::{NewSession, Refusal, Seated, writer::Note},
+    store::{NewSession, Note, Refusal, Seated},
 };
 
 /// A seat that could not be asked for because the store failed is asked for again after this long.
@@ -48,7 +48,7 @@ pub(crate) struct Place<'a> {
 /// [`Denial::ServerUnavailable`] for one that is offline or disabled.
 pub(crate) fn takes_people(meetings: &Meetings, server: &Server) -> Result<(), Denial> {
     let state = meetings.live.servers.of(&server.id);
-    if state.is_offline() || !state.mode().takes_people() { Err(Denial::ServerUnavailable) } else { Ok(()) }
+    if state.health.is_offline() || !state.mode().takes_people() { Err(Denial::ServerUnavailable) } else { Ok(()) }
 }
 
 /// Reserves a seat for a join from an address.
@@ -71,10 +71,10 @@ pub(crate) async fn reserve<'a>(
     let (seats, held) = if may_wait { (Limit::Unlimited, Held::No) } else { (meeting.seats(), Held::Until(until)) };
     let (user, breakout) = (place.user.as_ref(), place.breakout);
     let new = NewSession { meeting: meeting.id, user, now, held, seats, breakout };
-    let Seated { id, instead_of } = meetings.store.admit_session(&new).await.map_err(|refusal| refusal.denial())?;
+    let Seated { id, instead_of } = meetings.store.seats().admit(&new).await.map_err(|refusal| refusal.denial())?;
     if let Some(replaced) = instead_of {
-        meetings.live.note_replaced(replaced, now);
-        meetings.live.session_of_id(replaced).iter().for_each(|old| old.give_up());
+        meetings.live.sessions.note_replaced(replaced, now);
+        meetings.live.sessions.numbered(replaced).iter().for_each(|old| old.give_up());
     }
     Ok(Reserved { id, meeting, until, may_wait, meetings, is_kept: false })
 }
@@ -99,7 +99,7 @@ impl Reserved<'_> {
     pub(crate) async fn keep(mut self, server: &Server, session_token: &str, waits: bool) -> Result<(), Denial> {
         let Self { id, meeting, until, meetings, .. } = self;
         // The room may have been restarted meanwhile, and the session be one of the new run.
-        if !meetings.live.runs(meeting) {
+        if !meetings.live.meetings.runs(meeting) {
             return Err(Denial::ServerUnavailable);
         }
         let waits = self.may_wait && waits;
@@ -109,7 +109,7 @@ impl Reserved<'_> {
         let token = hash(session_token);
         let session = meetings.live.new_session(id, meeting, Held::Until(until));
         let session = if waits { session.waiting() } else { session };
-        if !meetings.live.add_session(token, Arc::new(session)) {
+        if !meetings.live.sessions.add(token, Arc::new(session)) {
             tracing::warn!(server = %server.id, "server issued the same session token twice");
             return Err(Denial::ServerUnavailable);
         }
@@ -124,10 +124,10 @@ impl Reserved<'_> {
     async fn judged(&self, waits: bool) -> Result<(), Denial> {
         let store = &self.meetings.store;
         if waits {
-            return store.wait_session(self.id).await.map_err(|_| Denial::StoreUnavailable);
+            return store.seats().wait(self.id).await.map_err(|_| Denial::StoreUnavailable);
         }
         let (meeting, seats) = (self.meeting.id, self.meeting.seats());
-        let seated = store.readmit_session(meeting, self.id, self.meetings.clock.now(), self.until, seats).await;
+        let seated = store.seats().readmit(meeting, self.id, self.meetings.clock.now(), self.until, seats).await;
         seated.map_err(|refusal| refusal.denial())
     }
 }
@@ -165,7 +165,7 @@ pub(crate) async fn take(meetings: &Meetings, session: &Session) -> Result<(), D
 /// A session that is open while the store says that it has no seat gets one if there is one; else its sockets are cut, and the
 /// client that tries again learns why.
 pub(crate) async fn reseat(meetings: &Meetings, id: SessionNumber) {
-    let Some(session) = meetings.live.session_of_id(id).filter(|session| session.is_open()) else { return };
+    let Some(session) = meetings.live.sessions.numbered(id).filter(|session| session.is_open()) else { return };
     match readmit(meetings, &session).await {
         Ok(_) => session.reassert(&meetings.notes),
         Err(Refusal::Denied(_)) => session.cut(),
@@ -180,6 +180,6 @@ pub(crate) async fn reseat(meetings: &Meetings, id: SessionNumber) {
 async fn readmit(meetings: &Meetings, session: &Session) -> Result<Timestamp, Refusal> {
     let (meeting, now) = (&session.meeting, meetings.clock.now());
     let until = now.saturating_add(LEASE);
-    meetings.store.readmit_session(meeting.id, session.id, now, until, meeting.seats()).await?;
+    meetings.store.seats().readmit(meeting.id, session.id, now, until, meeting.seats()).await?;
     Ok(until)
 }

@@ -29,7 +29,7 @@ pub(super) const ORPHAN: Duration = Duration::from_secs(15);
 pub(crate) async fn settle(meetings: &Meetings) {
     caught("poll_unanswered", adopt_unanswered(meetings)).await;
     let (directory, now) = (meetings.directory.load_full(), meetings.clock.now());
-    for meeting in meetings.live.meetings() {
+    for meeting in meetings.live.meetings.all() {
         meetings.rounds.poll.beat();
         caught("poll_settle", settle_one(meetings, &directory, &meeting, now)).await;
     }
@@ -78,7 +78,7 @@ pub(super) async fn end_unanswered(meetings: &Meetings, meeting: &Arc<Meeting>) 
         // It has been answered a moment ago.
         Life::Running { .. } => return,
     };
-    match meetings.store.abandon_unanswered(meeting.id, &owner, meetings.clock.now()).await {
+    match meetings.store.meetings().abandon_unanswered(meeting.id, &owner, meetings.clock.now()).await {
         Ok(true) => {
             tracing::info!(tenant = %meeting.tenant, server = %meeting.server, "reservation released: no server has the meeting");
             meetings.live.remove_meeting(meeting, meetings.clock.now());
@@ -92,17 +92,18 @@ pub(super) async fn end_unanswered(meetings: &Meetings, meeting: &Arc<Meeting>) 
 /// server lists.
 async fn adopt_unanswered(meetings: &Meetings) {
     let now = meetings.clock.now();
-    let Ok(rows) = meetings.store.unanswered(now.saturating_sub(ORPHAN)).await else { return };
+    let Ok(rows) = meetings.store.meetings().unanswered(now.saturating_sub(ORPHAN)).await else { return };
     for row in rows {
-        let owner = row.owner.clone().unwrap_or_default();
+        let owner = row.reserved_by().unwrap_or_default().to_owned();
         let is_at_it = row.created_at > now.saturating_sub(UNANSWERED)
-            && meetings.store.is_alive(&owner, now).await.unwrap_or(true);
+            && meetings.store.gateways().is_alive(&owner, now).await.unwrap_or(true);
         if is_at_it
-            || owner == meetings.store.gateway() && meetings.live.meeting(&row.tenant, row.ext_id.as_str()).is_some()
+            || owner == meetings.store.gateway()
+                && meetings.live.meetings.find(&row.tenant, row.ext_id.as_str()).is_some()
         {
             continue;
         }
-        if let Some(known) = meetings.live.meeting(&row.tenant, row.ext_id.as_str())
+        if let Some(known) = meetings.live.meetings.find(&row.tenant, row.ext_id.as_str())
             && known.id == row.id
             && !known.was_reserved_by(&owner)
         {
@@ -116,7 +117,7 @@ async fn adopt_unanswered(meetings: &Meetings) {
 /// Ends the runs that were given up while a server was away and that it has come back with. Whatever fails is done in the next
 /// round.
 pub(super) async fn end_leftovers(meetings: &Meetings, server: &Server, listed: &ServerList) {
-    for leftover in meetings.store.leftovers(&server.id).await.unwrap_or_default() {
+    for leftover in meetings.store.ended().leftovers(&server.id).await.unwrap_or_default() {
         let is_there = listed
             .meetings
             .get(leftover.server_meeting_id.as_str())
@@ -125,7 +126,7 @@ pub(super) async fn end_leftovers(meetings: &Meetings, server: &Server, listed: 
             tracing::info!(server = %server.id, "old run of a restarted meeting ended");
         }
         if !is_there || tell_to_end(meetings, server, leftover.server_meeting_id.as_str()).await {
-            let _ = meetings.store.forget_leftover(&server.id, leftover.internal_id.as_str()).await;
+            let _ = meetings.store.ended().forget_leftover(&server.id, leftover.internal_id.as_str()).await;
         }
     }
 }

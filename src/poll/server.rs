@@ -17,19 +17,19 @@ pub(super) async fn poll(meetings: &Meetings, server: &Server, running: &[Arc<Me
         tracing::error!(server = %server.id, "health check skipped: no file handle, port or memory left");
         return;
     }
-    let (before, now) = state.polled(held.answer.is_ok());
+    let (before, now) = state.health.polled(held.answer.is_ok());
     if before != now {
         tell(server, now, running.len());
     }
     let Ok(listed) = &held.answer else { return };
-    state.listed_in_time(true, begun);
-    if before != State::Ready || state.plugin_sdk().is_none() {
+    state.health.listed_in_time(true, begun);
+    if before != State::Ready || state.reported.plugin_sdk().is_none() {
         let version = meetings.backends.version(server).await;
         if version.as_ref().is_some_and(|version| version.before_3 != server.is_meteor) {
             tracing::warn!(server = %server.id, "BBB version differs from the configuration: joins fail");
         }
-        state.set_version(version.unwrap_or_default());
-        if let Some(release) = state.release().filter(|release| release.is_outdated()) {
+        state.reported.set(version.unwrap_or_default());
+        if let Some(release) = state.reported.release().filter(|release| release.is_outdated()) {
             tracing::warn!(server = %server.id, %release, "BBB release with published flaws: upgrade the server");
         }
     }

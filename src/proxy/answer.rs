@@ -45,7 +45,7 @@ impl Answer {
 
     /// A refusal in BBB's words, in the form of the call.
     pub(crate) fn failure(call: Call, failure: Failure) -> Self {
-        let mut answer = Self::failed(call, Outcome::Refused, failure.key, failure.message);
+        let mut answer = Self::failed(call, Outcome::Refused, failure.key, &failure.message);
         answer.reason = failure.key;
         answer
     }

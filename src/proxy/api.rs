@@ -128,9 +128,9 @@ async fn granted(gateway: &Gateway, asked: &Asked) -> Result<Option<Params>, Den
 
 /// Whether a server that this tenant's meetings run on, or may run on, is older than 3.0.
 fn has_before_3(gateway: &Gateway, asked: &Asked) -> bool {
-    let is_before_3 = |server: &ServerId| gateway.meetings.live.servers.of(server).is_before_3();
+    let is_before_3 = |server: &ServerId| gateway.meetings.live.servers.of(server).reported.is_before_3();
     asked.directory.servers_of(&asked.tenant).any(|server| is_before_3(&server.id))
-        || gateway.meetings.live.servers_of(&asked.tenant.id).iter().any(|(server, _)| is_before_3(server))
+        || gateway.meetings.live.presence.servers_of(&asked.tenant.id).iter().any(|(server, _)| is_before_3(server))
 }
 
 /// The answer to a call that is not acted on. A person who follows a join link gets a page; no address of the query is followed,
@@ -173,12 +173,12 @@ fn form_of_refusal(asked: &Asked) -> Params {
 /// by the way.
 fn explain(asked: &Asked, name: &str, form: Option<&InForm>) {
     let found = checksum::diagnose(name, asked.query(), form, &asked.tenant.credentials);
-    let (tenant, algorithm, would_fit, secret) = (&asked.tenant.id, found.algorithm, found.would_fit, &*found.secret);
+    // The log adds tenant and request.
+    let (algorithm, would_fit, secret) = (found.algorithm, found.would_fit, &*found.secret);
     let compared_over = if found.hashed.is_empty() { "an empty query" } else { "the query" };
     let found_in = found.found_in;
     tracing::warn!(
         target: "checksum",
-        %tenant,
         call = name,
         found_in,
         algorithm,
@@ -187,5 +187,5 @@ fn explain(asked: &Asked, name: &str, form: Option<&InForm>) {
         secret,
         "checksum mismatch"
     );
-    tracing::trace!(target: "checksum", %tenant, call = name, hashed = found.hashed, "input of the expected checksum");
+    tracing::trace!(target: "checksum", call = name, hashed = found.hashed, "input of the expected checksum");
 }

@@ -49,7 +49,7 @@ pub(crate) async fn carry(
     kind: Kind,
 ) -> Answer {
     let call = call_of(kind);
-    if matches!(kind, Kind::Token | Kind::Settings | Kind::PluginData) && target.session.is_none() {
+    if matches!(kind, Kind::Token | Kind::Settings | Kind::Image | Kind::PluginData) && target.session.is_none() {
         return refusal::refuse(gateway, &asked, call, Denial::UnknownSession).by(&target.server.id);
     }
     // Where there is no socket, one that is asked for is nothing: what is carried as it is would not be rewritten.
@@ -59,7 +59,7 @@ pub(crate) async fn carry(
                 return graphql::graphql(gateway, asked, Some(&target.server), path).by(&target.server.id);
             }
             Kind::Token | Kind::Session => return socket::socket(gateway, asked, target, path).await,
-            Kind::Static | Kind::Settings | Kind::Upload | Kind::PluginData | Kind::Call(_) => {}
+            Kind::Static | Kind::Settings | Kind::Upload | Kind::Image | Kind::PluginData | Kind::Call(_) => {}
         }
     }
     let has_body = match body.has_any(FIRST_BYTES_TIMEOUT).await {
@@ -122,7 +122,7 @@ pub(crate) async fn carry(
 /// other gateways have made is known here as soon as they tell.
 fn watch_upload(gateway: &Arc<Gateway>, asked: &Asked, mut form: Form) -> Watch {
     let (gateway, tenant) = (Arc::clone(gateway), asked.tenant.id.clone());
-    let may = move |of, id: &str| match gateway.meetings.live.meeting_of_internal(id) {
+    let may = move |of, id: &str| match gateway.meetings.live.meetings.of_internal(id) {
         Some(meeting) => meeting.tenant == tenant,
         None => of == Of::Document || gateway.meetings.live.breakouts.of_internal(&tenant, id).is_some(),
     };

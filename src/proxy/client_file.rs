@@ -24,8 +24,8 @@ use super::{
     route::Kind,
 };
 use crate::{
-    domain::tenant::Server,
-    live::files::{FILE_BYTES_MAX, File, HEADERS_BYTES_MAX, Held, Unread, length_of},
+    domain::{backend_error::BodyFault, tenant::Server},
+    live::files::{FILE_BYTES_MAX, File, HEADERS_BYTES_MAX, Held, length_of},
     meetings::Meetings,
     metrics::{Call, Outcome},
     upstream::Body,
@@ -63,7 +63,7 @@ pub(crate) async fn client_file(
     let meetings = &gateway.meetings;
     let is_file = kind == Kind::Static && path.starts_with(CLIENT) && !is_websocket(&asked.head);
     let is_read = matches!(asked.head.method, Method::GET | Method::HEAD);
-    if !is_file || !is_read || server.is_meteor || meetings.live.servers.of(&server.id).is_before_3() {
+    if !is_file || !is_read || server.is_meteor || meetings.live.servers.of(&server.id).reported.is_before_3() {
         return None;
     }
     let files = &meetings.live.files;
@@ -128,9 +128,11 @@ async fn read_file(meetings: &Meetings, server: &Server, path: &str, conditions:
         let bytes = match files.read(&server.id, body).await {
             Ok(bytes) => bytes,
             // The end of it may not have been told, and then it is not known whether that was one.
-            Err(Unread::Broken) => return length.is_none().then(|| Held::Carried(meetings.clock.now())),
-            Err(Unread::TooLong) => return Some(Held::Carried(meetings.clock.now())),
-            Err(Unread::NoRoom) => return Some(without_room(meetings, server)),
+            Err(BodyFault::Broken | BodyFault::Slow | BodyFault::Refused) => {
+                return length.is_none().then(|| Held::Carried(meetings.clock.now()));
+            }
+            Err(BodyFault::TooLarge) => return Some(Held::Carried(meetings.clock.now())),
+            Err(BodyFault::NoRoom) => return Some(without_room(meetings, server)),
         };
         let pick = |name: HeaderName, condition: HeaderName| Some((condition, head.headers.get(name)?.clone()));
         let validators = [pick(ETAG, IF_NONE_MATCH), pick(LAST_MODIFIED, IF_MODIFIED_SINCE)];

@@ -11,8 +11,8 @@ use super::{
     cookies::Owner,
     gateway::Gateway,
     headers::{remove_hop_by_hop, set_forwarded, to_server},
-    held::{Charge, Unread, Whole},
-    refusal,
+    held::{Charge, Whole},
+    images, refusal,
     route::{BODY_BYTES_MAX, Kind, UPLOAD_BYTES_MAX, call_of},
     target::Target,
 };
@@ -59,7 +59,11 @@ pub(super) async fn forward(
 
 /// A body is bounded by its length.
 pub(super) fn check_length(gateway: &Gateway, asked: &Asked, body: &Incoming, kind: Kind) -> Result<(), Answer> {
-    let most = if kind == Kind::Upload { UPLOAD_BYTES_MAX } else { BODY_BYTES_MAX };
+    let most = match kind {
+        Kind::Upload => UPLOAD_BYTES_MAX,
+        Kind::Image => images::BYTES_MAX,
+        _ => BODY_BYTES_MAX,
+    };
     let is_too_long = body.size_hint().exact().is_some_and(|length| length > most);
     if is_too_long { Err(refusal::refuse(gateway, asked, call_of(kind), Denial::TooLarge)) } else { Ok(()) }
 }
@@ -82,14 +86,12 @@ pub(super) async fn with_length(
     // Boxed: bodies have a length, nearly all of them.
     match Box::pin(gateway.bodies.read(asked, body, MEASURED_BYTES_MAX, false)).await {
         Ok(Whole { bytes, charge }) => Ok((Incoming::held(bytes), charge)),
-        Err(Unread::Broken) => Err(refusal::unsent(gateway, asked, call, BodyFault::Broken.into(), None)),
-        Err(Unread::Slow) => Err(refusal::unsent(gateway, asked, call, BodyFault::Slow.into(), None)),
-        Err(Unread::NoRoom) => Err(refusal::refuse(gateway, asked, call, Denial::Overloaded)),
-        Err(Unread::TooLarge) => {
+        Err(BodyFault::TooLarge) => {
             let message = "A body of more than 1 MB has to tell its length.\n";
             let answer = text(StatusCode::LENGTH_REQUIRED, "text/plain;charset=utf-8", message);
             Err(Answer::new(call, Outcome::Refused, answer))
         }
+        Err(fault) => Err(refusal::unsent(gateway, asked, call, fault.into(), None)),
     }
 }
 

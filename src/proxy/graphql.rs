@@ -32,10 +32,7 @@ use super::{
 };
 use crate::{
     domain::{denial::Denial, directory::Directory, ids::ServerId, tenant::Server},
-    live::{
-        pace::Full,
-        sessions::{Session, hash},
-    },
+    live::sessions::{Session, hash},
     meetings::{find, rows::Present, seats},
     metrics::{Call, Outcome, SocketEnd},
     net::{peer::Peer, rates::RateOf, socket::notice_loss},
@@ -54,7 +51,7 @@ const GRAPHQL_PROTOCOL: &str = "graphql-transport-ws";
 /// A client that waits for its turn sends a few heartbeats.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
-/// A socket that is closed before it is carried.
+/// How a socket ends before it is carried: the answer to its browser.
 struct Closed {
     /// Of the Close frame; `None` where one of the ends has closed it.
     code: Option<u16>,
@@ -190,8 +187,8 @@ async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) ->
     let state = gateway.meetings.live.servers.of(&server.id);
     let mut read = BytesMut::from(std::mem::take(&mut browser.read));
     let turn = tokio::select! {
-        turn = state.sockets.turn(&session.meeting, server.sockets_per_second) => {
-            turn.map_err(|Full| Closed::try_again(Denial::Overloaded.key()))
+        turn = state.sockets.turn(&session.meeting.tenant, session.meeting.id, server.sockets_per_second) => {
+            turn.map_err(|denial| Closed::try_again(denial.key()))
         }
         () = gone(&mut browser.io, &mut read) => Err(Closed::by(Side::Browser)),
     };

@@ -62,27 +62,6 @@ pub(crate) struct Whole {
     pub(crate) charge: Option<Charge>,
 }
 
-/// Why a body was not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unread {
-    /// It broke off, or did not end in time.
-    Broken,
-    /// It came too slowly.
-    Slow,
-    TooLarge,
-    /// There was no room for it, and none came.
-    NoRoom,
-}
-
-impl From<BodyFault> for Unread {
-    fn from(fault: BodyFault) -> Self {
-        match fault {
-            BodyFault::Slow => Self::Slow,
-            BodyFault::Broken | BodyFault::Refused => Self::Broken,
-        }
-    }
-}
-
 impl Bodies {
     /// Bytes that are held.
     pub(crate) fn bytes(&self) -> usize {
@@ -96,36 +75,42 @@ impl Bodies {
         body: Incoming,
         most: usize,
         is_vouched: bool,
-    ) -> Result<Whole, Unread> {
+    ) -> Result<Whole, BodyFault> {
         if body.size_hint().exact().is_some_and(|length| length > most as u64) {
-            return Err(Unread::TooLarge);
+            return Err(BodyFault::TooLarge);
         }
         // Boxed: most calls have no body, and are not to have room for the reading of one.
         let limit = BODY_TIMEOUT + Duration::from_secs((most / LARGE_BYTES_PER_SECOND) as u64);
-        Box::pin(timeout(limit, self.collect(asked, body, most, is_vouched))).await.unwrap_or(Err(Unread::Slow))
+        Box::pin(timeout(limit, self.collect(asked, body, most, is_vouched))).await.unwrap_or(Err(BodyFault::Slow))
     }
 
-    async fn collect(&self, asked: &Asked, mut body: Incoming, most: usize, is_vouched: bool) -> Result<Whole, Unread> {
+    async fn collect(
+        &self,
+        asked: &Asked,
+        mut body: Incoming,
+        most: usize,
+        is_vouched: bool,
+    ) -> Result<Whole, BodyFault> {
         let (tenant, peer) = (&asked.tenant.id, asked.peer());
         let _place = if is_vouched {
             None
         } else {
-            Some(self.reading.take(tenant, &peer, 1, ROOM_TIMEOUT).await.ok_or(Unread::NoRoom)?)
+            Some(self.reading.take(tenant, &peer, 1, ROOM_TIMEOUT).await.ok_or(BodyFault::NoRoom)?)
         };
         let from = if is_vouched { &self.vouched } else { &self.unvouched };
         let mut rate = LeastRate::new(if is_vouched { BODY_TIMEOUT } else { STOP_MAX }, BYTES_PER_SECOND);
         let (mut whole, mut charge) = (BytesMut::new(), None::<Charge>);
         loop {
             let began = Instant::now();
-            let frame = timeout(rate.credit(), body.frame()).await.map_err(|_| Unread::Slow)?;
+            let frame = timeout(rate.credit(), body.frame()).await.map_err(|_| BodyFault::Slow)?;
             let Some(frame) = frame else { break };
             let Ok(data) = frame?.into_data() else { continue };
             rate.came(data.len(), began.elapsed());
             if whole.len() + data.len() > most {
-                return Err(Unread::TooLarge);
+                return Err(BodyFault::TooLarge);
             }
             if !data.is_empty() && !charged(from, &mut charge, tenant, peer, data.len()).await {
-                return Err(Unread::NoRoom);
+                return Err(BodyFault::NoRoom);
             }
             whole.extend_from_slice(&data);
         }

@@ -2,8 +2,9 @@
 //!
 //! Ids of meetings and of documents have the same form (docs/reference/bbb-protocol.md, "Identifiers"). They are told
 //! apart by their place: in the paths of slides the first ids are the meeting's and those behind them the document's,
-//! everywhere else an id is a meeting's.
+//! everywhere else an id is a meeting's. A token of LiveKit names its room, which has the id of a meeting.
 
+use data_encoding::BASE64URL_NOPAD;
 use percent_encoding::percent_decode_str;
 
 /// The hex digits that an id begins with, and the digits that it ends in.
@@ -15,6 +16,8 @@ const ID_BYTES: usize = HASH_BYTES + 1 + TIME_BYTES;
 const SLIDES: &str = "/bigbluebutton/presentation/";
 /// The parameters whose ids are those of documents, in lower case.
 const OF_DOCUMENTS: [&str; 5] = ["presid", "presfilename", "presentationid", "temporarypresentationid", "filename"];
+/// The parameter with the token of LiveKit, which is a JWT.
+const ACCESS_TOKEN: &str = "access_token";
 /// How often a reader may decode what has been decoded.
 const DECODED_MAX: usize = 2;
 
@@ -25,6 +28,8 @@ pub(super) enum Of {
     Meeting,
     /// A document: nobody but its server knows it.
     Document,
+    /// A room of LiveKit: a meeting, or a breakout room that its server has not told of yet.
+    Room,
 }
 
 /// Whether a path is one of slides, or of documents.
@@ -54,9 +59,20 @@ pub(super) fn in_query(query: &str) -> Vec<(Of, String)> {
         let (name, value) = pair.split_once('=').unwrap_or(("", pair));
         let name = decoded(name).to_ascii_lowercase();
         let of = if OF_DOCUMENTS.contains(&&*name) { Of::Document } else { Of::Meeting };
-        found.extend(ids_in(&decoded(value)).map(|id| (of, id.to_owned())));
+        let value = decoded(value);
+        found.extend(ids_in(&value).map(|id| (of, id.to_owned())));
+        if name == ACCESS_TOKEN {
+            found.extend(ids_in(&claims(&value)).map(|id| (Of::Room, id.to_owned())));
+        }
     }
     found
+}
+
+/// What a JWT claims, whoever has signed it; nothing for what is none.
+fn claims(token: &str) -> String {
+    let claims = token.split('.').nth(1).unwrap_or_default();
+    let claims = BASE64URL_NOPAD.decode(claims.as_bytes()).unwrap_or_default();
+    String::from_utf8_lossy(&claims).into_owned()
 }
 
 /// A text decoded as often as a reader may do it.
@@ -109,6 +125,7 @@ mod tests {
     #[test]
     fn an_id_is_found_in_a_query_however_it_is_written() {
         let (m, d) = (id('a'), id('d'));
+        let claims = BASE64URL_NOPAD.encode(format!("{{\"video\":{{\"room\":\"{m}\"}}}}").as_bytes());
         let encoded = m.replace('-', "%2D");
         for (query, of) in [
             (format!("meetingId={m}"), Some(Of::Meeting)),
@@ -118,6 +135,11 @@ mod tests {
             (format!("presFilename={d}.pdf&filename=a.pdf"), Some(Of::Document)),
             (format!("pres%46ilename={d}.pdf"), Some(Of::Document)),
             (format!("pageToken={}", "0".repeat(64)), None),
+            (format!("auto_subscribe=1&access_token=eyJhbGciOiJIUzI1NiJ9.{claims}.c2ln"), Some(Of::Room)),
+            (format!("access%5Ftoken=x.{claims}.x"), Some(Of::Room)),
+            (format!("access_token=no.{m}.jwt"), Some(Of::Meeting)),
+            (format!("token=x.{claims}.x"), None),
+            (format!("access_token=x.!{claims}.x"), None),
             ("sessionToken=abc".to_owned(), None),
         ] {
             let found = in_query(&query);

@@ -11,6 +11,7 @@ use super::{
     api::spec::Spec,
     asked::Asked,
     gateway::Gateway,
+    images, livekit,
     pages::{page, wants_page},
     path::merge_slashes,
     route::{Route, call_of, route},
@@ -34,10 +35,14 @@ pub(crate) fn refuse(gateway: &Gateway, asked: &Asked, call: Call, denial: Denia
     {
         return limited;
     }
-    let response = if wants_page(&asked.head.headers) {
-        page(asked, denial.status(), &Page::Refused(denial), denial.key())
+    let path = merge_slashes(asked.head.uri.path());
+    let status = livekit::status(&path, denial.status());
+    let response = if let Some(refused) = images::refused(&path, denial) {
+        refused
+    } else if wants_page(&asked.head.headers) {
+        page(asked, status, &Page::Refused(denial), denial.key())
     } else {
-        text(denial.status(), "text/plain;charset=utf-8", format!("{}: {}\n", denial.key(), denial.message()))
+        text(status, "text/plain;charset=utf-8", format!("{}: {}\n", denial.key(), denial.message()))
     };
     Answer::new(call, outcome_of(denial), response).because(denial)
 }
@@ -58,7 +63,9 @@ pub(crate) fn unsent(
         BackendError::Body(BodyFault::Broken) => {
             (StatusCode::BAD_REQUEST, "bodyBroken", "The body of the request did not come whole.\n")
         }
-        BackendError::Body(BodyFault::Refused) => return refuse(gateway, asked, call, Denial::NotFound),
+        BackendError::Body(BodyFault::Refused | BodyFault::TooLarge | BodyFault::NoRoom) => {
+            return refuse(gateway, asked, call, why.denial());
+        }
         error => {
             let answer = refuse(gateway, asked, call, error.denial());
             return if let Some(server) = server { answer.by(server) } else { answer };

@@ -4,7 +4,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::named_ids::ids_in;
+use super::{images, livekit, named_ids::ids_in};
 use crate::{bbb::meeting_id::is_internal, domain::branding::ASSETS, metrics::Call};
 
 /// What happens with a request, by its path alone.
@@ -78,6 +78,8 @@ pub enum Kind {
     Settings,
     /// An upload: a body of up to [`UPLOAD_BYTES_MAX`].
     Upload,
+    /// An image of chat or notes, up or down, for a session of its meeting.
+    Image,
     /// A socket or page that must name its session in the query.
     Token,
     /// The GraphQL socket, which names its session in its first frame.
@@ -177,7 +179,7 @@ pub fn route(path: &str) -> Route<'_> {
 pub(crate) fn call_of(kind: Kind) -> Call {
     match kind {
         Kind::GraphQl | Kind::Token => Call::Socket,
-        Kind::Static | Kind::Session | Kind::Settings | Kind::Upload | Kind::PluginData => Call::Meeting,
+        Kind::Static | Kind::Session | Kind::Settings | Kind::Upload | Kind::Image | Kind::PluginData => Call::Meeting,
         Kind::Call(_) => Call::Session,
     }
 }
@@ -213,9 +215,8 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
                     None => Refused,
                 },
                 None if rest.starts_with("/presentation/") && rest.ends_with("/upload") => Meeting(Kind::Upload),
-                None if rest.starts_with("/presentation/") || rest.starts_with("/fileUpload/") => {
-                    Meeting(Kind::Session)
-                }
+                None if rest.starts_with("/presentation/") => Meeting(Kind::Session),
+                None if images::is_image(path) => Meeting(Kind::Image),
                 None if rest.starts_with("/textTrack/") => Recording,
                 None => Refused,
             },
@@ -233,7 +234,11 @@ fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
             _ => return None,
         },
         "bbb-webrtc-sfu" | "ws" if rest.is_empty() => Meeting(Kind::Token),
-        "pad" | "hocuspocus" | "livekit" if !rest.is_empty() => Meeting(Kind::Session),
+        "pad" | "hocuspocus" if !rest.is_empty() => Meeting(Kind::Session),
+        // Its client looks at the address itself, too.
+        "livekit" if rest.is_empty() => BelowPrefix(Kind::Session),
+        "livekit" if livekit::is_of_a_client(rest) => Meeting(Kind::Session),
+        "livekit" => Refused,
         // What is neither the page nor below the id of a meeting is the same for all.
         "learning-analytics-dashboard" if is_dashboard_file(rest) => Meeting(Kind::Static),
         "learning-analytics-dashboard" if !rest.is_empty() => Meeting(Kind::Session),
@@ -335,7 +340,7 @@ mod tests {
 
     #[test]
     fn each_path_has_its_route() {
-        use Kind::{Call, GraphQl, PluginData, Session, Settings, Static, Token, Upload};
+        use Kind::{Call, GraphQl, Image, PluginData, Session, Settings, Static, Token, Upload};
         use Route::{Api, Asset, BreakoutJoin, Other, Recording, Refused, RootMeeting, Version};
         let meeting = |path, kind| Route::Meeting { slug: "x1", path, kind };
         let root = |path, kind| RootMeeting { path, kind };
@@ -367,7 +372,20 @@ mod tests {
             ("/s/x1/api/rest/userMetadata", meeting("/api/rest/userMetadata", Session)),
             ("/s/x1/bbb-webrtc-sfu", meeting("/bbb-webrtc-sfu", Token)),
             ("/s/x1/ws", meeting("/ws", Token)),
+            ("/s/x1/livekit", meeting("/livekit", Session)),
+            ("/s/x1/livekit/", meeting("/livekit/", Session)),
             ("/s/x1/livekit/rtc", meeting("/livekit/rtc", Session)),
+            ("/s/x1/livekit/rtc/v1", meeting("/livekit/rtc/v1", Session)),
+            ("/s/x1/livekit/rtc/v1/validate", meeting("/livekit/rtc/v1/validate", Session)),
+            ("/s/x1/livekit/settings/regions", meeting("/livekit/settings/regions", Session)),
+            ("/livekit/rtc", root("/livekit/rtc", Session)),
+            ("/livekit", of_page("/livekit")),
+            ("/s/x1/livekit/twirp/livekit.RoomService/ListRooms", Refused),
+            ("/livekit/twirp/livekit.RoomService/ListRooms", Refused),
+            ("/s/x1/livekit/rtc/../twirp/x", Refused),
+            ("/s/x1/livekit/agent", Refused),
+            ("/s/x1/livekit/rtcx", Refused),
+            ("/livekits", Other),
             ("/s/x1/pad/p/1", meeting("/pad/p/1", Session)),
             ("/s/x1/pad/socket.io/", meeting("/pad/socket.io/", Session)),
             ("/s/x1/hocuspocus/room", meeting("/hocuspocus/room", Session)),
@@ -380,7 +398,11 @@ mod tests {
             ("/s/x1/api/plugin/quiz/marks/", meeting("/api/plugin/quiz/marks/", PluginData)),
             ("/s/x1/api/plugin/quiz", Refused),
             ("/s/x1/html5client/sockjs/123/abc/websocket", meeting("/html5client/sockjs/123/abc/websocket", Session)),
-            ("/s/x1/bigbluebutton/fileUpload/x", meeting("/bigbluebutton/fileUpload/x", Session)),
+            ("/s/x1/bigbluebutton/fileUpload/upload", meeting("/bigbluebutton/fileUpload/upload", Image)),
+            ("/bigbluebutton/fileUpload/upload", root("/bigbluebutton/fileUpload/upload", Image)),
+            ("/bigbluebutton/fileUpload/m/1.png", root("/bigbluebutton/fileUpload/m/1.png", Image)),
+            ("/bigbluebutton/fileUpload/m/../1.png", Refused),
+            ("/bigbluebutton/fileUpload", Refused),
             (
                 "/s/x1/bigbluebutton/presentation/download/i/p",
                 meeting("/bigbluebutton/presentation/download/i/p", Session),
@@ -444,6 +466,12 @@ mod tests {
             ("/s/x1/pad/p/1%3fsessionToken=x", Refused),
             ("/s/x1/pad/p/1%253FsessionToken=x", Refused),
             ("/s/x1/html5client//x", Refused),
+            // Notes and their files, of servers with Etherpad.
+            ("/s/x1/pad/static/../../x", Refused),
+            ("/s/x1/pad/static/%2e%2e/%2e%2e/x", Refused),
+            ("/s/x1/pad/p/1/export/..%2f..%2fx", Refused),
+            ("/s/x1/static/plugins/%2e%2e%5cx", Refused),
+            ("/s/x1/static/..;/x", Refused),
             ("/bigbluebutton/api/create;x=1", Refused),
             ("/bigbluebutton/api/..%2fconnection", Refused),
             ("/bigbluebutton/presentation/%00", Refused),

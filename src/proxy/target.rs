@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     asked::Asked,
     gateway::Gateway,
+    images, livekit,
     named_ids::{self, Of},
     path::merge_slashes,
     referrer,
@@ -36,8 +37,10 @@ pub(super) async fn of_slug(gateway: &Gateway, asked: &mut Asked, slug: &str, pa
     if !find::reaches(&gateway.meetings, asked.account(), &server.id, asked.now).await? {
         return Err(Denial::NotFound);
     }
-    own_meeting(gateway, asked, path).await?;
+    livekit::settle(&mut asked.head, path)?;
+    let meeting = own_meeting(gateway, asked, path).await?;
     let mut session = session_for(gateway, asked, path).await?;
+    check_image(path, session.as_deref(), meeting.as_deref())?;
     if session.as_ref().is_some_and(|session| session.meeting.server != server.id) {
         if !path.starts_with(DASHBOARD) {
             return Err(Denial::UnknownSession);
@@ -52,8 +55,10 @@ pub(super) async fn of_slug(gateway: &Gateway, asked: &mut Asked, slug: &str, pa
 /// are the same for everybody, by the page that asks, else by the one server whose session cookie the browser has
 /// (docs/reference/bbb-protocol.md, "Server of a request"), else the one that has the host to itself.
 pub(super) async fn of_root(gateway: &Gateway, asked: &mut Asked, path: &str, kind: Kind) -> Result<Target, Denial> {
+    livekit::settle(&mut asked.head, path)?;
     let session = session_for(gateway, asked, path).await?;
     let meeting = own_meeting(gateway, asked, path).await?;
+    check_image(path, session.as_deref(), meeting.as_deref())?;
     let id = match (&session, &meeting) {
         (Some(session), _) => &session.meeting.server,
         (None, Some(meeting)) => &meeting.server,
@@ -67,9 +72,16 @@ pub(super) async fn of_root(gateway: &Gateway, asked: &mut Asked, path: &str, ki
     Ok(Target { server: Arc::clone(server), session })
 }
 
+/// Refuses an image of another meeting than the session's. A breakout room and its parent are one meeting here.
+fn check_image(path: &str, session: Option<&Session>, meeting: Option<&Meeting>) -> Result<(), Denial> {
+    let is_anothers = || session.zip(meeting).is_some_and(|(session, meeting)| session.meeting.id != meeting.id);
+    if images::is_image(path) && is_anothers() { Err(Denial::NotFound) } else { Ok(()) }
+}
+
 /// The one server whose session cookie a browser has, else the one that has the host to itself.
 pub(super) fn of_browser<'a>(gateway: &Gateway, asked: &'a Asked) -> Option<&'a Arc<Server>> {
-    let is_reached = |server: &&Arc<Server>| gateway.meetings.live.reaches(&asked.tenant.id, &server.id, asked.now);
+    let is_reached =
+        |server: &&Arc<Server>| gateway.meetings.live.presence.reaches(&asked.tenant.id, &server.id, asked.now);
     let slugs = gateway.binding.session_slugs(&asked.head.headers, asked.now);
     let mut servers = slugs.filter_map(|slug| asked.directory.server_of_slug(slug)).filter(is_reached);
     match (servers.next(), servers.next()) {
@@ -102,18 +114,22 @@ async fn named_session(gateway: &Gateway, asked: &mut Asked) -> Result<Option<Ar
 }
 
 /// The first meeting whose internal id a request names in its path or its query. Refused if any of them is none of this
-/// tenant, also where the id of a document should stand.
+/// tenant, also where the id of a document should stand; of a room of LiveKit if it is known to be somebody else's.
 pub(super) async fn own_meeting(gateway: &Gateway, asked: &Asked, path: &str) -> Result<Option<Arc<Meeting>>, Denial> {
     let tenant = &asked.tenant.id;
     let mut own = None;
     let in_query = named_ids::in_query(asked.query());
     for (of, id) in named_ids::in_path(path).chain(in_query.iter().map(|(of, id)| (*of, &**id))) {
-        if of == Of::Meeting {
-            let meeting =
-                find::meeting_of_internal(&gateway.meetings, asked.account(), id).await?.ok_or(Denial::NotFound)?;
-            own.get_or_insert(meeting);
-        } else if gateway.meetings.live.meeting_of_internal(id).is_some_and(|meeting| meeting.tenant != *tenant) {
-            return Err(Denial::NotFound);
+        let found = match of {
+            Of::Meeting | Of::Room => find::meeting_of_internal(&gateway.meetings, asked.account(), id).await?,
+            Of::Document => None,
+        };
+        let is_anothers =
+            || gateway.meetings.live.meetings.of_internal(id).is_some_and(|meeting| meeting.tenant != *tenant);
+        match found {
+            Some(meeting) => drop(own.get_or_insert(meeting)),
+            None if of == Of::Meeting || is_anothers() => return Err(Denial::NotFound),
+            None => {}
         }
     }
     Ok(own)

@@ -1,14 +1,15 @@
 //! The form of an upload, looked at as it passes: a server takes the meeting that a document is for from a field of it.
 //!
+//! A form that is written otherwise than a browser does it, or that names a meeting of somebody else, is refused.
+//!
 //! Nothing of a form is kept but the beginning of one part. Where a part begins is not argued about: after each boundary,
 //! wherever it stands, head and first bytes are looked through for ids.
-
-use std::fmt;
 
 use http::{HeaderMap, header::CONTENT_TYPE};
 use memchr::memmem::{Finder, find};
 
 use super::named_ids::{Of, ids_in};
+use crate::domain::backend_error::BodyFault;
 
 /// The longest head of a part: browsers send some hundred bytes.
 const HEAD_BYTES_MAX: usize = 4 * 1024;
@@ -18,18 +19,6 @@ const PARTS_MAX: u32 = 64;
 const VALUE_BYTES: usize = 1024;
 /// The longest boundary (RFC 2046, 5.1.1).
 const BOUNDARY_BYTES_MAX: usize = 70;
-
-/// A form is written otherwise than a browser does it, or names a meeting of somebody else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refused;
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an upload is for a meeting of somebody else")
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// Looks at a form piece by piece.
 #[derive(Debug)]
@@ -48,8 +37,8 @@ impl Form {
     /// The form that a request says it has; `None` for a body that a server reads no fields from.
     ///
     /// # Errors
-    /// [`Refused`] for a type that is none of an upload, or is not written as browsers do it.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Refused> {
+    /// [`BodyFault::Refused`] for a type that is none of an upload, or is not written as browsers do it.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, BodyFault> {
         let mut types = headers.get_all(CONTENT_TYPE).iter();
         let Some(kind) = types.next() else { return Ok(None) };
         let boundary = kind.to_str().ok().and_then(|kind| kind.strip_prefix("multipart/form-data; boundary="));
@@ -57,7 +46,7 @@ impl Form {
             (1..=BOUNDARY_BYTES_MAX).contains(&text.len())
                 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
         };
-        let boundary = boundary.filter(is_plain).filter(|_| types.next().is_none()).ok_or(Refused)?;
+        let boundary = boundary.filter(is_plain).filter(|_| types.next().is_none()).ok_or(BodyFault::Refused)?;
         let boundary = Finder::new(&format!("--{boundary}")).into_owned();
         Ok(Some(Self { boundary, held: Vec::new(), in_part: false, parts_left: PARTS_MAX }))
     }
@@ -65,8 +54,8 @@ impl Form {
     /// Looks at the next bytes; `may` says of an id whether it may be named.
     ///
     /// # Errors
-    /// [`Refused`]: then these bytes, and all that follow, must not go on.
-    pub(super) fn pass(&mut self, bytes: &[u8], may: &impl Fn(Of, &str) -> bool) -> Result<(), Refused> {
+    /// [`BodyFault::Refused`]: then these bytes, and all that follow, must not go on.
+    pub(super) fn pass(&mut self, bytes: &[u8], may: &impl Fn(Of, &str) -> bool) -> Result<(), BodyFault> {
         self.held.extend_from_slice(bytes);
         let length = self.boundary.needle().len();
         let mut done = 0;
@@ -82,7 +71,7 @@ impl Form {
             } else if let Some(at) = next {
                 done += at + length;
                 self.in_part = true;
-                self.parts_left = self.parts_left.checked_sub(1).ok_or(Refused)?;
+                self.parts_left = self.parts_left.checked_sub(1).ok_or(BodyFault::Refused)?;
             } else {
                 // A boundary may have begun.
                 done = done.max((self.held.len() + 1).saturating_sub(length));
@@ -95,21 +84,21 @@ impl Form {
 }
 
 /// Looks at the beginning of a part.
-fn look(part: &[u8], may: &impl Fn(Of, &str) -> bool) -> Result<(), Refused> {
+fn look(part: &[u8], may: &impl Fn(Of, &str) -> bool) -> Result<(), BodyFault> {
     let head = find(&part[..part.len().min(HEAD_BYTES_MAX)], b"\r\n\r\n");
     // The last boundary has two hyphens, and no part.
-    let Some(at) = head.or_else(|| part.starts_with(b"--").then_some(0)) else { return Err(Refused) };
+    let Some(at) = head.or_else(|| part.starts_with(b"--").then_some(0)) else { return Err(BodyFault::Refused) };
     let (head, value) = part.split_at(at);
     let head = String::from_utf8_lossy(head);
     let low = head.to_ascii_lowercase();
     if low.contains("charset") && !low.contains("utf-8") {
-        return Err(Refused);
+        return Err(BodyFault::Refused);
     }
     let is_document = low.contains("filename") || low.contains("presentationid");
     let of = if is_document { Of::Document } else { Of::Meeting };
     let value = String::from_utf8_lossy(&value[..value.len().min(VALUE_BYTES)]);
     let fits = ids_in(&head).all(|id| may(Of::Document, id)) && ids_in(&value).all(|id| may(of, id));
-    if fits { Ok(()) } else { Err(Refused) }
+    if fits { Ok(()) } else { Err(BodyFault::Refused) }
 }
 
 #[cfg(test)]
@@ -176,12 +165,12 @@ mod tests {
         for (kinds, expected) in [
             (&[][..], Ok(false)),
             (&["multipart/form-data; boundary=----WebKitFormBoundaryAb3"], Ok(true)),
-            (&["multipart/form-data; boundary=\"b\""], Err(Refused)),
-            (&["multipart/form-data; charset=utf-16; boundary=b"], Err(Refused)),
-            (&["multipart/form-data"], Err(Refused)),
-            (&["multipart/mixed; boundary=b"], Err(Refused)),
-            (&["application/x-www-form-urlencoded"], Err(Refused)),
-            (&["multipart/form-data; boundary=b", "text/plain"], Err(Refused)),
+            (&["multipart/form-data; boundary=\"b\""], Err(BodyFault::Refused)),
+            (&["multipart/form-data; charset=utf-16; boundary=b"], Err(BodyFault::Refused)),
+            (&["multipart/form-data"], Err(BodyFault::Refused)),
+            (&["multipart/mixed; boundary=b"], Err(BodyFault::Refused)),
+            (&["application/x-www-form-urlencoded"], Err(BodyFault::Refused)),
+            (&["multipart/form-data; boundary=b", "text/plain"], Err(BodyFault::Refused)),
         ] {
             assert_eq!(Form::of(&headers(kinds)).map(|form| form.is_some()), expected, "{kinds:?}");
         }

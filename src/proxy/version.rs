@@ -26,7 +26,7 @@ pub(super) async fn version(gateway: &Gateway, asked: &mut Asked, slug: Option<&
         },
         None => asked.directory.servers_of(&asked.tenant).next().cloned(),
     };
-    let plugin_sdk = server.and_then(|server| gateway.meetings.live.servers.of(&server.id).plugin_sdk());
+    let plugin_sdk = server.and_then(|server| gateway.meetings.live.servers.of(&server.id).reported.plugin_sdk());
     let prefix = slug.map(|slug| format!("/s/{slug}")).unwrap_or_default();
     let version = Version {
         authority: &asked.authority,

@@ -4,7 +4,6 @@ use std::fmt;
 
 use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
 
-use super::health::Blame;
 use crate::domain::denial::Denial;
 
 /// The store failed: nothing was promised, as far as anybody knows. A commit whose answer was lost is found by a poll, or
@@ -155,6 +154,12 @@ fn fault_of_sqlite(code: &str) -> Fault {
         Ok(_) => Fault::Data,
         Err(_) => Fault::Unclear,
     }
+}
+
+/// What an error says of the store.
+pub(super) trait Blame {
+    /// Whether it says that the store cannot be reached.
+    fn is_of_the_way(&self) -> bool;
 }
 
 impl Blame for Error {

@@ -15,9 +15,8 @@ use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::{sync::watch, time::timeout};
 
 use super::{
-    Error,
-    error::Fault,
-    postgres::{Pool, empty_pool},
+    dialects::postgres::{Pool, empty_pool},
+    error::{Blame, Error, Fault},
 };
 
 /// A statement that takes longer than that has failed.
@@ -152,10 +151,4 @@ async fn ping(connection: Option<PgConnection>, options: &PgConnectOptions) -> R
     };
     connection.ping().await?;
     Ok(connection)
-}
-
-/// What an error says of the store.
-pub(super) trait Blame {
-    /// Whether it says that the store cannot be reached.
-    fn is_of_the_way(&self) -> bool;
 }

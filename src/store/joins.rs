@@ -3,7 +3,11 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Error, NewSession, Refusal, Seated, sqlite};
+use super::{
+    dialects::sqlite,
+    error::{Error, Refusal},
+    rows::{NewSession, Seated},
+};
 use crate::{
     domain::{
         denial::Denial,
@@ -77,7 +81,7 @@ async fn promise_batch(pool: &sqlite::Pool, batch: &mut Vec<Join>) {
         let outcome = match together.next() {
             Some(outcome) => outcome.map_err(Refusal::Denied),
             // Alone, or not all could be written: each for itself then, as one of them may be at fault.
-            None => sqlite::statements::admit_session(pool, &join.asked()).await,
+            None => sqlite::statements::seats::admit_session(pool, &join.asked()).await,
         };
         let _ = join.answer.send(outcome);
     }
@@ -88,7 +92,7 @@ async fn together(pool: &sqlite::Pool, batch: &[Join]) -> Result<Vec<Result<Seat
     let mut tx = pool.begin_with(sqlite::BEGIN).await?;
     let mut outcomes = Vec::with_capacity(batch.len());
     for join in batch {
-        outcomes.push(match sqlite::statements::seat(&mut tx, &join.asked()).await {
+        outcomes.push(match sqlite::statements::seats::seat(&mut tx, &join.asked()).await {
             Ok(seated) => Ok(seated),
             Err(Refusal::Denied(denial)) => Err(denial),
             Err(Refusal::Failed(error)) => return Err(error),

@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use super::{
     columns::{Column, PRESENT},
     tests::{Fixture, ms},
-    writer::{Note, coalesced},
+    writer::coalesced,
     *,
 };
 use crate::domain::{

@@ -57,22 +57,49 @@ pub struct MeetingRow {
     pub participants: Option<u32>,
     /// How many people were expected, if that was written down.
     pub expected: Option<u32>,
-    /// The server's internal id, once it has answered.
-    pub internal_id: Option<InternalId>,
-    /// The server's `createTime`, likewise.
-    pub create_time: Option<Timestamp>,
     /// When it was promised.
     pub created_at: Timestamp,
-    /// When it ended, if it has.
-    pub ended_at: Option<Timestamp>,
     /// When its time is over, if that was written down.
     pub ends_at: Option<Deadline>,
     /// Whether it may leave a recording.
     pub records: bool,
     /// How long what follows its end is carried, if that was written down.
     pub afterglow: Option<Duration>,
-    /// The gateway that asks its server, of account until there is an internal id.
-    pub owner: Option<String>,
+    /// Where it is in its life.
+    pub state: MeetingState,
+}
+
+/// Where a meeting that is kept is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MeetingState {
+    /// Its room is reserved.
+    Reserved {
+        /// The gateway that asks a server for it, if that was written down.
+        owner: Option<String>,
+    },
+    /// Its server has made it.
+    Running {
+        /// The server's internal id.
+        internal_id: InternalId,
+    },
+    /// It has ended.
+    Ended {
+        /// When.
+        at: Timestamp,
+        /// The server's internal id, if it had answered.
+        internal_id: Option<InternalId>,
+    },
+}
+
+impl MeetingRow {
+    /// The gateway that asks a server for it, empty where that was not written down; `None` once it is made or has ended.
+    #[must_use]
+    pub fn reserved_by(&self) -> Option<&str> {
+        match &self.state {
+            MeetingState::Reserved { owner } => Some(owner.as_deref().unwrap_or_default()),
+            MeetingState::Running { .. } | MeetingState::Ended { .. } => None,
+        }
+    }
 }
 
 /// A run of a meeting, and where it is.
@@ -176,8 +203,8 @@ pub struct UsageRow {
     pub day: String,
     /// Meetings that a server has made.
     pub meetings: i64,
-    /// Time that people were present, in ms.
-    pub participant_ms: i64,
+    /// Time that people were present.
+    pub participant_time: Duration,
     /// Most people who were present at once.
     pub peak: i64,
     /// Bytes from browsers.

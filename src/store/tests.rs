@@ -3,10 +3,7 @@ use std::sync::LazyLock;
 use anteroom_bench::postgres::{Durable, Postgres};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::{
-    writer::{Note, Notes, Traffic},
-    *,
-};
+use super::{writer::Notes, *};
 use crate::domain::{
     admission::RoomUsage,
     denial::Denial,
@@ -14,7 +11,7 @@ use crate::domain::{
     limits::Limit,
     server_mode::ServerMode,
     session::{Held, UserKey},
-    time::{Clock, Deadline, Timestamp},
+    time::{Clock, Deadline, Timestamp, whole_ms},
 };
 
 mod pooler;
@@ -97,7 +94,7 @@ async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Resul
             Ok(())
         }
     };
-    match store.admit_meeting(&new, Some(decide)).await {
+    match store.meetings().admit(&new, Some(decide)).await {
         Ok(Admitted::New { id, .. }) => Ok(id),
         Ok(Admitted::Existing(row)) => Ok(MeetingNumber::new(-row.id.get())),
         Err(Refusal::Denied(denial)) => Err(denial),
@@ -109,7 +106,7 @@ async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Resul
 async fn create_for(store: &Store, people: u32) -> MeetingNumber {
     let (tenant, server) = ids();
     let new = NewMeeting { participants: Some(people), ..room(&tenant, &server, "a", "one") };
-    let Ok(Admitted::New { id, .. }) = store.admit_meeting(&new, None::<fn(RoomUsage) -> Result<(), Denial>>).await
+    let Ok(Admitted::New { id, .. }) = store.meetings().admit(&new, None::<fn(RoomUsage) -> Result<(), Denial>>).await
     else {
         panic!("a new room")
     };
@@ -136,7 +133,7 @@ async fn join_as(
 ) -> Result<Seated, Denial> {
     let seats = Limit::AtMost(seats);
     let (now, held) = (ms(now), Held::Until(ms(until)));
-    match store.admit_session(&NewSession { meeting, user, now, held, seats, breakout: None }).await {
+    match store.seats().admit(&NewSession { meeting, user, now, held, seats, breakout: None }).await {
         Ok(seated) => Ok(seated),
         Err(Refusal::Denied(denial)) => Err(denial),
         Err(Refusal::Failed(error)) => panic!("{error}"),
@@ -152,7 +149,7 @@ async fn note(store: &Store, notes: impl IntoIterator<Item = Note>) -> Vec<Sessi
 }
 
 async fn write_at(store: &Store, now: Timestamp, notes: &[Note]) -> Vec<SessionNumber> {
-    store.write_notes(now, &notes.iter().collect::<Vec<_>>()).await.expect("written")
+    super::notes::write(&store.db, now, &notes.iter().collect::<Vec<_>>()).await.expect("written")
 }
 
 fn closed(session: SessionNumber, at: i64, until: i64) -> Note {
@@ -160,5 +157,5 @@ fn closed(session: SessionNumber, at: i64, until: i64) -> Note {
 }
 
 fn made(meeting: MeetingNumber, internal_id: &str) -> Note {
-    Note::Created { meeting, internal_id: InternalId::new(internal_id), create_time: Some(ms(1_234)) }
+    Note::Created { meeting, internal_id: InternalId::new(internal_id) }
 }

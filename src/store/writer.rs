@@ -20,11 +20,15 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Error, Store, dropped, error::Fault};
+use super::{
+    Store, dropped,
+    error::{Error, Fault},
+    note::{Note, Traffic},
+    notes,
+};
 use crate::{
     domain::{
-        ids::{InternalId, MeetingNumber, SessionNumber, TenantId},
-        session::TokenHash,
+        ids::{SessionNumber, TenantId},
         time::{Clock, Timestamp},
     },
     supervise::caught,
@@ -36,77 +40,6 @@ const BATCH_MAX: usize = 256;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Tries in a row after an error that does not say whose fault it is.
 const UNCLEAR_TRIES: u32 = 5;
-
-/// Something that has happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Note {
-    /// A server has made the meeting, under an id that is one of this meeting's own; if it may leave a recording, that will be
-    /// the tenant's.
-    Created {
-        /// The meeting's number.
-        meeting: MeetingNumber,
-        /// Its internal id.
-        internal_id: InternalId,
-        /// Its `createTime`, if its server tells one.
-        create_time: Option<Timestamp>,
-    },
-    /// A server has made the session.
-    Bound {
-        /// The session's number.
-        session: SessionNumber,
-        /// The hash of its token.
-        token: TokenHash,
-    },
-    /// Somebody is present: the first socket of the session has opened on this gateway.
-    Opened {
-        /// The session's number.
-        session: SessionNumber,
-        /// When.
-        at: Timestamp,
-    },
-    /// The last socket of the session has closed on this gateway.
-    Closed {
-        /// The session's number.
-        session: SessionNumber,
-        /// When.
-        at: Timestamp,
-        /// How long the seat counts from now on, unless it is present elsewhere.
-        until: Timestamp,
-        /// How long nobody was there since the `Opened` before this.
-        absent: Duration,
-    },
-    /// A join failed.
-    Dropped {
-        /// The session's number.
-        session: SessionNumber,
-    },
-}
-
-impl Note {
-    /// What it is about, for the log: the kind, and the number of the meeting or session.
-    fn subject(&self) -> (&'static str, i64) {
-        match *self {
-            Self::Created { meeting, .. } => ("created", meeting.get()),
-            Self::Bound { session, .. } => ("bound", session.get()),
-            Self::Opened { session, .. } => ("opened", session.get()),
-            Self::Closed { session, .. } => ("closed", session.get()),
-            Self::Dropped { session } => ("dropped", session.get()),
-        }
-    }
-}
-
-/// Bytes that were carried for a tenant.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Traffic {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// When.
-    pub at: Timestamp,
-    /// From browsers.
-    pub up: i64,
-    /// To browsers.
-    pub down: i64,
-}
 
 /// The way to the writer.
 #[derive(Debug, Clone)]
@@ -261,10 +194,10 @@ impl Writer {
     async fn write_first(&self, of_notes: bool, first: usize) -> Result<(), Error> {
         let written = async {
             if !of_notes {
-                return self.store.write_traffic(&self.waiting.traffic[..first]).await;
+                return self.store.usage().write_traffic(&self.waiting.traffic[..first]).await;
             }
             let notes: Vec<_> = self.waiting.notes[..first].iter().collect();
-            for session in self.store.write_notes(self.clock.now(), &notes).await? {
+            for session in notes::write(&self.store.db, self.clock.now(), &notes).await? {
                 // Who listens lives as long as the gateway.
                 let _ = self.without_seat.send(session);
             }

@@ -44,7 +44,7 @@ impl Backends {
     /// See [`BackendError`]; [`BackendError::Connect`] without a call for a server that is offline.
     pub async fn call(&self, call: ApiCall<'_>, server: &Server) -> Result<Reply, BackendError> {
         let name = call.name;
-        if self.servers.of(&server.id).is_offline() {
+        if self.servers.of(&server.id).health.is_offline() {
             return Err(BackendError::Connect);
         }
         let reply = call.send(&self.pool, server).await;
@@ -109,7 +109,7 @@ impl Backends {
     }
 
     fn note_connect(&self, server: &Server, error: BackendError) {
-        if error == BackendError::Connect && self.servers.of(&server.id).unreachable() {
+        if error == BackendError::Connect && self.servers.of(&server.id).health.unreachable() {
             tracing::warn!(server = %server.id, "server unreachable");
         }
     }

@@ -25,7 +25,7 @@ use super::{
     body::Body,
     connector::Stream,
 };
-use crate::domain::backend_error::BodyFault;
+use crate::domain::backend_error::{BackendError, BodyFault};
 
 /// Maximum of a response head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -56,18 +56,16 @@ pub(super) struct Link {
     is_used: bool,
 }
 
-/// Why a request got no answer.
+/// What has become of a request.
 #[derive(Debug)]
-pub(super) enum Failed {
-    /// The connection was closed before anything was sent.
+pub(super) enum Exchanged {
+    /// It has been answered.
+    Answered(Response<Body>),
+    /// The connection was closed before anything was sent: it may be sent on another.
     Unsent(Box<Request<Body>>),
     /// The connection, which had been used before, was closed before anything of an answer came. The request, which has no
     /// body, may or may not have been acted on.
     Unanswered(Box<Request<Body>>),
-    /// The body of the request is incomplete: the client is at fault.
-    Body(BodyFault),
-    /// The connection broke, or the response was invalid: the server is at fault.
-    Broken(io::Error),
 }
 
 /// Which side an exchange has failed on.
@@ -114,8 +112,9 @@ impl Link {
     /// not sent any more, but thrown away as any body is that is dropped.
     ///
     /// # Errors
-    /// See [`Failed`].
-    pub(super) async fn exchange(mut self: Box<Self>, request: Request<Body>) -> Result<Response<Body>, Failed> {
+    /// [`BackendError::Body`] where the body of the request is incomplete, [`BackendError::Broken`] where the connection broke or
+    /// the response was invalid.
+    pub(super) async fn exchange(mut self: Box<Self>, request: Request<Body>) -> Result<Exchanged, BackendError> {
         let is_head = request.method() == Method::HEAD;
         let (head, body) = request.into_parts();
         self.out.clear();
@@ -135,17 +134,17 @@ impl Link {
         match outcome {
             Ok((Head { response, framing, is_kept }, is_sent)) => {
                 let answer = Answer::new(self, framing, is_kept && is_sent);
-                Ok(response.map(|()| Body::Answered(answer)))
+                Ok(Exchanged::Answered(response.map(|()| Body::Answered(answer))))
             }
-            Err(Side::Caller(fault)) => Err(Failed::Body(fault)),
+            Err(Side::Caller(fault)) => Err(fault.into()),
             Err(Side::Server(_)) if !began && self.is_used => match sending.body.take() {
-                Some(body) => Err(Failed::Unsent(Box::new(Request::from_parts(head, body)))),
-                None => Err(Failed::Broken(io::ErrorKind::BrokenPipe.into())),
+                Some(body) => Ok(Exchanged::Unsent(Box::new(Request::from_parts(head, body)))),
+                None => Err(broken(&io::ErrorKind::BrokenPipe.into())),
             },
             Err(Side::Server(_)) if self.is_used && !has_body && !heard.anything => {
-                Err(Failed::Unanswered(Box::new(Request::from_parts(head, Body::empty()))))
+                Ok(Exchanged::Unanswered(Box::new(Request::from_parts(head, Body::empty()))))
             }
-            Err(Side::Server(error)) => Err(Failed::Broken(error)),
+            Err(Side::Server(error)) => Err(broken(&error)),
         }
     }
 
@@ -218,6 +217,11 @@ impl Link {
             heard.anything = true;
         }
     }
+}
+
+fn broken(error: &io::Error) -> BackendError {
+    tracing::debug!(%error, "no valid response from upstream");
+    BackendError::Broken
 }
 
 /// What has come of an answer.

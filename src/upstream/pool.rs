@@ -8,7 +8,7 @@ use http::{Request, Response, uri::Authority};
 use super::{
     body::Body,
     connector::Connector,
-    link::{Failed, Kept, Link, sweep},
+    link::{Exchanged, Kept, Link, sweep},
 };
 use crate::{domain::backend_error::BackendError, supervise};
 
@@ -66,20 +66,15 @@ impl Pool {
                     Link::new(stream, Arc::downgrade(&kept))
                 }
             };
-            match link.exchange(request).await {
-                Ok(response) => return Ok(response),
+            match link.exchange(request).await? {
+                Exchanged::Answered(response) => return Ok(response),
                 // It had been closed meanwhile. One that is new is no such.
-                Err(Failed::Unsent(unsent)) => request = *unsent,
+                Exchanged::Unsent(unsent) => request = *unsent,
                 // The server may have seen it.
-                Err(Failed::Unanswered(unanswered)) if !is_again && may_repeat(&unanswered) => {
+                Exchanged::Unanswered(unanswered) if !is_again && may_repeat(&unanswered) => {
                     (request, is_again) = (*unanswered, true);
                 }
-                Err(Failed::Unanswered(_)) => return Err(BackendError::Broken),
-                Err(Failed::Body(fault)) => return Err(BackendError::Body(fault)),
-                Err(Failed::Broken(error)) => {
-                    tracing::debug!(%error, "no valid response from upstream");
-                    return Err(BackendError::Broken);
-                }
+                Exchanged::Unanswered(_) => return Err(BackendError::Broken),
             }
         }
     }

@@ -8,7 +8,7 @@ import { chromium } from 'playwright-core';
 
 export const CLIENT_PATH = /^\/s\/([a-z2-7]{8})\/html5client\/$/;
 const READY_MS_MAX = 30_000;
-const STEPS = ['version', 'settings', 'graphql', 'stuns', 'sfu', 'slide', 'rtt'];
+const STEPS = ['version', 'settings', 'graphql', 'stuns', 'sfu', 'livekit', 'slide', 'rtt'];
 
 // Trusts the development CA as a person would make it: names and chains are checked. `rules` say what is found where.
 function options({ chromium: executablePath, home, ca }, rules, args = []) {

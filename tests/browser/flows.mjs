@@ -10,7 +10,7 @@ import { launch, open, screenshot, untilReady } from './browser.mjs';
 import { Watch } from './watch.mjs';
 
 const plan = JSON.parse(readFileSync(0, 'utf8'));
-const FLOWS = { privateWindow, embedded, reconnects, breakout, guest, documents, dashboard, notes, recording, older, strangers };
+const FLOWS = { privateWindow, embedded, reconnects, breakout, guest, documents, dashboard, notes, recording, older, liveKit, strangers };
 
 const rules = `MAP *.localhost:443 127.0.0.1:${plan.port}, MAP * ~NOTFOUND`;
 // A private window gives frames of other sites no storage at all, which BBB's client does not bear.
@@ -250,6 +250,59 @@ async function older() {
   await done('older', watch);
 }
 
+// Two meetings in two tabs of one window, on servers whose clients and settings differ: each has its own server's LiveKit, notes
+// and images.
+async function liveKit() {
+  const { context, watch } = await window_();
+  const pages = [];
+  for (const [at, link] of plan.links.entries()) pages.push(await enter(context, link, `livekit-${at}`));
+  const seen = [];
+  for (const page of pages) {
+    const { prefix, url, server } = await page.evaluate(() => ({
+      prefix: location.pathname.replace(/\/html5client\/.*/, ''), url: window.__bbb.liveKitUrl, server: window.__bbb.liveKitServer,
+    }));
+    assert.equal(url, `wss://${plan.host}${prefix}/livekit`);
+    assert.equal(await page.evaluate(notesServer), server, 'the notes are on the same server');
+    assert.equal(await page.evaluate(image), 'seen');
+    seen.push(server);
+  }
+  assert.notEqual(seen[0], seen[1]);
+  await screenshot(pages[1], plan.screenshots, 'livekit');
+  await done('livekit', watch);
+}
+
+// As the client opens its notes; the server says who it is.
+async function notesServer() {
+  const options = { headers: { 'x-session-token': sessionStorage.getItem('BBB_sessionToken') } };
+  const data = await (await fetch(`${window.__bbb.apiUrl}/meetingStaticData`, options)).json();
+  const { sharedNotes } = data.meeting[0].clientSettings.clientSettingsJson.public;
+  const token = sessionStorage.getItem('BBB_sessionToken');
+  const socket = new WebSocket(`wss://${sharedNotes.serverHostname || location.hostname}/hocuspocus/collaboration?sessionToken=${token}`);
+  return new Promise((resolve) => {
+    socket.onopen = () => socket.send('notes');
+    socket.onmessage = ({ data: told }) => resolve(JSON.parse(told).seen.server);
+    socket.onclose = ({ code }) => resolve(`closed with ${code}`);
+  });
+}
+
+// As the client puts an image into the chat and shows it: at the root of the host.
+async function image() {
+  const token = sessionStorage.getItem('BBB_sessionToken');
+  const canvas = Object.assign(document.createElement('canvas'), { width: 8, height: 8 });
+  canvas.getContext('2d').fillRect(0, 0, 4, 4);
+  const form = new FormData();
+  form.append('file', await new Promise((resolve) => { canvas.toBlob(resolve, 'image/png'); }), 'a.png');
+  const answer = await fetch(`/bigbluebutton/fileUpload/upload?sessionToken=${token}`, { method: 'POST', body: form });
+  if (answer.status !== 201) return `refused with ${answer.status}`;
+  const { url } = await answer.json();
+  const shown = new Image();
+  return new Promise((resolve) => {
+    shown.onload = () => resolve(shown.naturalWidth === 8 ? 'seen' : 'another image');
+    shown.onerror = () => resolve('not seen');
+    shown.src = `${url}?sessionToken=${token}`;
+  });
+}
+
 // Somebody of another tenant, who has a meeting on the same server, tries every address of a meeting on their own host.
 async function strangers() {
   const first = await window_();
@@ -277,7 +330,7 @@ async function strangers() {
     }
     const answer = await other.evaluate(answerOf, { path, token: /\/api\/rest\//.test(path) ? token : null });
     // The client and its server's name in the path are the same for all who have a meeting there.
-    const isShared = !search && /\/(html5client\/.*|rtt-check|bigbluebutton\/api|pad\/static\/.*|static\/js\/.*|)$/.test(pathname);
+    const isShared = !search && /\/(html5client\/.*|rtt-check|bigbluebutton\/api|livekit|pad\/static\/.*|static\/js\/.*|)$/.test(pathname);
     assert.ok(isShared || answer.status >= 400 || /FAILED|checksumError/.test(answer.text), `${path}: ${JSON.stringify(answer)}`);
     assert.ok(!/Ada|assembly/.test(answer.text), `${path}: ${answer.text}`);
     asked.pages += 1;

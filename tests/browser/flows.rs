@@ -174,6 +174,33 @@ async fn meetings_are_held_on_servers_of_older_releases() {
     run("older", &stage_of_2_7, Router::new(), json!({ "label": "2.7" })).await;
 }
 
+/// The client of 3.0 without an address of LiveKit, beside that of 4.0 with an empty one, an older LiveKit, and a host by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn livekit_notes_and_images_are_those_of_each_tabs_server() {
+    let settings = |settings: Value| json!({ "public": settings });
+    let of_3_0 = sim::Config {
+        client_settings: settings(json!({
+            "media": { "livekit": null },
+            "sharedNotes": { "serverHostname": "bbb-01.internal.test" },
+        })),
+        livekit_knows_v1: false,
+        ..sim::Config::default()
+    };
+    let of_4_0 = sim::Config {
+        client_settings: settings(json!({ "media": { "livekit": { "url": "" } } })),
+        client_takes_empty: true,
+        ..sim::Config::default()
+    };
+    let stage = stage(Plan::new().server_with("members", of_3_0).server_with("members", of_4_0)).await;
+    let mut links = Vec::new();
+    for room in ["one", "two"] {
+        stage.create(TENANT, room).await;
+        let params = [("meetingID", room), ("fullName", "Ada Lovelace"), ("role", "MODERATOR")];
+        links.push(sign::join_url(&format!("https://{}", host(TENANT)), &params, &secret(TENANT)));
+    }
+    run("liveKit", &stage, Router::new(), json!({ "links": links })).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_tenants_browser_gets_nothing_of_a_meeting() {
     let stage = stage(plan()).await;

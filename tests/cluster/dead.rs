@@ -42,8 +42,8 @@ async fn a_gateway_that_was_cut_off_says_again_who_is_present() {
     let ada = stage.joined("wagtail", "room", "Ada").await;
     let _socket = stage.graphql("wagtail", &ada).await.unwrap();
     let other = Store::open(&url).await.unwrap();
-    let room = other.running().await.unwrap()[0].id;
-    let is_present = async || other.recent_sessions(room, LAST).await.unwrap() == 1;
+    let room = other.meetings().running().await.unwrap()[0].id;
+    let is_present = async || other.seats().recent(room, LAST).await.unwrap() == 1;
     eventually("Ada is present", is_present).await;
 
     postgres.stop().unwrap();
@@ -52,8 +52,8 @@ async fn a_gateway_that_was_cut_off_says_again_who_is_present() {
     postgres.resume().unwrap();
     let other = Store::open(&url).await.unwrap();
     let later = now().saturating_add(LEASE);
-    assert_eq!(other.bury_dead(later, later).await.unwrap(), 1, "it was cut off for longer than the others");
-    let is_present = async || other.recent_sessions(room, LAST).await.unwrap() == 1;
+    assert_eq!(other.gateways().bury_dead(later, later).await.unwrap(), 1, "it was cut off for longer than the others");
+    let is_present = async || other.seats().recent(room, LAST).await.unwrap() == 1;
     assert!(!is_present().await);
     eventually("Ada is present again", is_present).await;
 }
@@ -78,7 +78,7 @@ async fn a_promise_of_a_dead_gateway_is_settled_by_those_that_live() {
         retained_since: None,
         runs_since: None,
     };
-    dead.admit_meeting(&new, None::<fn(RoomUsage) -> Result<(), Denial>>).await.unwrap();
+    dead.meetings().admit(&new, None::<fn(RoomUsage) -> Result<(), Denial>>).await.unwrap();
     // Its server has made the meeting, and there is nobody to be told.
     let path = sign::path("create", &[("name", "room"), ("meetingID", "t.wagtail.room")], "bbb-01-secret");
     assert_eq!(plain_get(stage.sims[0].addr(), "localhost", &path).await.xml("returncode"), "SUCCESS");
@@ -86,7 +86,10 @@ async fn a_promise_of_a_dead_gateway_is_settled_by_those_that_live() {
     let mut told = sqlx::PgConnection::connect(&url).await.unwrap();
     sqlx::query("SELECT pg_notify('anteroom', 'everything')").execute(&mut told).await.unwrap();
 
-    eventually("the promise has its answer", async || dead.running().await.unwrap()[0].internal_id.is_some()).await;
+    eventually("the promise has its answer", async || {
+        dead.meetings().running().await.unwrap()[0].reserved_by().is_none()
+    })
+    .await;
     let info = stage.api("wagtail", "getMeetingInfo", &[("meetingID", "room")]).await;
     assert_eq!(info.xml("returncode"), "SUCCESS", "{}", info.body);
 }

@@ -293,7 +293,7 @@ async fn a_gateway_that_is_killed_in_the_middle_leaves_nothing_too_much_and_noth
     let room = rooms[0].clone();
     let joins: Vec<_> = (0..500).map(|n| ask(n, "join", room.clone())).collect();
     let (watch, store) = (Arc::clone(&killed), Store::open_beside(&pair.database).await.unwrap());
-    let meeting = store.find_meeting(&"small".parse().unwrap(), &room).await.unwrap().unwrap().id;
+    let meeting = store.meetings().find(&"small".parse().unwrap(), &room).await.unwrap().unwrap().id;
     let mut most = 0;
     let mut admitted = 0;
     for (n, join) in joins.into_iter().enumerate() {
@@ -303,7 +303,7 @@ async fn a_gateway_that_is_killed_in_the_middle_leaves_nothing_too_much_and_noth
             pair.programs[0].exited().await;
         }
         if n % 50 == 0 {
-            most = most.max(store.recent_sessions(meeting, now()).await.unwrap());
+            most = most.max(store.seats().recent(meeting, now()).await.unwrap());
         }
     }
     assert!(admitted <= 50, "{admitted}");
@@ -316,9 +316,9 @@ async fn a_gateway_that_is_killed_in_the_middle_leaves_nothing_too_much_and_noth
     })
     .await;
     assert!(admitted <= 50, "{admitted}");
-    assert_eq!(store.recent_sessions(meeting, now()).await.unwrap(), 50, "each of them has an owner or a lease");
+    assert_eq!(store.seats().recent(meeting, now()).await.unwrap(), 50, "each of them has an owner or a lease");
     assert_eq!(
-        store.recent_sessions(meeting, now().saturating_add(Duration::from_secs(61))).await.unwrap(),
+        store.seats().recent(meeting, now().saturating_add(Duration::from_secs(61))).await.unwrap(),
         0,
         "nobody came: the leases run out"
     );
@@ -337,9 +337,9 @@ async fn people_on_a_gateway_that_dies_come_back_by_the_other() {
     let bob = Joined::by("tiny", &join(&one, "tiny", "room").await);
     let sockets = (one.graphql(&host("tiny"), &ada).await.unwrap(), one.graphql(&host("tiny"), &bob).await.unwrap());
     let store = Store::open_beside(&pair.database).await.unwrap();
-    let meeting = store.find_meeting(&"tiny".parse().unwrap(), "room").await.unwrap().unwrap().id;
+    let meeting = store.meetings().find(&"tiny".parse().unwrap(), "room").await.unwrap().unwrap().id;
     let held =
-        async |ms: u64| store.recent_sessions(meeting, now().saturating_add(Duration::from_millis(ms))).await.unwrap();
+        async |ms: u64| store.seats().recent(meeting, now().saturating_add(Duration::from_millis(ms))).await.unwrap();
     eventually("both are written down as present", async || held(1_000_000).await == 2).await;
     pair.programs[0].signal("KILL");
     pair.programs[0].exited().await;

@@ -162,6 +162,23 @@ async fn files_are_kept_checked_cut_and_packed_as_http_has_it() {
     assert_eq!(reads(&stage, on_server(vendor, &joined)), 1, "all of this from memory");
 }
 
+/// The client looks there for its languages.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_languages_is_read_as_json() {
+    let (stage, joined) = stage().await;
+    let path = format!("{}/html5client/locales/", joined.prefix);
+    for _ in 0..2 {
+        let list = get(&stage, TENANT, Method::GET, &path, &[("accept-encoding", "gzip, br")]).await;
+        assert!(list.header("content-type").starts_with("application/json"), "{:?}", list.head.headers);
+        let list: serde_json::Value = serde_json::from_slice(&list.body).unwrap();
+        let names: Vec<_> = list.as_array().unwrap().iter().map(|file| file["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["de.json", "en.json"]);
+    }
+    assert_eq!(reads(&stage, "/html5client/locales/"), 1, "from memory");
+    let missing = format!("{}/html5client/nowhere/", joined.prefix);
+    assert_eq!(get(&stage, TENANT, Method::GET, &missing, &[]).await.head.status, 404);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_for_those_who_reach_its_server() {
     let (stage, joined) = stage().await;

@@ -274,7 +274,7 @@ async fn people_whom_a_server_counts_and_who_came_another_way_take_seats() {
     greet(&mut socket, &token).await.unwrap();
     let url = format!("sqlite:{}", stage.path("var/anteroom.db").display());
     let store = Store::open_beside(&url).await.unwrap();
-    let meeting = store.find_meeting(&"tiny".parse().unwrap(), "room").await.unwrap().unwrap().id.get();
+    let meeting = store.meetings().find(&"tiny".parse().unwrap(), "room").await.unwrap().unwrap().id.get();
     eventually("two polls have found somebody", async || strangers(&url, meeting).await == 1).await;
     assert_eq!(stage.join("tiny", "room", "Ada").await.status, 302, "seat 2 of 2");
     assert_eq!(key(&stage.join("tiny", "room", "Bob").await), "maxParticipantsReached");

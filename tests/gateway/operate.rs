@@ -41,7 +41,7 @@ impl Operator {
     async fn of(stage: &Stage) -> Self {
         let url = format!("sqlite:{}", stage.path("var/anteroom.db").display());
         let store = Store::open_beside(&url).await.unwrap();
-        let key = store.shared_key("admin", [0; 32]).await.unwrap();
+        let key = store.keys().shared("admin", [0; 32]).await.unwrap();
         store.close().await;
         assert_ne!(key, [0; 32], "the gateway has made one");
         let admin = stage.app.as_ref().unwrap().admin.unwrap();

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use anteroom_bench::sim;
 use axum::{
     Router,
     extract::{Request, WebSocketUpgrade, ws},
@@ -167,6 +168,37 @@ async fn slides_are_found_by_their_meeting_and_uploads_keep_their_length() {
     let log: Vec<_> = stage.sims.iter().flat_map(anteroom_bench::sim::Sim::log).collect();
     let seen = log.iter().find(|seen| seen.path.ends_with("/upload")).unwrap();
     assert_eq!((seen.header("content-length"), seen.body_bytes), (Some("5000000"), 5_000_000));
+}
+
+/// Since 3.0.27 the address of a slide has a token of the page, over bytes that only its server knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_of_a_slide_goes_on_byte_for_byte() {
+    let config = sim::Config { slides_need_session: true, ..sim::Config::default() };
+    let stage = Plan::new().server_with("members", config).tenant("wagtail", "multi-account").start().await;
+    let joined = in_a_meeting(&stage).await;
+    let mut socket = stage.graphql("wagtail", &joined).await.unwrap();
+    let query = r#"{"id":"1","type":"subscribe","payload":{"query":"subscription { pres_page_curr { urlsJson } }"}}"#;
+    socket.send(Message::text(query)).await.unwrap();
+    let told = socket.next().await.unwrap().unwrap();
+    let told: serde_json::Value = serde_json::from_str(told.to_text().unwrap()).unwrap();
+    let slide = told["payload"]["data"]["pres_page_curr"][0]["urlsJson"]["svg"].as_str().unwrap();
+    let path = slide.strip_prefix("https://wagtail.localhost").expect("the tenant's host");
+    // In both places, and with what no reader would write in that way.
+    for query in
+        [format!("&sessionToken={}", joined.token), format!("&sessionToken={}&v=%7e+%2B%c3%a4&&empty=&x", joined.token)]
+    {
+        let path = format!("{path}{query}");
+        let reply = stage.client().get_with(&host("wagtail"), &path, &[("cookie", &joined.cookies)]).await;
+        assert_eq!(reply.status, 200, "{path}");
+        let seen = stage.sims[0].log().into_iter().rfind(|seen| seen.path.contains("/svg/")).unwrap();
+        assert_eq!(seen.query.as_deref(), path.split_once('?').map(|(_, query)| query));
+    }
+    let bare = path.split('?').next().unwrap();
+    let reply = stage
+        .client()
+        .get_with(&host("wagtail"), &format!("{bare}?sessionToken={}", joined.token), &[("cookie", &joined.cookies)])
+        .await;
+    assert_eq!(reply.status, 403, "the server asks for the token of the page");
 }
 
 #[tokio::test(flavor = "multi_thread")]

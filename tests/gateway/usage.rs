@@ -45,14 +45,15 @@ async fn people_meetings_and_bytes_are_counted_by_tenant() {
 
     let url = format!("sqlite:{}", stage.path("var/anteroom.db").display());
     let store = Store::open_beside(&url).await.unwrap();
-    let usage = store.usage("2000-01-01", "3000-01-01", Clock::system().now()).await.unwrap();
+    let usage = store.usage().by_day("2000-01-01", "3000-01-01", Clock::system().now()).await.unwrap();
     let of = |tenant: &str| usage.iter().filter(|row| row.tenant == tenant).collect::<Vec<_>>();
     let wagtail = of("wagtail");
     let sum = |value: fn(&anteroom::store::UsageRow) -> i64| wagtail.iter().map(|row| value(row)).sum::<i64>();
     assert_eq!(sum(|row| row.meetings), 1);
     assert_eq!(wagtail.iter().map(|row| row.peak).max(), Some(2));
-    let present = sum(|row| row.participant_ms);
-    assert!((2_400..60_000).contains(&present), "two people for more than a second each: {present} ms");
+    let present: Duration = wagtail.iter().map(|row| row.participant_time).sum();
+    let expected = Duration::from_millis(2_400)..Duration::from_secs(60);
+    assert!(expected.contains(&present), "two people for more than a second each: {present:?}");
     assert!(sum(|row| row.bytes_up) > 10_000, "{wagtail:?}");
     assert!(sum(|row| row.bytes_down) > 500, "{wagtail:?}");
     assert!(of("heron").is_empty(), "another tenant has used nothing");

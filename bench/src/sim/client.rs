@@ -62,6 +62,7 @@ impl Assets {
                 .replace("vendor.js", &vendor)
                 .replace("%VERSION%", if config.profile.client == Client::Early { "3.0.0" } else { "3.0.30" })
                 .replace("%HOST%", if config.client_uses_port { "host" } else { "hostname" })
+                .replace("%EMPTY%", if config.client_takes_empty { "taken" } else { "passed-over" })
                 .replace("%RETRY_MS%", &retry)
         };
         for (name, kind, text) in [
@@ -100,10 +101,22 @@ fn runtime_config(config: &Config) -> String {
     encode_value(&config.to_string()).replace('+', "%20")
 }
 
+/// What is in a folder, as nginx tells it (`autoindex_format json`): the client looks there for its languages.
+fn listing(assets: &Assets, folder: &str) -> Response {
+    let files = assets.files.iter().filter_map(|(path, (_, bytes))| Some((path.strip_prefix(folder)?, bytes)));
+    let files: Vec<_> = files
+        .map(|(name, bytes)| json!({ "name": name, "type": "file", "mtime": INSTALLED, "size": bytes.len() }))
+        .collect();
+    answer::json(&files.into())
+}
+
 /// A file below `/html5client/`.
 pub(crate) fn file(name: &str, headers: &HeaderMap, assets: &Assets) -> Response {
     let is_page =
         name.is_empty() || name == "index.html" || assets.client_path.strip_prefix("/html5client/") == Some(name);
+    if name == "locales/" {
+        return listing(assets, name);
+    }
     let (content_type, bytes) = match assets.files.get(name) {
         _ if is_page => ("text/html", assets.page.clone()),
         Some((content_type, bytes)) => (*content_type, bytes.clone()),

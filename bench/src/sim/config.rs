@@ -27,6 +27,13 @@ pub struct Config {
     /// Whether slides ask for `sessionToken`, cookie and a token of the page, as they do from 3.0.27 on. Off by default,
     /// because the names of all that are not known, and the client page here does not send them.
     pub slides_need_session: bool,
+    /// What an administrator has set in `bbb-html5.yml`, over the settings that ship, whose form it has. What is null there is not
+    /// there at all.
+    pub client_settings: serde_json::Value,
+    /// Whether the client page takes an empty address of LiveKit for one (`??`), as the client of 4.0 does, or for none (`||`).
+    pub client_takes_empty: bool,
+    /// Whether LiveKit has the addresses of `v1`: older ones have not.
+    pub livekit_knows_v1: bool,
     /// Timers of BBB run this many times faster.
     pub speed: f64,
     /// How the client page finds its server: `false` as the real client does, `https` on port 443 of the page's host name;
@@ -77,6 +84,9 @@ impl Default for Config {
             presentation_base_url: None,
             breakout_base_url: None,
             slides_need_session: false,
+            client_settings: serde_json::Value::Null,
+            client_takes_empty: false,
+            livekit_knows_v1: true,
             speed: 1.0,
             client_uses_port: false,
             reveals_version: false,

@@ -33,6 +33,11 @@ pub(crate) fn upload_token() -> String {
     random(LOWER, 24)
 }
 
+/// The name of an image: a UUID.
+pub(crate) fn image_name() -> String {
+    [8, 4, 4, 4, 12].map(|length| random(b"0123456789abcdef", length)).join("-")
+}
+
 /// What opens a text track once.
 pub(crate) fn track_token() -> String {
     random(LOWER, 32)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::ids;
@@ -71,6 +72,8 @@ pub(crate) struct Meeting {
     pub(crate) assigned: HashSet<String>,
     /// Tokens of uploads that were asked for, each with the user's internal id; gone once used.
     pub(crate) upload_tokens: HashMap<String, String>,
+    /// Images of chat and notes, by their names.
+    pub(crate) images: BTreeMap<String, Bytes>,
     /// What the learning dashboard's data are found by.
     pub(crate) dashboard_token: String,
     /// The text of the shared notes.
@@ -136,6 +139,7 @@ impl Meeting {
             tokens: Vec::new(),
             assigned: HashSet::new(),
             upload_tokens: HashMap::new(),
+            images: BTreeMap::new(),
             dashboard_token: ids::auth_token(),
             notes: String::new(),
             changes: watch::Sender::new(()),

@@ -1,5 +1,7 @@
 //! The XML body of `create` and `insertDocument`: `<modules>` with the documents to show.
 
+use std::collections::BTreeMap;
+
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 
@@ -10,8 +12,8 @@ use super::params::Params;
 pub(crate) struct Modules {
     /// Names of the documents, the current one first: `filename`, else `name`, else the last part of `url`.
     pub(crate) documents: Vec<String>,
-    /// The text of a `clientSettingsOverride` module. A stock server ignores it.
-    pub(crate) settings_override: Option<String>,
+    /// The texts of the modules that have one, by their names: settings, which a stock server ignores, and notes.
+    pub(crate) texts: BTreeMap<String, String>,
 }
 
 impl Modules {
@@ -20,11 +22,11 @@ impl Modules {
         let body = String::from_utf8_lossy(body);
         let mut reader = Reader::from_str(&body);
         let mut modules = Self::default();
-        let mut in_override = false;
+        let mut module = String::new();
         loop {
             match reader.read_event() {
                 Ok(Event::Start(element) | Event::Empty(element)) => match element.name().as_ref() {
-                    "module" => in_override = attribute(&element, "name").as_deref() == Some("clientSettingsOverride"),
+                    "module" => module = attribute(&element, "name").unwrap_or_default(),
                     "document" => {
                         let is_current = attribute(&element, "current").is_some_and(|value| value == "true");
                         let place = if is_current { 0 } else { modules.documents.len() };
@@ -32,8 +34,8 @@ impl Modules {
                     }
                     _ => {}
                 },
-                Ok(Event::CData(text)) if in_override => {
-                    modules.settings_override.get_or_insert_default().push_str(&text.xml10_content());
+                Ok(Event::CData(text)) => {
+                    modules.texts.entry(module.clone()).or_default().push_str(&text.xml10_content());
                 }
                 Ok(Event::Eof) | Err(_) => return modules,
                 Ok(_) => {}
@@ -72,7 +74,7 @@ mod tests {
             <module name="clientSettingsOverride"><![CDATA[{"public":{}}]]></module></modules>"#;
         let expected = Modules {
             documents: vec!["b.pdf".into(), "A & B.pdf".into(), "c.pdf".into()],
-            settings_override: Some(r#"{"public":{}}"#.into()),
+            texts: [("clientSettingsOverride".into(), r#"{"public":{}}"#.into())].into(),
         };
         assert_eq!(Modules::parse(body.as_bytes()), expected);
         assert_eq!(Modules::parse(b"<modules><doc"), Modules::default());

@@ -54,7 +54,8 @@ fn static_data(meeting: &Meeting, user: &User, config: &Config) -> Value {
     })
 }
 
-/// The settings with every key that holds an address. A stock install makes two of them absolute.
+/// The settings with every key that holds an address, as the administrator wants them. A stock install makes two of them
+/// absolute.
 pub(crate) fn settings(config: &Config) -> Value {
     let server = &config.server_url;
     let mut settings = json!({ "public": {
@@ -71,6 +72,7 @@ pub(crate) fn settings(config: &Config) -> Value {
             "sip_ws_host": "",
             "livekit": { "url": "" },
         },
+        "sharedNotes": { "serverHostname": "" },
         "presentation": { "uploadEndpoint": "/bigbluebutton/presentation/upload" },
         "clientLog": { "external": { "enabled": false, "url": "/html5log" } },
         "stats": { "rttPollIntervalMs": 10_000 },
@@ -78,7 +80,22 @@ pub(crate) fn settings(config: &Config) -> Value {
     if config.profile.notes == Notes::Etherpad {
         settings["public"]["pads"] = json!({ "url": format!("{server}/pad") });
     }
+    merge(&mut settings, &config.client_settings);
     settings
+}
+
+/// Puts what is set over what there is, and takes away what is null (RFC 7396).
+fn merge(settings: &mut Value, set: &Value) {
+    let Some(set) = set.as_object() else { return };
+    for (name, value) in set {
+        if value.is_object() {
+            merge(&mut settings[name], value);
+        } else if value.is_null() {
+            settings.as_object_mut().map(|settings| settings.remove(name));
+        } else {
+            settings[name] = value.clone();
+        }
+    }
 }
 
 fn user_metadata(user: &User) -> Vec<Value> {

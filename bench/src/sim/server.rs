@@ -18,7 +18,9 @@ use tokio::task::JoinSet;
 
 use super::broken::Unsent;
 use super::profile::Notes;
-use super::{Config, Shared, answer, api, client, dashboard, playback, plugin, presentation, rest, sockets, stopped};
+use super::{
+    Config, Shared, answer, api, client, dashboard, images, playback, plugin, presentation, rest, sockets, stopped,
+};
 
 /// Accepts until the server is stopped; then all connections are dropped.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
@@ -128,6 +130,9 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
             _ => presentation::page(rest, &parts, &shared),
         };
     }
+    if let Some(rest) = path.strip_prefix("/bigbluebutton/fileUpload/").filter(|_| !is_meteor) {
+        return images::serve(rest, &parts, body, &shared).await;
+    }
     let notes = shared.config.profile.notes;
     if let Some(path) = path.strip_prefix("/pad/").filter(|_| notes == Notes::Etherpad) {
         return sockets::pad(path, &mut parts, shared).await;
@@ -135,8 +140,13 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
     if let Some(path) = path.strip_prefix("/learning-analytics-dashboard/") {
         return dashboard::file(path, &shared);
     }
-    if path.starts_with("/hocuspocus/") || path.starts_with("/livekit/") {
-        return sockets::other(path, &mut parts, shared).await;
+    if path.starts_with("/hocuspocus/") {
+        return sockets::hocuspocus(&mut parts, shared).await;
+    }
+    if let Some(rest) =
+        path.strip_prefix("/livekit").filter(|rest| !is_meteor && (rest.is_empty() || rest.starts_with('/')))
+    {
+        return sockets::livekit::livekit(rest, &mut parts, shared).await;
     }
     if let Some(response) = playback::serve(path, &parts, &shared) {
         return response;

@@ -17,6 +17,7 @@ use super::{Shared, answer, session, stopped, wall_ms};
 
 mod echo;
 mod graphql;
+pub(super) mod livekit;
 mod member;
 mod notes;
 mod sockjs;
@@ -135,31 +136,9 @@ async fn notes(parts: &mut Parts, shared: Arc<Shared>) -> Response {
     })
 }
 
-/// `/livekit/*`, which a token of its own admits to, and `/hocuspocus/*`, which a session does: echoes.
-pub(crate) async fn other(path: &str, parts: &mut Parts, shared: Arc<Shared>) -> Response {
-    let kind = Kind { message_bytes_max: 1 << 20, ping: None, protocol: None };
-    if path.starts_with("/hocuspocus/") {
-        return echoing(parts, shared, kind).await;
-    }
-    if !parts.uri.query().is_some_and(|query| query.contains("access_token=")) {
-        return answer::page(StatusCode::UNAUTHORIZED);
-    }
-    let seen = seen(parts, &shared);
-    // Nobody ends it but its two sides.
-    let (alive, ended) = watch::channel(());
-    let upgrade = match upgrade(parts).await {
-        Ok(upgrade) => upgrade,
-        Err(refusal) => return refusal,
-    };
-    let mut lifeline = Lifeline::new(&shared);
-    upgrade.on_upgrade(async move |socket| {
-        let _alive = alive;
-        tokio::select! {
-            biased;
-            () = lifeline.cut() => {}
-            () = echo::run(socket, seen, None, ended) => {}
-        }
-    })
+/// `/hocuspocus/*`, which a session admits to: an echo.
+pub(crate) async fn hocuspocus(parts: &mut Parts, shared: Arc<Shared>) -> Response {
+    echoing(parts, shared, Kind { message_bytes_max: 1 << 20, ping: None, protocol: None }).await
 }
 
 /// How echoing sockets differ.

@@ -33,6 +33,8 @@ pub struct MeetingView {
     pub documents: Vec<String>,
     /// The settings override in the body of the `create`, which a stock server ignores.
     pub settings_override_ignored: Option<String>,
+    /// The first text of the notes, by the names of the modules in the body of the `create`.
+    pub notes: BTreeMap<String, String>,
 }
 
 impl MeetingView {
@@ -56,7 +58,14 @@ impl MeetingView {
             joins: meeting.users.values().map(|user| decoded(&user.params)).filter(|join| !join.is_empty()).collect(),
             create_time_ms: meeting.create_time_ms,
             documents: meeting.modules.documents.clone(),
-            settings_override_ignored: meeting.modules.settings_override.clone(),
+            settings_override_ignored: meeting.modules.texts.get("clientSettingsOverride").cloned(),
+            notes: meeting
+                .modules
+                .texts
+                .iter()
+                .filter(|(name, _)| name.starts_with("sharedNotesInitialContent"))
+                .map(|(name, text)| (name.clone(), text.clone()))
+                .collect(),
         }
     }
 }

@@ -54,13 +54,13 @@ pub(super) async fn list(
         tenant.as_ref().is_none_or(|id| meeting.tenant.as_str() == id)
             && server.as_ref().is_none_or(|id| meeting.server.as_str() == id)
     };
-    let mut running = admin.meetings.live.meetings();
+    let mut running = admin.meetings.live.meetings.all();
     running.retain(wanted);
     running.sort_by(|a, b| (&a.tenant, &a.ext_id).cmp(&(&b.tenant, &b.ext_id)));
     // From the store, since people have come through other gateways too; what was noted a moment ago is not in it yet.
     let meetings = Arc::clone(&admin.meetings);
     let seats = admin
-        .in_gateway(async move { meetings.store.seats(meetings.clock.now()).await })
+        .in_gateway(async move { meetings.store.seats().in_use(meetings.clock.now()).await })
         .await
         .ok_or(Refused::Failed)??;
     let seats_of = |meeting: &Meeting| seats.get(&meeting.id).copied().unwrap_or_default();
@@ -83,7 +83,7 @@ pub(super) async fn end(
 ) -> Result<Answer, Refused> {
     let Ok(id) = tenant.parse::<TenantId>() else { return Err(Refused::UnknownTenant(tenant)) };
     let meetings = Arc::clone(&admin.meetings);
-    if meetings.directory.load().tenant(&tenant).is_none() && meetings.live.meetings_of(&id) == 0 {
+    if meetings.directory.load().tenant(&tenant).is_none() && meetings.live.presence.meetings_of(&id) == 0 {
         return Err(Refused::UnknownTenant(tenant));
     }
     let ended = json!({ "tenant": tenant, "meeting_id": meeting_id });

@@ -55,6 +55,6 @@ fn told(admin: &Admin, tenant: &Tenant) -> Value {
         "policy": tenant.policy.id.as_str(),
         "hosts": tenant.hosts.iter().map(|host| host.as_str()).collect::<Vec<_>>(),
         "suspended_by": by,
-        "meetings": live.meetings_of(&tenant.id),
+        "meetings": live.presence.meetings_of(&tenant.id),
     })
 }

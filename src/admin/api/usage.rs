@@ -26,7 +26,7 @@ pub(super) async fn list(
     let Query(Wish { month }) = wish.map_err(|error| Refused::Invalid(error.body_text()))?;
     let (from, to) = month.parse::<Month>().map_err(|error| Refused::Invalid(format!("month {error}")))?.days();
     let meetings = Arc::clone(&admin.meetings);
-    let read = async move { meetings.store.usage(&from, &to, meetings.clock.now()).await };
+    let read = async move { meetings.store.usage().by_day(&from, &to, meetings.clock.now()).await };
     let rows = admin.in_gateway(read).await.ok_or(Refused::Failed)??;
     let usage: Vec<Value> = rows.iter().map(cells).collect();
     Ok(Answer(json!({ "usage": usage })))

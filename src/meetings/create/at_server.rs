@@ -13,7 +13,7 @@ use crate::{
     },
     live::Meeting,
     meetings::{Meetings, end::tell_to_end},
-    store::writer::Note,
+    store::Note,
     upstream::{ApiCall, Body},
 };
 
@@ -30,7 +30,7 @@ pub(super) async fn create(
         let left = duration_left(&order.tenant.limits, used).unwrap_or(Limit::AtMost(Duration::ZERO));
         params.to_mut().set("duration", params::duration(&order.given, left));
     }
-    let release = meetings.live.servers.of(&server.id).release();
+    let release = meetings.live.servers.of(&server.id).reported.release();
     let params = release::fit(Of::Create, &params, release);
     let mut call = ApiCall::new("create", &params);
     call.body = order.modules.clone().map(|xml| (HeaderValue::from_static("application/xml"), Body::from(xml)));
@@ -68,11 +68,8 @@ pub(super) async fn note_created(meetings: &Meetings, meeting: &Arc<Meeting>, an
         if !meeting.may_be_called(&answer.internal_id) {
             return;
         }
-        meetings.notes.leave(Note::Created {
-            meeting: meeting.id,
-            internal_id: InternalId::new(&answer.internal_id),
-            create_time: answer.create_time,
-        });
+        let internal_id = InternalId::new(&answer.internal_id);
+        meetings.notes.leave(Note::Created { meeting: meeting.id, internal_id });
         meetings.flush_notes().await;
     }
 }

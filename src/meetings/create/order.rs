@@ -81,8 +81,11 @@ impl Order {
 
     /// How long what follows the end is carried: as long as its server was told to keep it.
     fn afterglow(&self) -> Duration {
-        let minutes = self.params.get("learningDashboardCleanupDelayInMinutes");
-        afterglow(minutes.and_then(|minutes| minutes.parse().ok()))
+        let minutes =
+            self.params.get("learningDashboardCleanupDelayInMinutes").and_then(|text| text.parse::<i64>().ok());
+        // One that is below zero says nothing.
+        let minutes = minutes.and_then(|minutes| u64::try_from(minutes).ok());
+        afterglow(minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))))
     }
 
     /// The meeting that is reserved. A room that starts again stays with the account that it was counted for.

@@ -69,7 +69,7 @@ async fn move_to(
     if meeting.server == server.id {
         return Ok(Some(meeting));
     }
-    let Ok(moved) = meetings.store.move_meeting(meeting.id, &server.id).await else {
+    let Ok(moved) = meetings.store.meetings().move_to(meeting.id, &server.id).await else {
         release(meetings, &meeting).await;
         return Err(Denial::StoreUnavailable);
     };
@@ -90,19 +90,18 @@ async fn admit(meetings: &Meetings, order: &Order, server: &Server) -> Result<Ad
         Some(_) => Some(meetings.counting.hold(tenant.id.as_str()).await),
         None => None,
     };
-    meetings.store.admit_meeting(&new, decide).await.map_err(|refusal| refusal.denial())
+    meetings.store.meetings().admit(&new, decide).await.map_err(|refusal| refusal.denial())
 }
 
 /// A meeting that the store has already, once there is an answer for it. `None` while another gateway waits for one: it
 /// may still release the reservation, or move it to another server.
 async fn answered_for(meetings: &Meetings, row: MeetingRow) -> Result<Option<Arc<Meeting>>, Denial> {
     let store = &meetings.store;
-    if row.internal_id.is_none() {
-        let owner = row.owner.as_deref().unwrap_or_default();
-        let alive =
-            owner != store.gateway() && store.is_alive(owner, meetings.clock.now()).await.map_err(unavailable)?;
+    if let Some(owner) = row.reserved_by() {
+        let alive = owner != store.gateway()
+            && store.gateways().is_alive(owner, meetings.clock.now()).await.map_err(unavailable)?;
         // Of one that has died the reservation is left, and perhaps a meeting on its server: asked again, that tells.
-        if alive || !store.take_over_meeting(row.id, owner).await.map_err(unavailable)? {
+        if alive || !store.meetings().take_over(row.id, owner).await.map_err(unavailable)? {
             return Ok(None);
         }
     }
@@ -121,7 +120,7 @@ pub(super) async fn reserve_made(meetings: &Meetings, order: &Order, server: &Se
 
 /// Releases the reservation of a call that failed.
 pub(super) async fn release(meetings: &Meetings, meeting: &Meeting) {
-    match meetings.store.abandon_meeting(meeting.id, meetings.clock.now()).await {
+    match meetings.store.meetings().abandon(meeting.id, meetings.clock.now()).await {
         Ok(true) => meetings.live.withdraw_meeting(meeting),
         // Another gateway has taken it over: a poll finds out what has become of it.
         Ok(false) => {}

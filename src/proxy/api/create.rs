@@ -92,7 +92,7 @@ fn order(call: &mut Verified) -> Result<Order, Refusal> {
 async fn check_names(gateway: &Gateway, order: &Order) -> Result<(), Refusal> {
     let tenant = &order.tenant;
     let mut addresses: Vec<String> = Vec::new();
-    addresses.extend(params::presentation(&order.given, &order.params, &tenant.rules).map(str::to_owned));
+    addresses.extend(params::fetched(&order.given, &order.params, &tenant.rules).map(str::to_owned));
     if let Some(modules) = &order.modules {
         addresses.extend(Found::read(modules, tenant)?.addresses);
     }

@@ -21,7 +21,7 @@ use crate::{
         answer::Answer,
         asked::Asked,
         gateway::Gateway,
-        held::{FIRST_BYTES_TIMEOUT, Unread, Whole},
+        held::{FIRST_BYTES_TIMEOUT, Whole},
     },
     upstream::{ApiCall, Incoming},
 };
@@ -35,7 +35,7 @@ pub(super) async fn insert_document(
 ) -> Result<Answer, Refusal> {
     let call = Call::InsertDocument;
     let (mime, _) = mime_of(asked);
-    let has_body = body.has_any(FIRST_BYTES_TIMEOUT).await.map_err(Unread::from)?;
+    let has_body = body.has_any(FIRST_BYTES_TIMEOUT).await?;
     if has_body && !matches!(&*mime, "application/xml" | "text/xml") {
         return Err(Failure::CONTENT_TYPE.into());
     }

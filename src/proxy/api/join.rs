@@ -33,7 +33,7 @@ pub(super) async fn join(gateway: &Gateway, call: Verified) -> Answer {
         Ok(answer) => answer,
         Err(refusal) => {
             let ext_id = call.params.get("meetingID").unwrap_or_default();
-            let meeting = gateway.meetings.live.meeting(&call.asked.tenant.id, ext_id);
+            let meeting = gateway.meetings.live.meetings.find(&call.asked.tenant.id, ext_id);
             let mut answer = refused_join::answer(gateway, &call.asked, &call.params, &refusal);
             answer.server = meeting.map(|meeting| meeting.server.clone());
             answer
@@ -74,7 +74,7 @@ async fn admit(gateway: &Gateway, call: &Verified) -> Result<Answer, Refusal> {
     let user = user.map(|id| gateway.user_keys.of(&tenant.id, id));
     let name = call.params.get("fullName").unwrap_or_default();
     let place = Place { meeting: &meeting, breakout: None, user, name, may_wait };
-    let release = gateway.meetings.live.servers.of(&server.id).release();
+    let release = gateway.meetings.live.servers.of(&server.id).reported.release();
     let params = release::fit(Of::Join, &params, release);
     let_in(gateway, asked, server, &place, redirects, ApiCall::new("join", &params)).await
 }

@@ -10,9 +10,9 @@ use super::{refusal::Refusal, spec::Spec};
 use crate::{
     bbb::{
         answer::Failure,
-        checksum::{self, ChecksumError, InForm, Signer},
-        documents,
-        params::may_fetch,
+        checksum::{self, InForm, Signer},
+        documents::{self, Clean},
+        params::{may_fetch, may_set},
         query::{Params, sanitise},
     },
     domain::denial::Denial,
@@ -57,25 +57,24 @@ pub(super) async fn verify<'a>(
     bodies: &Bodies,
 ) -> Result<Read<'a>, Refusal> {
     let (name, credentials) = (spec.name(), &asked.tenant.credentials);
-    let in_query = checksum::verify(name, asked.query(), credentials, asked.now);
-    if let Err(ChecksumError::Malformed | ChecksumError::Mismatch) = in_query {
+    let Ok(in_query) = checksum::verify(name, asked.query(), credentials, asked.now) else {
         if spec.of_recordings {
-            present(spec.call, &Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?)?;
+            present(spec.call, &Params::parse(asked.query().as_bytes())?)?;
         }
         return Err(mismatch(spec).into());
-    }
-    let (sent, charge) = sent(asked, spec, body, bodies, in_query.is_ok()).await?;
-    let mut params = Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?;
+    };
+    let (sent, charge) = sent(asked, spec, body, bodies, in_query.is_some()).await?;
+    let mut params = Params::parse(asked.query().as_bytes())?;
     params.remove("checksum");
     let merged = match &sent {
-        Sent::Form(form) => params.extend(form).map_err(|_| Failure::QUERY),
+        Sent::Form(form) => params.extend(form),
         Sent::Multipart(form, boundary) => extend_multipart(&mut params, form.clone(), boundary).await,
         Sent::Nothing | Sent::Modules(_) | Sent::Other => Ok(()),
     };
     let signer = match (in_query, params.remove("checksum")) {
-        (Ok(signer), _) => signer,
-        (Err(_), None) => return Err(missing(spec).into()),
-        (Err(_), Some(sum)) => {
+        (Some(signer), _) => signer,
+        (None, None) => return Err(missing(spec).into()),
+        (None, Some(sum)) => {
             if spec.of_recordings {
                 present(spec.call, &params)?;
             }
@@ -95,7 +94,12 @@ pub(super) async fn verify<'a>(
     }
     let modules = match sent {
         Sent::Modules(body) => {
-            let (xml, documents) = documents::clean(&body, |url| may_fetch(&asked.tenant.rules, url))?;
+            let rules = &asked.tenant.rules;
+            let Clean { xml, documents, dropped } =
+                documents::clean(&body, |url| may_fetch(rules, url), |name| may_set(rules, name, ""))?;
+            if let Some(module) = dropped {
+                tracing::info!(?module, "module of a create body not forwarded");
+            }
             if documents > 0 && !asked.tenant.limits.documents.has_room(documents - 1) {
                 return Err(Denial::DocumentLimitReached.into());
             }
@@ -109,11 +113,8 @@ pub(super) async fn verify<'a>(
 /// The query of a call whose body no checksum covers: signed, and without a form.
 pub(super) fn signed_query<'a>(asked: &'a Asked, spec: &Spec) -> Result<Read<'a>, Refusal> {
     let signer = checksum::verify(spec.name(), asked.query(), &asked.tenant.credentials, asked.now);
-    let signer = signer.map_err(|error| match error {
-        ChecksumError::Missing => missing(spec),
-        ChecksumError::Malformed | ChecksumError::Mismatch => mismatch(spec),
-    })?;
-    let params = Params::parse(asked.query().as_bytes()).map_err(|_| Failure::QUERY)?;
+    let signer = signer.map_err(|_| mismatch(spec))?.ok_or_else(|| missing(spec))?;
+    let params = Params::parse(asked.query().as_bytes())?;
     Ok(Read { signer, params, modules: None, charge: None })
 }
 
@@ -210,7 +211,7 @@ pub(in crate::proxy) async fn extend_multipart(
         let (Some(name), None) = (part.name().map(sanitise), part.file_name()) else { continue };
         let value = part.bytes().await.map_err(|_| Failure::QUERY)?;
         let value = std::str::from_utf8(&value).map_err(|_| Failure::QUERY)?;
-        params.push(name, sanitise(value)).map_err(|_| Failure::QUERY)?;
+        params.push(name, sanitise(value))?;
     }
     Ok(())
 }

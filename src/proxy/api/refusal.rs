@@ -3,17 +3,11 @@
 use std::borrow::Cow;
 
 use crate::{
-    bbb::{answer::Failure, checksum::InForm, params::Rejected},
-    domain::denial::Denial,
+    bbb::{answer::Failure, checksum::InForm},
+    domain::{backend_error::BodyFault, denial::Denial},
     metrics::{Call, Outcome},
-    proxy::{
-        answer::{Answer, outcome_of},
-        held::Unread,
-    },
+    proxy::answer::{Answer, outcome_of},
 };
-
-/// The key of a value that is not allowed.
-const INVALID: &str = "validationError";
 
 /// Why an API call is refused.
 #[derive(Debug)]
@@ -24,8 +18,6 @@ pub(crate) enum Refusal {
     Failed(Failure),
     /// The checksum, which stood in the form, does not fit.
     Checksum(Failure, Box<InForm>),
-    /// A parameter has a value that is not allowed.
-    Rejected(Rejected),
     /// By the server, in its words; with the denial that it is counted as.
     ByServer { key: String, message: String, denial: Option<Denial> },
 }
@@ -36,7 +28,6 @@ impl Refusal {
         match self {
             Self::Denied(denial) => denial.key(),
             Self::Failed(failure) | Self::Checksum(failure, _) => failure.key,
-            Self::Rejected(_) => INVALID,
             Self::ByServer { key, .. } => key,
         }
     }
@@ -45,8 +36,7 @@ impl Refusal {
     pub(super) fn message(&self) -> Cow<'_, str> {
         match self {
             Self::Denied(denial) => denial.message().into(),
-            Self::Failed(failure) | Self::Checksum(failure, _) => failure.message.into(),
-            Self::Rejected(rejected) => rejected.to_string().into(),
+            Self::Failed(failure) | Self::Checksum(failure, _) => (&*failure.message).into(),
             Self::ByServer { message, .. } => message.into(),
         }
     }
@@ -56,7 +46,7 @@ impl Refusal {
         match self {
             Self::Denied(denial) => Some(*denial),
             Self::ByServer { denial, .. } => *denial,
-            Self::Failed(_) | Self::Checksum(..) | Self::Rejected(_) => None,
+            Self::Failed(_) | Self::Checksum(..) => None,
         }
     }
 
@@ -96,19 +86,13 @@ impl From<Denial> for Refusal {
     }
 }
 
-impl From<Rejected> for Refusal {
-    fn from(rejected: Rejected) -> Self {
-        Self::Rejected(rejected)
-    }
-}
-
-impl From<Unread> for Refusal {
-    fn from(unread: Unread) -> Self {
-        match unread {
-            Unread::Broken => Failure::BODY.into(),
-            Unread::Slow => Failure::BODY_SLOW.into(),
-            Unread::TooLarge => Denial::TooLarge.into(),
-            Unread::NoRoom => Denial::Overloaded.into(),
+impl From<BodyFault> for Refusal {
+    fn from(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::Broken | BodyFault::Refused => Failure::BODY.into(),
+            BodyFault::Slow => Failure::BODY_SLOW.into(),
+            BodyFault::TooLarge => Denial::TooLarge.into(),
+            BodyFault::NoRoom => Denial::Overloaded.into(),
         }
     }
 }

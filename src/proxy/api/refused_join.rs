@@ -53,7 +53,8 @@ fn page_of(gateway: &Gateway, asked: &Asked, params: Option<&Params>, refusal: &
             // Who has the address of a breakout room has it from one that was there.
             let is_over = params.is_some_and(|params| {
                 let ext_id = params.get("meetingID").unwrap_or_default();
-                params.get("isBreakout") == Some("true") || gateway.meetings.live.has_ended(&asked.tenant.id, ext_id)
+                params.get("isBreakout") == Some("true")
+                    || gateway.meetings.live.meetings.has_ended(&asked.tenant.id, ext_id)
             });
             (StatusCode::NOT_FOUND, if is_over { Page::Over } else { Page::NotYet })
         }

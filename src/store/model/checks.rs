@@ -1,21 +1,21 @@
 //! What has to hold at all times, and when everybody has left.
 
-use super::*;
+use super::{rules::was_used, *};
 use crate::domain::ids::{MeetingNumber, SessionNumber};
 
 impl World {
     pub(super) async fn check(&self) {
         let store = &self.gateways[0].store;
-        let mut running = store.running().await.expect("an answer");
+        let mut running = store.meetings().running().await.expect("an answer");
         running.sort_by_key(|row| row.id);
         assert_eq!(running, self.model.rows(&running), "the meetings that run");
-        let mut sessions = store.sessions().await.expect("an answer");
+        let mut sessions = store.seats().sessions().await.expect("an answer");
         sessions.sort_by_key(|row| row.id);
         assert_eq!(sessions, self.model.sessions(), "the sessions");
         for row in &running {
-            let taken = store.recent_sessions(row.id, ms(self.now)).await.expect("an answer");
+            let taken = store.seats().recent(row.id, ms(self.now)).await.expect("an answer");
             assert_eq!(taken, self.model.taken(row.id, false, self.now), "seats of {}", row.id);
-            let present = store.recent_sessions(row.id, ms(PRESENT - 1)).await.expect("an answer");
+            let present = store.seats().recent(row.id, ms(PRESENT - 1)).await.expect("an answer");
             assert_eq!(present, self.model.taken(row.id, false, PRESENT - 1), "people in {}", row.id);
             if let Limit::AtMost(most) = self.seats_of(row.id) {
                 let in_breakouts = self.model.taken(row.id, true, self.now);
@@ -23,8 +23,8 @@ impl World {
             }
         }
         let (from, to) = day_of_all_days();
-        let used = store.usage(from, to, ms(self.now)).await.expect("an answer");
-        let used: Vec<_> = used.into_iter().filter(|row| row.meetings + row.participant_ms + row.peak > 0).collect();
+        let used = store.usage().by_day(from, to, ms(self.now)).await.expect("an answer");
+        let used: Vec<_> = used.into_iter().filter(was_used).collect();
         assert_eq!(used, self.model.used(self.now), "what was used");
         self.check_rooms();
         self.check_people();
@@ -94,7 +94,7 @@ impl World {
         self.check().await;
         self.pass(LEASE_MS.max(GRACE_MS));
         for (meeting, _) in self.model.running() {
-            let taken = self.gateways[0].store.recent_sessions(meeting, ms(self.now)).await.expect("an answer");
+            let taken = self.gateways[0].store.seats().recent(meeting, ms(self.now)).await.expect("an answer");
             assert_eq!(taken, 0, "seats of {meeting} outlive everybody");
         }
         self.check().await;

@@ -8,7 +8,7 @@ use std::{
 
 use super::{GRACE_MS, ms};
 use crate::domain::ids::{MeetingNumber, SessionNumber};
-use crate::store::{Store, columns::PRESENT, writer::Note};
+use crate::store::{Note, Store, columns::PRESENT};
 
 #[derive(Debug)]
 pub(super) struct Gateway {

@@ -12,14 +12,17 @@ impl World {
     /// A gateway starts: it says that it lives, and reads what was promised.
     pub(super) async fn start(&mut self, at: usize, store: Store) {
         let name = store.gateway().to_owned();
-        assert_eq!(store.heartbeat(ms(self.now)).await.expect("alive"), self.model.heartbeat(&name, self.now));
+        assert_eq!(
+            store.gateways().heartbeat(ms(self.now)).await.expect("alive"),
+            self.model.heartbeat(&name, self.now)
+        );
         if !store.is_shared() {
             let (now, until) = (self.now, self.now + LEASE_MS);
-            let dead = store.bury_dead(ms(now), ms(until)).await.expect("settled");
+            let dead = store.gateways().bury_dead(ms(now), ms(until)).await.expect("settled");
             assert_eq!(dead, self.model.bury_dead(&name, now, until, false));
         }
         let mut gateway = Gateway::new(store);
-        for row in gateway.store.sessions().await.expect("loaded") {
+        for row in gateway.store.seats().sessions().await.expect("loaded") {
             let known = Known { meeting: row.meeting, until: row.held.to_column(), sockets: 0 };
             gateway.sessions.insert(row.id, known);
         }
@@ -43,7 +46,7 @@ impl World {
             self.write_all(at).await;
         }
         let (now, gateway) = (self.now, &self.gateways[at]);
-        gateway.store.retire(ms(now), LEASE).await.expect("retired");
+        gateway.store.gateways().retire(ms(now), LEASE).await.expect("retired");
         if gateway.store.is_shared() {
             self.model.retire(&gateway.name(), now, LEASE_MS);
         } else {
@@ -75,24 +78,24 @@ impl World {
         self.tell(format!("gateway {at} says that it lives"));
         let gateway = &mut self.gateways[at];
         let name = gateway.name();
-        let was_alive = gateway.store.heartbeat(ms(now)).await.expect("alive");
+        let was_alive = gateway.store.gateways().heartbeat(ms(now)).await.expect("alive");
         assert_eq!(was_alive, self.model.heartbeat(&name, now), "whether {at} lived");
         if !was_alive {
             gateway.reassert(now);
         }
-        let leads = gateway.store.lead("poller", ms(now)).await.expect("an answer");
+        let leads = gateway.store.gateways().lead("poller", ms(now)).await.expect("an answer");
         // With SQLite there is nobody else to wait for.
         let expected = !gateway.store.is_shared() || self.model.lead(&name, now);
         assert_eq!(leads, expected, "whether {at} leads");
         if leads {
-            let dead = gateway.store.bury_dead(ms(now), ms(until)).await.expect("settled");
+            let dead = gateway.store.gateways().bury_dead(ms(now), ms(until)).await.expect("settled");
             let is_shared = gateway.store.is_shared();
             assert_eq!(dead, self.model.bury_dead(&name, now, until, is_shared), "how many have died");
         }
         for (name, until) in &self.model.alive {
             if gateway.store.is_shared() {
-                assert!(gateway.store.is_alive(name, ms(until - 1)).await.expect("an answer"), "{name}");
-                assert!(!gateway.store.is_alive(name, ms(*until)).await.expect("an answer"), "{name}");
+                assert!(gateway.store.gateways().is_alive(name, ms(until - 1)).await.expect("an answer"), "{name}");
+                assert!(!gateway.store.gateways().is_alive(name, ms(*until)).await.expect("an answer"), "{name}");
             }
         }
     }
@@ -126,7 +129,7 @@ impl World {
         self.tell(format!("gateway {at} writes {}", told.join(", ")));
         let gateway = &mut self.gateways[at];
         let without =
-            gateway.store.write_notes(ms(self.now), &notes.iter().collect::<Vec<_>>()).await.expect("written");
+            notes::write(&gateway.store.db, ms(self.now), &notes.iter().collect::<Vec<_>>()).await.expect("written");
         assert_eq!(without, self.model.write(&gateway.name(), self.now, &notes), "who has no seat");
         for session in without {
             if !self.gateways[at].is_open(session) {

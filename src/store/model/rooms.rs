@@ -30,7 +30,7 @@ impl World {
             }
         });
         let names = (room.tenant.parse().expect("an id"), room.server.parse().expect("an id"));
-        told(self.gateways[at].store.admit_meeting(&new_meeting(room, &names), decide).await)
+        told(self.gateways[at].store.meetings().admit(&new_meeting(room, &names), decide).await)
     }
 
     pub(super) async fn create(&mut self) {
@@ -65,15 +65,15 @@ impl World {
         if room.internal_id.is_some() || gateway.pending.contains(&meeting) {
             return;
         }
-        let is_alive = gateway.store.is_alive(&room.owner, ms(self.now)).await.expect("an answer");
+        let is_alive = gateway.store.gateways().is_alive(&room.owner, ms(self.now)).await.expect("an answer");
         if gateway.store.is_shared() {
             assert_eq!(is_alive, self.model.is_alive(&room.owner, self.now), "whether the owner lives");
         }
         if is_alive && room.owner != gateway.name() {
             return;
         }
-        assert!(gateway.store.take_over_meeting(meeting, &room.owner).await.expect("an answer"));
-        assert!(!gateway.store.take_over_meeting(meeting, "nobody").await.expect("an answer"));
+        assert!(gateway.store.meetings().take_over(meeting, &room.owner).await.expect("an answer"));
+        assert!(!gateway.store.meetings().take_over(meeting, "nobody").await.expect("an answer"));
         self.model.rooms.get_mut(&meeting).expect("it runs").owner = gateway.name();
         gateway.pending.insert(meeting);
     }
@@ -111,8 +111,12 @@ impl World {
         match how {
             0 | 1 => {
                 let server = self.chance.one_of(SERVERS).expect("one");
-                let moved =
-                    gateway.store.move_meeting(meeting, &server.parse().expect("an id")).await.expect("an answer");
+                let moved = gateway
+                    .store
+                    .meetings()
+                    .move_to(meeting, &server.parse().expect("an id"))
+                    .await
+                    .expect("an answer");
                 let room = self.model.rooms.get_mut(&meeting);
                 let room = room.filter(|room| room.owner == name && room.ended.is_none() && room.internal_id.is_none());
                 assert_eq!(moved, room.is_some(), "whether {meeting} was moved");
@@ -123,13 +127,13 @@ impl World {
             }
             2 | 3 => {
                 gateway.pending.remove(&meeting);
-                let abandoned = gateway.store.abandon_meeting(meeting, ms(now)).await.expect("an answer");
+                let abandoned = gateway.store.meetings().abandon(meeting, ms(now)).await.expect("an answer");
                 assert_eq!(abandoned, self.model.abandon(meeting, &name, now), "whether {meeting} was given back");
             }
             _ => {
                 gateway.pending.remove(&meeting);
                 let internal_id = internal_id.into();
-                gateway.notes.push(Note::Created { meeting, internal_id, create_time: Some(ms(now)) });
+                gateway.notes.push(Note::Created { meeting, internal_id });
             }
         }
         self.tell(format!("gateway {at} has an answer for {meeting}: {how}"));
@@ -139,7 +143,7 @@ impl World {
         let at = self.any();
         let Some(meeting) = self.chance.one_of(self.model.rooms.keys().copied()) else { return };
         self.tell(format!("gateway {at} ends {meeting}"));
-        let had_come = self.gateways[at].store.end_meeting(meeting, ms(self.now)).await.expect("an answer");
+        let had_come = self.gateways[at].store.meetings().end(meeting, ms(self.now)).await.expect("an answer");
         assert_eq!(had_come, self.model.end(meeting, self.now), "whether somebody had come");
     }
 
@@ -156,7 +160,7 @@ impl World {
         self.tell(format!("gateway {at} begins {old} anew"));
         let store = &self.gateways[at].store;
         let next = if is_same_server {
-            store.rerun_meeting(old, &new).await.expect("an answer")
+            store.meetings().rerun(old, &new).await.expect("an answer")
         } else {
             let run = Run {
                 id: old,
@@ -164,8 +168,8 @@ impl World {
                 server_meeting_id: &server_meeting_id,
                 internal_id: was.internal_id.as_ref(),
             };
-            let left = store.leftovers(&names.1).await.expect("an answer").len();
-            let next = match store.restart_meeting(&run, &new).await {
+            let left = store.ended().leftovers(&names.1).await.expect("an answer").len();
+            let next = match store.meetings().restart(&run, &new).await {
                 Ok(next) => next,
                 Err(Refusal::Denied(denial)) => {
                     assert_eq!(denial, Denial::ServerUnavailable);
@@ -176,7 +180,11 @@ impl World {
             };
             assert!(next.is_none() || !self.model.is_occupied(old), "whether somebody is in {old}");
             let more = usize::from(next.is_some() && was.internal_id.is_some());
-            assert_eq!(store.leftovers(&names.1).await.expect("an answer").len(), left + more, "runs left over");
+            assert_eq!(
+                store.ended().leftovers(&names.1).await.expect("an answer").len(),
+                left + more,
+                "runs left over"
+            );
             next
         };
         assert_eq!(next.is_some(), self.model.runs(old), "whether {old} ran until now");

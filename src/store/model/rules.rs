@@ -19,9 +19,8 @@ use crate::{
         time::whole_ms,
     },
     store::{
-        MeetingRow, Seated, SessionRow, UsageRow,
+        MeetingRow, MeetingState, Note, Seated, SessionRow, UsageRow,
         columns::{Column, PRESENT, REPLACED},
-        writer::Note,
     },
 };
 
@@ -152,10 +151,11 @@ impl Model {
                 account: room.account.clone(),
                 ext_id: ExternalId::new(&room.ext_id),
                 server: room.server.parse().expect("an id"),
-                internal_id: room.internal_id.clone(),
                 created_at: ms(room.from),
-                ended_at: None,
-                owner: Some(room.owner.clone()),
+                state: match room.internal_id.clone() {
+                    Some(internal_id) => MeetingState::Running { internal_id },
+                    None => MeetingState::Reserved { owner: Some(room.owner.clone()) },
+                },
                 ..theirs
             })
         };
@@ -268,7 +268,7 @@ impl Model {
 
     fn note(&mut self, gateway: &str, now: i64, note: &Note) -> Option<SessionNumber> {
         match note {
-            Note::Created { meeting, internal_id, .. } => {
+            Note::Created { meeting, internal_id } => {
                 let room = self.rooms.get_mut(meeting).filter(|room| room.internal_id.is_none())?;
                 room.internal_id = Some(internal_id.clone());
                 let made = (room.tenant.clone(), room.from.div_euclid(DAY));
@@ -404,7 +404,7 @@ impl Model {
             let row = rows.entry((tenant.to_owned(), day.clone())).or_default();
             (row.tenant, row.day) = (tenant.to_owned(), day);
             row.meetings += used.meetings;
-            row.participant_ms += used.participant_ms;
+            row.participant_time += Duration::from_millis(used.participant_ms.unsigned_abs());
             row.peak = row.peak.max(used.peak);
         };
         for ((tenant, day), used) in &self.used {
@@ -416,8 +416,13 @@ impl Model {
                 add(&self.rooms[&seat.meeting].tenant, day, &Used { participant_ms: ms, ..Used::default() });
             }
         }
-        rows.into_values().filter(|row| row.meetings + row.participant_ms + row.peak > 0).collect()
+        rows.into_values().filter(was_used).collect()
     }
+}
+
+/// Whether anything was used.
+pub(super) fn was_used(row: &UsageRow) -> bool {
+    row.meetings + row.peak > 0 || !row.participant_time.is_zero()
 }
 
 /// The ms of a stretch of time on each day that it touches.

@@ -17,7 +17,7 @@ impl World {
             Joining { meeting, breakout, user },
             NewSession { meeting, user: user.as_ref(), now: ms(now), held: Held::Until(ms(until)), seats, breakout },
         );
-        let seated = told(self.gateways[at].store.admit_session(&new).await);
+        let seated = told(self.gateways[at].store.seats().admit(&new).await);
         let who = user.map(|user| user[0]);
         self.tell(format!("gateway {at} has {meeting} {breakout:?} joined by {who:?}: {seated:?}"));
         let expected = self.model.may_join(joining, now);
@@ -59,7 +59,7 @@ impl World {
             })
             .collect();
         let gateways = &self.gateways;
-        let asked = new.iter().enumerate().map(|(n, new)| gateways[n % gateways.len()].store.admit_session(new));
+        let asked = new.iter().enumerate().map(|(n, new)| gateways[n % gateways.len()].store.seats().admit(new));
         let joining = |n: usize| Joining { meeting, breakout: is_in_breakouts.then_some(BREAKOUTS[n]), user: None };
         let seated: Vec<_> = join_all(asked)
             .await
@@ -97,7 +97,7 @@ impl World {
         let known: Vec<_> = self.model.seats.iter().filter_map(|(id, seat)| Some((*id, seat.token?))).collect();
         let Some((session, token)) = self.chance.one_of(known) else { return };
         let gateway = &mut self.gateways[at];
-        let found = gateway.store.find_session(&token).await.expect("an answer");
+        let found = gateway.store.seats().find(&token).await.expect("an answer");
         let (row, meeting) = found.expect("it is in a meeting that runs");
         let seat = &self.model.seats[&session];
         assert_eq!((row.id, row.held, meeting.id), (session, Held::from_column(seat.until), seat.meeting));
@@ -111,7 +111,7 @@ impl World {
         let Some(room) = self.model.rooms.get(&meeting) else { return Err(Denial::ServerUnavailable) };
         let seats = room.seats;
         let (now, until, store) = (self.now, self.now + LEASE_MS, &self.gateways[at].store);
-        let readmitted = told(store.readmit_session(meeting, session, ms(now), ms(until), seats).await);
+        let readmitted = told(store.seats().readmit(meeting, session, ms(now), ms(until), seats).await);
         self.tell(format!("gateway {at} asks for a seat of {session} again: {readmitted:?}"));
         assert_eq!(readmitted, self.model.readmit(meeting, session, now, until), "whether it has a seat again");
         readmitted
@@ -144,7 +144,7 @@ impl World {
             .filter(|gateway| gateway.is_open(session))
             .for_each(|gateway| gateway.cut(session, now));
         let written = self.gateways.iter().map(async |gateway| {
-            gateway.store.write_notes(ms(now), &gateway.notes.iter().collect::<Vec<_>>()).await.expect("written")
+            notes::write(&gateway.store.db, ms(now), &gateway.notes.iter().collect::<Vec<_>>()).await.expect("written")
         });
         assert!(join_all(written).await.concat().is_empty(), "who is closed needs no seat");
         for gateway in &mut self.gateways {
@@ -183,7 +183,7 @@ impl World {
             NewSession { meeting, user: user.as_ref(), now: ms(now), held: Held::Until(ms(until)), seats, breakout };
         let noted: Vec<_> = notes.iter().collect();
         let (store, others) = (&self.gateways[at].store, &self.gateways[other].store);
-        let (without, seated) = tokio::join!(store.write_notes(ms(now), &noted), others.admit_session(&new));
+        let (without, seated) = tokio::join!(notes::write(&store.db, ms(now), &noted), others.seats().admit(&new));
         let (without, seated) = (without.expect("written"), told(seated));
         self.tell(format!("gateway {at} has {session} opened, and {other} has it joined again: {seated:?}"));
         let name = self.gateways[at].name();
@@ -205,7 +205,7 @@ impl World {
         let Some((meeting, _)) = self.any_running() else { return };
         let strangers = u32::try_from(self.chance.below(3)).expect("few");
         self.tell(format!("{strangers} strangers are in {meeting}"));
-        self.gateways[0].store.set_strangers(meeting, strangers).await.expect("written");
+        self.gateways[0].store.seats().set_strangers(meeting, strangers).await.expect("written");
         self.model.rooms.get_mut(&meeting).expect("it runs").strangers = strangers;
     }
 }

@@ -20,7 +20,7 @@ async fn join_room(
 ) -> Result<Seated, Denial> {
     let seats = Limit::AtMost(3);
     let new = NewSession { meeting, user, now: ms(now), held: Held::Until(ms(now + 60)), seats, breakout: Some(room) };
-    match store.admit_session(&new).await {
+    match store.seats().admit(&new).await {
         Ok(seated) => Ok(seated),
         Err(Refusal::Denied(denial)) => Err(denial),
         Err(Refusal::Failed(error)) => panic!("{error}"),
@@ -32,7 +32,7 @@ async fn all_breakout_rooms_together_have_as_many_seats_as_the_meeting(fixture: 
     let meeting = create(store, "a", "one", 2).await.expect("a room");
     let other = create(store, "a", "two", 2).await.expect("another");
     join_room(store, "x", None, other, 0).await.expect("a seat of another meeting, which does not count here");
-    store.set_strangers(meeting, 1).await.expect("written");
+    store.seats().set_strangers(meeting, 1).await.expect("written");
     let in_meeting = join(store, meeting, 0, 60, 3).await.expect("seat 1 of 2 beside a stranger");
     let mut in_rooms = Vec::new();
     for room in ["one", "two", "two"] {
@@ -44,15 +44,15 @@ async fn all_breakout_rooms_together_have_as_many_seats_as_the_meeting(fixture: 
     let again = join(store, meeting, 1, 60, 3).await.expect("seat 2 of 2: those in rooms do not count here");
     assert_eq!(join(store, meeting, 1, 60, 3).await, Err(Denial::MaxParticipantsReached));
     assert_eq!(
-        store.recent_sessions(meeting, ms(0)).await.expect("counted"),
+        store.seats().recent(meeting, ms(0)).await.expect("counted"),
         2,
         "as the server counts the meeting itself"
     );
-    assert_eq!(store.seats(ms(1)).await.expect("counted")[&meeting].taken, 2);
+    assert_eq!(store.seats().in_use(ms(1)).await.expect("counted")[&meeting].taken, 2);
 
     // A seat that is asked for again: by its own kind.
     let readmit =
-        async |session| store.readmit_session(meeting, session, ms(59), ms(119), Limit::AtMost(3)).await.is_ok();
+        async |session| store.seats().readmit(meeting, session, ms(59), ms(119), Limit::AtMost(3)).await.is_ok();
     assert!(readmit(in_rooms[0]).await && readmit(in_rooms[1]).await);
     let newer = join_room(store, "one", None, meeting, 60).await.expect("the third has lapsed");
     assert!(!readmit(in_rooms[2]).await, "and the rooms are full again");
@@ -60,7 +60,7 @@ async fn all_breakout_rooms_together_have_as_many_seats_as_the_meeting(fixture: 
     let opened = |session| [Note::Opened { session, at: ms(61) }];
     assert_eq!(write_at(store, ms(61), &opened(in_rooms[2])).await, [in_rooms[2]]);
     assert!(write_at(store, ms(61), &opened(newer.id)).await.is_empty());
-    assert!(store.end_meeting(meeting, ms(70)).await.expect("ended"));
+    assert!(store.meetings().end(meeting, ms(70)).await.expect("ended"));
     assert_eq!(join_room(store, "one", None, meeting, 71).await, Err(Denial::ServerUnavailable), "they end with it");
 }
 
@@ -97,11 +97,11 @@ async fn who_is_in_a_breakout_room_is_counted_as_one_person(fixture: Fixture) {
     assert!(write_at(store, ms(10), &opened).await.is_empty());
     note(store, [closed(other, 110, 125)]).await;
     let used = async |now| {
-        let rows = store.usage("1970-01-01", "1970-01-02", ms(now)).await.expect("an answer");
-        (rows[0].participant_ms, rows[0].peak)
+        let rows = store.usage().by_day("1970-01-01", "1970-01-02", ms(now)).await.expect("an answer");
+        (whole_ms(rows[0].participant_time), rows[0].peak)
     };
     assert_eq!(used(210).await, (200, 1), "while they are there");
-    store.end_meeting(meeting, ms(310)).await.expect("ended");
+    store.meetings().end(meeting, ms(310)).await.expect("ended");
     assert_eq!(used(999).await, (300, 1), "and afterwards");
 }
 
@@ -112,14 +112,15 @@ async fn a_breakout_room_is_found_by_its_own_tenant(fixture: Fixture) {
     note(store, [made(meeting, "int"), Note::Bound { session, token: [7; 32] }]).await;
     let (wagtail, _) = ids();
     let heron = "heron".parse().expect("an id");
-    let find =
-        async |tenant: &TenantId, id: &str| store.find_breakout(tenant, id).await.expect("an answer").map(|row| row.id);
+    let find = async |tenant: &TenantId, id: &str| {
+        store.meetings().find_breakout(tenant, id).await.expect("an answer").map(|row| row.id)
+    };
     assert_eq!(find(&wagtail, "room-int").await, Some(meeting));
     assert_eq!(find(&wagtail, "int").await, None, "the meeting is none of its rooms");
     assert_eq!(find(&heron, "room-int").await, None);
-    let (row, _) = store.find_session(&[7; 32]).await.expect("an answer").expect("a session");
+    let (row, _) = store.seats().find(&[7; 32]).await.expect("an answer").expect("a session");
     assert_eq!(row.breakout.as_deref(), Some("room-int"));
-    assert_eq!(store.sessions().await.expect("loaded"), [row]);
-    store.end_meeting(meeting, ms(10)).await.expect("ended");
+    assert_eq!(store.seats().sessions().await.expect("loaded"), [row]);
+    store.meetings().end(meeting, ms(10)).await.expect("ended");
     assert_eq!(find(&wagtail, "room-int").await, None);
 }

@@ -10,6 +10,7 @@ for_both!(
     of_many_creates_at_once_exactly_the_allowed_number_succeeds,
     a_room_that_runs_anew_keeps_its_place,
     where_nothing_is_bounded_an_id_is_still_one_meeting,
+    a_row_says_where_its_meeting_is_in_its_life,
     a_promise_without_an_answer_is_taken_over_once,
     a_run_that_is_given_up_is_left_over,
     a_promise_that_was_taken_over_is_no_longer_its_first_gateways,
@@ -28,14 +29,14 @@ async fn rooms_and_accounts_are_counted_as_they_come_and_go(fixture: Fixture) {
     create(store, "b", "three", 2).await.expect("another account has rooms of its own");
     create(store, "c", "four", 2).await.expect("account 3 of 3");
     assert_eq!(create(store, "d", "five", 2).await, Err(Denial::AccountLimitReached));
-    store.end_meeting(first, ms(400)).await.expect("ended");
+    store.meetings().end(first, ms(400)).await.expect("ended");
     create(store, "a", "three-a", 2).await.expect("the ended room's place is free");
 }
 
 async fn a_room_that_ended_a_moment_ago_still_counts_while_it_is_retained(fixture: Fixture) {
     let store = &fixture.store;
     let first = create(store, "a", "one", 1).await.expect("room 1 of 1");
-    store.end_meeting(first, ms(600)).await.expect("ended after `retained_since`");
+    store.meetings().end(first, ms(600)).await.expect("ended after `retained_since`");
     assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached));
     create(store, "a", "one", 1).await.expect("the same room may open again");
 }
@@ -47,8 +48,10 @@ async fn runs_of_a_room_are_its_tenants_and_count_within_a_window(fixture: Fixtu
     let run = async |tenant: &TenantId, from: i64, to: i64| {
         let new = NewMeeting { now: ms(from), ..room(tenant, &server, "a", "room") };
         let everything = Some(|_: RoomUsage| Ok(()));
-        let Ok(Admitted::New { id, used }) = store.admit_meeting(&new, everything).await else { panic!("a new room") };
-        store.end_meeting(id, ms(to)).await.expect("ended");
+        let Ok(Admitted::New { id, used }) = store.meetings().admit(&new, everything).await else {
+            panic!("a new room")
+        };
+        store.meetings().end(id, ms(to)).await.expect("ended");
         used
     };
     // `runs_since` is 500.
@@ -58,10 +61,10 @@ async fn runs_of_a_room_are_its_tenants_and_count_within_a_window(fixture: Fixtu
     assert_eq!(run(&tenant, 950, 990).await, Duration::from_millis(350));
     assert_eq!(run(&other, 950, 990).await, Duration::ZERO, "another tenant's room of this name is another room");
     for (tenant, since, used) in [(&tenant, 0, 690), (&tenant, 500, 390), (&tenant, 990, 0), (&other, 0, 40)] {
-        let found = store.used(tenant, "room", ms(since)).await.expect("an answer");
+        let found = store.meetings().used(tenant, "room", ms(since)).await.expect("an answer");
         assert_eq!(found, Duration::from_millis(used), "{tenant} since {since}");
     }
-    assert_eq!(store.used(&tenant, "another", ms(0)).await.expect("an answer"), Duration::ZERO);
+    assert_eq!(store.meetings().used(&tenant, "another", ms(0)).await.expect("an answer"), Duration::ZERO);
 }
 
 async fn of_many_creates_at_once_exactly_the_allowed_number_succeeds(fixture: Fixture) {
@@ -76,10 +79,10 @@ async fn a_room_that_runs_anew_keeps_its_place(fixture: Fixture) {
     let old = create(store, "a", "one", 1).await.expect("room 1 of 1");
     let (tenant, server) = ids();
     let new = NewMeeting { now: ms(2_000), ..room(&tenant, &server, "a", "one") };
-    let id = store.rerun_meeting(old, &new).await.expect("an answer").expect("a new run");
+    let id = store.meetings().rerun(old, &new).await.expect("an answer").expect("a new run");
     assert_ne!(id, old);
     assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached));
-    let meetings = store.running().await.expect("loaded");
+    let meetings = store.meetings().running().await.expect("loaded");
     assert_eq!(meetings.iter().map(|meeting| meeting.id).collect::<Vec<_>>(), [id]);
 }
 
@@ -88,8 +91,8 @@ async fn where_nothing_is_bounded_an_id_is_still_one_meeting(fixture: Fixture) {
     let (tenant, server) = ids();
     let new = NewMeeting { now: ms(1_000), ..room(&tenant, &server, "a", "one") };
     let nothing = None::<fn(RoomUsage) -> Result<(), Denial>>;
-    let Ok(Admitted::New { id, .. }) = store.admit_meeting(&new, nothing).await else { panic!("a new room") };
-    assert!(matches!(store.admit_meeting(&new, nothing).await, Ok(Admitted::Existing(row)) if row.id == id));
+    let Ok(Admitted::New { id, .. }) = store.meetings().admit(&new, nothing).await else { panic!("a new room") };
+    assert!(matches!(store.meetings().admit(&new, nothing).await, Ok(Admitted::Existing(row)) if row.id == id));
     for _ in 0..50 {
         let new = NewSession {
             meeting: id,
@@ -99,27 +102,45 @@ async fn where_nothing_is_bounded_an_id_is_still_one_meeting(fixture: Fixture) {
             seats: Limit::Unlimited,
             breakout: None,
         };
-        store.admit_session(&new).await.map_err(|_| "refused").expect("a seat");
+        store.seats().admit(&new).await.map_err(|_| "refused").expect("a seat");
     }
+}
+
+async fn a_row_says_where_its_meeting_is_in_its_life(fixture: Fixture) {
+    let store = &fixture.store;
+    let meeting = create(store, "a", "one", 2).await.expect("a room");
+    let unanswered = create(store, "a", "two", 2).await.expect("a room");
+    let state = async |id| store.meetings().get(id).await.expect("an answer").expect("a row").state;
+    assert_eq!(state(meeting).await, MeetingState::Reserved { owner: Some("somebody".into()) });
+    note(store, [made(meeting, "int")]).await;
+    assert_eq!(state(meeting).await, MeetingState::Running { internal_id: InternalId::new("int") });
+    store.meetings().end(meeting, ms(2_000)).await.expect("ended");
+    let internal_id = Some(InternalId::new("int"));
+    assert_eq!(state(meeting).await, MeetingState::Ended { at: ms(2_000), internal_id });
+    store.meetings().end(unanswered, ms(2_000)).await.expect("ended");
+    assert_eq!(state(unanswered).await, MeetingState::Ended { at: ms(2_000), internal_id: None });
 }
 
 async fn a_promise_without_an_answer_is_taken_over_once(fixture: Fixture) {
     let store = &fixture.store;
     let meeting = create(store, "a", "one", 1).await.expect("a room");
     let (tenant, server) = ids();
-    let found = async || store.find_meeting(&tenant, "one").await.expect("an answer").expect("a meeting");
-    assert_eq!(found().await.owner.as_deref(), Some("somebody"));
-    assert!(!store.take_over_meeting(meeting, "another").await.expect("an answer"), "it is not that one's");
-    assert!(store.take_over_meeting(meeting, "somebody").await.expect("an answer"));
-    assert!(!store.take_over_meeting(meeting, "somebody").await.expect("an answer"), "it is taken");
-    assert_eq!(found().await.owner.as_deref(), Some(store.gateway()));
+    let found = async || store.meetings().find(&tenant, "one").await.expect("an answer").expect("a meeting");
+    assert_eq!(found().await.reserved_by(), Some("somebody"));
+    assert!(!store.meetings().take_over(meeting, "another").await.expect("an answer"), "it is not that one's");
+    assert!(store.meetings().take_over(meeting, "somebody").await.expect("an answer"));
+    assert!(!store.meetings().take_over(meeting, "somebody").await.expect("an answer"), "it is taken");
+    assert_eq!(found().await.reserved_by(), Some(store.gateway()));
     note(store, [made(meeting, "int")]).await;
-    assert!(!store.take_over_meeting(meeting, store.gateway()).await.expect("an answer"), "it is answered for");
-    assert_eq!(store.find_internal(&tenant, "int").await.expect("an answer").map(|row| row.id), Some(meeting));
-    assert_eq!(store.find_meetings_on(&tenant, &server).await.expect("an answer").len(), 1);
+    assert!(!store.meetings().take_over(meeting, store.gateway()).await.expect("an answer"), "it is answered for");
+    assert_eq!(
+        store.meetings().find_internal(&tenant, "int").await.expect("an answer").map(|row| row.id),
+        Some(meeting)
+    );
+    assert_eq!(store.meetings().find_on(&tenant, &server).await.expect("an answer").len(), 1);
     let other = "heron".parse().expect("an id");
-    assert_eq!(store.find_internal(&other, "int").await.expect("an answer"), None, "it is another tenant's");
-    assert_eq!(store.find_meeting(&other, "one").await.expect("an answer"), None);
+    assert_eq!(store.meetings().find_internal(&other, "int").await.expect("an answer"), None, "it is another tenant's");
+    assert_eq!(store.meetings().find(&other, "one").await.expect("an answer"), None);
 }
 
 async fn a_run_that_is_given_up_is_left_over(fixture: Fixture) {
@@ -138,21 +159,21 @@ async fn a_run_that_is_given_up_is_left_over(fixture: Fixture) {
     let session = join(store, old, 1_000, 1_060, 9).await.expect("a seat");
     note(store, [Note::Opened { session, at: ms(1_001) }]).await;
     assert!(
-        matches!(store.restart_meeting(&run, &new).await, Err(Refusal::Denied(Denial::ServerUnavailable))),
+        matches!(store.meetings().restart(&run, &new).await, Err(Refusal::Denied(Denial::ServerUnavailable))),
         "people are in it: it lives"
     );
-    assert!(store.leftovers(&server).await.expect("an answer").is_empty());
+    assert!(store.ended().leftovers(&server).await.expect("an answer").is_empty());
     note(store, [closed(session, 1_002, 1_017)]).await;
-    let next = store.restart_meeting(&run, &new).await.expect("an answer").expect("a new run");
-    assert_eq!(store.restart_meeting(&run, &new).await.expect("an answer"), None, "once");
-    assert_eq!(store.find_meeting(&tenant, "one").await.expect("an answer").map(|row| row.id), Some(next));
+    let next = store.meetings().restart(&run, &new).await.expect("an answer").expect("a new run");
+    assert_eq!(store.meetings().restart(&run, &new).await.expect("an answer"), None, "once");
+    assert_eq!(store.meetings().find(&tenant, "one").await.expect("an answer").map(|row| row.id), Some(next));
     assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached), "the room keeps its place");
     let leftover =
         Leftover { internal_id: InternalId::new("int-1"), server_meeting_id: ServerMeetingId::new("t.wagtail.one") };
-    assert_eq!(store.leftovers(&server).await.expect("an answer"), [leftover]);
-    assert!(store.leftovers(&elsewhere).await.expect("an answer").is_empty());
-    store.forget_leftover(&server, "int-1").await.expect("forgotten");
-    assert!(store.leftovers(&server).await.expect("an answer").is_empty());
+    assert_eq!(store.ended().leftovers(&server).await.expect("an answer"), [leftover]);
+    assert!(store.ended().leftovers(&elsewhere).await.expect("an answer").is_empty());
+    store.ended().forget_leftover(&server, "int-1").await.expect("forgotten");
+    assert!(store.ended().leftovers(&server).await.expect("an answer").is_empty());
 }
 
 async fn a_promise_that_was_taken_over_is_no_longer_its_first_gateways(fixture: Fixture) {
@@ -161,17 +182,17 @@ async fn a_promise_that_was_taken_over_is_no_longer_its_first_gateways(fixture: 
     let elsewhere: ServerId = "bbb-02".parse().expect("an id");
     let meeting = create(store, "a", "one", 1).await.expect("a room");
     // `somebody` has promised it.
-    assert!(!store.move_meeting(meeting, &elsewhere).await.expect("an answer"));
-    assert!(!store.abandon_meeting(meeting, ms(2_000)).await.expect("an answer"));
-    let found = async || store.find_meeting(&tenant, "one").await.expect("an answer").map(|row| row.server);
+    assert!(!store.meetings().move_to(meeting, &elsewhere).await.expect("an answer"));
+    assert!(!store.meetings().abandon(meeting, ms(2_000)).await.expect("an answer"));
+    let found = async || store.meetings().find(&tenant, "one").await.expect("an answer").map(|row| row.server);
     assert_eq!(found().await, Some(server));
-    assert!(store.take_over_meeting(meeting, "somebody").await.expect("an answer"));
-    assert!(store.move_meeting(meeting, &elsewhere).await.expect("an answer"));
+    assert!(store.meetings().take_over(meeting, "somebody").await.expect("an answer"));
+    assert!(store.meetings().move_to(meeting, &elsewhere).await.expect("an answer"));
     assert_eq!(found().await, Some(elsewhere.clone()));
     note(store, [made(meeting, "int")]).await;
-    assert!(!store.move_meeting(meeting, &elsewhere).await.expect("an answer"), "it is made");
+    assert!(!store.meetings().move_to(meeting, &elsewhere).await.expect("an answer"), "it is made");
     assert!(
-        store.abandon_meeting(meeting, ms(2_000)).await.expect("an answer"),
+        store.meetings().abandon(meeting, ms(2_000)).await.expect("an answer"),
         "as a poll has found, and not for long"
     );
     assert_eq!(found().await, None);
@@ -181,12 +202,12 @@ async fn a_promise_that_was_taken_over_is_no_longer_its_first_gateways(fixture: 
 async fn a_run_that_has_ended_has_no_place_to_leave_to_the_next(fixture: Fixture) {
     let store = &fixture.store;
     let old = create(store, "a", "one", 1).await.expect("room 1 of 1");
-    store.end_meeting(old, ms(400)).await.expect("ended");
+    store.meetings().end(old, ms(400)).await.expect("ended");
     create(store, "a", "two", 1).await.expect("its place is free");
     let (tenant, server) = ids();
     let new = NewMeeting { now: ms(2_000), ..room(&tenant, &server, "a", "one") };
-    assert_eq!(store.rerun_meeting(old, &new).await.expect("an answer"), None);
-    assert_eq!(store.running().await.expect("an answer").len(), 1);
+    assert_eq!(store.meetings().rerun(old, &new).await.expect("an answer"), None);
+    assert_eq!(store.meetings().running().await.expect("an answer").len(), 1);
 }
 
 async fn people_in_a_room_that_is_given_back_are_gone(fixture: Fixture) {
@@ -195,28 +216,31 @@ async fn people_in_a_room_that_is_given_back_are_gone(fixture: Fixture) {
         let meeting = create(store, "a", "one", 1).await.expect("a room");
         let session = join(store, meeting, 0, 60, 1).await.expect("a seat");
         note(store, [Note::Opened { session, at: ms(10) }]).await;
-        assert!(store.take_over_meeting(meeting, "somebody").await.expect("an answer"));
-        assert!(store.abandon_meeting(meeting, ms(20)).await.expect("an answer"));
+        assert!(store.meetings().take_over(meeting, "somebody").await.expect("an answer"));
+        assert!(store.meetings().abandon(meeting, ms(20)).await.expect("an answer"));
     }
-    let usage = store.usage("1970-01-01", "1970-01-02", ms(90)).await.expect("an answer");
-    assert_eq!((usage[0].participant_ms, usage[0].peak), (30, 1), "one at a time");
+    let usage = store.usage().by_day("1970-01-01", "1970-01-02", ms(90)).await.expect("an answer");
+    assert_eq!((whole_ms(usage[0].participant_time), usage[0].peak), (30, 1), "one at a time");
 }
 
 async fn a_promise_without_an_answer_is_given_back_unless_it_was_taken_over(fixture: Fixture) {
     let store = &fixture.store;
     let meeting = create(store, "a", "one", 1).await.expect("a room");
-    let unanswered = async |before: i64| store.unanswered(ms(before)).await.expect("an answer").len();
+    let unanswered = async |before: i64| store.meetings().unanswered(ms(before)).await.expect("an answer").len();
     assert_eq!((unanswered(1_000).await, unanswered(1_001).await), (0, 1));
-    assert!(store.take_over_meeting(meeting, "somebody").await.expect("an answer"));
+    assert!(store.meetings().take_over(meeting, "somebody").await.expect("an answer"));
     assert!(
-        !store.abandon_unanswered(meeting, "somebody", ms(2_000)).await.expect("an answer"),
+        !store.meetings().abandon_unanswered(meeting, "somebody", ms(2_000)).await.expect("an answer"),
         "another waits for it"
     );
     assert_eq!(create(store, "a", "two", 1).await, Err(Denial::RoomLimitReached));
-    assert!(store.abandon_unanswered(meeting, store.gateway(), ms(2_000)).await.expect("an answer"));
+    assert!(store.meetings().abandon_unanswered(meeting, store.gateway(), ms(2_000)).await.expect("an answer"));
     let second = create(store, "a", "two", 1).await.expect("the room is free");
     note(store, [made(second, "int-2")]).await;
-    assert!(!store.abandon_unanswered(second, "somebody", ms(3_000)).await.expect("an answer"), "it has an answer");
+    assert!(
+        !store.meetings().abandon_unanswered(second, "somebody", ms(3_000)).await.expect("an answer"),
+        "it has an answer"
+    );
     assert_eq!(unanswered(9_000).await, 0);
 }
 
@@ -227,8 +251,8 @@ async fn no_number_is_given_out_twice(fixture: Fixture) {
     note(store, [Note::Dropped { session: first }]).await;
     let second = join(store, meeting, 0, 60, 9).await.expect("a seat");
     assert!(second > first, "what is noted of the first is not the second's");
-    store.end_meeting(meeting, ms(10)).await.expect("ended");
-    store.purge(Timestamp::MAX).await.expect("purged");
+    store.meetings().end(meeting, ms(10)).await.expect("ended");
+    store.ended().purge(Timestamp::MAX).await.expect("purged");
     let next = create(store, "a", "two", 1).await.expect("a room");
     assert!(next > meeting);
     assert!(join(store, next, 20, 60, 9).await.expect("a seat") > second);

@@ -21,7 +21,7 @@ async fn a_note_that_cannot_be_written_does_not_stop_the_others(fixture: Fixture
     notes.leave(Note::Bound { session: second, token: [7; 32] });
     notes.leave(Note::Dropped { session: second });
     notes.flush().await;
-    let sessions = store.sessions().await.expect("loaded");
+    let sessions = store.seats().sessions().await.expect("loaded");
     assert_eq!(sessions.iter().map(|session| session.id).collect::<Vec<_>>(), [first]);
     join(&store, meeting, 1, 60, 2).await.expect("the last note was written");
 }
@@ -35,40 +35,37 @@ async fn usage_is_counted_as_it_happens(fixture: Fixture) {
     let second = join(store, meeting, 0, 60, 9).await.expect("a seat");
     let carried = |up, down| Traffic { tenant: tenant.clone(), at: ms(HOUR), up, down };
     note(store, [made(meeting, "int"), made(meeting, "int")]).await;
-    store.write_traffic(&[carried(1, 10), carried(2, 20)]).await.expect("written");
+    store.usage().write_traffic(&[carried(1, 10), carried(2, 20)]).await.expect("written");
     // Two at once for a moment; the first goes, comes back and is there when the meeting ends.
     note(store, [Note::Opened { session: first, at: ms(10) }, Note::Opened { session: second, at: ms(20) }]).await;
     note(store, [Note::Opened { session: first, at: ms(21) }]).await;
     note(store, [closed(first, 110, 125), closed(second, 220, 235)]).await;
     note(store, [Note::Opened { session: first, at: ms(120) }]).await;
-    let days = async |now: i64| store.usage("1970-01-01", "1970-01-03", ms(now)).await.expect("an answer");
-    let row = |day: &str, participant_ms| UsageRow {
+    let days = async |now: i64| store.usage().by_day("1970-01-01", "1970-01-03", ms(now)).await.expect("an answer");
+    let row = |day: &str, present| UsageRow {
         tenant: "wagtail".into(),
         day: day.into(),
-        participant_ms,
+        participant_time: Duration::from_millis(present),
         ..Default::default()
     };
-    let day_one = |participant_ms| UsageRow {
-        meetings: 1,
-        peak: 2,
-        bytes_up: 3,
-        bytes_down: 30,
-        ..row("1970-01-01", participant_ms)
-    };
+    let day_one =
+        |present| UsageRow { meetings: 1, peak: 2, bytes_up: 3, bytes_down: 30, ..row("1970-01-01", present) };
+    let before_midnight = (300 + 24 * HOUR - 120).unsigned_abs();
     assert_eq!(days(120).await, [day_one(300)]);
     assert_eq!(days(1_120).await, [day_one(1_300)], "who is present counts until now");
-    assert_eq!(days(25 * HOUR).await, [day_one(300 + 24 * HOUR - 120), row("1970-01-02", HOUR)], "by day");
-    store.end_meeting(meeting, ms(25 * HOUR)).await.expect("ended");
+    assert_eq!(days(25 * HOUR).await, [day_one(before_midnight), row("1970-01-02", HOUR.unsigned_abs())], "by day");
+    store.meetings().end(meeting, ms(25 * HOUR)).await.expect("ended");
     let ended = days(48 * HOUR).await;
-    assert_eq!(ended.iter().map(|row| row.participant_ms).collect::<Vec<_>>(), [300 + 24 * HOUR - 120, HOUR]);
-    assert!(store.usage("1970-01-03", "1970-02-01", ms(48 * HOUR)).await.expect("an answer").is_empty());
+    let times: Vec<_> = ended.iter().map(|row| whole_ms(row.participant_time).unsigned_abs()).collect();
+    assert_eq!(times, [before_midnight, HOUR.unsigned_abs()]);
+    assert!(store.usage().by_day("1970-01-03", "1970-02-01", ms(48 * HOUR)).await.expect("an answer").is_empty());
 }
 
 /// Does something to the tables that no gateway does.
 async fn tamper(store: &Store, statement: &'static str) {
-    match &store.db {
-        Db::Sqlite { pool, .. } => drop(sqlx::query(statement).execute(pool).await.expect("done")),
-        Db::Postgres(health) => drop(sqlx::query(statement).execute(&*health.pool()).await.expect("done")),
+    match &store.db.dialect {
+        Dialect::Sqlite { pool, .. } => drop(sqlx::query(statement).execute(pool).await.expect("done")),
+        Dialect::Postgres(health) => drop(sqlx::query(statement).execute(&*health.pool()).await.expect("done")),
     }
 }
 
@@ -82,7 +79,7 @@ fn traffic(up: i64) -> Traffic {
 }
 
 async fn usage_of(store: &Store, now: Timestamp) -> Vec<UsageRow> {
-    store.usage("1970-01-01", "1970-02-01", now).await.expect("an answer")
+    store.usage().by_day("1970-01-01", "1970-02-01", now).await.expect("an answer")
 }
 
 async fn a_note_whose_table_fails_is_set_aside_alone(fixture: Fixture) {
@@ -97,7 +94,7 @@ async fn a_note_whose_table_fails_is_set_aside_alone(fixture: Fixture) {
     notes.leave(closed(second, 1, 2));
     notes.leave(Note::Bound { session: second, token: [8; 32] });
     written(&notes).await;
-    assert_eq!(store.sessions().await.expect("loaded").len(), 2, "the others have their tokens");
+    assert_eq!(store.seats().sessions().await.expect("loaded").len(), 2, "the others have their tokens");
     assert!(dropped()[0].1 > before, "and the one is counted");
 }
 
@@ -112,15 +109,15 @@ async fn seats_are_written_where_statistics_cannot_be(fixture: Fixture) {
     notes.count(traffic(5));
     notes.leave(Note::Opened { session, at: Clock::system().now() });
     written(&notes).await;
-    assert_eq!(store.seats(Clock::system().now()).await.expect("counted")[&meeting].present, 1);
+    assert_eq!(store.seats().in_use(Clock::system().now()).await.expect("counted")[&meeting].present, 1);
     assert!(dropped()[1].1 > before + 1, "what was carried, and who is present, is not counted");
-    store.end_meeting(meeting, Clock::system().now()).await.expect("a meeting ends all the same");
+    store.meetings().end(meeting, Clock::system().now()).await.expect("a meeting ends all the same");
 }
 
 async fn sums_stay_at_the_greatest_number(fixture: Fixture) {
     let store = &fixture.store;
     for up in [i64::MAX - 10, 100, i64::MAX, 1, -5] {
-        store.write_traffic(&[traffic(up)]).await.expect("written");
+        store.usage().write_traffic(&[traffic(up)]).await.expect("written");
     }
     let usage = usage_of(store, ms(0)).await;
     assert_eq!((usage[0].bytes_up, usage[0].bytes_down), (i64::MAX, 5));
@@ -137,8 +134,12 @@ async fn a_number_that_cannot_be_stops_nobody(fixture: Fixture) {
     )
     .await;
     note(store, [Note::Opened { session, at: ms(10) }]).await;
-    assert_eq!(usage_of(store, ms(1_000)).await[0].participant_ms, i64::MAX, "present, and counted until now");
+    assert_eq!(
+        whole_ms(usage_of(store, ms(1_000)).await[0].participant_time),
+        i64::MAX,
+        "present, and counted until now"
+    );
     note(store, [closed(session, 1_000, 1_015)]).await;
     let usage = usage_of(store, ms(1_000)).await;
-    assert_eq!((usage[0].participant_ms, usage[0].peak), (i64::MAX, 1), "people are counted anew");
+    assert_eq!((whole_ms(usage[0].participant_time), usage[0].peak), (i64::MAX, 1), "people are counted anew");
 }

@@ -22,7 +22,7 @@ async fn pgbouncer_that_pools_by_session_needs_no_settings_of_its_own_and_loses_
     let store = Store::open(&url).await.expect("a store");
     let meeting = create(&store, "a", "one", 1).await.expect("a room");
     join(&store, meeting, 0, 60, 1).await.expect("a seat");
-    let Db::Postgres(health) = &store.db else { panic!("PostgreSQL") };
+    let Dialect::Postgres(health) = &store.db.dialect else { panic!("PostgreSQL") };
     for (name, value) in
         [("idle_in_transaction_session_timeout", "5s"), ("default_transaction_isolation", "read committed")]
     {
@@ -34,7 +34,7 @@ async fn pgbouncer_that_pools_by_session_needs_no_settings_of_its_own_and_loses_
     let (told, mut changes) = tokio::sync::mpsc::channel(8);
     let attending = tokio::spawn(async move { other.attend(told).await });
     assert_eq!(changes.recv().await, Some(Change::Everything), "it listens");
-    store.end_meeting(meeting, ms(100)).await.expect("ended");
+    store.meetings().end(meeting, ms(100)).await.expect("ended");
     assert_eq!(changes.recv().await, Some(Change::Meetings(vec![meeting])));
     attending.abort();
 }

@@ -12,30 +12,30 @@ for_both!(
 
 async fn what_was_promised_is_known_after_a_restart(fixture: Fixture) {
     let Fixture { store, url, _dir } = fixture;
-    store.heartbeat(ms(5_000)).await.expect("alive");
+    store.gateways().heartbeat(ms(5_000)).await.expect("alive");
     let meeting = create(&store, "a", "one", 5).await.expect("a room");
     let ended = create(&store, "a", "two", 5).await.expect("a room");
     let session = join(&store, meeting, 0, 60, 9).await.expect("a seat");
     let bound = Note::Bound { session, token: [7; 32] };
     note(&store, [made(meeting, "int"), bound, Note::Opened { session, at: ms(10) }]).await;
-    assert!(!store.end_meeting(ended, ms(2_000)).await.expect("ended"), "nobody had come");
-    let key = store.shared_key("slug", [1; 32]).await.expect("a key");
+    assert!(!store.meetings().end(ended, ms(2_000)).await.expect("ended"), "nobody had come");
+    let key = store.keys().shared("slug", [1; 32]).await.expect("a key");
     store.close().await;
 
     let store = Store::open(&url).await.expect("a store");
-    store.heartbeat(ms(6_000)).await.expect("alive");
+    store.gateways().heartbeat(ms(6_000)).await.expect("alive");
     // The former self is known to be dead at once where there can be no other.
-    let buried = store.bury_dead(ms(5_000).saturating_add(ALIVE), ms(9_000)).await.expect("settled");
+    let buried = store.gateways().bury_dead(ms(5_000).saturating_add(ALIVE), ms(9_000)).await.expect("settled");
     assert_eq!(buried, 1);
-    let meetings = store.running().await.expect("loaded");
+    let meetings = store.meetings().running().await.expect("loaded");
     assert_eq!(meetings.len(), 1);
-    assert_eq!(meetings[0].internal_id.as_ref().map(InternalId::as_str), Some("int"));
+    assert_eq!(meetings[0].state, MeetingState::Running { internal_id: InternalId::new("int") });
     assert_eq!((meetings[0].participants, meetings[0].ends_at), (Some(3), Some(Deadline::At(ms(9_000)))));
     let row =
         SessionRow { id: session, meeting, token: [7; 32], held: Held::Until(ms(9_000)), breakout: None, waits: false };
-    assert_eq!(store.sessions().await.expect("loaded"), [row], "who was present has a lease to come back");
-    assert_eq!(store.shared_key("slug", [2; 32]).await.expect("a key"), key);
-    assert_eq!(store.purge(ms(3_000)).await.expect("purged"), 1);
+    assert_eq!(store.seats().sessions().await.expect("loaded"), [row], "who was present has a lease to come back");
+    assert_eq!(store.keys().shared("slug", [2; 32]).await.expect("a key"), key);
+    assert_eq!(store.ended().purge(ms(3_000)).await.expect("purged"), 1);
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_second_gateway_does_not_get_a_file_that_one_has() {
     let Fixture { store, url, _dir } = Fixture::sqlite().await;
     assert!(Store::open(&url).await.is_err(), "it would count for itself");
     let command = Store::open_beside(&url).await.expect("a command reads beside it");
-    command.shared_key("admin", [1; 32]).await.expect("a key");
+    command.keys().shared("admin", [1; 32]).await.expect("a key");
     command.close().await;
     assert!(Store::open(&url).await.is_err(), "the command has not opened the way");
     store.close().await;
@@ -54,38 +54,38 @@ async fn modes_and_suspensions_are_kept_as_they_were_set_last(fixture: Fixture) 
     let Fixture { store, url, _dir } = fixture;
     let (tenant, server) = ids();
     let other: ServerId = "bbb-02".parse().expect("an id");
-    assert_eq!(store.server_modes().await.expect("modes"), []);
+    assert_eq!(store.operations().server_modes().await.expect("modes"), []);
     for (server, mode) in
         [(&server, ServerMode::Draining), (&other, ServerMode::Cordoned), (&server, ServerMode::Disabled)]
     {
-        store.set_server_mode(server, mode, ms(1_000)).await.expect("set");
+        store.operations().set_server_mode(server, mode, ms(1_000)).await.expect("set");
     }
-    store.set_suspended(&tenant, true, ms(1_000)).await.expect("set");
+    store.operations().set_suspended(&tenant, true, ms(1_000)).await.expect("set");
     store.close().await;
 
     let store = Store::open(&url).await.expect("a store");
-    let mut modes = store.server_modes().await.expect("modes");
+    let mut modes = store.operations().server_modes().await.expect("modes");
     modes.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(modes, [(server, ServerMode::Disabled), (other, ServerMode::Cordoned)]);
-    assert_eq!(store.suspended_tenants().await.expect("tenants"), std::slice::from_ref(&tenant));
-    store.set_suspended(&tenant, false, ms(2_000)).await.expect("set");
-    assert_eq!(store.suspended_tenants().await.expect("tenants"), []);
+    assert_eq!(store.operations().suspended_tenants().await.expect("tenants"), std::slice::from_ref(&tenant));
+    store.operations().set_suspended(&tenant, false, ms(2_000)).await.expect("set");
+    assert_eq!(store.operations().suspended_tenants().await.expect("tenants"), []);
 }
 
 async fn a_draining_server_is_disabled_when_nothing_is_promised_there(fixture: Fixture) {
     let store = &fixture.store;
     let (_, server) = ids();
-    let disabled = async || store.disable_drained(&server, ms(5)).await.expect("an answer");
+    let disabled = async || store.operations().disable_drained(&server, ms(5)).await.expect("an answer");
     let meeting = create(store, "a", "one", 1).await.expect("a room");
     assert!(!disabled().await, "nobody wants that");
-    store.set_server_mode(&server, ServerMode::Draining, ms(1)).await.expect("set");
+    store.operations().set_server_mode(&server, ServerMode::Draining, ms(1)).await.expect("set");
     assert!(!disabled().await, "a meeting is promised there");
-    store.end_meeting(meeting, ms(10)).await.expect("ended");
-    store.set_server_mode(&server, ServerMode::Enabled, ms(2)).await.expect("set");
+    store.meetings().end(meeting, ms(10)).await.expect("ended");
+    store.operations().set_server_mode(&server, ServerMode::Enabled, ms(2)).await.expect("set");
     assert!(!disabled().await, "somebody has changed his mind");
-    store.set_server_mode(&server, ServerMode::Draining, ms(3)).await.expect("set");
+    store.operations().set_server_mode(&server, ServerMode::Draining, ms(3)).await.expect("set");
     assert!(disabled().await);
-    assert_eq!(store.server_modes().await.expect("modes"), [(server.clone(), ServerMode::Disabled)]);
+    assert_eq!(store.operations().server_modes().await.expect("modes"), [(server.clone(), ServerMode::Disabled)]);
 }
 
 async fn what_follows_the_end_is_known_for_as_long_as_it_is_carried(fixture: Fixture) {
@@ -95,22 +95,23 @@ async fn what_follows_the_end_is_known_for_as_long_as_it_is_carried(fixture: Fix
     let meeting = create(store, "a", "one", 1).await.expect("a room");
     let session = join(store, meeting, 0, 60, 1).await.expect("a seat");
     note(store, [made(meeting, "int"), Note::Bound { session, token: [7; 32] }]).await;
-    assert_eq!(store.ended(ms(1_000)).await.expect("loaded"), []);
-    store.end_meeting(meeting, ms(10_000)).await.expect("ended");
+    assert_eq!(store.ended().all(ms(1_000)).await.expect("loaded"), []);
+    store.meetings().end(meeting, ms(10_000)).await.expect("ended");
     for (now, is_known) in [(10_001, true), (69_999, true), (70_000, false)] {
-        let ended: Vec<_> = store.ended(ms(now)).await.expect("loaded").iter().map(|row| row.id).collect();
+        let ended: Vec<_> = store.ended().all(ms(now)).await.expect("loaded").iter().map(|row| row.id).collect();
         assert_eq!(ended == [meeting], is_known, "{now}");
-        let sessions: Vec<_> = store.ended_sessions(ms(now)).await.expect("loaded").iter().map(|row| row.id).collect();
+        let sessions: Vec<_> =
+            store.ended().sessions(ms(now)).await.expect("loaded").iter().map(|row| row.id).collect();
         assert_eq!(sessions == [session], is_known, "{now}");
-        assert_eq!(store.find_ended(&tenant, "int", ms(now)).await.expect("asked").is_some(), is_known, "{now}");
-        assert_eq!(store.find_ended_on(&tenant, &server, ms(now)).await.expect("asked").is_some(), is_known, "{now}");
-        let found = store.find_ended_session(&[7; 32], ms(now)).await.expect("asked");
+        assert_eq!(store.ended().find(&tenant, "int", ms(now)).await.expect("asked").is_some(), is_known, "{now}");
+        assert_eq!(store.ended().find_on(&tenant, &server, ms(now)).await.expect("asked").is_some(), is_known, "{now}");
+        let found = store.ended().find_session(&[7; 32], ms(now)).await.expect("asked");
         assert_eq!(found.map(|(row, of)| (row.id, of.id)), is_known.then_some((session, meeting)), "{now}");
     }
-    assert!(store.find_ended(&other, "int", ms(10_001)).await.expect("asked").is_none());
-    assert_eq!(store.sessions().await.expect("loaded"), [], "and it has no seat");
-    store.forget_ended_sessions(ms(10_001)).await.expect("forgotten");
-    assert!(store.find_ended_session(&[7; 32], ms(10_001)).await.expect("asked").is_none());
+    assert!(store.ended().find(&other, "int", ms(10_001)).await.expect("asked").is_none());
+    assert_eq!(store.seats().sessions().await.expect("loaded"), [], "and it has no seat");
+    store.ended().forget_sessions(ms(10_001)).await.expect("forgotten");
+    assert!(store.ended().find_session(&[7; 32], ms(10_001)).await.expect("asked").is_none());
 }
 
 #[tokio::test]
@@ -130,9 +131,9 @@ async fn a_store_of_an_earlier_release_is_brought_up_to_date_with_what_is_in_it(
     .expect("rows");
     old.close().await.expect("closed");
     let store = Store::open(&url).await.expect("a store");
-    store.bury_dead(ms(1_000), ms(9_000)).await.expect("settled");
+    store.gateways().bury_dead(ms(1_000), ms(9_000)).await.expect("settled");
     assert_eq!(
-        store.running().await.expect("loaded").iter().map(|row| row.id).collect::<Vec<_>>(),
+        store.meetings().running().await.expect("loaded").iter().map(|row| row.id).collect::<Vec<_>>(),
         [MeetingNumber::new(7)]
     );
     let session = SessionRow {
@@ -143,8 +144,8 @@ async fn a_store_of_an_earlier_release_is_brought_up_to_date_with_what_is_in_it(
         breakout: None,
         waits: false,
     };
-    assert_eq!(store.sessions().await.expect("loaded"), [session], "who was present has a lease to come back");
+    assert_eq!(store.seats().sessions().await.expect("loaded"), [session], "who was present has a lease to come back");
     assert_eq!(create(&store, "a", "one", 1).await, Ok(MeetingNumber::new(-7)), "the room is known");
     assert_eq!(join(&store, MeetingNumber::new(7), 8_000, 9_000, 1).await, Err(Denial::MaxParticipantsReached));
-    assert!(store.end_meeting(MeetingNumber::new(7), ms(10_000)).await.expect("ended"));
+    assert!(store.meetings().end(MeetingNumber::new(7), ms(10_000)).await.expect("ended"));
 }

@@ -42,7 +42,7 @@ async fn a_session_that_comes_back_does_not_stand_in_its_own_way(fixture: Fixtur
     let another = create(store, "a", "another", 2).await.expect("a room");
     join(store, another, 0, 60, 1).await.expect("a seat of another meeting, which does not count here");
     let readmit = async |now: i64, seats: u32| {
-        store.readmit_session(meeting, session, ms(now), ms(now + 60), Limit::AtMost(seats)).await.is_ok()
+        store.seats().readmit(meeting, session, ms(now), ms(now + 60), Limit::AtMost(seats)).await.is_ok()
     };
     assert!(readmit(59, 1).await, "its own seat is not another's");
     assert!(readmit(200, 1).await, "and none has taken it");
@@ -103,7 +103,7 @@ async fn only_who_was_replaced_before_they_came_is_forgotten(fixture: Fixture) {
     let as_user = async |user: u8, now: i64| {
         join_as(store, Some(&[user; 32]), meeting, at(now), at(now + 60), 10).await.expect("a seat")
     };
-    let forgotten = async |seated: &Seated| store.forget_replaced(seated.id).await.expect("an answer");
+    let forgotten = async |seated: &Seated| store.seats().forget_replaced(seated.id).await.expect("an answer");
     let never = as_user(1, 0).await;
     assert!(!forgotten(&never).await, "its seat is promised");
     assert_eq!(as_user(1, 1).await.instead_of, Some(never.id));
@@ -115,7 +115,7 @@ async fn only_who_was_replaced_before_they_came_is_forgotten(fixture: Fixture) {
     assert!(!forgotten(&came).await, "somebody may come back with it");
     let seated_again = as_user(3, 0).await;
     as_user(3, 1).await;
-    store.readmit_session(meeting, seated_again.id, ms(at(2)), ms(at(62)), Limit::AtMost(10)).await.expect("a seat");
+    store.seats().readmit(meeting, seated_again.id, ms(at(2)), ms(at(62)), Limit::AtMost(10)).await.expect("a seat");
     assert!(!forgotten(&seated_again).await, "it has a seat of its own");
 }
 
@@ -131,7 +131,7 @@ async fn one_user_id_for_many_gains_nothing(fixture: Fixture) {
         let lost = note(store, [Note::Opened { session, at: ms(1) }]).await;
         if lost.is_empty() {
             present += 1;
-        } else if store.readmit_session(meeting, session, ms(1), ms(61), Limit::AtMost(3)).await.is_ok() {
+        } else if store.seats().readmit(meeting, session, ms(1), ms(61), Limit::AtMost(3)).await.is_ok() {
             assert!(note(store, [Note::Opened { session, at: ms(1) }]).await.is_empty());
             present += 1;
         }
@@ -143,12 +143,12 @@ async fn people_without_a_session_of_ours_take_seats_too(fixture: Fixture) {
     let store = &fixture.store;
     let meeting = create(store, "a", "one", 1).await.expect("a room");
     join(store, meeting, 0, 60, 3).await.expect("seat 1 of 3");
-    assert_eq!(store.recent_sessions(meeting, ms(59)).await.expect("counted"), 1);
-    assert_eq!(store.recent_sessions(meeting, ms(60)).await.expect("counted"), 0, "it has lapsed");
-    store.set_strangers(meeting, 1).await.expect("written");
+    assert_eq!(store.seats().recent(meeting, ms(59)).await.expect("counted"), 1);
+    assert_eq!(store.seats().recent(meeting, ms(60)).await.expect("counted"), 0, "it has lapsed");
+    store.seats().set_strangers(meeting, 1).await.expect("written");
     join(store, meeting, 0, 60, 3).await.expect("seat 2 of 3");
     assert_eq!(join(store, meeting, 0, 60, 3).await, Err(Denial::MaxParticipantsReached));
-    store.set_strangers(meeting, 0).await.expect("written");
+    store.seats().set_strangers(meeting, 0).await.expect("written");
     join(store, meeting, 0, 60, 3).await.expect("seat 3 of 3");
 }
 
@@ -156,9 +156,9 @@ async fn an_ended_meeting_has_no_seats(fixture: Fixture) {
     let store = &fixture.store;
     let meeting = create(store, "a", "one", 1).await.expect("a room");
     let session = join(store, meeting, 0, 60, 3).await.expect("a seat");
-    assert!(store.end_meeting(meeting, ms(10)).await.expect("ended"), "somebody had come");
+    assert!(store.meetings().end(meeting, ms(10)).await.expect("ended"), "somebody had come");
     assert_eq!(join(store, meeting, 11, 60, 3).await, Err(Denial::ServerUnavailable));
-    assert!(store.readmit_session(meeting, session, ms(11), ms(60), Limit::AtMost(3)).await.is_err());
+    assert!(store.seats().readmit(meeting, session, ms(11), ms(60), Limit::AtMost(3)).await.is_err());
     assert_eq!(
         note(store, [Note::Opened { session, at: ms(12) }]).await,
         [session],
@@ -170,7 +170,7 @@ async fn an_ended_meeting_has_no_seats(fixture: Fixture) {
 async fn a_seat_that_has_lapsed_is_asked_for_again(fixture: Fixture) {
     let store = &fixture.store;
     let meeting = create_for(store, 1).await;
-    let present = async || store.recent_sessions(meeting, ms(columns::PRESENT - 1)).await.expect("counted");
+    let present = async || store.seats().recent(meeting, ms(columns::PRESENT - 1)).await.expect("counted");
     let first = join(store, meeting, 0, 60, 1).await.expect("seat 1 of 1");
     // A gateway that remembers more than is true, or a note that was long under way.
     let opened = [Note::Opened { session: first, at: ms(59) }];
@@ -180,15 +180,15 @@ async fn a_seat_that_has_lapsed_is_asked_for_again(fixture: Fixture) {
     let second = join(store, meeting, 76, 120, 1).await.expect("the lapsed one's seat");
     assert_eq!(write_at(store, ms(77), &opened).await, [first], "another has it now");
     note(store, [Note::Opened { session: second, at: ms(78) }]).await;
-    assert_eq!(store.recent_sessions(meeting, ms(78)).await.expect("counted"), 1);
+    assert_eq!(store.seats().recent(meeting, ms(78)).await.expect("counted"), 1);
 
     note(store, [closed(second, 80, 95)]).await;
     let come_and_gone = [Note::Opened { session: first, at: ms(96) }, closed(first, 97, 112)];
     assert!(write_at(store, ms(98), &come_and_gone).await.is_empty());
     assert_eq!(present().await, 0, "who has left already is not seated again");
     assert!(write_at(store, ms(99), &opened).await.is_empty());
-    let usage = store.usage("1970-01-01", "1970-01-02", ms(101)).await.expect("an answer");
-    assert_eq!(usage[0].participant_ms, 2 + 2 + 42, "they were there since they came");
+    let usage = store.usage().by_day("1970-01-01", "1970-01-02", ms(101)).await.expect("an answer");
+    assert_eq!(whole_ms(usage[0].participant_time), 2 + 2 + 42, "they were there since they came");
 }
 
 async fn who_waits_to_be_let_in_has_no_seat_until_then(fixture: Fixture) {
@@ -196,16 +196,17 @@ async fn who_waits_to_be_let_in_has_no_seat_until_then(fixture: Fixture) {
     let meeting = create_for(store, 1).await;
     let guest = join(store, meeting, 0, 60, 1).await.expect("the one seat");
     note(store, [Note::Bound { session: guest, token: [7; 32] }]).await;
-    let waits = async || store.sessions().await.expect("loaded").iter().map(|row| row.waits).collect::<Vec<_>>();
+    let waits =
+        async || store.seats().sessions().await.expect("loaded").iter().map(|row| row.waits).collect::<Vec<_>>();
     assert_eq!(waits().await, [false]);
-    store.wait_session(guest).await.expect("written");
+    store.seats().wait(guest).await.expect("written");
     assert_eq!(waits().await, [true]);
-    assert_eq!(store.recent_sessions(meeting, ms(0)).await.expect("counted"), 0);
+    assert_eq!(store.seats().recent(meeting, ms(0)).await.expect("counted"), 0);
     let invited = join(store, meeting, 0, 60, 1).await.expect("it is free");
-    let let_in = async |now| store.readmit_session(meeting, guest, ms(now), ms(now + 60), Limit::AtMost(1)).await;
+    let let_in = async |now| store.seats().readmit(meeting, guest, ms(now), ms(now + 60), Limit::AtMost(1)).await;
     assert!(matches!(let_in(10).await, Err(Refusal::Denied(Denial::MaxParticipantsReached))));
     assert_eq!(waits().await, [true], "and goes on waiting");
-    store.write_notes(ms(0), &[&Note::Dropped { session: invited }]).await.expect("written");
+    note(store, [Note::Dropped { session: invited }]).await;
     let_in(10).await.expect("a seat");
     assert_eq!(waits().await, [false]);
     assert_eq!(join(store, meeting, 20, 80, 1).await, Err(Denial::MaxParticipantsReached));

@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("tls", &["domain", "private"]),
     ("metrics", &["domain", "net"]),
     ("store", &["domain", "private", "supervise"]),
-    ("usage", &["store"]),
+    ("usage", &["domain", "store"]),
     ("live", &["bbb", "domain", "net", "shares"]),
     ("config", &["domain", "net", "private", "store", "tls"]),
     ("upstream", &["bbb", "domain", "live", "metrics", "net", "shares", "supervise", "tls"]),
@@ -65,11 +65,26 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("cli", &["admin", "app", "bbb", "config", "domain", "net", "store", "supervise", "tls", "upstream", "usage"]),
 ];
 
+/// The layers of the store, from the lowest up: a file uses those of lower layers. A new family is one of the fifth.
+const STORE: [&[&str]; 6] = [
+    &["change", "columns", "dropped", "error", "note", "rows"],
+    &["dialects"],
+    &["health", "joins", "notices"],
+    &["db"],
+    &["ended", "gateways", "keys", "meetings", "notes", "operations", "recordings", "seats", "usage"],
+    &["writer"],
+];
+
 /// The modules of the gateway that a text of Rust names: in `use crate::{...}` and in paths.
 fn used(text: &str) -> BTreeSet<&str> {
+    used_of(text, "crate::")
+}
+
+/// The modules that a text names behind a path.
+fn used_of<'a>(text: &'a str, path: &str) -> BTreeSet<&'a str> {
     let mut used = BTreeSet::new();
-    for (at, _) in text.match_indices("crate::") {
-        let rest = &text[at + "crate::".len()..];
+    for (at, _) in text.match_indices(path) {
+        let rest = &text[at + path.len()..];
         match rest.strip_prefix('{') {
             Some(inner) => used.extend(first_names(inner)),
             None => used.extend(first_name(rest)),
@@ -134,6 +149,32 @@ fn modules_use_only_what_is_below_them() {
     for (module, allowed) in ARROWS {
         let unused = allowed.iter().filter(|name| !needed.contains(&(module.to_owned(), **name)));
         faults.extend(unused.map(|name| format!("{module} does not use {name} any more: its row can be shorter")));
+    }
+    none(faults);
+}
+
+#[test]
+fn files_of_the_store_use_only_those_below_them() {
+    let layer_of = |name: &str| STORE.iter().position(|layer| layer.contains(&name));
+    let mut faults = Vec::new();
+    for path in files_below(&root().join("src/store"), &|name| name.ends_with(".rs")) {
+        let within = path.strip_prefix("src/store").unwrap().to_str().unwrap();
+        let file = within.split('/').next().unwrap().trim_end_matches(".rs");
+        if matches!(file, "model" | "tests") {
+            continue;
+        }
+        let Some(layer) = layer_of(file) else {
+            faults.push(format!("{within}: {file} has no layer"));
+            continue;
+        };
+        let text = without_tests(&fs::read_to_string(root().join(&path)).unwrap());
+        // What is below a folder names its own neighbours by `super`.
+        let above =
+            if within.contains('/') { &["crate::store::", "store::"][..] } else { &["super::", "crate::store::"] };
+        let used: BTreeSet<_> = above.iter().flat_map(|path| used_of(&text, path)).collect();
+        let not_below = used.into_iter().filter(|name| layer_of(name).is_some_and(|other| other >= layer));
+        faults
+            .extend(not_below.filter(|name| *name != file).map(|name| format!("{within}: {file} may not use {name}")));
     }
     none(faults);
 }

@@ -236,9 +236,9 @@ impl Scene {
         }
         let store = Store::open(&self.books.url).await.unwrap();
         let later = Clock::system().now().saturating_add(LEASE + GRACE + ALIVE);
-        store.bury_dead(later, later.saturating_add(LEASE)).await.unwrap();
+        store.gateways().bury_dead(later, later.saturating_add(LEASE)).await.unwrap();
         for room in self.books.rooms().await.unwrap() {
-            let taken = store.recent_sessions(MeetingNumber::new(room.id), later.saturating_add(LEASE)).await.unwrap();
+            let taken = store.seats().recent(MeetingNumber::new(room.id), later.saturating_add(LEASE)).await.unwrap();
             assert_eq!(taken, 0, "{room:?}");
         }
         store.close().await;

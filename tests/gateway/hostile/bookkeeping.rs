@@ -69,8 +69,8 @@ async fn bytes_that_are_only_claimed_are_nobodys_usage() {
     let _socket = stage.graphql("wagtail", &ada).await.unwrap();
     stage.app.take().unwrap().stop(Duration::ZERO).await;
     let store = store_of(&stage).await;
-    assert_eq!(store.sessions().await.unwrap().len(), 1, "a seat and its name are written down");
-    let usage = store.usage("2000-01-01", "3000-01-01", Clock::system().now()).await.unwrap();
+    assert_eq!(store.seats().sessions().await.unwrap().len(), 1, "a seat and its name are written down");
+    let usage = store.usage().by_day("2000-01-01", "3000-01-01", Clock::system().now()).await.unwrap();
     let bytes: i64 = usage.iter().map(|row| row.bytes_up).sum();
     assert!((10_000..1_000_000).contains(&bytes), "{usage:?}");
 }

@@ -501,12 +501,15 @@ async fn a_document_is_not_fetched_from_where_its_name_leads_inside() {
         let reply = stage.api("wagtail", "create", &by_name).await;
         let expected = if is_fetched { "" } else { "validationError" };
         assert_eq!(reply.xml("messageKey"), expected, "{name}: {}", reply.body);
-        let by_body = format!("{name}-body");
+        let (by_body, by_notes) = (format!("{name}-body"), format!("{name}-notes"));
+        let notes = [("name", name), ("meetingID", &*by_notes), ("sharedNotesInitialContentMarkdownUrl", &*address)];
+        let reply = stage.api("wagtail", "create", &notes).await;
+        assert_eq!(reply.xml("messageKey"), expected, "{name}, of notes: {}", reply.body);
         let path = sign::path("create", &[("name", name), ("meetingID", &*by_body)], &secret("wagtail"));
         let reply = stage.client().post(&host("wagtail"), &path, "application/xml", modules(name)).await;
         assert_eq!(reply.xml("messageKey"), expected, "{name}, in the body: {}", reply.body);
         made.extend(is_fetched.then(|| name.to_owned()));
-        for meeting in [name, &*by_body] {
+        for meeting in [name, &*by_body, &*by_notes] {
             assert_eq!(stage.on_server("wagtail", meeting).is_some(), is_fetched, "{meeting}");
         }
         let path = sign::path("insertDocument", &[("meetingID", "public")], &secret("wagtail"));

@@ -8,6 +8,7 @@
     ['graphql', 'Meeting data connected'],
     ['stuns', 'Relay servers listed'],
     ['sfu', 'Media signalling connected'],
+    ['livekit', 'LiveKit connected'],
     ['slide', 'Slide loaded'],
     ['rtt', 'Round trip measured'],
   ];
@@ -180,6 +181,8 @@
     });
   }
 
+  let liveKitToken = null;
+
   function introduce(meeting, user) {
     if (meeting) {
       element('meeting').textContent = meeting.name;
@@ -189,13 +192,14 @@
       element('user').textContent = `${user.name} · ${user.role.toLowerCase()}`;
       isModerator = user.role === 'MODERATOR';
       guestStatus = user.guestStatus;
+      if (user.livekit) liveKitToken = user.livekit.livekitToken;
     }
   }
 
   // A socket that comes back by itself. `handlers.open` sends the first message, `handlers.message` gets each text and calls
-  // `link.up` once all is well.
+  // `link.up` once all is well; `handlers.refused` is called where a socket does not open.
   function connect(name, url, protocols, handlers) {
-    const link = { socket: null, tries: 0, isRetrying: false, wasUp: false, heard: 0, beat: null };
+    const link = { url, socket: null, tries: 0, isRetrying: false, wasUp: false, heard: 0, beat: null };
     links.push(link);
     link.up = (detail) => {
       if (link.wasUp && link.isRetrying) {
@@ -210,19 +214,26 @@
       if (leaving || over) return;
       let socket;
       try {
-        socket = new WebSocket(url, protocols);
+        socket = new WebSocket(link.url, protocols);
       } catch (error) {
         step(name, false, error.message);
         return;
       }
       link.socket = socket;
       link.heard = Date.now();
-      socket.onopen = () => handlers.open(link);
+      let isOpen = false;
+      socket.onopen = () => {
+        isOpen = true;
+        handlers.open(link);
+      };
       socket.onmessage = (event) => {
         link.heard = Date.now();
         handlers.message(link, JSON.parse(event.data));
       };
-      socket.onclose = (event) => lost(event);
+      socket.onclose = async (event) => {
+        if (!isOpen && handlers.refused) await handlers.refused(link);
+        lost(event);
+      };
       link.beat = setInterval(() => {
         if (socket.readyState !== WebSocket.OPEN) return;
         if (SILENCE_MS_MAX < Date.now() - link.heard) {
@@ -329,6 +340,7 @@
 
   function enter() {
     connectSfu();
+    connectLiveKit();
     loadStuns();
     measure();
     element('documents').hidden = !isModerator;
@@ -472,6 +484,34 @@
     });
   }
 
+  // As livekit-client does it: a look at the address, then the socket of v1. Where that does not open, the check of the token
+  // tells why: an older LiveKit does not know v1.
+  async function connectLiveKit() {
+    const given = (settings.media.livekit || {}).url;
+    const ownHost = `wss://${location.hostname}/livekit`;
+    const url = root.dataset.empty === 'taken' ? given ?? ownHost : given || ownHost;
+    bbb.liveKitUrl = url;
+    if (!url) {
+      step('livekit', false, 'no address');
+      return;
+    }
+    const address = (path) => `${url}${path}?access_token=${encodeURIComponent(liveKitToken)}`;
+    await fetch(url.replace(/^ws/, 'http'), { method: 'HEAD' }).catch(() => {});
+    connect('livekit', address('/rtc/v1'), [], {
+      open: (link) => link.send({ id: 'join' }),
+      beat: (link) => link.send({ id: 'ping' }),
+      message: (link, message) => {
+        if (message.id !== 'echo') return;
+        bbb.liveKitServer = message.seen.server;
+        link.up(url);
+      },
+      refused: async (link) => {
+        const check = await fetch(address('/rtc/v1/validate').replace(/^ws/, 'http')).catch(() => null);
+        if (check && check.status === 404) link.url = address('/rtc');
+      },
+    });
+  }
+
   function loadStuns() {
     return attempt('stuns', async () => {
       const answer = await getJson(withToken(`${webBase()}/api/stuns`));
@@ -519,9 +559,16 @@
     else banner('You have left the meeting.');
   }
 
+  // The languages that there are, and the one that is spoken here.
+  async function speak() {
+    bbb.locales = (await getJson('locales/')).map(({ name }) => name);
+    const own = `${navigator.language.split('-')[0]}.json`;
+    await fetch(`locales/${bbb.locales.includes(own) ? own : 'en.json'}`);
+  }
+
   async function start() {
     drawSteps();
-    fetch(`locales/${navigator.language.startsWith('de') ? 'de' : 'en'}.json`).catch(() => {});
+    speak().catch(() => {});
     element('leave').addEventListener('click', leave);
     element('upload').addEventListener('change', chosen);
     element('open-notes').addEventListener('click', openNotes);

@@ -12,8 +12,8 @@ use super::super::meeting::Meeting;
 use super::super::user::{GuestStatus, Role, User};
 use super::super::world::World;
 use super::super::{Shared, ids, presentation, wall_ms};
-use super::close;
 use super::member::{Admission, Event, Member, event};
+use super::{close, livekit};
 
 /// A close from the server: code and reason.
 type Closing = (u16, &'static str);
@@ -102,7 +102,7 @@ impl Topic {
             Self::Guests => guest_data(meeting, user),
             Self::Page => page_data(meeting, shared),
             Self::UploadTokens => token_data(meeting, user),
-            Self::User => user_data(user),
+            Self::User => user_data(meeting, user, shared),
         }
     }
 }
@@ -383,7 +383,7 @@ fn token_data(meeting: &Meeting, user: &User) -> Value {
     json!({ "pres_presentation_uploadToken": own })
 }
 
-fn user_data(user: &User) -> Value {
+fn user_data(meeting: &Meeting, user: &User, shared: &Shared) -> Value {
     json!({ "user_current": [{
         "userId": user.int_id,
         "extId": user.ext_id,
@@ -391,6 +391,7 @@ fn user_data(user: &User) -> Value {
         "role": user.role.name(),
         "isModerator": user.role.name() == "MODERATOR",
         "guestStatus": user.guest_status.name(),
+        "livekit": { "livekitToken": livekit::token(meeting, user, shared) },
     }] })
 }
 

@@ -9,7 +9,7 @@ use crate::{
         server_mode::ServerMode,
         time::Timestamp,
     },
-    store::{Change, Error},
+    store::{change::Change, error::Error},
 };
 
 pub(in crate::store) async fn server_modes(pool: &Pool) -> Result<Vec<(ServerId, ServerMode)>, Error> {

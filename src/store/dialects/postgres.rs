@@ -7,32 +7,33 @@ use sqlx::{
     Connection as _, Executor as _, Row as _,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-pub(super) use sqlx::{PgConnection as Connection, PgPool as Pool, postgres::PgRow as Row};
+pub(in crate::store) use sqlx::{PgConnection as Connection, PgPool as Pool, postgres::PgRow as Row};
 
 use tokio::time::timeout;
 
-use super::Error;
+use crate::store::error::Error;
 
 #[path = "statements/mod.rs"]
 #[expect(clippy::duplicate_mod, reason = "the same statements, once for each dialect")]
-pub(super) mod statements;
+pub(in crate::store) mod statements;
 
 /// Others have connections too.
-pub(super) const ONE_AT_A_TIME: bool = false;
-pub(super) const BEGIN: &str = "BEGIN";
+pub(in crate::store) const ONE_AT_A_TIME: bool = false;
+pub(in crate::store) const BEGIN: &str = "BEGIN";
 /// Finds a meeting that runs. Nobody else counts its seats, or ends it, while this transaction lives.
-pub(super) const LOCK_MEETING: &str =
+pub(in crate::store) const LOCK_MEETING: &str =
     "SELECT strangers, participants FROM meetings WHERE id = $1 AND ended_at IS NULL FOR NO KEY UPDATE";
 /// Finds the oldest session of a person that has a seat and is not open. Nobody else changes it while this transaction lives.
 /// By person (a `+` leaves a column out of the choice of an index): a large meeting has many seats, and a person few.
-pub(super) const LOCK_NOT_OPEN: &str = "SELECT id FROM sessions
+pub(in crate::store) const LOCK_NOT_OPEN: &str = "SELECT id FROM sessions
     WHERE meeting = $1 AND +seat_until > $2 AND +seat_until < $3 AND user_key = $4
         AND breakout IS NOT DISTINCT FROM $5 ORDER BY id LIMIT 1 FOR NO KEY UPDATE";
 /// Finds a session. Nobody else changes it while this transaction lives.
-pub(super) const LOCK_SESSION: &str = "SELECT s.seat_until, s.present_since, s.breakout, m.tenant FROM sessions s
+pub(in crate::store) const LOCK_SESSION: &str =
+    "SELECT s.seat_until, s.present_since, s.breakout, m.tenant FROM sessions s
     JOIN meetings m ON m.id = s.meeting WHERE s.id = $1 FOR NO KEY UPDATE OF s";
 /// Where changes are told.
-pub(super) const CHANNEL: &str = "anteroom";
+pub(in crate::store) const CHANNEL: &str = "anteroom";
 /// Promises of different meetings do not wait for each other: enough for one machine's worth of them.
 const CONNECTIONS_MAX: u32 = 16;
 /// A call that has waited that long is refused with `storeUnavailable`: others have all connections, which says nothing of the
@@ -49,7 +50,7 @@ const SETTINGS: &str = "SET default_transaction_isolation = 'read committed';
 /// How long it may take to find out whether connections keep what they are told.
 const KEEPS_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+pub(in crate::store) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
     // PgBouncer takes neither this nor `options` when a connection begins, unless it is told to.
     let options = PgConnectOptions::from_str(url)?.extra_float_digits(None);
     Ok(match options.get_application_name() {
@@ -58,7 +59,7 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
     })
 }
 
-pub(super) async fn open(options: &PgConnectOptions) -> Result<Pool, Error> {
+pub(in crate::store) async fn open(options: &PgConnectOptions) -> Result<Pool, Error> {
     match timeout(KEEPS_TIMEOUT, keeps_sessions(options)).await {
         Ok(Ok(true)) => {}
         Ok(Ok(false)) => return Err(Error::POOLED),
@@ -84,7 +85,7 @@ async fn keeps_sessions(options: &PgConnectOptions) -> Result<bool, sqlx::Error>
 }
 
 /// A pool without connections: the first use opens one.
-pub(super) fn empty_pool(options: &PgConnectOptions) -> Pool {
+pub(in crate::store) fn empty_pool(options: &PgConnectOptions) -> Pool {
     pool_options().connect_lazy_with(options.clone())
 }
 
@@ -108,14 +109,14 @@ fn pool_options() -> PgPoolOptions {
 }
 
 /// Nobody else counts a tenant's rooms while this transaction lives.
-pub(super) async fn lock_tenant(tx: &mut Connection, tenant: &str) -> Result<(), Error> {
+pub(in crate::store) async fn lock_tenant(tx: &mut Connection, tenant: &str) -> Result<(), Error> {
     // Two tenants with one number would wait for each other, and nothing else.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(tenant).execute(tx).await?;
     Ok(())
 }
 
 /// Tells all gateways of a change, once this transaction is committed.
-pub(super) async fn tell(tx: &mut Connection, change: &str) -> Result<(), Error> {
+pub(in crate::store) async fn tell(tx: &mut Connection, change: &str) -> Result<(), Error> {
     sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(change).execute(tx).await?;
     Ok(())
 }

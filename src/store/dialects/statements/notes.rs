@@ -9,7 +9,7 @@ use sqlx::Row as _;
 
 use super::{
     BEGIN, Connection, Pool,
-    seats::{Locked, lock_seat, lock_session},
+    locks::{Locked, lock_seat, lock_session},
     tell,
     usage::Tally,
 };
@@ -18,7 +18,7 @@ use crate::{
         ids::{InternalId, MeetingNumber, SessionNumber},
         time::Timestamp,
     },
-    store::{Change, Error, columns::PRESENT, writer::Note},
+    store::{change::Change, columns::PRESENT, error::Error, note::Note},
 };
 
 /// Writes notes. Returns the sessions that are open though they have no seat any more, each with the time since when.
@@ -32,8 +32,8 @@ pub(in crate::store) async fn write_notes(
     let (mut tally, mut made, mut without_seat) = (Tally::default(), Vec::new(), BTreeMap::new());
     for note in notes {
         match note {
-            Note::Created { meeting, internal_id, create_time } => {
-                if created(&mut tx, *meeting, internal_id, *create_time, &mut tally).await? {
+            Note::Created { meeting, internal_id } => {
+                if created(&mut tx, *meeting, internal_id, &mut tally).await? {
                     made.push(*meeting);
                 }
             }
@@ -69,17 +69,14 @@ async fn created(
     tx: &mut Connection,
     meeting: MeetingNumber,
     internal_id: &InternalId,
-    create_time: Option<Timestamp>,
     tally: &mut Tally,
 ) -> Result<bool, Error> {
     let row = sqlx::query(
-        "UPDATE meetings SET internal_id = $2, create_time = $3 WHERE id = $1 AND internal_id IS NULL
+        "UPDATE meetings SET internal_id = $2 WHERE id = $1 AND internal_id IS NULL
          RETURNING tenant, created_at",
     )
     .bind(meeting)
     .bind(internal_id.as_str())
-    // What a server has not told is 0.
-    .bind(create_time.unwrap_or(Timestamp::EPOCH))
     .fetch_optional(&mut *tx)
     .await?;
     let Some(row) = row else { return Ok(false) };

@@ -12,7 +12,13 @@ use time::{Date, OffsetDateTime, Time};
 use super::{BEGIN, Connection, Pool};
 use crate::{
     domain::time::{Timestamp, whole_ms},
-    store::{Error, UsageRow, dropped, error::Fault, writer::Traffic},
+    store::{
+        columns::length,
+        dropped,
+        error::{Error, Fault},
+        note::Traffic,
+        rows::UsageRow,
+    },
 };
 
 /// The longest stretch of presence that is counted: an end to what a clock that was set wrongly makes of it.
@@ -31,7 +37,7 @@ pub(super) struct Tally {
 #[derive(Default)]
 struct Added {
     meetings: i64,
-    participant_ms: i64,
+    participant_time: Duration,
     up: i64,
     down: i64,
 }
@@ -60,8 +66,8 @@ impl Tally {
     /// Somebody has left who was there since `since`. Each day has its own part of that time.
     pub(super) fn left(&mut self, tenant: &str, since: Timestamp, until: Timestamp) {
         for (day, time) in by_day(since, until) {
-            let all = &mut self.on(tenant, day).participant_ms;
-            *all = all.saturating_add(whole_ms(time));
+            let all = &mut self.on(tenant, day).participant_time;
+            *all = all.saturating_add(time);
         }
         let people = self.people.entry(tenant.to_owned()).or_default();
         people.more = people.more.saturating_sub(1);
@@ -140,7 +146,7 @@ impl Tally {
             .bind(tenant)
             .bind(day.to_string())
             .bind(added.meetings)
-            .bind(added.participant_ms)
+            .bind(whole_ms(added.participant_time))
             .bind(added.up)
             .bind(added.down)
             .execute(&mut *tx)
@@ -179,7 +185,7 @@ pub(in crate::store) async fn usage(pool: &Pool, from: &str, to: &str, now: Time
             tenant: row.try_get("tenant")?,
             day: row.try_get("day")?,
             meetings: row.try_get("meetings")?,
-            participant_ms: row.try_get("participant_ms")?,
+            participant_time: length(row.try_get("participant_ms")?),
             peak: row.try_get("peak")?,
             bytes_up: row.try_get("bytes_up")?,
             bytes_down: row.try_get("bytes_down")?,
@@ -199,7 +205,7 @@ pub(in crate::store) async fn usage(pool: &Pool, from: &str, to: &str, now: Time
             if from <= &*day && &*day < to {
                 let row = all.entry((tenant.clone(), day.clone())).or_default();
                 (row.tenant, row.day) = (tenant.clone(), day);
-                row.participant_ms = row.participant_ms.saturating_add(whole_ms(time));
+                row.participant_time = row.participant_time.saturating_add(time);
             }
         }
     }

@@ -7,7 +7,11 @@ use sqlx::Row as _;
 use super::Row;
 use crate::{
     domain::{ids::InternalId, session::Held},
-    store::{Error, MeetingRow, RecordingRow, SessionRow, columns::length},
+    store::{
+        columns::length,
+        error::Error,
+        rows::{MeetingRow, MeetingState, RecordingRow, SessionRow},
+    },
 };
 
 pub(super) fn meeting(row: &Row) -> Result<MeetingRow, Error> {
@@ -23,14 +27,20 @@ pub(super) fn meeting(row: &Row) -> Result<MeetingRow, Error> {
         server: parsed(row, "server")?,
         participants: number("participants")?,
         expected: number("expected")?,
-        internal_id: row.try_get::<Option<String>, _>("internal_id")?.map(InternalId::from),
-        create_time: row.try_get("create_time")?,
         created_at: row.try_get("created_at")?,
-        ended_at: row.try_get("ended_at")?,
         ends_at: row.try_get("ends_at")?,
         records: row.try_get("records")?,
         afterglow: row.try_get::<Option<i64>, _>("afterglow")?.map(length),
-        owner: row.try_get("owner")?,
+        state: state(row)?,
+    })
+}
+
+fn state(row: &Row) -> Result<MeetingState, Error> {
+    let internal_id = row.try_get::<Option<String>, _>("internal_id")?.map(InternalId::from);
+    Ok(match (row.try_get("ended_at")?, internal_id) {
+        (Some(at), internal_id) => MeetingState::Ended { at, internal_id },
+        (None, Some(internal_id)) => MeetingState::Running { internal_id },
+        (None, None) => MeetingState::Reserved { owner: row.try_get("owner")? },
     })
 }
 

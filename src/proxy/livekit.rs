@@ -1,0 +1,85 @@
+//! LiveKit's signalling below `/livekit`: which of its paths the client of a meeting asks for, and how a refusal there is told
+//! (docs/reference/bbb-protocol.md, "LiveKit").
+//!
+//! The API of LiveKit's administrators (`twirp`) and its workers' socket are behind the same address of a server: they are refused.
+
+use http::{Method, StatusCode, header::AUTHORIZATION, request::Parts};
+
+use crate::domain::denial::Denial;
+
+/// Where LiveKit is on a server.
+const LIVEKIT: &str = "/livekit";
+
+/// Whether the client of a meeting asks for a path, which is what stands behind `/livekit`.
+pub(super) fn is_of_a_client(rest: &str) -> bool {
+    matches!(rest, "/" | "/rtc") || rest.starts_with("/rtc/") || rest.starts_with("/settings/")
+}
+
+/// Leaves LiveKit one place to read a token from: the query, which is where the gateway reads its room. LiveKit would take one
+/// from a header or a form first.
+///
+/// # Errors
+/// [`Denial::NotFound`] for a method that may have a form.
+pub(super) fn settle(head: &mut Parts, path: &str) -> Result<(), Denial> {
+    if !is_livekit(path) {
+        return Ok(());
+    }
+    head.headers.remove(AUTHORIZATION);
+    if matches!(head.method, Method::GET | Method::HEAD) { Ok(()) } else { Err(Denial::NotFound) }
+}
+
+/// The status of a refusal. LiveKit's client gives up at 401 and 403, and takes 404 for a LiveKit that does not know `v1`: the
+/// gateway says these of no address of LiveKit's, so that they are always LiveKit's own.
+pub(super) fn status(path: &str, status: StatusCode) -> StatusCode {
+    let is_livekits_word = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
+    if is_livekits_word && is_livekit(on_server(path)) { StatusCode::GONE } else { status }
+}
+
+/// A path without the name of its server.
+fn on_server(path: &str) -> &str {
+    let rest = path.strip_prefix("/s/");
+    rest.and_then(|rest| rest.find('/').map(|at| &rest[at..])).unwrap_or(path)
+}
+
+fn is_livekit(path: &str) -> bool {
+    path.strip_prefix(LIVEKIT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_not_livekits() {
+        for (path, given, told) in [
+            ("/s/x1/livekit/twirp/livekit.RoomService/ListRooms", 404, 410),
+            ("/s/x1/livekit/rtc/v1/validate", 401, 410),
+            ("/livekit/rtc", 403, 410),
+            ("/s/x1/livekit", 404, 410),
+            ("/s/x1/livekit/rtc", 429, 429),
+            ("/s/x1/livekit/rtc", 502, 502),
+            ("/s/x1/livekits", 404, 404),
+            ("/s/livekit", 404, 404),
+            ("/s/livekit/pad/x", 404, 404),
+            ("/b/livekit/rtc", 404, 404),
+        ] {
+            let given = StatusCode::from_u16(given).expect("a status");
+            assert_eq!(status(path, given), told, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_read_from_the_query_alone() {
+        let asked = |method, path: &str| {
+            let request = Request::builder().method(method).uri(path).header(AUTHORIZATION, "Bearer x");
+            let (mut head, ()) = request.body(()).expect("legal").into_parts();
+            let may = settle(&mut head, path).is_ok();
+            (may, head.headers.contains_key(AUTHORIZATION))
+        };
+        assert_eq!(asked(Method::GET, "/livekit/rtc"), (true, false));
+        assert_eq!(asked(Method::POST, "/livekit/rtc/validate"), (false, false));
+        assert_eq!(asked(Method::POST, "/pad/p/1"), (true, true));
+    }
+}
