@@ -62,7 +62,7 @@ impl Assets {
                 .replace("vendor.js", &vendor)
                 .replace("%VERSION%", if config.profile.client == Client::Early { "3.0.0" } else { "3.0.30" })
                 .replace("%HOST%", if config.client_uses_port { "host" } else { "hostname" })
-                .replace("%EMPTY%", if config.client_takes_empty { "taken" } else { "passed-over" })
+                .replace("%EMPTY%", if config.profile.takes_empty_address { "taken" } else { "passed-over" })
                 .replace("%RETRY_MS%", &retry)
         };
         for (name, kind, text) in [

@@ -30,8 +30,6 @@ pub struct Config {
     /// What an administrator has set in `bbb-html5.yml`, over the settings that ship, whose form it has. What is null there is not
     /// there at all.
     pub client_settings: serde_json::Value,
-    /// Whether the client page takes an empty address of LiveKit for one (`??`), as the client of 4.0 does, or for none (`||`).
-    pub client_takes_empty: bool,
     /// Whether LiveKit has the addresses of `v1`: older ones have not.
     pub livekit_knows_v1: bool,
     /// Timers of BBB run this many times faster.
@@ -85,7 +83,6 @@ impl Default for Config {
             breakout_base_url: None,
             slides_need_session: false,
             client_settings: serde_json::Value::Null,
-            client_takes_empty: false,
             livekit_knows_v1: true,
             speed: 1.0,
             client_uses_port: false,

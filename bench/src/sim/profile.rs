@@ -12,6 +12,8 @@ pub struct Profile {
     pub plugin_sdk: Option<&'static str>,
     /// The client that is installed.
     pub(crate) client: Client,
+    /// Whether the client takes an empty address of LiveKit for one (`??`), or for none (`||`).
+    pub(crate) takes_empty_address: bool,
     /// Where `join` sends a browser, below the server's URL.
     pub client_path: &'static str,
     /// Whether that address has `shouldWaitForLayout`.
@@ -87,6 +89,7 @@ impl Profile {
         number: "2.7.20",
         plugin_sdk: None,
         client: Client::Meteor,
+        takes_empty_address: false,
         client_path: "/html5client/join",
         tells_of_layout: false,
         unknown_calls: &["getJoinUrl", "sendChatMessage", "feedback"],
@@ -163,6 +166,7 @@ impl Profile {
         name: "4.0",
         number: "4.0.0",
         plugin_sdk: Some("0.1.14"),
+        takes_empty_address: true,
         unknown_params: &[
             "copyright",
             "webVoice",
