@@ -10,5 +10,6 @@ pub mod meeting_id;
 pub mod params;
 pub mod query;
 pub mod recordings;
+pub mod release;
 pub mod validate;
 pub mod xml;

@@ -20,6 +20,7 @@ pub mod operate;
 pub(crate) mod reconcile;
 pub(crate) mod recordings;
 pub mod refill;
+pub(crate) mod releases;
 pub(crate) mod replaced;
 pub(crate) mod rows;
 pub(crate) mod seats;

@@ -1,4 +1,4 @@
-//! A BigBlueButton server as its callers and browsers see it, version 3.0.30 unless another is chosen: the API with its
+//! A BigBlueButton server as its callers and browsers see it, of one of several releases ([`Profile`]): the API with its
 //! checksums, errors and quirks, the life of meetings, sessions and cookies, a small client page, and the sockets.
 //!
 //! It carries no media and converts no documents. Plain HTTP/1.1: TLS is for whoever stands in front.
@@ -32,6 +32,7 @@ mod params;
 mod playback;
 mod plugin;
 mod presentation;
+mod profile;
 mod recording;
 mod recordings;
 mod rest;
@@ -40,7 +41,6 @@ mod session;
 mod sockets;
 mod static_file;
 mod user;
-mod version;
 mod view;
 mod world;
 
@@ -50,8 +50,8 @@ pub use checksum::accepts_checksum;
 pub use config::Config;
 pub use faults::{CannedAnswer, Faults};
 pub use log::Received;
+pub use profile::{Notes, Profile};
 pub use recording::{RecordingFormat, RecordingSeed, RecordingState, TextTrack};
-pub use version::Version;
 pub use view::{MeetingView, RecordingView};
 
 use crate::clock;

@@ -338,7 +338,7 @@ fn minutes(duration: Duration) -> u32 {
 
 /// A list with these items in it. It goes on as bbb-web reads it, divided by commas and each item trimmed as Java does it:
 /// what is in it for the gateway is in it for the server.
-fn appended(list: &str, items: &[Box<str>]) -> String {
+pub(super) fn appended(list: &str, items: &[Box<str>]) -> String {
     let mut all: Vec<&str> = list.split(',').map(trimmed).filter(|item| !item.is_empty()).collect();
     let new: Vec<&str> = items.iter().map(|item| &**item).filter(|item| !all.contains(item)).collect();
     all.extend(new);

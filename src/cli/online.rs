@@ -11,7 +11,12 @@ use futures_util::{StreamExt, stream};
 use super::failure::failed;
 use crate::{
     app::{counted, trust_roots},
-    bbb::{elsewhere::strange, query::Params, xml},
+    bbb::{
+        elsewhere::strange,
+        query::Params,
+        release::{Release, advice::Advice},
+        xml,
+    },
     domain::{backend_error::BackendError, directory::Directory, tenant::Server},
     upstream::{ApiCall, Connector, Pool, Reply, version},
 };
@@ -22,6 +27,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 16;
 /// Redirect target of a refused join (RFC 2606).
 const REFUSED: &str = "https://anteroom.invalid/";
+/// Warning about a server whose release is not known.
+const UNTOLD: &str = "does not tell its release: set allowRevealOfBBBVersion=true in its bbb-web.properties";
 
 /// Checks all servers and prints a line for each.
 pub(super) fn servers(directory: &Directory, ca: Option<&Path>) -> ExitCode {
@@ -38,9 +45,10 @@ pub(super) fn servers(directory: &Directory, ca: Option<&Path>) -> ExitCode {
         let pool = Pool::new(Connector::new(roots));
         stream::iter(&servers).map(|server| ask(&pool, server)).buffered(AT_ONCE).collect().await
     });
+    let advice = Advice::new(directory);
     for (server, told) in servers.iter().zip(&told) {
         match told {
-            Ok(told) => println!("server {}: {told}", server.id),
+            Ok(told) => tell(server, told, &advice),
             Err(fault) => println!("server {}: fault: {fault}", server.id),
         }
     }
@@ -53,8 +61,27 @@ pub(super) fn servers(directory: &Directory, ca: Option<&Path>) -> ExitCode {
     }
 }
 
-/// Checks one server: its version, or its fault.
-async fn ask(pool: &Pool, server: &Server) -> Result<String, String> {
+/// A server without a fault.
+struct Sound {
+    /// `BBB`, with its version if it tells that.
+    name: String,
+    release: Option<Release>,
+}
+
+/// Prints what a server without a fault is, and the warnings about its release.
+fn tell(server: &Server, Sound { name, release }: &Sound, advice: &Advice) {
+    let id = &server.id;
+    println!("server {id}: {name}, answers, has this secret, and sends people to its own client");
+    match release {
+        Some(release) => {
+            advice.warnings(server, *release).iter().for_each(|warning| println!("server {id}: warning: {warning}"));
+        }
+        None => println!("server {id}: warning: {UNTOLD}"),
+    }
+}
+
+/// Checks one server: what it is, or its fault.
+async fn ask(pool: &Pool, server: &Server) -> Result<Sound, String> {
     let listed = call(pool, server, "getMeetings", &Params::default()).await?;
     let listed = read(&listed)?;
     if listed.message_key == "checksumError" {
@@ -70,7 +97,7 @@ async fn ask(pool: &Pool, server: &Server) -> Result<String, String> {
     }
     joins(pool, server).await?;
     let name = if version.bbb.is_empty() { "BBB".to_owned() } else { format!("BBB {}", shown(&version.bbb)) };
-    Ok(format!("{name}, answers, has this secret, and sends people to its own client"))
+    Ok(Sound { name, release: Release::told(&version.bbb, &version.plugin_sdk) })
 }
 
 /// Checks that a join redirects to the client of this server.

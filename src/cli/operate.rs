@@ -96,7 +96,7 @@ pub(super) struct OneTenant {
 pub(super) async fn server(action: ServerAction) -> Result<String, String> {
     let (OneServer { server, asking }, mode) = match action {
         ServerAction::List(asking) => {
-            let columns = ["id", "pool", "mode", "up", "meetings", "seats", "load", "note"];
+            let columns = ["id", "pool", "mode", "up", "version", "meetings", "seats", "load", "note", "warnings"];
             return asking.list("/api/servers", "servers", &columns).await;
         }
         ServerAction::Enable(one) => (one, ServerMode::Enabled),

@@ -29,6 +29,9 @@ pub(super) async fn poll(meetings: &Meetings, server: &Server, running: &[Arc<Me
             tracing::warn!(server = %server.id, "BBB version differs from the configuration: joins fail");
         }
         state.reported.set(version.unwrap_or_default());
+        if let Some(release) = state.reported.release().filter(|release| release.is_outdated()) {
+            tracing::warn!(server = %server.id, %release, "BBB release with published flaws: upgrade the server");
+        }
     }
     reconcile::reconcile(meetings, server, running, listed, begun).await;
 }

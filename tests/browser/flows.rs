@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anteroom_bench::{
     sign,
-    sim::{self, Version},
+    sim::{self, Profile},
 };
 use axum::{Router, response::Html, routing::get};
 use serde_json::{Value, json};
@@ -162,16 +162,17 @@ async fn a_recording_is_watched_on_the_tenants_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn meetings_are_held_on_servers_of_older_releases() {
-    let old = |version| sim::Config { version, ..sim::Config::default() };
-    let plan = Plan::new().server_with("members", old(Version::V3_0_0));
-    let stage_of_3_0_0 = stage(plan).await;
-    create(&stage_of_3_0_0, &[]).await;
-    run("older", &stage_of_3_0_0, Router::new(), json!({ "label": "3.0.0" })).await;
-    let plan = Plan::new().server_with_keys("own", old(Version::V2_7), "version = \"2.7\"").server("members");
+async fn meetings_are_held_on_servers_of_other_releases() {
+    let old = |profile| sim::Config { profile, reveals_version: true, ..sim::Config::default() };
+    for profile in [Profile::V3_0_0, Profile::V3_0_39, Profile::V4_0] {
+        let stage = stage(Plan::new().server_with("members", old(profile))).await;
+        create(&stage, &[]).await;
+        run("older", &stage, Router::new(), json!({ "label": profile.name, "path": profile.client_path })).await;
+    }
+    let plan = Plan::new().server_with_keys("own", old(Profile::V2_7), "version = \"2.7\"").server("members");
     let stage_of_2_7 = plan.tenant_with(TENANT, "multi-account", "pool = \"own\"").start().await;
     create(&stage_of_2_7, &[]).await;
-    run("older", &stage_of_2_7, Router::new(), json!({ "label": "2.7" })).await;
+    run("older", &stage_of_2_7, Router::new(), json!({ "label": "2.7", "path": Profile::V2_7.client_path })).await;
 }
 
 /// The client of 3.0 without an address of LiveKit, beside that of 4.0 with an empty one, an older LiveKit, and a host by itself.
@@ -188,7 +189,7 @@ async fn livekit_notes_and_images_are_those_of_each_tabs_server() {
     };
     let of_4_0 = sim::Config {
         client_settings: settings(json!({ "media": { "livekit": { "url": "" } } })),
-        client_takes_empty: true,
+        profile: Profile::V4_0,
         ..sim::Config::default()
     };
     let stage = stage(Plan::new().server_with("members", of_3_0).server_with("members", of_4_0)).await;

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use anteroom_bench::sim::{self, Version};
+use anteroom_bench::sim::{self, Profile};
 use futures_util::future::join_all;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty};
@@ -235,7 +235,7 @@ async fn a_server_that_is_away_does_not_take_its_files_along() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_of_2_7_is_carried() {
-    let old = sim::Config { version: Version::V2_7, ..sim::Config::default() };
+    let old = sim::Config { profile: Profile::V2_7, ..sim::Config::default() };
     let plan = Plan::new().server_with_keys("wagtail", old, "version = \"2.7\"");
     let stage = plan.tenant_with(TENANT, "multi-account", "pool = \"wagtail\"").start().await;
     stage.create(TENANT, "room").await;

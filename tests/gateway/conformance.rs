@@ -1,6 +1,6 @@
 //! The API call by call, as data: each row of `tests/gateway/conformance/*.toml` is made to a BBB server directly and
 //! through the gateway, and both answers are compared with what BBB's own documentation and source say. Where the
-//! gateway answers otherwise, the row says what and why.
+//! gateway answers otherwise, the row says what and why. Rows that hold for some releases only name them.
 //!
 //! `cargo test --test gateway conformance:: -- --nocapture` prints the table.
 
@@ -9,6 +9,7 @@ mod row;
 
 use std::path::Path;
 
+use anteroom_bench::sim::Profile;
 use column::{Column, Seen};
 use row::Row;
 
@@ -16,21 +17,42 @@ use row::Row;
 const ROWS_MIN: usize = 150;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_gateway_answers_as_bbb_does_or_says_why_not() {
+async fn the_gateway_answers_as_bbb_3_0_0_does_or_says_why_not() {
+    conform(Profile::V3_0_0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_answers_as_bbb_3_0_18_does_or_says_why_not() {
+    conform(Profile::V3_0_18).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_answers_as_bbb_3_0_39_does_or_says_why_not() {
+    conform(Profile::V3_0_39).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_answers_as_bbb_4_0_does_or_says_why_not() {
+    conform(Profile::V4_0).await;
+}
+
+/// Makes the rows of a release to a server of it.
+async fn conform(profile: Profile) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateway/conformance");
     let rows = row::read(&dir).unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
+    let rows: Vec<_> = rows.into_iter().filter(|(_, row)| row.is_of(profile)).collect();
     assert!(rows.len() >= ROWS_MIN, "{} rows, where there are to be {ROWS_MIN}", rows.len());
-    let shared = (Column::direct().await, Column::gateway().await);
+    let shared = (Column::direct(profile).await, Column::gateway(profile).await);
     let (mut faults, mut reasons) = (Vec::new(), 0);
     for (number, (theme, row)) in rows.iter().enumerate() {
-        let own = if row.alone { Some((Column::direct().await, Column::gateway().await)) } else { None };
+        let own = if row.alone { Some((Column::direct(profile).await, Column::gateway(profile).await)) } else { None };
         let (direct, gateway) = own.as_ref().unwrap_or(&shared);
         let line = Line {
             direct: Cell::new(direct.run(number, row, &row.expect).await),
             gateway: Cell::new(gateway.run(number, row, row.expect_of_gateway()).await),
             row,
         };
-        println!("{theme}: {}", line.text());
+        println!("{} {theme}: {}", profile.name, line.text());
         reasons += usize::from(row.gateway.is_some());
         faults.extend(line.faults().into_iter().map(|fault| format!("{theme}: {}: {fault}", row.name)));
     }
@@ -58,6 +80,8 @@ fn a_row_that_says_too_little_or_too_much_is_refused() {
         ("the same name", ROW.repeat(2), Some("two of this name")),
         ("an unknown field", format!("{ROW}querry = \"\""), Some("querry")),
         ("an unknown field of an answer", format!("{ROW}gateway = {{ reason = \"x\", key = \"y\" }}"), Some("key")),
+        ("a release", format!("{ROW}from = \"3.0.18\"\nuntil = \"4.0\""), None),
+        ("no release", format!("{ROW}from = \"3.1\""), Some("there is no profile 3.1")),
         ("call and path", format!("{ROW}path = \"/\""), Some("either a call or a path")),
     ] {
         let told = row::parse([("theme".to_owned(), text)].into_iter()).map_err(|faults| faults.join("\n"));

@@ -144,7 +144,7 @@ async fn two_checksums_are_one_too_many() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_join_is_what_its_checksum_covers() {
     // Servers before 3.0 take it as a POST.
-    let old = sim::Config { version: sim::Version::V2_7, ..sim::Config::default() };
+    let old = sim::Config { profile: sim::Profile::V2_7, ..sim::Config::default() };
     let plan = Plan::new().server_with_keys("wagtail", old, "version = \"2.7\"");
     let stage = plan.tenant_with("wagtail", "multi-account", "pool = \"wagtail\"").start().await;
     stage.create("wagtail", "room").await;
@@ -165,21 +165,21 @@ async fn a_join_is_what_its_checksum_covers() {
 async fn a_server_takes_the_forms_of_its_release_and_the_gateway_takes_both() {
     let fields = "name=A+room&meetingID=form";
     let sorted = "meetingID=form&name=A+room";
-    for (version, hashed, taken) in [
-        (sim::Version::V2_7, sorted, true),
-        (sim::Version::V2_7, fields, false),
-        (sim::Version::V2_7, "", false),
-        (sim::Version::default(), sorted, false),
-        (sim::Version::default(), "", true),
+    for (profile, hashed, taken) in [
+        (sim::Profile::V2_7, sorted, true),
+        (sim::Profile::V2_7, fields, false),
+        (sim::Profile::V2_7, "", false),
+        (sim::Profile::default(), sorted, false),
+        (sim::Profile::default(), "", true),
     ] {
-        let config = sim::Config { version, secret: "of-the-server".into(), ..sim::Config::default() };
+        let config = sim::Config { profile, secret: "of-the-server".into(), ..sim::Config::default() };
         let server = sim::Sim::start(config).await.unwrap();
         let sum = sign::checksum("create", hashed, "of-the-server", Algorithm::Sha256);
         let request = Request::post("/bigbluebutton/api/create").header("content-type", FORM).header("host", "server");
         let request = request.body(Full::new(Bytes::from(format!("{fields}&checksum={sum}")))).unwrap();
         let stream = TcpStream::connect(server.url().trim_start_matches("http://")).await.unwrap();
         let reply = exchange(stream, request).await;
-        assert_eq!(reply.xml("returncode") == "SUCCESS", taken, "{version:?} {hashed}: {}", reply.body);
+        assert_eq!(reply.xml("returncode") == "SUCCESS", taken, "{profile:?} {hashed}: {}", reply.body);
     }
     let stage = stage().await;
     for hashed in [sorted, fields, ""] {

@@ -28,6 +28,7 @@ mod operate;
 mod parameters;
 mod placement;
 mod recordings;
+mod releases;
 mod reports;
 mod sockets;
 mod traffic;

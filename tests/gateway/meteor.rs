@@ -1,6 +1,6 @@
 //! A server of BBB 2.7: its client knows of no prefix, so that it has its tenant's host to itself.
 
-use anteroom_bench::sim::{self, Version};
+use anteroom_bench::sim::{self, Profile};
 use futures_util::{SinkExt, StreamExt};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ const TENANT: &str = "wagtail";
 
 /// A tenant with a server of 2.7 of its own, beside another one in the shared pool.
 async fn stage() -> Stage {
-    let old = sim::Config { version: Version::V2_7, ..sim::Config::default() };
+    let old = sim::Config { profile: Profile::V2_7, ..sim::Config::default() };
     let plan = Plan::new().server_with_keys("wagtail", old, "version = \"2.7\"").server("members");
     plan.tenant_with(TENANT, "multi-account", "pool = \"wagtail\"").tenant("heron", "multi-account").start().await
 }

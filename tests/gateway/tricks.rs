@@ -353,7 +353,7 @@ async fn everybody_a_moderator() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_beside_a_join_address() {
-    let old = sim::Config { version: sim::Version::V2_7, ..sim::Config::default() };
+    let old = sim::Config { profile: sim::Profile::V2_7, ..sim::Config::default() };
     let stage = Plan::new().server_with("members", old).tenant("small", "free").start().await;
     create(&stage, &[("attendeePW", "apw"), ("moderatorPW", "mpw")]).await;
     let params = [("meetingID", "room"), ("fullName", "A"), ("password", "apw")];

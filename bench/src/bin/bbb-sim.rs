@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anteroom_bench::sim::{Config, Sim};
+use anteroom_bench::sim::{Config, Profile, Sim};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,6 +20,12 @@ struct Options {
     /// The URL that the server takes for its own, without a final slash
     #[arg(long, default_value = "https://bbb-01.internal.test")]
     server_url: String,
+    /// The release of BigBlueButton: 2.7, 3.0.0, 3.0.18, 3.0.39 or 4.0
+    #[arg(long, default_value = Profile::default().name, value_parser = profile)]
+    profile: Profile,
+    /// The version call tells the release
+    #[arg(long)]
+    reveals_version: bool,
     /// Timers run this many times faster
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
@@ -35,6 +41,11 @@ struct Options {
     /// How many received requests are kept in memory
     #[arg(long, default_value_t = 0)]
     log_entries_max: usize,
+}
+
+fn profile(name: &str) -> Result<Profile, String> {
+    let names = Profile::ALL.map(|profile| profile.name).join(", ");
+    Profile::named(name).ok_or_else(|| format!("has to be one of {names}"))
 }
 
 #[tokio::main]
@@ -55,6 +66,8 @@ async fn run(options: Options) -> std::io::Result<()> {
         listen: options.listen,
         secret: options.secret,
         server_url: options.server_url.trim_end_matches('/').to_owned(),
+        profile: options.profile,
+        reveals_version: options.reveals_version,
         speed: options.speed,
         attendees: options.attendees,
         client_uses_port: options.client_uses_port,

@@ -11,7 +11,7 @@ use super::errors::{self, Violation};
 use super::faults::CannedAnswer;
 use super::log::BODY_KEPT_BYTES_MAX;
 use super::params::{self, Params};
-use super::version::Version;
+use super::profile::Profile;
 use super::{Shared, answer, broken, checksum, session};
 
 mod create;
@@ -87,18 +87,23 @@ fn answer(name: &str, parts: &Parts, body: Bytes, shared: &Shared) -> Response {
     if let Some(canned) = shared.faults.api_answer(name) {
         return canned_answer(canned);
     }
-    let version = shared.config.version;
-    let allowed = methods(name, version);
-    if version.knows(name) && !allowed.contains(&parts.method) {
+    let profile = &shared.config.profile;
+    let allowed = methods(name, profile);
+    if profile.knows(name) && !allowed.contains(&parts.method) {
         return wrong_method(allowed);
     }
-    dispatch(&Call::new(name, parts, body), shared)
+    let call = Call::new(name, parts, body);
+    match call.checksum_count(profile) {
+        // A join is refused in its own way.
+        Err(violation) if profile.knows(name) && !["", "join"].contains(&name) => answer::failed(&violation),
+        _ => dispatch(&call, shared),
+    }
 }
 
 fn dispatch(call: &Call, shared: &Shared) -> Response {
     match call.name.as_str() {
         "" => root::version(call, shared),
-        name if !shared.config.version.knows(name) => answer::failed(&errors::UNKNOWN_CALL),
+        name if !shared.config.profile.knows(name) => answer::failed(&errors::UNKNOWN_CALL),
         "create" => create::create(call, shared),
         "join" => join::join(call, shared),
         "isMeetingRunning" => info::is_meeting_running(call, shared),
@@ -125,9 +130,9 @@ fn dispatch(call: &Call, shared: &Shared) -> Response {
     }
 }
 
-fn methods(name: &str, version: Version) -> &'static [Method] {
+fn methods(name: &str, profile: &Profile) -> &'static [Method] {
     match name {
-        "join" if version.is_meteor() => &[Method::GET, Method::HEAD, Method::POST],
+        "join" if profile.joins_by_post => &[Method::GET, Method::HEAD, Method::POST],
         "join" | "sendChatMessage" | "publishRecordings" | "deleteRecordings" | "guestWait" | "enter" => {
             &[Method::GET, Method::HEAD]
         }
@@ -186,18 +191,26 @@ impl Call {
         mimes: &[&[&str]],
         rules: impl FnOnce(&Params) -> Vec<Violation>,
     ) -> Result<(), Violation> {
-        let is_rebuilt = shared.config.version.is_meteor() && self.query.is_empty();
+        let profile = &shared.config.profile;
+        self.checksum_count(profile)?;
+        let is_rebuilt = profile.is_meteor() && self.query.is_empty();
         let signed = if is_rebuilt { checksum::rebuilt(&self.params) } else { self.query.clone() };
         checksum::check(&self.name, &signed, self.params.first("checksum"), &shared.config.secret)?;
         let mut violations = rules(&self.params);
-        violations.extend(self.content_type(mimes, shared.config.version).err());
+        violations.extend(self.content_type(mimes, profile).err());
         errors::first(violations)
     }
 
-    /// Whether the body, if there is one, is of a kind that is read. The first of 3.0 take a type with `;charset=` for another
-    /// one.
-    fn content_type(&self, mimes: &[&[&str]], version: Version) -> Result<(), Violation> {
-        let is_whole = version != Version::V3_0_0 || !self.content_type.contains("charset");
+    /// Whether it has no more checksums than the release takes, whether it reads them or not. The key is that of all faults of
+    /// a checksum; the message of this one is not known.
+    fn checksum_count(&self, profile: &Profile) -> Result<(), Violation> {
+        let count = self.params.iter().filter(|(name, _)| *name == "checksum").count();
+        if profile.checksums_max < count { Err(errors::CHECKSUM_WRONG) } else { Ok(()) }
+    }
+
+    /// Whether the body, if there is one, is of a kind that is read.
+    fn content_type(&self, mimes: &[&[&str]], profile: &Profile) -> Result<(), Violation> {
+        let is_whole = !profile.minds_charset || !self.content_type.contains("charset");
         let fits = is_whole && mimes.iter().any(|mimes| mimes.contains(&self.mime.as_str()));
         if self.is_post && !self.body.is_empty() && !fits { Err(errors::CONTENT_TYPE) } else { Ok(()) }
     }

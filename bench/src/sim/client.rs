@@ -11,8 +11,8 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::meeting::Pace;
+use super::profile::Client;
 use super::static_file::{File, ranged};
-use super::version::Version;
 use super::{Config, answer, rest};
 use crate::sign::{Algorithm, encode_value};
 
@@ -55,14 +55,14 @@ impl Assets {
         let bundle = hashed("bundle", "js", script, BUNDLE.to_owned());
         let vendor = hashed("vendor", "js", script, vendor());
         let retry = pace.scale(std::time::Duration::from_secs(10)).as_millis().to_string();
-        let page = if config.version.is_meteor() {
+        let page = if config.profile.is_meteor() {
             METEOR_PAGE.replace("%RUNTIME_CONFIG%", &runtime_config(config))
         } else {
             PAGE.replace("bundle.js", &bundle)
                 .replace("vendor.js", &vendor)
-                .replace("%VERSION%", if config.version == Version::V3_0_0 { "3.0.0" } else { "3.0.30" })
+                .replace("%VERSION%", if config.profile.client == Client::Early { "3.0.0" } else { "3.0.30" })
                 .replace("%HOST%", if config.client_uses_port { "host" } else { "hostname" })
-                .replace("%EMPTY%", if config.client_takes_empty { "taken" } else { "passed-over" })
+                .replace("%EMPTY%", if config.profile.takes_empty_address { "taken" } else { "passed-over" })
                 .replace("%RETRY_MS%", &retry)
         };
         for (name, kind, text) in [
@@ -74,7 +74,7 @@ impl Assets {
         ] {
             files.insert(name.to_owned(), (kind, Bytes::from_static(text.as_bytes())));
         }
-        if config.version.is_meteor() {
+        if config.profile.is_meteor() {
             files.insert("meteor.js".to_owned(), (script, Bytes::from_static(METEOR.as_bytes())));
             let guest_page = GUEST_PAGE.replace("%RETRY_MS%", &retry);
             files.insert("guestWait".to_owned(), ("text/html", guest_page.into()));

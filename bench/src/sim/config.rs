@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::version::Version;
+use super::profile::Profile;
 
 /// How a simulated server is set up.
 #[derive(Clone, Debug)]
@@ -15,8 +15,8 @@ pub struct Config {
     /// version and settings JSON and slide URLs. An administrator may have left a final slash in it.
     pub server_url: String,
     /// Which BigBlueButton this is.
-    pub version: Version,
-    /// The path of `defaultHTML5ClientUrl`, where `join` sends a browser, below `server_url`; `None` is the version's. 3.0 shipped
+    pub profile: Profile,
+    /// The path of `defaultHTML5ClientUrl`, where `join` sends a browser, below `server_url`; `None` is the release's. 3.0 shipped
     /// `/html5client`, without a final slash, for many releases.
     pub client_path: Option<&'static str>,
     /// `presentationBaseURL`, the start of slide URLs; `None` is the stock value, a path on `server_url`.
@@ -30,8 +30,6 @@ pub struct Config {
     /// What an administrator has set in `bbb-html5.yml`, over the settings that ship, whose form it has. What is null there is not
     /// there at all.
     pub client_settings: serde_json::Value,
-    /// Whether the client page takes an empty address of LiveKit for one (`??`), as the client of 4.0 does, or for none (`||`).
-    pub client_takes_empty: bool,
     /// Whether LiveKit has the addresses of `v1`: older ones have not.
     pub livekit_knows_v1: bool,
     /// Timers of BBB run this many times faster.
@@ -69,7 +67,7 @@ pub struct Config {
 impl Config {
     /// Where `join` sends a browser, below the server's URL.
     pub(crate) fn client_path(&self) -> &'static str {
-        self.client_path.unwrap_or(self.version.client_path())
+        self.client_path.unwrap_or(self.profile.client_path)
     }
 }
 
@@ -79,13 +77,12 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             secret: "sim-secret".to_owned(),
             server_url: "https://bbb-01.internal.test".to_owned(),
-            version: Version::default(),
+            profile: Profile::default(),
             client_path: None,
             presentation_base_url: None,
             breakout_base_url: None,
             slides_need_session: false,
             client_settings: serde_json::Value::Null,
-            client_takes_empty: false,
             livekit_knows_v1: true,
             speed: 1.0,
             client_uses_port: false,

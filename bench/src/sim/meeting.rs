@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::ids;
 use super::modules::Modules;
 use super::params::Params;
+use super::profile::Profile;
 use super::user::{GuestStatus, Presence, Role, User};
 
 /// How long somebody without a socket still counts as joined.
@@ -94,6 +95,13 @@ impl Meeting {
         let listed = self.params.list("disabledFeatures").iter().any(|item| item == feature);
         let mut excluded = self.params.text("disabledFeaturesExclude").unwrap_or_default().split(',');
         listed && !excluded.any(|item| item == feature)
+    }
+
+    /// Its layout: the one that was asked for, if the release has it.
+    pub(crate) fn layout(&self, profile: &Profile) -> &'static str {
+        let asked = self.params.text("meetingLayout");
+        let known = profile.layouts.iter().copied();
+        known.clone().find(|layout| Some(*layout) == asked).or(known.clone().next()).unwrap_or_default()
     }
 
     /// A meeting from the parameters of `create`, which have been validated.

@@ -28,6 +28,11 @@ impl Params {
         Self(fields.map(|part| (clean(&part.name), clean(&part.value))).collect())
     }
 
+    /// Those whose names pass.
+    pub(crate) fn where_name(&self, passes: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.iter().filter(|(name, _)| passes(name)).cloned().collect())
+    }
+
     pub(crate) fn extend(&mut self, more: Self) {
         self.0.extend(more.0);
     }

@@ -6,8 +6,8 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::meeting::Meeting;
+use super::profile::Notes;
 use super::user::User;
-use super::version::Version;
 use super::{Config, Shared, answer, breakout, session};
 
 pub(crate) fn query(name: &str, parts: &Parts, shared: &Shared) -> Response {
@@ -16,10 +16,11 @@ pub(crate) fn query(name: &str, parts: &Parts, shared: &Shared) -> Response {
     let Some((meeting, user)) = world.authorize(token, &session::http_sessions(&parts.headers)) else {
         return answer::page(StatusCode::UNAUTHORIZED);
     };
+    if !shared.config.profile.rest_queries.contains(&name) {
+        return answer::page(StatusCode::NOT_FOUND);
+    }
     match name {
-        "meetingStaticData" if shared.config.version == Version::V3_0_30 => {
-            answer::json(&static_data(meeting, user, &shared.config))
-        }
+        "meetingStaticData" => answer::json(&static_data(meeting, user, &shared.config)),
         "clientSettings" => answer::json(&json!({
             "meeting_clientSettings": [{ "clientSettingsJson": settings(&shared.config) }],
         })),
@@ -37,6 +38,7 @@ fn static_data(meeting: &Meeting, user: &User, config: &Config) -> Value {
             "logoutUrl": meeting.logout_url.as_ref().unwrap_or(&config.server_url),
             "isBreakout": meeting.is_breakout,
             "breakoutsAllowed": breakout::allowed(meeting),
+            "layout": { "currentLayoutType": meeting.layout(&config.profile) },
             "bannerText": meeting.params.first("bannerText"),
             "bannerColor": meeting.params.first("bannerColor"),
             "customLogoUrl": meeting.params.first("logo"),
@@ -70,12 +72,14 @@ pub(crate) fn settings(config: &Config) -> Value {
             "sip_ws_host": "",
             "livekit": { "url": "" },
         },
-        "pads": { "url": format!("{server}/pad") },
         "sharedNotes": { "serverHostname": "" },
         "presentation": { "uploadEndpoint": "/bigbluebutton/presentation/upload" },
         "clientLog": { "external": { "enabled": false, "url": "/html5log" } },
         "stats": { "rttPollIntervalMs": 10_000 },
     } });
+    if config.profile.notes == Notes::Etherpad {
+        settings["public"]["pads"] = json!({ "url": format!("{server}/pad") });
+    }
     merge(&mut settings, &config.client_settings);
     settings
 }

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::broken::Unsent;
+use super::profile::Notes;
 use super::{
     Config, Shared, answer, api, client, dashboard, images, playback, plugin, presentation, rest, sockets, stopped,
 };
@@ -81,7 +82,7 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Response {
     let body = Body::new(body);
     // As nginx does it (`merge_slashes`).
     let path = merged(parts.uri.path());
-    let is_meteor = shared.config.version.is_meteor();
+    let is_meteor = shared.config.profile.is_meteor();
     match path.as_str() {
         "/bigbluebutton" | "/bigbluebutton/" | "/bigbluebutton/api" | "/bigbluebutton/api/" => {
             api::call("", parts, body, entry, &shared).await
@@ -94,7 +95,7 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Response {
         "/images/photo.jpg" => answer::text(StatusCode::OK, "image/jpeg", client::PHOTO),
         "/graphql" if !is_meteor => sockets::graphql(&mut parts, shared).await,
         "/bbb-webrtc-sfu" => sockets::sfu(&mut parts, shared).await,
-        "/ws" => sockets::sip(&mut parts, shared).await,
+        "/ws" if shared.config.profile.has_sip => sockets::sip(&mut parts, shared).await,
         "/html5client" => {
             let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
             answer::redirect(StatusCode::MOVED_PERMANENTLY, &format!("/html5client/{query}"))
@@ -109,7 +110,7 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
         let call = call.strip_suffix('/').unwrap_or(call);
         return api::call(call, parts, body, entry, &shared).await;
     }
-    let is_meteor = shared.config.version.is_meteor();
+    let is_meteor = shared.config.profile.is_meteor();
     if let Some(path) = path.strip_prefix("/html5client/sockjs/").filter(|_| is_meteor) {
         return sockets::sockjs(path, &mut parts, shared).await;
     }
@@ -132,7 +133,8 @@ async fn by_prefix(path: &str, mut parts: Parts, body: Body, entry: u64, shared:
     if let Some(rest) = path.strip_prefix("/bigbluebutton/fileUpload/").filter(|_| !is_meteor) {
         return images::serve(rest, &parts, body, &shared).await;
     }
-    if let Some(path) = path.strip_prefix("/pad/") {
+    let notes = shared.config.profile.notes;
+    if let Some(path) = path.strip_prefix("/pad/").filter(|_| notes == Notes::Etherpad) {
         return sockets::pad(path, &mut parts, shared).await;
     }
     if let Some(path) = path.strip_prefix("/learning-analytics-dashboard/") {

@@ -13,7 +13,7 @@ pub struct MeetingView {
     pub ext_id: String,
     /// `internalMeetingID`.
     pub int_id: String,
-    /// All decoded parameters of the `create`, without the checksum; the first of a repeated name.
+    /// The decoded parameters of the `create` that the release reads, without the checksum; the first of a repeated name.
     pub params: BTreeMap<String, String>,
     /// The limit of participants; 0 is none.
     pub max_users: u32,

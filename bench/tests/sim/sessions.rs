@@ -1,7 +1,7 @@
 //! Calls of the client: by a session, not by a checksum.
 
 use anteroom_bench::sign;
-use anteroom_bench::sim::{Config, Sim, Version};
+use anteroom_bench::sim::{Config, Profile, Sim};
 use serde_json::{Value, json};
 
 use crate::helpers::*;
@@ -61,12 +61,12 @@ async fn viewers_cannot_put_blocked_userdata_into_a_join_url() {
 
 #[tokio::test]
 async fn only_early_servers_let_moderators_mint_join_urls() {
-    for (version, role, mints) in [
-        (Version::V3_0_0, "MODERATOR", true),
-        (Version::V3_0_0, "VIEWER", false),
-        (Version::V3_0_30, "MODERATOR", false),
+    for (profile, role, mints) in [
+        (Profile::V3_0_0, "MODERATOR", true),
+        (Profile::V3_0_0, "VIEWER", false),
+        (Profile::V3_0_18, "MODERATOR", false),
     ] {
-        let sim = start(Config { version, ..Config::default() }).await;
+        let sim = start(Config { profile, ..Config::default() }).await;
         create(&sim, "room", &[]).await;
         let seat = self::seat(&call(&sim, "join", &[("fullName", "A"), ("meetingID", "room"), ("role", role)]).await);
         let params = [("fullName", "Eve"), ("role", "MODERATOR"), ("userID", "eve"), ("avatarURL", "https://x.test/a")];

@@ -17,12 +17,13 @@ use crate::{
         server_mode::{ModeError, ServerMode},
         tenant::Server,
     },
-    meetings::operate,
+    meetings::{operate, releases},
 };
 
 pub(super) async fn list(State(admin): State<Admin>) -> Answer {
     let directory = admin.meetings.directory.load_full();
-    let servers: Vec<_> = directory.servers().map(|server| told(&admin, server)).collect();
+    let warnings = releases::warnings(&admin.meetings, &directory);
+    let servers: Vec<_> = directory.servers().map(|server| told(&admin, server, warnings(server))).collect();
     Answer(json!({ "servers": servers }))
 }
 
@@ -46,10 +47,11 @@ pub(super) async fn set_mode(
         .in_gateway(async move { operate::set_mode(&meetings, &id, mode, &operator).await })
         .await
         .ok_or(Refused::Failed)??;
-    Ok(Answer(told(&admin, server)))
+    let warnings = releases::warnings(&admin.meetings, &directory)(server);
+    Ok(Answer(told(&admin, server, warnings)))
 }
 
-fn told(admin: &Admin, server: &Server) -> Value {
+fn told(admin: &Admin, server: &Server, warnings: Vec<String>) -> Value {
     let state = admin.meetings.live.servers.of(&server.id);
     json!({
         "id": server.id.as_str(),
@@ -63,5 +65,6 @@ fn told(admin: &Admin, server: &Server) -> Value {
         "seats": state.load.seats(),
         "load": state.load.people(),
         "note": state.strange().map(|strange| strange.to_string()),
+        "warnings": warnings,
     })
 }

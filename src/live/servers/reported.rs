@@ -8,6 +8,8 @@ use std::sync::{
 use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 
+use crate::bbb::release::Release;
+
 /// What a server reports of itself, at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
@@ -42,6 +44,12 @@ impl Reported {
     /// Whether it is older than 3.0: it has no GraphQL, and takes some calls in other ways.
     pub fn is_before_3(&self) -> bool {
         self.before_3.load(Relaxed)
+    }
+
+    /// The release that it runs, as far as it tells.
+    pub fn release(&self) -> Option<Release> {
+        let (bbb, plugin_sdk) = (self.bbb.load(), self.plugin_sdk.load());
+        Release::told(bbb.as_deref().map_or("", String::as_str), plugin_sdk.as_deref().map_or("", String::as_str))
     }
 
     /// Notes what the server reports of itself.

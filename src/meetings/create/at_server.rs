@@ -6,8 +6,11 @@ use http::HeaderValue;
 
 use super::order::Order;
 use crate::{
-    bbb::{answer::Failure, params, xml},
-    domain::{admission::duration_left, backend_error::BackendError, ids::InternalId, limits::Limit, tenant::Server},
+    bbb::{answer::Failure, params, release, xml},
+    domain::{
+        admission::duration_left, backend_error::BackendError, ids::InternalId, limits::Limit, rules::Of,
+        tenant::Server,
+    },
     live::Meeting,
     meetings::{Meetings, end::tell_to_end},
     store::Note,
@@ -27,6 +30,8 @@ pub(super) async fn create(
         let left = duration_left(&order.tenant.limits, used).unwrap_or(Limit::AtMost(Duration::ZERO));
         params.to_mut().set("duration", params::duration(&order.given, left));
     }
+    let release = meetings.live.servers.of(&server.id).reported.release();
+    let params = release::fit(Of::Create, &params, release);
     let mut call = ApiCall::new("create", &params);
     call.body = order.modules.clone().map(|xml| (HeaderValue::from_static("application/xml"), Body::from(xml)));
     call.caller = order.caller.clone();

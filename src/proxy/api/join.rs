@@ -10,8 +10,8 @@ use super::{
     verified::Verified,
 };
 use crate::{
-    bbb::{answer::Failure, params, query::Params, validate},
-    domain::denial::Denial,
+    bbb::{answer::Failure, params, query::Params, release, validate},
+    domain::{denial::Denial, rules::Of},
     live::breakouts::Breakout,
     meetings::{
         breakouts::made,
@@ -81,6 +81,8 @@ async fn admit(gateway: &Gateway, call: &Verified) -> Result<Answer, Refusal> {
     let user = user.map(|id| gateway.user_keys.of(&tenant.id, id));
     let name = call.params.get("fullName").unwrap_or_default();
     let place = Place { meeting: &meeting, breakout, user, name, may_wait };
+    let release = gateway.meetings.live.servers.of(&server.id).reported.release();
+    let params = release::fit(Of::Join, &params, release);
     let_in(gateway, asked, server, &place, redirects, ApiCall::new("join", &params)).await
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anteroom_bench::{
     sign::{self, Algorithm},
-    sim::{RecordingSeed, RecordingState, Sim, TextTrack},
+    sim::{self, Profile, RecordingSeed, RecordingState, Sim, TextTrack},
 };
 use bytes::Bytes;
 use http::Request;
@@ -46,18 +46,20 @@ struct Present {
 }
 
 impl Column {
-    pub(crate) async fn direct() -> Self {
-        let config = anteroom_bench::sim::Config {
+    pub(crate) async fn direct(profile: Profile) -> Self {
+        let config = sim::Config {
             secret: "bbb-01-secret".into(),
             server_url: "https://bbb-01.internal.test".into(),
             presentation_base_url: Some("/bigbluebutton/presentation".into()),
+            profile,
             ..Default::default()
         };
         Self::Direct(Sim::start(config).await.unwrap())
     }
 
-    pub(crate) async fn gateway() -> Self {
-        let plan = Plan::new().server("members").tenant(TENANT, "multi-account");
+    pub(crate) async fn gateway(profile: Profile) -> Self {
+        let config = sim::Config { profile, reveals_version: true, ..Default::default() };
+        let plan = Plan::new().server_with("members", config).tenant(TENANT, "multi-account");
         Self::Gateway(plan.tenant(OTHER_TENANT, "multi-account").start().await)
     }
 
@@ -274,7 +276,8 @@ struct Sent {
 
 fn request(row: &Row, values: &Values, secret: String, present: &Present) -> Sent {
     let (query, mut body) = (fill(&row.query, values), fill(&row.body, values));
-    let mut headers = row.headers.clone();
+    let filled = row.headers.iter().map(|(name, value)| (name.clone(), fill(value, values)));
+    let mut headers: BTreeMap<_, _> = filled.collect();
     if let Some(content_type) = &row.content_type {
         headers.insert("content-type".into(), content_type.clone());
     }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use anteroom_bench::sim::Profile;
 use serde::Deserialize;
 
 /// A file: the rows of one call, or of one theme.
@@ -64,6 +65,10 @@ pub(crate) struct Row {
     /// The row is about all that a server has: it gets servers of its own.
     #[serde(default)]
     pub(crate) alone: bool,
+    /// The first release that it holds for, by its profile.
+    pub(crate) from: Option<String>,
+    /// The first later release that it does not hold for.
+    pub(crate) until: Option<String>,
     pub(crate) expect: Expected,
     /// What the gateway answers instead, and why.
     pub(crate) gateway: Option<Instead>,
@@ -193,11 +198,24 @@ impl Row {
         self.gateway.as_ref().map_or(&self.expect, |instead| &instead.expect)
     }
 
+    /// Whether it holds for a release.
+    pub(crate) fn is_of(&self, profile: Profile) -> bool {
+        let at = |name: &str| Profile::ALL.iter().position(|known| known.name == name);
+        let border = |name: &Option<String>| name.as_deref().and_then(at);
+        let this = at(profile.name);
+        border(&self.from).is_none_or(|from| Some(from) <= this)
+            && border(&self.until).is_none_or(|until| this < Some(until))
+    }
+
     /// What is wrong with the row itself.
     fn fault(&self) -> Option<String> {
         let instead = self.gateway.as_ref();
         if self.call.is_empty() == self.path.is_empty() {
             return Some("has to have either a call or a path".into());
+        }
+        let borders = [&self.from, &self.until].into_iter().flatten();
+        if let Some(name) = borders.into_iter().find(|name| Profile::named(name).is_none()) {
+            return Some(format!("there is no profile {name}"));
         }
         if self.checksum == Checksum::Middle && !self.query.contains('&') {
             return Some("has no middle for its checksum".into());

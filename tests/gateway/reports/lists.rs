@@ -258,7 +258,7 @@ async fn check_online_finds_what_no_server_can_do_before_people_do() {
     let (_, told) = check();
     assert!(told.contains("server bbb-01: fault: wrong secret"), "{told}");
     assert!(told.contains("server bbb-02: fault: cannot be reached"), "{told}");
-    let meteor = sim::Config { version: sim::Version::V2_7, ..sim::Config::default() };
+    let meteor = sim::Config { profile: sim::Profile::V2_7, ..sim::Config::default() };
     let stage = Plan::new().server_with("members", meteor).tenant("wagtail", "level-1").start().await;
     let told = program::anteroom(&["check", "--online"], stage.dir.path());
     let told = String::from_utf8(told.stdout).unwrap();

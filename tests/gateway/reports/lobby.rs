@@ -151,7 +151,7 @@ async fn the_mutation_is_seen_however_a_client_writes_it_and_who_waits_after_a_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_of_2_7_takes_a_seat_when_the_client_enters() {
-    let config = sim::Config { version: sim::Version::V2_7, ..sim::Config::default() };
+    let config = sim::Config { profile: sim::Profile::V2_7, ..sim::Config::default() };
     let stage = stage_of(config, 2, "version = \"2.7\"").await;
     let guest = join(&stage, "Guest", GUEST).await;
     assert!(guest.header("location").contains("/html5client/guestWait?"), "{guest:?}");

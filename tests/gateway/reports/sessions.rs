@@ -374,7 +374,7 @@ async fn without_a_frontend_the_cookie_of_one_server_tells_whose_file_is_meant()
 async fn a_client_of_2_7_has_its_servers_files_and_a_frontend_its_own() {
     let (address, _) = frontend().await;
     let keys = format!("pool = \"own\"\nfrontend = \"http://{address}\"");
-    let config = sim::Config { version: sim::Version::V2_7, ..sim::Config::default() };
+    let config = sim::Config { profile: sim::Profile::V2_7, ..sim::Config::default() };
     let plan = Plan::new().server_with_keys("own", config, "version = \"2.7\"").server("members");
     let stage = plan.tenant_with("wagtail", "multi-account", &keys).start().await;
     stage.create("wagtail", "room").await;

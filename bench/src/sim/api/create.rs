@@ -23,6 +23,7 @@ pub(super) fn create(call: &Call, shared: &Shared) -> Response {
     };
     let mut modules = if XML.contains(&call.mime.as_str()) { Modules::parse(&call.body) } else { Modules::default() };
     modules.documents.extend(pre_uploaded(&call.params));
+    let params = call.params.where_name(|name| shared.config.profile.reads(name));
     let mut world = shared.world();
     if call.params.is_true("isBreakout") {
         match call.params.text("parentMeetingID") {
@@ -33,7 +34,7 @@ pub(super) fn create(call: &Call, shared: &Shared) -> Response {
             Some(_) => {}
         }
     }
-    match world.create(ext_id, &call.params, modules, Instant::now(), wall_ms()) {
+    match world.create(ext_id, &params, modules, Instant::now(), wall_ms()) {
         Created::New(meeting) => created(meeting, "", ""),
         Created::Existing(meeting) => created(meeting, errors::DUPLICATE.key, errors::DUPLICATE.message),
         Created::IdNotUnique => answer::failed(&errors::ID_NOT_UNIQUE),

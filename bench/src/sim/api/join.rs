@@ -12,8 +12,8 @@ use super::super::answer::{self, Xml};
 use super::super::errors::{self, Violation};
 use super::super::meeting::Meeting;
 use super::super::params::{Params, is_boolean, is_integral};
+use super::super::profile::{Profile, Refusal};
 use super::super::user::{GuestStatus, Presence, Role, User};
-use super::super::version::Version;
 use super::super::world::World;
 use super::super::{Shared, ids};
 use super::{Call, FORMS, id_rules};
@@ -21,7 +21,7 @@ use crate::sign::encode_value;
 
 pub(super) fn join(call: &Call, shared: &Shared) -> Response {
     let mut world = shared.world();
-    if let Err(violation) = call.validate(shared, &[FORMS], |params| rules(params, &world, shared.config.version)) {
+    if let Err(violation) = call.validate(shared, &[FORMS], |params| rules(params, &world, &shared.config.profile)) {
         return refuse_early(call, shared, &violation);
     }
     if let Some(server) = shared.faults.joins_elsewhere() {
@@ -66,7 +66,7 @@ pub(super) fn join(call: &Call, shared: &Shared) -> Response {
     enter(call, shared, &mut world, &meeting, &user)
 }
 
-fn rules(params: &Params, world: &World, version: Version) -> Vec<Violation> {
+fn rules(params: &Params, world: &World, profile: &Profile) -> Vec<Violation> {
     let mut violations = id_rules(params);
     let mut check = |broken: bool, violation| {
         if broken {
@@ -82,8 +82,7 @@ fn rules(params: &Params, world: &World, version: Version) -> Vec<Violation> {
     check(params.first("auth").is_some_and(|value| !is_boolean(value)), errors::AUTH);
     check(params.text("createTime").is_some_and(|value| !is_integral(value)), errors::INTEGRAL);
     let role_given = params.text("role").and_then(Role::parse).is_some();
-    // Later releases leave the password to the choice of the role.
-    let compared = params.text("password").filter(|_| version != Version::V3_0_30 && !role_given);
+    let compared = params.text("password").filter(|_| profile.compares_password && !role_given);
     if let (Some(meeting), Some(password)) = (meeting, compared) {
         check(password != meeting.moderator_pw && password != meeting.attendee_pw, errors::PASSWORD_WRONG);
     }
@@ -112,11 +111,11 @@ fn existing_user(params: &Params, world: &World) -> Option<(String, User)> {
 /// Opens a session for a registered user. One whom the guest policy denies is turned away only after that.
 fn enter(call: &Call, shared: &Shared, world: &mut World, meeting: &str, user: &User) -> Response {
     let session = world.open_session(meeting, &user.int_id, &call.http_sessions);
-    let version = shared.config.version;
-    let waits_in_lobby = version.is_meteor() && user.guest_status == GuestStatus::Wait;
+    let profile = &shared.config.profile;
+    let waits_in_lobby = profile.is_meteor() && user.guest_status == GuestStatus::Wait;
     let path = if waits_in_lobby { "/html5client/guestWait" } else { shared.config.client_path() };
     let mut url = format!("{}{path}?sessionToken={}", shared.config.server_url, session.token);
-    if version == Version::V3_0_30 {
+    if profile.tells_of_layout {
         url.push_str(&format!("&shouldWaitForLayout={}", call.params.text("enforceLayout").is_some()));
     }
     let mut response = if user.guest_status == GuestStatus::Deny {
@@ -142,23 +141,21 @@ fn enter(call: &Call, shared: &Shared, world: &mut World, meeting: &str, user: &
     response
 }
 
-/// A breach of the rules. Only betas of 3.0 honour `redirect=false` here, and they do not know `errorRedirectUrl` yet.
+/// A breach of the rules.
 fn refuse_early(call: &Call, shared: &Shared, violation: &Violation) -> Response {
-    match shared.config.version {
-        Version::V2_7 => redirect_with_errors(call, shared, violation, &["logoutURL"]),
-        Version::V3_0_0 if !wants_redirect(call) => answer::failed(violation),
-        Version::V3_0_0 => redirect_with_errors(call, shared, violation, &["logoutURL"]),
-        Version::V3_0_30 => redirect_with_errors(call, shared, violation, &["errorRedirectUrl", "logoutURL"]),
-    }
+    refuse_as(shared.config.profile.early_refusal, call, shared, violation)
 }
 
-/// A refusal after validation. From 3.0 on it honours `redirect=false`.
+/// A refusal after validation.
 fn refuse(call: &Call, shared: &Shared, violation: &Violation) -> Response {
-    match shared.config.version {
-        Version::V2_7 => redirect_with_errors(call, shared, violation, &["logoutURL"]),
-        _ if !wants_redirect(call) => answer::failed(violation),
-        _ => redirect_with_errors(call, shared, violation, &["errorRedirectUrl", "logoutURL"]),
+    refuse_as(shared.config.profile.late_refusal, call, shared, violation)
+}
+
+fn refuse_as(refusal: Refusal, call: &Call, shared: &Shared, violation: &Violation) -> Response {
+    if refusal.may_be_xml && !wants_redirect(call) {
+        return answer::failed(violation);
     }
+    redirect_with_errors(call, shared, violation, refusal.pages)
 }
 
 fn wants_redirect(call: &Call) -> bool {

@@ -16,7 +16,7 @@ use super::session_calls::{session, token};
 /// Whether a guest may come in: the way to the client, or why not yet.
 pub(super) fn guest_wait(call: &Call, shared: &Shared) -> Response {
     let server = &shared.config.server_url;
-    if !shared.config.version.is_meteor() {
+    if !shared.config.profile.is_meteor() {
         // The mapping was left behind, what it led to was not.
         return answer::page(StatusCode::NOT_FOUND);
     }
@@ -128,7 +128,7 @@ fn entered(session: &Session, meeting: &Meeting, user: &User, shared: &Shared) -
         "muteOnStart": meeting.params.is_true("muteOnStart"),
         "allowModsToUnmuteUsers": meeting.params.is_true("allowModsToUnmuteUsers"),
         "logoutUrl": logout_url(meeting, shared),
-        "defaultLayout": meeting.params.text("meetingLayout").unwrap_or("CUSTOM_LAYOUT"),
+        "defaultLayout": meeting.layout(&shared.config.profile),
         "avatarURL": user.params.first("avatarURL").unwrap_or_default(),
         "breakoutRooms": breakout_rooms,
         "customdata": pairs("userdata-", &mut user.params.iter()),

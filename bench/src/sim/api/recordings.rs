@@ -110,7 +110,7 @@ pub(super) fn given(call: &Call) -> Result<(), Violation> {
 pub(super) fn fits(call: &Call, shared: &Shared) -> Result<(), Violation> {
     let given = call.params.first("checksum");
     checksum::check(&call.name, &call.query, given, &shared.config.secret).map_err(|_| errors::RECORDINGS_CHECKSUM)?;
-    call.content_type(&[FORMS], shared.config.version)
+    call.content_type(&[FORMS], &shared.config.profile)
 }
 
 /// What `getRecordings` asks for.

@@ -7,21 +7,19 @@ use super::super::answer::{self, Xml};
 use super::super::{Shared, rest};
 use super::Call;
 
-const PLUGIN_SDK_VERSION: &str = "0.0.93";
-
 /// XML, or JSON when the request says `Content-Type: application/json`, as the client's GET does.
 pub(super) fn version(call: &Call, shared: &Shared) -> Response {
-    let (server, version) = (&shared.config.server_url, shared.config.version);
+    let (server, profile) = (&shared.config.server_url, &shared.config.profile);
     let mut fields = vec![
         ("version", "2.0".to_owned()),
         ("apiVersion", "2.0".to_owned()),
-        ("bbbVersion", if shared.config.reveals_version { version.number() } else { "" }.to_owned()),
+        ("bbbVersion", if shared.config.reveals_version { profile.number } else { "" }.to_owned()),
     ];
-    if !version.is_meteor() {
+    if let Some(plugin_sdk) = profile.plugin_sdk {
         fields.extend([
             ("graphqlWebsocketUrl", format!("{}/graphql", rest::websocket_base(server))),
             ("graphqlApiUrl", format!("{server}/api/rest")),
-            ("html5PluginSdkVersion", PLUGIN_SDK_VERSION.to_owned()),
+            ("html5PluginSdkVersion", plugin_sdk.to_owned()),
         ]);
     }
     if call.mime == "application/json" {

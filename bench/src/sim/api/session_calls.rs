@@ -8,7 +8,6 @@ use super::super::answer::{self, Xml};
 use super::super::errors::{self, Violation};
 use super::super::meeting::Meeting;
 use super::super::user::{Role, User};
-use super::super::version::Version;
 use super::super::world::{Session, World};
 use super::super::{Shared, wall_ms};
 use super::Call;
@@ -146,8 +145,7 @@ pub(super) fn join_url(call: &Call, shared: &Shared) -> Response {
 /// the checksum is SHA-1.
 fn signed_join(call: &Call, meeting: &Meeting, user: &User, shared: &Shared) -> String {
     let is_moderator = user.role == Role::Moderator;
-    // Betas of 3.0 let a moderator say who comes in by that URL.
-    let may_mint = is_moderator && shared.config.version == Version::V3_0_0;
+    let may_mint = is_moderator && shared.config.profile.mints_join_urls;
     let minted = |name| call.params.text(name).filter(|_| may_mint);
     let is_minted = ["role", "fullName", "userID", "avatarURL"].into_iter().any(|name| minted(name).is_some());
     let full_name = encode_value(minted("fullName").unwrap_or(&user.full_name));

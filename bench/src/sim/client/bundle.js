@@ -344,7 +344,7 @@
     loadStuns();
     measure();
     element('documents').hidden = !isModerator;
-    element('open-notes').hidden = false;
+    element('open-notes').hidden = !settings.pads;
   }
 
   function showGuests(guests) {

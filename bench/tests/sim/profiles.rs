@@ -1,108 +1,177 @@
-//! What differs between versions of BigBlueButton.
+//! What differs between releases of BigBlueButton.
 
 use anteroom_bench::sign;
-use anteroom_bench::sim::{Config, Sim, Version};
+use anteroom_bench::sim::{Config, Profile, Sim};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::helpers::*;
 
-const ALL: [Version; 3] = [Version::V2_7, Version::V3_0_0, Version::V3_0_30];
+async fn start_as(profile: Profile) -> Sim {
+    start(Config { profile, reveals_version: true, ..Config::default() }).await
+}
 
-async fn start_as(version: Version) -> Sim {
-    start(Config { version, reveals_version: true, ..Config::default() }).await
+#[test]
+fn a_profile_has_a_name() {
+    for profile in Profile::ALL {
+        assert_eq!(Profile::named(profile.name), Some(profile));
+    }
+    assert_eq!(Profile::named("3.1"), None);
 }
 
 #[tokio::test]
-async fn a_version_has_its_own_addresses() {
-    for version in ALL {
-        let sim = start_as(version).await;
-        let is_old = version == Version::V2_7;
-        let of_two = |old: u16, new: u16| if is_old { old } else { new };
+async fn a_release_has_its_own_addresses() {
+    // In the order of the releases.
+    let rows: [(&str, [u16; 5]); 13] = [
+        ("/api/rest/clientSettings", [404, 200, 200, 200, 404]),
+        ("/api/rest/meetingStaticData", [404, 404, 200, 200, 200]),
+        ("/api/rest/userMetadata", [404, 200, 200, 200, 200]),
+        ("/graphql", [404, 400, 400, 400, 400]),
+        ("/bigbluebutton/ping", [200, 404, 404, 404, 404]),
+        ("/bigbluebutton/rtt-check", [404, 200, 200, 200, 200]),
+        ("/html5client/", [200; 5]),
+        ("/html5client/join", [200, 200, 404, 404, 404]),
+        ("/html5client/guestWait", [200, 404, 404, 404, 404]),
+        ("/html5client/sockjs/info", [200, 404, 404, 404, 404]),
+        ("/ws?sessionToken=TOKEN", [400, 400, 400, 404, 404]),
+        ("/pad/p/notes?sessionToken=TOKEN", [200, 200, 200, 404, 404]),
+        ("/pad/static/js/pad.js", [200, 200, 200, 404, 404]),
+    ];
+    for (at, profile) in Profile::ALL.into_iter().enumerate() {
+        let sim = start_as(profile).await;
         create(&sim, "room", &[]).await;
         let seat = join(&sim, "room", &[]).await;
-        let headers = [("X-Session-Token", seat.token.as_str()), ("Cookie", &seat.cookie)];
-        for (path, status) in [
-            ("/api/rest/clientSettings", of_two(404, 200)),
-            ("/api/rest/meetingStaticData", if version == Version::V3_0_30 { 200 } else { 404 }),
-            ("/graphql", of_two(404, 400)),
-            ("/bigbluebutton/ping", of_two(200, 404)),
-            ("/bigbluebutton/rtt-check", of_two(404, 200)),
-            ("/html5client/", 200),
-            ("/html5client/join", if version == Version::V3_0_30 { 404 } else { 200 }),
-            ("/html5client/guestWait", of_two(200, 404)),
-            ("/html5client/sockjs/info", of_two(200, 404)),
-        ] {
+        let headers = [("X-Session-Token", &*seat.token), ("Cookie", &seat.cookie), ("X-Forwarded-Proto", "https")];
+        for (path, statuses) in rows {
+            let path = path.replace("TOKEN", &seat.token);
             let answer = http(&sim, &format!("GET {path}"), &headers, b"").await;
-            assert_eq!(answer.status, status, "{version:?} {path}");
+            assert_eq!(answer.status, statuses[at], "{} {path}", profile.name);
         }
         let told = get(&sim, "/bigbluebutton/api").await;
-        assert_eq!(told.tag("bbbVersion"), Some(version.number()));
-        assert_eq!(told.tag("graphqlApiUrl").is_some(), !is_old);
+        assert_eq!(told.tag("bbbVersion"), Some(profile.number));
+        assert_eq!(told.tag("graphqlApiUrl").is_some(), profile != Profile::V2_7);
         let json = http(&sim, "GET /bigbluebutton/api", &[("Content-Type", "application/json")], b"").await.json();
-        assert_eq!(json["response"].get("html5PluginSdkVersion").is_some(), !is_old);
+        assert_eq!(json["response"]["html5PluginSdkVersion"].as_str(), profile.plugin_sdk);
         sim.stop().await;
     }
 }
 
 #[tokio::test]
-async fn a_version_knows_its_own_calls() {
+async fn a_release_knows_its_own_calls() {
     let unknown = Some("Request not recognized");
-    for version in ALL {
-        let sim = start_as(version).await;
-        let is_old = version == Version::V2_7;
+    for profile in Profile::ALL {
+        let sim = start_as(profile).await;
+        let is_old = profile == Profile::V2_7;
         for (call, in_old) in [("enter", true), ("getJoinUrl", false), ("sendChatMessage", false)] {
             let answer = get(&sim, &format!("/bigbluebutton/api/{call}?sessionToken=x")).await;
-            assert_eq!(answer.tag("message") == unknown, is_old != in_old, "{version:?} {call}");
+            assert_eq!(answer.tag("message") == unknown, is_old != in_old, "{} {call}", profile.name);
         }
         let wait = get(&sim, "/bigbluebutton/api/guestWait?sessionToken=x").await;
         assert_eq!(wait.status, if is_old { 200 } else { 404 });
         create(&sim, "room", &[]).await;
         let params = [("fullName", "A"), ("meetingID", "room"), ("role", "VIEWER")];
         let posted = http(&sim, &format!("POST {}", sign::path("join", &params, SECRET)), &[], b"").await;
-        assert_eq!(posted.status, if is_old { 302 } else { 405 }, "{version:?}");
-        let page = if version == Version::V3_0_30 { "/html5client/?" } else { "/html5client/join?" };
+        assert_eq!(posted.status, if is_old { 302 } else { 405 }, "{}", profile.name);
+        let is_early = is_old || profile == Profile::V3_0_0;
+        let page = if is_early { "/html5client/join?" } else { "/html5client/?" };
         let location = call(&sim, "join", &params).await.header("location").unwrap().to_owned();
-        assert!(location.starts_with(&format!("{SERVER}{page}sessionToken=")), "{version:?} {location}");
+        assert!(location.starts_with(&format!("{SERVER}{page}sessionToken=")), "{} {location}", profile.name);
         sim.stop().await;
     }
 }
 
 #[tokio::test]
-async fn only_early_servers_mind_the_charset_of_a_form() {
-    for version in ALL {
-        let sim = start_as(version).await;
-        let head = format!("POST {}", sign::path("create", &[("name", "Room"), ("meetingID", "room")], SECRET));
-        for (parameter, is_minded) in [("", false), ("; charset=utf-8", version == Version::V3_0_0)] {
-            let content_type = format!("application/x-www-form-urlencoded{parameter}");
-            let answer = http(&sim, &head, &[("Content-Type", &content_type)], b"welcome=x").await;
-            assert_eq!(answer.tag("messageKey") == Some("unsupportedContentType"), is_minded, "{version:?}{parameter}");
+async fn a_release_takes_as_many_checksums_as_it_does() {
+    for profile in Profile::ALL {
+        let sim = start_as(profile).await;
+        let takes_two = ![Profile::V3_0_39, Profile::V4_0].contains(&profile);
+        create(&sim, "room", &[]).await;
+        let seat = join(&sim, "room", &[]).await;
+        for path in [
+            sign::path("getMeetings", &[], SECRET),
+            sign::path("getRecordings", &[], SECRET),
+            format!("/bigbluebutton/api/signOut?sessionToken={}&checksum=x", seat.token),
+        ] {
+            let (_, checksum) = path.split_once("checksum=").unwrap();
+            let twice = get(&sim, &format!("{path}&checksum={checksum}")).await;
+            let key = twice.tag("messageKey").unwrap_or_default();
+            assert_eq!(key == "checksumError", !takes_two, "{} {path}: {}", profile.name, twice.body);
+        }
+        let params = [("fullName", "A"), ("meetingID", "room"), ("role", "VIEWER")];
+        let path = sign::path("join", &params, SECRET);
+        let (_, checksum) = path.split_once("checksum=").unwrap();
+        let joined = get(&sim, &format!("{path}&checksum={checksum}")).await;
+        let location = joined.header("location").unwrap();
+        assert_eq!(location.contains("sessionToken="), takes_two, "{} {location}", profile.name);
+        sim.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_release_reads_its_own_parameters() {
+    let asked = [
+        ("copyright", "C"),
+        ("lockSettingsDisableNote", "true"),
+        ("learningDashboardEnabled", "false"),
+        ("lockSettingsPresenterPolicy", "moderatorOnly"),
+    ];
+    for profile in Profile::ALL {
+        let sim = start_as(profile).await;
+        create(&sim, "room", &[&asked[..], &[("meetingLayout", "SMART_LAYOUT")]].concat()).await;
+        create(&sim, "wide", &[("meetingLayout", "MEDIA_ONLY")]).await;
+        let read: Vec<_> =
+            asked.iter().map(|(name, _)| sim.meeting("room").unwrap().params.contains_key(*name)).collect();
+        let is_4 = profile == Profile::V4_0;
+        assert_eq!(read, [!is_4, !is_4, !is_4, is_4], "{}", profile.name);
+        let layouts = [("room", if is_4 { "UNIFIED_LAYOUT" } else { "SMART_LAYOUT" }), ("wide", "MEDIA_ONLY")];
+        for (room, layout) in layouts.into_iter().filter(|_| profile.rest_queries.contains(&"meetingStaticData")) {
+            let seat = join(&sim, room, &[]).await;
+            let headers = [("X-Session-Token", &*seat.token), ("Cookie", &seat.cookie)];
+            let data = http(&sim, "GET /api/rest/meetingStaticData", &headers, b"").await.json();
+            assert_eq!(data["meeting"][0]["layout"]["currentLayoutType"], layout, "{}", profile.name);
         }
         sim.stop().await;
     }
 }
 
 #[tokio::test]
-async fn a_refused_join_is_told_as_the_version_does_it() {
+async fn only_early_servers_mind_the_charset_of_a_form() {
+    for profile in Profile::ALL {
+        let sim = start_as(profile).await;
+        let head = format!("POST {}", sign::path("create", &[("name", "Room"), ("meetingID", "room")], SECRET));
+        for (parameter, is_minded) in [("", false), ("; charset=utf-8", profile == Profile::V3_0_0)] {
+            let content_type = format!("application/x-www-form-urlencoded{parameter}");
+            let answer = http(&sim, &head, &[("Content-Type", &content_type)], b"welcome=x").await;
+            let is_refused = answer.tag("messageKey") == Some("unsupportedContentType");
+            assert_eq!(is_refused, is_minded, "{}{parameter}", profile.name);
+        }
+        sim.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_refused_join_is_told_as_the_release_does_it() {
     const ERROR: &str = "https://x.test/error";
     const BYE: &str = "https://x.test/bye";
     let own = [("fullName", "A"), ("role", "VIEWER"), ("errorRedirectUrl", ERROR), ("logoutURL", BYE)];
     let (early, late) = (("meetingID", "gone"), ("createTime", "12"));
-    for (version, early_page, late_page, honours) in [
-        (Version::V2_7, BYE, BYE, (false, false)),
-        (Version::V3_0_0, BYE, ERROR, (true, true)),
-        (Version::V3_0_30, ERROR, ERROR, (false, true)),
+    for (profile, early_page, late_page, honours) in [
+        (Profile::V2_7, BYE, BYE, (false, false)),
+        (Profile::V3_0_0, BYE, ERROR, (true, true)),
+        (Profile::V3_0_18, ERROR, ERROR, (false, true)),
+        (Profile::V4_0, ERROR, ERROR, (false, true)),
     ] {
-        let sim = start_as(version).await;
+        let sim = start_as(profile).await;
         create(&sim, "room", &[]).await;
         let steps = [(vec![early], early_page, honours.0), (vec![("meetingID", "room"), late], late_page, honours.1)];
         for (more, page, honours) in steps {
             let params = [&own[..], &more].concat();
             let answer = call(&sim, "join", &params).await;
-            assert!(answer.header("location").unwrap().starts_with(&format!("{page}?errors=")), "{version:?} {more:?}");
+            let name = profile.name;
+            assert!(answer.header("location").unwrap().starts_with(&format!("{page}?errors=")), "{name} {more:?}");
             let answer = call(&sim, "join", &[&params[..], &[("redirect", "false")]].concat()).await;
-            assert_eq!(answer.status, if honours { 200 } else { 302 }, "{version:?} {more:?}");
+            assert_eq!(answer.status, if honours { 200 } else { 302 }, "{name} {more:?}");
         }
         sim.stop().await;
     }
@@ -110,7 +179,7 @@ async fn a_refused_join_is_told_as_the_version_does_it() {
 
 #[tokio::test]
 async fn guests_of_2_7_wait_in_a_lobby() {
-    let sim = start_as(Version::V2_7).await;
+    let sim = start_as(Profile::V2_7).await;
     create(
         &sim,
         "room",
@@ -156,7 +225,7 @@ async fn guests_of_2_7_wait_in_a_lobby() {
 
 #[tokio::test]
 async fn enter_tells_a_2_7_client_all_about_its_session() {
-    let sim = start_as(Version::V2_7).await;
+    let sim = start_as(Profile::V2_7).await;
     create(&sim, "room", &[("moderatorOnlyMessage", "psst"), ("meta_course", "7"), ("welcome", "Hi")]).await;
     let params =
         [("fullName", "Mo"), ("meetingID", "room"), ("role", "MODERATOR"), ("userID", "u1"), ("userdata-x", "y")];
@@ -219,7 +288,7 @@ async fn meteor(sim: &Sim, seat: &Seat) -> Result<Socket, String> {
 
 #[tokio::test]
 async fn a_2_7_client_is_there_by_its_sockjs_socket() {
-    let sim = start_as(Version::V2_7).await;
+    let sim = start_as(Profile::V2_7).await;
     create(&sim, "room", &[("maxParticipants", "1")]).await;
     let (first, second) = (join(&sim, "room", &[]).await, join(&sim, "room", &[]).await);
     let mut socket = meteor(&sim, &first).await.unwrap();
@@ -241,7 +310,7 @@ async fn a_2_7_client_is_there_by_its_sockjs_socket() {
 
 #[tokio::test]
 async fn the_page_of_2_7_carries_its_settings_encoded() {
-    let sim = start_as(Version::V2_7).await;
+    let sim = start_as(Profile::V2_7).await;
     let page = get(&sim, "/html5client/join?sessionToken=x").await.body;
     assert!(page.contains("__meteor_runtime_config__") && page.contains("PUBLIC_SETTINGS"), "{page}");
     assert!(page.contains("https%3A%2F%2Fbbb-07.internal.test%2Fpad") && !page.contains(SERVER), "{page}");
