@@ -481,6 +481,9 @@ async fn what_the_commands_change_outlives_a_kill() {
     assert_eq!(api(&client, "heron", "join", &person).await.status, 302);
     assert_eq!(stdout(&run(&["tenant", "suspend", "wagtail"])), "wagtail is suspended by the operator");
 
+    // A line is written a moment after the change.
+    let log = || fs::read_to_string(dir.path().join("log.jsonl")).unwrap_or_default();
+    eventually("the line of the last change", async || log().contains("tenant suspended")).await;
     program.signal("KILL");
     program.exited().await;
     let told = refused(&run(&["server", "list"]));
@@ -514,7 +517,7 @@ async fn what_the_commands_change_outlives_a_kill() {
     // It is written a moment later, by a thread of its own, which ends with the program.
     program.signal("TERM");
     program.exited().await;
-    let log = fs::read_to_string(dir.path().join("log.jsonl")).unwrap();
+    let log = log();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let changes: Vec<_> = lines.iter().filter(|line| line["operator"] == "cli").collect();
     assert_eq!(changes.len(), 8, "each change once: {changes:?}");
