@@ -25,7 +25,12 @@ use crate::{
     config::{Fault, Loaded, Loader, Settings, SlugKey, Watcher},
     domain::{session::LEASE, time::Clock},
     live::sessions::UserKeys,
-    meetings::{Meetings, operate, refill::refill},
+    meetings::{
+        Meetings,
+        callbacks::{Callbacks, deliver},
+        operate,
+        refill::refill,
+    },
     net::{Net, connections::Connections, files, rates::Rates},
     poll, private,
     proxy::{
@@ -39,7 +44,7 @@ use crate::{
     store::{self, Store, writer::Notes},
     supervise::{self, Vital},
     tls::{Tls, tickets::Tickets},
-    upstream::{Connector, Pool},
+    upstream::{Connector, Pool, Receivers, Resolver},
 };
 
 /// Capacity of the queue of notices of other gateways.
@@ -142,8 +147,12 @@ impl App {
         let binding = Binding::new(store.keys().shared("cookie", random_key()?).await?, unbound);
         let (lost, without_seat) = mpsc::unbounded_channel();
         let (notes, writer) = Notes::with_writer(store.clone(), clock.clone(), lost);
-        let pool = Pool::new(Connector::new(trust_roots(settings.server_ca.as_deref())?));
-        let meetings = Arc::new(Meetings::new(clock, Arc::new(directory), live, (store, notes), pool));
+        let connector = Connector::new(trust_roots(settings.server_ca.as_deref())?);
+        let resolvers = Resolver::of_both_kinds(&settings.resolver);
+        let receivers = Receivers::new(connector.clone(), resolvers.clone());
+        let callbacks = Callbacks::new(store.keys().shared("callback", random_key()?).await?, receivers);
+        let pool = Pool::new(connector);
+        let meetings = Arc::new(Meetings::new(clock, Arc::new(directory), live, (store, notes), pool, callbacks));
         operate::read_operations(&meetings).await?;
         warn_of_missing_recordings(&meetings);
         let gateway = Arc::new(Gateway::new(Parts {
@@ -154,7 +163,7 @@ impl App {
             grants,
             binding,
             user_keys,
-            names: Names::new(&settings.resolver),
+            names: Names::new(resolvers),
         }));
         let tickets = meetings.store.is_shared().then(Arc::<Tickets>::default);
         let tls = Tls::new(certs, settings.listen.http2, tickets.clone()).map_err(io::Error::other)?;
@@ -194,6 +203,8 @@ impl App {
         tasks.push(supervise::spawn("poll", move || {
             poll::run(Arc::clone(&asks), leading.clone(), stops.clone(), round.clone())
         }));
+        let (delivering, stops) = (Arc::clone(&meetings), stop_signal.clone());
+        tasks.push(supervise::spawn("callbacks", move || deliver::run(Arc::clone(&delivering), stops.clone())));
         let (served, secured, dir, mut loader) = (Arc::clone(&gateway), Arc::clone(&tls), dir.to_owned(), Some(loader));
         tasks.push(supervise::spawn("reload", move || {
             let loader = loader.take().unwrap_or_else(|| Loader::new(&dir, served.meetings.clock.clone()));

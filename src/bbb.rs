@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod answer;
+pub mod callback;
 pub mod checksum;
 pub mod documents;
 pub mod elsewhere;

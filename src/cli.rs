@@ -19,7 +19,7 @@ use crate::config::schema;
 use check::{check, dev_ca};
 use failure::failed;
 use log::LogForm;
-use operate::{MeetingAction, ServerAction, TenantAction};
+use operate::{CallbackAction, MeetingAction, ServerAction, TenantAction};
 use serve::serve;
 
 /// A multi-tenant reverse proxy in front of `BigBlueButton` servers.
@@ -72,6 +72,9 @@ enum Command {
     /// List tenants, or suspend or resume one.
     #[command(subcommand)]
     Tenant(TenantAction),
+    /// List callbacks to tenants, or try one again.
+    #[command(subcommand)]
+    Callback(CallbackAction),
     /// Print the usage of tenants in a month.
     Usage(usage::Order),
 }
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Server(action) => told(operate::server(action)),
         Command::Meeting(action) => told(operate::meeting(action)),
         Command::Tenant(action) => told(operate::tenant(action)),
+        Command::Callback(action) => told(operate::callback(action)),
         Command::Usage(order) => told(usage::print(order)),
     }
 }

@@ -5,6 +5,7 @@ pub mod admission;
 pub mod backend_error;
 pub mod branding;
 pub mod calendar;
+pub mod callback;
 pub mod denial;
 pub mod directory;
 pub mod get_user;

@@ -7,6 +7,7 @@
 mod about;
 pub(crate) mod adopt;
 pub(crate) mod breakouts;
+pub mod callbacks;
 pub(crate) mod create;
 pub(crate) mod documents;
 pub(crate) mod end;
@@ -39,6 +40,7 @@ use crate::{
     supervise::{Round, Rounds},
     upstream::{Backends, Pool},
 };
+use callbacks::Callbacks;
 use finding::Finding;
 
 /// How long an answer waits for what follows from it to be written.
@@ -63,6 +65,8 @@ pub struct Meetings {
     pub metrics: Arc<Metrics>,
     /// When each loop has last made progress.
     pub rounds: Rounds,
+    /// What servers tell of meetings, for the tenants.
+    pub(crate) callbacks: Callbacks,
     /// Whether other gateways place meetings too.
     sight: Sight,
     /// Bounds look-ups in the store.
@@ -88,6 +92,7 @@ impl Meetings {
         live: Live,
         (store, notes): (Store, Notes),
         pool: Pool,
+        callbacks: Callbacks,
     ) -> Self {
         let sight = if store.is_shared() { Sight::Lagging } else { Sight::Whole };
         let backends = Backends::new(pool, Arc::clone(&live.servers));
@@ -100,6 +105,7 @@ impl Meetings {
             backends,
             metrics: Arc::default(),
             rounds: Rounds::default(),
+            callbacks,
             sight,
             finding: Finding::default(),
             creating: Keyed::default(),

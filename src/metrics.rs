@@ -87,6 +87,8 @@ closed_set! {
         Version = "version",
         /// An API call that is not supported.
         Unsupported = "unsupported",
+        /// A callback of a server.
+        Callback = "callback",
         /// Playback of a recording.
         Playback = "playback",
         /// Traffic of a meeting.
@@ -130,6 +132,22 @@ closed_set! {
     }
 }
 
+closed_set! {
+    /// What happens to callbacks.
+    CallbackEvent {
+        /// A server has sent one, and it is in the store.
+        Received = "received",
+        /// One was refused: not signed by its server, or the store failed.
+        Refused = "refused",
+        /// Its receiver has taken it.
+        Delivered = "delivered",
+        /// A try has failed, and another one follows.
+        Failed = "failed",
+        /// No other one follows.
+        GivenUp = "given_up",
+    }
+}
+
 /// Metrics of a tenant.
 #[derive(Debug, Default)]
 pub struct TenantMetrics {
@@ -138,6 +156,7 @@ pub struct TenantMetrics {
     checksum_errors: AtomicU64,
     sockets: AtomicI64,
     socket_ends: [AtomicU64; SocketEnd::ALL.len()],
+    callbacks: [AtomicU64; CallbackEvent::ALL.len()],
     bytes_up: AtomicU64,
     bytes_down: AtomicU64,
     /// Bodies of requests and of answers.
@@ -197,6 +216,11 @@ impl TenantMetrics {
     /// Counts a GraphQL socket that has ended.
     pub fn count_socket_end(&self, end: SocketEnd) {
         self.socket_ends[end as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts what happens to a callback.
+    pub fn count_callback(&self, event: CallbackEvent) {
+        self.callbacks[event as usize].fetch_add(1, Relaxed);
     }
 
     /// Counts a socket while the guard lives.
@@ -352,6 +376,12 @@ impl TenantMetrics {
     /// GraphQL sockets that have ended, by reason, without zeros.
     pub fn socket_ends(&self) -> impl Iterator<Item = (SocketEnd, u64)> {
         let all = SocketEnd::ALL.iter().map(|end| (*end, self.socket_ends[*end as usize].load(Relaxed)));
+        all.filter(|(_, n)| *n > 0)
+    }
+
+    /// What has happened to callbacks, without zeros.
+    pub fn callbacks(&self) -> impl Iterator<Item = (CallbackEvent, u64)> {
+        let all = CallbackEvent::ALL.iter().map(|event| (*event, self.callbacks[*event as usize].load(Relaxed)));
         all.filter(|(_, n)| *n > 0)
     }
 

@@ -9,6 +9,7 @@ mod answered;
 mod api;
 mod asked;
 mod asset;
+mod callback;
 mod caller;
 mod carry;
 mod client_file;

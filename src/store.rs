@@ -24,6 +24,7 @@
 //! [`MeetingStore`] in a file here, a method of [`Store`] that returns it, and a word in `STORE` of
 //! `tests/checks/documents/structure.rs`, which holds the layers.
 
+mod callbacks;
 mod change;
 mod columns;
 mod db;
@@ -53,6 +54,7 @@ use tokio::sync::mpsc;
 use db::{Db, Dialect, ask};
 use dialects::{postgres, sqlite};
 
+pub use callbacks::CallbackStore;
 pub use change::Change;
 pub use dropped::dropped;
 pub use ended::EndedStore;
@@ -64,8 +66,8 @@ pub use note::{Note, Traffic};
 pub use operations::OperationStore;
 pub use recordings::RecordingStore;
 pub use rows::{
-    Admitted, Leftover, MeetingRow, MeetingState, NewMeeting, NewSession, RecordingRow, Run, Seated, Seats, SessionRow,
-    UsageRow,
+    Admitted, CallbackAddress, CallbackRow, Claim, Kept, Leftover, MeetingRow, MeetingState, NewCallback, NewMeeting,
+    NewSession, RecordingRow, Run, Seated, Seats, SessionRow, UsageRow,
 };
 pub use seats::SeatStore;
 pub use usage::UsageStore;
@@ -190,6 +192,12 @@ impl Store {
     #[must_use]
     pub fn keys(&self) -> KeyStore<'_> {
         KeyStore { db: &self.db }
+    }
+
+    /// Callbacks of servers to tenants.
+    #[must_use]
+    pub fn callbacks(&self) -> CallbackStore<'_> {
+        CallbackStore { db: &self.db }
     }
 
     /// What the operator has changed.

@@ -16,6 +16,8 @@ mod incoming;
 mod link;
 mod pool;
 mod rate;
+mod receivers;
+mod resolver;
 #[cfg(test)]
 mod tests;
 mod upgrade;
@@ -32,6 +34,8 @@ pub use discard::{Discards, Source};
 pub use incoming::Incoming;
 pub use pool::{Once, Pool};
 pub use rate::LeastRate;
+pub use receivers::{Lookup, Receivers, Undelivered};
+pub use resolver::Resolver;
 pub use upgrade::Upgrade;
 pub use version::version;
 pub use watch::{BodyError, Watch};

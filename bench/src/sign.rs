@@ -2,7 +2,8 @@
 //!
 //! Source of the rules: BigBlueButton API reference, "API Security Model".
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{digest, hmac};
+use serde_json::Value;
 
 /// The hash a checksum is made with. A server tells them apart by the number of hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,39 @@ pub fn path(call: &str, params: &[(&str, &str)], secret: &str) -> String {
 /// The URL a person opens to join: `base` is scheme and authority without a final slash.
 pub fn join_url(base: &str, params: &[(&str, &str)], secret: &str) -> String {
     format!("{base}{}", path("join", params, secret))
+}
+
+/// The algorithm of a JWT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jwt {
+    /// That of recordings.
+    Hs256,
+    /// That of analytics.
+    Hs512,
+}
+
+/// A JWT (RFC 7519) as a server of BBB makes it.
+pub fn jwt(algorithm: Jwt, claims: &Value, secret: &str) -> String {
+    let (name, with) = match algorithm {
+        Jwt::Hs256 => ("HS256", hmac::HMAC_SHA256),
+        Jwt::Hs512 => ("HS512", hmac::HMAC_SHA512),
+    };
+    let head = format!("{{\"alg\":\"{name}\"}}");
+    let signed = format!("{}.{}", base64_url(head.as_bytes()), base64_url(claims.to_string().as_bytes()));
+    let tag = hmac::sign(&hmac::Key::new(with, secret.as_bytes()), signed.as_bytes());
+    format!("{signed}.{}", base64_url(tag.as_ref()))
+}
+
+/// Base64 for addresses, without padding (RFC 4648, 5).
+fn base64_url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::with_capacity(bytes.len() * 4 / 3 + 2);
+    for three in bytes.chunks(3) {
+        let number = three.iter().fold(0_u32, |all, byte| all << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let digits = (0..=three.len()).map(|at| DIGITS[(number >> (18 - 6 * at) & 63) as usize]);
+        text.extend(digits.map(char::from));
+    }
+    text
 }
 
 /// Lower-case hex of bytes.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
@@ -17,6 +17,7 @@ mod answer;
 mod api;
 mod breakout;
 mod broken;
+mod callbacks;
 mod checksum;
 mod client;
 mod config;
@@ -46,6 +47,7 @@ mod world;
 
 pub use breakout::{BreakoutPlan, BreakoutView};
 pub use broken::Breakage;
+pub use callbacks::{CallbackRoute, SentCallback};
 pub use checksum::accepts_checksum;
 pub use config::Config;
 pub use faults::{CannedAnswer, Faults};
@@ -65,6 +67,7 @@ struct Shared {
     world: Arc<Mutex<World>>,
     faults: Faults,
     log: log::Log,
+    callbacks: Arc<callbacks::Callbacks>,
     client: Mutex<Arc<client::Assets>>,
     /// Holds one receiver per open WebSocket, so that `stop` can wait for them.
     open_sockets: watch::Sender<()>,
@@ -99,10 +102,15 @@ impl Sim {
         let listener = TcpListener::bind(config.listen).await?;
         let addr = listener.local_addr()?;
         let pace = Pace::new(config.speed);
+        let (outbox, calls) = mpsc::unbounded_channel();
+        world.lock().unwrap_or_else(PoisonError::into_inner).outbox = Some(outbox);
+        let callbacks = Arc::<callbacks::Callbacks>::default();
+        tokio::spawn(callbacks::run(calls, Arc::clone(&callbacks), config.secret.clone(), pace));
         let shared = Arc::new(Shared {
             pace,
             faults: Faults::new(Arc::clone(&world)),
             log: log::Log::new(config.log_entries_max),
+            callbacks,
             client: Mutex::new(Arc::new(client::Assets::new(&config, pace, 1))),
             open_sockets: watch::Sender::new(()),
             stop: watch::Sender::new(false),
@@ -204,6 +212,21 @@ impl Sim {
     /// All recordings of now, whatever their state, by record id.
     pub fn recordings(&self) -> Vec<RecordingView> {
         self.shared.world().recordings.iter().map(RecordingView::new).collect()
+    }
+
+    /// Makes a recording once more. Returns whether there is one with this id.
+    pub fn rebuild(&self, record_id: &str) -> bool {
+        self.shared.world().rebuild(record_id)
+    }
+
+    /// Has callbacks go to this address, whatever the names of their hosts lead to.
+    pub fn route_callbacks(&self, route: CallbackRoute) {
+        self.shared.callbacks.set_route(Some(route));
+    }
+
+    /// The callbacks that were made so far, in order.
+    pub fn callbacks(&self) -> Vec<SentCallback> {
+        self.shared.callbacks.sent()
     }
 
     /// Puts another release of the client on the server.

@@ -3,6 +3,7 @@
 //! Changes run on the runtime of the gateway, and are finished even if the caller disconnects.
 
 mod answer;
+mod callbacks;
 mod extract;
 mod meetings;
 mod refused;
@@ -36,6 +37,8 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .route("/tenants", get(tenants::list))
         .route("/tenants/{id}/suspend", post(tenants::suspend))
         .route("/tenants/{id}/resume", post(tenants::resume))
+        .route("/callbacks", get(callbacks::list))
+        .route("/callbacks/{id}/retry", post(callbacks::retry_one))
         .route("/usage", get(usage::list))
         .fallback(async || Refused::NotFound)
         .method_not_allowed_fallback(async || Refused::Method)

@@ -71,6 +71,17 @@ impl Collector for Now {
                 .collect(),
         )?;
         counter(
+            "callbacks",
+            "Callbacks of servers to tenants, by tenant and event",
+            tenants
+                .iter()
+                .flat_map(|(id, t)| {
+                    t.callbacks()
+                        .map(move |(event, n)| (vec![("tenant", id.as_str()), ("event", event.as_str())], signed(n)))
+                })
+                .collect(),
+        )?;
+        counter(
             "socket_bytes",
             "Bytes of closed WebSockets, by tenant and direction",
             tenants

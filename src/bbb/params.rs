@@ -10,6 +10,7 @@ use super::{
 };
 use crate::domain::{
     admission::seats,
+    callback::MEETING_ENDED,
     limits::{Limit, Limits, Recording},
     rules::{Check, Rule, Rules, Table, recording_flags},
 };
@@ -152,7 +153,7 @@ pub fn ruled<'a>(table: &'a Table, asked: &'a Params, name: &str) -> Option<&'a 
         Rule::Force(value) => Some(value),
         Rule::Default(value) => asked.filter(|asked| !asked.is_empty()).or(Some(value)),
         Rule::Check(check) => asked.and_then(|value| admitted(check, value)),
-        Rule::Drop | Rule::Limit => None,
+        Rule::Drop | Rule::Limit | Rule::Callback => None,
         Rule::Pass | Rule::AtMost { .. } | Rule::Append(_) | Rule::RecordingFlag => asked,
     }
 }
@@ -213,6 +214,15 @@ pub fn fetched<'a>(asked: &'a Params, sent: &Params, rules: &Rules) -> impl Iter
     checked.filter_map(|name| asked.get(name).filter(|address| !address.is_empty() && sent.get(name) == Some(address)))
 }
 
+/// The addresses of callbacks that a `create` names, by the parameter as BBB keeps its name. Empty ones ask for nothing.
+pub fn callbacks<'a>(asked: &'a Params, rules: &Rules) -> Vec<(Cow<'a, str>, &'a str)> {
+    let may_be = |name: &str| name.starts_with("meta_") || name == MEETING_ENDED;
+    let named = asked
+        .iter()
+        .filter(|(name, value)| may_be(name) && !value.is_empty() && rules.create.rule(name) == Some(&Rule::Callback));
+    named.map(|(name, value)| (lower_case(name).map_or(Cow::Borrowed(name), Cow::Owned), value)).collect()
+}
+
 /// Whether what is no parameter of a `create`, but comes to the same, may have a value: a key of a recording's metadata, `meta_`
 /// included, or a module of a body.
 #[must_use]
@@ -249,7 +259,7 @@ fn apply(table: &Table, asked: &Params, limits: &Limits) -> Result<Params, Failu
                 params.add(name, admitted(check, value).ok_or_else(|| Failure::param(given))?);
             }
             // Set below, or by the caller.
-            Rule::Force(_) | Rule::Drop | Rule::Limit => {}
+            Rule::Force(_) | Rule::Drop | Rule::Limit | Rule::Callback => {}
         }
     }
     for (name, rule) in table.unasked() {

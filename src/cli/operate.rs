@@ -1,4 +1,4 @@
-//! `anteroom server`, `anteroom meeting` and `anteroom tenant`: commands on the admin API of a running gateway.
+//! `anteroom server`, `anteroom meeting`, `anteroom tenant` and `anteroom callback`: commands on the admin API of a running gateway.
 
 use clap::{Args, Subcommand, ValueEnum};
 use form_urlencoded::Serializer;
@@ -9,7 +9,7 @@ use super::{
     reach::Way,
     table::{cell, table},
 };
-use crate::domain::server_mode::ServerMode;
+use crate::domain::{callback::State, server_mode::ServerMode};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -85,6 +85,38 @@ pub(super) enum TenantAction {
     Resume(OneTenant),
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum CallbackState {
+    /// To be delivered.
+    Waiting,
+    /// Delivered.
+    Delivered,
+    /// Not tried any more.
+    GivenUp,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CallbackAction {
+    /// List callbacks of BBB servers to tenants.
+    List {
+        /// Only callbacks of this tenant.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Only callbacks in this state.
+        #[arg(long, value_enum, default_value_t = CallbackState::Waiting)]
+        state: CallbackState,
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Try a callback now that is not delivered.
+    Retry {
+        /// Its id in the list.
+        id: i64,
+        #[command(flatten)]
+        asking: Asking,
+    },
+}
+
 #[derive(Debug, Args)]
 pub(super) struct OneTenant {
     /// Name of its file, without .toml.
@@ -135,6 +167,27 @@ pub(super) async fn tenant(action: TenantAction) -> Result<String, String> {
         TenantAction::Resume(one) => (one, "resume"),
     };
     asking.change(&format!("/api/tenants/{}/{what}", segment(&tenant)), &json!({}), of_tenant).await
+}
+
+pub(super) async fn callback(action: CallbackAction) -> Result<String, String> {
+    match action {
+        CallbackAction::List { tenant, state, asking } => {
+            let state = match state {
+                CallbackState::Waiting => State::Waiting,
+                CallbackState::Delivered => State::Delivered,
+                CallbackState::GivenUp => State::GivenUp,
+            };
+            let mut query = Serializer::new(String::new());
+            query.extend_pairs(tenant.map(|id| ("tenant", id))).append_pair("state", state.as_str());
+            let columns =
+                ["id", "tenant", "meeting_id", "parameter", "receiver", "received_at", "due_at", "tries", "result"];
+            asking.list(&format!("/api/callbacks?{}", query.finish()), "callbacks", &columns).await
+        }
+        CallbackAction::Retry { id, asking } => {
+            let line = |row: &Value| format!("callback {} is tried now", cell(&row["id"]));
+            asking.change(&format!("/api/callbacks/{id}/retry"), &json!({}), line).await
+        }
+    }
 }
 
 impl Asking {

@@ -36,6 +36,8 @@ pub enum Rule {
     Limit,
     /// `true` only where the level allows recording.
     RecordingFlag,
+    /// The address of a callback: the server gets one of the gateway's instead.
+    Callback,
 }
 
 /// A kind of values.
@@ -53,7 +55,7 @@ pub enum Check {
     OneOf(Vec<Box<str>>),
 }
 
-/// A row of the tables: a parameter, or all that begin with a name that ends in `*`.
+/// A row of the tables: a parameter, or all whose names have anything where there is a `*`.
 struct Row {
     name: &'static str,
     rule: Shipped,
@@ -71,9 +73,10 @@ enum Shipped {
     Append(&'static [&'static str]),
     PublicUrl,
     WebUrl,
+    Callback,
 }
 
-use Shipped::{Append, AtMost, Drop, Limit as FromLimits, Pass, PublicUrl, RecordingFlag, WebUrl};
+use Shipped::{Append, AtMost, Callback, Drop, Limit as FromLimits, Pass, PublicUrl, RecordingFlag, WebUrl};
 
 /// A rule that levels and tenants may change.
 const fn free(name: &'static str, rule: Shipped) -> Row {
@@ -85,8 +88,8 @@ const fn held(name: &'static str, rule: Shipped) -> Row {
     Row { name, rule, held: true }
 }
 
-/// Rules of `create` (docs/reference/bbb-protocol.md, "Parameters of create"). A name that ends in `*` stands for all that
-/// begin with it.
+/// Rules of `create` (docs/reference/bbb-protocol.md, "Parameters of create"). A `*` in a name stands for anything; the first
+/// of several such names counts.
 const CREATE: &[Row] = &[
     free("name", Pass),
     held("meetingID", Pass),
@@ -121,12 +124,14 @@ const CREATE: &[Row] = &[
     held("disabledFeaturesExclude", Drop), // comes off the caller's own list (bbb::params); a server would take it off the level's too
     free("guestPolicy", Pass),
     free("allowPromoteGuestToModerator", Pass),
-    // Called by the server, with its own ids and signed with its own secret: until the gateway stands in between.
-    held("meta_endCallbackUrl", Drop),
-    held("meta_bbb-recording-ready-url", Drop),
-    held("meta_bn-recording-ready-url", Drop),
-    held("meta_canvas-recording-ready-url", Drop),
-    held("meta_analytics-callback-url", Drop),
+    // Called by the server, with its own ids and signed with its own secret: the gateway stands in between.
+    held("meetingEndedURL", Callback),
+    held("meta_endCallbackUrl", Callback),
+    held("meta_bbb-recording-ready-url", Callback),
+    held("meta_bn-recording-ready-url", Callback),
+    held("meta_canvas-recording-ready-url", Callback),
+    held("meta_analytics-callback-url", Callback),
+    held("meta_*-callback-url", Callback),
     free("meta_*", Pass),
     free("logoutURL", WebUrl), // where the client leads people, with the rights of the tenant's page
     free("loginURL", WebUrl),
@@ -217,6 +222,7 @@ impl Shipped {
             Self::Append(items) => Rule::Append(items.iter().map(|item| (*item).into()).collect()),
             Self::PublicUrl => Rule::Check(Check::PublicUrl),
             Self::WebUrl => Rule::Check(Check::WebUrl),
+            Self::Callback => Rule::Callback,
         }
     }
 }
@@ -253,13 +259,16 @@ pub fn held_by(of: Of, name: &str, rule: &Rule) -> Option<&'static str> {
     if name.contains('*') {
         return Some("a rule is for one parameter, by its whole name");
     }
-    let row = rows(of).iter().find(|row| key_of(row.name) == key_of(name))?;
+    let is_meant = |row: &&Row| key_of(row.name) == key_of(name);
+    let row = rows(of).iter().find(is_meant).or_else(|| rows(of).iter().find(|row| stands_for(row.name, name)))?;
     match row.rule {
         _ if row.name == "clientSettingsOverride" => Some(
             "is a module of the body of create, not a parameter, and is never forwarded: it could point the client to another host",
         ),
         FromLimits => Some("is set in [limits]"),
         Append(_) if !matches!(rule, Rule::Append(_)) => Some("can only be appended to"),
+        Callback if *rule == Rule::Drop => None,
+        Callback => Some("is answered by the gateway: it can only be dropped"),
         _ if row.held => Some("is controlled by the gateway: it could bypass a limit"),
         _ => None,
     }
@@ -271,9 +280,9 @@ pub fn is_known(of: Of, name: &str) -> bool {
     SHIPPED.of(of).rule(name).is_some()
 }
 
-/// The names of the parameters of a call in the table that ships, without the beginnings of names.
+/// The names of the parameters of a call in the table that ships, without those that stand for several.
 pub fn names(of: Of) -> impl Iterator<Item = &'static str> {
-    rows(of).iter().map(|row| row.name).filter(|name| !name.ends_with('*'))
+    rows(of).iter().map(|row| row.name).filter(|name| !name.contains('*'))
 }
 
 const fn rows(of: Of) -> &'static [Row] {
@@ -328,19 +337,20 @@ impl Rules {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     named: HashMap<Box<str>, Rule>,
-    /// Beginnings of names.
-    starts: Vec<(Box<str>, Rule)>,
+    /// Names that stand for several, in order.
+    patterns: Vec<(&'static str, Rule)>,
     /// Names whose rules say something where nothing was asked, in order.
     unasked: Vec<Box<str>>,
 }
 
 impl Table {
     fn shipped(rows: &[Row]) -> Self {
-        let mut table = Self { named: HashMap::new(), starts: Vec::new(), unasked: Vec::new() };
+        let mut table = Self { named: HashMap::new(), patterns: Vec::new(), unasked: Vec::new() };
         for row in rows {
-            match row.name.strip_suffix('*') {
-                Some(start) => table.starts.push((start.into(), row.rule.rule())),
-                None => drop(table.named.insert(key_of(row.name), row.rule.rule())),
+            if row.name.contains('*') {
+                table.patterns.push((row.name, row.rule.rule()));
+            } else {
+                table.named.insert(key_of(row.name), row.rule.rule());
             }
         }
         table.note_unasked();
@@ -380,13 +390,7 @@ impl Table {
     pub fn rule(&self, name: &str) -> Option<&Rule> {
         let is_key = !name.starts_with("meta_") || name.bytes().all(|b| !b.is_ascii_uppercase());
         let named = if is_key { self.named.get(name) } else { self.named.get(&key_of(name)) };
-        named.or_else(|| {
-            let starts = self.starts.iter();
-            starts
-                .filter(|(start, _)| name.len() > start.len() && name.starts_with(&**start))
-                .map(|(_, rule)| rule)
-                .next()
-        })
+        named.or_else(|| self.patterns.iter().find(|(pattern, _)| stands_for(pattern, name)).map(|(_, rule)| rule))
     }
 
     /// Whether a rule would change nothing.
@@ -411,6 +415,17 @@ impl Table {
 /// The parameters of `create` that have to do with recording.
 pub fn recording_flags() -> impl Iterator<Item = &'static str> {
     CREATE.iter().filter(|row| matches!(row.rule, RecordingFlag)).map(|row| row.name)
+}
+
+/// Whether a name with a `*` in it stands for another one. BBB reads the ends of names of metadata without their case.
+fn stands_for(pattern: &str, name: &str) -> bool {
+    let Some((start, end)) = pattern.split_once('*') else { return false };
+    let Some((rest, last)) =
+        name.strip_prefix(start).and_then(|rest| rest.split_at_checked(rest.len().checked_sub(end.len())?))
+    else {
+        return false;
+    };
+    !rest.is_empty() && last.eq_ignore_ascii_case(end)
 }
 
 /// The name under which a rule is found: BBB reads the names of metadata without their case.
@@ -461,11 +476,6 @@ mod tests {
                 "freeJoin",
                 "breakoutRoomsEnabled",
                 "disabledFeaturesExclude",
-                "meta_endCallbackUrl",
-                "meta_bbb-recording-ready-url",
-                "meta_bn-recording-ready-url",
-                "meta_canvas-recording-ready-url",
-                "meta_analytics-callback-url",
                 "presentationConversionCacheEnabled",
                 "presentationUploadExternalUrl",
                 "presentationUploadExternalDescription",
@@ -481,6 +491,20 @@ mod tests {
             ]
         );
         assert_eq!(dropped(JOIN), ["existingUserID", "replaceSessionToken", "sessionName"]);
+    }
+
+    #[test]
+    fn a_callback_can_be_dropped_and_nothing_else() {
+        for name in ["meetingEndedURL", "meta_endCallbackUrl", "meta_analytics-callback-url", "meta_X-Callback-URL"] {
+            assert_eq!(Rules::shipped().create.rule(name), Some(&Rule::Callback), "{name}");
+            assert!(held_by(Of::Create, name, &Rule::Pass).is_some(), "{name}");
+            let create = [(name.into(), Rule::Drop)].into();
+            let rules = Rules::shipped().with(&Changes { create, join: BTreeMap::new() });
+            assert_eq!(rules.create.rule(name), Some(&Rule::Drop), "{name}");
+        }
+        for name in ["meta_-callback-url", "meta_callback-url-of"] {
+            assert_eq!(Rules::shipped().create.rule(name), Some(&Rule::Pass), "{name}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Meetings, adopt,
+    callbacks::take::keep,
     end::{end_record, is_over},
     rows,
 };
@@ -119,6 +120,9 @@ async fn restart_meeting(
     let new = NewMeeting { account: &old.account, ..order.new_meeting(&meetings.store, &server.id, now) };
     let next = meetings.store.meetings().restart(&rows::run(old), &new).await.map_err(|refusal| refusal.denial())?;
     meetings.live.remove_meeting(old, now);
+    if let Some(next) = next {
+        keep(meetings, next, &order.callbacks).await?;
+    }
     let next = next.map(|id| meetings.live.add_meeting(order.meeting(id, &server.id, &old.account)));
     tracing::warn!(tenant = %old.tenant, server = %old.server, "meeting restarted on another server");
     // A recording that does not exist is looked for in vain, and no more.
@@ -183,6 +187,12 @@ async fn repeat(meetings: &Meetings, order: &Order, meeting: &Arc<Meeting>) -> C
         Ok(used) => used,
         Err(denial) => return denial.into(),
     };
+    // It may not have been made yet: then this call makes it, with the addresses that it brings.
+    if meeting.internal_id().is_none()
+        && let Err(denial) = keep(meetings, meeting.id, &order.callbacks).await
+    {
+        return denial.into();
+    }
     let answer = match at_server::create(meetings, order, server, used).await {
         Ok(answer) => answer,
         Err(error) => return Created::by(server, Err(error.denial())),
@@ -224,7 +234,10 @@ async fn record_next_run(
     // Those who came while its server had the new run, and we the old one, are in the new one without a seat.
     meetings.live.sessions.cut_of(old);
     let meeting = match next {
-        Some(id) => meetings.live.add_meeting(order.meeting(id, &server.id, &old.account)),
+        Some(id) => {
+            keep(meetings, id, &order.callbacks).await?;
+            meetings.live.add_meeting(order.meeting(id, &server.id, &old.account))
+        }
         None => reserve::reserve_made(meetings, order, server).await?,
     };
     // A recording that does not exist is looked for in vain, and no more.

@@ -79,7 +79,8 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
         if asked.head.method == Method::HEAD {
             return preview(call);
         }
-        let granted = Verified { credential: "".into(), params, modules: None, granted: true, _charge: None, asked };
+        let (credential, secret) = Default::default();
+        let granted = Verified { credential, secret, params, modules: None, granted: true, _charge: None, asked };
         return Box::pin(join::join(gateway, granted)).await;
     }
     let read = match read::verify(&asked, spec, body, &gateway.bodies).await {
@@ -91,8 +92,9 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
         return preview(call);
     }
     let credential = Arc::clone(&read.signer.credential.name);
+    let secret = Arc::clone(&read.signer.secret.label);
     let (params, modules, charge) = (read.params, read.modules, read.charge);
-    let verified = Verified { credential, params, modules, granted: false, _charge: charge, asked };
+    let verified = Verified { credential, secret, params, modules, granted: false, _charge: charge, asked };
     match call {
         Call::Create if create_breakout::is_breakout(&verified.params) => {
             Box::pin(create_breakout::create(gateway, verified)).await

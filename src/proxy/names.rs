@@ -4,14 +4,9 @@
 //! A name that does not resolve, or not in time, passes, and is logged: the server resolves it for itself, at another moment and
 //! perhaps with another answer, and has lists of its own for that (`insertDocumentBlockedHosts`).
 
-use std::{collections::BTreeSet, fmt, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use hickory_resolver::{
-    TokioResolver,
-    config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts},
-    net::runtime::TokioRuntimeProvider,
-};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::api::refusal::Refusal;
@@ -21,38 +16,26 @@ use crate::{
         fetched::{is_public_address, name_of},
     },
     domain::{denial::Denial, host::Host},
+    upstream::Resolver,
 };
 
 /// How long a call waits for all of its names.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a name server has for one answer, and how often it is asked again: both within the time above.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(900);
-const RETRIES: usize = 1;
 /// Names that one call may bring: a body of 2 MB has room for thousands.
 const NAMES_MAX: usize = 64;
 /// Look-ups at a time, of all calls; more wait for their turn, and pass when their time is over.
 const LOOKUPS_MAX: usize = 64;
-/// Answers that are remembered, and for how long at the most: long enough for a class that opens the same room.
-const CACHED_MAX: u64 = 4096;
-const CACHED: Duration = Duration::from_secs(60);
-
-/// Resolves names. Addresses of the two kinds are asked for apart, so that a name server that keeps one of them back hides
-/// nothing of the other.
+/// Resolves names.
+#[derive(Debug)]
 pub struct Names {
-    resolvers: Vec<TokioResolver>,
+    resolvers: Vec<Resolver>,
     turns: Semaphore,
 }
 
 impl Names {
-    /// Asks these name servers, or, where there are none, those of the system (`/etc/resolv.conf`, `/etc/hosts`).
+    /// Asks these resolvers; without one, names are not looked at.
     #[must_use]
-    pub fn new(servers: &[SocketAddr]) -> Self {
-        let kinds = [LookupIpStrategy::Ipv4Only, LookupIpStrategy::Ipv6Only];
-        let resolvers: Result<Vec<_>, _> = kinds.into_iter().map(|kind| resolver(servers, kind)).collect();
-        let resolvers = resolvers.unwrap_or_else(|error| {
-            tracing::warn!(%error, "no DNS server configured in the system: hosts of documents are not resolved");
-            Vec::new()
-        });
+    pub fn new(resolvers: Vec<Resolver>) -> Self {
         Self { resolvers, turns: Semaphore::new(LOOKUPS_MAX) }
     }
 
@@ -84,11 +67,10 @@ impl Names {
     }
 
     /// Whether one of a name's addresses is not public.
-    async fn is_private(&self, resolver: &TokioResolver, name: &str) -> bool {
+    async fn is_private(&self, resolver: &Resolver, name: &str) -> bool {
         let Ok(_turn) = self.turns.acquire().await else { return false };
-        // With the dot at its end, no domain of the system's own is tried behind it.
-        match resolver.lookup_ip(format!("{name}.")).await {
-            Ok(found) => match found.iter().find(|address| !is_public_address(*address)) {
+        match resolver.lookup(name).await {
+            Ok(found) => match found.iter().find(|address| !is_public_address(**address)) {
                 Some(address) => {
                     tracing::info!(host = name, %address, "document refused: its host has a non-public address");
                     true
@@ -101,35 +83,4 @@ impl Names {
             }
         }
     }
-}
-
-impl fmt::Debug for Names {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Names").finish_non_exhaustive()
-    }
-}
-
-fn resolver(servers: &[SocketAddr], kind: LookupIpStrategy) -> Result<TokioResolver, impl fmt::Display + use<>> {
-    let mut builder = match servers {
-        [] => TokioResolver::builder_tokio()?,
-        servers => {
-            let servers = servers.iter().map(|server| {
-                let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-                    connection.port = server.port();
-                    connection
-                });
-                NameServerConfig::new(server.ip(), true, connections.into())
-            });
-            let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        }
-    };
-    let options: &mut ResolverOpts = builder.options_mut();
-    options.ip_strategy = kind;
-    options.timeout = ANSWER_TIMEOUT;
-    options.attempts = RETRIES;
-    options.cache_size = CACHED_MAX;
-    options.positive_max_ttl = Some(CACHED);
-    options.negative_max_ttl = Some(CACHED);
-    builder.build()
 }

@@ -122,6 +122,7 @@ fn call_asked(asked: &Asked) -> Call {
         Route::Client { .. } => Call::Meeting,
         Route::Meeting { kind, .. } | Route::RootMeeting { kind, .. } => call_of(kind),
         Route::Recording { .. } => Call::Playback,
+        Route::Callback { .. } => Call::Callback,
         Route::OfPage { .. } | Route::Other => Call::Frontend,
         Route::Asset { .. } | Route::Refused => Call::Page,
     }

@@ -5,7 +5,11 @@
 use percent_encoding::percent_decode_str;
 
 use super::{images, livekit, named_ids::ids_in};
-use crate::{bbb::meeting_id::is_internal, domain::branding::ASSETS, metrics::Call};
+use crate::{
+    bbb::meeting_id::is_internal,
+    domain::{branding::ASSETS, callback},
+    metrics::Call,
+};
 
 /// What happens with a request, by its path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +64,13 @@ pub enum Route<'a> {
         digest: &'a str,
         /// Its name.
         name: &'a str,
+    },
+    /// A callback of a server.
+    Callback {
+        /// What it tells of.
+        kind: &'a str,
+        /// Whose it is.
+        code: &'a str,
     },
     /// BBB's, and not for a browser.
     Refused,
@@ -155,6 +166,12 @@ pub fn route(path: &str) -> Route<'_> {
             Some(BbbPath::Meeting(kind) | BbbPath::BelowPrefix(kind)) => Route::Meeting { slug, path, kind },
             Some(BbbPath::Api("join")) => Route::BreakoutJoin { slug },
             Some(BbbPath::Api(_) | BbbPath::Recording | BbbPath::Refused) | None => Route::Refused,
+        };
+    }
+    if let Some(rest) = path.strip_prefix(callback::PATH) {
+        return match rest.split_once('/') {
+            Some((kind, code)) => Route::Callback { kind, code },
+            None => Route::Refused,
         };
     }
     if let Some(rest) = path.strip_prefix(ASSETS) {
@@ -507,6 +524,8 @@ mod tests {
             // A tenant's own files.
             ("/.anteroom/0a/logo.svg", Asset { digest: "0a", name: "logo.svg" }),
             ("/.anteroom/logo.svg", Refused),
+            ("/.anteroom/callback/ended/0a", Route::Callback { kind: "ended", code: "0a" }),
+            ("/.anteroom/callback/ended", Refused),
             // No path at all.
             ("", Refused),
             ("*", Refused),

@@ -9,7 +9,7 @@ use super::{
     api,
     api::breakout,
     asked::{Asked, is_websocket},
-    asset, carry, frontend,
+    asset, callback, carry, frontend,
     gateway::Gateway,
     graphql,
     path::merge_slashes,
@@ -51,6 +51,7 @@ pub(super) async fn dispatch(gateway: &Arc<Gateway>, mut asked: Asked, body: Inc
             Err(denial) => refusal::refuse(gateway, &asked, Call::Playback, denial),
         },
         Route::Asset { digest, name } => asset::asset(gateway, &asked, digest, name),
+        Route::Callback { kind, code } => Box::pin(callback::callback(gateway, asked, kind, code, body)).await,
         Route::Client { slug } => client_with_slash(gateway, &asked, slug),
         Route::Meeting { slug, path, kind } => match target::of_slug(gateway, &mut asked, slug, path).await {
             Ok(target) => carry::carry(gateway, asked, body, target, path, kind).await,

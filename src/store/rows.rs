@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{
+    callback::{Form, State},
     ids::{ExternalId, InternalId, MeetingNumber, ServerId, ServerMeetingId, SessionNumber, TenantId},
     limits::Limit,
     session::{Held, TokenHash, UserKey},
@@ -220,4 +221,94 @@ pub struct Leftover {
     pub internal_id: InternalId,
     /// The meeting's id on the server.
     pub server_meeting_id: ServerMeetingId,
+}
+
+/// Callbacks of one tenant that may wait at a time.
+pub(super) const WAITING_MAX: i64 = 1000;
+/// Callbacks that one list shows.
+pub(super) const LISTED_MAX: i64 = 1000;
+
+/// An address that a `create` has named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallbackAddress {
+    /// The parameter, as BBB keeps its name.
+    pub parameter: String,
+    /// The address.
+    pub url: String,
+    /// The label of the secret that signed the `create`.
+    pub secret: String,
+}
+
+/// What a server has said.
+#[derive(Debug, Clone, Copy)]
+pub struct NewCallback<'a> {
+    /// How it came, and is to go on.
+    pub form: Form,
+    /// The algorithm of its signature; empty where it has none.
+    pub algorithm: &'a str,
+    /// A digest by which the same is known again.
+    pub content: &'a [u8],
+    /// When it came.
+    pub now: Timestamp,
+    /// Until when its delivery is tried.
+    pub try_until: Timestamp,
+}
+
+/// What has become of a callback that a server has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It is in the store, now or since it was sent before.
+    Yes,
+    /// The tenant has as many as may wait.
+    Full,
+}
+
+/// A callback as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallbackRow {
+    /// Its number.
+    pub id: i64,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The tenant's `meetingID`.
+    pub ext_id: ExternalId,
+    /// The parameter that has its address.
+    pub parameter: String,
+    /// Where it goes.
+    pub url: String,
+    /// The label of the secret that signed the `create`.
+    pub secret: String,
+    /// How it goes there.
+    pub form: Form,
+    /// The algorithm of its signature; empty where it has none.
+    pub algorithm: String,
+    /// What is signed or sent; empty once it is delivered.
+    pub body: String,
+    /// What has become of it.
+    pub state: State,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// When it is tried next.
+    pub due_at: Timestamp,
+    /// Until when it is tried.
+    pub try_until: Timestamp,
+    /// How often it was tried.
+    pub tries: u32,
+    /// Until when the gateway that has claimed it holds it.
+    pub held_until: Timestamp,
+    /// What the last try came to.
+    pub result: Option<String>,
+}
+
+/// How many callbacks a gateway takes to deliver.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    /// At the most.
+    pub most: usize,
+    /// Of one tenant, on all gateways.
+    pub of_tenant: u32,
+    /// Now.
+    pub now: Timestamp,
+    /// Until when they are held.
+    pub until: Timestamp,
 }

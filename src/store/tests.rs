@@ -50,6 +50,7 @@ macro_rules! for_both {
 
 // Behind the macro, which they use.
 mod breakouts;
+mod callbacks;
 mod meetings;
 mod notes;
 mod restarts;

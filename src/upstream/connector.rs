@@ -2,6 +2,7 @@
 
 use std::{
     fmt, io,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{
         Arc,
@@ -125,17 +126,33 @@ impl Connector {
     }
 
     pub(super) async fn open(&self, host: &str, port: Option<u16>, tls: bool) -> Result<Stream, BackendError> {
-        let port = port.unwrap_or(if tls { 443 } else { 80 });
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let opened = async {
-            let tcp = TcpStream::connect((host, port)).await?;
-            tune(&tcp);
-            if !tls {
-                return Ok(Stream::Plain(tcp));
-            }
-            let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-            Ok(Stream::Tls(Box::new(self.tls.connect(name, tcp).await?)))
-        };
+        let to = (host, port_of(port, tls));
+        self.opened(async { self.secured(TcpStream::connect(to).await?, host, tls).await }).await
+    }
+
+    /// The same at one of these addresses, whatever the host's name leads to by now.
+    pub(super) async fn open_at(
+        &self,
+        addresses: &[IpAddr],
+        (host, port): (&str, Option<u16>),
+        tls: bool,
+    ) -> Result<Stream, BackendError> {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let to: Vec<_> = addresses.iter().map(|address| SocketAddr::new(*address, port_of(port, tls))).collect();
+        self.opened(async { self.secured(TcpStream::connect(&*to).await?, host, tls).await }).await
+    }
+
+    async fn secured(&self, tcp: TcpStream, host: &str, tls: bool) -> io::Result<Stream> {
+        tune(&tcp);
+        if !tls {
+            return Ok(Stream::Plain(tcp));
+        }
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        Ok(Stream::Tls(Box::new(self.tls.connect(name, tcp).await?)))
+    }
+
+    async fn opened(&self, opened: impl Future<Output = io::Result<Stream>>) -> Result<Stream, BackendError> {
         let opened: io::Result<Stream> =
             timeout(CONNECT_TIMEOUT, opened).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         opened.map_err(|error| {
@@ -148,6 +165,11 @@ impl Connector {
             BackendError::Exhausted
         })
     }
+}
+
+/// The port of an address, which is the scheme's own where none is named.
+fn port_of(port: Option<u16>, tls: bool) -> u16 {
+    port.unwrap_or(if tls { 443 } else { 80 })
 }
 
 impl fmt::Debug for Connector {

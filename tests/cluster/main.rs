@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod callbacks;
 mod dead;
 mod model;
 mod outage;

@@ -11,6 +11,7 @@ mod api;
 mod branding;
 mod breakouts;
 mod breakouts_by_api;
+mod callbacks;
 mod client_files;
 mod conformance;
 mod failure;

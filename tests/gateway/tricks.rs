@@ -327,7 +327,7 @@ async fn a_client_that_is_altered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callbacks_that_a_server_would_sign_with_its_own_secret() {
+async fn callbacks_at_addresses_that_are_not_public() {
     let stage = stage().await;
     for name in [
         "meta_endCallbackUrl",

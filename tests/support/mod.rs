@@ -9,6 +9,7 @@ pub mod browser;
 mod client;
 pub mod evil;
 pub mod program;
+pub mod receiver;
 pub mod store;
 mod wait;
 

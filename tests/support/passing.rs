@@ -282,6 +282,7 @@ pub fn path(bytes: &[u8]) {
                 assert!(!matches!(route(&plain), Route::RootMeeting { .. }), "{path} is {plain}");
             }
         }
+        Route::Callback { kind, code } => assert_eq!(format!("/.anteroom/callback/{kind}/{code}"), path),
         Route::Version { .. } | Route::Asset { .. } | Route::Refused => {}
     }
 }

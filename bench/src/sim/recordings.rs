@@ -56,17 +56,20 @@ impl Recordings {
         id
     }
 
-    /// Publishes what has been processed by now.
-    pub(crate) fn tick(&mut self, now: Instant, pace: Pace) {
+    /// Publishes what has been processed by now, and returns its ids.
+    pub(crate) fn tick(&mut self, now: Instant, pace: Pace) -> Vec<String> {
         let time = pace.scale(PROCESSING_TIME);
+        let mut published = Vec::new();
         for recording in self.by_id.values_mut() {
             if recording.processing_since.is_some_and(|since| time <= now.duration_since(since)) {
                 recording.processing_since = None;
                 recording.state = RecordingState::Published;
+                published.push(recording.id.clone());
             }
         }
         let ttl = pace.scale(TRACK_LINK_TTL);
         self.track_links.retain(|_, link| now.duration_since(link.made) < ttl);
+        published
     }
 
     /// Moves those of these whole ids that are published or unpublished. Tells whether there was any.

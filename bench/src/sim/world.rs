@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::api::session_calls::dashboard_of;
 use super::breakout;
+use super::callbacks::{Callback, Outbox};
 use super::ids;
 use super::meeting::{Meeting, Pace};
 use super::modules::Modules;
@@ -73,6 +74,8 @@ pub(crate) struct World {
     /// First parts of internal ids that are stuck.
     stuck: HashSet<String>,
     last_create_ms: u64,
+    /// Where callbacks go.
+    pub(crate) outbox: Option<Outbox>,
 }
 
 impl World {
@@ -212,6 +215,7 @@ impl World {
         let Some(meeting) = self.meetings.remove(int_id) else {
             return;
         };
+        Callback::of_end(&meeting).into_iter().for_each(|callback| self.call_back(callback));
         let breakouts: Vec<String> = self.breakouts_of(&meeting).map(|other| other.int_id.clone()).collect();
         if self.ended_dashboards.len() < ENDED_DASHBOARDS_MAX {
             let minutes =
@@ -238,9 +242,25 @@ impl World {
         }
     }
 
+    /// Tells that a recording has been made, for the first time or once more.
+    pub(crate) fn rebuild(&self, record_id: &str) -> bool {
+        let recording = self.recordings.get(record_id);
+        if let Some(callback) = recording.and_then(Callback::of_recording) {
+            self.call_back(callback);
+        }
+        recording.is_some()
+    }
+
+    fn call_back(&self, callback: Callback) {
+        // A server that does not run tells nothing.
+        let _ = self.outbox.as_ref().map(|outbox| outbox.send(callback));
+    }
+
     /// Runs the timers.
     pub(crate) fn tick(&mut self, now: Instant, wall_ms: u64, pace: Pace) {
-        self.recordings.tick(now, pace);
+        for id in self.recordings.tick(now, pace) {
+            self.rebuild(&id);
+        }
         let delay = pace.scale(SESSIONS_CLEANUP_DELAY);
         self.ended_sessions.retain(|_, (_, ended)| now.duration_since(*ended) < delay);
         let is_kept = |ended: Instant, minutes| minutes == 0 || now.duration_since(ended) < pace.minutes(minutes);

@@ -3,6 +3,7 @@
 
 mod api;
 mod breakouts;
+mod callbacks;
 mod checksums;
 mod faults;
 mod helpers;

@@ -29,6 +29,8 @@ pub(super) enum Refused {
     UnknownTenant(String),
     /// Unknown meeting.
     UnknownMeeting,
+    /// Unknown callback, or one that is delivered.
+    UnknownCallback,
     /// Invalid body or query, with the reason.
     Invalid(String),
     /// Body too large.
@@ -79,6 +81,9 @@ impl Refused {
                 (StatusCode::NOT_FOUND, "unknownTenant", format!("there is no tenant {id:?}").into())
             }
             Self::UnknownMeeting => (StatusCode::NOT_FOUND, "unknownMeeting", "the tenant has no such meeting".into()),
+            Self::UnknownCallback => {
+                (StatusCode::NOT_FOUND, "unknownCallback", "no callback that is not delivered has this id".into())
+            }
             Self::Invalid(what) => (StatusCode::UNPROCESSABLE_ENTITY, "invalidRequest", what.into()),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "requestTooLarge", "the body is too large".into()),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, "requestTimeout", "timeout while reading the body".into()),

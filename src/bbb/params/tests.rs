@@ -347,8 +347,11 @@ fn each_rule_that_is_accepted_has_an_effect() {
                         asked.set(name, value);
                     }
                     match of {
-                        Of::Create => super::create(&asked, &level, rules, &[]).map(|create| create.params),
-                        Of::Join => super::join(&asked, &level, rules, &[]),
+                        Of::Create => {
+                            let created = super::create(&asked, &level, rules, &[]);
+                            created.map(|create| (create.params, callbacks(&asked, rules).len()))
+                        }
+                        Of::Join => super::join(&asked, &level, rules, &[]).map(|params| (params, 0)),
                     }
                 };
                 let asked = values.iter().map(|value| Some(*value)).chain([None]);

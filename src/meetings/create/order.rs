@@ -18,6 +18,7 @@ use crate::{
         time::{Deadline, Timestamp},
     },
     live::{Facts, Meeting},
+    meetings::callbacks::take::Taken,
     store::{self, NewMeeting, Store},
     upstream::Caller,
 };
@@ -48,6 +49,8 @@ pub(crate) struct Order {
     /// The people to reckon with while it is young.
     pub(crate) expected: u32,
     pub(crate) records: bool,
+    /// Where its server's callbacks go on to.
+    pub(crate) callbacks: Taken,
 }
 
 impl Order {

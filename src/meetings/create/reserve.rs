@@ -12,7 +12,7 @@ use crate::{
         tenant::Server,
     },
     live::Meeting,
-    meetings::{Meetings, rows},
+    meetings::{Meetings, callbacks::take::keep, rows},
     store::{Admitted, MeetingRow, NewMeeting},
 };
 
@@ -45,6 +45,7 @@ pub(super) async fn reserve(
         let row = match admit(meetings, order, server).await? {
             Admitted::New { id, used } => {
                 let meeting = order.meeting(id, &server.id, &order.account);
+                keep_callbacks(meetings, order, &meeting).await?;
                 return Ok(Reserved::New(meetings.live.add_meeting(meeting), used));
             }
             Admitted::Existing(row) => row,
@@ -91,6 +92,15 @@ async fn admit(meetings: &Meetings, order: &Order, server: &Server) -> Result<Ad
         None => None,
     };
     meetings.store.meetings().admit(&new, decide).await.map_err(|refusal| refusal.denial())
+}
+
+/// Keeps where the callbacks go on to, before a server is asked; gives the room back where that fails.
+async fn keep_callbacks(meetings: &Meetings, order: &Order, meeting: &Meeting) -> Result<(), Denial> {
+    let kept = keep(meetings, meeting.id, &order.callbacks).await;
+    if kept.is_err() {
+        release(meetings, meeting).await;
+    }
+    kept
 }
 
 /// A meeting that the store has already, once there is an answer for it. `None` while another gateway waits for one: it

@@ -10,6 +10,7 @@ use crate::{
     domain::{denial::Denial, limits::Limit, placement::expected, tenant::Tenant},
     meetings::{
         breakouts::made,
+        callbacks::take,
         create::{self, Created, Order},
     },
     metrics::{Call, Outcome},
@@ -18,7 +19,7 @@ use crate::{
 
 /// Answers `create`.
 pub(super) async fn create(gateway: &Gateway, mut call: Verified) -> Answer {
-    let order = match order(&mut call) {
+    let order = match order(gateway, &mut call) {
         Ok(order) => order,
         Err(refusal) => return refusal.answer(Call::Create),
     };
@@ -49,7 +50,7 @@ fn answer(Created { server, answer }: Created) -> Answer {
 }
 
 /// What a call asks for.
-fn order(call: &mut Verified) -> Result<Order, Refusal> {
+fn order(gateway: &Gateway, call: &mut Verified) -> Result<Order, Refusal> {
     let asked = &call.asked;
     let tenant = &asked.tenant;
     validate::create(&params::seen(&tenant.rules.create, &call.params))?;
@@ -66,6 +67,8 @@ fn order(call: &mut Verified) -> Result<Order, Refusal> {
         params::create(&call.params, &tenant.limits, &tenant.rules, &defaults)?;
     let server_meeting_id = ids::to_server(&tenant.id, &ext_id);
     params.set("meetingID", &*server_meeting_id);
+    let signed = (&*asked.authority, &*call.secret);
+    let callbacks = take::take(&gateway.meetings.callbacks, tenant, signed, &call.params, &mut params);
     let account = match &tenant.account_param {
         Some(name) => call.params.get(name).unwrap_or("").to_owned(),
         None => call.credential.to_string(),
@@ -88,6 +91,7 @@ fn order(call: &mut Verified) -> Result<Order, Refusal> {
             Limit::Unlimited => None,
         },
         records,
+        callbacks,
     })
 }
 

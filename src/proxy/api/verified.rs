@@ -15,6 +15,8 @@ pub(crate) struct Verified {
     pub(crate) asked: Asked,
     /// The name of the credential that signed it.
     pub(crate) credential: Arc<str>,
+    /// The label of its secret that did.
+    pub(crate) secret: Arc<str>,
     /// Query and form together.
     pub(crate) params: Params,
     /// The XML body of a `create`, and how many documents are in it.

@@ -71,7 +71,7 @@ const STORE: [&[&str]; 6] = [
     &["dialects"],
     &["health", "joins", "notices"],
     &["db"],
-    &["ended", "gateways", "keys", "meetings", "notes", "operations", "recordings", "seats", "usage"],
+    &["callbacks", "ended", "gateways", "keys", "meetings", "notes", "operations", "recordings", "seats", "usage"],
     &["writer"],
 ];
 

@@ -5,6 +5,7 @@ use super::{
     BEGIN, Connection, LOCK_MEETING, LOCK_NOT_OPEN, LOCK_SESSION, ONE_AT_A_TIME, Pool, Row, lock_tenant, tell,
 };
 
+pub(in crate::store) mod callbacks;
 pub(in crate::store) mod ended;
 pub(in crate::store) mod gateways;
 pub(in crate::store) mod keys;

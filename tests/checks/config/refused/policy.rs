@@ -62,7 +62,7 @@ existingUserID = "pass"
             "policies/small.toml:12: create.duration: is set in [limits]",
             "policies/small.toml:13: create.isBreakout: is controlled by the gateway: it could bypass a limit",
             r#"policies/small.toml:14: create."meta_*": a rule is for one parameter, by its whole name"#,
-            "policies/small.toml:15: create.meta_endcallbackurl: is controlled by the gateway: it could bypass a limit",
+            "policies/small.toml:15: create.meta_endcallbackurl: is answered by the gateway: it can only be dropped",
             "policies/small.toml:16: create.disabledFeatures: can only be appended to",
             r#"policies/small.toml:17: create.welcome: must be "pass", "drop" or a table"#,
             "policies/small.toml:18: create.copyright: must have exactly one of default, force, at_most, append, check and one_of",
