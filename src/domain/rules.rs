@@ -164,8 +164,8 @@ const CREATE: &[Row] = &[
     free("preUploadedPresentation", PublicUrl), // fetched by the server
     free("preUploadedPresentationName", Pass),
     free("preUploadedPresentationOverrideDefault", Pass),
-    free("maxNumPages", AtMost { most: 200, unasked: 200 }), // each page is converted; BBB's own default
-    free("presentationConversionCacheEnabled", Drop),        // in a store that is the operator's
+    free("maxNumPages", Drop), // would overrule what the server's operator has set
+    free("presentationConversionCacheEnabled", Drop), // in a store that is the operator's
     free("sharedNotesEditor", Pass),
     free("sharedNotesInitialContentJson", Pass), // a module of a body, as the next may be
     free("sharedNotesInitialContentMarkdown", Pass),
@@ -476,6 +476,7 @@ mod tests {
                 "freeJoin",
                 "breakoutRoomsEnabled",
                 "disabledFeaturesExclude",
+                "maxNumPages",
                 "presentationConversionCacheEnabled",
                 "presentationUploadExternalUrl",
                 "presentationUploadExternalDescription",

@@ -5,6 +5,7 @@
 
 use http::{Method, StatusCode, header::AUTHORIZATION, request::Parts};
 
+use super::named_ids::access_tokens;
 use crate::domain::denial::Denial;
 
 /// Where LiveKit is on a server.
@@ -15,17 +16,24 @@ pub(super) fn is_of_a_client(rest: &str) -> bool {
     matches!(rest, "/" | "/rtc") || rest.starts_with("/rtc/") || rest.starts_with("/settings/")
 }
 
-/// Leaves LiveKit one place to read a token from: the query, which is where the gateway reads its room. LiveKit would take one
-/// from a header or a form first.
+/// Leaves LiveKit one place to read a token from, and one way: the query, which is where the gateway reads its room. LiveKit
+/// would take one from a header or a form first.
 ///
 /// # Errors
-/// [`Denial::NotFound`] for a method that may have a form.
+/// [`Denial::NotFound`] for a method that may have a form, and for a token that has not the plain form of a JWT.
 pub(super) fn settle(head: &mut Parts, path: &str) -> Result<(), Denial> {
     if !is_livekit(path) {
         return Ok(());
     }
     head.headers.remove(AUTHORIZATION);
-    if matches!(head.method, Method::GET | Method::HEAD) { Ok(()) } else { Err(Denial::NotFound) }
+    let is_plain = access_tokens(head.uri.query().unwrap_or_default()).all(|token| is_jwt(&token));
+    if is_plain && matches!(head.method, Method::GET | Method::HEAD) { Ok(()) } else { Err(Denial::NotFound) }
+}
+
+/// Three parts in letters, digits, hyphens and underscores (RFC 7515, 7.1).
+fn is_jwt(token: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    token.bytes().all(is_plain) && token.split('.').count() == 3
 }
 
 /// The status of a refusal. LiveKit's client gives up at 401 and 403, and takes 404 for a LiveKit that does not know `v1`: the
@@ -75,11 +83,21 @@ mod tests {
         let asked = |method, path: &str| {
             let request = Request::builder().method(method).uri(path).header(AUTHORIZATION, "Bearer x");
             let (mut head, ()) = request.body(()).expect("legal").into_parts();
-            let may = settle(&mut head, path).is_ok();
+            let may = settle(&mut head, path.split('?').next().unwrap_or_default()).is_ok();
             (may, head.headers.contains_key(AUTHORIZATION))
         };
         assert_eq!(asked(Method::GET, "/livekit/rtc"), (true, false));
         assert_eq!(asked(Method::POST, "/livekit/rtc/validate"), (false, false));
         assert_eq!(asked(Method::POST, "/pad/p/1"), (true, true));
+        for (query, may) in [
+            ("", true),
+            ("access_token=x.Y-_0.z", true),
+            ("Access%5Ftoken=x.y.z", true),
+            ("access_token=x.y", false),
+            ("access_token=x.y*.z", false),
+            ("x=1&access%5Ftoken=x.y%20.z", false),
+        ] {
+            assert_eq!(asked(Method::GET, &format!("/livekit/rtc?{query}")).0, may, "{query}");
+        }
     }
 }

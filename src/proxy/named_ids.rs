@@ -4,7 +4,9 @@
 //! apart by their place: in the paths of slides the first ids are the meeting's and those behind them the document's,
 //! everywhere else an id is a meeting's. A token of LiveKit names its room, which has the id of a meeting.
 
-use data_encoding::BASE64URL_NOPAD;
+use std::sync::LazyLock;
+
+use data_encoding::{BASE64URL_NOPAD, Encoding};
 use percent_encoding::percent_decode_str;
 
 /// The hex digits that an id begins with, and the digits that it ends in.
@@ -68,12 +70,25 @@ pub(super) fn in_query(query: &str) -> Vec<(Of, String)> {
     found
 }
 
+/// The tokens of LiveKit in a raw query, encoded or not.
+pub(super) fn access_tokens(query: &str) -> impl Iterator<Item = String> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(name, _)| decoded(name).eq_ignore_ascii_case(ACCESS_TOKEN)).map(|(_, value)| decoded(value))
+}
+
 /// What a JWT claims, whoever has signed it; nothing for what is none.
 fn claims(token: &str) -> String {
     let claims = token.split('.').nth(1).unwrap_or_default();
-    let claims = BASE64URL_NOPAD.decode(claims.as_bytes()).unwrap_or_default();
+    let claims = BASE64URL_LENIENT.decode(claims.as_bytes()).unwrap_or_default();
     String::from_utf8_lossy(&claims).into_owned()
 }
+
+/// Base64url as the most lenient reader of a JWT takes it.
+static BASE64URL_LENIENT: LazyLock<Encoding> = LazyLock::new(|| {
+    let mut form = BASE64URL_NOPAD.specification();
+    form.check_trailing_bits = false;
+    form.encoding().expect("the alphabet is unchanged")
+});
 
 /// A text decoded as often as a reader may do it.
 fn decoded(text: &str) -> String {

@@ -113,12 +113,18 @@ async fn named_session(gateway: &Gateway, asked: &mut Asked) -> Result<Option<Ar
         .ok_or(Denial::UnknownSession)
 }
 
+/// The ids in a token of LiveKit: its room's, perhaps once more. Each one that is unknown is a question to the store.
+const ROOMS_MAX: usize = 4;
+
 /// The first meeting whose internal id a request names in its path or its query. Refused if any of them is none of this
 /// tenant, also where the id of a document should stand; of a room of LiveKit if it is known to be somebody else's.
 pub(super) async fn own_meeting(gateway: &Gateway, asked: &Asked, path: &str) -> Result<Option<Arc<Meeting>>, Denial> {
     let tenant = &asked.tenant.id;
     let mut own = None;
     let in_query = named_ids::in_query(asked.query());
+    if in_query.iter().filter(|(of, _)| *of == Of::Room).count() > ROOMS_MAX {
+        return Err(Denial::NotFound);
+    }
     for (of, id) in named_ids::in_path(path).chain(in_query.iter().map(|(of, id)| (*of, &**id))) {
         let found = match of {
             Of::Meeting | Of::Room => find::meeting_of_internal(&gateway.meetings, asked.account(), id).await?,

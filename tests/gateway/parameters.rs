@@ -43,7 +43,6 @@ async fn what_3_0_39_and_4_0_know_reaches_the_server() {
         ("breakoutRoomsCaptureNotesFilename", "%%CONFNAME%%"),
         ("breakoutRoomsCaptureSlides", "true"),
         ("breakoutRoomsCaptureSlidesFilename", "%%CONFNAME%%"),
-        ("maxNumPages", "50"),
         ("meetingLayout", "UNIFIED_LAYOUT"),
         ("meetingLayout", "CAMERAS_ONLY"),
         ("meetingLayout", "PARTICIPANTS_AND_CHAT_ONLY"),
@@ -55,8 +54,7 @@ async fn what_3_0_39_and_4_0_know_reaches_the_server() {
         assert_eq!(got.as_deref(), Some(&*expected), "{name}");
     }
     for (name, value, expected) in [
-        ("maxNumPages", "5000", Some("200")),
-        ("maxNumPages", "0", Some("200")),
+        ("maxNumPages", "5000", None),
         ("plugin_quiz-url", "https://evil.example/quiz.js", None),
         ("presentationConversionCacheEnabled", "false", None),
         ("pluginManifests", "[]", None),
