@@ -1,6 +1,6 @@
 //! The meetings and sessions of a tenant, on all its servers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -10,7 +10,7 @@ use super::{Meetings, last_known, lists};
 use crate::{
     domain::{backend_error::BackendError, directory::Directory, ids::TenantId, tenant::Server, time::Timestamp},
     live::{
-        fresh::{Fresh, Moment},
+        fresh::{Fresh, Held, Moment},
         servers::ServerState,
     },
 };
@@ -74,16 +74,29 @@ async fn part_of(
     part.await.or_else(|| Some(last_meetings(meetings, &state, server, tenant)))
 }
 
-/// The part of a server that answers in time; one that is offline or was too slow a moment ago is not waited for.
+/// The part of a server that answers in time.
 async fn fresh_part<T, F: Future<Output = Result<T, BackendError>>>(
-    (now, max_age): (Timestamp, Duration),
+    moment: (Timestamp, Duration),
     state: &ServerState,
     list: &Fresh<T, BackendError>,
     touched: Moment,
     ask: impl FnOnce() -> F,
     own: impl FnOnce(&T) -> Option<Bytes>,
 ) -> Option<Part> {
-    let held = if !state.health.is_offline() && state.health.is_quick(now) {
+    let held = fresh(moment, state, list, touched, ask).await?;
+    let own = own(held.answer.as_ref().ok()?);
+    Some(Part { asked: Some(held.asked), own })
+}
+
+/// The list of a server that answers in time; one that is offline or was too slow a moment ago is not waited for.
+pub(super) async fn fresh<T, F: Future<Output = Result<T, BackendError>>>(
+    (now, max_age): (Timestamp, Duration),
+    state: &ServerState,
+    list: &Fresh<T, BackendError>,
+    touched: Moment,
+    ask: impl FnOnce() -> F,
+) -> Option<Arc<Held<T, BackendError>>> {
+    if !state.health.is_offline() && state.health.is_quick(now) {
         let held = timeout(LIST_TIMEOUT, list.get(touched, max_age, ask)).await.ok();
         let in_time = held.as_ref().is_some_and(|held| !matches!(held.answer, Err(BackendError::Timeout)));
         if !in_time {
@@ -92,10 +105,7 @@ async fn fresh_part<T, F: Future<Output = Result<T, BackendError>>>(
         held
     } else {
         list.usable(touched, max_age)
-    };
-    let held = held?;
-    let own = own(held.answer.as_ref().ok()?);
-    Some(Part { asked: Some(held.asked), own })
+    }
 }
 
 /// What was last known of the meetings of a tenant that run on a server, each marked so.

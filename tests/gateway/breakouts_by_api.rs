@@ -1,6 +1,8 @@
 //! Breakout rooms that a tenant makes by `create`: rooms of its own meetings, on their servers, within their limits.
 
-use anteroom_bench::sim::MeetingView;
+use std::time::Duration;
+
+use anteroom_bench::sim::{Breakage, MeetingView};
 use futures_util::future::join_all;
 
 use crate::support::{Joined, Plan, Reply, Stage, eventually};
@@ -172,7 +174,7 @@ async fn all_rooms_of_a_meeting_have_as_many_seats_as_the_meeting() {
 async fn a_room_is_known_after_a_restart() {
     let mut stage = stage().await;
     let id = room(&stage, "wagtail", "group", &[]).await.xml("internalMeetingID").to_owned();
-    stage.app.take().unwrap().stop(std::time::Duration::from_secs(1)).await;
+    stage.app.take().unwrap().stop(Duration::from_secs(1)).await;
     stage.start_again().await;
     eventually("its server has been asked", async || {
         about(&stage, "wagtail", "getMeetingInfo", "group").await.xml("internalMeetingID") == id
@@ -180,4 +182,49 @@ async fn a_room_is_known_after_a_restart() {
     .await;
     assert_eq!(stage.join("wagtail", "group", "Ada").await.status, 302);
     assert_eq!(about(&stage, "heron", "getMeetingInfo", "group").await.xml("messageKey"), "notFound");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_answer_ends_no_room() {
+    let stage = stage().await;
+    assert_eq!(room(&stage, "wagtail", "group", &[]).await.xml("returncode"), "SUCCESS");
+    let ada = stage.join("wagtail", "group", "Ada").await;
+    let _socket = stage.graphql("wagtail", &Joined::by("wagtail", &ada)).await.expect("its GraphQL socket");
+    let runs = async || about(&stage, "wagtail", "isMeetingRunning", "group").await.xml("running") == "true";
+    eventually("somebody is in it", runs).await;
+    let faults = stage.sims[0].faults();
+    for breakage in [Breakage::NoAnswer, Breakage::CutBody, Breakage::ShortBody] {
+        faults.set_call_breakage("create", Some(breakage));
+        let refused = room(&stage, "wagtail", "group", &[]).await;
+        assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{breakage:?}: {}", refused.body);
+        faults.set_call_breakage("create", None);
+        assert!(runs().await, "{breakage:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_is_made_though_its_caller_goes_away() {
+    let stage = stage().await;
+    stage.sims[0].faults().set_call_delay("create", Duration::from_secs(1));
+    stage.sims[0].clear_log();
+    let is_asked = async || stage.sims[0].log().iter().any(|seen| seen.call() == Some("create"));
+    tokio::select! {
+        reply = room(&stage, "wagtail", "group", &[]) => panic!("answered: {reply:?}"),
+        () = eventually("its server is asked", is_asked) => {}
+    }
+    eventually("it is known", async || {
+        about(&stage, "wagtail", "getMeetingInfo", "group").await.xml("returncode") == "SUCCESS"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_its_server_has_ended_is_forgotten() {
+    let stage = stage().await;
+    let first = room(&stage, "wagtail", "group", &[]).await.xml("internalMeetingID").to_owned();
+    assert!(stage.sims[0].end_meeting(&on_server(&stage, &first).unwrap().ext_id));
+    assert_eq!(about(&stage, "wagtail", "getMeetingInfo", "group").await.xml("messageKey"), "notFound");
+    let again = room(&stage, "wagtail", "group", &[("sequence", "2")]).await;
+    assert_eq!(again.xml("returncode"), "SUCCESS", "{}", again.body);
+    assert_ne!(again.xml("internalMeetingID"), first, "the number asked for now");
 }

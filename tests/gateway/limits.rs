@@ -355,3 +355,24 @@ async fn a_room_that_begins_anew_elsewhere_gets_no_more_time_than_it_has_left() 
     assert_eq!(key(&stage.create("tiny", "room").await), "durationUsedUp");
     assert!(stage.sims[0].meetings().is_empty(), "nothing has begun");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_count_though_their_caller_goes_away() {
+    let limits = "---[limits]\ndocuments = 1";
+    let stage = Plan::new().server("members").tenant_with("wagtail", "free", limits).start().await;
+    stage.create("wagtail", "room").await;
+    let insert = async || {
+        let path = sign::path("insertDocument", &[("meetingID", "room")], &secret("wagtail"));
+        let body = "<modules><module name=\"presentation\"><document url=\"https://school.example/b.pdf\"/></module></modules>";
+        stage.client().post(&host("wagtail"), &path, "application/xml", body).await
+    };
+    let server = &stage.sims[0];
+    server.faults().set_call_delay("insertDocument", std::time::Duration::from_secs(1));
+    let is_asked = async || server.log().iter().any(|seen| seen.call() == Some("insertDocument"));
+    tokio::select! {
+        reply = insert() => panic!("answered: {reply:?}"),
+        () = eventually("its server is asked", is_asked) => {}
+    }
+    eventually("the server has it", async || stage.on_server("wagtail", "room").unwrap().documents.len() == 1).await;
+    assert_eq!(insert().await.xml("messageKey"), "documentLimitReached");
+}

@@ -47,6 +47,8 @@ pub fn verify_form<'a>(
     let over = |text: &str| verify_digest(call, text, form.checksum, credentials, now);
     let as_it_came = form.raw.map(without_checksum).transpose()?;
     match over(raw_query) {
+        // Then there is nothing in the form but its checksum.
+        Ok(signer) if raw_query.is_empty() && form.params.iter().next().is_none() => return Ok((signer, Covers::Form)),
         Ok(signer) => return Ok((signer, Covers::Query)),
         Err(_) if raw_query.is_empty() => {}
         Err(failure) => return Err(failure),
@@ -107,6 +109,18 @@ mod tests {
             ("two parameters for one", "", "b=2&a%3D1=", "a=1=&b=2", None),
         ] {
             assert_eq!(verdict(query, sent, hashed), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_form_of_nothing_but_its_checksum_is_covered() {
+        let checksum = sign("getMeetings", "", &Secret::new(SECRET));
+        let raw = format!("checksum={checksum}");
+        let (params, credentials) = (Params::default(), [credential("one", &[SECRET])]);
+        for raw in [Some(raw.as_bytes()), None] {
+            let form = SignedForm { checksum: &checksum, raw, params: &params };
+            let found = verify_form("getMeetings", "", &form, &credentials, Timestamp::EPOCH);
+            assert_eq!(found.map(|(_, covers)| covers), Ok(Covers::Form));
         }
     }
 

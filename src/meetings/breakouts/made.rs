@@ -7,45 +7,43 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::HeaderValue;
-use tokio::time::timeout;
 
 use crate::{
     bbb::{
         answer::Failure,
         meeting_id::{RoomIds, time_of_room},
         query::Params,
-        xml,
+        release, xml,
     },
     domain::{
         backend_error::BackendError,
         denial::Denial,
         directory::Directory,
         ids::TenantId,
-        tenant::Server,
+        rules::Of,
+        tenant::{Server, Tenant},
         time::{Deadline, Timestamp},
     },
     live::{Meeting, breakouts::Breakout},
-    meetings::{Meetings, about, documents::Given, end::tell_to_end, find, lists},
+    meetings::{Meetings, about, documents::Given, end::tell_to_end, find, listing, lists},
     net::peer::Peer,
     upstream::{ApiCall, Body, Caller},
 };
 
 /// Rooms of a meeting: as many as the client of BBB lets a moderator open.
 const ROOMS_MAX: usize = 16;
-/// Servers that are asked for a room that another gateway may have made, how old a list of theirs may be, and how long one is
-/// waited for.
-const ASKED_MAX: usize = 4;
+/// How old the list of a server may be in which a room is looked for that another gateway may have made.
 const LIST_MAX_AGE: Duration = Duration::from_secs(1);
-const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A `create` of a breakout room whose parameters are what the level allows.
-pub(crate) struct RoomOrder<'a> {
-    pub(crate) server: &'a Server,
+pub(crate) struct RoomOrder {
+    pub(crate) server: Arc<Server>,
     /// The meeting that it belongs to.
-    pub(crate) parent: &'a Arc<Meeting>,
+    pub(crate) parent: Arc<Meeting>,
     /// The tenant's id of the room.
-    pub(crate) ext_id: &'a str,
+    pub(crate) ext_id: String,
     /// Its number among those of its meeting.
     pub(crate) sequence: u32,
     /// The parameters as a server gets them, without its ids.
@@ -53,7 +51,7 @@ pub(crate) struct RoomOrder<'a> {
     /// The XML body.
     pub(crate) modules: Option<Bytes>,
     /// The documents in it, which count for the meeting.
-    pub(crate) given: Given<'a>,
+    pub(crate) given: Given,
     pub(crate) caller: Caller,
     pub(crate) now: Timestamp,
 }
@@ -91,43 +89,70 @@ pub(crate) fn known(meetings: &Meetings, tenant: &TenantId, ext_id: &str) -> Opt
 /// As those of [`find::meeting_of_internal`].
 pub(crate) async fn by_ext_id(
     meetings: &Meetings,
-    account: (&TenantId, Peer),
+    (tenant, peer): (&Tenant, Peer),
     directory: &Directory,
     ext_id: &str,
 ) -> Result<Option<Arc<Breakout>>, Denial> {
-    let (tenant, _) = account;
-    let room = known(meetings, tenant, ext_id);
-    if room.is_some() || !meetings.store.is_shared() {
+    let room = known(meetings, &tenant.id, ext_id);
+    if room.is_some() || !meetings.store.is_shared() || !may_have_rooms(meetings, tenant) {
         return Ok(room);
     }
-    let time = time_of_room(tenant, ext_id);
-    for (server, touched) in meetings.live.presence.servers_of(tenant).into_iter().take(ASKED_MAX) {
-        let (Some(server), state) = (directory.server(server.as_str()), meetings.live.servers.of(&server)) else {
-            continue;
-        };
-        if state.health.is_offline() {
-            continue;
-        }
-        let list = state.list.get(touched, LIST_MAX_AGE, || lists::meetings_of(meetings, server));
-        let Ok(held) = timeout(LIST_TIMEOUT, list).await else { continue };
-        let Ok(list) = &held.answer else { continue };
-        for found in list.breakouts.values().filter(|found| found.internal_id.ends_with(&*time)) {
+    let (time, now) = (time_of_room(&tenant.id, ext_id), meetings.clock.now());
+    // No server has an empty id: a room of a server's own has another key.
+    let key = format!("{}//{time}", tenant.id);
+    if meetings.live.breakouts.is_missed(&key, now) {
+        return Ok(None);
+    }
+    look_for(meetings, (&tenant.id, peer), directory, &time).await?;
+    let room = known(meetings, &tenant.id, ext_id);
+    if room.is_none() {
+        meetings.live.breakouts.miss(&key, now);
+    }
+    Ok(room)
+}
+
+/// Whether a meeting of a tenant that runs may have breakout rooms.
+fn may_have_rooms(meetings: &Meetings, tenant: &Tenant) -> bool {
+    let servers = meetings.live.presence.servers_of(&tenant.id);
+    let has_rooms = |meeting: &Arc<Meeting>| meeting.limits(tenant).breakouts;
+    servers.iter().any(|(server, _)| {
+        tenant.limits.breakouts || meetings.live.meetings.of_tenant_on(&tenant.id, server).iter().any(has_rooms)
+    })
+}
+
+/// Learns the rooms with this time from what the servers of a tenant's meetings list.
+async fn look_for(
+    meetings: &Meetings,
+    account: (&TenantId, Peer),
+    directory: &Directory,
+    time: &str,
+) -> Result<(), Denial> {
+    let servers = meetings.live.presence.servers_of(account.0);
+    let known = servers.iter().filter_map(|(id, touched)| Some((directory.server(id.as_str())?, *touched)));
+    let lists = known.map(async |(server, touched)| {
+        let (state, now) = (meetings.live.servers.of(&server.id), meetings.clock.now());
+        let ask = || lists::meetings_of(meetings, server);
+        (server, listing::fresh((now, LIST_MAX_AGE), &state, &state.list, touched, ask).await)
+    });
+    for (server, held) in join_all(lists).await {
+        let Some(Ok(list)) = held.as_ref().map(|held| &held.answer) else { continue };
+        for found in list.breakouts.values().filter(|found| found.internal_id.ends_with(time)) {
             if let Some(parent) = find::meeting_of_internal(meetings, account, &found.parent).await? {
                 meetings.live.breakouts.learn(&meetings.live.meetings, &parent, &server.id, found);
             }
         }
     }
-    Ok(known(meetings, tenant, ext_id))
+    Ok(())
 }
 
 /// Has the server of a meeting make a room of it, or say that it is there.
 ///
 /// # Errors
 /// See [`NoRoom`]. A refusal of the server is an answer.
-pub(crate) async fn create(meetings: &Meetings, order: RoomOrder<'_>) -> Result<xml::Answer, NoRoom> {
-    let (parent, server) = (order.parent, order.server);
+pub(crate) async fn create(meetings: &Meetings, order: RoomOrder) -> Result<xml::Answer, NoRoom> {
+    let (parent, server) = (&order.parent, &*order.server);
     let _turn = meetings.creating.hold(parent.server_meeting_id.as_str()).await;
-    let internal_id = match known(meetings, &parent.tenant, order.ext_id) {
+    let internal_id = match known(meetings, &parent.tenant, &order.ext_id) {
         Some(room) if room.meeting.id == parent.id => room.internal_id.as_str().to_owned(),
         Some(_) => return Err(Failure::ID_NOT_UNIQUE.into()),
         None => new_id(meetings, &order).await?,
@@ -135,18 +160,14 @@ pub(crate) async fn create(meetings: &Meetings, order: RoomOrder<'_>) -> Result<
     let mut params = order.params;
     params.set("meetingID", &*internal_id);
     params.set("duration", duration(&params, parent.ends_at, order.now));
+    let release = meetings.live.servers.of(&server.id).reported.release();
+    let params = release::fit(Of::Create, &params, release);
     let mut call = ApiCall::new("create", &params);
     call.body = order.modules.map(|xml| (HeaderValue::from_static("application/xml"), Body::from(xml)));
     call.caller = order.caller;
-    let answer = match meetings.backends.call_xml(call, server, &parent.tenant, None).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            if !matches!(error, BackendError::TooLong | BackendError::Exhausted | BackendError::Connect) {
-                tell_to_end(meetings, server, &internal_id).await;
-            }
-            return Err(error.denial().into());
-        }
-    };
+    // Without an answer nothing is ended: the room may have been there, with people in it. A new one is found in what its
+    // server lists, and ends if it stays empty.
+    let answer = meetings.backends.call_xml(call, server, &parent.tenant, None).await.map_err(BackendError::denial)?;
     if !answer.success {
         return Ok(answer);
     }
@@ -158,15 +179,15 @@ pub(crate) async fn create(meetings: &Meetings, order: RoomOrder<'_>) -> Result<
         tell_to_end(meetings, server, &answer.internal_id).await;
         return Err(Failure::PARENT_UNKNOWN.into());
     }
-    let body = xml::replace_text(&answer.body, "meetingID", order.ext_id).map_err(|_| Denial::ServerUnavailable)?;
+    let body = xml::replace_text(&answer.body, "meetingID", &order.ext_id).map_err(|_| Denial::ServerUnavailable)?;
     Ok(xml::Answer { body, ..answer })
 }
 
 /// The internal id of a new room, if its meeting has place for one.
-async fn new_id(meetings: &Meetings, order: &RoomOrder<'_>) -> Result<String, NoRoom> {
-    let parent = order.parent;
+async fn new_id(meetings: &Meetings, order: &RoomOrder) -> Result<String, NoRoom> {
+    let parent = &order.parent;
     // The rooms that the server and other gateways have made count, too.
-    let info = about::about(meetings, "getMeetingInfo", parent, order.server).await.map_err(BackendError::denial)?;
+    let info = about::about(meetings, "getMeetingInfo", parent, &order.server).await.map_err(BackendError::denial)?;
     let rooms = xml::rooms(&info.body).map_err(|_| Denial::ServerUnavailable)?;
     if !info.success {
         return Err(Failure::PARENT_UNKNOWN.into());
@@ -175,7 +196,7 @@ async fn new_id(meetings: &Meetings, order: &RoomOrder<'_>) -> Result<String, No
         return Err(Failure::BREAKOUTS_MAX.into());
     }
     let parent_id = parent.internal_id().ok_or(Failure::PARENT_UNKNOWN)?;
-    let time = time_of_room(&parent.tenant, order.ext_id);
+    let time = time_of_room(&parent.tenant, &order.ext_id);
     Ok(RoomIds::new(parent_id.as_str(), &time, order.sequence).internal)
 }
 
@@ -204,7 +225,7 @@ pub(crate) async fn ask(
     let answer = meetings.backends.call_xml(call, server, &room.meeting.tenant, None).await;
     let answer = answer.map_err(BackendError::denial)?;
     let body = xml::replace_text(&answer.body, "meetingID", ext_id).map_err(|_| Denial::ServerUnavailable)?;
-    if name == "end" && (answer.success || about::is_gone(&answer)) {
+    if about::is_gone(&answer) || (name == "end" && answer.success) {
         meetings.live.breakouts.end(room);
         room.meeting.touch();
     }

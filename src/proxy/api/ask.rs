@@ -103,7 +103,7 @@ async fn about_room(gateway: &Gateway, call: Call, asked: &Verified, ext_id: &st
     let room = if call == Call::IsMeetingRunning {
         Ok(made::known(meetings, &asked.tenant.id, ext_id))
     } else {
-        made::by_ext_id(meetings, asked.account(), &asked.directory, ext_id).await
+        made::by_ext_id(meetings, (&asked.tenant, asked.peer()), &asked.directory, ext_id).await
     };
     let room = match room {
         Ok(Some(room)) => room,

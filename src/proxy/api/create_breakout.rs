@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use super::{create::check_names, documents::Found, refusal::Refusal, verified::Verified};
 use crate::{
     bbb::{answer::Failure, meeting_id::is_internal, params, query::Params, validate},
@@ -29,7 +31,28 @@ pub(super) async fn create(gateway: &Gateway, call: Verified) -> Answer {
     create_room(gateway, call).await.unwrap_or_else(|refusal| refusal.answer(Call::Create))
 }
 
-async fn create_room(gateway: &Gateway, call: Verified) -> Result<Answer, Refusal> {
+async fn create_room(gateway: &Gateway, mut call: Verified) -> Result<Answer, Refusal> {
+    let order = order(gateway, &mut call).await?;
+    let (meetings, context, server) = (Arc::clone(&gateway.meetings), call.asked.context(), order.server.id.clone());
+    // On its own, so that a room is known, and its documents are counted, though the caller goes away. The body is charged for
+    // until then.
+    let made = async move {
+        let made = made::create(&meetings, order).await;
+        drop(call);
+        made
+    };
+    let made = tokio::spawn(context.scope(Box::pin(made.in_current_span())));
+    let answer =
+        made.await.unwrap_or_else(|_| Err(Denial::ServerUnavailable.into())).map_err(|no_room| match no_room {
+            NoRoom::Denied(denial) => Refusal::from(denial),
+            NoRoom::Failed(failure) => failure.into(),
+        })?;
+    let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
+    Ok(Answer::xml(Call::Create, outcome, answer.body).by(&server))
+}
+
+/// What a call asks for.
+async fn order(gateway: &Gateway, call: &mut Verified) -> Result<RoomOrder, Refusal> {
     let (asked, tenant) = (&call.asked, &call.asked.tenant);
     validate::create(&params::seen(&tenant.rules.create, &call.params))?;
     gateway.meetings.admit_tenant(tenant)?;
@@ -40,18 +63,13 @@ async fn create_room(gateway: &Gateway, call: Verified) -> Result<Answer, Refusa
     let limits = parent.limits(tenant);
     let defaults = [("logoutURL", format!("https://{}/", asked.authority))];
     let params = params::create(&call.params, limits, &tenant.rules, &defaults)?.params;
-    check_documents(gateway, &call, &params).await?;
+    check_documents(gateway, call, &params).await?;
     let params = of_room(params, &call.params, sequence, &parent)?;
-    let (modules, documents) = call.modules.map_or((None, 0), |(xml, documents)| (Some(xml), documents));
+    let (modules, documents) = call.modules.take().map_or((None, 0), |(xml, documents)| (Some(xml), documents));
     let given = Given::take(&parent, documents, limits.documents)?;
     let (caller, now) = (asked.caller(), gateway.meetings.clock.now());
-    let order = RoomOrder { server, parent: &parent, ext_id, sequence, params, modules, given, caller, now };
-    let answer = made::create(&gateway.meetings, order).await.map_err(|no_room| match no_room {
-        NoRoom::Denied(denial) => Refusal::from(denial),
-        NoRoom::Failed(failure) => failure.into(),
-    })?;
-    let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
-    Ok(Answer::xml(Call::Create, outcome, answer.body).by(&server.id))
+    let (server, ext_id) = (Arc::clone(server), ext_id.to_owned());
+    Ok(RoomOrder { server, parent, ext_id, sequence, params, modules, given, caller, now })
 }
 
 /// The meeting of a room, if it may have this one.
@@ -64,7 +82,7 @@ async fn admit(gateway: &Gateway, asked: &Asked, ext_id: &str, params: &Params) 
         return Err(Failure::ID_NOT_UNIQUE.into());
     }
     // Another gateway may have made it.
-    made::by_ext_id(&gateway.meetings, asked.account(), &asked.directory, ext_id).await?;
+    made::by_ext_id(&gateway.meetings, (&asked.tenant, asked.peer()), &asked.directory, ext_id).await?;
     Ok(parent)
 }
 

@@ -1,9 +1,10 @@
 //! `insertDocument`, whose body no checksum covers: it is held whole until all of its documents have been looked at.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
 
 use http::HeaderValue;
 use quick_xml::escape::escape;
+use tracing::Instrument as _;
 
 use super::{read::mime_of, refusal::Refusal};
 use crate::{
@@ -50,22 +51,29 @@ pub(super) async fn insert_document(
     };
     let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
     let most = asked.tenant.limits.body;
-    // Charged until it is answered.
-    let Whole { bytes: body, charge: _charge } = gateway.bodies.read(asked, body, most as usize, true).await?;
+    let Whole { bytes: body, charge } = gateway.bodies.read(asked, body, most as usize, true).await?;
     let found = Found::read(&body, &asked.tenant)?;
     gateway.names.check(&found.addresses, &asked.tenant.hosts).await?;
     let given = Given::take(&meeting, found.documents, meeting.limits(&asked.tenant).documents)?;
     let mut params = Params::default();
     params.set("meetingID", meeting.server_meeting_id.as_str());
-    let mut to_server = ApiCall::new(call.as_str(), &params);
-    to_server.caller = asked.caller();
-    to_server.body = Some((HeaderValue::from_static("application/xml"), body.into()));
-    let answer = gateway.meetings.backends.call_xml(to_server, server, &asked.tenant.id, Some(ext_id)).await;
-    let answer = match answer {
+    let (meetings, caller, at) = (Arc::clone(&gateway.meetings), asked.caller(), Arc::clone(server));
+    let (tenant, id) = (asked.tenant.id.clone(), ext_id.to_owned());
+    // On its own, so that the documents are counted though the caller goes away. The body is charged for until then.
+    let sent = async move {
+        let mut to_server = ApiCall::new(call.as_str(), &params);
+        to_server.caller = caller;
+        to_server.body = Some((HeaderValue::from_static("application/xml"), body.into()));
+        let answer = meetings.backends.call_xml(to_server, &at, &tenant, Some(&id)).await;
+        if answer.as_ref().is_ok_and(|answer| answer.success) {
+            given.keep();
+        }
+        drop(charge);
+        answer
+    };
+    let sent = tokio::spawn(asked.context().scope(Box::pin(sent.in_current_span())));
+    let answer = match sent.await.map_err(|_| Denial::ServerUnavailable)? {
         Ok(answer) => {
-            if answer.success {
-                given.keep();
-            }
             let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
             // The one answer that has an id in a sentence
             // (docs/reference/bbb-protocol.md, "Answer of insertDocument").

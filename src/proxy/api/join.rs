@@ -88,7 +88,7 @@ async fn admit(gateway: &Gateway, call: &Verified) -> Result<Answer, Refusal> {
 
 /// A breakout room that the tenant has made, where its meeting may have any.
 async fn room(gateway: &Gateway, asked: &Asked, ext_id: &str) -> Result<Option<Arc<Breakout>>, Denial> {
-    let room = made::by_ext_id(&gateway.meetings, asked.account(), &asked.directory, ext_id).await?;
+    let room = made::by_ext_id(&gateway.meetings, (&asked.tenant, asked.peer()), &asked.directory, ext_id).await?;
     Ok(room.filter(|room| room.meeting.limits(&asked.tenant).breakouts))
 }
 
