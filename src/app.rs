@@ -52,6 +52,9 @@ const CHANGES_MAX: usize = 1024;
 /// Time limit for the last writes to the store at shutdown.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Time limit for deliveries of callbacks in flight at shutdown: a receiver has 15 s, and the store 5 s for the result.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Why the gateway does not start.
 #[derive(Debug)]
 pub enum StartError {
@@ -115,6 +118,8 @@ pub struct App {
     stop: watch::Sender<bool>,
     finished: mpsc::Receiver<Infallible>,
     vital: Vital,
+    /// Apart from the others: it ends by itself, and before the store is closed.
+    deliveries: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -204,7 +209,7 @@ impl App {
             poll::run(Arc::clone(&asks), leading.clone(), stops.clone(), round.clone())
         }));
         let (delivering, stops) = (Arc::clone(&meetings), stop_signal.clone());
-        tasks.push(supervise::spawn("callbacks", move || deliver::run(Arc::clone(&delivering), stops.clone())));
+        let deliveries = supervise::spawn("callbacks", move || deliver::run(Arc::clone(&delivering), stops.clone()));
         let (served, secured, dir, mut loader) = (Arc::clone(&gateway), Arc::clone(&tls), dir.to_owned(), Some(loader));
         tasks.push(supervise::spawn("reload", move || {
             let loader = loader.take().unwrap_or_else(|| Loader::new(&dir, served.meetings.clock.clone()));
@@ -241,7 +246,7 @@ impl App {
         }
         let (https, http) = (https_addresses, http_addresses);
         tracing::info!(?https, ?http, ?admin, "gateway started");
-        Ok(Self { https, http, admin, meetings, rounds, stop, finished, vital, tasks })
+        Ok(Self { https, http, admin, meetings, rounds, stop, finished, vital, deliveries, tasks })
     }
 
     /// Waits until all servers have been polled once.
@@ -258,9 +263,18 @@ impl App {
     /// Returns whether all connections closed in time.
     pub async fn stop(mut self, grace: Duration) -> bool {
         self.stop.send_replace(true);
-        let drained = tokio::time::timeout(grace, self.finished.recv()).await.is_ok();
-        if !drained {
-            tracing::warn!("grace period over: closing open connections");
+        let drained = async {
+            let drained = tokio::time::timeout(grace, self.finished.recv()).await.is_ok();
+            if !drained {
+                tracing::warn!("grace period over: closing open connections");
+            }
+            drained
+        };
+        let delivered = tokio::time::timeout(DELIVERY_TIMEOUT, &mut self.deliveries);
+        let (drained, delivered) = tokio::join!(drained, delivered);
+        if delivered.is_err() {
+            tracing::warn!("callbacks in flight at shutdown: they may be delivered again");
+            self.deliveries.abort();
         }
         let written = async {
             poll::note_carried(&self.meetings);

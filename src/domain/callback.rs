@@ -11,6 +11,8 @@ pub const ADDRESSES_MAX: usize = 12;
 pub const ADDRESS_BYTES_MAX: usize = 2048;
 /// The largest body of a callback: analytics have less than 1 KB for each participant.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// The largest form of a callback, which has a JWT of some 200 bytes.
+pub const FORM_BYTES_MAX: usize = 64 * 1024;
 /// How long a delivery is tried.
 pub const TRIED_FOR: Duration = Duration::from_secs(24 * 3600);
 

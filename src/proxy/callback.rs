@@ -1,9 +1,8 @@
 //! Callbacks of servers, at the gateway's own addresses: read here, verified and written down by `meetings::callbacks`.
 
-use bytes::Bytes;
 use http::{
     Method, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName},
 };
 
 use super::{
@@ -11,17 +10,19 @@ use super::{
     api::spec::wrong_method,
     asked::Asked,
     gateway::Gateway,
-    held::Whole,
-    refusal::{refuse, unsent},
+    held::{Charge, Whole},
+    refusal::{fails_too_often, refuse, unsent},
 };
 use crate::{
     bbb::{callback::parameters_of, query::Params},
     domain::{
-        callback::{BODY_BYTES_MAX, is_ended},
+        backend_error::BodyFault,
+        callback::{BODY_BYTES_MAX, FORM_BYTES_MAX, is_ended},
         denial::Denial,
     },
-    meetings::callbacks::receive::{Refused, Said, receive},
-    metrics::{Call, Outcome},
+    meetings::callbacks::receive::{Refused, Said, is_of_a_server, receive},
+    metrics::{Call, CallbackEvent, Outcome},
+    net::rates::RateOf,
     upstream::Incoming,
 };
 
@@ -37,34 +38,48 @@ pub(super) async fn callback(gateway: &Gateway, asked: Asked, kind: &str, code: 
     if asked.head.method != method {
         return wrong_method(Call::Callback, name);
     }
-    let said = if is_ended(kind) {
-        drop(body);
-        ended(&asked)
-    } else {
-        // Whoever has the code has been told it by the gateway.
-        match gateway.bodies.read(&asked, body, BODY_BYTES_MAX, true).await {
-            // Charged until it is answered.
-            Ok(Whole { bytes, charge: _charge }) => signed(&asked, bytes),
-            Err(fault) => return unsent(gateway, &asked, Call::Callback, fault.into(), None),
-        }
+    // The charge for its body, until it is answered.
+    let (said, _charge) = match said(gateway, &asked, kind, body).await {
+        Ok(said) => said,
+        Err(Unread::Fault(fault)) => return unsent(gateway, &asked, Call::Callback, fault.into(), None),
+        Err(Unread::Unsigned) => return refused(gateway, &asked, kind, Refused::Unsigned),
     };
-    let received = match &said {
-        Some(said) => receive(&gateway.meetings, (&asked.directory, &asked.tenant), (kind, code), said).await,
-        None => Err(Refused::Unsigned),
-    };
-    match received {
+    let to = (&*asked.directory, &*asked.tenant, asked.peer());
+    match receive(&gateway.meetings, to, (kind, code), &said).await {
         Ok(()) => Answer::new(Call::Callback, Outcome::Ok, text(StatusCode::OK, PLAIN, "received\n")),
-        Err(Refused::Unknown) => refuse(gateway, &asked, Call::Callback, Denial::NotFound),
-        Err(Refused::Full) => refuse(gateway, &asked, Call::Callback, Denial::Overloaded),
-        Err(Refused::Store) => refuse(gateway, &asked, Call::Callback, Denial::StoreUnavailable),
-        Err(Refused::Unsigned) => {
-            tracing::warn!(tenant = %asked.tenant.id, kind, "callback refused: its server has not signed it");
-            let response = text(StatusCode::UNAUTHORIZED, PLAIN, "The server of the meeting has not signed this.\n");
-            let mut answer = Answer::new(Call::Callback, Outcome::Refused, response);
-            answer.reason = "unsigned";
-            answer
-        }
+        Err(why) => refused(gateway, &asked, kind, why),
     }
+}
+
+/// Why there is nothing to be taken in.
+enum Unread {
+    /// Its body does not come.
+    Fault(BodyFault),
+    /// No server has signed it, or it is nothing that can be read.
+    Unsigned,
+}
+
+impl From<BodyFault> for Unread {
+    fn from(fault: BodyFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Reads a call. Participants see the metadata of a meeting, and with it all addresses but that of its end: these vouch for
+/// nothing, the signature of a server does.
+async fn said(gateway: &Gateway, asked: &Asked, kind: &str, body: Incoming) -> Result<(Said, Option<Charge>), Unread> {
+    let is_signed = |token: &String| is_of_a_server(&asked.directory, token);
+    if is_ended(kind) {
+        return Ok((ended(asked).ok_or(Unread::Unsigned)?, None));
+    }
+    if is_form(asked) {
+        let Whole { bytes, charge } = gateway.bodies.read(asked, body, FORM_BYTES_MAX, false).await?;
+        let token = parameters_of(&bytes).filter(is_signed).ok_or(Unread::Unsigned)?;
+        return Ok((Said::Parameters(token), charge));
+    }
+    let bearer = bearer_of(asked).filter(is_signed).ok_or(Unread::Unsigned)?;
+    let Whole { bytes, charge } = gateway.bodies.read(asked, body, BODY_BYTES_MAX, true).await?;
+    Ok((Said::Json { bearer, body: bytes }, charge))
 }
 
 fn ended(asked: &Asked) -> Option<Said> {
@@ -73,13 +88,38 @@ fn ended(asked: &Asked) -> Option<Said> {
     Some(Said::Ended { meeting_id: query.get("meetingID")?.to_owned(), marks })
 }
 
-fn signed(asked: &Asked, body: Bytes) -> Option<Said> {
-    let header = |name| asked.head.headers.get(name).and_then(|value| value.to_str().ok());
-    let is_form =
-        header(CONTENT_TYPE).is_some_and(|mime| mime.split(';').next().is_some_and(|mime| mime.trim() == FORM));
-    if is_form {
-        return parameters_of(&body).map(Said::Parameters);
+fn is_form(asked: &Asked) -> bool {
+    let mime = header(asked, &CONTENT_TYPE).and_then(|mime| mime.split(';').next());
+    mime.is_some_and(|mime| mime.trim() == FORM)
+}
+
+fn bearer_of(asked: &Asked) -> Option<String> {
+    let (scheme, token) = header(asked, &AUTHORIZATION)?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+fn header<'a>(asked: &'a Asked, name: &HeaderName) -> Option<&'a str> {
+    asked.head.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn refused(gateway: &Gateway, asked: &Asked, kind: &str, why: Refused) -> Answer {
+    gateway.metrics.tenant(&asked.tenant.id).count_callback(CallbackEvent::Refused);
+    let denial = match why {
+        Refused::Unsigned => return unsigned(gateway, asked, kind),
+        Refused::Unknown => Denial::NotFound,
+        Refused::Full => Denial::Overloaded,
+        Refused::Store => Denial::StoreUnavailable,
+    };
+    refuse(gateway, asked, Call::Callback, denial)
+}
+
+fn unsigned(gateway: &Gateway, asked: &Asked, kind: &str) -> Answer {
+    if let Some(limited) = fails_too_often(gateway, asked, Call::Callback, RateOf::WrongChecksums) {
+        return limited;
     }
-    let (scheme, token) = header(AUTHORIZATION)?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| Said::Json { bearer: token.trim().to_owned(), body })
+    tracing::warn!(tenant = %asked.tenant.id, kind, "callback refused: its server has not signed it");
+    let response = text(StatusCode::UNAUTHORIZED, PLAIN, "The server of the meeting has not signed this.\n");
+    let mut answer = Answer::new(Call::Callback, Outcome::Refused, response);
+    answer.reason = "unsigned";
+    answer
 }

@@ -43,7 +43,7 @@ impl CallbackStore<'_> {
     }
 
     /// Keeps what a server has said of a meeting, once for each address with what goes there. The same said again while it
-    /// waits is one, and a meeting ends once.
+    /// waits is one, and a meeting ends once: not at all where its room has had another run since.
     ///
     /// # Errors
     /// When the store fails.
@@ -94,7 +94,8 @@ impl CallbackStore<'_> {
         ask!(self.db, callbacks::failed(callback, result, due_at))
     }
 
-    /// The callbacks of a tenant, or of all, in a state, those that came last first: `LISTED_MAX` at the most.
+    /// The callbacks of a tenant, or of all, in a state, those that came last first: `LISTED_MAX` at the most, without their
+    /// bodies.
     ///
     /// # Errors
     /// When the store fails or a row is impossible.
@@ -103,6 +104,7 @@ impl CallbackStore<'_> {
     }
 
     /// Has a callback that is not delivered tried now, and on until `try_until`. `None` where there is no such one.
+    /// Its body is not read.
     ///
     /// # Errors
     /// When the store fails or a row is impossible.

@@ -6,6 +6,8 @@ use anteroom_bench::{
     sign::{Jwt, jwt},
     sim,
 };
+use futures_util::future::join_all;
+use http::{Method, Request};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::{Value, json};
 
@@ -192,6 +194,37 @@ async fn what_no_server_has_said_of_this_meeting_is_refused() {
     let body = format!("signed_parameters={token}");
     assert_eq!(client.post(&host("wagtail"), path(&address), form, body).await.status, 200);
     assert_eq!(received(&receiver, 1).await[0].target, "/quiz");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_participants_see_vouches_for_nothing() {
+    let receiver = Receiver::start().await;
+    let frontend = format!("frontend = \"http://{}\"", receiver.address);
+    let plan = Plan::new().server_like("members", "[rates]\nwrong_checksums = 5\n");
+    let stage = plan.tenant_with("wagtail", "multi-account", &frontend).start().await;
+    create(&stage, &[("meta_bbb-recording-ready-url", READY), ("meta_analytics-callback-url", ANALYTICS)]).await;
+    let ready = told(&stage, "meta_bbb-recording-ready-url").unwrap();
+    let analytics = told(&stage, "meta_analytics-callback-url").unwrap();
+    let (client, host, form) = (stage.client(), host("wagtail"), "application/x-www-form-urlencoded");
+    let above = format!("x={}", "x".repeat(64 * 1024));
+    assert_eq!(client.post(&host, path(&ready), form, above).await.status, 413);
+    // Its bearer is looked at before its body.
+    let above = "x".repeat(1024 * 1024 + 1);
+    assert_eq!(client.post(&host, path(&analytics), "application/json", above.clone()).await.status, 401);
+    let with_bearer = |secret: &str| {
+        let token = jwt(Jwt::Hs512, &json!({}), secret);
+        let request = Request::builder().method(Method::POST).uri(path(&analytics));
+        request.header("content-type", "application/json").header("authorization", format!("Bearer {token}"))
+    };
+    let of_tenant = with_bearer(&secret("wagtail"));
+    assert_eq!(client.send_body(&host, of_tenant, above.clone().into()).await.status, 401);
+    assert_eq!(client.send_body(&host, with_bearer("bbb-01-secret"), above.into()).await.status, 413);
+    let guesses = join_all((0..100).map(|_| client.post(&host, path(&ready), form, "signed_parameters=a.b.c"))).await;
+    assert!(guesses.iter().any(|reply| reply.status == 429));
+    assert!(guesses.iter().all(|reply| matches!(reply.status.as_u16(), 401 | 429)));
+    let token = jwt(Jwt::Hs256, &json!({ "meeting_id": "t.wagtail.room", "record_id": "r" }), "bbb-01-secret");
+    let good = client.post(&host, path(&ready), form, format!("signed_parameters={token}")).await;
+    assert_eq!(good.status, 200, "what does not fail goes on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,10 +5,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use futures_util::FutureExt;
 use http::StatusCode;
 use tokio::{
     sync::watch,
+    task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
 };
 
@@ -34,6 +35,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const HELD: Duration = Duration::from_secs(60);
 /// How long a gateway tries to write down what has become of it.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(600);
+/// The same at a stop: what waits for it is closed soon.
+const WRITTEN_AT_STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Between two tries.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// A server tells of an end at once, and four times more in the nine minutes that follow
@@ -46,19 +49,23 @@ const ENDS_WITHIN: Duration = Duration::from_secs(24 * 3600);
 pub async fn run(meetings: Arc<Meetings>, mut stop: watch::Receiver<bool>) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut open = FuturesUnordered::new();
+    // Tasks of their own: they go on while this one waits for the store.
+    let mut open = JoinSet::new();
+    let stopping = stop.clone();
     loop {
         tokio::select! {
+            biased;
+            () = stop.wait_for(|stop| *stop).map(drop) => break,
             _ = ticks.tick() => add_missing_ends(&meetings).await,
             () = meetings.callbacks.wake.notified() => {}
-            Some(()) = open.next() => {}
-            () = stop.wait_for(|stop| *stop).map(drop) => break,
+            Some(_) = open.join_next() => {}
         }
         for callback in claim(&meetings, CONCURRENCY.saturating_sub(open.len())).await {
-            open.push(deliver(&meetings, callback));
+            let (meetings, stopping) = (Arc::clone(&meetings), stopping.clone());
+            open.spawn(async move { deliver(&meetings, callback, &stopping).await });
         }
     }
-    while open.next().await.is_some() {}
+    while open.join_next().await.is_some() {}
 }
 
 /// Delivers what is due now, and returns when that is done.
@@ -67,7 +74,8 @@ pub(crate) async fn round(meetings: &Meetings) -> usize {
     add_missing_ends(meetings).await;
     let due = claim(meetings, CONCURRENCY).await;
     let n = due.len();
-    due.into_iter().map(|callback| deliver(meetings, callback)).collect::<FuturesUnordered<_>>().count().await;
+    let (_, stopping) = watch::channel(false);
+    futures_util::future::join_all(due.into_iter().map(|callback| deliver(meetings, callback, &stopping))).await;
     n
 }
 
@@ -102,7 +110,7 @@ enum Outcome {
     Failed(String, Option<Timestamp>),
 }
 
-async fn deliver(meetings: &Meetings, callback: CallbackRow) {
+async fn deliver(meetings: &Meetings, callback: CallbackRow, stopping: &watch::Receiver<bool>) {
     // A panic is no answer of its receiver.
     let tried = caught("callback", tried(meetings, &callback)).await;
     let outcome = match tried.unwrap_or_else(|| Err("internal error".to_owned())) {
@@ -111,7 +119,7 @@ async fn deliver(meetings: &Meetings, callback: CallbackRow) {
         Ok(status) => Outcome::Failed(answered(status), next_try(&callback, meetings.clock.now())),
         Err(why) => Outcome::Failed(why, next_try(&callback, meetings.clock.now())),
     };
-    write(meetings, &callback, &outcome).await;
+    write(meetings, &callback, &outcome, stopping).await;
     tell(meetings, &callback, &outcome);
 }
 
@@ -135,7 +143,7 @@ fn tell(meetings: &Meetings, callback: &CallbackRow, outcome: &Outcome) {
 }
 
 /// Writes down what has become of a callback. A store that is away gives it to no other gateway either.
-async fn write(meetings: &Meetings, callback: &CallbackRow, outcome: &Outcome) {
+async fn write(meetings: &Meetings, callback: &CallbackRow, outcome: &Outcome, stopping: &watch::Receiver<bool>) {
     let begun = Instant::now();
     loop {
         let written = match outcome {
@@ -145,7 +153,8 @@ async fn write(meetings: &Meetings, callback: &CallbackRow, outcome: &Outcome) {
         if written.is_ok() {
             return;
         }
-        if begun.elapsed() >= WRITTEN_WITHIN {
+        let limit = if *stopping.borrow() { WRITTEN_AT_STOP_WITHIN } else { WRITTEN_WITHIN };
+        if begun.elapsed() >= limit {
             tracing::error!("failed to write the result of a callback: it may be delivered again");
             return;
         }

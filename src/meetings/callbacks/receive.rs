@@ -17,10 +17,12 @@ use crate::{
     domain::{
         callback::{ENDED, Form, PATH, TRIED_FOR, is_ended},
         directory::Directory,
+        ids::TenantId,
         tenant::{Server, Tenant},
     },
     meetings::Meetings,
     metrics::CallbackEvent,
+    net::peer::Peer,
     store::{CallbackAddress, Kept, MeetingRow, NewCallback},
 };
 
@@ -59,7 +61,7 @@ pub(crate) enum Refused {
     Unsigned,
     /// The tenant has too many that wait.
     Full,
-    /// The store fails.
+    /// The store fails, or too many ask it.
     Store,
 }
 
@@ -71,22 +73,24 @@ struct Verified {
     body: Value,
 }
 
-/// Takes in a call for a code of this tenant and kind.
+/// Whether a server has signed this JWT, whichever it is: asked before anything is looked up or held for it.
+pub(crate) fn is_of_a_server(directory: &Directory, token: &str) -> bool {
+    directory.servers().any(|server| verify(token, &server.secret).is_some())
+}
+
+/// Takes in a call for a code of this tenant and kind, from an address.
 pub(crate) async fn receive(
     meetings: &Meetings,
-    (directory, tenant): (&Directory, &Tenant),
+    (directory, tenant, peer): (&Directory, &Tenant, Peer),
     (kind, code): (&str, Code),
     said: &Said,
 ) -> Result<(), Refused> {
     let begun = Instant::now();
     loop {
-        let received = try_receive(meetings, (directory, tenant), (kind, code), said).await;
+        let received = try_receive(meetings, (directory, tenant, peer), (kind, code), said).await;
         match received {
             Err(Refused::Store) if begun.elapsed() < STORE_TIMEOUT => tokio::time::sleep(STORE_INTERVAL).await,
-            Err(refused) => {
-                meetings.metrics.tenant(&tenant.id).count_callback(CallbackEvent::Refused);
-                return Err(refused);
-            }
+            Err(refused) => return Err(refused),
             Ok(()) => {
                 meetings.metrics.tenant(&tenant.id).count_callback(CallbackEvent::Received);
                 meetings.callbacks.wake.notify_one();
@@ -98,12 +102,11 @@ pub(crate) async fn receive(
 
 async fn try_receive(
     meetings: &Meetings,
-    (directory, tenant): (&Directory, &Tenant),
+    (directory, tenant, peer): (&Directory, &Tenant, Peer),
     (kind, code): (&str, Code),
     said: &Said,
 ) -> Result<(), Refused> {
-    let found = meetings.store.callbacks().addresses(code.as_bytes()).await.map_err(|_| Refused::Store)?;
-    let (meeting, addresses) = found.filter(|(meeting, _)| meeting.tenant == tenant.id).ok_or(Refused::Unknown)?;
+    let (meeting, addresses) = find(meetings, (&tenant.id, peer), code).await?;
     let server = directory.server(meeting.server.as_str()).ok_or(Refused::Unsigned)?;
     let server_id = meeting_id::to_server(&tenant.id, meeting.ext_id.as_str());
     let said = verified(said, server, &server_id)?;
@@ -128,6 +131,17 @@ async fn try_receive(
         }
         Err(_) => Err(Refused::Store),
     }
+}
+
+/// The meeting of a code, and its addresses.
+async fn find(
+    meetings: &Meetings,
+    account: (&TenantId, Peer),
+    code: Code,
+) -> Result<(MeetingRow, Vec<CallbackAddress>), Refused> {
+    let _turn = meetings.finding.turn(account).await.map_err(|_| Refused::Store)?;
+    let found = meetings.store.callbacks().addresses(code.as_bytes()).await.map_err(|_| Refused::Store)?;
+    found.filter(|(meeting, _)| meeting.tenant == *account.0).ok_or(Refused::Unknown)
 }
 
 /// What a server says of this meeting of its.

@@ -1,7 +1,7 @@
 //! Deliveries by a clock that is set, to a receiver on loopback that the test takes for a public one.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -15,12 +15,14 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
-    sync::mpsc::unbounded_channel,
+    sync::{RwLock, mpsc::unbounded_channel, watch},
+    task::yield_now,
+    time::timeout,
 };
 
 use super::{
     Callbacks,
-    deliver::round,
+    deliver::{self, round},
     receive::{Refused, Said, receive},
     retry::retry,
     take,
@@ -46,6 +48,8 @@ use crate::{
     upstream::{Connector, Lookup, Pool, Receivers},
 };
 
+/// Of a server.
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A receiver with an answer that can be changed; each request as it came.
@@ -53,6 +57,8 @@ struct Receiver {
     address: SocketAddr,
     answer: Arc<Mutex<&'static str>>,
     seen: Arc<Mutex<Vec<String>>>,
+    /// It answers while this may be read.
+    gate: Arc<RwLock<()>>,
 }
 
 impl Receiver {
@@ -61,17 +67,20 @@ impl Receiver {
         let address = listener.local_addr().expect("bound");
         let (answer, seen) = (Arc::new(Mutex::new(answer)), Arc::<Mutex<Vec<String>>>::default());
         let (answers, noted) = (Arc::clone(&answer), Arc::clone(&seen));
+        let gate = Arc::<RwLock<()>>::default();
+        let opens = Arc::clone(&gate);
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.expect("accepted");
                 let mut request = vec![0; 8192];
                 let n = stream.read(&mut request).await.unwrap_or(0);
                 noted.lock().expect("whole").push(String::from_utf8_lossy(&request[..n]).into_owned());
+                let _open = opens.read().await;
                 let answer = *answers.lock().expect("whole");
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
-        Self { address, answer, seen }
+        Self { address, answer, seen, gate }
     }
 
     fn answers(&self, answer: &'static str) {
@@ -85,7 +94,7 @@ impl Receiver {
 
 /// A gateway, and a meeting that has ended at the server.
 struct Scene {
-    meetings: Meetings,
+    meetings: Arc<Meetings>,
     clock: Clock,
     tenant: Arc<Tenant>,
     store: Store,
@@ -118,7 +127,7 @@ impl Scene {
         let dir = tempfile::tempdir().expect("a directory");
         let store = Store::open(&format!("sqlite:{}", dir.path().join("store.db").display())).await.expect("a store");
         let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
-        let meetings = gateway(store.clone(), clock.clone(), names).await;
+        let meetings = Arc::new(gateway(store.clone(), clock.clone(), names).await);
         let tenant = Arc::clone(meetings.directory.load().tenant("wagtail").expect("configured"));
         Self { meetings, clock, tenant, store, _dir: dir }
     }
@@ -161,7 +170,7 @@ impl Scene {
         let mut parts = address.rsplit('/');
         let (code, kind) = (parts.next().expect("a code"), parts.next().expect("a kind"));
         let code = self.meetings.callbacks.code(&self.tenant.id, kind, code).ok_or(Refused::Unknown)?;
-        receive(&self.meetings, (&directory, &self.tenant), (kind, code), said).await
+        receive(&self.meetings, (&directory, &self.tenant, PEER.into()), (kind, code), said).await
     }
 
     /// An end that its server has told, to be delivered to this receiver.
@@ -289,6 +298,27 @@ async fn two_gateways_deliver_each_callback_once() {
         tokio::join!(round(&scene.meetings), round(&other));
     }
     assert_eq!(receiver.calls(), 20);
+}
+
+#[tokio::test]
+async fn a_delivery_that_has_begun_is_written_down_before_the_gateway_stops() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
+    scene.told(&receiver).await;
+    // It is to wait for the stop alone by then.
+    scene.meetings.callbacks.wake.notified().await;
+    let closed = receiver.gate.write().await;
+    let (stop, stopped) = watch::channel(false);
+    let delivering = tokio::spawn(deliver::run(Arc::clone(&scene.meetings), stopped));
+    let called = async {
+        while receiver.calls() == 0 {
+            yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(30), called).await.expect("called");
+    stop.send_replace(true);
+    drop(closed);
+    timeout(Duration::from_secs(30), delivering).await.expect("in time").expect("no panic");
+    assert_eq!((scene.rows(State::Delivered).await.len(), receiver.calls()), (1, 1));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ for_both!(
     tenants_are_served_in_turn,
     a_tenant_has_only_so_many_that_wait,
     what_is_given_up_is_tried_again_when_asked,
+    a_try_in_flight_does_not_undo_what_the_operator_asks_for,
     what_belongs_to_a_meeting_goes_with_it,
 );
 
@@ -80,9 +81,7 @@ async fn what_is_said_again_is_one_until_it_is_delivered(fixture: Fixture) {
     }
     assert_eq!(claimed(store, 1_000_000).await, []);
     let delivered = store.callbacks().list(None, State::Delivered).await.expect("listed");
-    assert!(
-        delivered.iter().all(|row| row.body.is_empty() && row.tries == 1 && row.result.as_deref() == Some("HTTP 200"))
-    );
+    assert!(delivered.iter().all(|row| row.tries == 1 && row.result.as_deref() == Some("HTTP 200")));
     // The recording is made anew, and its server says the same as before.
     say(store, &room, said(Form::Parameters, b"r1", 50)).await;
     assert_eq!(claimed(store, 60).await.iter().map(|row| &*row.body).collect::<Vec<_>>(), ["what was said"]);
@@ -119,6 +118,8 @@ async fn an_end_that_no_server_tells_is_added_unless_the_room_goes_on(fixture: F
         store.meetings().end(ended.0.id, ms(2_000)).await.expect("ended");
     }
     meeting(store, "wagtail", "again", &[READY]).await;
+    assert_eq!(say(store, &again, said(Form::Ended, b"", 4_000)).await, Kept::Yes);
+    assert_eq!(claimed(store, 4_000).await, [], "nor does its server's late word count");
     let end = said(Form::Ended, b"", 5_000);
     assert_eq!(
         store.callbacks().add_missing_ends(&end, ms(0), ms(1_999)).await.expect("looked"),
@@ -180,6 +181,19 @@ async fn a_tenant_has_only_so_many_that_wait(fixture: Fixture) {
     }
     assert_eq!(say(store, &full, said(Form::Parameters, b"one more", 0)).await, Kept::Full);
     assert_eq!(say(store, &other, said(Form::Parameters, b"r", 0)).await, Kept::Yes);
+    let ended = meeting(store, "many", "two", &["meetingEndedURL"]).await;
+    assert_eq!(say(store, &ended, said(Form::Ended, b"", 0)).await, Kept::Yes, "ends are few");
+}
+
+async fn a_try_in_flight_does_not_undo_what_the_operator_asks_for(fixture: Fixture) {
+    let store = &fixture.store;
+    let room = meeting(store, "wagtail", "one", &[READY]).await;
+    say(store, &room, said(Form::Parameters, b"r", 0)).await;
+    let row = claimed(store, 0).await.pop().expect("one");
+    store.callbacks().retry(row.id, ms(10), ms(900_000_000)).await.expect("written").expect("there");
+    store.callbacks().failed(&row, "HTTP 500", None).await.expect("written");
+    let again = claimed(store, 60_000).await.pop().expect("when the first one holds it no more");
+    assert_eq!((again.try_until, again.result), (ms(900_000_000), None));
 }
 
 async fn what_is_given_up_is_tried_again_when_asked(fixture: Fixture) {
@@ -197,7 +211,9 @@ async fn what_is_given_up_is_tried_again_when_asked(fixture: Fixture) {
     );
     let again = store.callbacks().retry(row.id, ms(2_000_000), ms(9_000_000)).await.expect("written").expect("there");
     assert_eq!((again.state, again.due_at, again.try_until), (State::Waiting, ms(2_000_000), ms(9_000_000)));
+    assert_eq!((&*listed[0].body, &*again.body), ("", ""), "a body is not for the operator");
     let row = claimed(store, 2_000_000).await.pop().expect("due");
+    assert_eq!(row.body, "what was said");
     store.callbacks().delivered(&row, "HTTP 200").await.expect("written");
     for id in [row.id, row.id + 1] {
         assert_eq!(store.callbacks().retry(id, ms(0), ms(1)).await.expect("looked"), None, "delivered, or none");

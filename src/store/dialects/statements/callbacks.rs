@@ -5,7 +5,7 @@ use sqlx::Row as _;
 use super::{BEGIN, Connection, Pool, Row, read};
 use crate::{
     domain::{
-        callback::{ENDED, State},
+        callback::{ENDED, Form, State},
         ids::MeetingNumber,
         time::Timestamp,
     },
@@ -14,6 +14,14 @@ use crate::{
         rows::{CallbackAddress, CallbackRow, Claim, Kept, LISTED_MAX, MeetingRow, NewCallback, WAITING_MAX},
     },
 };
+
+/// The columns of a row for the operator: a body may have 1 MB, and is not shown.
+macro_rules! listed {
+    () => {
+        "id, tenant, ext_id, parameter, url, secret, form, algorithm, '' AS body, state, received_at, due_at, try_until,
+         tries, held_until, result"
+    };
+}
 
 pub(in crate::store) async fn add_addresses(
     pool: &Pool,
@@ -62,7 +70,11 @@ pub(in crate::store) async fn add(
     to: &[(&CallbackAddress, &str)],
 ) -> Result<Kept, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
-    if waiting(&mut tx, meeting.tenant.as_str()).await? >= WAITING_MAX {
+    if new.form == Form::Ended {
+        if has_later_run(&mut tx, meeting).await? {
+            return Ok(Kept::Yes);
+        }
+    } else if waiting(&mut tx, meeting.tenant.as_str()).await? >= WAITING_MAX {
         return Ok(Kept::Full);
     }
     for (address, body) in to {
@@ -168,25 +180,29 @@ pub(in crate::store) async fn failed(
     due_at: Option<Timestamp>,
 ) -> Result<(), Error> {
     let state = if due_at.is_some() { State::Waiting } else { State::GivenUp };
+    // An operator who has it tried again moves the end of its time: that stays.
     sqlx::query(
         "UPDATE callbacks SET state = $3, due_at = $4, tries = tries + 1, held_until = 0, result = $5
-         WHERE id = $1 AND held_until = $2 AND state = 'waiting'",
+         WHERE id = $1 AND held_until = $2 AND try_until = $6 AND state = 'waiting'",
     )
     .bind(callback.id)
     .bind(callback.held_until)
     .bind(state.as_str())
     .bind(due_at.unwrap_or(callback.due_at))
     .bind(result)
+    .bind(callback.try_until)
     .execute(pool)
     .await?;
     Ok(())
 }
 
 pub(in crate::store) async fn list(pool: &Pool, tenant: Option<&str>, state: State) -> Result<Vec<CallbackRow>, Error> {
-    let rows = sqlx::query(
-        "SELECT * FROM callbacks WHERE tenant = COALESCE($1, tenant) AND state = $2
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        listed!(),
+        " FROM callbacks WHERE tenant = COALESCE($1, tenant) AND state = $2
          ORDER BY received_at DESC, id DESC LIMIT $3",
-    )
+    ))
     .bind(tenant)
     .bind(state.as_str())
     .bind(LISTED_MAX)
@@ -201,10 +217,11 @@ pub(in crate::store) async fn retry(
     now: Timestamp,
     try_until: Timestamp,
 ) -> Result<Option<CallbackRow>, Error> {
-    let rows = sqlx::query(
+    let rows = sqlx::query(concat!(
         "UPDATE callbacks SET state = 'waiting', due_at = $2, try_until = $3
-         WHERE id = $1 AND state <> 'delivered' RETURNING *",
-    )
+         WHERE id = $1 AND state <> 'delivered' RETURNING ",
+        listed!(),
+    ))
     .bind(id)
     .bind(now)
     .bind(try_until)
@@ -213,8 +230,16 @@ pub(in crate::store) async fn retry(
     rows.first().map(callback).transpose()
 }
 
+/// Whether the room of a meeting has had another run since.
+async fn has_later_run(tx: &mut Connection, meeting: &MeetingRow) -> Result<bool, Error> {
+    let later = sqlx::query("SELECT 1 FROM meetings WHERE tenant = $1 AND ext_id = $2 AND id > $3 LIMIT 1");
+    let later = later.bind(meeting.tenant.as_str()).bind(meeting.ext_id.as_str()).bind(meeting.id);
+    Ok(later.fetch_optional(tx).await?.is_some())
+}
+
+/// How many of a tenant wait, ends of meetings aside: a meeting has two of these at most.
 async fn waiting(tx: &mut Connection, tenant: &str) -> Result<i64, Error> {
-    let row = sqlx::query("SELECT COUNT(*) FROM callbacks WHERE tenant = $1 AND state = 'waiting'");
+    let row = sqlx::query("SELECT COUNT(*) FROM callbacks WHERE tenant = $1 AND state = 'waiting' AND form <> 'ended'");
     Ok(row.bind(tenant).fetch_one(tx).await?.try_get(0)?)
 }
 
