@@ -304,6 +304,8 @@ async fn two_gateways_deliver_each_callback_once() {
 async fn a_delivery_that_has_begun_is_written_down_before_the_gateway_stops() {
     let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
     scene.told(&receiver).await;
+    // It is to wait for the stop alone by then.
+    scene.meetings.callbacks.wake.notified().await;
     let closed = receiver.gate.write().await;
     let (stop, stopped) = watch::channel(false);
     let delivering = tokio::spawn(deliver::run(Arc::clone(&scene.meetings), stopped));
