@@ -120,10 +120,11 @@ async fn restart_meeting(
     let new = NewMeeting { account: &old.account, ..order.new_meeting(&meetings.store, &server.id, now) };
     let next = meetings.store.meetings().restart(&rows::run(old), &new).await.map_err(|refusal| refusal.denial())?;
     meetings.live.remove_meeting(old, now);
-    if let Some(next) = next {
-        keep(meetings, next, &order.callbacks).await?;
-    }
+    // Known first: a create that is repeated finds it, and keeps the addresses then.
     let next = next.map(|id| meetings.live.add_meeting(order.meeting(id, &server.id, &old.account)));
+    if let Some(next) = &next {
+        keep(meetings, next.id, &order.callbacks).await?;
+    }
     tracing::warn!(tenant = %old.tenant, server = %old.server, "meeting restarted on another server");
     // A recording that does not exist is looked for in vain, and no more.
     let _ = adopt::forget_unrecorded(meetings, old).await;
@@ -235,8 +236,9 @@ async fn record_next_run(
     meetings.live.sessions.cut_of(old);
     let meeting = match next {
         Some(id) => {
+            let meeting = meetings.live.add_meeting(order.meeting(id, &server.id, &old.account));
             keep(meetings, id, &order.callbacks).await?;
-            meetings.live.add_meeting(order.meeting(id, &server.id, &old.account))
+            meeting
         }
         None => reserve::reserve_made(meetings, order, server).await?,
     };
