@@ -204,7 +204,7 @@ impl Live {
         Session::new(id, Arc::clone(meeting), held, self.servers.of(&meeting.server), self.clock.clone())
     }
 
-    /// Counts the meetings of a server anew, by its list and by how old they are now.
+    /// Recounts the meetings of a server, by its list and by how old they are now.
     pub fn weigh(&self, server: &ServerId, list: &ServerList, now: Timestamp) {
         let state = self.servers.of(server);
         let mut in_breakouts: HashMap<&str, u32> = HashMap::new();

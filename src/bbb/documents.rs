@@ -16,7 +16,7 @@ use super::{
 
 /// The modules of a body that are no documents, and may pass as the parameters of these names may: the first text of the notes.
 const NOTES: [&str; 2] = ["sharedNotesInitialContentJson", "sharedNotesInitialContentMarkdown"];
-/// The most of the name of a module that is told.
+/// Maximum length of a module name in the log.
 const NAME_CHARS_MAX: usize = 64;
 
 /// The body of a `create` without the modules that a tenant must not send.

@@ -3,7 +3,7 @@
 use super::{convert::Convert, keypath::KeyPath, raw, sources};
 use crate::domain::{get_user::GetUser, host::Host, network::Network};
 
-/// The name of the secret that is told.
+/// The name of the secret in the answer.
 const ACCOUNT: &str = "greenlight";
 
 /// Reads it. A name is what a tenant's host has before one of `domains`.

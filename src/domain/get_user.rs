@@ -21,7 +21,7 @@ pub struct GetUser {
     pub secret: Secret,
     /// The addresses that may ask.
     pub sources: Vec<Network>,
-    /// The account whose secret is told.
+    /// The account whose secret is in the answer.
     pub account: Box<str>,
     /// Names are what the hosts of tenants have before these.
     pub domains: Vec<Host>,

@@ -216,7 +216,7 @@ impl Meeting {
         news.then_some(agreed)
     }
 
-    /// The store could not be told how many strangers take a seat: it is told after the next poll.
+    /// The number of strangers could not be written to the store: retried after the next poll.
     pub fn strangers_untold(&self) {
         lock(&self.strangers).seated = None;
     }

@@ -42,7 +42,7 @@ impl SessionIndex {
         self.by_number.iter().filter(|entry| entry.is_open()).map(|entry| Arc::clone(&entry)).collect()
     }
 
-    /// Adds a session that a server has made. Returns whether its token is a new one: nobody takes another's.
+    /// Adds a session that a server has made. Returns whether its token is new: a token that is in use is not replaced.
     pub fn add(&self, token: TokenHash, session: Arc<Session>) -> bool {
         match self.by_token.entry(token) {
             Entry::Occupied(_) => false,
@@ -68,10 +68,10 @@ impl SessionIndex {
         lock(&self.replaced).pop_front_if(|(at, _)| *at < before).map(|(_, session)| session)
     }
 
-    /// Forgets a session that nobody has come with.
+    /// Forgets a session that was never opened.
     pub fn forget(&self, session: &Session) {
         self.by_number.remove(&session.id);
-        // Not looked for under the lock of the list: whoever adds a session takes that one last.
+        // Not looked for under the lock of the list: adding a session takes that lock last.
         let of_meeting = lock(&session.meeting.sessions).clone();
         let is_its = |token: &&TokenHash| self.by_token.get(*token).is_some_and(|found| found.id == session.id);
         if let Some(token) = of_meeting.iter().find(is_its) {

@@ -41,7 +41,7 @@ async fn an_end_is_told_until_it_is_heard() {
     let (address, seen) = receiver().await;
     create(&sim, "room", &[("meetingEndedURL", &format!("{address}/x?y=1"))]).await;
     call(&sim, "end", &[("meetingID", "room")]).await;
-    until("it is told twice", || seen.lock().unwrap().len() == 2).await;
+    until("two calls", || seen.lock().unwrap().len() == 2).await;
     for request in seen.lock().unwrap().iter() {
         assert!(request.starts_with("GET /x?y=1&recordingmarks=false&meetingID=room HTTP/1.1\r\n"), "{request}");
     }
@@ -57,7 +57,7 @@ async fn a_recording_and_analytics_are_told_once_with_a_signature() {
     let urls = [("meta_bn-recording-ready-url", &*ready), ("meta_analytics-callback-url", &*analytics)];
     create(&sim, "room", &[&more[..], &urls[..]].concat()).await;
     call(&sim, "end", &[("meetingID", "room")]).await;
-    until("both are told", || seen.lock().unwrap().len() == 2).await;
+    until("both calls", || seen.lock().unwrap().len() == 2).await;
     let seen = seen.lock().unwrap().clone();
     let (_, json) = seen[0].split_once("\r\n\r\n").unwrap();
     let json: Value = serde_json::from_str(json).unwrap();
