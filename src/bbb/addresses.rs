@@ -1,12 +1,14 @@
 //! Rewrites addresses in BBB's answers: from the server to the tenant's host.
 
-use std::{iter::Peekable, ops::Range};
+use std::{ops::Range, sync::LazyLock};
 
 use http::uri::Authority;
-use memchr::memmem::{FindIter, find_iter};
+use memchr::memmem::Finder;
 
 /// What divides a scheme from a host, as it stands in plain text and as some write it in JSON.
 const JOINTS: [&str; 2] = ["://", ":\\/\\/"];
+/// Made once: to make them takes longer than to search a frame of usual length.
+static FINDERS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| JOINTS.map(Finder::new));
 /// A host has 253 characters at the most, a port 6.
 const AUTHORITY_BYTES_MAX: usize = 260;
 /// `https`.
@@ -82,8 +84,8 @@ impl Address {
 struct Addresses<'a> {
     text: &'a [u8],
     names: &'a [Authority],
-    /// Where the joints are, by their kind.
-    joints: [Peekable<FindIter<'a, 'static>>; 2],
+    /// Where the next joint of each kind is.
+    joints: [Option<usize>; 2],
     /// The end of the last one.
     done: usize,
     /// Where the first begins that may be one, or another, by what comes behind the text.
@@ -92,7 +94,7 @@ struct Addresses<'a> {
 
 impl<'a> Addresses<'a> {
     fn of(text: &'a [u8], names: &'a [Authority]) -> Self {
-        let joints = JOINTS.map(|joint| find_iter(text, joint).peekable());
+        let joints = [0, 1].map(|kind| joint_from(text, kind, 0));
         Self { text, names, joints, done: 0, open: None }
     }
 
@@ -108,14 +110,20 @@ impl<'a> Addresses<'a> {
 
     /// Where the next joint is, and how long.
     fn joint(&mut self) -> Option<(usize, usize)> {
-        let [plain, escaped] = &mut self.joints;
-        let is_escaped = match (plain.peek(), escaped.peek()) {
-            (Some(plain), Some(escaped)) => escaped < plain,
-            (plain, _) => plain.is_none(),
+        let is_escaped = match self.joints {
+            [Some(plain), Some(escaped)] => escaped < plain,
+            [plain, _] => plain.is_none(),
         };
-        let at = if is_escaped { escaped.next() } else { plain.next() };
-        Some((at?, JOINTS[usize::from(is_escaped)].len()))
+        let kind = usize::from(is_escaped);
+        let (at, len) = (self.joints[kind]?, JOINTS[kind].len());
+        self.joints[kind] = joint_from(self.text, kind, at + len);
+        Some((at, len))
     }
+}
+
+/// Where the first joint of a kind is at or behind `from`.
+fn joint_from(text: &[u8], kind: usize, from: usize) -> Option<usize> {
+    FINDERS[kind].find(&text[from..]).map(|at| from + at)
 }
 
 impl Iterator for Addresses<'_> {
