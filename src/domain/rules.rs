@@ -260,7 +260,9 @@ pub fn held_by(of: Of, name: &str, rule: &Rule) -> Option<&'static str> {
         return Some("a rule is for one parameter, by its whole name");
     }
     let is_meant = |row: &&Row| key_of(row.name) == key_of(name);
-    let row = rows(of).iter().find(is_meant).or_else(|| rows(of).iter().find(|row| stands_for(row.name, name)))?;
+    let row = rows(of).iter().find(is_meant).or_else(|| {
+        rows(of).iter().find(|row| Pattern::of(row.name).is_some_and(|pattern| pattern.stands_for(name)))
+    })?;
     match row.rule {
         _ if row.name == "clientSettingsOverride" => Some(
             "is a module of the body of create, not a parameter, and is never forwarded: it could point the client to another host",
@@ -338,17 +340,17 @@ impl Rules {
 pub struct Table {
     named: HashMap<Box<str>, Rule>,
     /// Names that stand for several, in order.
-    patterns: Vec<(&'static str, Rule)>,
-    /// Names whose rules say something where nothing was asked, in order.
-    unasked: Vec<Box<str>>,
+    patterns: Vec<(Pattern, Rule)>,
+    /// Those that say something where nothing was asked, in the order of their names.
+    unasked: Vec<(Box<str>, Rule)>,
 }
 
 impl Table {
     fn shipped(rows: &[Row]) -> Self {
         let mut table = Self { named: HashMap::new(), patterns: Vec::new(), unasked: Vec::new() };
         for row in rows {
-            if row.name.contains('*') {
-                table.patterns.push((row.name, row.rule.rule()));
+            if let Some(pattern) = Pattern::of(row.name) {
+                table.patterns.push((pattern, row.rule.rule()));
             } else {
                 table.named.insert(key_of(row.name), row.rule.rule());
             }
@@ -381,8 +383,9 @@ impl Table {
     fn note_unasked(&mut self) {
         let says =
             |rule: &Rule| matches!(rule, Rule::Default(_) | Rule::Force(_) | Rule::AtMost { .. } | Rule::Append(_));
-        self.unasked = self.named.iter().filter(|(_, rule)| says(rule)).map(|(name, _)| name.clone()).collect();
-        self.unasked.sort_unstable();
+        let unasked = self.named.iter().filter(|(_, rule)| says(rule));
+        self.unasked = unasked.map(|(name, rule)| (name.clone(), rule.clone())).collect();
+        self.unasked.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     }
 
     /// The rule of a parameter; `None` for one that nothing is known of, which does not go on.
@@ -390,7 +393,7 @@ impl Table {
     pub fn rule(&self, name: &str) -> Option<&Rule> {
         let is_key = !name.starts_with("meta_") || name.bytes().all(|b| !b.is_ascii_uppercase());
         let named = if is_key { self.named.get(name) } else { self.named.get(&key_of(name)) };
-        named.or_else(|| self.patterns.iter().find(|(pattern, _)| stands_for(pattern, name)).map(|(_, rule)| rule))
+        named.or_else(|| self.patterns.iter().find(|(pattern, _)| pattern.stands_for(name)).map(|(_, rule)| rule))
     }
 
     /// Whether a rule would change nothing.
@@ -408,7 +411,7 @@ impl Table {
 
     /// The rules that say something where nothing was asked, in the order of their names.
     pub fn unasked(&self) -> impl Iterator<Item = (&str, &Rule)> {
-        self.unasked.iter().map(|name| (&**name, &self.named[name]))
+        self.unasked.iter().map(|(name, rule)| (&**name, rule))
     }
 }
 
@@ -417,15 +420,26 @@ pub fn recording_flags() -> impl Iterator<Item = &'static str> {
     CREATE.iter().filter(|row| matches!(row.rule, RecordingFlag)).map(|row| row.name)
 }
 
-/// Whether a name with a `*` in it stands for another one. BBB reads the ends of names of metadata without their case.
-fn stands_for(pattern: &str, name: &str) -> bool {
-    let Some((start, end)) = pattern.split_once('*') else { return false };
-    let Some((rest, last)) =
-        name.strip_prefix(start).and_then(|rest| rest.split_at_checked(rest.len().checked_sub(end.len())?))
-    else {
-        return false;
-    };
-    !rest.is_empty() && last.eq_ignore_ascii_case(end)
+/// A name that stands for all that have anything in place of its `*`: what is before and behind that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pattern {
+    start: &'static str,
+    end: &'static str,
+}
+
+impl Pattern {
+    /// `None` for a name without a `*`.
+    fn of(name: &'static str) -> Option<Self> {
+        let (start, end) = name.split_once('*')?;
+        Some(Self { start, end })
+    }
+
+    /// Whether it stands for a name. BBB reads the ends of names of metadata without their case.
+    fn stands_for(self, name: &str) -> bool {
+        let Some(rest) = name.strip_prefix(self.start) else { return false };
+        let is_end = |at| rest.get(at..).is_some_and(|last| last.eq_ignore_ascii_case(self.end));
+        rest.len().checked_sub(self.end.len()).is_some_and(|at| at > 0 && is_end(at))
+    }
 }
 
 /// The name under which a rule is found: BBB reads the names of metadata without their case.
