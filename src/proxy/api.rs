@@ -103,12 +103,12 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
         Call::Join => Box::pin(join::join(gateway, verified)).await,
         Call::GetMeetings | Call::GetSessions => ask::list(gateway, call, &verified).await,
         Call::End | Call::IsMeetingRunning | Call::GetMeetingInfo => ask::ask(gateway, call, &verified).await,
-        Call::SendChatMessage => message::send_chat_message(gateway, &verified).await,
+        Call::SendChatMessage => Box::pin(message::send_chat_message(gateway, &verified)).await,
         Call::GetRecordings => recordings::list(gateway, &verified).await,
         Call::PublishRecordings => recordings::change(gateway, call, Change::Publish, &verified).await,
         Call::DeleteRecordings => recordings::change(gateway, call, Change::Delete, &verified).await,
         Call::UpdateRecordings => recordings::change(gateway, call, Change::Update, &verified).await,
-        Call::GetRecordingTextTracks => text_tracks::text_tracks(gateway, &verified).await,
+        Call::GetRecordingTextTracks => Box::pin(text_tracks::text_tracks(gateway, &verified)).await,
         _ => Answer::failure(Call::Unsupported, Failure::UNKNOWN_CALL),
     }
 }

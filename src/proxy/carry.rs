@@ -58,7 +58,8 @@ pub(crate) async fn carry(
             Kind::GraphQl => {
                 return graphql::graphql(gateway, asked, Some(&target.server), path).by(&target.server.id);
             }
-            Kind::Token | Kind::Session => return socket::socket(gateway, asked, target, path).await,
+            // Boxed: once for each socket, and no other request is to have room for it.
+            Kind::Token | Kind::Session => return Box::pin(socket::socket(gateway, asked, target, path)).await,
             Kind::Static | Kind::Settings | Kind::Upload | Kind::Image | Kind::PluginData | Kind::Call(_) => {}
         }
     }

@@ -81,7 +81,8 @@ pub(crate) async fn client_file(
     };
     let age = meetings.clock.now().saturating_duration_since(file.checked.load());
     if !file.is_lasting && age > STALE {
-        check_file(meetings, server, path, &file).await;
+        // Boxed: seldom, and no other request is to have room for it.
+        Box::pin(check_file(meetings, server, path, &file)).await;
         match files.get(&server.id, path, async || None).await? {
             Held::File(now) => file = now,
             Held::Carried(_) => return None,

@@ -1,6 +1,6 @@
 //! Requests sent on to a server, and the bodies that go with them.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body as _;
@@ -54,7 +54,8 @@ pub(super) async fn forward(
     *request.method_mut() = asked.head.method.clone();
     *request.uri_mut() = address(&server.upstream, path, asked.head.uri.query());
     *request.headers_mut() = headers;
-    clock.answer(limit, gateway.meetings.backends.forward(server, request)).await.flatten()
+    let answer = pin!(gateway.meetings.backends.forward(server, request));
+    clock.answer(limit, answer).await.flatten()
 }
 
 /// A body is bounded by its length.

@@ -1,6 +1,6 @@
 //! What is not BBB's: the tenant's frontend, or a plain landing page.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, StatusCode, header::HOST};
 
@@ -41,7 +41,8 @@ pub(crate) async fn frontend(gateway: &Arc<Gateway>, mut asked: Asked, body: Inc
     }
     let to = address(&frontend, asked.head.uri.path(), asked.head.uri.query());
     if is_websocket(&asked.head) {
-        return socket::frontend_socket(gateway, asked, frontend, to, headers).await;
+        // Boxed: once for each socket, and no other request is to have room for it.
+        return Box::pin(socket::frontend_socket(gateway, asked, frontend, to, headers)).await;
     }
     let (body, clock) = match gateway.to_frontends.begin(&asked, frontend.authority.as_str(), body, None).await {
         Ok(begun) => begun,
@@ -51,7 +52,8 @@ pub(crate) async fn frontend(gateway: &Arc<Gateway>, mut asked: Asked, body: Inc
     *request.method_mut() = asked.head.method.clone();
     *request.uri_mut() = to;
     *request.headers_mut() = headers;
-    match clock.answer(ANSWER_TIMEOUT, gateway.meetings.backends.pool.send(request)).await.flatten() {
+    let answer = pin!(gateway.meetings.backends.pool.send(request));
+    match clock.answer(ANSWER_TIMEOUT, answer).await.flatten() {
         Ok(mut response) => {
             let is_slug = |slug: &str| asked.directory.server_of_slug(slug).is_some();
             of_frontend(response.headers_mut(), &frontend, &asked.authority, is_slug);

@@ -1,7 +1,7 @@
 //! Bodies that pass through to a server: uploads, and all others. A server is asked when the first bytes of a body are there,
 //! and not before; so many pass at a time; one that is too slow is broken off.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use http_body::Body as _;
 use tokio::{
@@ -95,11 +95,15 @@ pub(crate) struct Clock(Option<oneshot::Receiver<Infallible>>);
 
 impl Clock {
     /// The answer to a request, for which a server has so long from the end of the request's body on. A caller who sends takes the
-    /// time of nobody else.
+    /// time of nobody else. `answer` is pinned by its caller: moved in here, it would take its room twice.
     ///
     /// # Errors
     /// [`BodyFault::Slow`] where the body does not end in time, [`BackendError::Timeout`] where no answer comes.
-    pub(crate) async fn answer<T>(self, limit: Duration, answer: impl Future<Output = T>) -> Result<T, BackendError> {
+    pub(crate) async fn answer<T>(
+        self,
+        limit: Duration,
+        answer: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, BackendError> {
         let late = async {
             if let Some(over) = self.0 {
                 match timeout(SEND_TIMEOUT, over).await {
@@ -121,6 +125,8 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use tokio::time::Instant;
 
     use super::*;
@@ -140,7 +146,7 @@ mod tests {
             sleep(Duration::from_secs(answer)).await;
             7
         };
-        (clock.answer(LIMIT, answer).await, begun.elapsed().as_secs())
+        (clock.answer(LIMIT, pin!(answer)).await, begun.elapsed().as_secs())
     }
 
     #[tokio::test(start_paused = true)]

@@ -114,7 +114,10 @@ impl Link {
     /// # Errors
     /// [`BackendError::Body`] where the body of the request is incomplete, [`BackendError::Broken`] where the connection broke or
     /// the response was invalid.
-    pub(super) async fn exchange(mut self: Box<Self>, request: Request<Body>) -> Result<Exchanged, BackendError> {
+    pub(super) fn exchange(
+        mut self: Box<Self>,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Exchanged, BackendError>> {
         let is_head = request.method() == Method::HEAD;
         let (head, body) = request.into_parts();
         self.out.clear();
@@ -122,29 +125,32 @@ impl Link {
         let mut sending =
             Sending { body: Some(body), is_chunked, piece: Bytes::new(), at: 0, ending: false, is_refused: false };
         let has_body = sending.body.as_ref().is_some_and(|body| !body.is_end_stream());
-        let (mut began, mut heard) = (false, Heard::default());
-        let outcome = std::future::poll_fn(|cx| {
-            let sent = self.poll_send(cx, &mut sending, &mut began)?;
-            match self.poll_head(cx, is_head, &mut heard) {
-                Poll::Ready(answer) => Poll::Ready(Ok::<_, Side>((answer?, sent.is_ready()))),
-                Poll::Pending => Poll::Pending,
+        // No async fn: that would have room for the request twice.
+        async move {
+            let (mut began, mut heard) = (false, Heard::default());
+            let outcome = std::future::poll_fn(|cx| {
+                let sent = self.poll_send(cx, &mut sending, &mut began)?;
+                match self.poll_head(cx, is_head, &mut heard) {
+                    Poll::Ready(answer) => Poll::Ready(Ok::<_, Side>((answer?, sent.is_ready()))),
+                    Poll::Pending => Poll::Pending,
+                }
+            })
+            .await;
+            match outcome {
+                Ok((Head { response, framing, is_kept }, is_sent)) => {
+                    let answer = Answer::new(self, framing, is_kept && is_sent);
+                    Ok(Exchanged::Answered(response.map(|()| Body::Answered(answer))))
+                }
+                Err(Side::Caller(fault)) => Err(fault.into()),
+                Err(Side::Server(_)) if !began && self.is_used => match sending.body.take() {
+                    Some(body) => Ok(Exchanged::Unsent(Box::new(Request::from_parts(head, body)))),
+                    None => Err(broken(&io::ErrorKind::BrokenPipe.into())),
+                },
+                Err(Side::Server(_)) if self.is_used && !has_body && !heard.anything => {
+                    Ok(Exchanged::Unanswered(Box::new(Request::from_parts(head, Body::empty()))))
+                }
+                Err(Side::Server(error)) => Err(broken(&error)),
             }
-        })
-        .await;
-        match outcome {
-            Ok((Head { response, framing, is_kept }, is_sent)) => {
-                let answer = Answer::new(self, framing, is_kept && is_sent);
-                Ok(Exchanged::Answered(response.map(|()| Body::Answered(answer))))
-            }
-            Err(Side::Caller(fault)) => Err(fault.into()),
-            Err(Side::Server(_)) if !began && self.is_used => match sending.body.take() {
-                Some(body) => Ok(Exchanged::Unsent(Box::new(Request::from_parts(head, body)))),
-                None => Err(broken(&io::ErrorKind::BrokenPipe.into())),
-            },
-            Err(Side::Server(_)) if self.is_used && !has_body && !heard.anything => {
-                Ok(Exchanged::Unanswered(Box::new(Request::from_parts(head, Body::empty()))))
-            }
-            Err(Side::Server(error)) => Err(broken(&error)),
         }
     }
 

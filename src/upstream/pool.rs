@@ -50,31 +50,34 @@ impl Pool {
     ///
     /// # Errors
     /// See [`BackendError`]. There is no time-out here: callers know how long their request may take.
-    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, BackendError> {
-        let authority = request.uri().authority().ok_or(BackendError::Connect)?.clone();
-        let tls = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
-        let kept = self.of(&authority, tls);
-        let mut is_again = false;
-        loop {
-            let idle = if is_again { None } else { kept.take() };
-            let link = match idle {
-                Some(link) => link,
-                None => {
-                    // Boxed: seldom, and no request on a kept connection is to have room for it.
-                    let stream = Box::pin(self.connector.open(authority.host(), authority.port_u16(), tls)).await;
-                    let stream = stream?;
-                    Link::new(stream, Arc::downgrade(&kept))
+    pub fn send(&self, mut request: Request<Body>) -> impl Future<Output = Result<Response<Body>, BackendError>> {
+        // No async fn: that would have room for the request twice.
+        async move {
+            let authority = request.uri().authority().ok_or(BackendError::Connect)?.clone();
+            let tls = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
+            let kept = self.of(&authority, tls);
+            let mut is_again = false;
+            loop {
+                let idle = if is_again { None } else { kept.take() };
+                let link = match idle {
+                    Some(link) => link,
+                    None => {
+                        // Boxed: seldom, and no request on a kept connection is to have room for it.
+                        let stream = Box::pin(self.connector.open(authority.host(), authority.port_u16(), tls)).await;
+                        let stream = stream?;
+                        Link::new(stream, Arc::downgrade(&kept))
+                    }
+                };
+                match link.exchange(request).await? {
+                    Exchanged::Answered(response) => return Ok(response),
+                    // It had been closed meanwhile. One that is new is no such.
+                    Exchanged::Unsent(unsent) => request = *unsent,
+                    // The server may have seen it.
+                    Exchanged::Unanswered(unanswered) if !is_again && may_repeat(&unanswered) => {
+                        (request, is_again) = (*unanswered, true);
+                    }
+                    Exchanged::Unanswered(_) => return Err(BackendError::Broken),
                 }
-            };
-            match link.exchange(request).await? {
-                Exchanged::Answered(response) => return Ok(response),
-                // It had been closed meanwhile. One that is new is no such.
-                Exchanged::Unsent(unsent) => request = *unsent,
-                // The server may have seen it.
-                Exchanged::Unanswered(unanswered) if !is_again && may_repeat(&unanswered) => {
-                    (request, is_again) = (*unanswered, true);
-                }
-                Exchanged::Unanswered(_) => return Err(BackendError::Broken),
             }
         }
     }

@@ -46,7 +46,7 @@ pub(super) async fn ask(gateway: &Gateway, call: Call, asked: &Verified) -> Answ
         return Answer::denied(call, Denial::ServerUnavailable);
     };
     let answered = match call {
-        Call::End => end::end(&gateway.meetings, &meeting, server).await.map(ended),
+        Call::End => Box::pin(end::end(&gateway.meetings, &meeting, server)).await.map(ended),
         _ => informed(call, &*info(&gateway.meetings, &meeting, server, gateway.answers_max_age).await),
     };
     let mut answer = answered.unwrap_or_else(|denial| Answer::denied(call, denial));
