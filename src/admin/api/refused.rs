@@ -46,8 +46,6 @@ pub(super) enum Refused {
     },
     /// Refused by the gateway.
     Denied(Denial),
-    /// The store failed; nothing was changed.
-    Store,
     /// Internal error.
     Failed,
 }
@@ -59,8 +57,8 @@ impl From<Denial> for Refused {
 }
 
 impl From<store::Error> for Refused {
-    fn from(_: store::Error) -> Self {
-        Self::Store
+    fn from(error: store::Error) -> Self {
+        Self::Denied(error.into())
     }
 }
 
@@ -88,7 +86,7 @@ impl Refused {
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "requestTooLarge", "the body is too large".into()),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, "requestTimeout", "timeout while reading the body".into()),
             Self::ByServer { key, message } => (StatusCode::CONFLICT, key, message.into()),
-            Self::Store | Self::Denied(Denial::StoreUnavailable) => (
+            Self::Denied(Denial::StoreUnavailable) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "storeUnavailable",
                 "the store is unavailable: nothing was changed".into(),
