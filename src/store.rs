@@ -58,7 +58,7 @@ pub use callbacks::CallbackStore;
 pub use change::Change;
 pub use dropped::dropped;
 pub use ended::EndedStore;
-pub use error::{Error, Refusal};
+pub use error::Error;
 pub use gateways::{ALIVE, GatewayStore};
 pub use keys::KeyStore;
 pub use meetings::MeetingStore;

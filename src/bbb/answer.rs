@@ -1,25 +1,43 @@
-//! Answers in BBB's format: BBB's error messages, and the answers of the gateway itself.
+//! Answers in BBB's format: [`Failure`], the one error of its API, and the answers of the gateway itself.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use quick_xml::escape::escape;
 
-/// A refusal in BBB's words: `messageKey` and `message` of a `FAILED` answer.
+use crate::domain::{backend_error::BodyFault, denial::Denial};
+
+/// Why an API call is refused, by a rule of BBB's or of the gateway's or by the server: `messageKey` and `message` of a `FAILED`
+/// answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The stable key.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// The sentence that clients show.
     pub message: Cow<'static, str>,
+    /// The gateway's own refusal that it is counted as; `None` for a rule of BBB's.
+    pub denial: Option<Denial>,
+    /// The form whose checksum does not fit, or does not cover it: for the log.
+    pub form: Option<Box<UnfitForm>>,
+}
+
+/// A form that is not accepted for its checksum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfitForm {
+    /// The checksum in it; `None` where there is none.
+    pub checksum: Option<Box<str>>,
+    /// All other parameters, those of the query too, in the order they came, as a form.
+    pub fields: Box<str>,
+    /// Whether the call's checksum fits the query: then it does not cover the form.
+    pub fits_query: bool,
 }
 
 macro_rules! failures {
     ($($(#[$doc:meta])* $name:ident = $key:literal, $message:literal;)*) => {
         impl Failure {
-            $($(#[$doc])* pub const $name: Self = Self { key: $key, message: Cow::Borrowed($message) };)*
+            $($(#[$doc])* pub const $name: Self = Self::new(Cow::Borrowed($key), Cow::Borrowed($message));)*
 
-            const ALL: &[Self] = &[$(Self::$name,)*];
+            const KEYS: &[&str] = &[$($key,)*];
         }
     };
 }
@@ -115,16 +133,50 @@ failures! {
 }
 
 impl Failure {
+    const fn new(key: Cow<'static, str>, message: Cow<'static, str>) -> Self {
+        Self { key, message, denial: None, form: None }
+    }
+
+    /// What a server has said.
+    #[must_use]
+    pub fn by_server(key: String, message: String) -> Self {
+        Self::new(key.into(), message.into())
+    }
+
     /// A parameter has a value that its rule does not admit: not BBB's text, its key.
     #[must_use]
     pub fn param(name: &str) -> Self {
-        Self { key: "validationError", message: format!("Param '{name}' has a value that is not allowed").into() }
+        Self::new("validationError".into(), format!("Param '{name}' has a value that is not allowed").into())
     }
 
-    /// A key that a server has sent, as a word for the log: one that is known here, or `other`.
+    /// Whether a checksum did not fit.
     #[must_use]
-    pub fn known_key(key: &str) -> &'static str {
-        Self::ALL.iter().find(|failure| failure.key == key).map_or("other", |failure| failure.key)
+    pub fn is_checksum(&self) -> bool {
+        self.key == Self::CHECKSUM.key && self.denial.is_none()
+    }
+
+    /// Its key, as a word for the log: one that is known here, or `other`.
+    #[must_use]
+    pub fn known_key(&self) -> &'static str {
+        Self::KEYS.iter().find(|key| **key == self.key).unwrap_or(&"other")
+    }
+}
+
+impl From<Denial> for Failure {
+    fn from(denial: Denial) -> Self {
+        let failure = Self::new(denial.key().into(), denial.message().into());
+        Self { denial: Some(denial), ..failure }
+    }
+}
+
+impl From<BodyFault> for Failure {
+    fn from(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::Broken | BodyFault::Refused => Self::BODY,
+            BodyFault::Slow => Self::BODY_SLOW,
+            BodyFault::TooLarge => Denial::TooLarge.into(),
+            BodyFault::NoRoom => Denial::Overloaded.into(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ pub mod form;
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 
-pub use diagnosis::{Diagnosis, InForm, Unfit, diagnose};
+pub use diagnosis::{Diagnosis, diagnose};
 
 use super::{answer::Failure, query::split_checksum};
 use crate::domain::{

@@ -111,7 +111,7 @@ pub fn is_integral(text: &str) -> bool {
 /// The first violation in the order of the buckets of the Java map that BBB collects them in
 /// (docs/reference/bbb-protocol.md, "Order of errors").
 fn told(found: &[Failure]) -> Result<(), Failure> {
-    found.iter().min_by_key(|failure| bucket(failure.key)).map_or(Ok(()), |failure| Err(failure.clone()))
+    found.iter().min_by_key(|failure| bucket(&failure.key)).map_or(Ok(()), |failure| Err(failure.clone()))
 }
 
 fn bucket(key: &str) -> u8 {

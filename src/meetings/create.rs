@@ -26,7 +26,6 @@ use crate::{
     store::NewMeeting,
 };
 pub(crate) use order::Order;
-use order::unavailable;
 use reserve::Reserved;
 
 /// Servers that are tried when one cannot be reached: the first choice and two more.
@@ -90,7 +89,7 @@ async fn look_up(meetings: &Meetings, order: &Order) -> Result<Known, Denial> {
     }
     if let Life::Orphaned { of } = meeting.life() {
         // It is this gateway's to have an answer for now.
-        meetings.store.meetings().take_over(meeting.id, &of).await.map_err(unavailable)?;
+        meetings.store.meetings().take_over(meeting.id, &of).await?;
     }
     Ok(if may_move(meetings, order, &meeting).await? { Known::Nothing } else { Known::Running(meeting) })
 }
@@ -118,7 +117,7 @@ async fn restart_meeting(
     };
     let now = meetings.clock.now();
     let new = NewMeeting { account: &old.account, ..order.new_meeting(&meetings.store, &server.id, now) };
-    let next = meetings.store.meetings().restart(&rows::run(old), &new).await.map_err(|refusal| refusal.denial())?;
+    let next = meetings.store.meetings().restart(&rows::run(old), &new).await?;
     meetings.live.remove_meeting(old, now);
     // Known first: a create that is repeated finds it, and keeps the addresses then.
     let next = next.map(|id| meetings.live.add_meeting(order.meeting(id, &server.id, &old.account)));
@@ -230,7 +229,7 @@ async fn record_next_run(
 ) -> Result<(), Denial> {
     let now = meetings.clock.now();
     let new = NewMeeting { account: &old.account, ..order.new_meeting(&meetings.store, &server.id, now) };
-    let next = meetings.store.meetings().rerun(old.id, &new).await.map_err(unavailable)?;
+    let next = meetings.store.meetings().rerun(old.id, &new).await?;
     meetings.live.remove_meeting(old, now);
     // Those who came while its server had the new run, and we the old one, are in the new one without a seat.
     meetings.live.sessions.cut_of(old);
@@ -257,5 +256,5 @@ async fn used(meetings: &Meetings, order: &Order, meeting: &Meeting) -> Result<D
     let now = meetings.clock.now();
     let run = now.saturating_duration_since(meeting.created_at);
     let before = meetings.store.meetings().used(&meeting.tenant, &order.ext_id, now.saturating_sub(window)).await;
-    Ok(before.map_err(unavailable)?.saturating_add(run))
+    Ok(before?.saturating_add(run))
 }

@@ -33,7 +33,7 @@ pub(crate) async fn meeting(
         return Ok(None);
     }
     let _turn = meetings.finding.turn(account).await?;
-    let found = meetings.store.meetings().find(tenant, ext_id).await.map_err(|_| Denial::StoreUnavailable)?;
+    let found = meetings.store.meetings().find(tenant, ext_id).await?;
     Ok(found.and_then(|row| adopt::meeting(meetings, row)))
 }
 
@@ -59,23 +59,16 @@ pub(crate) async fn meeting_of_internal(
         return Ok(None);
     }
     let _turn = meetings.finding.turn(account).await?;
-    let found =
-        meetings.store.meetings().find_internal(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
+    let found = meetings.store.meetings().find_internal(tenant, internal_id).await?;
     if let Some(row) = found {
         return Ok(adopt::meeting(meetings, row));
     }
-    let found =
-        meetings.store.meetings().find_breakout(tenant, internal_id).await.map_err(|_| Denial::StoreUnavailable)?;
+    let found = meetings.store.meetings().find_breakout(tenant, internal_id).await?;
     if let Some(meeting) = found.and_then(|row| adopt::meeting(meetings, row)) {
         meetings.live.breakouts.add(&meetings.live.meetings, &meeting, internal_id);
         return Ok(Some(meeting));
     }
-    let found = meetings
-        .store
-        .ended()
-        .find(tenant, internal_id, meetings.clock.now())
-        .await
-        .map_err(|_| Denial::StoreUnavailable)?;
+    let found = meetings.store.ended().find(tenant, internal_id, meetings.clock.now()).await?;
     Ok(found.and_then(|row| adopt::ended(meetings, row)))
 }
 
@@ -96,14 +89,13 @@ pub(crate) async fn session(
         return Ok(None);
     }
     let _turn = meetings.finding.turn(account).await?;
-    let found = meetings.store.seats().find(token).await.map_err(|_| Denial::StoreUnavailable)?;
+    let found = meetings.store.seats().find(token).await?;
     if let Some((row, meeting)) = found {
         let Some(meeting) = adopt::meeting(meetings, meeting) else { return Ok(None) };
         rows::add_session(&meetings.live, &row, &meeting);
         return Ok(meetings.live.sessions.find(token));
     }
-    let found =
-        meetings.store.ended().find_session(token, meetings.clock.now()).await.map_err(|_| Denial::StoreUnavailable)?;
+    let found = meetings.store.ended().find_session(token, meetings.clock.now()).await?;
     let Some((row, meeting)) = found else { return Ok(None) };
     let Some(meeting) = adopt::ended(meetings, meeting) else { return Ok(None) };
     rows::add_session(&meetings.live, &row, &meeting);
@@ -148,12 +140,10 @@ pub(crate) async fn reaches(
         return Ok(false);
     }
     let _turn = meetings.finding.turn(account).await?;
-    for row in meetings.store.meetings().find_on(tenant, server).await.map_err(|_| Denial::StoreUnavailable)? {
+    for row in meetings.store.meetings().find_on(tenant, server).await? {
         let _ = adopt::meeting(meetings, row);
     }
-    if let Some(row) =
-        meetings.store.ended().find_on(tenant, server, now).await.map_err(|_| Denial::StoreUnavailable)?
-    {
+    if let Some(row) = meetings.store.ended().find_on(tenant, server, now).await? {
         let _ = adopt::ended(meetings, row);
     }
     Ok(meetings.live.presence.reaches(tenant, server, now))

@@ -21,7 +21,7 @@ use crate::{
         sessions::{Session, hash},
     },
     net::peer::Peer,
-    store::{NewSession, Note, Refusal, Seated},
+    store::{self, NewSession, Note, Seated},
 };
 
 /// A seat that could not be asked for because the store failed is asked for again after this long.
@@ -71,7 +71,7 @@ pub(crate) async fn reserve<'a>(
     let (seats, held) = if may_wait { (Limit::Unlimited, Held::No) } else { (meeting.seats(), Held::Until(until)) };
     let (user, breakout) = (place.user.as_ref(), place.breakout);
     let new = NewSession { meeting: meeting.id, user, now, held, seats, breakout };
-    let Seated { id, instead_of } = meetings.store.seats().admit(&new).await.map_err(|refusal| refusal.denial())?;
+    let Seated { id, instead_of } = meetings.store.seats().admit(&new).await?;
     if let Some(replaced) = instead_of {
         meetings.live.sessions.note_replaced(replaced, now);
         meetings.live.sessions.numbered(replaced).iter().for_each(|old| old.give_up());
@@ -124,11 +124,11 @@ impl Reserved<'_> {
     async fn judged(&self, waits: bool) -> Result<(), Denial> {
         let store = &self.meetings.store;
         if waits {
-            return store.seats().wait(self.id).await.map_err(|_| Denial::StoreUnavailable);
+            return store.seats().wait(self.id).await.map_err(Denial::from);
         }
         let (meeting, seats) = (self.meeting.id, self.meeting.seats());
         let seated = store.seats().readmit(meeting, self.id, self.meetings.clock.now(), self.until, seats).await;
-        seated.map_err(|refusal| refusal.denial())
+        seated.map_err(Denial::from)
     }
 }
 
@@ -157,7 +157,7 @@ pub(crate) async fn open(meetings: &Meetings, session: &Arc<Session>) -> Result<
 /// # Errors
 /// [`Denial::MaxParticipantsReached`], [`Denial::StoreUnavailable`].
 pub(crate) async fn take(meetings: &Meetings, session: &Session) -> Result<(), Denial> {
-    let until = readmit(meetings, session).await.map_err(|refusal| refusal.denial())?;
+    let until = readmit(meetings, session).await?;
     session.hold(Held::Until(until));
     Ok(())
 }
@@ -168,8 +168,8 @@ pub(crate) async fn reseat(meetings: &Meetings, id: SessionNumber) {
     let Some(session) = meetings.live.sessions.numbered(id).filter(|session| session.is_open()) else { return };
     match readmit(meetings, &session).await {
         Ok(_) => session.reassert(&meetings.notes),
-        Err(Refusal::Denied(_)) => session.cut(),
-        Err(Refusal::Failed(_)) => {
+        Err(error) if error.denied().is_some() => session.cut(),
+        Err(_) => {
             tokio::time::sleep(RETRY_AFTER).await;
             session.reassert(&meetings.notes);
         }
@@ -177,7 +177,7 @@ pub(crate) async fn reseat(meetings: &Meetings, id: SessionNumber) {
 }
 
 /// Writes a new seat of a session down, and returns until when it is held.
-async fn readmit(meetings: &Meetings, session: &Session) -> Result<Timestamp, Refusal> {
+async fn readmit(meetings: &Meetings, session: &Session) -> Result<Timestamp, store::Error> {
     let (meeting, now) = (&session.meeting, meetings.clock.now());
     let until = now.saturating_add(LEASE);
     meetings.store.seats().readmit(meeting.id, session.id, now, until, meeting.seats()).await?;

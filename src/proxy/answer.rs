@@ -43,26 +43,34 @@ impl Answer {
         Self::new(call, outcome, text(StatusCode::OK, "application/json;charset=utf-8", json.to_string()))
     }
 
-    /// A refusal in BBB's words, in the form of the call.
+    /// A refused API call, in the form of the call.
     pub(crate) fn failure(call: Call, failure: Failure) -> Self {
-        let mut answer = Self::failed(call, Outcome::Refused, failure.key, &failure.message);
-        answer.reason = failure.key;
-        answer
+        Self::failed(call, &failure.key, &failure.message).refused(&failure)
     }
 
     /// A `FAILED` in the form of the call: JSON for text tracks, XML for all others.
-    pub(crate) fn failed(call: Call, outcome: Outcome, key: &str, message: &str) -> Self {
+    pub(crate) fn failed(call: Call, key: &str, message: &str) -> Self {
         if matches!(call, Call::GetRecordingTextTracks | Call::PutRecordingTextTrack) {
             let failed = json!({ "returncode": "FAILED", "messageKey": key, "message": message });
-            Self::json(call, outcome, &json!({ "response": failed }))
+            Self::json(call, Outcome::Refused, &json!({ "response": failed }))
         } else {
-            Self::xml(call, outcome, failed(key, message))
+            Self::xml(call, Outcome::Refused, failed(key, message))
         }
     }
 
-    /// A refusal of ours, in the form of the call.
+    /// A call that the gateway itself refuses, in the form of the call.
     pub(crate) fn denied(call: Call, denial: Denial) -> Self {
-        Self::failed(call, outcome_of(denial), denial.key(), denial.message()).because(denial)
+        Self::failure(call, denial.into())
+    }
+
+    /// With what the log and the metrics say of a refused API call.
+    pub(crate) fn refused(mut self, failure: &Failure) -> Self {
+        self.outcome = failure.denial.map_or(Outcome::Refused, outcome_of);
+        self.reason = failure.known_key();
+        match failure.denial {
+            Some(denial) => self.because(denial),
+            None => self,
+        }
     }
 
     pub(crate) fn because(mut self, denial: Denial) -> Self {

@@ -14,7 +14,6 @@ mod join_at;
 mod message;
 pub(super) mod read;
 mod recordings;
-pub(super) mod refusal;
 mod refused_join;
 mod safe;
 pub(crate) mod spec;
@@ -27,18 +26,13 @@ use http::Method;
 
 use super::{answer::Answer, asked::Asked, gateway::Gateway, grant, pages::wants_page, refusal::fails_too_often};
 use crate::{
-    bbb::{
-        answer::Failure,
-        checksum::{self, InForm},
-        query::Params,
-    },
+    bbb::{answer::Failure, checksum, query::Params},
     domain::{denial::Denial, ids::ServerId},
     meetings::{find, recordings::Change},
     metrics::Call,
     net::rates::RateOf,
     upstream::Incoming,
 };
-use refusal::Refusal;
 use safe::{is_prefetch, not_ahead, preview};
 use spec::Spec;
 use verified::Verified;
@@ -64,7 +58,7 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
     }
     if matches!(call, Call::InsertDocument | Call::PutRecordingTextTrack) {
         let answered = Box::pin(with_body(gateway, &asked, spec, body)).await;
-        return answered.unwrap_or_else(|refusal| refuse(gateway, spec, &asked, &refusal));
+        return answered.unwrap_or_else(|failure| refuse(gateway, spec, &asked, failure));
     }
     if is_prefetch(&asked.head.headers) && spec.has_effects() {
         return not_ahead(call);
@@ -85,7 +79,7 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
     }
     let read = match read::verify(&asked, spec, body, &gateway.bodies).await {
         Ok(read) => read,
-        Err(refusal) => return refuse(gateway, spec, &asked, &refusal),
+        Err(failure) => return refuse(gateway, spec, &asked, failure),
     };
     gateway.metrics.tenant(&asked.tenant.id).use_secret(&read.signer.secret.label, asked.now);
     if asked.head.method == Method::HEAD && spec.has_effects() {
@@ -114,7 +108,7 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
 }
 
 /// Answers a call with a body that no checksum covers.
-async fn with_body(gateway: &Gateway, asked: &Asked, spec: &Spec, body: Incoming) -> Result<Answer, Refusal> {
+async fn with_body(gateway: &Gateway, asked: &Asked, spec: &Spec, body: Incoming) -> Result<Answer, Failure> {
     let query = read::signed_query(asked, spec)?;
     gateway.metrics.tenant(&asked.tenant.id).use_secret(&query.signer.secret.label, asked.now);
     if spec.call == Call::InsertDocument {
@@ -147,8 +141,8 @@ fn has_before_3(gateway: &Gateway, asked: &Asked) -> bool {
 
 /// The answer to a call that is not acted on. A person who follows a join link gets a page; no address of the query is followed,
 /// since it is not signed.
-fn refuse(gateway: &Gateway, spec: &Spec, asked: &Asked, refusal: &Refusal) -> Answer {
-    let is_checksum = refusal.is_checksum();
+fn refuse(gateway: &Gateway, spec: &Spec, asked: &Asked, failure: Failure) -> Answer {
+    let is_checksum = failure.is_checksum();
     if is_checksum && let Some(limited) = fails_too_often(gateway, asked, spec.call, RateOf::WrongChecksums) {
         return limited;
     }
@@ -156,14 +150,12 @@ fn refuse(gateway: &Gateway, spec: &Spec, asked: &Asked, refusal: &Refusal) -> A
         && asked.query().len() <= EXPLAINED_BYTES_MAX
         && gateway.metrics.tenant(&asked.tenant.id).may_explain(asked.now)
     {
-        let form = if let Refusal::Checksum(_, form) = refusal { Some(&**form) } else { None };
-        explain(asked, spec.name(), form);
+        explain(asked, spec.name(), &failure);
     }
-    let is_page = spec.call == Call::Join && wants_page(&asked.head.headers);
-    if is_page && matches!(refusal, Refusal::Failed(_) | Refusal::Checksum(..)) {
-        return refused_join::unread(gateway, asked, refusal);
+    if failure.denial.is_none() && spec.call == Call::Join && wants_page(&asked.head.headers) {
+        return refused_join::unread(gateway, asked, &failure);
     }
-    refusal.answer(spec.call)
+    Answer::failure(spec.call, failure)
 }
 
 /// A longer query is no integration's that has to be mended.
@@ -183,8 +175,8 @@ fn form_of_refusal(asked: &Asked) -> Params {
 /// Logs what is wrong with a checksum, at most once a second and tenant: it costs some digests, and needs no secret. What was
 /// hashed may hold names and passwords of a meeting: it is logged at the level trace alone, which no filter for debugging shows
 /// by the way.
-fn explain(asked: &Asked, name: &str, form: Option<&InForm>) {
-    let found = checksum::diagnose(name, asked.query(), form, &asked.tenant.credentials);
+fn explain(asked: &Asked, name: &str, failure: &Failure) {
+    let found = checksum::diagnose(name, asked.query(), failure.form.as_deref(), &asked.tenant.credentials);
     // The log adds tenant and request.
     let (algorithm, would_fit, secret) = (found.algorithm, found.would_fit, &*found.secret);
     let compared_over = if found.hashed.is_empty() { "an empty query" } else { "the query" };

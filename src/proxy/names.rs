@@ -9,7 +9,6 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::api::refusal::Refusal;
 use crate::{
     bbb::{
         answer::Failure,
@@ -44,7 +43,7 @@ impl Names {
     ///
     /// # Errors
     /// [`Failure::DOCUMENT_ADDRESS`] where a name has an address that is not public, [`Denial::DocumentLimitReached`] where there are too many.
-    pub(crate) async fn check(&self, addresses: &[String], own: &[Host]) -> Result<(), Refusal> {
+    pub(crate) async fn check(&self, addresses: &[String], own: &[Host]) -> Result<(), Failure> {
         let names: BTreeSet<String> = addresses.iter().filter_map(|address| name_of(address)).collect();
         let names: Vec<_> = names.into_iter().filter(|name| !own.iter().any(|host| host.as_str() == name)).collect();
         if names.len() > NAMES_MAX {
@@ -55,7 +54,7 @@ impl Names {
         let looked = async {
             while let Some(is_private) = looks.next().await {
                 if is_private {
-                    return Err(Failure::DOCUMENT_ADDRESS.into());
+                    return Err(Failure::DOCUMENT_ADDRESS);
                 }
             }
             Ok(())

@@ -190,6 +190,6 @@ fn no_session(asked: &Asked, call: SessionCall) -> Answer {
         } }),
     };
     let mut answer = Answer::json(Call::Session, Outcome::Refused, &json);
-    answer.reason = failure.key;
+    answer.reason = failure.known_key();
     answer
 }

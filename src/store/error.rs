@@ -1,4 +1,4 @@
-//! What can go wrong with the store, and with a promise.
+//! [`Error`]: why the store has not done what it was asked for.
 
 use std::fmt;
 
@@ -6,13 +6,15 @@ use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
 
 use crate::domain::denial::Denial;
 
-/// The store failed: nothing was promised, as far as anybody knows. A commit whose answer was lost is found by a poll, or
-/// lapses with its lease.
+/// A rule said no, or the store failed: nothing was promised, as far as anybody knows. A commit whose answer was lost is found by a
+/// poll, or lapses with its lease.
 #[derive(Debug)]
 pub struct Error(Kind);
 
 #[derive(Debug)]
 enum Kind {
+    /// A rule said no, on what the transaction has found.
+    Denied(Denial),
     Database(sqlx::Error),
     /// It is known not to answer, and was not asked.
     Away,
@@ -38,6 +40,7 @@ pub(super) enum Fault {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
+            Kind::Denied(denial) => denial.message(),
             Kind::Database(_) => "the store failed",
             Kind::Away => "the store is unavailable",
             Kind::Slow => "the store did not answer in time",
@@ -54,7 +57,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
             Kind::Database(error) => Some(error),
-            Kind::Away | Kind::Slow | Kind::Pooled | Kind::Panicked => None,
+            Kind::Denied(_) | Kind::Away | Kind::Slow | Kind::Pooled | Kind::Panicked => None,
         }
     }
 }
@@ -66,7 +69,29 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+impl From<Denial> for Error {
+    fn from(denial: Denial) -> Self {
+        Self(Kind::Denied(denial))
+    }
+}
+
+/// How a caller is refused.
+impl From<Error> for Denial {
+    fn from(error: Error) -> Self {
+        error.denied().unwrap_or(Self::StoreUnavailable)
+    }
+}
+
 impl Error {
+    /// The rule that said no; `None` where the store failed.
+    #[must_use]
+    pub fn denied(&self) -> Option<Denial> {
+        match self.0 {
+            Kind::Denied(denial) => Some(denial),
+            Kind::Database(_) | Kind::Away | Kind::Slow | Kind::Pooled | Kind::Panicked => None,
+        }
+    }
+
     /// It is known to be away.
     pub(super) const AWAY: Self = Self(Kind::Away);
     /// It did not answer in time.
@@ -87,12 +112,17 @@ impl Error {
         matches!(self.0, Kind::Slow)
     }
 
+    /// Whether it says that the store cannot be reached.
+    pub(super) fn is_of_the_way(&self) -> bool {
+        matches!(self.0, Kind::Slow | Kind::Database(sqlx::Error::Io(_)))
+    }
+
     /// Who is at fault.
     pub(super) fn fault(&self) -> Fault {
         match &self.0 {
             Kind::Database(error) => fault_of(error),
             Kind::Away | Kind::Slow | Kind::Pooled => Fault::Store,
-            Kind::Panicked => Fault::Data,
+            Kind::Denied(_) | Kind::Panicked => Fault::Data,
         }
     }
 }
@@ -156,57 +186,6 @@ fn fault_of_sqlite(code: &str) -> Fault {
     }
 }
 
-/// What an error says of the store.
-pub(super) trait Blame {
-    /// Whether it says that the store cannot be reached.
-    fn is_of_the_way(&self) -> bool;
-}
-
-impl Blame for Error {
-    fn is_of_the_way(&self) -> bool {
-        match &self.0 {
-            Kind::Database(error) => matches!(error, sqlx::Error::Io(_)),
-            Kind::Away | Kind::Pooled | Kind::Panicked => false,
-            Kind::Slow => true,
-        }
-    }
-}
-
-/// A promise was not made.
-#[derive(Debug)]
-pub enum Refusal {
-    /// The rule said no.
-    Denied(Denial),
-    /// The store failed.
-    Failed(Error),
-}
-
-impl<E: Into<Error>> From<E> for Refusal {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-impl Blame for Refusal {
-    fn is_of_the_way(&self) -> bool {
-        match self {
-            Self::Denied(_) => false,
-            Self::Failed(error) => error.is_of_the_way(),
-        }
-    }
-}
-
-impl Refusal {
-    /// What whoever asked is told.
-    #[must_use]
-    pub fn denial(&self) -> Denial {
-        match self {
-            Self::Denied(denial) => *denial,
-            Self::Failed(_) => Denial::StoreUnavailable,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +209,15 @@ mod tests {
             assert_eq!(of(error), fault, "{text}");
         }
         assert_eq!((Error::AWAY.fault(), Error::SLOW.fault(), Error::PANICKED.fault()), (Store, Store, Data));
+    }
+
+    #[test]
+    fn a_rule_that_says_no_is_told_from_a_store_that_fails() {
+        let (denied, failed) = (Error::from(Denial::ServerUnavailable), Error::from(sqlx::Error::PoolTimedOut));
+        assert_eq!((denied.denied(), failed.denied()), (Some(Denial::ServerUnavailable), None));
+        // Another try would be denied too, and the store is none the worse for it.
+        assert_eq!((denied.fault(), denied.is_of_the_way()), (Fault::Data, false));
+        assert_eq!((Denial::from(denied), Denial::from(failed)), (Denial::ServerUnavailable, Denial::StoreUnavailable));
     }
 
     #[test]

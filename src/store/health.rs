@@ -16,7 +16,7 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{
     dialects::postgres::{Pool, empty_pool},
-    error::{Blame, Error, Fault},
+    error::{Error, Fault},
 };
 
 /// A statement that takes longer than that has failed.
@@ -68,19 +68,16 @@ impl Health {
 
     /// The answer to what is asked, or a refusal: at once when the store is away, at the latest after
     /// [`ANSWER_TIMEOUT`].
-    pub(super) async fn guard<T, E: From<Error> + Blame>(
-        &self,
-        asked: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
+    pub(super) async fn guard<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let mut away = self.away.subscribe();
         let answer = tokio::select! {
             biased;
             answer = timeout(ANSWER_TIMEOUT, asked), if !*away.borrow_and_update() => {
-                answer.unwrap_or_else(|_| Err(Error::SLOW.into()))
+                answer.unwrap_or(Err(Error::SLOW))
             }
-            _ = away.wait_for(|away| *away) => return Err(Error::AWAY.into()),
+            _ = away.wait_for(|away| *away) => return Err(Error::AWAY),
         };
-        if answer.as_ref().is_err_and(Blame::is_of_the_way) {
+        if answer.as_ref().is_err_and(Error::is_of_the_way) {
             self.set_away(true);
         }
         answer

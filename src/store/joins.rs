@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     dialects::sqlite,
-    error::{Error, Refusal},
+    error::Error,
     rows::{NewSession, Seated},
 };
 use crate::{
@@ -35,7 +35,7 @@ struct Join {
     held: Held,
     seats: Limit<u32>,
     breakout: Option<Box<str>>,
-    answer: oneshot::Sender<Result<Seated, Refusal>>,
+    answer: oneshot::Sender<Result<Seated, Error>>,
 }
 
 impl Joins {
@@ -46,7 +46,7 @@ impl Joins {
         Self(sender)
     }
 
-    pub(super) async fn seat(&self, new: &NewSession<'_>) -> Result<Seated, Refusal> {
+    pub(super) async fn seat(&self, new: &NewSession<'_>) -> Result<Seated, Error> {
         let NewSession { meeting, user, now, held, seats, breakout } = *new;
         let (answer, answered) = oneshot::channel();
         let join = Join { meeting, user: user.copied(), now, held, seats, breakout: breakout.map(Into::into), answer };
@@ -79,7 +79,7 @@ async fn promise_batch(pool: &sqlite::Pool, batch: &mut Vec<Join>) {
     let mut together = together.into_iter().flatten();
     for join in batch.drain(..) {
         let outcome = match together.next() {
-            Some(outcome) => outcome.map_err(Refusal::Denied),
+            Some(outcome) => outcome.map_err(Error::from),
             // Alone, or not all could be written: each for itself then, as one of them may be at fault.
             None => sqlite::statements::seats::admit_session(pool, &join.asked()).await,
         };
@@ -94,8 +94,7 @@ async fn together(pool: &sqlite::Pool, batch: &[Join]) -> Result<Vec<Result<Seat
     for join in batch {
         outcomes.push(match sqlite::statements::seats::seat(&mut tx, &join.asked()).await {
             Ok(seated) => Ok(seated),
-            Err(Refusal::Denied(denial)) => Err(denial),
-            Err(Refusal::Failed(error)) => return Err(error),
+            Err(error) => Err(error.denied().ok_or(error)?),
         });
     }
     tx.commit().await?;

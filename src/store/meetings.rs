@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     db::{Db, ask},
-    error::{Error, Refusal},
+    error::Error,
     rows::{Admitted, MeetingRow, NewMeeting, Run},
 };
 use crate::domain::{
@@ -32,7 +32,7 @@ impl MeetingStore<'_> {
         self,
         new: &NewMeeting<'_>,
         decide: Option<impl FnOnce(RoomUsage) -> Result<(), Denial>>,
-    ) -> Result<Admitted, Refusal> {
+    ) -> Result<Admitted, Error> {
         ask!(self.db, meetings::admit_meeting(new, decide))
     }
 
@@ -52,7 +52,7 @@ impl MeetingStore<'_> {
     /// # Errors
     /// [`Denial::ServerUnavailable`] while people are present in it: it lives, whatever its server says to us. Or the store's
     /// failure.
-    pub async fn restart(self, old: &Run<'_>, new: &NewMeeting<'_>) -> Result<Option<MeetingNumber>, Refusal> {
+    pub async fn restart(self, old: &Run<'_>, new: &NewMeeting<'_>) -> Result<Option<MeetingNumber>, Error> {
         ask!(self.db, meetings::restart_meeting(old, new))
     }
 

@@ -143,12 +143,8 @@ async fn three_gateways_on_postgres_keep_to_the_model() {
 }
 
 /// What the rule said.
-fn told<T>(result: Result<T, Refusal>) -> Result<T, Denial> {
-    match result {
-        Ok(done) => Ok(done),
-        Err(Refusal::Denied(denial)) => Err(denial),
-        Err(Refusal::Failed(error)) => panic!("{error:?}"),
-    }
+fn told<T>(result: Result<T, Error>) -> Result<T, Denial> {
+    result.map_err(|error| error.denied().unwrap_or_else(|| panic!("{error:?}")))
 }
 
 fn briefly(note: &Note) -> String {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{
     db::{Db, Dialect, ask},
     dialects::postgres,
-    error::{Error, Refusal},
+    error::Error,
     rows::{MeetingRow, NewSession, Seated, Seats, SessionRow},
 };
 use crate::domain::{
@@ -29,7 +29,7 @@ impl SeatStore<'_> {
     ///
     /// # Errors
     /// `maxParticipantsReached`, `serverUnavailable` for a meeting that has ended, or the store's failure.
-    pub async fn admit(self, new: &NewSession<'_>) -> Result<Seated, Refusal> {
+    pub async fn admit(self, new: &NewSession<'_>) -> Result<Seated, Error> {
         match &self.db.dialect {
             Dialect::Sqlite { joins, .. } => joins.seat(new).await,
             Dialect::Postgres(health) => {
@@ -58,7 +58,7 @@ impl SeatStore<'_> {
         now: Timestamp,
         until: Timestamp,
         seats: Limit<u32>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Error> {
         ask!(self.db, seats::readmit_session(meeting, session, now, until, seats))
     }
 

@@ -98,8 +98,7 @@ async fn create(store: &Store, account: &str, ext_id: &str, rooms: u32) -> Resul
     match store.meetings().admit(&new, Some(decide)).await {
         Ok(Admitted::New { id, .. }) => Ok(id),
         Ok(Admitted::Existing(row)) => Ok(MeetingNumber::new(-row.id.get())),
-        Err(Refusal::Denied(denial)) => Err(denial),
-        Err(Refusal::Failed(error)) => panic!("{error}"),
+        Err(error) => Err(error.denied().unwrap_or_else(|| panic!("{error}"))),
     }
 }
 
@@ -136,8 +135,7 @@ async fn join_as(
     let (now, held) = (ms(now), Held::Until(ms(until)));
     match store.seats().admit(&NewSession { meeting, user, now, held, seats, breakout: None }).await {
         Ok(seated) => Ok(seated),
-        Err(Refusal::Denied(denial)) => Err(denial),
-        Err(Refusal::Failed(error)) => panic!("{error}"),
+        Err(error) => Err(error.denied().unwrap_or_else(|| panic!("{error}"))),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anteroom::{
     bbb::{
+        answer::UnfitForm,
         checksum, documents, fetched, meeting_id,
         query::{Params, split_checksum},
         recordings::Reader,
@@ -98,7 +99,7 @@ pub fn any_query(raw: &str) {
     if is_accepted {
         assert!(sim::accepts_checksum("join", raw, SECRET));
     } else {
-        let form = checksum::InForm { checksum: raw.into(), fields: raw.into(), unfit: checksum::Unfit::Mismatch };
+        let form = UnfitForm { checksum: Some(raw.into()), fields: raw.into(), fits_query: false };
         let _ = checksum::diagnose("join", raw, None, &credentials);
         let _ = checksum::diagnose("join", "", Some(&form), &credentials);
     }

@@ -5,29 +5,10 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::signer;
-use crate::{bbb::query::split_checksum, domain::tenant::Credential};
-
-/// A form that is not accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InForm {
-    /// The checksum in it; empty where there is none.
-    pub checksum: Box<str>,
-    /// All other parameters, those of the query too, in the order they came, as a form.
-    pub fields: Box<str>,
-    /// What is wrong with it.
-    pub unfit: Unfit,
-}
-
-/// What is wrong with the checksum of a call that has a form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
-    /// It fits nothing.
-    Mismatch,
-    /// It fits the query, and the call or the tenant takes no form that is not covered.
-    Uncovered,
-    /// There is one in the query, too.
-    Second,
-}
+use crate::{
+    bbb::{answer::UnfitForm, query::split_checksum},
+    domain::tenant::Credential,
+};
 
 /// Diagnosis of a checksum mismatch for the operator, to correct the integration.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,13 +31,14 @@ pub struct Diagnosis {
 ///
 /// Costs some digests per secret: for calls that have been refused.
 #[must_use]
-pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials: &[Credential]) -> Diagnosis {
-    if form.is_some_and(|form| form.unfit == Unfit::Second) {
-        return Diagnosis::unfit("query", "given twice: in the form, too", raw_query);
-    }
+pub fn diagnose(call: &str, raw_query: &str, form: Option<&UnfitForm>, credentials: &[Credential]) -> Diagnosis {
+    let in_form = form.and_then(|form| form.checksum.as_deref());
     let (found_in, hashed, checksum) = match (split_checksum(raw_query), form) {
+        (Ok(Some((_, checksum))), _) if !checksum.is_empty() && in_form.is_some() => {
+            return Diagnosis::unfit("query", "given twice: in the form, too", raw_query);
+        }
         (Ok(Some((rest, checksum))), _) => ("query", rest, checksum),
-        (Ok(None), Some(form)) => ("form", raw_query.to_owned(), &*form.checksum),
+        (Ok(None), Some(_)) => ("form", raw_query.to_owned(), in_form.unwrap_or_default()),
         (Ok(None), None) => {
             return Diagnosis { would_fit: near_miss(raw_query), ..Diagnosis::unfit("", "missing", raw_query) };
         }
@@ -69,12 +51,12 @@ pub fn diagnose(call: &str, raw_query: &str, form: Option<&InForm>, credentials:
         Ok(64) => "SHA-512",
         Ok(_) | Err(_) => return Diagnosis::unfit(found_in, no_digest(checksum), &hashed),
     };
-    if form.is_some_and(|form| form.unfit == Unfit::Uncovered) {
+    if form.is_some_and(|form| form.fits_query) {
         let secret = signer(call, &hashed, checksum, credentials, |_| true).map(|signer| &signer.secret.label);
         let secret = secret.map_or_else(|| "".into(), Arc::clone);
         return Diagnosis { found_in, algorithm, hashed, would_fit: UNCOVERED, secret };
     }
-    let is_small = |form: &&InForm| form.fields.len() <= FIELDS_BYTES_MAX;
+    let is_small = |form: &&UnfitForm| form.fields.len() <= FIELDS_BYTES_MAX;
     let fields = form.filter(|_| found_in == "form").filter(is_small);
     let fields = fields.map(|form| of_fields(call, &form.fields, &hashed));
     let decoded = percent_encoding::percent_decode_str(&hashed.replace('+', " ")).decode_utf8_lossy().into_owned();
@@ -242,22 +224,23 @@ mod tests {
         let fields = "name=a+b&meetingID=x";
         let beside = "the form fields hashed: beside a query, only the query counts";
         let other = "the form fields hashed in another order or encoding than they were sent";
-        for (query, hashed, unfit, would_fit) in [
-            ("", fields, Unfit::Mismatch, other),
-            ("x=1", fields, Unfit::Mismatch, beside),
-            ("x=1", "meetingID=x&name=a+b&x=1", Unfit::Mismatch, beside),
-            ("x=1", "meetingID=x&name=a+b", Unfit::Mismatch, beside),
-            ("x=1", "", Unfit::Mismatch, "the query left out"),
-            ("", "nonsense", Unfit::Mismatch, "none known: the secret may be wrong"),
-            ("", "", Unfit::Uncovered, UNCOVERED),
+        for (query, hashed, fits_query, would_fit) in [
+            ("", fields, false, other),
+            ("x=1", fields, false, beside),
+            ("x=1", "meetingID=x&name=a+b&x=1", false, beside),
+            ("x=1", "meetingID=x&name=a+b", false, beside),
+            ("x=1", "", false, "the query left out"),
+            ("", "nonsense", false, "none known: the secret may be wrong"),
+            ("", "", true, UNCOVERED),
         ] {
             let joint = if query.is_empty() { "" } else { "&" };
-            let form = InForm { checksum: sum(hashed).into(), fields: format!("{query}{joint}{fields}").into(), unfit };
+            let fields = format!("{query}{joint}{fields}").into();
+            let form = UnfitForm { checksum: Some(sum(hashed).into()), fields, fits_query };
             let found = diagnose("create", query, Some(&form), &credentials());
             assert_eq!((found.found_in, found.algorithm, &*found.hashed), ("form", "SHA-1", query), "{hashed}");
             assert_eq!(found.would_fit, would_fit, "{hashed}");
         }
-        let form = InForm { checksum: "%20".into(), fields: fields.into(), unfit: Unfit::Mismatch };
+        let form = UnfitForm { checksum: Some("%20".into()), fields: fields.into(), fits_query: false };
         let found = diagnose("create", "", Some(&form), &credentials());
         assert_eq!((found.found_in, found.algorithm), ("form", "not a digest in hexadecimal digits"));
     }
@@ -265,11 +248,10 @@ mod tests {
     #[test]
     fn a_form_beside_a_query_that_fits_is_said_to_be_what_is_wrong() {
         let query = format!("{QUERY}&checksum={SHA1}");
-        for (unfit, algorithm, would_fit, secret) in [
-            (Unfit::Uncovered, "SHA-1", UNCOVERED, "new/2"),
-            (Unfit::Second, "given twice: in the form, too", "none known", ""),
-        ] {
-            let form = InForm { checksum: "".into(), fields: "x=1".into(), unfit };
+        for (in_form, algorithm, would_fit, secret) in
+            [(None, "SHA-1", UNCOVERED, "new/2"), (Some("".into()), "given twice: in the form, too", "none known", "")]
+        {
+            let form = UnfitForm { checksum: in_form, fields: "x=1".into(), fits_query: true };
             let found = diagnose("create", &query, Some(&form), &credentials());
             assert_eq!((found.found_in, found.algorithm, found.would_fit), ("query", algorithm, would_fit));
             assert_eq!(&*found.secret, secret);

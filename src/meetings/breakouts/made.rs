@@ -56,27 +56,6 @@ pub(crate) struct RoomOrder {
     pub(crate) now: Timestamp,
 }
 
-/// Why a room is not made.
-#[derive(Debug)]
-pub(crate) enum NoRoom {
-    /// By a rule of the gateway's own, or since the server does not answer.
-    Denied(Denial),
-    /// By a rule of BBB's.
-    Failed(Failure),
-}
-
-impl From<Denial> for NoRoom {
-    fn from(denial: Denial) -> Self {
-        Self::Denied(denial)
-    }
-}
-
-impl From<Failure> for NoRoom {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// A room of a tenant by the tenant's own id, as far as it is known here.
 pub(crate) fn known(meetings: &Meetings, tenant: &TenantId, ext_id: &str) -> Option<Arc<Breakout>> {
     let room = meetings.live.breakouts.of_time(tenant, &time_of_room(tenant, ext_id));
@@ -148,13 +127,13 @@ async fn look_for(
 /// Has the server of a meeting make a room of it, or say that it is there.
 ///
 /// # Errors
-/// See [`NoRoom`]. A refusal of the server is an answer.
-pub(crate) async fn create(meetings: &Meetings, order: RoomOrder) -> Result<xml::Answer, NoRoom> {
+/// A rule of BBB's or of the gateway's, or the server does not answer. A refusal of the server is an answer.
+pub(crate) async fn create(meetings: &Meetings, order: RoomOrder) -> Result<xml::Answer, Failure> {
     let (parent, server) = (&order.parent, &*order.server);
     let _turn = meetings.creating.hold(parent.server_meeting_id.as_str()).await;
     let internal_id = match known(meetings, &parent.tenant, &order.ext_id) {
         Some(room) if room.meeting.id == parent.id => room.internal_id.as_str().to_owned(),
-        Some(_) => return Err(Failure::ID_NOT_UNIQUE.into()),
+        Some(_) => return Err(Failure::ID_NOT_UNIQUE),
         None => new_id(meetings, &order).await?,
     };
     let mut params = order.params;
@@ -177,23 +156,23 @@ pub(crate) async fn create(meetings: &Meetings, order: RoomOrder) -> Result<xml:
         || meetings.live.breakouts.add(&meetings.live.meetings, parent, &internal_id).is_none()
     {
         tell_to_end(meetings, server, &answer.internal_id).await;
-        return Err(Failure::PARENT_UNKNOWN.into());
+        return Err(Failure::PARENT_UNKNOWN);
     }
     let body = xml::replace_text(&answer.body, "meetingID", &order.ext_id).map_err(|_| Denial::ServerUnavailable)?;
     Ok(xml::Answer { body, ..answer })
 }
 
 /// The internal id of a new room, if its meeting has place for one.
-async fn new_id(meetings: &Meetings, order: &RoomOrder) -> Result<String, NoRoom> {
+async fn new_id(meetings: &Meetings, order: &RoomOrder) -> Result<String, Failure> {
     let parent = &order.parent;
     // The rooms that the server and other gateways have made count, too.
     let info = about::about(meetings, "getMeetingInfo", parent, &order.server).await.map_err(BackendError::denial)?;
     let rooms = xml::rooms(&info.body).map_err(|_| Denial::ServerUnavailable)?;
     if !info.success {
-        return Err(Failure::PARENT_UNKNOWN.into());
+        return Err(Failure::PARENT_UNKNOWN);
     }
     if rooms >= ROOMS_MAX {
-        return Err(Failure::BREAKOUTS_MAX.into());
+        return Err(Failure::BREAKOUTS_MAX);
     }
     let parent_id = parent.internal_id().ok_or(Failure::PARENT_UNKNOWN)?;
     let time = time_of_room(&parent.tenant, &order.ext_id);

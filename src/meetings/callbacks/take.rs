@@ -75,7 +75,7 @@ pub(crate) async fn keep(meetings: &Meetings, meeting: MeetingNumber, taken: &Ta
         return Ok(());
     }
     let kept = meetings.store.callbacks().add_addresses(meeting, taken.code.as_bytes(), &taken.addresses).await;
-    kept.map_err(|_| Denial::StoreUnavailable)
+    kept.map_err(Denial::from)
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use crate::{
     bbb::query::Params,
     domain::{
-        denial::Denial,
         directory::Directory,
         ids::{ExternalId, MeetingNumber, ServerId},
         meeting::{Life, afterglow},
@@ -19,7 +18,7 @@ use crate::{
     },
     live::{Facts, Meeting},
     meetings::callbacks::take::Taken,
-    store::{self, NewMeeting, Store},
+    store::{NewMeeting, Store},
     upstream::Caller,
 };
 
@@ -111,11 +110,6 @@ impl Order {
         meeting.documents.store(self.documents, Relaxed);
         meeting
     }
-}
-
-/// The denial for a store that fails.
-pub(super) fn unavailable(_: store::Error) -> Denial {
-    Denial::StoreUnavailable
 }
 
 /// From when on what has ended still counts; for no time at all, nothing does.

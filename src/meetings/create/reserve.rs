@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::order::{Order, since, unavailable};
+use super::order::{Order, since};
 use crate::{
     domain::{
         admission::{admit_room, counts_rooms},
@@ -91,7 +91,7 @@ async fn admit(meetings: &Meetings, order: &Order, server: &Server) -> Result<Ad
         Some(_) => Some(meetings.counting.hold(tenant.id.as_str()).await),
         None => None,
     };
-    meetings.store.meetings().admit(&new, decide).await.map_err(|refusal| refusal.denial())
+    meetings.store.meetings().admit(&new, decide).await.map_err(Denial::from)
 }
 
 /// Keeps where the callbacks go on to, before a server is asked; gives the room back where that fails.
@@ -108,10 +108,9 @@ async fn keep_callbacks(meetings: &Meetings, order: &Order, meeting: &Meeting) -
 async fn answered_for(meetings: &Meetings, row: MeetingRow) -> Result<Option<Arc<Meeting>>, Denial> {
     let store = &meetings.store;
     if let Some(owner) = row.reserved_by() {
-        let alive = owner != store.gateway()
-            && store.gateways().is_alive(owner, meetings.clock.now()).await.map_err(unavailable)?;
+        let alive = owner != store.gateway() && store.gateways().is_alive(owner, meetings.clock.now()).await?;
         // Of one that has died the reservation is left, and perhaps a meeting on its server: asked again, that tells.
-        if alive || !store.meetings().take_over(row.id, owner).await.map_err(unavailable)? {
+        if alive || !store.meetings().take_over(row.id, owner).await? {
             return Ok(None);
         }
     }

@@ -8,12 +8,11 @@ use http::Method;
 
 use super::{
     join_at::let_in,
-    refusal::Refusal,
     refused_join,
     safe::{is_prefetch, not_ahead},
 };
 use crate::{
-    bbb::{checksum::is_signed_with, meeting_id::is_internal, query::Params},
+    bbb::{answer::Failure, checksum::is_signed_with, meeting_id::is_internal, query::Params},
     domain::{denial::Denial, tenant::Server},
     live::breakouts::Breakout,
     meetings::{
@@ -48,7 +47,7 @@ pub(crate) async fn join_breakout(gateway: &Gateway, asked: Asked, slug: &str) -
             Err(denial) => return refused_join::answer(gateway, &asked, &params, &denial.into()).by(&server.id),
         };
     let admitted = admit_to_breakout(gateway, &asked, &server, &room, &params).await;
-    admitted.unwrap_or_else(|refusal| refused_join::answer(gateway, &asked, &params, &refusal)).by(&server.id)
+    admitted.unwrap_or_else(|failure| refused_join::answer(gateway, &asked, &params, &failure)).by(&server.id)
 }
 
 /// The server of an address and its parameters, if it is one as the server makes them, byte for byte, and this tenant
@@ -78,7 +77,7 @@ async fn admit_to_breakout(
     server: &Server,
     room: &Breakout,
     params: &Params,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, Failure> {
     let tenant = &asked.tenant;
     gateway.meetings.admit_tenant(tenant)?;
     seats::takes_people(&gateway.meetings, server)?;

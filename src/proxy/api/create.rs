@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::Instrument as _;
 
-use super::{documents::Found, refusal::Refusal, verified::Verified};
+use super::{documents::Found, verified::Verified};
 use crate::{
     bbb::{answer::Failure, meeting_id as ids, params, validate},
     domain::{denial::Denial, limits::Limit, placement::expected, tenant::Tenant},
@@ -21,10 +21,10 @@ use crate::{
 pub(super) async fn create(gateway: &Gateway, mut call: Verified) -> Answer {
     let order = match order(gateway, &mut call) {
         Ok(order) => order,
-        Err(refusal) => return refusal.answer(Call::Create),
+        Err(failure) => return Answer::failure(Call::Create, failure),
     };
-    if let Err(refusal) = check(gateway, &order).await {
-        return refusal.answer(Call::Create);
+    if let Err(failure) = check(gateway, &order).await {
+        return Answer::failure(Call::Create, failure);
     }
     // On its own, so that a caller who goes away leaves no reservation behind. The body is charged for until then.
     let (meetings, context) = (Arc::clone(&gateway.meetings), call.asked.context());
@@ -50,7 +50,7 @@ fn answer(Created { server, answer }: Created) -> Answer {
 }
 
 /// What a call asks for.
-fn order(gateway: &Gateway, call: &mut Verified) -> Result<Order, Refusal> {
+fn order(gateway: &Gateway, call: &mut Verified) -> Result<Order, Failure> {
     let asked = &call.asked;
     let tenant = &asked.tenant;
     validate::create(&params::seen(&tenant.rules.create, &call.params))?;
@@ -96,10 +96,10 @@ fn order(gateway: &Gateway, call: &mut Verified) -> Result<Order, Refusal> {
 }
 
 /// Looks whether a breakout room of the tenant has the id, and where the names of the documents' hosts lead.
-async fn check(gateway: &Gateway, order: &Order) -> Result<(), Refusal> {
+async fn check(gateway: &Gateway, order: &Order) -> Result<(), Failure> {
     let tenant = &order.tenant;
     if made::known(&gateway.meetings, &tenant.id, &order.ext_id).is_some() {
-        return Err(Failure::ID_NOT_UNIQUE.into());
+        return Err(Failure::ID_NOT_UNIQUE);
     }
     let mut addresses: Vec<String> = Vec::new();
     addresses.extend(params::fetched(&order.given, &order.params, &tenant.rules).map(str::to_owned));
@@ -110,7 +110,7 @@ async fn check(gateway: &Gateway, order: &Order) -> Result<(), Refusal> {
 }
 
 /// Looks where the names of the documents' hosts lead.
-pub(super) async fn check_names(gateway: &Gateway, tenant: &Tenant, addresses: &[String]) -> Result<(), Refusal> {
+pub(super) async fn check_names(gateway: &Gateway, tenant: &Tenant, addresses: &[String]) -> Result<(), Failure> {
     if addresses.is_empty() {
         return Ok(());
     }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tracing::Instrument as _;
 
-use super::{create::check_names, documents::Found, refusal::Refusal, verified::Verified};
+use super::{create::check_names, documents::Found, verified::Verified};
 use crate::{
     bbb::{answer::Failure, meeting_id::is_internal, params, query::Params, validate},
     domain::{denial::Denial, rules::recording_flags},
     live::Meeting,
     meetings::{
-        breakouts::made::{self, NoRoom, RoomOrder},
+        breakouts::made::{self, RoomOrder},
         documents::Given,
         find,
     },
@@ -28,10 +28,10 @@ pub(super) fn is_breakout(params: &Params) -> bool {
 
 /// Answers it.
 pub(super) async fn create(gateway: &Gateway, call: Verified) -> Answer {
-    create_room(gateway, call).await.unwrap_or_else(|refusal| refusal.answer(Call::Create))
+    create_room(gateway, call).await.unwrap_or_else(|failure| Answer::failure(Call::Create, failure))
 }
 
-async fn create_room(gateway: &Gateway, mut call: Verified) -> Result<Answer, Refusal> {
+async fn create_room(gateway: &Gateway, mut call: Verified) -> Result<Answer, Failure> {
     let order = order(gateway, &mut call).await?;
     let (meetings, context, server) = (Arc::clone(&gateway.meetings), call.asked.context(), order.server.id.clone());
     // On its own, so that a room is known, and its documents are counted, though the caller goes away. The body is charged for
@@ -42,17 +42,13 @@ async fn create_room(gateway: &Gateway, mut call: Verified) -> Result<Answer, Re
         made
     };
     let made = tokio::spawn(context.scope(Box::pin(made.in_current_span())));
-    let answer =
-        made.await.unwrap_or_else(|_| Err(Denial::ServerUnavailable.into())).map_err(|no_room| match no_room {
-            NoRoom::Denied(denial) => Refusal::from(denial),
-            NoRoom::Failed(failure) => failure.into(),
-        })?;
+    let answer = made.await.map_err(|_| Denial::ServerUnavailable)??;
     let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
     Ok(Answer::xml(Call::Create, outcome, answer.body).by(&server))
 }
 
 /// What a call asks for.
-async fn order(gateway: &Gateway, call: &mut Verified) -> Result<RoomOrder, Refusal> {
+async fn order(gateway: &Gateway, call: &mut Verified) -> Result<RoomOrder, Failure> {
     let (asked, tenant) = (&call.asked, &call.asked.tenant);
     validate::create(&params::seen(&tenant.rules.create, &call.params))?;
     gateway.meetings.admit_tenant(tenant)?;
@@ -73,13 +69,13 @@ async fn order(gateway: &Gateway, call: &mut Verified) -> Result<RoomOrder, Refu
 }
 
 /// The meeting of a room, if it may have this one.
-async fn admit(gateway: &Gateway, asked: &Asked, ext_id: &str, params: &Params) -> Result<Arc<Meeting>, Refusal> {
+async fn admit(gateway: &Gateway, asked: &Asked, ext_id: &str, params: &Params) -> Result<Arc<Meeting>, Failure> {
     let parent = parent(gateway, asked, params).await?.ok_or(Failure::PARENT_UNKNOWN)?;
     if !parent.limits(&asked.tenant).breakouts {
-        return Err(Failure::BREAKOUTS_OFF.into());
+        return Err(Failure::BREAKOUTS_OFF);
     }
     if find::meeting(&gateway.meetings, asked.account(), ext_id).await?.is_some() {
-        return Err(Failure::ID_NOT_UNIQUE.into());
+        return Err(Failure::ID_NOT_UNIQUE);
     }
     // Another gateway may have made it.
     made::by_ext_id(&gateway.meetings, (&asked.tenant, asked.peer()), &asked.directory, ext_id).await?;
@@ -92,7 +88,7 @@ fn sequence(params: &Params) -> Result<u32, Failure> {
 }
 
 /// Looks where the names of the documents' hosts lead.
-async fn check_documents(gateway: &Gateway, call: &Verified, params: &Params) -> Result<(), Refusal> {
+async fn check_documents(gateway: &Gateway, call: &Verified, params: &Params) -> Result<(), Failure> {
     let tenant = &call.asked.tenant;
     let mut addresses: Vec<String> = Vec::new();
     addresses.extend(params::fetched(&call.params, params, &tenant.rules).map(str::to_owned));
@@ -103,7 +99,7 @@ async fn check_documents(gateway: &Gateway, call: &Verified, params: &Params) ->
 }
 
 /// The running meeting of this tenant that a room is to belong to, by either of its ids.
-async fn parent(gateway: &Gateway, asked: &Asked, params: &Params) -> Result<Option<Arc<Meeting>>, Refusal> {
+async fn parent(gateway: &Gateway, asked: &Asked, params: &Params) -> Result<Option<Arc<Meeting>>, Failure> {
     let id = params.get("parentMeetingID").filter(|id| !id.is_empty()).ok_or(Failure::PARENT_MISSING)?;
     let meeting = if is_internal(id) {
         find::meeting_of_internal(&gateway.meetings, asked.account(), id).await?

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use quick_xml::escape::escape;
 use tracing::Instrument as _;
 
-use super::{read::mime_of, refusal::Refusal};
+use super::read::mime_of;
 use crate::{
     bbb::{
         answer::{Failure, failed_plainly},
@@ -33,12 +33,12 @@ pub(super) async fn insert_document(
     asked: &Asked,
     query: &Params,
     mut body: Incoming,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, Failure> {
     let call = Call::InsertDocument;
     let (mime, _) = mime_of(asked);
     let has_body = body.has_any(FIRST_BYTES_TIMEOUT).await?;
     if has_body && !matches!(&*mime, "application/xml" | "text/xml") {
-        return Err(Failure::CONTENT_TYPE.into());
+        return Err(Failure::CONTENT_TYPE);
     }
     let ext_id = about_a_meeting(query, Failure::NOT_FOUND)?;
     if !has_body {

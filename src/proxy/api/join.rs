@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::{
     join_at::let_in,
-    refusal::Refusal,
     refused_join::{self, is_false},
     verified::Verified,
 };
@@ -35,17 +34,17 @@ pub(super) async fn join(gateway: &Gateway, call: Verified) -> Answer {
     }
     match admit(gateway, &call).await {
         Ok(answer) => answer,
-        Err(refusal) => {
+        Err(failure) => {
             let ext_id = call.params.get("meetingID").unwrap_or_default();
             let meeting = gateway.meetings.live.meetings.find(&call.asked.tenant.id, ext_id);
-            let mut answer = refused_join::answer(gateway, &call.asked, &call.params, &refusal);
+            let mut answer = refused_join::answer(gateway, &call.asked, &call.params, &failure);
             answer.server = meeting.map(|meeting| meeting.server.clone());
             answer
         }
     }
 }
 
-async fn admit(gateway: &Gateway, call: &Verified) -> Result<Answer, Refusal> {
+async fn admit(gateway: &Gateway, call: &Verified) -> Result<Answer, Failure> {
     let asked = &call.asked;
     let tenant = &asked.tenant;
     gateway.meetings.admit_tenant(tenant)?;

@@ -7,11 +7,10 @@ use http::{
 
 use super::{
     client_address::{client_address, client_path, token_of},
-    refusal::Refusal,
     refused_join::errors_of,
 };
 use crate::{
-    bbb::{elsewhere::strange, xml},
+    bbb::{answer::Failure, elsewhere::strange, xml},
     domain::{backend_error::BackendError, denial::Denial, tenant::Server},
     meetings::seats::{self, Place},
     metrics::{Call, Outcome},
@@ -40,7 +39,7 @@ pub(super) async fn let_in(
     place: &Place<'_>,
     redirects: bool,
     call: ApiCall<'_>,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, Failure> {
     let reserved = seats::reserve(&gateway.meetings, place, asked.peer(), asked.now).await?;
     let joined = join_at(gateway, server, call, asked, place.meeting.ext_id.as_str(), redirects).await?;
     reserved.keep(server, &joined.session_token, joined.waits).await?;
@@ -55,7 +54,7 @@ async fn join_at(
     asked: &Asked,
     ext_id: &str,
     redirects: bool,
-) -> Result<Joined, Refusal> {
+) -> Result<Joined, Failure> {
     call.caller = asked.caller();
     let owner = Owner::new(&asked.tenant, &server.slug);
     call.cookie = gateway.binding.cookies_for(&asked.head.headers, owner, None, asked.now);
@@ -94,13 +93,13 @@ struct Joined {
 }
 
 /// The 302 of a join: to the client with a session, or to some address with errors. `None` for neither.
-fn redirected(server: &Server, reply: &Reply, asked: &Asked) -> Result<Option<Joined>, Refusal> {
+fn redirected(server: &Server, reply: &Reply, asked: &Asked) -> Result<Option<Joined>, Failure> {
     let Some(location) = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok()) else {
         return Ok(None);
     };
     let (_, query) = location.split_once('?').unwrap_or((location, ""));
-    if let Some(no) = errors_of(query) {
-        return Err(no);
+    if let Some(failure) = errors_of(query) {
+        return Err(failure);
     }
     let Some(path) = client_path(server, location) else { return Ok(None) };
     let Some(session_token) = token_of(query) else { return Ok(None) };
@@ -117,12 +116,12 @@ fn told(
     asked: &Asked,
     ext_id: &str,
     redirects: bool,
-) -> Result<Option<Joined>, Refusal> {
+) -> Result<Option<Joined>, Failure> {
     let Ok(answer) = xml::answer(&reply.body, &asked.tenant.id, Some(ext_id)) else {
         return Ok(None);
     };
     if !answer.success {
-        return Err(Refusal::ByServer { key: answer.message_key, message: answer.message, denial: None });
+        return Err(Failure::by_server(answer.message_key, answer.message));
     }
     let Some(path) = client_path(server, &answer.url) else { return Ok(None) };
     let Some(address) = client_address(server, asked, &path) else { return Ok(None) };

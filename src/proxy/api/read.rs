@@ -6,12 +6,12 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, header::CONTENT_TYPE};
 
-use super::{refusal::Refusal, spec::Spec};
+use super::spec::Spec;
 use crate::{
     bbb::{
-        answer::Failure,
+        answer::{Failure, UnfitForm},
         checksum::{
-            self, InForm, Signer, Unfit,
+            self, Signer,
             form::{Covers, SignedForm, verify_form},
         },
         documents::{self, Clean},
@@ -58,13 +58,13 @@ pub(super) async fn verify<'a>(
     spec: &Spec,
     body: Incoming,
     bodies: &Bodies,
-) -> Result<Read<'a>, Refusal> {
+) -> Result<Read<'a>, Failure> {
     let (name, credentials) = (spec.name(), &asked.tenant.credentials);
     let Ok(in_query) = checksum::verify(name, asked.query(), credentials, asked.now) else {
         if spec.of_recordings {
             present(spec.call, &Params::parse(asked.query().as_bytes())?)?;
         }
-        return Err(mismatch(spec).into());
+        return Err(mismatch(spec));
     };
     let (sent, charge) = sent(asked, spec, body, bodies, in_query.is_some()).await?;
     let mut params = Params::parse(asked.query().as_bytes())?;
@@ -79,12 +79,12 @@ pub(super) async fn verify<'a>(
     };
     let in_form = params.remove("checksum");
     let has_form = matches!(sent, Sent::Form(_) | Sent::Multipart(..));
-    let unfit = |unfit| unfit_form(spec, in_form.as_deref().unwrap_or_default(), &params, unfit);
+    let unfit = |fits_query| unfit(spec, in_form.as_deref(), &params, fits_query);
     let signer = match (in_query, &in_form) {
-        (Some(_), Some(_)) => return Err(unfit(Unfit::Second)),
-        (Some(_), None) if has_form && !takes_uncovered(asked, spec) => return Err(unfit(Unfit::Uncovered)),
+        (Some(_), Some(_)) => return Err(unfit(true)),
+        (Some(_), None) if has_form && !takes_uncovered(asked, spec) => return Err(unfit(true)),
         (Some(signer), None) => signer,
-        (None, None) => return Err(missing(spec).into()),
+        (None, None) => return Err(missing(spec)),
         (None, Some(checksum)) => {
             if spec.of_recordings {
                 present(spec.call, &params)?;
@@ -92,15 +92,15 @@ pub(super) async fn verify<'a>(
             let raw = if let Sent::Form(raw) = &sent { Some(&**raw) } else { None };
             let form = SignedForm { checksum, raw, params: &params };
             match verify_form(name, asked.query(), &form, credentials, asked.now) {
-                Ok((_, Covers::Query)) if !takes_uncovered(asked, spec) => return Err(unfit(Unfit::Uncovered)),
+                Ok((_, Covers::Query)) if !takes_uncovered(asked, spec) => return Err(unfit(true)),
                 Ok((signer, _)) => signer,
-                Err(_) => return Err(unfit(Unfit::Mismatch)),
+                Err(_) => return Err(unfit(false)),
             }
         }
     };
     // In BBB's order: the type of the body comes before what is in it.
     if matches!(sent, Sent::Other) {
-        return Err(Failure::CONTENT_TYPE.into());
+        return Err(Failure::CONTENT_TYPE);
     }
     merged?;
     if spec.of_recordings {
@@ -131,13 +131,14 @@ fn takes_uncovered(asked: &Asked, spec: &Spec) -> bool {
     asked.head.method == Method::POST && spec.call != Call::Join && asked.tenant.uncovered_forms
 }
 
-fn unfit_form(spec: &Spec, checksum: &str, params: &Params, unfit: Unfit) -> Refusal {
-    let form = InForm { checksum: checksum.into(), fields: params.encode().into(), unfit };
-    Refusal::Checksum(mismatch(spec), form.into())
+/// A form that is not accepted for its checksum.
+fn unfit(spec: &Spec, checksum: Option<&str>, params: &Params, fits_query: bool) -> Failure {
+    let form = UnfitForm { checksum: checksum.map(Into::into), fields: params.encode().into(), fits_query };
+    Failure { form: Some(form.into()), ..mismatch(spec) }
 }
 
 /// The query of a call whose body no checksum covers: signed, and without a form.
-pub(super) fn signed_query<'a>(asked: &'a Asked, spec: &Spec) -> Result<Read<'a>, Refusal> {
+pub(super) fn signed_query<'a>(asked: &'a Asked, spec: &Spec) -> Result<Read<'a>, Failure> {
     let signer = checksum::verify(spec.name(), asked.query(), &asked.tenant.credentials, asked.now);
     let signer = signer.map_err(|_| mismatch(spec))?.ok_or_else(|| missing(spec))?;
     let params = Params::parse(asked.query().as_bytes())?;
@@ -189,7 +190,7 @@ async fn sent(
     body: Incoming,
     bodies: &Bodies,
     signed: bool,
-) -> Result<(Sent, Option<Charge>), Refusal> {
+) -> Result<(Sent, Option<Charge>), Failure> {
     if !may_bring_form(asked, spec) || http_body::Body::is_end_stream(&body) {
         return Ok((Sent::Nothing, None));
     }
@@ -218,7 +219,7 @@ async fn sent(
 }
 
 /// The files of a form, by their names; a form with anything else in it is refused.
-pub(super) async fn files_of(asked: &Asked, body: Bytes) -> Result<HashMap<String, Bytes>, Refusal> {
+pub(super) async fn files_of(asked: &Asked, body: Bytes) -> Result<HashMap<String, Bytes>, Failure> {
     let (_, header) = mime_of(asked);
     let boundary = multer::parse_boundary(header).map_err(|_| Failure::CONTENT_TYPE)?;
     let mut parts = multer::Multipart::new(stream::iter([Ok::<_, Infallible>(body)]), boundary);
@@ -228,7 +229,7 @@ pub(super) async fn files_of(asked: &Asked, body: Bytes) -> Result<HashMap<Strin
         let is_file = part.file_name().is_some();
         let content = part.bytes().await.map_err(|_| Failure::QUERY)?;
         if !is_file || files.insert(name, content).is_some() {
-            return Err(Failure::QUERY.into());
+            return Err(Failure::QUERY);
         }
     }
     Ok(files)

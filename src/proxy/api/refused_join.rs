@@ -4,11 +4,14 @@ use form_urlencoded::{byte_serialize, parse};
 use http::{Response, StatusCode};
 use serde::Deserialize;
 
-use super::refusal::Refusal;
 use crate::{
-    bbb::{answer::failed, params, query::Params},
+    bbb::{
+        answer::{Failure, failed},
+        params,
+        query::Params,
+    },
     domain::{denial::Denial, pages::Page},
-    metrics::Call,
+    metrics::{Call, Outcome},
     proxy::{
         answer::{Answer, redirect, text},
         asked::Asked,
@@ -20,7 +23,7 @@ use crate::{
 
 /// A refusal in the form its caller reads: XML for `redirect=false`, BBB's own redirect where the caller gave an
 /// address for it, a page for people, XML for all others (docs/reference/bbb-protocol.md, "Answer of join").
-pub(super) fn answer(gateway: &Gateway, asked: &Asked, params: &Params, refusal: &Refusal) -> Answer {
+pub(super) fn answer(gateway: &Gateway, asked: &Asked, params: &Params, failure: &Failure) -> Answer {
     let ruled = |name| params::ruled(&asked.tenant.rules.join, params, name);
     let response = if is_false(ruled("redirect")) {
         None
@@ -28,26 +31,26 @@ pub(super) fn answer(gateway: &Gateway, asked: &Asked, params: &Params, refusal:
         .iter()
         .find_map(|name| ruled(name).filter(|address| params::is_web_url(address)))
     {
-        redirect(StatusCode::FOUND, &with_errors(address, refusal.key(), &refusal.message()))
+        redirect(StatusCode::FOUND, &with_errors(address, &failure.key, &failure.message))
     } else if wants_page(&asked.head.headers) {
-        Some(page_of(gateway, asked, Some(params), refusal))
+        Some(page_of(gateway, asked, Some(params), failure))
     } else {
         None
     };
     let response = response
-        .unwrap_or_else(|| text(StatusCode::OK, "text/xml;charset=utf-8", failed(refusal.key(), &refusal.message())));
-    refusal.noted(Answer::new(Call::Join, refusal.outcome(), response))
+        .unwrap_or_else(|| text(StatusCode::OK, "text/xml;charset=utf-8", failed(&failure.key, &failure.message)));
+    Answer::new(Call::Join, Outcome::Refused, response).refused(failure)
 }
 
 /// The page of a join that was not read: its parameters count for nothing.
-pub(super) fn unread(gateway: &Gateway, asked: &Asked, refusal: &Refusal) -> Answer {
-    let page = page_of(gateway, asked, None, refusal);
-    refusal.noted(Answer::new(Call::Join, refusal.outcome(), page))
+pub(super) fn unread(gateway: &Gateway, asked: &Asked, failure: &Failure) -> Answer {
+    let page = page_of(gateway, asked, None, failure);
+    Answer::new(Call::Join, Outcome::Refused, page).refused(failure)
 }
 
 /// The page of a refusal.
-fn page_of(gateway: &Gateway, asked: &Asked, params: Option<&Params>, refusal: &Refusal) -> Response<Body> {
-    let (status, of) = match (refusal.denial(), refusal.key()) {
+fn page_of(gateway: &Gateway, asked: &Asked, params: Option<&Params>, failure: &Failure) -> Response<Body> {
+    let (status, of) = match (failure.denial, &*failure.key) {
         (Some(denial), _) => (denial.status(), Page::Refused(denial)),
         (None, "meetingForciblyEnded" | "invalidMeetingIdentifier" | "notFound") => {
             // Who has the address of a breakout room has it from one that was there.
@@ -59,16 +62,16 @@ fn page_of(gateway: &Gateway, asked: &Asked, params: Option<&Params>, refusal: &
             (StatusCode::NOT_FOUND, if is_over { Page::Over } else { Page::NotYet })
         }
         (None, "checksumError") => (StatusCode::FORBIDDEN, Page::WrongLink),
-        (None, _) => (StatusCode::BAD_REQUEST, Page::Other(refusal.message().into_owned())),
+        (None, _) => (StatusCode::BAD_REQUEST, Page::Other(failure.message.to_string())),
     };
     // What BBB says of a meeting that does not run tells people the wrong thing.
-    let key = if matches!(of, Page::NotYet | Page::Over) { of.name() } else { refusal.key() };
+    let key = if matches!(of, Page::NotYet | Page::Over) { of.name() } else { &*failure.key };
     page(asked, status, &of, key)
 }
 
 /// What BBB says in the `errors` that it hangs on a redirect: a JSON array of `{"key", "message"}`. A redirect that has
 /// them is a refusal, whatever else it has.
-pub(super) fn errors_of(query: &str) -> Option<Refusal> {
+pub(super) fn errors_of(query: &str) -> Option<Failure> {
     #[derive(Deserialize)]
     struct Error {
         key: String,
@@ -80,7 +83,7 @@ pub(super) fn errors_of(query: &str) -> Option<Refusal> {
     let errors: Vec<Error> = serde_json::from_str(&errors).unwrap_or_default();
     let Some(error) = errors.into_iter().next() else { return Some(Denial::ServerUnavailable.into()) };
     let denial = (error.key == Denial::MaxParticipantsReached.key()).then_some(Denial::MaxParticipantsReached);
-    Some(Refusal::ByServer { key: error.key, message: error.message, denial })
+    Some(Failure { denial, ..Failure::by_server(error.key, error.message) })
 }
 
 fn with_errors(address: &str, key: &str, message: &str) -> String {
@@ -114,14 +117,14 @@ mod tests {
             let with = with_errors(address, "someKey", "Some \"message\" & more");
             assert!(with.starts_with(start), "{with}");
             let no = errors_of(with.split_once('?').expect("a query").1).expect("errors");
-            assert_eq!((no.key(), &*no.message()), ("someKey", "Some \"message\" & more"));
+            assert_eq!((&*no.key, &*no.message), ("someKey", "Some \"message\" & more"));
         }
         assert!(with_errors("https://a.b/#top", "k", "m").ends_with("#top"));
         let with = with_errors("https://a.b/#/rooms?x=1", "k", "m");
         assert!(with.starts_with("https://a.b/?errors=") && with.ends_with("#/rooms?x=1"), "{with}");
-        assert!(errors_of("errors=nonsense").is_some_and(|no| no.denial() == Some(Denial::ServerUnavailable)));
+        assert!(errors_of("errors=nonsense").is_some_and(|no| no.denial == Some(Denial::ServerUnavailable)));
         let own = errors_of("errors=x&errors=%5B%7B%22key%22%3A%22own%22%7D%5D").expect("errors");
-        assert_eq!(own.key(), "own", "what a caller put there does not count");
+        assert_eq!(own.key, "own", "what a caller put there does not count");
         assert!(errors_of("sessionToken=t").is_none());
     }
 }

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::{
     read::{BODY_BYTES_MAX, files_of},
-    refusal::Refusal,
     verified::Verified,
 };
 use crate::{
@@ -29,7 +28,7 @@ pub(super) async fn text_tracks(gateway: &Gateway, call: &Verified) -> Answer {
     let record_id = call.params.get("recordID").unwrap_or_default();
     let Some(recording) = gateway.meetings.live.recordings.get(&asked.tenant.id, record_id) else {
         let message = format!("No recording found for {record_id}");
-        return Answer::failed(name, Outcome::Refused, "noRecordings", &message);
+        return Answer::failed(name, "noRecordings", &message);
     };
     let Some(server) = asked.directory.server(recording.server.as_str()) else {
         return Answer::denied(name, Denial::ServerUnavailable);
@@ -51,9 +50,9 @@ pub(super) async fn put_text_track(
     asked: &Asked,
     query: &Params,
     body: Incoming,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, Failure> {
     let call = Call::PutRecordingTextTrack;
-    let refuse = |key: &str, message: String| Ok(Answer::failed(call, Outcome::Refused, key, &message));
+    let refuse = |key: &str, message: String| Ok(Answer::failed(call, key, &message));
     if let Some(name) = OF_A_TRACK.iter().find(|name| query.get(name).is_none_or(str::is_empty)) {
         return refuse("paramError", format!("Missing param {name}."));
     }
@@ -74,7 +73,7 @@ pub(super) async fn put_text_track(
     if !whole.is_empty() {
         let mut files = files_of(asked, whole).await?;
         let (Some(file), true) = (files.remove("file"), files.is_empty()) else {
-            return Err(Failure::QUERY.into());
+            return Err(Failure::QUERY);
         };
         let form = form(&file).ok_or(Failure::QUERY)?;
         let content_type = format!("multipart/form-data; boundary={BOUNDARY}");

@@ -171,12 +171,11 @@ impl World {
             let left = store.ended().leftovers(&names.1).await.expect("an answer").len();
             let next = match store.meetings().restart(&run, &new).await {
                 Ok(next) => next,
-                Err(Refusal::Denied(denial)) => {
-                    assert_eq!(denial, Denial::ServerUnavailable);
+                Err(error) => {
+                    assert_eq!(error.denied(), Some(Denial::ServerUnavailable), "{error}");
                     assert!(self.model.is_occupied(old), "whether somebody is in {old}");
                     return;
                 }
-                Err(Refusal::Failed(error)) => panic!("{error}"),
             };
             assert!(next.is_none() || !self.model.is_occupied(old), "whether somebody is in {old}");
             let more = usize::from(next.is_some() && was.internal_id.is_some());

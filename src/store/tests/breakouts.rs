@@ -22,8 +22,7 @@ async fn join_room(
     let new = NewSession { meeting, user, now: ms(now), held: Held::Until(ms(now + 60)), seats, breakout: Some(room) };
     match store.seats().admit(&new).await {
         Ok(seated) => Ok(seated),
-        Err(Refusal::Denied(denial)) => Err(denial),
-        Err(Refusal::Failed(error)) => panic!("{error}"),
+        Err(error) => Err(error.denied().unwrap_or_else(|| panic!("{error}"))),
     }
 }
 

@@ -204,7 +204,7 @@ async fn who_waits_to_be_let_in_has_no_seat_until_then(fixture: Fixture) {
     assert_eq!(store.seats().recent(meeting, ms(0)).await.expect("counted"), 0);
     let invited = join(store, meeting, 0, 60, 1).await.expect("it is free");
     let let_in = async |now| store.seats().readmit(meeting, guest, ms(now), ms(now + 60), Limit::AtMost(1)).await;
-    assert!(matches!(let_in(10).await, Err(Refusal::Denied(Denial::MaxParticipantsReached))));
+    assert_eq!(let_in(10).await.err().and_then(|error| error.denied()), Some(Denial::MaxParticipantsReached));
     assert_eq!(waits().await, [true], "and goes on waiting");
     note(store, [Note::Dropped { session: invited }]).await;
     let_in(10).await.expect("a seat");

@@ -301,19 +301,21 @@ async fn a_feature_that_the_caller_excludes_is_not_disabled_by_its_own_list() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checksum_in_a_form_is_logged_with_where_it_was_and_what_it_was_compared_over() {
-    let tenants = ["wagtail", "heron", "plover", "lapwing", "robin"];
+    let tenants = ["wagtail", "heron", "plover", "lapwing", "robin", "dunlin"];
     let plan = tenants.iter().fold(Plan::new().server("members"), |plan, tenant| plan.tenant(tenant, "level-2"));
     let gateway = Served::start(plan).await;
     let (client, dir) = (&gateway.client, &gateway.dir);
     let sum = |tenant: &str, hashed: &str| sign::checksum("create", hashed, &secret(tenant), Algorithm::Sha1);
     // One tenant each: a tenant's mistakes are told once a second.
     let fields = "name=A+room&meetingID=room";
+    let in_query = format!("?record=true&checksum={}", sum("dunlin", "record=true"));
     for (tenant, query, body) in [
         ("wagtail", "?record=true", format!("{fields}&checksum={}", sum("wagtail", fields))),
         ("heron", "", format!("name=A%20room&meetingID=room&checksum={}", sum("heron", fields))),
         ("plover", "?record=true", format!("{fields}&checksum={}", sum("plover", ""))),
         ("lapwing", "", format!("{fields}&checksum=nonsense")),
         ("robin", "?Checksum=0123456789012345678901234567890123456789", fields.to_owned()),
+        ("dunlin", &in_query, format!("{fields}&checksum={}", sum("dunlin", fields))),
     ] {
         let reply = client.post(&host(tenant), &format!("/bigbluebutton/api/create{query}"), FORM, body).await;
         assert_eq!(reply.xml("messageKey"), "checksumError", "{tenant}: {}", reply.body);
@@ -332,6 +334,7 @@ async fn a_checksum_in_a_form_is_logged_with_where_it_was_and_what_it_was_compar
         ("plover", [r#""found_in":"form""#, r#""compared_over":"the query""#, "the query left out"]),
         ("lapwing", [r#""found_in":"form""#, "not a digest in hexadecimal digits", r#""would_fit":"none known""#]),
         ("robin", [r#""found_in":"""#, r#""algorithm":"missing""#, "its name is in capitals"]),
+        ("dunlin", [r#""found_in":"query""#, "given twice: in the form, too", r#""would_fit":"none known""#]),
     ] {
         let mut line = None;
         eventually("a line in the log", async || {

@@ -15,7 +15,7 @@ use crate::{
     store::{
         change::Change,
         columns::length,
-        error::{Error, Refusal},
+        error::Error,
         rows::{Admitted, MeetingRow, NewMeeting, Run},
     },
 };
@@ -24,7 +24,7 @@ pub(in crate::store) async fn admit_meeting(
     pool: &Pool,
     new: &NewMeeting<'_>,
     decide: Option<impl FnOnce(RoomUsage) -> Result<(), Denial>>,
-) -> Result<Admitted, Refusal> {
+) -> Result<Admitted, Error> {
     let Some(decide) = decide else {
         let mut connection = pool.acquire().await?;
         return match insert_meeting(&mut connection, new).await? {
@@ -39,7 +39,7 @@ pub(in crate::store) async fn admit_meeting(
         return existing(&mut tx, new).await;
     };
     let usage = room_usage(&mut tx, new).await?;
-    decide(usage).map_err(Refusal::Denied)?;
+    decide(usage)?;
     tx.commit().await?;
     Ok(Admitted::New { id, used: usage.used })
 }
@@ -65,7 +65,7 @@ pub(in crate::store) async fn restart_meeting(
     pool: &Pool,
     old: &Run<'_>,
     new: &NewMeeting<'_>,
-) -> Result<Option<MeetingNumber>, Refusal> {
+) -> Result<Option<MeetingNumber>, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     // Of two gateways that give one run up, one begins the next.
     if lock_meeting(&mut tx, old.id).await?.is_none() {
@@ -76,7 +76,7 @@ pub(in crate::store) async fn restart_meeting(
         .fetch_optional(&mut *tx)
         .await?;
     if present.is_some() {
-        return Err(Refusal::Denied(Denial::ServerUnavailable));
+        return Err(Denial::ServerUnavailable.into());
     }
     if let Some(internal_id) = old.internal_id {
         sqlx::query(
@@ -341,7 +341,7 @@ async fn insert_meeting(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Opt
 }
 
 /// The running meeting that has the id already.
-async fn existing(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Admitted, Refusal> {
+async fn existing(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Admitted, Error> {
     let row = sqlx::query("SELECT * FROM meetings WHERE tenant = $1 AND ext_id = $2 AND ended_at IS NULL")
         .bind(new.tenant.as_str())
         .bind(new.ext_id)

@@ -20,12 +20,12 @@ use crate::{
     },
     store::{
         columns::{PRESENT, REPLACED},
-        error::{Error, Refusal},
+        error::Error,
         rows::{MeetingRow, NewSession, Seated, Seats, SessionRow},
     },
 };
 
-pub(in crate::store) async fn admit_session(pool: &Pool, new: &NewSession<'_>) -> Result<Seated, Refusal> {
+pub(in crate::store) async fn admit_session(pool: &Pool, new: &NewSession<'_>) -> Result<Seated, Error> {
     if ONE_AT_A_TIME {
         // Nobody else has a connection: what was read stays true without a transaction, which would cost as much again.
         return seat(&mut *pool.acquire().await?, new).await;
@@ -40,7 +40,7 @@ pub(in crate::store) async fn admit_session(pool: &Pool, new: &NewSession<'_>) -
 /// Writes a session, if there is a seat for it: a free one, or that of another session of the same person. The meeting has
 /// as many for itself as for all its breakout rooms together; strangers are in the meeting itself. Should it not come to
 /// be written that the other has none any more, that one's lapses by itself.
-pub(in crate::store) async fn seat(connection: &mut Connection, new: &NewSession<'_>) -> Result<Seated, Refusal> {
+pub(in crate::store) async fn seat(connection: &mut Connection, new: &NewSession<'_>) -> Result<Seated, Error> {
     let instead_of = match new.user {
         Some(user) => lock_not_open(connection, new, user).await?,
         None => None,
@@ -66,7 +66,7 @@ pub(in crate::store) async fn seat(connection: &mut Connection, new: &NewSession
     let Some(row) = row.first() else {
         // It is full, or has ended a moment ago, as another gateway knows already.
         let runs = lock_meeting(connection, new.meeting).await?.is_some();
-        return Err(Refusal::Denied(if runs { Denial::MaxParticipantsReached } else { Denial::ServerUnavailable }));
+        return Err(if runs { Denial::MaxParticipantsReached } else { Denial::ServerUnavailable }.into());
     };
     if let Some(other) = instead_of {
         // Who has come and gone has less time left than who is still to come.
@@ -118,10 +118,10 @@ pub(in crate::store) async fn readmit_session(
     now: Timestamp,
     until: Timestamp,
     seats: Limit<u32>,
-) -> Result<(), Refusal> {
+) -> Result<(), Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     let Some(Room { strangers, .. }) = lock_meeting(&mut tx, meeting).await? else {
-        return Err(Refusal::Denied(Denial::ServerUnavailable));
+        return Err(Denial::ServerUnavailable.into());
     };
     let done = sqlx::query(
         "UPDATE sessions SET seat_until = CASE WHEN seat_until > $2 THEN seat_until ELSE $2 END, waits = FALSE
@@ -138,7 +138,7 @@ pub(in crate::store) async fn readmit_session(
     .execute(&mut *tx)
     .await?;
     if done.rows_affected() != 1 {
-        return Err(Refusal::Denied(Denial::MaxParticipantsReached));
+        return Err(Denial::MaxParticipantsReached.into());
     }
     tx.commit().await?;
     Ok(())
