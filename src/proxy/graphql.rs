@@ -118,24 +118,28 @@ pub(crate) fn graphql(gateway: &Arc<Gateway>, mut asked: Asked, at: Option<&Serv
     };
     let (context, span) = (asked.context(), asked.socket_span());
     let socket = Socket::new(gateway, asked);
-    tokio::spawn(async move {
-        let Some(mut browser) = browser.await.ok().and_then(browser_of) else { return };
-        // Boxed: the memory of the opening is freed before the socket is carried.
-        match context.scope(Box::pin(open(&socket, &mut browser, wanted)).instrument(span)).await {
-            Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
-            Err(Close { code, reason, end, denial }) => {
-                socket.metrics.count_socket_end(end);
-                denial.into_iter().for_each(|denial| socket.metrics.count_denial(denial));
-                let (tenant, request) = (&socket.tenant.id, &socket.request_id);
-                tracing::info!(%tenant, %request, end = end.as_str(), reason, "GraphQL socket refused");
-                if let Some(code) = code {
-                    let _ = browser.io.write_all(&close(code, reason)).await;
-                }
-                let _ = browser.io.shutdown().await;
-            }
-        }
-    });
+    tokio::spawn(context.scope(Box::pin(opened(socket, browser, wanted)).instrument(span)));
     Answer::new(Call::Socket, Outcome::Ok, response)
+}
+
+/// Opens a GraphQL socket and has it carried, or closes it.
+async fn opened(socket: Socket, browser: OnUpgrade, wanted: Wanted) {
+    let Some(mut browser) = browser.await.ok().and_then(browser_of) else { return };
+    let Close { code, reason, end, denial } = match open(&socket, &mut browser, wanted).await {
+        Ok(Opened { end, present, frames }) => {
+            // A task of its own: the memory of this one is freed.
+            tokio::spawn(socket.carry(browser, end, Some(present), frames));
+            return;
+        }
+        Err(close) => close,
+    };
+    socket.metrics.count_socket_end(end);
+    denial.into_iter().for_each(|denial| socket.metrics.count_denial(denial));
+    tracing::info!(end = end.as_str(), reason, "GraphQL socket refused");
+    if let Some(code) = code {
+        let _ = browser.io.write_all(&close(code, reason)).await;
+    }
+    let _ = browser.io.shutdown().await;
 }
 
 /// What a GraphQL socket is asked for with.

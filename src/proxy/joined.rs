@@ -43,35 +43,37 @@ impl Socket {
     }
 
     /// Joins both ends for as long as they stay. `frames` rewrites what the server sends, where that is needed.
-    pub(super) async fn carry(
+    pub(super) fn carry(
         self,
         browser: End<Downstream>,
         server: End<Stream>,
         present: Option<Present>,
         frames: Option<Box<TextFrames>>,
-    ) {
-        let Self { gateway, request_id, tenant, metrics, open, place } = self;
-        drop((gateway, tenant));
+    ) -> impl Future<Output = ()> {
+        let Self { gateway: _, tenant: _, request_id, metrics, open, place } = self;
         let opened = Instant::now();
         [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
         let mut tunnel = Tunnel::new((browser.io, browser.read), (server.io, server.read), frames);
-        let seated = present.as_ref().and_then(Present::seated);
-        let end = match seated {
-            Some(session) => tokio::select! {
-                side = tunnel.run() => side.into(),
-                // The client tries again, and learns what has become of its seat.
-                () = session.is_cut() => SocketEnd::SeatLost,
-            },
-            None => tunnel.run().await.into(),
-        };
-        let carried = tunnel.carried();
-        drop(tunnel);
-        metrics.count_bytes(carried.up, carried.down);
-        if let Some(session) = seated {
-            metrics.count_socket_end(end);
-            log_end(session, &request_id, end, carried, opened);
+        // No async fn: an idle socket would have room for all of these twice.
+        async move {
+            let seated = present.as_ref().and_then(Present::seated);
+            let end = match seated {
+                Some(session) => tokio::select! {
+                    side = tunnel.run() => side.into(),
+                    // The client tries again, and learns what has become of its seat.
+                    () = session.is_cut() => SocketEnd::SeatLost,
+                },
+                None => tunnel.run().await.into(),
+            };
+            let carried = tunnel.carried();
+            drop(tunnel);
+            metrics.count_bytes(carried.up, carried.down);
+            if let Some(session) = seated {
+                metrics.count_socket_end(end);
+                log_end(session, &request_id, end, carried, opened);
+            }
+            drop((present, open, place));
         }
-        drop((present, open, place));
     }
 }
 

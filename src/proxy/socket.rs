@@ -110,7 +110,8 @@ fn join_ends(
     tokio::spawn(async move {
         let (Ok(browser), Ok(server)) = (browser.await, server.await) else { return };
         if let (Some(browser), Some(server)) = (browser_of(browser), taken(server)) {
-            socket.carry(browser, server, open, frames).await;
+            // A task of its own: the memory of this one is freed.
+            tokio::spawn(socket.carry(browser, server, open, frames));
         }
     });
     Answer::new(Call::Socket, Outcome::Ok, response)
