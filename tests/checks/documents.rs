@@ -1,17 +1,15 @@
 //! The documents: links resolve, every page is in the book, and what the documents name (configuration keys, error
 //! keys, metrics, commands, targets of make, tests, log messages, files, crates) is in the code, and the reverse.
 
+pub mod configuration;
+mod made;
 mod markdown;
 mod structure;
 
 use std::{collections::BTreeSet, fs, process::Command};
 
-use anteroom::{
-    config,
-    domain::{denial::Denial, pages::Page as Refusal},
-};
+use anteroom::domain::{denial::Denial, pages::Page as Refusal};
 use markdown::{Page, files_below, has_word, root, sources, spans, without_spans};
-use serde_json::Value;
 
 const README_LINES_MAX: usize = 170;
 const PROSE_WIDTH_MAX: usize = 120;
@@ -97,51 +95,6 @@ fn prose_has_plain_words() {
         }
     }
     none(faults);
-}
-
-#[test]
-fn each_configuration_key_is_documented() {
-    let schema = config::schema();
-    let mut keys = BTreeSet::new();
-    for file in ["anteroom.toml", "tenant", "policy", "language"] {
-        let whole = &schema[file];
-        // A tenant's limits are a policy's, and its events have a section.
-        let collapsed: &[_] = if file == "tenant" { &[("limits", "limits.*"), ("events", "[[events]]")] } else { &[] };
-        collect_keys(whole, whole, "", collapsed, &mut keys);
-    }
-    let page = Page::read("docs/configuration.md");
-    let documented: BTreeSet<_> = page.spans_of_column(0).iter().map(|key| with_plain_holes(key)).collect();
-    assert_eq!(documented, keys);
-}
-
-/// The keys of a schema, as `a.<>.b` where `<>` is any name.
-fn collect_keys(whole: &Value, of: &Value, path: &str, collapsed: &[(&str, &str)], keys: &mut BTreeSet<String>) {
-    let of = match of["$ref"].as_str() {
-        Some(reference) => whole.pointer(reference.trim_start_matches('#')).unwrap(),
-        None => of,
-    };
-    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    if let Some(properties) = of["properties"].as_object() {
-        for (name, value) in properties {
-            match collapsed.iter().find(|(key, _)| path.is_empty() && key == name) {
-                Some((_, instead)) => {
-                    keys.insert((*instead).to_owned());
-                }
-                None => collect_keys(whole, value, &below(name), collapsed, keys),
-            }
-        }
-    } else if of["additionalProperties"].is_object() {
-        collect_keys(whole, &of["additionalProperties"], &below("<>"), collapsed, keys);
-    } else {
-        keys.insert(path.to_owned());
-    }
-}
-
-/// `servers.<id>.url` as `servers.<>.url`.
-fn with_plain_holes(key: &str) -> String {
-    let mut parts = key.split('<');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + "<>" + part.split_once('>').map_or("", |(_, rest)| rest))
 }
 
 #[test]
