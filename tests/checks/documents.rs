@@ -1,12 +1,13 @@
 //! The documents: links resolve, every page is in the book, and what the documents name (configuration keys, error
 //! keys, metrics, commands, targets of make, tests, log messages, files, crates) is in the code, and the reverse.
 
+mod commands;
 pub mod configuration;
 mod made;
 mod markdown;
 mod structure;
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, fs};
 
 use anteroom::domain::{denial::Denial, pages::Page as Refusal};
 use markdown::{Page, files_below, has_word, root, sources, spans, without_spans};
@@ -133,37 +134,6 @@ fn each_error_key_is_documented() {
     let unknown: Vec<_> = documented.iter().filter(|key| !sources.contains(&format!("\"{key}\""))).collect();
     // The first column has the heading of the table too.
     assert!(unknown.iter().all(|key| *key == "messageKey"), "not in the code: {unknown:?}");
-}
-
-#[test]
-fn each_command_is_documented() {
-    let page = Page::read("docs/reference/cli.md");
-    let commands = page.spans_of_column(0);
-    let mut faults = Vec::new();
-    check_command(&["anteroom"], &page, &commands, &mut faults);
-    none(faults);
-}
-
-/// Looks for a command with its options, and for those below it.
-fn check_command(command: &[&str], page: &Page, documented: &[String], faults: &mut Vec<String>) {
-    let output = Command::new(env!("CARGO_BIN_EXE_anteroom")).args(&command[1..]).arg("-h").output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
-    let (_, rest) = help.split_once("\nUsage: ").unwrap_or_else(|| panic!("no help for {command:?}"));
-    let below = rest.split_once("\nCommands:\n").map(|(_, rest)| rest.split("\n\n").next().unwrap_or_default());
-    for name in below.unwrap_or_default().lines().filter_map(|line| line.split_whitespace().next()) {
-        if name != "help" {
-            check_command(&[command, &[name]].concat(), page, documented, faults);
-        }
-    }
-    let name = command.join(" ");
-    if below.is_none() && !documented.iter().any(|known| *known == name || known.starts_with(&format!("{name} "))) {
-        faults.push(format!("{}: {name} is not there", page.name()));
-    }
-    for option in rest.split_whitespace().filter(|word| word.starts_with("--")).map(|word| word.trim_end_matches(',')) {
-        if !matches!(option, "--help" | "--version") && !has_word(&page.text, option) {
-            faults.push(format!("{}: {option} of {name} is not there", page.name()));
-        }
-    }
 }
 
 #[test]

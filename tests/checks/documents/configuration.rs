@@ -6,8 +6,8 @@ use anteroom::config;
 use serde_json::Value;
 
 use super::{
-    made::{hold, names, table, wrapped},
-    markdown::{Page, anchor},
+    made::{hold, linked, names, table, wrapped},
+    markdown::Page,
 };
 
 const PAGE: &str = "docs/configuration.md";
@@ -77,7 +77,7 @@ fn part(schema: &Value, path: &str) -> String {
     let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
     let keys = schema["properties"].as_object().unwrap();
     let rows: Vec<_> = keys.iter().map(|(key, of)| row(schema, &prefix, key, of)).collect();
-    let head = linked(&described(schema).0);
+    let head = linked(&described(schema).0, PAGE);
     format!("{}\n\n{}", wrapped(&head), table(&["key", "type", "default", "meaning"], &rows))
 }
 
@@ -92,7 +92,7 @@ fn row(schema: &Value, prefix: &str, key: &str, of: &Value) -> Vec<String> {
         None if kinds == "table" => "optional".to_owned(),
         None => "none".to_owned(),
     };
-    vec![format!("`{prefix}{key}`"), kinds, default, linked(&meaning)]
+    vec![format!("`{prefix}{key}`"), kinds, default, linked(&meaning, PAGE)]
 }
 
 /// What a schema means, and the default that it states.
@@ -131,19 +131,6 @@ fn collect_kinds(schema: &Value, kinds: &mut Vec<String>) {
     } else {
         kinds.push(schema["type"].as_str().unwrap().to_owned());
     }
-}
-
-/// A text with links in place of its citations, which are `docs/PAGE.md, "HEADING"`.
-fn linked(text: &str) -> String {
-    let mut pieces = text.split("docs/");
-    let mut made = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let (file, rest) = piece.split_once(", \"").unwrap_or_else(|| panic!("a citation without a heading: {piece}"));
-        let (heading, after) = rest.split_once('"').unwrap();
-        let file = if PAGE.ends_with(file) { "" } else { file };
-        made += &format!("[{heading}]({file}#{}){after}", anchor(heading));
-    }
-    made
 }
 
 /// The literal defaults of a table of the schema, as TOML.

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, env, fs};
 
-use super::markdown::{Page, root};
+use super::markdown::{Page, anchor, root};
 
 const BEGIN: &str = "<!-- made: ";
 const END: &str = "<!-- end -->";
@@ -49,6 +49,20 @@ fn first_difference(is: &str, should: &str) -> String {
     differs.map_or_else(|| "it has another length".to_owned(), |(is, should)| format!("- {is}\n+ {should}"))
 }
 
+/// A text with links of a page in place of its citations, which are `docs/PAGE.md, "HEADING"`.
+pub fn linked(text: &str, page: &str) -> String {
+    let up = "../".repeat(page.matches('/').count() - 1);
+    let mut pieces = text.split("docs/");
+    let mut made = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (file, rest) = piece.split_once(", \"").unwrap_or_else(|| panic!("a citation without a heading: {piece}"));
+        let (heading, after) = rest.split_once('"').unwrap();
+        let file = if page == format!("docs/{file}") { String::new() } else { format!("{up}{file}") };
+        made += &format!("[{heading}]({file}#{}){after}", anchor(heading));
+    }
+    made
+}
+
 /// A table. Bars in its cells are escaped.
 pub fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let mut text = format!("| {} |\n|{}", heads.join(" | "), "---|".repeat(heads.len()));
@@ -83,5 +97,7 @@ fn parts_are_replaced_and_the_rest_stays() {
     assert!(with_parts("x", &parts).unwrap_err().contains("no part"));
     assert!(with_parts(&format!("{text}{text}"), &parts).unwrap_err().contains("twice"));
     assert!(with_parts("<!-- made: a b -->\nold", &parts).unwrap_err().contains("does not end"));
+    let text = "x (docs/a.md, \"Y `z`\"; docs/reference/b.md, \"C\")";
+    assert_eq!(linked(text, "docs/reference/b.md"), "x ([Y `z`](../a.md#y-z); [C](#c))");
     assert_eq!(table(&["k"], &[vec!["a|b".into()]]), "| k |\n|---|\n| a\\|b |");
 }
