@@ -12,8 +12,8 @@ use std::{collections::BTreeSet, fs};
 use anteroom::domain::{denial::Denial, pages::Page as Refusal};
 use markdown::{Page, files_below, has_word, root, sources, spans, without_spans};
 
-const README_LINES_MAX: usize = 170;
-const PROSE_WIDTH_MAX: usize = 120;
+const README_LINES_MAX: usize = 150;
+const PROSE_WIDTH_MAX: usize = 100;
 
 /// Words that make a reader guess.
 const UNCLEAR: [&str; 8] =
