@@ -13,7 +13,7 @@ mod usage;
 
 use std::{future::Future, io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::schema;
 use check::{check, dev_ca};
@@ -33,6 +33,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gateway.
+    ///
+    /// On SIGTERM or SIGINT it accepts nothing new, answers open requests, gives open connections the grace period
+    /// and exits with 0.
     Serve {
         /// Configuration directory, with anteroom.toml, tenants/, policies/ and certs/.
         #[arg(long, value_name = "DIR")]
@@ -45,17 +48,26 @@ enum Command {
         log: LogForm,
     },
     /// Check a configuration and print all faults; exit with 1 if there is one.
+    ///
+    /// Prints each fault with file, line, key and reason, and warnings, such as of secrets, private keys and a store
+    /// that others than their owner may read. A warning is no fault. Prints how many connections and people the file
+    /// handles allow.
     Check {
         /// Configuration directory.
         #[arg(long, value_name = "DIR")]
         config: PathBuf,
         /// Also check each BBB server; creates and ends a test meeting on it.
+        ///
+        /// Checks that the server is reachable, has this secret and this version, and sends people to a client of its
+        /// own (a load balancer does not); the test meeting is `anteroom-check-...`. Warns of a release below 3.0.37,
+        /// of a server that does not state its release, and of parameters that a policy or tenant sets and that the
+        /// release does not know.
         #[arg(long)]
         online: bool,
     },
-    /// Print the JSON schemas of the configuration files.
+    /// Print the JSON schemas of the configuration files, for editors.
     Schema,
-    /// Create a development CA in DIR/dev-ca, and missing certificates in DIR/certs.
+    /// Create a development CA in DIR/dev-ca, and missing certificates in DIR/certs; for trials.
     DevCa {
         /// Configuration directory.
         #[arg(long, value_name = "DIR")]
@@ -76,7 +88,16 @@ enum Command {
     #[command(subcommand)]
     Callback(CallbackAction),
     /// Print the usage of tenants in a month.
+    ///
+    /// One row for each tenant and day (UTC): meetings, participant-minutes, most people at once, bytes both ways.
+    /// With `--config` it reads the store, and no gateway needs to run.
     Usage(usage::Order),
+}
+
+/// The commands with their options and texts, for the documentation.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the program.

@@ -39,7 +39,7 @@ pub(super) enum ServerAction {
     Cordon(OneServer),
     /// Drain a server: no new meetings; disabled when the last one has ended.
     Drain(OneServer),
-    /// Disable a server: no joins and no health checks; open sockets continue.
+    /// Disable a server: no meetings, no joins and no health checks; open sockets continue.
     Disable(OneServer),
 }
 

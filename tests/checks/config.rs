@@ -20,6 +20,7 @@ use anteroom::{
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+mod defaults;
 mod refused;
 mod reload;
 

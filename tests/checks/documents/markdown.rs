@@ -134,7 +134,8 @@ pub fn without_spans(text: &str) -> String {
     text.split('`').step_by(2).collect()
 }
 
-fn anchor(heading: &str) -> String {
+/// The anchor of a heading.
+pub fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter_map(|c| match c {
         ' ' => Some('-'),
         c if c.is_alphanumeric() || matches!(c, '-' | '_') => Some(c),

@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// The meeting that runs under an id of a tenant: there is one at most.
+const RUNNING_ROOM: &str = "SELECT * FROM meetings WHERE tenant = $1 AND ext_id = $2 AND ended_at IS NULL";
+
 pub(in crate::store) async fn admit_meeting(
     pool: &Pool,
     new: &NewMeeting<'_>,
@@ -197,7 +200,7 @@ pub(in crate::store) async fn find_meeting(
     tenant: &str,
     ext_id: &str,
 ) -> Result<Option<MeetingRow>, Error> {
-    sqlx::query("SELECT * FROM meetings WHERE tenant = $1 AND ext_id = $2 AND ended_at IS NULL")
+    sqlx::query(RUNNING_ROOM)
         .bind(tenant)
         .bind(ext_id)
         .fetch_optional(pool)
@@ -342,11 +345,7 @@ async fn insert_meeting(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Opt
 
 /// The running meeting that has the id already.
 async fn existing(tx: &mut Connection, new: &NewMeeting<'_>) -> Result<Admitted, Error> {
-    let row = sqlx::query("SELECT * FROM meetings WHERE tenant = $1 AND ext_id = $2 AND ended_at IS NULL")
-        .bind(new.tenant.as_str())
-        .bind(new.ext_id)
-        .fetch_one(tx)
-        .await?;
+    let row = sqlx::query(RUNNING_ROOM).bind(new.tenant.as_str()).bind(new.ext_id).fetch_one(tx).await?;
     Ok(Admitted::Existing(read::meeting(&row)?))
 }
 
