@@ -25,7 +25,6 @@ use http::{HeaderMap, Method, header::AUTHORIZATION};
 use super::{state::Admin, token::Scope};
 use crate::domain::time::Timestamp;
 use extract::Operator;
-use refused::Refused;
 
 /// The calls, below `/api`.
 pub(super) fn router(admin: &Admin) -> Router<Admin> {
@@ -40,8 +39,8 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .route("/callbacks", get(callbacks::list))
         .route("/callbacks/{id}/retry", post(callbacks::retry_one))
         .route("/usage", get(usage::list))
-        .fallback(async || Refused::NotFound)
-        .method_not_allowed_fallback(async || Refused::Method)
+        .fallback(async || refused::not_found())
+        .method_not_allowed_fallback(async || refused::method())
         // Around everything, so that without a token there is nothing to be learned.
         .layer(from_fn_with_state(admin.clone(), guard))
 }
@@ -51,11 +50,11 @@ async fn guard(State(admin): State<Admin>, mut request: Request, next: Next) -> 
     let needed = if looks { Scope::Read } else { Scope::Operate };
     let Some(bearer) = token_of(request.headers()).and_then(|token| admin.tokens.verify(token)) else {
         REFUSALS.tell(admin.meetings.clock.now(), "", "admin API call refused: missing or invalid token");
-        return Refused::NoToken.into_response();
+        return refused::no_token().into_response();
     };
     if bearer.scope < needed {
         REFUSALS.tell(admin.meetings.clock.now(), &bearer.name, "admin API call refused: the token lacks the scope");
-        return Refused::Scope.into_response();
+        return refused::scope().into_response();
     }
     request.extensions_mut().insert(Operator(bearer.name));
     next.run(request).await

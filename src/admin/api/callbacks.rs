@@ -10,7 +10,7 @@ use http::Uri;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{answer::Answer, extract::Operator, refused::Refused};
+use super::{answer::Answer, extract::Operator, refused};
 use crate::{
     admin::state::Admin,
     domain::{callback, ids::TenantId},
@@ -29,32 +29,32 @@ pub(super) struct Filter {
 pub(super) async fn list(
     State(admin): State<Admin>,
     filter: Result<Query<Filter>, QueryRejection>,
-) -> Result<Answer, Refused> {
-    let Query(Filter { tenant, state }) = filter.map_err(|error| Refused::Invalid(error.body_text()))?;
+) -> Result<Answer, Answer> {
+    let Query(Filter { tenant, state }) = filter.map_err(|error| refused::invalid(&error.body_text()))?;
     // A tenant that is not configured any more may have some left.
-    let tenant = tenant.map(|id| id.parse::<TenantId>().map_err(|_| Refused::UnknownTenant(id))).transpose()?;
+    let tenant = tenant.map(|id| id.parse::<TenantId>().map_err(|_| refused::unknown_tenant(&id))).transpose()?;
     let state = match state.as_deref().unwrap_or("waiting").parse::<callback::State>() {
         Ok(state) => state,
-        Err(()) => return Err(Refused::Invalid("state is one of waiting, delivered, given_up".into())),
+        Err(()) => return Err(refused::invalid("state is one of waiting, delivered, given_up")),
     };
     let meetings = Arc::clone(&admin.meetings);
     let rows = admin.in_gateway(async move { meetings.store.callbacks().list(tenant.as_ref(), state).await });
-    let rows = rows.await.ok_or(Refused::Failed)??;
-    Ok(Answer(json!({ "callbacks": rows.iter().map(told).collect::<Vec<_>>() })))
+    let rows = rows.await.ok_or_else(refused::failed)??;
+    Ok(Answer::ok(json!({ "callbacks": rows.iter().map(told).collect::<Vec<_>>() })))
 }
 
 pub(super) async fn retry_one(
     State(admin): State<Admin>,
     Extension(Operator(operator)): Extension<Operator>,
     Path(id): Path<String>,
-) -> Result<Answer, Refused> {
-    let Ok(number) = id.parse() else { return Err(Refused::UnknownCallback) };
+) -> Result<Answer, Answer> {
+    let Ok(number) = id.parse() else { return Err(refused::unknown_callback()) };
     let meetings = Arc::clone(&admin.meetings);
     let row = admin.in_gateway(async move { retry::retry(&meetings, number).await });
-    let row = row.await.ok_or(Refused::Failed)??.ok_or(Refused::UnknownCallback)?;
+    let row = row.await.ok_or_else(refused::failed)??.ok_or_else(refused::unknown_callback)?;
     let (tenant, id) = (&row.tenant, row.id);
     tracing::info!(target: "audit", %tenant, id, operator, "callback to be tried again by operator");
-    Ok(Answer(told(&row)))
+    Ok(Answer::ok(told(&row)))
 }
 
 /// What the operator may know: no path and no query of the address, in which there may be secrets.

@@ -7,7 +7,7 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::refused::Refused;
+use super::{answer::Answer, refused};
 use crate::upstream::whole;
 
 /// All that is sent here is a few words.
@@ -24,10 +24,10 @@ pub(super) struct Operator(pub(super) String);
 pub(super) struct Named(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Named {
-    type Rejection = Refused;
+    type Rejection = Answer;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
-        let Path(name) = Path::from_request_parts(parts, state).await.map_err(|_| Refused::NotFound)?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Answer> {
+        let Path(name) = Path::from_request_parts(parts, state).await.map_err(|_| refused::not_found())?;
         Ok(Self(name))
     }
 }
@@ -36,12 +36,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 pub(super) struct Wanted<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wanted<T> {
-    type Rejection = Refused;
+    type Rejection = Answer;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Answer> {
         let body = timeout(BODY_TIMEOUT, whole(request.into_body(), BODY_BYTES_MAX)).await;
-        let body = body.map_err(|_| Refused::Slow)?.ok_or(Refused::TooLarge)?;
-        let wanted = serde_json::from_slice(&body).map_err(|error| Refused::Invalid(error.to_string()))?;
+        let body = body.map_err(|_| refused::slow())?.ok_or_else(refused::too_large)?;
+        let wanted = serde_json::from_slice(&body).map_err(|error| refused::invalid(&error.to_string()))?;
         Ok(Self(wanted))
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     answer::Answer,
     extract::{Operator, Wanted},
-    refused::Refused,
+    refused,
 };
 use crate::{
     admin::state::Admin,
@@ -40,15 +40,15 @@ pub(super) struct Filter {
 pub(super) async fn list(
     State(admin): State<Admin>,
     filter: Result<Query<Filter>, QueryRejection>,
-) -> Result<Answer, Refused> {
-    let Query(Filter { tenant, server }) = filter.map_err(|error| Refused::Invalid(error.body_text()))?;
+) -> Result<Answer, Answer> {
+    let Query(Filter { tenant, server }) = filter.map_err(|error| refused::invalid(&error.body_text()))?;
     let directory = admin.meetings.directory.load_full();
     // A slip of the pen is told from a tenant or a server without meetings.
     if let Some(id) = tenant.as_ref().filter(|id| directory.tenant(id).is_none()) {
-        return Err(Refused::UnknownTenant(id.clone()));
+        return Err(refused::unknown_tenant(id));
     }
     if let Some(id) = server.as_ref().filter(|id| directory.server(id).is_none()) {
-        return Err(Refused::UnknownServer(id.clone()));
+        return Err(refused::unknown_server(id));
     }
     let wanted = |meeting: &Arc<Meeting>| {
         tenant.as_ref().is_none_or(|id| meeting.tenant.as_str() == id)
@@ -62,10 +62,10 @@ pub(super) async fn list(
     let seats = admin
         .in_gateway(async move { meetings.store.seats().in_use(meetings.clock.now()).await })
         .await
-        .ok_or(Refused::Failed)??;
+        .ok_or_else(refused::failed)??;
     let seats_of = |meeting: &Meeting| seats.get(&meeting.id).copied().unwrap_or_default();
     let meetings: Vec<_> = running.iter().map(|meeting| told(meeting, seats_of(meeting))).collect();
-    Ok(Answer(json!({ "meetings": meetings })))
+    Ok(Answer::ok(json!({ "meetings": meetings })))
 }
 
 #[derive(Deserialize)]
@@ -80,27 +80,28 @@ pub(super) async fn end(
     State(admin): State<Admin>,
     Extension(Operator(operator)): Extension<Operator>,
     Wanted(Ending { tenant, meeting_id }): Wanted<Ending>,
-) -> Result<Answer, Refused> {
-    let Ok(id) = tenant.parse::<TenantId>() else { return Err(Refused::UnknownTenant(tenant)) };
+) -> Result<Answer, Answer> {
+    let Ok(id) = tenant.parse::<TenantId>() else { return Err(refused::unknown_tenant(&tenant)) };
     let meetings = Arc::clone(&admin.meetings);
     if meetings.directory.load().tenant(&tenant).is_none() && meetings.live.presence.meetings_of(&id) == 0 {
-        return Err(Refused::UnknownTenant(tenant));
+        return Err(refused::unknown_tenant(&tenant));
     }
     let ended = json!({ "tenant": tenant, "meeting_id": meeting_id });
     let work = async move {
-        let meeting = find::meeting(&meetings, (&id, OPERATOR), &meeting_id).await?.ok_or(Refused::UnknownMeeting)?;
+        let meeting =
+            find::meeting(&meetings, (&id, OPERATOR), &meeting_id).await?.ok_or_else(refused::unknown_meeting)?;
         end_now(&meetings, &meeting, &operator).await
     };
-    admin.in_gateway(work).await.ok_or(Refused::Failed)??;
-    Ok(Answer(ended))
+    admin.in_gateway(work).await.ok_or_else(refused::failed)??;
+    Ok(Answer::ok(ended))
 }
 
-async fn end_now(meetings: &Meetings, meeting: &Arc<Meeting>, operator: &str) -> Result<(), Refused> {
+async fn end_now(meetings: &Meetings, meeting: &Arc<Meeting>, operator: &str) -> Result<(), Answer> {
     let directory = meetings.directory.load_full();
     let server = directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
     let end = end::end(meetings, meeting, server).await?;
     if !end.over {
-        return Err(Refused::ByServer { key: end.answer.message_key, message: end.answer.message });
+        return Err(refused::by_server(&end.answer.message_key, &end.answer.message));
     }
     let (tenant, server) = (&meeting.tenant, &meeting.server);
     tracing::info!(target: "audit", %tenant, %server, meeting = %meeting.id, operator, "meeting ended by operator");

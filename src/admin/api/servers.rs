@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     answer::Answer,
     extract::{Named, Operator, Wanted},
-    refused::Refused,
+    refused,
 };
 use crate::{
     admin::state::Admin,
@@ -24,7 +24,7 @@ pub(super) async fn list(State(admin): State<Admin>) -> Answer {
     let directory = admin.meetings.directory.load_full();
     let warnings = releases::warnings(&admin.meetings, &directory);
     let servers: Vec<_> = directory.servers().map(|server| told(&admin, server, warnings(server))).collect();
-    Answer(json!({ "servers": servers }))
+    Answer::ok(json!({ "servers": servers }))
 }
 
 #[derive(Deserialize)]
@@ -38,17 +38,17 @@ pub(super) async fn set_mode(
     Extension(Operator(operator)): Extension<Operator>,
     Named(id): Named,
     Wanted(wish): Wanted<Wish>,
-) -> Result<Answer, Refused> {
-    let mode: ServerMode = wish.mode.parse().map_err(|error: ModeError| Refused::Invalid(error.to_string()))?;
+) -> Result<Answer, Answer> {
+    let mode: ServerMode = wish.mode.parse().map_err(|error: ModeError| refused::invalid(&error.to_string()))?;
     let directory = admin.meetings.directory.load_full();
-    let server = directory.server(&id).ok_or(Refused::UnknownServer(id))?;
+    let server = directory.server(&id).ok_or_else(|| refused::unknown_server(&id))?;
     let (meetings, id) = (Arc::clone(&admin.meetings), server.id.clone());
     admin
         .in_gateway(async move { operate::set_mode(&meetings, &id, mode, &operator).await })
         .await
-        .ok_or(Refused::Failed)??;
+        .ok_or_else(refused::failed)??;
     let warnings = releases::warnings(&admin.meetings, &directory)(server);
-    Ok(Answer(told(&admin, server, warnings)))
+    Ok(Answer::ok(told(&admin, server, warnings)))
 }
 
 fn told(admin: &Admin, server: &Server, warnings: Vec<String>) -> Value {

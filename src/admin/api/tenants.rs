@@ -8,21 +8,21 @@ use serde_json::{Value, json};
 use super::{
     answer::Answer,
     extract::{Named, Operator},
-    refused::Refused,
+    refused,
 };
 use crate::{admin::state::Admin, domain::tenant::Tenant, meetings::operate};
 
 pub(super) async fn list(State(admin): State<Admin>) -> Answer {
     let directory = admin.meetings.directory.load_full();
     let tenants: Vec<_> = directory.tenants().map(|tenant| told(&admin, tenant)).collect();
-    Answer(json!({ "tenants": tenants }))
+    Answer::ok(json!({ "tenants": tenants }))
 }
 
 pub(super) async fn suspend(
     State(admin): State<Admin>,
     Extension(operator): Extension<Operator>,
     Named(id): Named,
-) -> Result<Answer, Refused> {
+) -> Result<Answer, Answer> {
     set(&admin, operator, id, true).await
 }
 
@@ -30,19 +30,19 @@ pub(super) async fn resume(
     State(admin): State<Admin>,
     Extension(operator): Extension<Operator>,
     Named(id): Named,
-) -> Result<Answer, Refused> {
+) -> Result<Answer, Answer> {
     set(&admin, operator, id, false).await
 }
 
-async fn set(admin: &Admin, Operator(operator): Operator, id: String, suspended: bool) -> Result<Answer, Refused> {
+async fn set(admin: &Admin, Operator(operator): Operator, id: String, suspended: bool) -> Result<Answer, Answer> {
     let directory = admin.meetings.directory.load_full();
-    let tenant = directory.tenant(&id).ok_or(Refused::UnknownTenant(id))?;
+    let tenant = directory.tenant(&id).ok_or_else(|| refused::unknown_tenant(&id))?;
     let (meetings, id) = (Arc::clone(&admin.meetings), tenant.id.clone());
     admin
         .in_gateway(async move { operate::suspend(&meetings, &id, suspended, &operator).await })
         .await
-        .ok_or(Refused::Failed)??;
-    Ok(Answer(told(admin, tenant)))
+        .ok_or_else(refused::failed)??;
+    Ok(Answer::ok(told(admin, tenant)))
 }
 
 fn told(admin: &Admin, tenant: &Tenant) -> Value {
