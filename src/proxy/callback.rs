@@ -20,7 +20,7 @@ use crate::{
         callback::{BODY_BYTES_MAX, FORM_BYTES_MAX, is_ended},
         denial::Denial,
     },
-    meetings::callbacks::receive::{Refused, Said, is_of_a_server, receive},
+    meetings::callbacks::receive::{Said, is_of_a_server, receive},
     metrics::{Call, CallbackEvent, Outcome},
     net::rates::RateOf,
     upstream::Incoming,
@@ -38,48 +38,42 @@ pub(super) async fn callback(gateway: &Gateway, asked: Asked, kind: &str, code: 
     if asked.head.method != method {
         return wrong_method(Call::Callback, name);
     }
-    // The charge for its body, until it is answered.
-    let (said, _charge) = match said(gateway, &asked, kind, body).await {
-        Ok(said) => said,
-        Err(Unread::Fault(fault)) => return unsent(gateway, &asked, Call::Callback, fault.into(), None),
-        Err(Unread::Unsigned) => return refused(gateway, &asked, kind, Refused::Unsigned),
-    };
     let to = (&*asked.directory, &*asked.tenant, asked.peer());
-    match receive(&gateway.meetings, to, (kind, code), &said).await {
-        Ok(()) => Answer::new(Call::Callback, Outcome::Ok, text(StatusCode::OK, PLAIN, "received\n")),
-        Err(why) => refused(gateway, &asked, kind, why),
-    }
-}
-
-/// Why there is nothing to be taken in.
-enum Unread {
-    /// Its body does not come.
-    Fault(BodyFault),
-    /// No server has signed it, or it is nothing that can be read.
-    Unsigned,
-}
-
-impl From<BodyFault> for Unread {
-    fn from(fault: BodyFault) -> Self {
-        Self::Fault(fault)
-    }
+    let is_signed = match said(gateway, &asked, kind, body).await {
+        // The charge for its body, until it is received.
+        Ok(Some((said, _charge))) => receive(&gateway.meetings, to, (kind, code), &said).await,
+        Ok(None) => Ok(false),
+        Err(fault) => return unsent(gateway, &asked, Call::Callback, fault.into(), None),
+    };
+    let refused = match is_signed {
+        Ok(true) => return Answer::new(Call::Callback, Outcome::Ok, text(StatusCode::OK, PLAIN, "received\n")),
+        Ok(false) => unsigned(gateway, &asked, kind),
+        Err(denial) => refuse(gateway, &asked, Call::Callback, denial),
+    };
+    gateway.metrics.tenant(&asked.tenant.id).count_callback(CallbackEvent::Refused);
+    refused
 }
 
 /// Reads a call. Participants see the metadata of a meeting, and with it all addresses but that of its end: these vouch for
-/// nothing, the signature of a server does.
-async fn said(gateway: &Gateway, asked: &Asked, kind: &str, body: Incoming) -> Result<(Said, Option<Charge>), Unread> {
+/// nothing, the signature of a server does. `None` where no server has signed it, or it is nothing that can be read.
+async fn said(
+    gateway: &Gateway,
+    asked: &Asked,
+    kind: &str,
+    body: Incoming,
+) -> Result<Option<(Said, Option<Charge>)>, BodyFault> {
     let is_signed = |token: &String| is_of_a_server(&asked.directory, token);
     if is_ended(kind) {
-        return Ok((ended(asked).ok_or(Unread::Unsigned)?, None));
+        return Ok(ended(asked).map(|said| (said, None)));
     }
     if is_form(asked) {
         let Whole { bytes, charge } = gateway.bodies.read(asked, body, FORM_BYTES_MAX, false).await?;
-        let token = parameters_of(&bytes).filter(is_signed).ok_or(Unread::Unsigned)?;
-        return Ok((Said::Parameters(token), charge));
+        let token = parameters_of(&bytes).filter(is_signed);
+        return Ok(token.map(|token| (Said::Parameters(token), charge)));
     }
-    let bearer = bearer_of(asked).filter(is_signed).ok_or(Unread::Unsigned)?;
+    let Some(bearer) = bearer_of(asked).filter(is_signed) else { return Ok(None) };
     let Whole { bytes, charge } = gateway.bodies.read(asked, body, BODY_BYTES_MAX, true).await?;
-    Ok((Said::Json { bearer, body: bytes }, charge))
+    Ok(Some((Said::Json { bearer, body: bytes }, charge)))
 }
 
 fn ended(asked: &Asked) -> Option<Said> {
@@ -100,17 +94,6 @@ fn bearer_of(asked: &Asked) -> Option<String> {
 
 fn header<'a>(asked: &'a Asked, name: &HeaderName) -> Option<&'a str> {
     asked.head.headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-fn refused(gateway: &Gateway, asked: &Asked, kind: &str, why: Refused) -> Answer {
-    gateway.metrics.tenant(&asked.tenant.id).count_callback(CallbackEvent::Refused);
-    let denial = match why {
-        Refused::Unsigned => return unsigned(gateway, asked, kind),
-        Refused::Unknown => Denial::NotFound,
-        Refused::Full => Denial::Overloaded,
-        Refused::Store => Denial::StoreUnavailable,
-    };
-    refuse(gateway, asked, Call::Callback, denial)
 }
 
 fn unsigned(gateway: &Gateway, asked: &Asked, kind: &str) -> Answer {

@@ -16,6 +16,7 @@ use crate::{
     },
     domain::{
         callback::{ENDED, Form, PATH, TRIED_FOR, is_ended},
+        denial::Denial,
         directory::Directory,
         ids::TenantId,
         tenant::{Server, Tenant},
@@ -52,19 +53,6 @@ pub(crate) enum Said {
     },
 }
 
-/// Why it is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// No meeting has this code, or it is not about that meeting.
-    Unknown,
-    /// Its server has not signed it, or it is nothing that can be read.
-    Unsigned,
-    /// The tenant has too many that wait.
-    Full,
-    /// The store fails, or too many ask it.
-    Store,
-}
-
 /// What goes on, and how.
 struct Verified {
     form: Form,
@@ -78,24 +66,31 @@ pub(crate) fn is_of_a_server(directory: &Directory, token: &str) -> bool {
     directory.servers().any(|server| verify(token, &server.secret).is_some())
 }
 
-/// Takes in a call for a code of this tenant and kind, from an address.
+/// Takes in a call for a code of this tenant and kind, from an address. Returns whether it is one that can be read and that the
+/// server of the meeting has signed; if not, nothing is written down.
+///
+/// # Errors
+/// [`Denial::NotFound`] where no meeting has this code, or it is not about that meeting; [`Denial::Overloaded`] where the tenant has
+/// too many that wait; [`Denial::StoreUnavailable`] where the store fails, or too many ask it.
 pub(crate) async fn receive(
     meetings: &Meetings,
     (directory, tenant, peer): (&Directory, &Tenant, Peer),
     (kind, code): (&str, Code),
     said: &Said,
-) -> Result<(), Refused> {
+) -> Result<bool, Denial> {
     let begun = Instant::now();
     loop {
         let received = try_receive(meetings, (directory, tenant, peer), (kind, code), said).await;
         match received {
-            Err(Refused::Store) if begun.elapsed() < STORE_TIMEOUT => tokio::time::sleep(STORE_INTERVAL).await,
-            Err(refused) => return Err(refused),
-            Ok(()) => {
+            Err(Denial::StoreUnavailable) if begun.elapsed() < STORE_TIMEOUT => {
+                tokio::time::sleep(STORE_INTERVAL).await;
+            }
+            Ok(true) => {
                 meetings.metrics.tenant(&tenant.id).count_callback(CallbackEvent::Received);
                 meetings.callbacks.wake.notify_one();
-                return Ok(());
+                return Ok(true);
             }
+            refused => return refused,
         }
     }
 }
@@ -105,11 +100,11 @@ async fn try_receive(
     (directory, tenant, peer): (&Directory, &Tenant, Peer),
     (kind, code): (&str, Code),
     said: &Said,
-) -> Result<(), Refused> {
+) -> Result<bool, Denial> {
     let (meeting, addresses) = find(meetings, (&tenant.id, peer), code).await?;
-    let server = directory.server(meeting.server.as_str()).ok_or(Refused::Unsigned)?;
+    let Some(server) = directory.server(meeting.server.as_str()) else { return Ok(false) };
     let server_id = meeting_id::to_server(&tenant.id, meeting.ext_id.as_str());
-    let said = verified(said, server, &server_id)?;
+    let Some(said) = verified(said, server, &server_id)? else { return Ok(false) };
     let own = format!("{PATH}{kind}/{}", meetings.callbacks.codes.write(&tenant.id, kind, &code));
     let to = addresses.iter().filter(|address| is_of_kind(address, kind));
     let to: Vec<_> =
@@ -124,12 +119,12 @@ async fn try_receive(
         try_until: now.saturating_add(TRIED_FOR),
     };
     match meetings.store.callbacks().add(&meeting, &new, &to).await {
-        Ok(Kept::Yes) => Ok(()),
+        Ok(Kept::Yes) => Ok(true),
         Ok(Kept::Full) => {
             tracing::warn!(tenant = %tenant.id, "callback refused: too many of its tenant wait for their receivers");
-            Err(Refused::Full)
+            Err(Denial::Overloaded)
         }
-        Err(_) => Err(Refused::Store),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -138,38 +133,40 @@ async fn find(
     meetings: &Meetings,
     account: (&TenantId, Peer),
     code: Code,
-) -> Result<(MeetingRow, Vec<CallbackAddress>), Refused> {
-    let _turn = meetings.finding.turn(account).await.map_err(|_| Refused::Store)?;
-    let found = meetings.store.callbacks().addresses(code.as_bytes()).await.map_err(|_| Refused::Store)?;
-    found.filter(|(meeting, _)| meeting.tenant == *account.0).ok_or(Refused::Unknown)
+) -> Result<(MeetingRow, Vec<CallbackAddress>), Denial> {
+    // Without a turn it is tried again, like without a store.
+    let _turn = meetings.finding.turn(account).await.map_err(|_| Denial::StoreUnavailable)?;
+    let found = meetings.store.callbacks().addresses(code.as_bytes()).await?;
+    found.filter(|(meeting, _)| meeting.tenant == *account.0).ok_or(Denial::NotFound)
 }
 
-/// What a server says of this meeting of its.
-fn verified(said: &Said, server: &Server, server_id: &str) -> Result<Verified, Refused> {
+/// What a server says of this meeting of its. `None` where it has not signed it, or it is nothing that can be read.
+fn verified(said: &Said, server: &Server, server_id: &str) -> Result<Option<Verified>, Denial> {
     match said {
         // Known by its code alone: BBB signs it not.
         Said::Ended { meeting_id, marks } if meeting_id == server_id => {
-            Ok(Verified { form: Form::Ended, algorithm: String::new(), content: Vec::new(), body: Value::Bool(*marks) })
+            let body = Value::Bool(*marks);
+            Ok(Some(Verified { form: Form::Ended, algorithm: String::new(), content: Vec::new(), body }))
         }
-        Said::Ended { .. } => Err(Refused::Unknown),
+        Said::Ended { .. } => Err(Denial::NotFound),
         Said::Parameters(token) => {
-            let Signed { algorithm, claims } = verify(token, &server.secret).ok_or(Refused::Unsigned)?;
+            let Some(Signed { algorithm, claims }) = verify(token, &server.secret) else { return Ok(None) };
             about(&claims, server_id)?;
             let content = digest(&SHA256, Value::Object(claims.clone()).to_string().as_bytes()).as_ref().to_vec();
-            Ok(Verified { form: Form::Parameters, algorithm, content, body: Value::Object(claims) })
+            Ok(Some(Verified { form: Form::Parameters, algorithm, content, body: Value::Object(claims) }))
         }
         Said::Json { bearer, body } => {
-            let Signed { algorithm, .. } = verify(bearer, &server.secret).ok_or(Refused::Unsigned)?;
-            let json: Value = serde_json::from_slice(body).map_err(|_| Refused::Unsigned)?;
+            let Some(Signed { algorithm, .. }) = verify(bearer, &server.secret) else { return Ok(None) };
+            let Ok(json) = serde_json::from_slice::<Value>(body) else { return Ok(None) };
             json.as_object().map_or(Ok(()), |claims| about(claims, server_id))?;
             let content = digest(&SHA256, body).as_ref().to_vec();
-            Ok(Verified { form: Form::Json, algorithm, content, body: json })
+            Ok(Some(Verified { form: Form::Json, algorithm, content, body: json }))
         }
     }
 }
 
-fn about(said: &Claims, server_id: &str) -> Result<(), Refused> {
-    if is_about(said, server_id) { Ok(()) } else { Err(Refused::Unknown) }
+fn about(said: &Claims, server_id: &str) -> Result<(), Denial> {
+    if is_about(said, server_id) { Ok(()) } else { Err(Denial::NotFound) }
 }
 
 fn is_of_kind(address: &CallbackAddress, kind: &str) -> bool {

@@ -23,7 +23,7 @@ use tokio::{
 use super::{
     Callbacks,
     deliver::{self, round},
-    receive::{Refused, Said, receive},
+    receive::{Said, receive},
     retry::retry,
     take,
 };
@@ -165,11 +165,11 @@ impl Scene {
         (id, to_server)
     }
 
-    async fn say(&self, address: &str, said: &Said) -> Result<(), Refused> {
+    async fn say(&self, address: &str, said: &Said) -> Result<bool, Denial> {
         let directory = self.meetings.directory.load_full();
         let mut parts = address.rsplit('/');
         let (code, kind) = (parts.next().expect("a code"), parts.next().expect("a kind"));
-        let code = self.meetings.callbacks.code(&self.tenant.id, kind, code).ok_or(Refused::Unknown)?;
+        let code = self.meetings.callbacks.code(&self.tenant.id, kind, code).ok_or(Denial::NotFound)?;
         receive(&self.meetings, (&directory, &self.tenant, PEER.into()), (kind, code), said).await
     }
 
@@ -178,7 +178,7 @@ impl Scene {
         let url = format!("http://school.example:{}/ended", receiver.address.port());
         let (id, to_server) = self.meeting("room", &[("meetingEndedURL", &url)]).await;
         let said = Said::Ended { meeting_id: "t.wagtail.room".into(), marks: true };
-        self.say(to_server.get("meetingEndedURL").expect("replaced"), &said).await.expect("received");
+        assert_eq!(self.say(to_server.get("meetingEndedURL").expect("replaced"), &said).await, Ok(true));
         self.store.meetings().end(id, self.clock.now()).await.expect("ended");
         self.rows(State::Waiting).await.remove(0)
     }
@@ -276,7 +276,7 @@ async fn the_gateway_tells_the_end_that_its_server_cannot_once() {
     assert!(receiver.seen.lock().expect("whole")[0].contains("?recordingmarks=false&meetingID=room "));
     // The server is back, and tells what it still knows.
     let said = Said::Ended { meeting_id: "t.wagtail.room".into(), marks: false };
-    assert_eq!(scene.say(to_server.get("meetingEndedURL").expect("replaced"), &said).await, Ok(()));
+    assert_eq!(scene.say(to_server.get("meetingEndedURL").expect("replaced"), &said).await, Ok(true));
     scene.clock.advance(HOUR);
     assert_eq!((round(&scene.meetings).await, receiver.calls()), (0, 1));
 }
@@ -292,7 +292,7 @@ async fn two_gateways_deliver_each_callback_once() {
     for n in 0..20 {
         let claims = [("record_id".to_owned(), n.into())];
         let token = sign("HS256", &Claims::from_iter(claims), &secret).expect("signed");
-        assert_eq!(scene.say(address, &Said::Parameters(token)).await, Ok(()));
+        assert_eq!(scene.say(address, &Said::Parameters(token)).await, Ok(true));
     }
     while !scene.rows(State::Waiting).await.is_empty() {
         tokio::join!(round(&scene.meetings), round(&other));
@@ -329,7 +329,7 @@ async fn a_secret_that_is_gone_signs_nothing() {
     let secret = fixtures::server("bbb-01", "members").secret;
     let token = sign("HS256", &Claims::new(), &secret).expect("signed");
     let address = to_server.get("meta_bbb-recording-ready-url").expect("replaced");
-    scene.say(address, &Said::Parameters(token)).await.expect("received");
+    assert_eq!(scene.say(address, &Said::Parameters(token)).await, Ok(true));
     let without = Tenant { credentials: Vec::new(), ..fixtures::tenant("wagtail") };
     let calendar = Arc::new(Calendar::new(Arc::new(without), Vec::new()));
     scene.meetings.directory.store(Arc::new(Directory::new(vec![calendar], Vec::new())));
