@@ -51,29 +51,35 @@ const GRAPHQL_PROTOCOL: &str = "graphql-transport-ws";
 /// A client that waits for its turn sends a few heartbeats.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
-/// How a socket ends before it is carried: the answer to its browser.
-struct Closed {
+/// The answer to a browser whose socket ends before it is carried.
+struct Close {
     /// Of the Close frame; `None` where one of the ends has closed it.
     code: Option<u16>,
     reason: &'static str,
     end: SocketEnd,
+    /// The denial that it is counted as.
+    denial: Option<Denial>,
 }
 
-impl Closed {
-    fn refused(reason: &'static str) -> Self {
-        Self { code: Some(CLOSE_FORBIDDEN), reason, end: SocketEnd::Refused }
+impl Close {
+    fn refused(denial: Denial) -> Self {
+        Self { code: Some(CLOSE_FORBIDDEN), reason: denial.key(), end: SocketEnd::Refused, denial: Some(denial) }
     }
 
-    fn try_again(reason: &'static str) -> Self {
-        Self { code: Some(CLOSE_TRY_AGAIN), reason, end: SocketEnd::TryAgain }
+    fn try_again(denial: Denial) -> Self {
+        Self { code: Some(CLOSE_TRY_AGAIN), reason: denial.key(), end: SocketEnd::TryAgain, denial: Some(denial) }
+    }
+
+    fn timeout() -> Self {
+        Self { code: Some(CLOSE_TRY_AGAIN), reason: "timeout", end: SocketEnd::TryAgain, denial: None }
     }
 
     fn invalid(code: u16, reason: &'static str) -> Self {
-        Self { code: Some(code), reason, end: SocketEnd::Invalid }
+        Self { code: Some(code), reason, end: SocketEnd::Invalid, denial: None }
     }
 
     fn by(side: Side) -> Self {
-        Self { code: None, reason: "gone", end: side.into() }
+        Self { code: None, reason: "gone", end: side.into(), denial: None }
     }
 }
 
@@ -117,12 +123,9 @@ pub(crate) fn graphql(gateway: &Arc<Gateway>, mut asked: Asked, at: Option<&Serv
         // Boxed: the memory of the opening is freed before the socket is carried.
         match context.scope(Box::pin(open(&socket, &mut browser, wanted)).instrument(span)).await {
             Ok(Opened { end, present, frames }) => socket.carry(browser, end, Some(present), frames).await,
-            Err(Closed { code, reason, end }) => {
+            Err(Close { code, reason, end, denial }) => {
                 socket.metrics.count_socket_end(end);
-                Denial::ALL
-                    .iter()
-                    .filter(|denial| denial.key() == reason)
-                    .for_each(|denial| socket.metrics.count_denial(*denial));
+                denial.into_iter().for_each(|denial| socket.metrics.count_denial(denial));
                 let (tenant, request) = (&socket.tenant.id, &socket.request_id);
                 tracing::info!(%tenant, %request, end = end.as_str(), reason, "GraphQL socket refused");
                 if let Some(code) = code {
@@ -157,25 +160,25 @@ struct Opened {
 }
 
 /// Reads the first frame of a GraphQL socket, takes the seat of the session that it names, and asks its server.
-async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) -> Result<Opened, Closed> {
+async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) -> Result<Opened, Close> {
     let gateway = &socket.gateway;
     let read = std::mem::take(&mut browser.read);
     let first = timeout(FIRST_FRAME_TIMEOUT, read_first(&mut browser.io, read))
         .await
-        .map_err(|_| Closed::try_again("timeout"))?
+        .map_err(|_| Close::timeout())?
         .map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => Closed::invalid(CLOSE_FORBIDDEN, "malformed"),
-            _ => Closed::by(Side::Browser),
+            io::ErrorKind::InvalidData => Close::invalid(CLOSE_FORBIDDEN, "malformed"),
+            _ => Close::by(Side::Browser),
         })?;
     browser.read = first.bytes;
     let (token, account) = (hash(&first.token), (&socket.tenant.id, wanted.peer));
     let session = find::session(&gateway.meetings, account, &token)
         .await
-        .map_err(|denial| Closed::try_again(denial.key()))?
+        .map_err(Close::try_again)?
         .filter(|session| session.meeting.tenant == socket.tenant.id)
         .filter(|session| wanted.at.as_ref().is_none_or(|at| session.meeting.server == *at))
         .ok_or_else(|| unknown_session(socket, wanted.peer))?;
-    let unavailable = Closed::try_again(Denial::ServerUnavailable.key());
+    let unavailable = Close::try_again(Denial::ServerUnavailable);
     let Some(server) = wanted.directory.server(session.meeting.server.as_str()) else { return Err(unavailable) };
     let present = if find::is_waiting(&gateway.meetings, account, &session, &token).await {
         session.open_other().ok_or(Denial::RateLimited)
@@ -188,9 +191,9 @@ async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) ->
     let mut read = BytesMut::from(std::mem::take(&mut browser.read));
     let turn = tokio::select! {
         turn = state.sockets.turn(&session.meeting.tenant, session.meeting.id, server.sockets_per_second) => {
-            turn.map_err(|denial| Closed::try_again(denial.key()))
+            turn.map_err(Close::try_again)
         }
-        () = gone(&mut browser.io, &mut read) => Err(Closed::by(Side::Browser)),
+        () = gone(&mut browser.io, &mut read) => Err(Close::by(Side::Browser)),
     };
     browser.read = read.freeze();
     turn?;
@@ -200,7 +203,7 @@ async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) ->
     to_server(&mut headers, server, cookies);
     let to = address(&server.upstream, &wanted.path, None);
     let opened = gateway.meetings.backends.upgrade(server, to, headers).await;
-    let (response, upgraded) = opened.map_err(|error| Closed::try_again(error.denial().key()))?;
+    let (response, upgraded) = opened.map_err(|error| Close::try_again(error.denial()))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         tracing::warn!(server = %server.id, status = %response.status(), "server refused a GraphQL socket");
         return Err(unavailable);
@@ -221,16 +224,16 @@ async fn let_in(
     server: &mut End<Stream>,
     frames: &mut Option<Box<TextFrames>>,
     session: &Arc<Session>,
-) -> Result<Present, Closed> {
+) -> Result<Present, Close> {
     [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
     let read = (std::mem::take(&mut browser.read), std::mem::take(&mut server.read));
     let (left, carried) = lobby::wait(&mut browser.io, &mut server.io, read, frames).await;
     socket.metrics.count_bytes(carried.up, carried.down);
     match left {
         Left::ComesIn(first) => browser.read = first,
-        Left::Closed(side) => return Err(Closed::by(side)),
-        Left::TooLarge => return Err(Closed::invalid(CLOSE_TOO_BIG, "a message of a guest who waits is too large")),
-        Left::Malformed => return Err(Closed::invalid(CLOSE_PROTOCOL, "malformed")),
+        Left::Closed(side) => return Err(Close::by(side)),
+        Left::TooLarge => return Err(Close::invalid(CLOSE_TOO_BIG, "a message of a guest who waits is too large")),
+        Left::Malformed => return Err(Close::invalid(CLOSE_PROTOCOL, "malformed")),
     }
     seats::open(&socket.gateway.meetings, session).await.map_err(|denial| {
         let server = &session.meeting.server;
@@ -240,19 +243,19 @@ async fn let_in(
 }
 
 /// A client takes the one as final, and tries again after the other.
-fn unknown_session(socket: &Socket, peer: Peer) -> Closed {
+fn unknown_session(socket: &Socket, peer: Peer) -> Close {
     if socket.gateway.net.rates.allow(RateOf::UnknownSessions, peer) {
-        Closed::refused(Denial::UnknownSession.key())
+        Close::refused(Denial::UnknownSession)
     } else {
-        Closed::try_again(Denial::RateLimited.key())
+        Close::try_again(Denial::RateLimited)
     }
 }
 
 /// There is no seat. For BBB's client that is final, but not if it is only unknown.
-fn without_seat(denial: Denial) -> Closed {
+fn without_seat(denial: Denial) -> Close {
     match denial {
-        Denial::StoreUnavailable | Denial::RateLimited => Closed::try_again(denial.key()),
-        _ => Closed::refused(denial.key()),
+        Denial::StoreUnavailable | Denial::RateLimited => Close::try_again(denial),
+        _ => Close::refused(denial),
     }
 }
 

@@ -82,6 +82,7 @@ async fn a_graphql_socket_on_the_root_is_led_by_its_first_frame() {
         let refused = greet(&mut socket, token).await.unwrap_err();
         assert!(refused.contains("4403"), "{refused}");
     }
+    assert_eq!(stage.metric("anteroom_refusals_total", &["heron", "unknownSession"]).await, 2);
 }
 
 /// A server that takes only so many new sockets in a second is asked no oftener, and nobody is refused.
