@@ -65,14 +65,25 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("cli", &["admin", "app", "bbb", "config", "domain", "net", "store", "supervise", "tls", "upstream", "usage"]),
 ];
 
-/// The layers of the store, from the lowest up: a file uses those of lower layers. A new family is one of the fifth.
-const STORE: [&[&str]; 6] = [
+/// The layers of the store, from the lowest up: a file uses those of lower layers. A new family is one of the fifth; `Store`, the
+/// module's own file, stands on all of them, and the writer on that.
+const STORE: [&[&str]; 7] = [
     &["change", "columns", "dropped", "error", "note", "rows"],
     &["dialects"],
     &["health", "joins", "notices"],
     &["db"],
     &["callbacks", "ended", "gateways", "keys", "meetings", "notes", "operations", "recordings", "seats", "usage"],
+    &["Store"],
     &["writer"],
+];
+
+/// The layers of the state in memory, likewise; `Live`, the module's own file, stands on all of them.
+const LIVE: [&[&str]; 5] = [
+    &["files", "fresh", "joins", "keyed", "lock", "recordings"],
+    &["load", "pace"],
+    &["meeting", "servers"],
+    &["meeting_index", "presence", "sessions"],
+    &["breakouts", "session_index"],
 ];
 
 /// The modules of the gateway that a text of Rust names: in `use crate::{...}` and in paths.
@@ -155,28 +166,42 @@ fn modules_use_only_what_is_below_them() {
 
 #[test]
 fn files_of_the_store_use_only_those_below_them() {
-    let layer_of = |name: &str| STORE.iter().position(|layer| layer.contains(&name));
+    none(not_below("store", &STORE));
+}
+
+#[test]
+fn files_of_the_state_in_memory_use_only_those_below_them() {
+    none(not_below("live", &LIVE));
+}
+
+/// The files of a module that use another of their own layer, or one of a higher layer, or what has no layer.
+fn not_below(module: &str, layers: &[&[&str]]) -> Vec<String> {
+    let layer_of = |name: &str| layers.iter().position(|layer| layer.contains(&name));
+    let folder = format!("src/{module}");
     let mut faults = Vec::new();
-    for path in files_below(&root().join("src/store"), &|name| name.ends_with(".rs")) {
-        let within = path.strip_prefix("src/store").unwrap().to_str().unwrap();
+    for path in files_below(&root().join(&folder), &|name| name.ends_with(".rs")) {
+        let within = path.strip_prefix(&folder).unwrap().to_str().unwrap();
         let file = within.split('/').next().unwrap().trim_end_matches(".rs");
         if matches!(file, "model" | "tests") {
             continue;
         }
         let Some(layer) = layer_of(file) else {
-            faults.push(format!("{within}: {file} has no layer"));
+            faults.push(format!("{module}/{within}: {file} has no layer"));
             continue;
         };
         let text = without_tests(&fs::read_to_string(root().join(&path)).unwrap());
         // What is below a folder names its own neighbours by `super`.
-        let above =
-            if within.contains('/') { &["crate::store::", "store::"][..] } else { &["super::", "crate::store::"] };
+        let mut above = vec![format!("crate::{module}::"), format!(" {module}::"), format!("{{{module}::")];
+        above.extend((!within.contains('/')).then(|| "super::".to_owned()));
         let used: BTreeSet<_> = above.iter().flat_map(|path| used_of(&text, path)).collect();
-        let not_below = used.into_iter().filter(|name| layer_of(name).is_some_and(|other| other >= layer));
-        faults
-            .extend(not_below.filter(|name| *name != file).map(|name| format!("{within}: {file} may not use {name}")));
+        let is_below = |name: &str| layer_of(name).is_some_and(|other| other < layer) || name == file;
+        faults.extend(
+            used.into_iter()
+                .filter(|name| !is_below(name))
+                .map(|name| format!("{module}/{within}: {file} may not use {name}")),
+        );
     }
-    none(faults);
+    faults
 }
 
 #[test]
