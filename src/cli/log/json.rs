@@ -1,7 +1,7 @@
 //! Lines of the log as JSON objects.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fmt::{self, Write as _},
 };
 
@@ -21,14 +21,23 @@ use tracing_subscriber::{
 /// `{"timestamp":…,"level":…,` the fields, those of the spans around and of the request, `,"target":…}`.
 pub(super) struct Json;
 
+/// What a thread keeps for the next time of a line that has grown.
+const LINE_BYTES_MAX: usize = 4 * 1024;
+
+thread_local! {
+    static LINE: Cell<String> = const { Cell::new(String::new()) };
+}
+
 /// Fields of a span, each as `,"name":value` and a line end, which no value has in it.
 pub(super) struct JsonFields;
 
 impl<'a> FormatFields<'a> for JsonFields {
     fn format_fields<R: RecordFields>(&self, mut to: Writer<'a>, fields: R) -> fmt::Result {
-        let mut written = Fields { to: &mut to, end: "\n", written: Ok(()), target: None };
+        let mut text = String::new();
+        let mut written = Fields { to: &mut text, end: "\n", written: Ok(()), target: None };
         fields.record(&mut written);
-        written.written
+        written.written?;
+        to.write_str(&text)
     }
 
     fn add_fields(&self, known: &'a mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
@@ -39,7 +48,7 @@ impl<'a> FormatFields<'a> for JsonFields {
 impl Json {
     /// Writes the fields of the spans around an event, the innermost first, and each name once: a line may name a server that
     /// its span has, too.
-    fn write_spans<S>(to: &mut Writer<'_>, context: &FmtContext<'_, S, JsonFields>, event: &Event<'_>) -> fmt::Result
+    fn write_spans<S>(to: &mut String, context: &FmtContext<'_, S, JsonFields>, event: &Event<'_>)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
@@ -53,10 +62,32 @@ impl Json {
             let Some(fields) = extensions.get::<FormattedFields<JsonFields>>() else { continue };
             for member in fields.fields.lines() {
                 if !member.split('"').nth(1).is_some_and(is_written) {
-                    to.write_str(member)?;
+                    to.push_str(member);
                 }
             }
         }
+    }
+
+    fn write_line<S>(to: &mut String, context: &FmtContext<'_, S, JsonFields>, event: &Event<'_>) -> fmt::Result
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let about = event.metadata();
+        to.push_str("{\"timestamp\":\"");
+        write_time(to, OffsetDateTime::now_utc())?;
+        to.push_str("\",\"level\":\"");
+        to.push_str(about.level().as_str());
+        to.push('"');
+        let mut fields = Fields { to, end: "", written: Ok(()), target: None };
+        event.record(&mut fields);
+        fields.written?;
+        let target = fields.target;
+        Self::write_spans(to, context, event);
+        // Ids and names have no character that JSON would escape.
+        about_request(context, event, |name, value| write!(to, ",\"{name}\":\"{value}\""))?;
+        to.push_str(",\"target\":\"");
+        escape(to, target.as_deref().unwrap_or(about.target()));
+        to.push_str("\"}\n");
         Ok(())
     }
 }
@@ -71,22 +102,14 @@ where
         mut to: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let about = event.metadata();
-        to.write_str("{\"timestamp\":\"")?;
-        write_time(&mut to, OffsetDateTime::now_utc())?;
-        to.write_str("\",\"level\":\"")?;
-        to.write_str(about.level().as_str())?;
-        to.write_char('"')?;
-        let mut fields = Fields { to: &mut to, end: "", written: Ok(()), target: None };
-        event.record(&mut fields);
-        fields.written?;
-        let target = fields.target;
-        Self::write_spans(&mut to, context, event)?;
-        // Ids and names have no character that JSON would escape.
-        about_request(context, event, |name, value| write!(to, ",\"{name}\":\"{value}\""))?;
-        to.write_str(",\"target\":\"")?;
-        Escaped(&mut to).write_str(target.as_deref().unwrap_or(about.target()))?;
-        to.write_str("\"}\n")
+        // A line is made of some hundred pieces: they are put together before they go to a writer that is found at run time.
+        // It is taken out of its place: a value that is written may log a line of its own.
+        let mut line = LINE.take();
+        line.clear();
+        let written = Self::write_line(&mut line, context, event).and_then(|()| to.write_str(&line));
+        line.shrink_to(LINE_BYTES_MAX);
+        LINE.set(line);
+        written
     }
 }
 
@@ -108,7 +131,7 @@ pub(super) fn write_time(to: &mut dyn fmt::Write, now: OffsetDateTime) -> fmt::R
 
 /// Writes each field as a member of an object that has been begun.
 struct Fields<'a> {
-    to: &'a mut dyn fmt::Write,
+    to: &'a mut String,
     /// Behind each member.
     end: &'static str,
     written: fmt::Result,
@@ -117,22 +140,16 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn member(&mut self, field: &Field, write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
+    fn member(&mut self, field: &Field, write: impl FnOnce(&mut String) -> fmt::Result) {
         // Fields of the `log` crate for the origin of an event; fields of this program have no dot.
-        if field.name().starts_with("log.") {
+        if field.name().starts_with("log.") || self.written.is_err() {
             return;
         }
-        let (to, end) = (&mut *self.to, self.end);
-        let all = || {
-            to.write_str(",\"")?;
-            to.write_str(field.name())?;
-            to.write_str("\":")?;
-            write(to)?;
-            to.write_str(end)
-        };
-        if self.written.is_ok() {
-            self.written = all();
-        }
+        self.to.push_str(",\"");
+        self.to.push_str(field.name());
+        self.to.push_str("\":");
+        self.written = write(self.to);
+        self.to.push_str(self.end);
     }
 }
 
@@ -142,9 +159,10 @@ impl Visit for Fields<'_> {
             self.target = Some(value.to_owned());
         }
         self.member(field, |to| {
-            to.write_char('"')?;
-            Escaped(to).write_str(value)?;
-            to.write_char('"')
+            to.push('"');
+            escape(to, value);
+            to.push('"');
+            Ok(())
         });
     }
 
@@ -166,29 +184,44 @@ impl Visit for Fields<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.member(field, |to| {
-            to.write_char('"')?;
+            to.push('"');
             write!(Escaped(to), "{value:?}")?;
-            to.write_char('"')
+            to.push('"');
+            Ok(())
         });
     }
 }
 
 /// Text within a JSON string (RFC 8259, 7).
-struct Escaped<'a>(&'a mut dyn fmt::Write);
+struct Escaped<'a>(&'a mut String);
 
 impl fmt::Write for Escaped<'_> {
-    fn write_str(&mut self, mut text: &str) -> fmt::Result {
-        while let Some(at) = text.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
-            self.0.write_str(&text[..at])?;
-            match text.as_bytes()[at] {
-                b'"' => self.0.write_str("\\\"")?,
-                b'\\' => self.0.write_str("\\\\")?,
-                b'\n' => self.0.write_str("\\n")?,
-                b'\t' => self.0.write_str("\\t")?,
-                byte => write!(self.0, "\\u{byte:04x}")?,
-            }
-            text = &text[at + 1..];
-        }
-        self.0.write_str(text)
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        escape(self.0, text);
+        Ok(())
     }
+}
+
+/// Whether a byte stands in a JSON string as it is.
+fn is_plain(byte: u8) -> bool {
+    byte >= b' ' && byte != b'"' && byte != b'\\'
+}
+
+fn escape(to: &mut String, mut text: &str) {
+    // Nearly all texts are plain. Without an early end the compiler looks at many bytes at once.
+    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+        return to.push_str(text);
+    }
+    while let Some(at) = text.bytes().position(|byte| !is_plain(byte)) {
+        to.push_str(&text[..at]);
+        match text.as_bytes()[at] {
+            b'"' => to.push_str("\\\""),
+            b'\\' => to.push_str("\\\\"),
+            b'\n' => to.push_str("\\n"),
+            b'\t' => to.push_str("\\t"),
+            byte => to.push_str(&format!("\\u{byte:04x}")),
+        }
+        text = &text[at + 1..];
+    }
+    to.push_str(text);
 }
