@@ -178,7 +178,7 @@ async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) ->
     let unavailable = Closed::try_again(Denial::ServerUnavailable.key());
     let Some(server) = wanted.directory.server(session.meeting.server.as_str()) else { return Err(unavailable) };
     let present = if find::is_waiting(&gateway.meetings, account, &session, &token).await {
-        session.open_other().ok_or(Denial::RateLimited)
+        session.open_other()
     } else {
         seats::open(&gateway.meetings, &session).await
     };

@@ -55,8 +55,7 @@ impl Socket {
         let opened = Instant::now();
         [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
         let mut tunnel = Tunnel::new((browser.io, browser.read), (server.io, server.read), frames);
-        let seated = present.as_ref().and_then(Present::seated);
-        let end = match seated {
+        let end = match present.as_ref().map(Present::session) {
             Some(session) => tokio::select! {
                 side = tunnel.run() => side.into(),
                 // The client tries again, and learns what has become of its seat.
@@ -67,7 +66,7 @@ impl Socket {
         let carried = tunnel.carried();
         drop(tunnel);
         metrics.count_bytes(carried.up, carried.down);
-        if let Some(session) = seated {
+        if let Some(session) = present.as_ref().and_then(Present::seated) {
             metrics.count_socket_end(end);
             log_end(session, &request_id, end, carried, opened);
         }
