@@ -25,7 +25,7 @@ pub enum Route<'a> {
     Meeting {
         /// The server's name in the path.
         slug: &'a str,
-        /// The session that the path names: LiveKit's do ([`livekit::path_for`]).
+        /// The session that the path names, as those of LiveKit do.
         session: Option<TokenHash>,
         /// The path on the server.
         path: &'a str,
