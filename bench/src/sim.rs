@@ -94,7 +94,7 @@ impl Sim {
     /// # Errors
     /// When the address cannot be bound.
     pub async fn start(config: Config) -> io::Result<Self> {
-        let world = Arc::new(Mutex::new(World::new(config.attendees)));
+        let world = Arc::new(Mutex::new(World::new(config.attendees, config.profile.rooms_inherit_recording)));
         Self::start_with(config, world).await
     }
 

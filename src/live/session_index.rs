@@ -94,7 +94,7 @@ impl SessionIndex {
         // Whoever adds a session takes this lock last.
         let tokens = lock(&meeting.sessions).clone();
         for token in &tokens {
-            if let Some(session) = self.find(token).filter(|session| session.is_open()) {
+            if let Some(session) = self.find(token) {
                 session.cut();
             }
         }

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use super::{lock::lock, meeting::Meeting, servers::ServerState};
 use crate::domain::{
+    denial::Denial,
     ids::{SessionNumber, TenantId},
     session::{GRACE, Held, TokenHash, UserKey},
     time::{Clock, Timestamp},
@@ -26,7 +27,7 @@ use crate::domain::{
 /// GraphQL sockets of one session at a time, those that wait for their turn included. BBB takes three
 /// (docs/reference/bbb-protocol.md, "GraphQL sockets"); a line that was lost has sockets left until it is noticed.
 pub const SOCKETS_MAX: u32 = 8;
-/// Its other sockets: audio, video, screen, notes, in several tabs.
+/// Its other sockets: audio, video, screen, notes, LiveKit's rooms.
 pub const OTHER_SOCKETS_MAX: u16 = 24;
 
 /// The hash under which a session token is known.
@@ -109,7 +110,7 @@ enum Standing {
     Usual,
     /// A guest who waits to be let in, without a seat.
     Waits,
-    /// The store has none for it: what is open is cut, and what is about to open as well.
+    /// The store has none for it: what is open is cut, and nothing opens until it has one again.
     Lost,
 }
 
@@ -175,7 +176,7 @@ impl Session {
         }
     }
 
-    /// There is no seat for it any more: its sockets are cut, and whoever opens another one needs a seat first.
+    /// There is no seat for it any more: its sockets are cut, those of GraphQL and the others, and another one needs a seat first.
     pub fn cut(&self) {
         lock(&self.seat).standing = Standing::Lost;
         self.cut.notify_waiters();
@@ -211,15 +212,21 @@ impl Session {
         Some(Present { session: Arc::clone(self), book: Some(book.clone()) })
     }
 
-    /// A socket opens that is none of GraphQL. `None` where the session has [`OTHER_SOCKETS_MAX`] of them already.
-    #[must_use]
-    pub fn open_other<B: Book>(self: &Arc<Self>) -> Option<Present<B>> {
+    /// A socket opens that is none of GraphQL.
+    ///
+    /// # Errors
+    /// [`Denial::MaxParticipantsReached`] where the seat is lost, [`Denial::RateLimited`] where the session has
+    /// [`OTHER_SOCKETS_MAX`] of them already.
+    pub fn open_other<B: Book>(self: &Arc<Self>) -> Result<Present<B>, Denial> {
         let mut seat = lock(&self.seat);
+        if seat.standing == Standing::Lost {
+            return Err(Denial::MaxParticipantsReached);
+        }
         if OTHER_SOCKETS_MAX <= seat.others {
-            return None;
+            return Err(Denial::RateLimited);
         }
         seat.others = seat.others.saturating_add(1);
-        Some(Present { session: Arc::clone(self), book: None })
+        Ok(Present { session: Arc::clone(self), book: None })
     }
 
     /// Says again that somebody is present, to a store that has forgotten.
@@ -239,6 +246,12 @@ pub struct Present<B: Book> {
 }
 
 impl<B: Book> Present<B> {
+    /// Whose it is.
+    #[must_use]
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
     /// Whose seat it holds; `None` where it holds none.
     #[must_use]
     pub fn seated(&self) -> Option<&Arc<Session>> {
@@ -258,10 +271,7 @@ impl<B: Book> Drop for Present<B> {
             let at = self.session.clock.now();
             let until = at.saturating_add(GRACE);
             // Who was cut has nothing to come back to, and has to ask.
-            (seat.held, seat.standing) = match seat.standing {
-                Standing::Lost => (Held::No, Standing::Usual),
-                standing => (Held::Until(until), standing),
-            };
+            seat.held = if seat.standing == Standing::Lost { Held::No } else { Held::Until(until) };
             self.session.server.load.remove_seat();
             self.session.meeting.share.leave(&self.session.server.load, at);
             self.session.meeting.touch();
@@ -328,13 +338,13 @@ mod tests {
         let mut open: Vec<_> = (0..SOCKETS_MAX).map(|_| session.open(&NoBook).expect("room")).collect();
         assert!(session.open(&NoBook).is_none());
         let others: Vec<_> = (0..OTHER_SOCKETS_MAX).map(|_| session.open_other::<NoBook>().expect("room")).collect();
-        assert!(session.open_other::<NoBook>().is_none());
+        assert_eq!(session.open_other::<NoBook>().err(), Some(Denial::RateLimited));
         drop(open.pop());
         open.push(session.open(&NoBook).expect("one has closed"));
         drop(open);
         assert!(!session.is_open() && session.was_opened(), "the others hold no seat");
         drop(others);
-        assert!(session.open_other::<NoBook>().is_some());
+        assert!(session.open_other::<NoBook>().is_ok());
         let open_seat = lock(&session.seat);
         assert_eq!((open_seat.sockets, open_seat.others), (0, 0));
         assert!(size_of::<Seat>() <= 24, "a session stays small");
@@ -344,13 +354,16 @@ mod tests {
     async fn a_cut_reaches_a_socket_that_is_still_being_opened_and_leaves_no_seat() {
         let session = session();
         let opening = session.open(&NoBook).expect("the first");
+        let _other = session.open_other::<NoBook>().expect("room");
         session.cut();
         timeout(Duration::from_secs(1), session.is_cut()).await.expect("before it is carried");
         assert!(!session.has_seat(now()), "another socket has to ask");
         drop(opening);
         assert!(!session.has_seat(now()), "nor is there one to come back to");
+        assert_eq!(session.open_other::<NoBook>().err(), Some(Denial::MaxParticipantsReached));
         session.hold(lease());
         let _opened = session.open(&NoBook).expect("the only one");
-        assert!(timeout(Duration::from_millis(50), session.is_cut()).await.is_err(), "it has been promised anew");
+        assert!(timeout(Duration::from_millis(50), session.is_cut()).await.is_err(), "it has been promised again");
+        assert!(session.open_other::<NoBook>().is_ok());
     }
 }

@@ -1,13 +1,14 @@
 use std::time::Duration;
 
-use super::{fresh::Moment, *};
+use super::{fresh::Moment, sessions::Book, *};
 use crate::{
     bbb::meeting_id,
     domain::{
         fixtures::tenant,
-        ids::{ExternalId, MeetingNumber},
+        ids::{ExternalId, MeetingNumber, SessionNumber},
         limits::Limit,
         meeting::{AFTERGLOW, Life, afterglow},
+        session::Held,
     },
 };
 
@@ -174,4 +175,26 @@ fn a_server_gives_a_meeting_no_other_ones_name() {
     assert_eq!(live.meetings.of_internal(&claimed).map(|meeting| meeting.id), Some(theirs.id));
     assert!(live.recordings.get(&ours.tenant, &claimed).is_none());
     assert!(!ours.may_be_called("nonsense") && ours.may_be_called(&int("heron", "room", 9)));
+}
+
+/// Keeps nothing.
+#[derive(Clone)]
+struct Unwritten;
+
+impl Book for Unwritten {
+    fn opened(&self, _: SessionNumber, _: Timestamp) {}
+
+    fn closed(&self, _: SessionNumber, _: Timestamp, _: Timestamp) {}
+}
+
+#[tokio::test]
+async fn what_is_cut_with_a_meeting_is_each_socket_of_its_sessions() {
+    let live = Live::new(Clock::system());
+    let meeting = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 1)));
+    let session = Arc::new(live.new_session(SessionNumber::new(1), &meeting, Held::No));
+    assert!(live.sessions.add([1; 32], Arc::clone(&session)));
+    // Its sound comes by another gateway than its GraphQL.
+    let _sound = session.open_other::<Unwritten>().expect("room");
+    live.sessions.cut_of(&meeting);
+    tokio::time::timeout(Duration::from_secs(1), session.is_cut()).await.expect("at once");
 }

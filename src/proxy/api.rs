@@ -2,6 +2,7 @@
 //!
 //! The order is BBB's: content type and checksum first, then the parameters, then what the call is about.
 
+mod addressed;
 mod ask;
 pub(crate) mod breakout;
 mod client_address;

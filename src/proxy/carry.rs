@@ -20,6 +20,7 @@ use super::{
     named_ids::{self, Of},
     refusal,
     route::{Kind, call_of},
+    session_token,
     settings::Rewrite,
     socket,
     target::Target,
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     domain::{denial::Denial, tenant::Server},
-    live::Meeting,
+    live::{Meeting, sessions::hash},
     metrics::{Call, Outcome},
     upstream::{Body, Incoming, Watch, whole},
 };
@@ -149,7 +150,9 @@ async fn rewritten(
     let (mut head, body) = response.into_parts();
     let prefix = prefix(server);
     let meeting = meeting.map(|meeting| (meeting.server_meeting_id.as_str(), meeting.ext_id.as_str()));
-    let rewrite = Rewrite { names: &server.names, authority: &asked.authority, prefix: &prefix, meeting };
+    let session = session_token::of_settled(&asked.head).map(hash);
+    let session = session.as_ref();
+    let rewrite = Rewrite { names: &server.names, authority: &asked.authority, prefix: &prefix, meeting, session };
     let read = tokio::time::timeout(ANSWER_TIMEOUT, whole(body, SETTINGS_BYTES_MAX)).await;
     let new = read
         .ok()

@@ -185,7 +185,7 @@ async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) ->
     let unavailable = Close::try_again(Denial::ServerUnavailable);
     let Some(server) = wanted.directory.server(session.meeting.server.as_str()) else { return Err(unavailable) };
     let present = if find::is_waiting(&gateway.meetings, account, &session, &token).await {
-        session.open_other().ok_or(Denial::RateLimited)
+        session.open_other()
     } else {
         seats::open(&gateway.meetings, &session).await
     };

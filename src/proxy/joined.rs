@@ -56,8 +56,7 @@ impl Socket {
         let mut tunnel = Tunnel::new((browser.io, browser.read), (server.io, server.read), frames);
         // No async fn: an idle socket would have room for all of these twice.
         async move {
-            let seated = present.as_ref().and_then(Present::seated);
-            let end = match seated {
+            let end = match present.as_ref().map(Present::session) {
                 Some(session) => tokio::select! {
                     side = tunnel.run() => side.into(),
                     // The client tries again, and learns what has become of its seat.
@@ -68,7 +67,7 @@ impl Socket {
             let carried = tunnel.carried();
             drop(tunnel);
             metrics.count_bytes(carried.up, carried.down);
-            if let Some(session) = seated {
+            if let Some(session) = present.as_ref().and_then(Present::seated) {
                 metrics.count_socket_end(end);
                 log_end(session, &request_id, end, carried, opened);
             }

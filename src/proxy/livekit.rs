@@ -3,13 +3,38 @@
 //!
 //! The API of LiveKit's administrators (`twirp`) and its workers' socket are behind the same address of a server: they are refused.
 
+use data_encoding::BASE64URL_NOPAD;
 use http::{Method, StatusCode, header::AUTHORIZATION, request::Parts};
 
 use super::named_ids::access_tokens;
-use crate::domain::denial::Denial;
+use crate::domain::{denial::Denial, session::TokenHash};
 
 /// Where LiveKit is on a server.
 const LIVEKIT: &str = "/livekit";
+/// What the name of a session follows, below the name of its server.
+const OF: &str = "/of/";
+
+/// Where a session finds LiveKit below its server's name: `/of/<name>/livekit`. LiveKit's client puts its own path behind that, and
+/// sends nothing else that tells whose socket it is. The name is the hash of the session's token: the client logs the address.
+pub(super) fn path_for(session: Option<&TokenHash>) -> String {
+    match session {
+        Some(session) => format!("{OF}{}{LIVEKIT}", BASE64URL_NOPAD.encode(session)),
+        None => LIVEKIT.to_owned(),
+    }
+}
+
+/// The session that such a path names, and the path on the server; `None` for any other path.
+pub(super) fn of_session(path: &str) -> Option<(TokenHash, &str)> {
+    let rest = path.strip_prefix(OF)?;
+    let (name, path) = rest.split_at(rest.find('/')?);
+    let session = BASE64URL_NOPAD.decode(name.as_bytes()).ok()?.try_into().ok()?;
+    is_livekit(path).then_some((session, path))
+}
+
+/// Whether LiveKit takes a token at a path: everywhere but where it says that it is there.
+pub(super) fn takes_token(path: &str) -> bool {
+    is_livekit(path) && !matches!(path, "/livekit" | "/livekit/")
+}
 
 /// Whether the client of a meeting asks for a path, which is what stands behind `/livekit`.
 pub(super) fn is_of_a_client(rest: &str) -> bool {
@@ -43,10 +68,11 @@ pub(super) fn status(path: &str, status: StatusCode) -> StatusCode {
     if is_livekits_word && is_livekit(on_server(path)) { StatusCode::GONE } else { status }
 }
 
-/// A path without the name of its server.
+/// A path without the names of its server and its session.
 fn on_server(path: &str) -> &str {
     let rest = path.strip_prefix("/s/");
-    rest.and_then(|rest| rest.find('/').map(|at| &rest[at..])).unwrap_or(path)
+    let path = rest.and_then(|rest| rest.find('/').map(|at| &rest[at..])).unwrap_or(path);
+    of_session(path).map_or(path, |(_, path)| path)
 }
 
 fn is_livekit(path: &str) -> bool {
@@ -65,6 +91,7 @@ mod tests {
             ("/s/x1/livekit/twirp/livekit.RoomService/ListRooms", 404, 410),
             ("/s/x1/livekit/rtc/v1/validate", 401, 410),
             ("/livekit/rtc", 403, 410),
+            ("/s/x1/of/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/livekit/rtc", 401, 410),
             ("/s/x1/livekit", 404, 410),
             ("/s/x1/livekit/rtc", 429, 429),
             ("/s/x1/livekit/rtc", 502, 502),

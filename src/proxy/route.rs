@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use super::{images, livekit, named_ids::ids_in};
 use crate::{
     bbb::meeting_id::is_internal,
-    domain::{branding::ASSETS, callback},
+    domain::{branding::ASSETS, callback, session::TokenHash},
     metrics::Call,
 };
 
@@ -25,6 +25,8 @@ pub enum Route<'a> {
     Meeting {
         /// The server's name in the path.
         slug: &'a str,
+        /// The session that the path names, as those of LiveKit do.
+        session: Option<TokenHash>,
         /// The path on the server.
         path: &'a str,
         /// What it is.
@@ -159,11 +161,12 @@ pub fn route(path: &str) -> Route<'_> {
     if let Some(rest) = path.strip_prefix("/s/") {
         let Some(at) = rest.find('/') else { return Route::Refused };
         let (slug, path) = rest.split_at(at);
+        let (session, path) = livekit::of_session(path).map_or((None, path), |(session, path)| (Some(session), path));
         return match bbb_path(path) {
             _ if slug.is_empty() => Route::Refused,
             Some(BbbPath::Version) => Route::Version { slug: Some(slug) },
             Some(BbbPath::Client) => Route::Client { slug },
-            Some(BbbPath::Meeting(kind) | BbbPath::BelowPrefix(kind)) => Route::Meeting { slug, path, kind },
+            Some(BbbPath::Meeting(kind) | BbbPath::BelowPrefix(kind)) => Route::Meeting { slug, session, path, kind },
             Some(BbbPath::Api("join")) => Route::BreakoutJoin { slug },
             Some(BbbPath::Api(_) | BbbPath::Recording | BbbPath::Refused) | None => Route::Refused,
         };
@@ -359,7 +362,8 @@ mod tests {
     fn each_path_has_its_route() {
         use Kind::{Call, GraphQl, Image, PluginData, Session, Settings, Static, Token, Upload};
         use Route::{Api, Asset, BreakoutJoin, Other, Recording, Refused, RootMeeting, Version};
-        let meeting = |path, kind| Route::Meeting { slug: "x1", path, kind };
+        let meeting = |path, kind| Route::Meeting { slug: "x1", session: None, path, kind };
+        let of = |path| Route::Meeting { slug: "x1", session: Some([0; 32]), path, kind: Session };
         let root = |path, kind| RootMeeting { path, kind };
         let of_page = |path| Route::OfPage { path };
         for (path, expected) in [
@@ -395,6 +399,15 @@ mod tests {
             ("/s/x1/livekit/rtc/v1", meeting("/livekit/rtc/v1", Session)),
             ("/s/x1/livekit/rtc/v1/validate", meeting("/livekit/rtc/v1/validate", Session)),
             ("/s/x1/livekit/settings/regions", meeting("/livekit/settings/regions", Session)),
+            ("/s/x1/of/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/livekit", of("/livekit")),
+            ("/s/x1/of/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/livekit/rtc/v1", of("/livekit/rtc/v1")),
+            ("/s/x1/of/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/livekit/agent", Refused),
+            ("/s/x1/of/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/livekit/rtc/../agent", Refused),
+            ("/s/x1/of/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/livekits", Refused),
+            ("/s/x1/of/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/ws", Refused),
+            ("/s/x1/of/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB/livekit/rtc", Refused),
+            ("/s/x1/of/AAAA/livekit/rtc", Refused),
+            ("/of/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/livekit/rtc", Other),
             ("/livekit/rtc", root("/livekit/rtc", Session)),
             ("/livekit", of_page("/livekit")),
             ("/s/x1/livekit/twirp/livekit.RoomService/ListRooms", Refused),

@@ -38,8 +38,8 @@ pub(super) async fn dispatch(gateway: &Arc<Gateway>, mut asked: Asked, body: Inc
             drop(body);
             Box::pin(breakout::join_breakout(gateway, asked, slug)).await
         }
-        Route::Meeting { slug, path, kind: Kind::Call(call) } => {
-            let target = target::of_slug(gateway, &mut asked, slug, path).await;
+        Route::Meeting { slug, session, path, kind: Kind::Call(call) } => {
+            let target = target::of_slug(gateway, &mut asked, slug, session, path).await;
             Box::pin(session_call::session_call(gateway, asked, body, target, path, call)).await
         }
         Route::RootMeeting { path, kind: kind @ Kind::Call(call) } => {
@@ -53,10 +53,12 @@ pub(super) async fn dispatch(gateway: &Arc<Gateway>, mut asked: Asked, body: Inc
         Route::Asset { digest, name } => asset::asset(gateway, &asked, digest, name),
         Route::Callback { kind, code } => Box::pin(callback::callback(gateway, asked, kind, code, body)).await,
         Route::Client { slug } => client_with_slash(gateway, &asked, slug),
-        Route::Meeting { slug, path, kind } => match target::of_slug(gateway, &mut asked, slug, path).await {
-            Ok(target) => carry::carry(gateway, asked, body, target, path, kind).await,
-            Err(denial) => refusal::refuse(gateway, &asked, call_of(kind), denial),
-        },
+        Route::Meeting { slug, session, path, kind } => {
+            match target::of_slug(gateway, &mut asked, slug, session, path).await {
+                Ok(target) => carry::carry(gateway, asked, body, target, path, kind).await,
+                Err(denial) => refusal::refuse(gateway, &asked, call_of(kind), denial),
+            }
+        }
         // Its first frame says where it goes.
         Route::RootMeeting { path, kind: Kind::GraphQl } if is_websocket(&asked.head) => {
             graphql::graphql(gateway, asked, None, path)

@@ -84,6 +84,12 @@ pub(super) fn settle(head: &mut Parts) -> Result<Option<String>, Denial> {
     Ok(token)
 }
 
+/// The token of a request that has been settled.
+pub(super) fn of_settled(head: &Parts) -> Option<&str> {
+    let in_query = named(head.uri.query().unwrap_or("")).ok().and_then(|named| named.token);
+    in_query.or_else(|| head.headers.get(HEADER)?.to_str().ok())
+}
+
 /// The token that the header names; it is left there once.
 fn of_header(head: &mut Parts) -> Result<Option<String>, Denial> {
     head.headers.remove(HEADER_AS_READ);

@@ -5,8 +5,11 @@ use http::uri::Authority;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use serde_json::{Map, Value};
 
-use super::route::{Route, route};
-use crate::bbb::addresses;
+use super::{
+    livekit,
+    route::{Route, route},
+};
+use crate::{bbb::addresses, domain::session::TokenHash};
 
 /// The settings of a client, in what a server tells a session, and in the page of 2.7.
 const SETTINGS: [&str; 2] = ["public", "PUBLIC_SETTINGS"];
@@ -28,6 +31,8 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) prefix: &'a str,
     /// The server's id of the session's meeting, and the tenant's; `None` where no session is known.
     pub(crate) meeting: Option<(&'a str, &'a str)>,
+    /// The session; `None` where none is known.
+    pub(crate) session: Option<&'a TokenHash>,
 }
 
 impl Rewrite<'_> {
@@ -85,7 +90,8 @@ impl Rewrite<'_> {
     }
 
     /// Names the tenant's host where a client's settings have a host by itself, and as LiveKit's, whatever its address was: what
-    /// the client of 4.0 makes of an empty one is no address, and of a missing one an address that names no server.
+    /// the client of 4.0 makes of an empty one is no address, and of a missing one an address that names no server. LiveKit's
+    /// names the session, too: nothing else that its client sends does.
     fn settle(self, settings: &mut Map<String, Value>) {
         settings.values_mut().for_each(|value| self.lead_hosts(value));
         for (group, name) in HOSTS {
@@ -101,7 +107,8 @@ impl Rewrite<'_> {
             && let Some(media) = object(settings, "media")
             && let Some(livekit) = object(media, "livekit")
         {
-            livekit.insert("url".to_owned(), format!("wss://{}{}/livekit", self.authority, self.prefix).into());
+            let path = livekit::path_for(self.session);
+            livekit.insert("url".to_owned(), format!("wss://{}{}{path}", self.authority, self.prefix).into());
         }
     }
 
@@ -164,7 +171,7 @@ mod tests {
     fn what_names_the_server_is_led_to_the_tenants_host() {
         let names = ["bbb-01.internal.test".parse().expect("legal")];
         let meeting = Some(("t.w.room", "room"));
-        let rewrite = Rewrite { names: &names, authority: "meet.w", prefix: "/s/x1", meeting };
+        let rewrite = Rewrite { names: &names, authority: "meet.w", prefix: "/s/x1", meeting, session: None };
         for (text, expected) in [
             ("wss://bbb-01.internal.test/bbb-webrtc-sfu", "wss://meet.w/s/x1/bbb-webrtc-sfu"),
             ("https://bbb-01.internal.test/pad", "https://meet.w/s/x1/pad"),
@@ -204,7 +211,7 @@ mod tests {
     #[test]
     fn a_clients_settings_lead_to_no_other_host() {
         let names = ["bbb-01.internal.test".parse().expect("legal"), "bbb".parse().expect("legal")];
-        let rewrite = Rewrite { names: &names, authority: "meet.w", prefix: "/s/x1", meeting: None };
+        let rewrite = Rewrite { names: &names, authority: "meet.w", prefix: "/s/x1", meeting: None, session: None };
         let own = json!("wss://meet.w/s/x1/livekit");
         for (given, path, expected) in [
             (json!({ "media": { "livekit": { "url": "" } } }), "/media/livekit/url", own.clone()),
@@ -253,7 +260,7 @@ mod tests {
     #[test]
     fn the_page_of_meteor_names_the_tenants_host_only() {
         let names = ["bbb-01.internal.test".parse().expect("legal")];
-        let rewrite = Rewrite { names: &names, authority: "meet.w", prefix: "", meeting: None };
+        let rewrite = Rewrite { names: &names, authority: "meet.w", prefix: "", meeting: None, session: None };
         let settings = json!({ "PUBLIC_SETTINGS": { "app": {}, "media": { "sip_ws_host": "old.example" } } });
         let settings = settings.to_string();
         let settings = percent_encode(settings.as_bytes(), NON_ALPHANUMERIC);
@@ -273,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_told() {
-        let rewrite = Rewrite { names: &[], authority: "meet.w", prefix: "/s/x1", meeting: None };
+        let rewrite = Rewrite { names: &[], authority: "meet.w", prefix: "/s/x1", meeting: None, session: None };
         assert!(rewrite.apply(b"<html>").is_none());
     }
 }

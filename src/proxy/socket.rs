@@ -1,4 +1,4 @@
-//! WebSockets that name their session in the query, or none: accepted when their server has accepted them.
+//! WebSockets that name their session in their address, or none: accepted when their server has accepted them.
 
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ use super::{
     upgrade::{browser_of, frames, no_upgrade, passed_on, refused, set_upgrade, taken},
 };
 use crate::{
-    domain::{denial::Denial, tenant::Upstream},
+    domain::tenant::Upstream,
+    live::sessions::Session,
     meetings::rows::Present,
     metrics::{Call, Outcome},
     upstream::Body,
@@ -29,18 +30,15 @@ use crate::{
 /// Where the socket of the 2.7 client is.
 const SOCKJS: &str = "/html5client/sockjs/";
 
-/// Opens a WebSocket of a meeting that names its session in the query, or none.
+/// Opens a WebSocket of a meeting that names its session in its address, or none.
 pub(crate) async fn socket(gateway: &Arc<Gateway>, asked: Asked, target: Target, path: &str) -> Answer {
     let Target { server, session } = target;
     if let Some(refused) = refused(&asked) {
         return refused.by(&server.id);
     }
-    let open = match &session {
-        Some(session) => match session.open_other() {
-            Some(open) => Some(open),
-            None => return refusal::refuse(gateway, &asked, Call::Socket, Denial::RateLimited).by(&server.id),
-        },
-        None => None,
+    let open = match session.as_ref().map(Session::open_other).transpose() {
+        Ok(open) => open,
+        Err(denial) => return refusal::refuse(gateway, &asked, Call::Socket, denial).by(&server.id),
     };
     let mut headers = passed_on(&asked);
     let owner = Owner::new(&asked.tenant, &server.slug);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     asked::Asked,
+    cookies::Owner,
     gateway::Gateway,
     images, livekit,
     named_ids::{self, Of},
@@ -13,7 +14,7 @@ use super::{
     session_token,
 };
 use crate::{
-    domain::{denial::Denial, tenant::Server},
+    domain::{denial::Denial, session::TokenHash, tenant::Server},
     live::{
         Meeting,
         sessions::{Session, hash},
@@ -31,15 +32,28 @@ pub(super) struct Target {
     pub(crate) session: Option<Arc<Session>>,
 }
 
-/// The server of `/s/<slug>`, if this tenant reaches it and all that the request names is this tenant's.
-pub(super) async fn of_slug(gateway: &Gateway, asked: &mut Asked, slug: &str, path: &str) -> Result<Target, Denial> {
+/// The server of `/s/<slug>`, if this tenant reaches it and all that the request names is this tenant's. `session` is the one
+/// that its path names, if it does.
+pub(super) async fn of_slug(
+    gateway: &Gateway,
+    asked: &mut Asked,
+    slug: &str,
+    session: Option<TokenHash>,
+    path: &str,
+) -> Result<Target, Denial> {
     let server = asked.directory.server_of_slug(slug).cloned().ok_or(Denial::NotFound)?;
     if !find::reaches(&gateway.meetings, asked.account(), &server.id, asked.now).await? {
         return Err(Denial::NotFound);
     }
     livekit::settle(&mut asked.head, path)?;
     let meeting = own_meeting(gateway, asked, path).await?;
-    let mut session = session_for(gateway, asked, path).await?;
+    let mut session = match session {
+        Some(named) => {
+            session_token::remove(&mut asked.head)?;
+            Some(own_session(gateway, asked, &named).await?)
+        }
+        None => session_for(gateway, asked, path).await?,
+    };
     check_image(path, session.as_deref(), meeting.as_deref())?;
     if session.as_ref().is_some_and(|session| session.meeting.server != server.id) {
         if !path.starts_with(DASHBOARD) {
@@ -48,7 +62,9 @@ pub(super) async fn of_slug(gateway: &Gateway, asked: &mut Asked, slug: &str, pa
         session_token::remove(&mut asked.head)?;
         session = None;
     }
-    Ok(Target { server, session })
+    let target = Target { server, session };
+    check_room(gateway, asked, path, &target, meeting.as_deref())?;
+    Ok(target)
 }
 
 /// The server of a path that a client built from the root: by session, else by internal meeting id, else, for files that
@@ -65,17 +81,45 @@ pub(super) async fn of_root(gateway: &Gateway, asked: &mut Asked, path: &str, ki
         (None, None) => {
             let of_page = if kind == Kind::Static { of_page(gateway, asked).await? } else { None };
             let server = of_page.or_else(|| of_browser(gateway, asked).cloned()).ok_or(Denial::NotFound)?;
-            return Ok(Target { server, session: None });
+            let target = Target { server, session: None };
+            check_room(gateway, asked, path, &target, None)?;
+            return Ok(target);
         }
     };
     let server = asked.directory.server(id.as_str()).ok_or(Denial::ServerUnavailable)?;
-    Ok(Target { server: Arc::clone(server), session })
+    let target = Target { server: Arc::clone(server), session };
+    check_room(gateway, asked, path, &target, meeting.as_deref())?;
+    Ok(target)
 }
 
 /// Refuses an image of another meeting than the session's. A breakout room and its parent are one meeting here.
 fn check_image(path: &str, session: Option<&Session>, meeting: Option<&Meeting>) -> Result<(), Denial> {
     let is_anothers = || session.zip(meeting).is_some_and(|(session, meeting)| session.meeting.id != meeting.id);
     if images::is_image(path) && is_anothers() { Err(Denial::NotFound) } else { Ok(()) }
+}
+
+/// Refuses a token of LiveKit for a room on another server, or of another meeting than the session's; where no session is named,
+/// one from a browser that has none of this tenant at this server.
+fn check_room(
+    gateway: &Gateway,
+    asked: &Asked,
+    path: &str,
+    target: &Target,
+    meeting: Option<&Meeting>,
+) -> Result<(), Denial> {
+    if !livekit::takes_token(path) {
+        return Ok(());
+    }
+    let Target { server, session } = target;
+    let is_known = match session {
+        Some(session) => meeting.is_none_or(|meeting| meeting.id == session.meeting.id),
+        None => {
+            let owner = Owner::new(&asked.tenant, &server.slug);
+            meeting.is_none_or(|meeting| meeting.server == server.id)
+                && gateway.binding.has_session(&asked.head.headers, owner, asked.now)
+        }
+    };
+    if is_known { Ok(()) } else { Err(Denial::UnknownSession) }
 }
 
 /// The one server whose session cookie a browser has, else the one that has the host to itself.
@@ -106,11 +150,13 @@ async fn session_for(gateway: &Gateway, asked: &mut Asked, path: &str) -> Result
 /// The session that a request names, from here on in one way only; refused if it is none of this tenant.
 async fn named_session(gateway: &Gateway, asked: &mut Asked) -> Result<Option<Arc<Session>>, Denial> {
     let Some(token) = session_token::settle(&mut asked.head)? else { return Ok(None) };
-    find::session(&gateway.meetings, asked.account(), &hash(&token))
-        .await?
-        .filter(|session| session.meeting.tenant == asked.tenant.id)
-        .map(Some)
-        .ok_or(Denial::UnknownSession)
+    own_session(gateway, asked, &hash(&token)).await.map(Some)
+}
+
+/// The session of a token, which has to be one of this tenant.
+async fn own_session(gateway: &Gateway, asked: &Asked, token: &TokenHash) -> Result<Arc<Session>, Denial> {
+    let found = find::session(&gateway.meetings, asked.account(), token).await?;
+    found.filter(|session| session.meeting.tenant == asked.tenant.id).ok_or(Denial::UnknownSession)
 }
 
 /// The ids in a token of LiveKit: its room's, perhaps once more. Each one that is unknown is a question to the store.

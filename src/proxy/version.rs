@@ -20,7 +20,7 @@ pub(super) async fn version(gateway: &Gateway, asked: &mut Asked, slug: Option<&
         return wrong_method(Call::Version, "GET, HEAD, POST");
     }
     let server = match slug {
-        Some(slug) => match target::of_slug(gateway, asked, slug, "").await {
+        Some(slug) => match target::of_slug(gateway, asked, slug, None, "").await {
             Ok(target) => Some(target.server),
             Err(denial) => return refusal::refuse(gateway, asked, Call::Version, denial),
         },

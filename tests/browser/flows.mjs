@@ -261,7 +261,9 @@ async function liveKit() {
     const { prefix, url, server } = await page.evaluate(() => ({
       prefix: location.pathname.replace(/\/html5client\/.*/, ''), url: window.__bbb.liveKitUrl, server: window.__bbb.liveKitServer,
     }));
-    assert.equal(url, `wss://${plan.host}${prefix}/livekit`);
+    const [start, end] = [`wss://${plan.host}${prefix}/of/`, '/livekit'];
+    assert.ok(url.startsWith(start) && url.endsWith(end), url);
+    assert.match(url.slice(start.length, -end.length), /^[\w-]{43}$/);
     assert.equal(await page.evaluate(notesServer), server, 'the notes are on the same server');
     assert.equal(await page.evaluate(image), 'seen');
     seen.push(server);

@@ -21,12 +21,13 @@ use anteroom_bench::{
     sign,
     sim::BreakoutPlan,
 };
-use futures_util::{FutureExt, future::join_all};
+use futures_util::{FutureExt, StreamExt, future::join_all};
 use rustls::HandshakeKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_tungstenite::tungstenite;
 
 use crate::support::{
-    Client, Joined, Plan, Reply, Stage, eventually, eventually_within, host, plain_get,
+    Client, Joined, Plan, Reply, Socket, Stage, eventually, eventually_within, host, plain_get,
     program::{Program, anteroom, api, free_address},
     write,
 };
@@ -231,20 +232,23 @@ async fn a_seat_that_was_handed_on_elsewhere_is_no_second_one() {
     assert!(success(&create(&one, "tiny", "room").await));
     let params = [("meetingID", "room"), ("fullName", "Ada"), ("role", "VIEWER"), ("userID", "ada")];
     let first = Joined::by("tiny", &api(&one, "tiny", "join", &params).await);
+    let token = pair.stage.sims[0].livekit_token(&first.token).unwrap();
+    let path = format!("{}/rtc/v1?access_token={token}", first.livekit());
+    let livekit = async || one.socket(&host("tiny"), &path, &[("cookie", &first.cookies)]).await;
+    let mut sound = livekit().await.expect("its sound");
     // A reload that another gateway serves: the seat is the same.
     let second = Joined::by("tiny", &api(&two, "tiny", "join", &params).await);
     let socket = two.graphql(&host("tiny"), &second).await.expect("it has the seat");
     // The first gateway does not know that yet, and lets the first session in; the store says no.
     let mut stale = one.graphql(&host("tiny"), &first).await.ok();
-    eventually("the socket without a seat is cut", async || {
-        use futures_util::StreamExt;
-        match &mut stale {
-            Some(socket) => !matches!(socket.next().now_or_never(), None | Some(Some(Ok(_)))),
-            None => true,
-        }
-    })
-    .await;
+    let is_over = |socket: &mut Socket| !matches!(socket.next().now_or_never(), None | Some(Some(Ok(_))));
+    eventually("the socket without a seat is cut", async || stale.as_mut().is_none_or(is_over)).await;
+    eventually("its sound is as well", async || is_over(&mut sound)).await;
     assert!(one.graphql(&host("tiny"), &first).await.is_err(), "and is told so when it tries again");
+    match livekit().await {
+        Err(tungstenite::Error::Http(refused)) => assert_eq!(refused.status(), 410),
+        other => panic!("{other:?}"),
+    }
     drop(socket);
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anteroom_bench::{
     sign,
-    sim::{BreakoutPlan, BreakoutView, CannedAnswer},
+    sim::{self, BreakoutPlan, BreakoutView, CannedAnswer, Profile},
 };
 use futures_util::future::join_all;
 use http::Request;
@@ -385,6 +385,29 @@ async fn nobody_is_let_into_a_room_that_would_be_recorded_though_its_meeting_may
         let Rooms { stage, ada, .. } = open(stage, &[("record", flag)], recorded).await;
         let reply = stage.client().get(&host("wagtail"), &address(&stage, &ada, 1)).await;
         assert_eq!(reply.status.as_u16(), status, "record={flag}: {reply:?}");
+    }
+}
+
+/// From 3.0.28 on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_level_makes_of_the_flags_of_recording_holds_in_rooms() {
+    let asked = [("record", "true"), ("autoStartRecording", "true"), ("allowStartStopRecording", "true")];
+    for (policy, own, recorded, auto_start, button, status) in [
+        ("level-1", "", true, "true", "true", 302),
+        ("level-1", "---[create]\nautoStartRecording = { force = false }", true, "false", "true", 302),
+        ("level-1", "---[create]\nallowStartStopRecording = { force = false }", true, "true", "false", 302),
+        ("level-1", "---[create]\nrecord = { force = false }", true, "true", "true", 404),
+        ("free", "---[limits]\nbreakouts = true", true, "false", "false", 404),
+        ("free", "---[limits]\nbreakouts = true", false, "false", "false", 302),
+    ] {
+        let config = sim::Config { profile: Profile::V3_0_39, ..sim::Config::default() };
+        let plan = Plan::new().server_with("members", config).tenant_with("wagtail", policy, own);
+        let plan_of_rooms = BreakoutPlan { record: recorded, ..ROOMS };
+        let Rooms { stage, ada, rooms } = open(plan.start().await, &asked, plan_of_rooms).await;
+        let room = sim(&stage).meeting(&rooms[0].ext_id).unwrap().params;
+        assert_eq!((&*room["autoStartRecording"], &*room["allowStartStopRecording"]), (auto_start, button), "{own}");
+        let reply = stage.client().get(&host("wagtail"), &address(&stage, &ada, 1)).await;
+        assert_eq!(reply.status.as_u16(), status, "{policy} {own}: {reply:?}");
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use anteroom_bench::sim::{Breakage, MeetingView};
+use anteroom_bench::{
+    sign,
+    sim::{Breakage, MeetingView},
+};
 use futures_util::future::join_all;
 
-use crate::support::{Joined, Plan, Reply, Stage, eventually};
+use crate::support::{Joined, Plan, Reply, Stage, eventually, host, secret};
 
 /// Two tenants that have breakout rooms, on a level with one room and two participants.
 async fn stage() -> Stage {
@@ -150,6 +153,53 @@ async fn a_room_is_its_own_tenants_only() {
     assert_ne!(ours, theirs);
     assert_eq!(about(&stage, "heron", "end", "group").await.xml("returncode"), "SUCCESS");
     assert!(on_server(&stage, &ours).is_some() && on_server(&stage, &theirs).is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_is_told_something_and_given_documents_by_its_own_tenant() {
+    let limits = "---[limits]\nbreakouts = true\ndocuments = 2";
+    let plan = Plan::new().server("members").tenant_with("wagtail", "free", limits);
+    let stage = plan.tenant_with("heron", "free", limits).start().await;
+    for tenant in ["wagtail", "heron"] {
+        stage.create(tenant, "parent").await;
+    }
+    let id = room(&stage, "wagtail", "group", &[]).await.xml("internalMeetingID").to_owned();
+    let asked = async |tenant: &str, call: &str, id: &str| {
+        stage.sims[0].clear_log();
+        let reply = match call {
+            "insertDocument" => insert(&stage, tenant, id).await,
+            _ => stage.api(tenant, call, &[("meetingID", id), ("message", "Time is up"), ("userName", "Ada")]).await,
+        };
+        let heard = stage.sims[0].log().into_iter().find(|seen| seen.path.ends_with(call));
+        (reply, heard.and_then(|seen| seen.query).unwrap_or_default())
+    };
+    for call in ["sendChatMessage", "insertDocument"] {
+        let (reply, heard) = asked("wagtail", call, "group").await;
+        assert_eq!(reply.xml("returncode"), "SUCCESS", "{call}: {}", reply.body);
+        assert!(heard.contains(&format!("meetingID={id}")), "{call}: {heard}");
+        let in_answer = [&*id, "t.wagtail"].iter().any(|inner| reply.body.contains(inner));
+        assert!(!in_answer, "{call}: {}", reply.body);
+        // Neither another tenant, by whichever id, nor this one by an id that it was not told.
+        let on_server = on_server(&stage, &id).unwrap().ext_id;
+        for (tenant, id) in [("heron", "group"), ("heron", &id), ("heron", &on_server), ("wagtail", &on_server)] {
+            let (reply, heard) = asked(tenant, call, id).await;
+            assert_eq!((reply.xml("returncode"), &*heard), ("FAILED", ""), "{call} by {tenant} for {id}");
+        }
+    }
+    // They are among the documents of the meeting.
+    let given = on_server(&stage, &id).unwrap().documents.len();
+    assert_eq!(insert(&stage, "wagtail", "parent").await.xml("returncode"), "SUCCESS");
+    assert_eq!((given, insert(&stage, "wagtail", "group").await.xml("messageKey")), (1, "documentLimitReached"));
+    assert_eq!(about(&stage, "wagtail", "end", "group").await.xml("returncode"), "SUCCESS");
+    let (reply, heard) = asked("wagtail", "sendChatMessage", "group").await;
+    assert_eq!((reply.xml("returncode"), &*heard), ("FAILED", ""));
+}
+
+/// Gives what has this id one document.
+async fn insert(stage: &Stage, tenant: &str, id: &str) -> Reply {
+    let body = "<modules><module name=\"presentation\"><document name=\"a.txt\">YQ==</document></module></modules>";
+    let path = sign::path("insertDocument", &[("meetingID", id)], &secret(tenant));
+    stage.client().post(&host(tenant), &path, "application/xml", body).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

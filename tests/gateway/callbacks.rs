@@ -1,6 +1,6 @@
 //! Callbacks of servers: taken in at the gateway's own addresses, and given out with the tenant's ids and signature.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use anteroom_bench::{
     sign::{Jwt, jwt},
@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use http::{Method, Request};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use crate::support::{
     Plan, Reply, Stage, eventually, host,
@@ -258,4 +259,92 @@ async fn a_level_may_drop_callbacks() {
     create(&stage, &[("meetingEndedURL", ENDED), ("meta_bbb-recording-ready-url", READY)]).await;
     assert_eq!(told(&stage, "meetingEndedURL"), None);
     assert!(told(&stage, "meta_bbb-recording-ready-url").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_of_a_meeting_alone_signs_what_is_said_of_it() {
+    let receiver = Receiver::start().await;
+    let frontend = format!("frontend = \"http://{}\"", receiver.address);
+    let plan = Plan::new().server("members").server("members").tenant_with("wagtail", "multi-account", &frontend);
+    let stage = plan.start().await;
+    create(&stage, &[("meta_bbb-recording-ready-url", READY), ("meta_analytics-callback-url", ANALYTICS)]).await;
+    let (own, other) = match stage.sims[0].meetings().len() {
+        1 => ("bbb-01-secret", "bbb-02-secret"),
+        _ => ("bbb-02-secret", "bbb-01-secret"),
+    };
+    let addresses =
+        ["meta_bbb-recording-ready-url", "meta_analytics-callback-url"].map(|name| told(&stage, name).unwrap());
+    let [ready, analytics] = addresses.each_ref().map(|address| path(address));
+    let (client, host) = (stage.client(), host("wagtail"));
+    let said = |meeting: &str| json!({ "meeting_id": meeting, "record_id": "r" });
+    for (what, meeting, secret, expected) in [
+        ("another server of the tenant", "t.wagtail.room", other, 401),
+        ("another meeting of its server", "t.wagtail.other", own, 404),
+        ("its server", "t.wagtail.room", own, 200),
+    ] {
+        let form = format!("signed_parameters={}", jwt(Jwt::Hs256, &said(meeting), secret));
+        let reply = client.post(&host, ready, "application/x-www-form-urlencoded", form).await;
+        assert_eq!(reply.status, expected, "{what}");
+        let bearer = format!("Bearer {}", jwt(Jwt::Hs512, &json!({}), secret));
+        let reply = json_call(&stage, analytics, &bearer, said(meeting).to_string()).await;
+        assert_eq!(reply.status, expected, "{what}, in JSON");
+    }
+    let signed = format!("Bearer {}", jwt(Jwt::Hs512, &json!({}), own));
+    let expired = format!("Bearer {}", jwt(Jwt::Hs512, &json!({ "exp": 1 }), own));
+    for (what, bearer, body) in [
+        ("no JSON", &*signed, "{"),
+        ("a bearer of yesterday", &expired, "{}"),
+        ("another scheme", &signed.replace("Bearer", "Basic"), "{}"),
+        ("no bearer", "", "{}"),
+    ] {
+        assert_eq!(json_call(&stage, analytics, bearer, body.to_owned()).await.status, 401, "{what}");
+    }
+    assert_eq!(received(&receiver, 2).await.len(), 2);
+}
+
+async fn json_call(stage: &Stage, path: &str, authorization: &str, body: String) -> Reply {
+    let request = Request::builder().method(Method::POST).uri(path);
+    let request = request.header("content-type", "application/json").header("authorization", authorization);
+    stage.client().send_body(&host("wagtail"), request, body.into()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unsigned_is_refused_before_the_store_is_asked() {
+    let receiver = Receiver::start().await;
+    let stage = stage(&receiver).await;
+    create(&stage, &[("meta_bbb-recording-ready-url", READY), ("meta_analytics-callback-url", ANALYTICS)]).await;
+    // A store that fails is waited for.
+    sqlx::query("ALTER TABLE callback_addresses RENAME TO away").execute(&mut store(&stage).await).await.unwrap();
+    let ready = told(&stage, "meta_bbb-recording-ready-url").unwrap();
+    let token = jwt(Jwt::Hs256, &json!({ "meeting_id": "t.wagtail.room" }), &secret("wagtail"));
+    let (form, body) = ("application/x-www-form-urlencoded", format!("signed_parameters={token}"));
+    assert_eq!(stage.client().post(&host("wagtail"), path(&ready), form, body).await.status, 401);
+    let analytics = told(&stage, "meta_analytics-callback-url").unwrap();
+    assert_eq!(json_call(&stage, path(&analytics), &format!("Bearer {token}"), "{}".to_owned()).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_stops_waits_for_a_delivery_that_has_begun() {
+    let receiver = Receiver::start().await;
+    let mut stage = stage(&receiver).await;
+    create(&stage, &[("meetingEndedURL", ENDED)]).await;
+    let held = receiver.hold().await;
+    stage.api("wagtail", "end", &[("meetingID", "room")]).await;
+    received(&receiver, 1).await;
+    let mut stopping = tokio::spawn(stage.app.take().unwrap().stop(Duration::from_millis(100)));
+    tokio::select! {
+        biased;
+        _ = &mut stopping => panic!("it does not wait"),
+        () = tokio::time::sleep(Duration::from_secs(2)) => {}
+    }
+    drop(held);
+    stopping.await.unwrap();
+    let states: Vec<String> =
+        sqlx::query_scalar("SELECT state FROM callbacks").fetch_all(&mut store(&stage).await).await.unwrap();
+    assert_eq!(states, ["delivered"]);
+}
+
+async fn store(stage: &Stage) -> sqlx::SqliteConnection {
+    let url = format!("sqlite:{}", stage.path("var/anteroom.db").display());
+    sqlx::SqliteConnection::connect(&url).await.unwrap()
 }

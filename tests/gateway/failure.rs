@@ -102,36 +102,6 @@ async fn without_a_server_a_program_and_a_person_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_room_that_no_server_made_is_given_back() {
-    let stage = Plan::new().server("members").tenant("small", "free").start().await;
-    for (what, answer) in [
-        ("a page", CannedAnswer { status: 500, content_type: "text/html".into(), body: b"<html>500</html>".to_vec() }),
-        (
-            "garbage",
-            CannedAnswer { status: 200, content_type: "text/xml".into(), body: b"<response>\xff\x00".to_vec() },
-        ),
-        ("nothing", CannedAnswer { status: 200, content_type: "text/xml".into(), body: Vec::new() }),
-        (
-            "a cut",
-            CannedAnswer { status: 200, content_type: "text/xml".into(), body: b"<response><returncode>SUCC".to_vec() },
-        ),
-    ] {
-        stage.sims[0].faults().set_call_answer("create", Some(answer));
-        let refused = stage.create("small", "room one").await;
-        assert_eq!(refused.xml("messageKey"), "serverUnavailable", "{what}: {}", refused.body);
-        assert!(stage.sims[0].log().iter().any(|seen| seen.call() == Some("end")), "{what}: it was called off");
-        stage.sims[0].clear_log();
-        stage.sims[0].faults().set_call_answer("create", None);
-        let created = stage.create("small", "room two").await;
-        assert_eq!(created.xml("returncode"), "SUCCESS", "after {what}: {}", created.body);
-        stage.api("small", "end", &[("meetingID", "room two")]).await;
-    }
-    let nameless = stage.api("small", "create", &[("meetingID", "nameless")]).await;
-    assert_eq!(nameless.xml("returncode"), "FAILED");
-    assert_eq!(stage.create("small", "room two").await.xml("returncode"), "SUCCESS", "a refusal of BBB too");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn asking_about_a_meeting_that_is_being_made_does_not_end_it() {
     let stage = Plan::new().server("members").tenant("small", "free").start().await;
     let body = b"<response><returncode>FAILED</returncode><messageKey>notFound</messageKey></response>".to_vec();

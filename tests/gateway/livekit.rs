@@ -1,13 +1,14 @@
 //! LiveKit's signalling on the tenant's host: where a client's settings lead, what is carried there, and what is not.
 
-use anteroom_bench::sim;
+use anteroom::live::sessions::OTHER_SOCKETS_MAX;
+use anteroom_bench::sim::{self, BreakoutPlan};
 use futures_util::{SinkExt, StreamExt};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::support::{DEADLINE, Joined, Plan, Reply, Socket, Stage, host};
+use crate::support::{DEADLINE, Joined, Plan, Reply, Socket, Stage, eventually, host};
 
 const TENANT: &str = "wagtail";
 
@@ -66,7 +67,7 @@ async fn the_settings_name_livekit_on_the_tenants_host_whatever_the_server_has()
         let joined = stage.joined(TENANT, "room", "Ada").await;
         for endpoint in ["meetingStaticData", "clientSettings"] {
             let public = settings(&stage, &joined, endpoint).await;
-            let expected = format!("wss://{}{}/livekit", host(TENANT), joined.prefix);
+            let expected = format!("wss://{}{}", host(TENANT), joined.livekit());
             assert_eq!(public["media"]["livekit"]["url"], expected, "{endpoint} of {given}");
         }
     }
@@ -98,13 +99,14 @@ async fn a_client_of_livekit_finds_all_it_asks_for() {
     let stage = Plan::new().server("members").tenant(TENANT, "multi-account").start().await;
     stage.create(TENANT, "room").await;
     let joined = stage.joined(TENANT, "room", "Ada").await;
-    let (prefix, cookies, token) = (&joined.prefix, &*joined.cookies, token_of(&stage, &joined));
-    let looked_at = get(&stage, TENANT, &format!("{prefix}/livekit"), cookies).await;
+    let (prefix, livekit, token) = (&joined.prefix, joined.livekit(), token_of(&stage, &joined));
+    let cookies = &*joined.cookies;
+    let looked_at = get(&stage, TENANT, &livekit, cookies).await;
     let to = format!("https://{}{prefix}/livekit/", host(TENANT));
     assert_eq!((looked_at.status.as_u16(), looked_at.header("location")), (301, &*to));
     assert_eq!(get(&stage, TENANT, &format!("{prefix}/livekit/"), cookies).await.body, "OK");
     for check in ["rtc/validate", "rtc/v1/validate"] {
-        let path = format!("{prefix}/livekit/{check}");
+        let path = format!("{livekit}/{check}");
         assert_eq!(get(&stage, TENANT, &format!("{path}?access_token={token}"), cookies).await.body, "success");
         // What LiveKit says of a token is for its client to hear.
         let refused = get(&stage, TENANT, &format!("{path}?access_token=x.y.z"), cookies).await;
@@ -113,18 +115,18 @@ async fn a_client_of_livekit_finds_all_it_asks_for() {
     // A person has one for each of several rooms, and opens another before the old one closes.
     let mut sockets = Vec::new();
     for n in 0..6 {
-        let path = format!("{prefix}/livekit/rtc{}?auto_subscribe=1&access_token={token}", ["", "/v1"][n % 2]);
+        let path = format!("{livekit}/rtc{}?auto_subscribe=1&access_token={token}", ["", "/v1"][n % 2]);
         sockets.push(open(&stage, TENANT, &path, cookies).await.unwrap());
     }
     for socket in &mut sockets {
         assert!(server_of(socket).await.contains("bbb-01"));
     }
-    let path = format!("{prefix}/livekit/rtc/v1?access_token=x.y.z");
+    let path = format!("{livekit}/rtc/v1?access_token=x.y.z");
     assert_eq!(open(&stage, TENANT, &path, cookies).await.err(), Some(401));
     // The room is gone, and its token not forgotten: LiveKit's client knows the sentence.
     let other = stage.joined(TENANT, "room", "Bob").await;
     stage.sims[0].faults().restart();
-    let path = format!("{}/livekit/rtc/v1/validate?access_token={token}", other.prefix);
+    let path = format!("{}/rtc/v1/validate?access_token={token}", other.livekit());
     let gone = get(&stage, TENANT, &path, cookies).await;
     assert_eq!((gone.status.as_u16(), &*gone.body), (404, "requested room does not exist"));
 }
@@ -135,7 +137,7 @@ async fn an_older_livekit_says_by_itself_that_it_has_no_v1() {
     let stage = Plan::new().server_with("members", old).tenant(TENANT, "multi-account").start().await;
     stage.create(TENANT, "room").await;
     let joined = stage.joined(TENANT, "room", "Ada").await;
-    let at = |path: &str| format!("{}/livekit/{path}?access_token={}", joined.prefix, token_of(&stage, &joined));
+    let at = |path: &str| format!("{}/{path}?access_token={}", joined.livekit(), token_of(&stage, &joined));
     assert_eq!(open(&stage, TENANT, &at("rtc/v1"), &joined.cookies).await.err(), Some(404));
     assert_eq!(get(&stage, TENANT, &at("rtc/v1/validate"), &joined.cookies).await.status, 404);
     assert!(open(&stage, TENANT, &at("rtc"), &joined.cookies).await.is_ok());
@@ -147,7 +149,8 @@ async fn what_is_for_administrators_of_livekit_is_refused_in_words_that_are_not_
     stage.create(TENANT, "room").await;
     let joined = stage.joined(TENANT, "room", "Ada").await;
     let token = token_of(&stage, &joined);
-    for prefix in ["", &*joined.prefix] {
+    let of_session = joined.livekit().replace("/livekit", "");
+    for prefix in ["", &*joined.prefix, &*of_session] {
         for (method, path) in [
             (Method::POST, "/livekit/twirp/livekit.RoomService/ListRooms"),
             (Method::GET, "/livekit/twirp/livekit.RoomService/ListRooms"),
@@ -184,7 +187,8 @@ async fn a_token_of_livekit_is_of_no_use_to_another_tenant() {
             stage.create("heron", "room").await;
             cookies = format!("{cookies}; {}", stage.joined("heron", "room", "Eve").await.cookies);
         }
-        for path in [at("rtc/v1"), at("rtc"), format!("/livekit/rtc?access_token={token}")] {
+        let named = format!("{}/rtc?access_token=x.y.z", joined.livekit());
+        for path in [at("rtc/v1"), at("rtc"), format!("/livekit/rtc?access_token={token}"), named] {
             assert_eq!(open(&stage, "heron", &path, &cookies).await.err(), Some(410), "{path}");
         }
         assert_eq!(get(&stage, "heron", &at("rtc/v1/validate"), &cookies).await.status, 410);
@@ -196,8 +200,8 @@ async fn a_token_of_livekit_is_of_no_use_to_another_tenant() {
     assert_eq!(get(&stage, TENANT, &path, &joined.cookies).await.status, 410);
     // LiveKit would rather have it from a header.
     let headers = [("authorization", &*format!("Bearer {token}")), ("cookie", &joined.cookies)];
-    let path = format!("{}/livekit/rtc/validate", joined.prefix);
-    assert_eq!(stage.client().get_with(&host("heron"), &path, &headers).await.body, "invalid authorization token");
+    let path = format!("{}/rtc/validate", joined.livekit());
+    assert_eq!(stage.client().get_with(&host(TENANT), &path, &headers).await.body, "invalid authorization token");
     let seen = stage.sims[0].log().into_iter().filter(|seen| seen.path.contains("livekit")).collect::<Vec<_>>();
     assert_eq!(seen.len(), 1);
     assert_eq!((seen[0].header("authorization"), seen[0].query.as_deref()), (None, None));
@@ -215,11 +219,75 @@ async fn two_servers_are_told_apart_in_one_browser() {
     let cookies = format!("{}; {}", people[0].cookies, people[1].cookies);
     let mut servers = Vec::new();
     for joined in &people {
-        // The second address is what a client makes by itself: it names no server but by its token.
-        for prefix in [&*joined.prefix, ""] {
-            let path = format!("{prefix}/livekit/rtc/v1?access_token={}", token_of(&stage, joined));
+        // The last address is what a client makes by itself: it names no server but by its token.
+        for livekit in [joined.livekit(), format!("{}/livekit", joined.prefix), "/livekit".to_owned()] {
+            let path = format!("{livekit}/rtc/v1?access_token={}", token_of(&stage, joined));
             servers.push(server_of(&mut open(&stage, TENANT, &path, &cookies).await.unwrap()).await);
         }
     }
-    assert!(servers[0] == servers[1] && servers[2] == servers[3] && servers[0] != servers[2], "{servers:?}");
+    let (one, two) = servers.split_at(3);
+    let is_one_server = |servers: &[String]| servers.iter().all(|server| *server == servers[0]);
+    assert!(is_one_server(one) && is_one_server(two) && one[0] != two[0], "{servers:?}");
+    // Neither the name of a session nor a room leads to another server.
+    for (path, token) in [
+        (people[0].livekit().replace(&people[0].prefix, &people[1].prefix), token_of(&stage, &people[0])),
+        (people[0].livekit(), token_of(&stage, &people[1])),
+        (format!("{}/livekit", people[0].prefix), token_of(&stage, &people[1])),
+    ] {
+        let path = format!("{path}/rtc?access_token={token}");
+        assert_eq!(open(&stage, TENANT, &path, &cookies).await.err(), Some(410), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_has_so_many_sockets_of_livekit_and_no_more() {
+    let stage = Plan::new().server("members").tenant(TENANT, "multi-account").start().await;
+    stage.create(TENANT, "room").await;
+    let (ada, bob) = (stage.joined(TENANT, "room", "Ada").await, stage.joined(TENANT, "room", "Bob").await);
+    let at = |joined: &Joined| format!("{}/rtc/v1?access_token={}", joined.livekit(), token_of(&stage, joined));
+    let mut sockets = Vec::new();
+    for _ in 0..OTHER_SOCKETS_MAX {
+        sockets.push(open(&stage, TENANT, &at(&ada), &ada.cookies).await.unwrap());
+    }
+    assert_eq!(open(&stage, TENANT, &at(&ada), &ada.cookies).await.err(), Some(429));
+    // All of its sockets are counted together, and nobody else's are.
+    let path = format!("{}/bbb-webrtc-sfu?sessionToken={}", ada.prefix, ada.token);
+    assert_eq!(open(&stage, TENANT, &path, &ada.cookies).await.err(), Some(429));
+    assert!(open(&stage, TENANT, &at(&bob), &bob.cookies).await.is_ok());
+    drop(sockets);
+    eventually("there is room again", async || open(&stage, TENANT, &at(&ada), &ada.cookies).await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_of_livekit_is_for_the_sessions_of_its_meeting() {
+    let stage = Plan::new().server("members").tenant(TENANT, "multi-account").start().await;
+    for room in ["one", "two"] {
+        stage.create(TENANT, room).await;
+    }
+    let (ada, bob) = (stage.joined(TENANT, "one", "Ada").await, stage.joined(TENANT, "two", "Bob").await);
+    let of_room = token_of(&stage, &bob);
+    let breakouts = stage.sims[0].open_breakouts(&format!("t.{TENANT}.one"), BreakoutPlan::default());
+    let of_breakout = claiming(&breakouts[0].int_id);
+    for (livekit, token, cookies, status) in [
+        (ada.livekit(), &*of_room, &*ada.cookies, 410),
+        (bob.livekit(), &of_room, &bob.cookies, 101),
+        // The name tells whose it is, also where no cookie comes along.
+        (bob.livekit(), &of_room, "", 101),
+        (format!("{}/livekit", bob.prefix), &of_room, "", 410),
+        ("/livekit".to_owned(), &of_room, "", 410),
+        // A page that was loaded before the address named its session.
+        (format!("{}/livekit", bob.prefix), &of_room, &bob.cookies, 101),
+        // A moderator listens to a breakout room: LiveKit says what it thinks of this token.
+        (ada.livekit(), &of_breakout, &ada.cookies, 401),
+    ] {
+        let path = format!("{livekit}/rtc?access_token={token}");
+        let opened = open(&stage, TENANT, &path, cookies).await;
+        assert_eq!(opened.err().unwrap_or(101), status, "{path} with {cookies}");
+    }
+}
+
+/// A token for a room that LiveKit has not signed.
+fn claiming(room: &str) -> String {
+    let claims = json!({ "video": { "room": room } }).to_string();
+    format!("x.{}.z", data_encoding::BASE64URL_NOPAD.encode(claims.as_bytes()))
 }

@@ -14,6 +14,7 @@ mod breakouts_by_api;
 mod callbacks;
 mod client_files;
 mod conformance;
+mod failed_creates;
 mod failure;
 mod forms;
 mod greenlight;

@@ -315,6 +315,8 @@ async fn a_client_that_is_altered() {
         "pluginManifestsFetchUrl",
         "clientSettingsOverrideJsonUrl",
         "clientSettingsOverride",
+        "clientSettingsOverrideStrictValidation",
+        "allowOverrideClientSettingsOnCreateCall",
         "allowRequestsWithoutSession",
     ] {
         assert_eq!(told(&stage, &[(name, "https://evil.example/x.json")], name).await, None, "{name}");

@@ -19,11 +19,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anteroom::{app::App, domain::host::Host, tls::dev_ca::DevCa};
+use anteroom::{app::App, domain::host::Host, live::sessions::hash, tls::dev_ca::DevCa};
 use anteroom_bench::{
     sign,
     sim::{self, Sim},
 };
+use data_encoding::BASE64URL_NOPAD;
 use tempfile::TempDir;
 
 pub use self::{
@@ -228,6 +229,12 @@ impl Joined {
         let rest = reply.header("location").strip_prefix(&start).unwrap_or_else(|| panic!("{reply:?}"));
         let slug = rest.split('/').next().unwrap();
         Self { prefix: format!("/s/{slug}"), token: reply.location_param("sessionToken"), cookies: reply.cookies() }
+    }
+
+    /// Where its settings say that LiveKit is.
+    pub fn livekit(&self) -> String {
+        let name = BASE64URL_NOPAD.encode(&hash(&self.token));
+        format!("{}/of/{name}/livekit", self.prefix)
     }
 }
 

@@ -258,8 +258,11 @@ const PATH_WORDS: [&str; 32] = [
 pub fn path(bytes: &[u8]) {
     let Ok(path) = String::from_utf8(worded(bytes, &PATH_WORDS)) else { return };
     match route(&path) {
-        Route::Meeting { slug, path: inner, kind } => {
-            assert_eq!(format!("/s/{slug}{inner}"), path);
+        Route::Meeting { slug, session, path: inner, kind } => {
+            match session {
+                Some(_) => assert!(path.ends_with(inner) && inner.starts_with("/livekit"), "{path}"),
+                None => assert_eq!(format!("/s/{slug}{inner}"), path),
+            }
             assert!(!slug.is_empty() && !slug.contains('/'));
             assert_one_reading(inner);
             assert!(kind != Kind::GraphQl || inner == "/graphql", "{path}");

@@ -7,9 +7,18 @@ use std::{
 
 use axum::{Router, body::Bytes, extract::State};
 use http::{HeaderMap, Uri};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{OwnedRwLockWriteGuard, RwLock},
+    task::JoinHandle,
+};
 
-type Calls = Arc<Mutex<Vec<Received>>>;
+/// What has come, and what answers wait for.
+#[derive(Clone, Default)]
+struct Calls {
+    seen: Arc<Mutex<Vec<Received>>>,
+    gate: Arc<RwLock<()>>,
+}
 
 /// A call as it came.
 #[derive(Debug, Clone)]
@@ -40,13 +49,18 @@ impl Receiver {
     pub async fn start_at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let (address, calls) = (listener.local_addr().unwrap(), Calls::default());
-        let router = Router::new().fallback(note).with_state(Arc::clone(&calls));
+        let router = Router::new().fallback(note).with_state(calls.clone());
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, calls, task }
     }
 
     pub fn calls(&self) -> Vec<Received> {
-        self.calls.lock().unwrap().clone()
+        self.calls.seen.lock().unwrap().clone()
+    }
+
+    /// Has what comes from now on wait for its answer until this is dropped.
+    pub async fn hold(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.calls.gate).write_owned().await
     }
 }
 
@@ -57,5 +71,6 @@ impl Drop for Receiver {
 }
 
 async fn note(State(calls): State<Calls>, target: Uri, headers: HeaderMap, body: Bytes) {
-    calls.lock().unwrap().push(Received { target: target.to_string(), headers, body });
+    calls.seen.lock().unwrap().push(Received { target: target.to_string(), headers, body });
+    drop(calls.gate.read().await);
 }

@@ -64,8 +64,10 @@ impl World {
             return Vec::new();
         }
         let wall_ms = self.next_create_ms(wall_ms);
-        let rooms: Vec<Meeting> =
-            (1..=plan.rooms.min(ROOMS_MAX)).map(|sequence| room(parent, sequence, plan, now, wall_ms)).collect();
+        let inherited = if self.rooms_inherit_recording { INHERITED } else { &[] };
+        let rooms: Vec<Meeting> = (1..=plan.rooms.min(ROOMS_MAX))
+            .map(|sequence| room(parent, sequence, plan, inherited, now, wall_ms))
+            .collect();
         let parent = parent.int_id.clone();
         let opened = rooms.iter().map(|room| BreakoutView {
             ext_id: room.ext_id.clone(),
@@ -106,7 +108,17 @@ pub(crate) fn allowed(meeting: &Meeting) -> bool {
         && meeting.params.is_true_or("breakoutRoomsEnabled", true)
 }
 
-fn room(parent: &Meeting, sequence: u32, plan: BreakoutPlan, now: Instant, wall_ms: u64) -> Meeting {
+/// How a meeting is recorded, if it is.
+const INHERITED: &[&str] = &["autoStartRecording", "allowStartStopRecording"];
+
+fn room(
+    parent: &Meeting,
+    sequence: u32,
+    plan: BreakoutPlan,
+    inherited: &[&str],
+    now: Instant,
+    wall_ms: u64,
+) -> Meeting {
     let hash = ids::meeting_hash(&format!("{}-{wall_ms}-{sequence}", parent.int_id));
     let ext_id = format!("{hash}-{wall_ms}");
     let given = [
@@ -124,7 +136,9 @@ fn room(parent: &Meeting, sequence: u32, plan: BreakoutPlan, now: Instant, wall_
         ("voiceBridge", format!("{}{sequence}", parent.voice_bridge)),
     ];
     let metadata = parent.metadata.iter().map(|(key, value)| (format!("meta_{key}"), value.clone()));
-    let params = Params::of(given.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(metadata));
+    let inherited = inherited.iter().filter_map(|name| Some((*name, parent.params.first(name)?.to_owned())));
+    let given = given.into_iter().chain(inherited).map(|(name, value)| (name.to_owned(), value));
+    let params = Params::of(given.chain(metadata));
     let mut room = Meeting::new(&ext_id, &params, Modules::default(), now, wall_ms);
     // A room made by a call of `create` has the given id as its internal one; a room of the server's own has not.
     room.int_id = format!("{}-{wall_ms}", ids::meeting_hash(&ext_id));

@@ -44,6 +44,8 @@ pub struct Profile {
     pub has_sip: bool,
     /// The editor of the shared notes.
     pub notes: Notes,
+    /// Whether breakout rooms take after their meeting in how it is recorded, beside whether.
+    pub(crate) rooms_inherit_recording: bool,
 }
 
 /// A client, by the steps that it takes.
@@ -105,6 +107,7 @@ impl Profile {
         rest_queries: &[],
         has_sip: true,
         notes: Notes::Etherpad,
+        rooms_inherit_recording: false,
     };
 
     /// The first of 3.0, as far as they are known: the notes describe a beta of July 2024.
@@ -149,7 +152,8 @@ impl Profile {
         ..Self::V3_0_0
     };
 
-    /// 3.0 as it is in the autumn of 2026: one `checksum` only, and no SIP.js (both 3.0.37), BlockNote (PR 25117).
+    /// 3.0 as it is in the autumn of 2026: one `checksum` only, and no SIP.js (both 3.0.37), BlockNote (PR 25117), breakout rooms
+    /// that begin to be recorded as their meeting does (3.0.28, PR 25172).
     pub const V3_0_39: Self = Self {
         name: "3.0.39",
         number: "3.0.39",
@@ -157,6 +161,7 @@ impl Profile {
         checksums_max: 1,
         has_sip: false,
         notes: Notes::BlockNote,
+        rooms_inherit_recording: true,
         ..Self::V3_0_18
     };
 

@@ -58,6 +58,8 @@ pub(crate) enum Created<'a> {
 pub(crate) struct World {
     /// With how many people without sockets a new meeting is filled.
     attendees: u32,
+    /// See [`Profile::rooms_inherit_recording`](super::Profile).
+    pub(crate) rooms_inherit_recording: bool,
     meetings: BTreeMap<String, Meeting>,
     sessions: HashMap<String, Session>,
     /// `JSESSIONID` to the session tokens it carries.
@@ -79,8 +81,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(attendees: u32) -> Self {
-        Self { attendees, ..Self::default() }
+    pub(crate) fn new(attendees: u32, rooms_inherit_recording: bool) -> Self {
+        Self { attendees, rooms_inherit_recording, ..Self::default() }
     }
 
     /// Forgets all but the recordings, as a restart does. Times of creation go on, so that internal ids stay unique.

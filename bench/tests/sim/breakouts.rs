@@ -1,7 +1,7 @@
 //! Breakout rooms: how they open, who is told of them and how, and when they end.
 
 use anteroom_bench::sign::{self, Algorithm};
-use anteroom_bench::sim::{BreakoutPlan, Config, Sim};
+use anteroom_bench::sim::{BreakoutPlan, Config, Profile, Sim};
 use serde_json::{Value, json};
 
 use crate::helpers::*;
@@ -59,6 +59,20 @@ async fn rooms_are_meetings_that_take_after_their_parent() {
     assert_eq!(sim.open_breakouts(&opened[0].ext_id, plan), [], "a room has no rooms");
     assert_eq!(sim.open_breakouts("other", plan), [], "no such meeting");
     sim.stop().await;
+}
+
+#[tokio::test]
+async fn rooms_begin_to_be_recorded_as_their_meeting_does_where_the_release_has_it_so() {
+    for (profile, auto_start, has_button) in [(Profile::V3_0_18, None, true), (Profile::V3_0_39, Some("true"), false)] {
+        let sim = start(Config { profile, ..Config::default() }).await;
+        let flags = [("record", "true"), ("autoStartRecording", "true"), ("allowStartStopRecording", "false")];
+        create(&sim, "room", &flags).await;
+        let opened = sim.open_breakouts("room", BreakoutPlan { record: true, ..BreakoutPlan::default() });
+        let room = sim.meeting(&opened[0].ext_id).unwrap();
+        assert_eq!(room.params.get("autoStartRecording").map(String::as_str), auto_start, "{}", profile.name);
+        assert_eq!(sim.press_record(&opened[0].ext_id), has_button, "{}", profile.name);
+        sim.stop().await;
+    }
 }
 
 #[tokio::test]

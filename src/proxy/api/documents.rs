@@ -6,7 +6,7 @@ use http::HeaderValue;
 use quick_xml::escape::escape;
 use tracing::Instrument as _;
 
-use super::read::mime_of;
+use super::{addressed::Addressed, read::mime_of};
 use crate::{
     bbb::{
         answer::{Failure, failed_plainly},
@@ -16,7 +16,7 @@ use crate::{
         validate::about_a_meeting,
     },
     domain::{denial::Denial, tenant::Tenant},
-    meetings::{documents::Given, find},
+    meetings::documents::Given,
     metrics::{Call, Outcome},
     proxy::{
         answer::Answer,
@@ -45,18 +45,19 @@ pub(super) async fn insert_document(
         // BBB renders nothing (docs/reference/bbb-protocol.md, "Answer of insertDocument").
         return Ok(Answer::xml(call, Outcome::Ok, String::new()));
     }
-    let Some(meeting) = find::meeting(&gateway.meetings, asked.account(), ext_id).await? else {
+    let Some(to) = Addressed::find(gateway, asked, ext_id).await? else {
         let message = format!("Meeting with id [{ext_id}] not found.");
         return Ok(Answer::xml(call, Outcome::Refused, failed_plainly(&message)));
     };
+    let meeting = &to.meeting;
     let server = asked.directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
     let most = asked.tenant.limits.body;
     let Whole { bytes: body, charge } = gateway.bodies.read(asked, body, most as usize, true).await?;
     let found = Found::read(&body, &asked.tenant)?;
     gateway.names.check(&found.addresses, &asked.tenant.hosts).await?;
-    let given = Given::take(&meeting, found.documents, meeting.limits(&asked.tenant).documents)?;
+    let given = Given::take(meeting, found.documents, meeting.limits(&asked.tenant).documents)?;
     let mut params = Params::default();
-    params.set("meetingID", meeting.server_meeting_id.as_str());
+    params.set("meetingID", to.server_id());
     let (meetings, caller, at) = (Arc::clone(&gateway.meetings), asked.caller(), Arc::clone(server));
     let (tenant, id) = (asked.tenant.id.clone(), ext_id.to_owned());
     // On its own, so that the documents are counted though the caller goes away. The body is charged for until then.
@@ -77,7 +78,7 @@ pub(super) async fn insert_document(
             let outcome = if answer.success { Outcome::Ok } else { Outcome::Refused };
             // The one answer that has an id in a sentence
             // (docs/reference/bbb-protocol.md, "Answer of insertDocument").
-            Answer::xml(call, outcome, answer.body.replace(meeting.server_meeting_id.as_str(), &escape(ext_id)))
+            Answer::xml(call, outcome, answer.body.replace(to.server_id(), &escape(ext_id)))
         }
         Err(error) => Answer::denied(call, error.denial()),
     };

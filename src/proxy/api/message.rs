@@ -1,6 +1,6 @@
 //! `sendChatMessage`.
 
-use super::verified::Verified;
+use super::{addressed::Addressed, verified::Verified};
 use crate::{
     bbb::{
         answer::Failure,
@@ -8,7 +8,6 @@ use crate::{
         validate::{about_a_meeting, chat_message},
     },
     domain::denial::Denial,
-    meetings::find,
     metrics::{Call, Outcome},
     proxy::{answer::Answer, gateway::Gateway},
     upstream::ApiCall,
@@ -23,16 +22,16 @@ pub(super) async fn send_chat_message(gateway: &Gateway, call: &Verified) -> Ans
         Ok(id) => id,
         Err(failure) => return Answer::failure(name, failure),
     };
-    let meeting = match find::meeting(&gateway.meetings, call.asked.account(), ext_id).await {
-        Ok(Some(meeting)) => meeting,
+    let to = match Addressed::find(gateway, &call.asked, ext_id).await {
+        Ok(Some(to)) => to,
         Ok(None) => return Answer::failure(name, Failure::MEETING_NOT_FOUND),
         Err(denial) => return Answer::denied(name, denial),
     };
-    let Some(server) = directory.server(meeting.server.as_str()) else {
+    let Some(server) = directory.server(to.meeting.server.as_str()) else {
         return Answer::denied(name, Denial::ServerUnavailable);
     };
     let mut params = Params::default();
-    params.set("meetingID", meeting.server_meeting_id.as_str());
+    params.set("meetingID", to.server_id());
     for known in ["message", "userName"] {
         if let Some(value) = call.params.get(known) {
             params.set(known, value);
