@@ -13,4 +13,5 @@ pub mod query;
 pub mod recordings;
 pub mod release;
 pub mod validate;
+pub mod webhook;
 pub mod xml;
