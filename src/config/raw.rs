@@ -251,8 +251,8 @@ pub(super) struct Policy {
     /// before takes a meeting.
     #[schemars(required)]
     pub pool: Option<Pools>,
-    /// Its limits. All of them but `breakouts`, `room_retention`, `duration_window`, `documents` and `body` must be
-    /// there.
+    /// Its limits. All of them but `breakouts`, `room_retention`, `duration_window`, `documents`, `body` and those of
+    /// webhooks must be there.
     #[schemars(required, extend("required" = ["accounts", "rooms", "participants", "duration", "recording", "own_domains", "branding"]))]
     pub limits: Option<Limits>,
     /// Rules of parameters of `create`.
@@ -395,6 +395,12 @@ pub(super) struct Limits {
     pub documents: Option<Count>,
     /// The largest body with documents of a `create` or an `insertDocument`, from `"64KB"` to `"64MB"`. Default: `"2MB"`.
     pub body: Option<String>,
+    /// Webhooks that the tenant may have (`hooks/create`); 0 for none. Default: 100.
+    pub webhooks: Option<Count>,
+    /// Whether their events have the addresses and browsers of participants. Default: false.
+    pub webhook_addresses: Option<bool>,
+    /// Whether their events have what people write, say and answer: chat, shared notes, polls, captions. Default: false.
+    pub webhook_content: Option<bool>,
 }
 
 /// A number of at least 1, or `"unlimited"`.
