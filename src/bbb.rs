@@ -7,6 +7,7 @@ pub mod checksum;
 pub mod documents;
 pub mod elsewhere;
 pub mod fetched;
+pub mod hooks;
 pub mod meeting_id;
 pub mod params;
 pub mod query;

@@ -19,7 +19,7 @@ use crate::config::schema;
 use check::{check, dev_ca};
 use failure::failed;
 use log::LogForm;
-use operate::{CallbackAction, MeetingAction, ServerAction, TenantAction};
+use operate::{CallbackAction, MeetingAction, ServerAction, TenantAction, WebhookAction};
 use serve::serve;
 
 /// A multi-tenant reverse proxy in front of `BigBlueButton` servers.
@@ -75,6 +75,9 @@ enum Command {
     /// List callbacks to tenants, or try one again.
     #[command(subcommand)]
     Callback(CallbackAction),
+    /// List webhooks of tenants, or try the events of one again.
+    #[command(subcommand)]
+    Webhook(WebhookAction),
     /// Print the usage of tenants in a month.
     Usage(usage::Order),
 }
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Meeting(action) => told(operate::meeting(action)),
         Command::Tenant(action) => told(operate::tenant(action)),
         Command::Callback(action) => told(operate::callback(action)),
+        Command::Webhook(action) => told(operate::webhook(action)),
         Command::Usage(order) => told(usage::print(order)),
     }
 }

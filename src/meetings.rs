@@ -28,6 +28,7 @@ pub(crate) mod replaced;
 pub(crate) mod rows;
 pub(crate) mod seats;
 pub(crate) mod settle;
+pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -44,6 +45,7 @@ use crate::{
 };
 use callbacks::Callbacks;
 use finding::Finding;
+use webhooks::Webhooks;
 
 /// How long an answer waits for what follows from it to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -69,6 +71,8 @@ pub struct Meetings {
     pub rounds: Rounds,
     /// What servers tell of meetings, for the tenants.
     pub(crate) callbacks: Callbacks,
+    /// What servers tell of meetings, for the tenants that have asked for it.
+    pub(crate) webhooks: Webhooks,
     /// Whether other gateways place meetings too.
     sight: Sight,
     /// Bounds look-ups in the store.
@@ -94,7 +98,7 @@ impl Meetings {
         live: Live,
         (store, notes): (Store, Notes),
         pool: Pool,
-        callbacks: Callbacks,
+        (callbacks, webhooks): (Callbacks, Webhooks),
     ) -> Self {
         let sight = if store.is_shared() { Sight::Lagging } else { Sight::Whole };
         let backends = Backends::new(pool, Arc::clone(&live.servers));
@@ -108,6 +112,7 @@ impl Meetings {
             metrics: Arc::default(),
             rounds: Rounds::default(),
             callbacks,
+            webhooks,
             sight,
             finding: Finding::default(),
             creating: Keyed::default(),

@@ -113,7 +113,13 @@ impl Given {
 /// Source: BigBlueButton API reference, "API Security Model".
 #[must_use]
 pub fn sign(call: &str, query: &str, secret: &Secret) -> String {
-    HEXLOWER.encode(hash(&digest::SHA256, call, query, secret).as_ref())
+    sign_with(Algorithm::Sha256, call, query, secret)
+}
+
+/// The same with another algorithm.
+#[must_use]
+pub fn sign_with(algorithm: Algorithm, call: &str, query: &str, secret: &Secret) -> String {
+    HEXLOWER.encode(hash(algorithm.digest(), call, query, secret).as_ref())
 }
 
 fn hash(algorithm: &'static digest::Algorithm, call: &str, query: &str, secret: &Secret) -> digest::Digest {

@@ -102,6 +102,12 @@ impl Directory {
         self.tenants.get(id).map(|calendar| calendar.usual())
     }
 
+    /// A tenant by its id, as it is at a moment.
+    #[must_use]
+    pub fn tenant_at(&self, id: &str, now: Timestamp) -> Option<&Arc<Tenant>> {
+        self.tenants.get(id).map(|calendar| calendar.at(now))
+    }
+
     /// All tenants as they usually are, by id.
     pub fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
         self.tenants.values().map(|calendar| calendar.usual())

@@ -9,6 +9,7 @@ mod create;
 mod create_breakout;
 mod documents;
 mod get_user;
+mod hooks;
 mod join;
 mod join_at;
 mod message;
@@ -51,9 +52,7 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
         return answer;
     }
     let Some(spec) = Spec::find(name) else {
-        let is_hook = name == "hooks" || name.starts_with("hooks/");
-        let failure = if is_hook { Failure::UNSUPPORTED } else { Failure::UNKNOWN_CALL };
-        return Answer::failure(Call::Unsupported, failure);
+        return Answer::failure(Call::Unsupported, Failure::UNKNOWN_CALL);
     };
     let call = spec.call;
     // Asked for only where it matters.
@@ -65,6 +64,9 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
     if matches!(call, Call::InsertDocument | Call::PutRecordingTextTrack) {
         let answered = Box::pin(with_body(gateway, &asked, spec, body)).await;
         return answered.unwrap_or_else(|refusal| refuse(gateway, spec, &asked, &refusal));
+    }
+    if call == Call::PingHooks {
+        return hooks::ping();
     }
     if is_prefetch(&asked.head.headers) && spec.has_effects() {
         return not_ahead(call);
@@ -108,6 +110,9 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
         Call::PublishRecordings => recordings::change(gateway, call, Change::Publish, &verified).await,
         Call::DeleteRecordings => recordings::change(gateway, call, Change::Delete, &verified).await,
         Call::UpdateRecordings => recordings::change(gateway, call, Change::Update, &verified).await,
+        Call::CreateHook => hooks::create(gateway, &verified).await,
+        Call::DestroyHook => hooks::destroy(gateway, &verified).await,
+        Call::ListHooks => hooks::list(gateway, &verified).await,
         Call::GetRecordingTextTracks => text_tracks::text_tracks(gateway, &verified).await,
         _ => Answer::failure(Call::Unsupported, Failure::UNKNOWN_CALL),
     }

@@ -31,6 +31,8 @@ pub(super) enum Refused {
     UnknownMeeting,
     /// Unknown callback, or one that is delivered.
     UnknownCallback,
+    /// Unknown webhook.
+    UnknownWebhook,
     /// Invalid body or query, with the reason.
     Invalid(String),
     /// Body too large.
@@ -84,6 +86,7 @@ impl Refused {
             Self::UnknownCallback => {
                 (StatusCode::NOT_FOUND, "unknownCallback", "no callback that is not delivered has this id".into())
             }
+            Self::UnknownWebhook => (StatusCode::NOT_FOUND, "unknownWebhook", "no webhook has this id".into()),
             Self::Invalid(what) => (StatusCode::UNPROCESSABLE_ENTITY, "invalidRequest", what.into()),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "requestTooLarge", "the body is too large".into()),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, "requestTimeout", "timeout while reading the body".into()),

@@ -43,7 +43,7 @@ use crate::{
         tenant::Tenant,
         time::{Clock, Deadline, Timestamp},
     },
-    meetings::{Meetings, refill::refill},
+    meetings::{Meetings, refill::refill, webhooks::Webhooks},
     store::{Admitted, CallbackRow, NewMeeting, Store, writer::Notes},
     upstream::{Connector, Lookup, Pool, Receivers},
 };
@@ -119,7 +119,14 @@ async fn gateway(store: Store, clock: Clock, names: Names) -> Meetings {
     let (live, _) = refill(&store, clock.clone()).await.expect("refilled");
     let (notes, _) = Notes::start(store.clone(), clock.clone(), unbounded_channel().0);
     let callbacks = Callbacks::new([7; 32], receivers);
-    Meetings::new(clock, Arc::new(directory), live, (store, notes), Pool::new(connector), callbacks)
+    Meetings::new(
+        clock,
+        Arc::new(directory),
+        live,
+        (store, notes),
+        Pool::new(connector),
+        (callbacks, Webhooks::new([7; 32])),
+    )
 }
 
 impl Scene {

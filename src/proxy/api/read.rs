@@ -6,7 +6,10 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, header::CONTENT_TYPE};
 
-use super::{refusal::Refusal, spec::Spec};
+use super::{
+    refusal::Refusal,
+    spec::{Family, Spec},
+};
 use crate::{
     bbb::{
         answer::Failure,
@@ -61,7 +64,7 @@ pub(super) async fn verify<'a>(
 ) -> Result<Read<'a>, Refusal> {
     let (name, credentials) = (spec.name(), &asked.tenant.credentials);
     let Ok(in_query) = checksum::verify(name, asked.query(), credentials, asked.now) else {
-        if spec.of_recordings {
+        if spec.family == Family::Recordings {
             present(spec.call, &Params::parse(asked.query().as_bytes())?)?;
         }
         return Err(mismatch(spec).into());
@@ -83,7 +86,7 @@ pub(super) async fn verify<'a>(
         (Some(signer), None) => signer,
         (None, None) => return Err(missing(spec).into()),
         (None, Some(checksum)) => {
-            if spec.of_recordings {
+            if spec.family == Family::Recordings {
                 present(spec.call, &params)?;
             }
             let raw = if let Sent::Form(raw) = &sent { Some(&**raw) } else { None };
@@ -100,7 +103,7 @@ pub(super) async fn verify<'a>(
         return Err(Failure::CONTENT_TYPE.into());
     }
     merged?;
-    if spec.of_recordings {
+    if spec.family == Family::Recordings {
         present(spec.call, &params)?;
     }
     let modules = match sent {
@@ -142,11 +145,18 @@ pub(super) fn signed_query<'a>(asked: &'a Asked, spec: &Spec) -> Result<Read<'a>
 }
 
 fn missing(spec: &Spec) -> Failure {
-    if spec.of_recordings { Failure::RECORDINGS_CHECKSUM } else { Failure::CHECKSUM_MISSING }
+    match spec.family {
+        Family::Meetings => Failure::CHECKSUM_MISSING,
+        Family::Recordings | Family::Hooks => mismatch(spec),
+    }
 }
 
 fn mismatch(spec: &Spec) -> Failure {
-    if spec.of_recordings { Failure::RECORDINGS_CHECKSUM } else { Failure::CHECKSUM }
+    match spec.family {
+        Family::Meetings => Failure::CHECKSUM,
+        Family::Recordings => Failure::RECORDINGS_CHECKSUM,
+        Family::Hooks => Failure::HOOKS_CHECKSUM,
+    }
 }
 
 /// What the recordings calls look for before they look at the checksum's value

@@ -71,7 +71,19 @@ const STORE: [&[&str]; 6] = [
     &["dialects"],
     &["health", "joins", "notices"],
     &["db"],
-    &["callbacks", "ended", "gateways", "keys", "meetings", "notes", "operations", "recordings", "seats", "usage"],
+    &[
+        "callbacks",
+        "ended",
+        "gateways",
+        "keys",
+        "meetings",
+        "notes",
+        "operations",
+        "recordings",
+        "seats",
+        "usage",
+        "webhooks",
+    ],
     &["writer"],
 ];
 
