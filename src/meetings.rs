@@ -14,6 +14,8 @@ pub(crate) mod documents;
 pub(crate) mod end;
 pub(crate) mod find;
 mod finding;
+#[cfg(test)]
+mod fixtures;
 pub(crate) mod info;
 mod last_known;
 pub(crate) mod listing;

@@ -11,6 +11,8 @@ mod owner;
 pub(crate) mod receive;
 pub(crate) mod registry;
 pub mod servers;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, sync::Arc};
 

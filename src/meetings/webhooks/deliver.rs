@@ -34,6 +34,16 @@ pub async fn run(meetings: Arc<Meetings>, stop: watch::Receiver<bool>) {
     deliveries::run(Arc::new(Webhooks(meetings)), stop).await;
 }
 
+/// Delivers what is due now, and returns when that is done.
+#[cfg(test)]
+pub(super) async fn round(meetings: &Meetings) -> usize {
+    let claim = deliveries::claim(deliveries::CONCURRENCY, meetings.clock.now());
+    let due = meetings.store.webhooks().claim(claim).await.expect("claimed");
+    let (_, stopping) = watch::channel(false);
+    futures_util::future::join_all(due.iter().map(|webhook| deliver(meetings, webhook, &stopping))).await;
+    due.len()
+}
+
 struct Webhooks(Arc<Meetings>);
 
 impl Queue for Webhooks {

@@ -3,7 +3,7 @@
 use aws_lc_rs::rand;
 use data_encoding::HEXLOWER;
 
-use super::read;
+use super::{read, servers::ensure};
 use crate::{
     bbb::{
         hooks::Hook,
@@ -78,6 +78,7 @@ pub(crate) async fn create(meetings: &Meetings, tenant: &Tenant, wish: Wish<'_>)
         AddedWebhook::New => {
             tracing::info!(tenant = %tenant.id, id, "webhook created");
             reread(meetings).await;
+            ensure(meetings, tenant).await;
             Ok(Created::New(id))
         }
         AddedWebhook::Known(id) => Ok(Created::Known(id)),

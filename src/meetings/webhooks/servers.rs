@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use http::{StatusCode, uri::Authority};
 use tokio::{
     sync::watch,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{owner::may_use, read};
@@ -38,16 +38,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 const CONCURRENCY: usize = 16;
 /// How long a server has for one call.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a tenant's call waits for the hooks of its servers.
+const ENSURED_WITHIN: Duration = Duration::from_secs(2);
 /// When a server without bbb-webhooks is asked again.
 const ASKED_AGAIN: Duration = Duration::from_secs(600);
 
-/// What is known of the gateway's hook at a server.
+/// What is known of the gateway's hook at a server that needs one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtServer {
     /// It is there.
     Present,
-    /// It is not there, and not needed.
-    Absent,
     /// The server does not take the calls of `hooks/*`: it has no bbb-webhooks, or that has another secret.
     Unsupported {
         /// When it was asked.
@@ -67,6 +67,19 @@ pub(super) fn note_call(meetings: &Meetings, directory: &Directory, server: &Ser
     if !is_needed(meetings, directory, server) && meetings.webhooks.leftover.insert(server.id.clone()) {
         meetings.webhooks.changed.notify_one();
     }
+}
+
+/// Makes the hooks that a tenant's first webhook needs, as far as servers answer in time: the next meeting may begin at once.
+pub(super) async fn ensure(meetings: &Meetings, tenant: &Tenant) {
+    let directory = meetings.directory.load_full();
+    let is_unknown = |server: &&Arc<Server>| !meetings.webhooks.at_servers.contains_key(&server.id);
+    let now = meetings.clock.now();
+    let looks: Vec<_> = polled(meetings, &directory)
+        .filter(|server| may_use(meetings, &directory, tenant, server, now))
+        .filter(is_unknown)
+        .map(|server| (Arc::clone(server), hosts(meetings, &directory, server)))
+        .collect();
+    let _ = timeout(ENSURED_WITHIN, look_at_all(meetings, looks)).await;
 }
 
 /// Looks after the hooks until told to stop. `leads` says whether this gateway is the leader.
@@ -97,13 +110,19 @@ async fn round(meetings: &Meetings, leads: bool) {
         return;
     }
     let directory = meetings.directory.load_full();
-    let is_polled = |server: &&Arc<Server>| meetings.live.servers.of(&server.id).mode().is_polled();
-    let looks: Vec<_> = directory
-        .servers()
-        .filter(is_polled)
+    let looks: Vec<_> = polled(meetings, &directory)
         .map(|server| (Arc::clone(server), hosts(meetings, &directory, server)))
         .filter(|(server, hosts)| is_due(meetings, server, leads, !hosts.is_empty()))
         .collect();
+    look_at_all(meetings, looks).await;
+}
+
+/// The servers that are asked at all.
+fn polled<'a>(meetings: &'a Meetings, directory: &'a Directory) -> impl Iterator<Item = &'a Arc<Server>> {
+    directory.servers().filter(|server| meetings.live.servers.of(&server.id).mode().is_polled())
+}
+
+async fn look_at_all(meetings: &Meetings, looks: Vec<(Arc<Server>, Vec<String>)>) {
     let look = |(server, hosts): (Arc<Server>, Vec<String>)| async move {
         caught("webhook_server", look(meetings, &server, &hosts)).await;
     };
@@ -113,8 +132,12 @@ async fn round(meetings: &Meetings, leads: bool) {
 fn is_due(meetings: &Meetings, server: &Server, leads: bool, is_needed: bool) -> bool {
     let is_leftover = meetings.webhooks.leftover.remove(&server.id).is_some();
     let known = meetings.webhooks.at_servers.get(&server.id).map(|known| *known);
+    if !is_needed {
+        // Whether it is there is looked for once more when it is needed.
+        meetings.webhooks.at_servers.remove(&server.id);
+        return is_leftover || (leads && known == Some(AtServer::Present));
+    }
     match known {
-        _ if !is_needed => is_leftover || (leads && known == Some(AtServer::Present)),
         Some(AtServer::Unsupported { asked_at }) => {
             leads && asked_at.saturating_add(ASKED_AGAIN) <= meetings.clock.now()
         }
@@ -174,8 +197,9 @@ async fn look(meetings: &Meetings, server: &Server, hosts: &[String]) {
             tracing::info!(server = %server.id, "webhook removed from server");
         }
     }
-    let known = if hosts.is_empty() { AtServer::Absent } else { AtServer::Present };
-    webhooks.at_servers.insert(server.id.clone(), known);
+    if !hosts.is_empty() {
+        webhooks.at_servers.insert(server.id.clone(), AtServer::Present);
+    }
 }
 
 /// The answer of a server, where it has done what it was asked for.
