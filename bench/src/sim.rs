@@ -29,6 +29,7 @@ mod images;
 mod log;
 mod meeting;
 mod modules;
+mod outgoing;
 mod params;
 mod playback;
 mod plugin;
@@ -47,11 +48,12 @@ mod world;
 
 pub use breakout::{BreakoutPlan, BreakoutView};
 pub use broken::Breakage;
-pub use callbacks::{CallbackRoute, SentCallback};
+pub use callbacks::SentCallback;
 pub use checksum::accepts_checksum;
 pub use config::Config;
 pub use faults::{CannedAnswer, Faults};
 pub use log::Received;
+pub use outgoing::CallbackRoute;
 pub use profile::{Notes, Profile};
 pub use recording::{RecordingFormat, RecordingSeed, RecordingState, TextTrack};
 pub use view::{MeetingView, RecordingView};
@@ -67,6 +69,7 @@ struct Shared {
     world: Arc<Mutex<World>>,
     faults: Faults,
     log: log::Log,
+    outgoing: Arc<outgoing::Outgoing>,
     callbacks: Arc<callbacks::Callbacks>,
     client: Mutex<Arc<client::Assets>>,
     /// Holds one receiver per open WebSocket, so that `stop` can wait for them.
@@ -104,12 +107,14 @@ impl Sim {
         let pace = Pace::new(config.speed);
         let (outbox, calls) = mpsc::unbounded_channel();
         world.lock().unwrap_or_else(PoisonError::into_inner).outbox = Some(outbox);
-        let callbacks = Arc::<callbacks::Callbacks>::default();
+        let outgoing = Arc::<outgoing::Outgoing>::default();
+        let callbacks = Arc::new(callbacks::Callbacks::new(Arc::clone(&outgoing)));
         tokio::spawn(callbacks::run(calls, Arc::clone(&callbacks), config.secret.clone(), pace));
         let shared = Arc::new(Shared {
             pace,
             faults: Faults::new(Arc::clone(&world)),
             log: log::Log::new(config.log_entries_max),
+            outgoing,
             callbacks,
             client: Mutex::new(Arc::new(client::Assets::new(&config, pace, 1))),
             open_sockets: watch::Sender::new(()),
@@ -219,9 +224,9 @@ impl Sim {
         self.shared.world().rebuild(record_id)
     }
 
-    /// Has callbacks go to this address, whatever the names of their hosts lead to.
+    /// Has callbacks and the calls of hooks go to this address, whatever the names of their hosts lead to.
     pub fn route_callbacks(&self, route: CallbackRoute) {
-        self.shared.callbacks.set_route(Some(route));
+        self.shared.outgoing.set_route(Some(route));
     }
 
     /// The callbacks that were made so far, in order.
