@@ -1,6 +1,8 @@
 //! The releases of BigBlueButton that are simulated, as data: each says what it changes of the one before. The rest of the
 //! simulator asks its profile and compares no versions.
 
+use super::hooks::Webhooks;
+
 /// One release, as far as releases differ as seen from in front of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
@@ -44,6 +46,8 @@ pub struct Profile {
     pub has_sip: bool,
     /// The editor of the shared notes.
     pub notes: Notes,
+    /// The service of webhooks that is installed beside it.
+    pub(crate) webhooks: Webhooks,
 }
 
 /// A client, by the steps that it takes.
@@ -105,6 +109,7 @@ impl Profile {
         rest_queries: &[],
         has_sip: true,
         notes: Notes::Etherpad,
+        webhooks: Webhooks::V2_6,
     };
 
     /// The first of 3.0, as far as they are known: the notes describe a beta of July 2024.
@@ -130,6 +135,7 @@ impl Profile {
             "MEDIA_ONLY",
         ],
         rest_queries: &["clientSettings", "userMetadata"],
+        webhooks: Webhooks::V3_1,
         ..Self::V2_7
     };
 
@@ -146,6 +152,7 @@ impl Profile {
         mints_join_urls: false,
         minds_charset: false,
         rest_queries: &["meetingStaticData", "clientSettings", "userMetadata"],
+        webhooks: Webhooks::V3_5,
         ..Self::V3_0_0
     };
 
