@@ -35,3 +35,4 @@ mod sockets;
 mod traffic;
 mod tricks;
 mod usage;
+mod webhooks;
