@@ -148,7 +148,7 @@ async fn a_webhook_whose_receiver_is_gone_is_removed() {
     let id = scene.webhook(&receiver).await;
     scene.say(&[event("wagtail", "room", "user-joined", 1)]).await;
     for _ in 0..24 {
-        assert_eq!(scene.ids().await, [id.clone()]);
+        assert_eq!(scene.ids().await, std::slice::from_ref(&id));
         round(&scene.meetings).await;
         scene.clock.advance(HOUR);
     }
