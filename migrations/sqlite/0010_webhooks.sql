@@ -6,7 +6,6 @@ CREATE TABLE webhooks (
     meeting       TEXT,                      -- the tenant's `meetingID`; NULL for all meetings
     events        TEXT,                      -- names of events, with commas; NULL for all events
     secret        TEXT NOT NULL,             -- the label of the tenant's secret that signed the `hooks/create`
-    authority     TEXT NOT NULL,             -- the host, with its port where it has one, that was called
     created_at    INTEGER NOT NULL,
     due_at        INTEGER NOT NULL,           -- no event is sent before
     tries         INTEGER NOT NULL DEFAULT 0, -- failed tries in a row

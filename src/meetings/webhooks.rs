@@ -6,6 +6,7 @@
 
 mod code;
 pub mod deliver;
+mod hosts;
 mod message;
 mod owner;
 pub(crate) mod receive;
@@ -21,10 +22,7 @@ use dashmap::{DashMap, DashSet};
 use tokio::sync::{Mutex, Notify};
 
 use crate::{
-    domain::{
-        ids::{ExternalId, ServerId, TenantId},
-        time::Timestamp,
-    },
+    domain::ids::{ExternalId, ServerId, TenantId},
     meetings::Meetings,
     store::Error,
 };
@@ -58,8 +56,6 @@ struct Webhook {
     id: String,
     meeting: Option<ExternalId>,
     events: Option<String>,
-    authority: String,
-    created_at: Timestamp,
 }
 
 impl Webhooks {
@@ -82,9 +78,9 @@ impl Webhooks {
         self.codes.is_of(slug, code)
     }
 
-    /// The gateway's address for the server with this slug, on a host of a tenant.
-    pub(crate) fn address(&self, authority: &str, slug: &str) -> String {
-        self.codes.address(authority, slug)
+    /// The gateway's address for the server with this slug, on a host.
+    pub(crate) fn address(&self, host: &str, slug: &str) -> String {
+        self.codes.address(host, slug)
     }
 }
 
@@ -98,8 +94,7 @@ pub async fn read(meetings: &Meetings) -> Result<(), Error> {
     let mut registered = Registered::new();
     for row in meetings.store.webhooks().all().await? {
         let (id, meeting, events) = (row.id, row.meeting, row.events);
-        let webhook = Webhook { id, meeting, events, authority: row.authority, created_at: row.created_at };
-        registered.entry(row.tenant).or_default().push(webhook);
+        registered.entry(row.tenant).or_default().push(Webhook { id, meeting, events });
     }
     if **webhooks.registered.load() != registered {
         webhooks.registered.store(Arc::new(registered));

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Plan, Reply, Stage, eventually, host, plain_get,
+    program::{Served, anteroom},
     receiver::{Received, Receiver},
     secret,
 };
@@ -383,6 +384,20 @@ async fn a_server_without_the_service_stops_nothing() {
     eventually("the server was asked", asked).await;
     meet(&stage, "wagtail", "room").await;
     assert_eq!(names(&ours), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_hears_of_servers_that_tell_no_events() {
+    let plan = Plan::new().server("members").tenant("wagtail", "multi-account");
+    let served = Served::start(plan).await;
+    served.sims[0].faults().set_hooks_missing(true);
+    let created = served.api("wagtail", "hooks/create", &[("callbackURL", "https://school.example/x")]).await;
+    assert_eq!(created.xml("returncode"), "SUCCESS", "{}", created.body);
+    let warned = async || {
+        let listed = anteroom(&["server", "list"], served.dir.path());
+        String::from_utf8_lossy(&listed.stdout).contains("tells no events for webhooks: it has no bbb-webhooks")
+    };
+    eventually("the operator is warned", warned).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,8 +20,8 @@ impl Codes {
     }
 
     /// The address of the server with this slug, on a host of a tenant.
-    pub(super) fn address(&self, authority: &str, slug: &str) -> String {
-        format!("https://{authority}{PATH}{slug}/{}", HEXLOWER.encode(&self.tag(slug)))
+    pub(super) fn address(&self, host: &str, slug: &str) -> String {
+        format!("https://{host}{PATH}{slug}/{}", HEXLOWER.encode(&self.tag(slug)))
     }
 
     /// Whether an address is one for the server with this slug, on whichever host.

@@ -108,6 +108,9 @@ fn body(
     event: &Value,
 ) -> Option<String> {
     let tenant = directory.tenant_at(of.tenant.as_str(), meetings.clock.now())?;
+    if !tenant.limits.webhooks.has_room(0) {
+        return None;
+    }
     let data = tenant.limits.webhook_data;
     let reader = Reader {
         tenant: &tenant.id,

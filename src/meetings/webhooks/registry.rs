@@ -25,8 +25,6 @@ pub(crate) struct Wish<'a> {
     pub(crate) events: Option<&'a str>,
     /// The label of the secret that signed the call.
     pub(crate) secret: &'a str,
-    /// The host that was called, with its port where it has one.
-    pub(crate) authority: &'a str,
 }
 
 /// What the tenant has then.
@@ -70,7 +68,6 @@ pub(crate) async fn create(meetings: &Meetings, tenant: &Tenant, wish: Wish<'_>)
         meeting: wish.meeting,
         events: events.as_deref(),
         secret: wish.secret,
-        authority: &plain(wish.authority),
         now: meetings.clock.now(),
         most: tenant.limits.webhooks,
     };
@@ -142,12 +139,6 @@ fn new_id() -> Option<String> {
     Some([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
 }
 
-/// A host as HTTP clients write it: servers sign the address with the host that they were given, and send another one.
-fn plain(authority: &str) -> String {
-    let authority = authority.to_ascii_lowercase();
-    authority.strip_suffix(":443").map(str::to_owned).unwrap_or(authority)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,14 +151,5 @@ mod tests {
         assert_eq!(id.as_bytes()[14], b'4', "{id}");
         assert!(matches!(id.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{id}");
         assert_ne!(new_id(), Some(id));
-    }
-
-    #[test]
-    fn a_host_is_kept_as_clients_write_it() {
-        for (authority, expected) in
-            [("A.example", "a.example"), ("a.example:443", "a.example"), ("a.example:8443", "a.example:8443")]
-        {
-            assert_eq!(plain(authority), expected);
-        }
     }
 }

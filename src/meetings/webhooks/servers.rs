@@ -6,15 +6,20 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use http::{StatusCode, uri::Authority};
+use http::StatusCode;
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::{owner::may_use, read};
+use super::{
+    hosts::{hosts, is_needed},
+    owner::may_use,
+    read,
+};
 use crate::{
     bbb::{
+        answer::Failure,
         checksum::{Algorithm, sign_with},
         hooks::{self, Answer},
         query::Params,
@@ -22,6 +27,7 @@ use crate::{
     domain::{
         backend_error::BackendError,
         directory::Directory,
+        host::Host,
         tenant::{Server, Tenant},
         time::Timestamp,
     },
@@ -48,18 +54,30 @@ const ASKED_AGAIN: Duration = Duration::from_secs(600);
 pub enum AtServer {
     /// It is there.
     Present,
-    /// The server does not take the calls of `hooks/*`: it has no bbb-webhooks, or that has another secret.
+    /// It is not there: no host of a tenant is below a domain of the operator's.
+    Absent,
+    /// The server does not take the calls of `hooks/*`.
     Unsupported {
         /// When it was asked.
         asked_at: Timestamp,
     },
 }
 
+impl AtServer {
+    /// What an operator should know.
+    fn warning(self) -> Option<&'static str> {
+        match self {
+            Self::Present => None,
+            Self::Absent => Some("no tenant has a host below base_domains that it could call"),
+            Self::Unsupported { .. } => Some("it has no bbb-webhooks, or that has another secret"),
+        }
+    }
+}
+
 /// What an operator should know of a server, as far as this gateway has asked it.
 pub(in crate::meetings) fn warning(meetings: &Meetings, server: &Server) -> Option<String> {
     let known = meetings.webhooks.at_servers.get(&server.id)?;
-    let is_unsupported = matches!(*known, AtServer::Unsupported { .. });
-    is_unsupported.then(|| "takes no webhooks: bbb-webhooks is missing, or has another secret".to_owned())
+    known.warning().map(|warning| format!("tells no events for webhooks: {warning}"))
 }
 
 /// A server has called with nothing for anybody: where no webhook needs its events at all, its hook is to be removed.
@@ -77,7 +95,7 @@ pub(super) async fn ensure(meetings: &Meetings, tenant: &Tenant) {
     let looks: Vec<_> = polled(meetings, &directory)
         .filter(|server| may_use(meetings, &directory, tenant, server, now))
         .filter(is_unknown)
-        .map(|server| (Arc::clone(server), hosts(meetings, &directory, server)))
+        .map(Arc::clone)
         .collect();
     let _ = timeout(ENSURED_WITHIN, look_at_all(meetings, looks)).await;
 }
@@ -111,8 +129,8 @@ async fn round(meetings: &Meetings, leads: bool) {
     }
     let directory = meetings.directory.load_full();
     let looks: Vec<_> = polled(meetings, &directory)
-        .map(|server| (Arc::clone(server), hosts(meetings, &directory, server)))
-        .filter(|(server, hosts)| is_due(meetings, server, leads, !hosts.is_empty()))
+        .filter(|server| is_due(meetings, server, leads, is_needed(meetings, &directory, server)))
+        .map(Arc::clone)
         .collect();
     look_at_all(meetings, looks).await;
 }
@@ -122,9 +140,9 @@ fn polled<'a>(meetings: &'a Meetings, directory: &'a Directory) -> impl Iterator
     directory.servers().filter(|server| meetings.live.servers.of(&server.id).mode().is_polled())
 }
 
-async fn look_at_all(meetings: &Meetings, looks: Vec<(Arc<Server>, Vec<String>)>) {
-    let look = |(server, hosts): (Arc<Server>, Vec<String>)| async move {
-        caught("webhook_server", look(meetings, &server, &hosts)).await;
+async fn look_at_all(meetings: &Meetings, looks: Vec<Arc<Server>>) {
+    let look = |server: Arc<Server>| async move {
+        caught("webhook_server", look(meetings, &server)).await;
     };
     stream::iter(looks).for_each_concurrent(CONCURRENCY, look).await;
 }
@@ -145,93 +163,75 @@ fn is_due(meetings: &Meetings, server: &Server, leads: bool, is_needed: bool) ->
     }
 }
 
-/// Whether a tenant with webhooks may use a server.
-fn is_needed(meetings: &Meetings, directory: &Directory, server: &Server) -> bool {
-    let now = meetings.clock.now();
-    let may = |tenant: &Tenant| may_use(meetings, directory, tenant, server, now);
-    let registered = meetings.webhooks.registered.load();
-    registered.keys().any(|tenant| directory.tenant_at(tenant.as_str(), now).is_some_and(|tenant| may(tenant)))
-}
-
-/// The hosts on which a server may call the gateway, those of the oldest webhooks first; none where no webhook needs its events.
-fn hosts(meetings: &Meetings, directory: &Directory, server: &Server) -> Vec<String> {
-    let now = meetings.clock.now();
-    let registered = meetings.webhooks.registered.load();
-    let mut hosts: Vec<(Timestamp, String)> = Vec::new();
-    for (tenant, webhooks) in registered.iter() {
-        let tenant = directory.tenant_at(tenant.as_str(), now);
-        let Some(tenant) = tenant.filter(|tenant| may_use(meetings, directory, tenant, server, now)) else { continue };
-        hosts.extend(webhooks.iter().map(|webhook| (webhook.created_at, host(tenant, &webhook.authority))));
+/// Compares the hooks of a server with what is needed.
+async fn look(meetings: &Meetings, server: &Server) {
+    let directory = meetings.directory.load_full();
+    let is_needed = is_needed(meetings, &directory, server);
+    let hosts = if is_needed { hosts(meetings, &directory, server) } else { Vec::new() };
+    let found = compare(meetings, server, &hosts).await;
+    if let Some(found) = found.filter(|_| is_needed) {
+        note(meetings, server, found);
     }
-    hosts.sort_unstable();
-    hosts.into_iter().map(|(_, host)| host).collect()
 }
 
-/// The host that a tenant's `hooks/create` has called, while the tenant has it; else its main one.
-fn host(tenant: &Tenant, authority: &str) -> String {
-    let name = authority.parse::<Authority>();
-    let is_own = name.is_ok_and(|name| tenant.hosts.iter().any(|host| host.as_str() == name.host()));
-    let main = || tenant.hosts.first().map(|host| host.as_str().to_owned()).unwrap_or_default();
-    if is_own { authority.to_owned() } else { main() }
-}
-
-/// Compares the hooks of a server with what is needed: one on any of these hosts.
-async fn look(meetings: &Meetings, server: &Server, hosts: &[String]) {
-    let webhooks = &meetings.webhooks;
-    let slug = server.slug.as_str();
-    let Some(listed) = ask(meetings, server, "hooks/list", Params::default()).await else { return };
+/// Makes what is missing, and removes what is not needed: there is to be one hook on any of these hosts, or none. Returns what
+/// there is then; nothing where the server does not answer.
+async fn compare(meetings: &Meetings, server: &Server, hosts: &[&Host]) -> Option<AtServer> {
+    let (webhooks, slug) = (&meetings.webhooks, server.slug.as_str());
+    let unsupported = Some(AtServer::Unsupported { asked_at: meetings.clock.now() });
+    let listed = ask(meetings, server, "hooks/list", ("", "")).await?;
+    if !listed.success {
+        return unsupported;
+    }
     let own: Vec<_> = listed.hooks.iter().filter(|(_, url)| webhooks.codes.is_address(slug, url)).collect();
-    let is_good = |url: &str| hosts.iter().any(|host| webhooks.address(host, slug) == url);
+    let is_good = |url: &str| hosts.iter().any(|host| webhooks.address(host.as_str(), slug) == url);
     let kept = own.iter().find(|(_, url)| is_good(url)).map(|(id, _)| id);
     // First what is missing: no event is to fall between the two.
     if let (None, Some(host)) = (kept, hosts.first()) {
-        let mut params = Params::default();
-        params.set("callbackURL", webhooks.address(host, slug));
-        let Some(_) = ask(meetings, server, "hooks/create", params).await else { return };
+        let address = webhooks.address(host.as_str(), slug);
+        if !ask(meetings, server, "hooks/create", ("callbackURL", &address)).await?.success {
+            return unsupported;
+        }
         tracing::info!(server = %server.id, "webhook registered at server");
     }
     for (id, _) in own.iter().filter(|(id, _)| Some(id) != kept) {
-        let mut params = Params::default();
-        params.set("hookID", id);
-        if ask(meetings, server, "hooks/destroy", params).await.is_some() {
+        if ask(meetings, server, "hooks/destroy", ("hookID", id)).await?.success {
             tracing::info!(server = %server.id, "webhook removed from server");
         }
     }
-    if !hosts.is_empty() {
-        webhooks.at_servers.insert(server.id.clone(), AtServer::Present);
+    Some(if hosts.is_empty() { AtServer::Absent } else { AtServer::Present })
+}
+
+/// Keeps what is known of a server, and tells the operator of what is wrong with it, once.
+fn note(meetings: &Meetings, server: &Server, found: AtServer) {
+    let before = meetings.webhooks.at_servers.insert(server.id.clone(), found);
+    let is_new = before.is_none_or(|before| before.warning() != found.warning());
+    if let Some(warning) = found.warning().filter(|_| is_new) {
+        tracing::warn!(server = %server.id, "server tells no events for webhooks: {warning}");
     }
 }
 
-/// The answer of a server, where it has done what it was asked for.
-async fn ask(meetings: &Meetings, server: &Server, name: &'static str, params: Params) -> Option<Answer> {
-    // Releases before 3 know this algorithm only, and later ones take it unless their operator says otherwise.
-    let mut refused = String::new();
-    for algorithm in [Algorithm::Sha256, Algorithm::Sha1] {
-        match call(meetings, server, (name, algorithm), &params).await.ok()? {
-            Some(answer) if answer.success => return Some(answer),
-            Some(answer) => refused = answer.message_key,
-            None => break,
-        }
-        if refused != "checksumError" {
-            break;
-        }
+/// The answer of a server; `None` where there is none in time.
+async fn ask(meetings: &Meetings, server: &Server, name: &'static str, (param, value): (&str, &str)) -> Option<Answer> {
+    let mut params = Params::default();
+    if !param.is_empty() {
+        params.set(param, value);
     }
-    let at = AtServer::Unsupported { asked_at: meetings.clock.now() };
-    let before = meetings.webhooks.at_servers.insert(server.id.clone(), at);
-    if !matches!(before, Some(AtServer::Unsupported { .. })) {
-        let server = &server.id;
-        tracing::warn!(%server, call = name, refused, "server does not take webhooks: tenants get no events of it");
+    let answer = call(meetings, server, (name, Algorithm::Sha256), &params).await.ok()?;
+    if answer.message_key != Failure::HOOKS_CHECKSUM.key {
+        return Some(answer);
     }
-    None
+    // Releases before 3 know this algorithm only.
+    call(meetings, server, (name, Algorithm::Sha1), &params).await.ok()
 }
 
-/// One call; `None` for an answer that is not that of bbb-webhooks.
+/// One call. What is no answer of bbb-webhooks is taken for a refusal.
 async fn call(
     meetings: &Meetings,
     server: &Server,
     (name, algorithm): (&'static str, Algorithm),
     params: &Params,
-) -> Result<Option<Answer>, BackendError> {
+) -> Result<Answer, BackendError> {
     let mut query = params.encode();
     let checksum = sign_with(algorithm, name, &query, &server.secret);
     if !query.is_empty() {
@@ -245,5 +245,5 @@ async fn call(
     if reply.status.is_server_error() {
         return Err(BackendError::Broken);
     }
-    Ok(hooks::read(&reply.body).ok().filter(|_| reply.status == StatusCode::OK))
+    Ok(hooks::read(&reply.body).ok().filter(|_| reply.status == StatusCode::OK).unwrap_or_default())
 }

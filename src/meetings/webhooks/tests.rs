@@ -18,8 +18,11 @@ use crate::{
         webhook::{self, about},
     },
     domain::{
+        calendar::Calendar,
+        directory::Directory,
         fixtures,
         ids::{ExternalId, InternalId},
+        limits::Limit,
         tenant::Tenant,
         time::{Clock, Timestamp},
     },
@@ -101,7 +104,7 @@ impl Scene {
 }
 
 fn wish(url: &str) -> Wish<'_> {
-    Wish { url, meeting: None, events: None, secret: "main/1", authority: "wagtail.meet.example" }
+    Wish { url, meeting: None, events: None, secret: "main/1" }
 }
 
 /// The times of the events that a receiver has seen.
@@ -204,6 +207,19 @@ async fn of_tenants_without_webhooks_nothing_is_kept() {
     assert_eq!(seen(&receiver), [2]);
     scene.say(&[event("dove", "room", "user-joined", 3), json!({ "data": 7 }), json!(7)]).await;
     assert_eq!(scene.waiting().await, 0, "a tenant that there is not, and garbage");
+}
+
+#[tokio::test]
+async fn a_tenant_that_may_have_no_webhooks_any_more_gets_no_events() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
+    scene.webhook(&receiver).await;
+    let mut tenant = fixtures::tenant("wagtail");
+    tenant.limits.webhooks = Limit::AtMost(0);
+    let calendar = Arc::new(Calendar::new(Arc::new(tenant), Vec::new()));
+    let servers = vec![Arc::new(fixtures::server("bbb-01", "members"))];
+    scene.meetings.directory.store(Arc::new(Directory::new(vec![calendar], servers)));
+    scene.say(&[event("wagtail", "room", "user-joined", 1)]).await;
+    assert_eq!(scene.waiting().await, 0);
 }
 
 #[tokio::test]

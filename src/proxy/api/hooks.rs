@@ -31,13 +31,7 @@ pub(super) async fn create(gateway: &Gateway, call: &Verified) -> Answer {
     if params.get("getRaw").is_some_and(|raw| !matches!(&*raw.to_ascii_lowercase(), "" | "false")) {
         return Answer::failure(Call::CreateHook, Failure::HOOK_RAW);
     }
-    let wish = Wish {
-        url,
-        meeting: params.get("meetingID"),
-        events: params.get("eventID"),
-        secret: &call.secret,
-        authority: &call.asked.authority,
-    };
+    let wish = Wish { url, meeting: params.get("meetingID"), events: params.get("eventID"), secret: &call.secret };
     match registry::create(&gateway.meetings, &call.asked.tenant, wish).await {
         Ok(Created::New(id)) => Answer::xml(Call::CreateHook, Outcome::Ok, hooks::created(&id)),
         Ok(Created::Known(id)) => Answer::xml(Call::CreateHook, Outcome::Ok, hooks::duplicate(&id)),

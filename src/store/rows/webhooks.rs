@@ -21,8 +21,6 @@ pub struct NewWebhook<'a> {
     pub events: Option<&'a str>,
     /// The label of the secret that signed the call.
     pub secret: &'a str,
-    /// The host that was called, with its port where it has one.
-    pub authority: &'a str,
     /// Now.
     pub now: Timestamp,
     /// How many the tenant may have.
@@ -55,8 +53,6 @@ pub struct WebhookRow {
     pub events: Option<String>,
     /// The label of the secret that signed the `hooks/create`.
     pub secret: String,
-    /// The host that was called, with its port where it has one.
-    pub authority: String,
     /// When it was made.
     pub created_at: Timestamp,
     /// When its next event may be sent.

@@ -27,7 +27,6 @@ async fn add(store: &Store, of: &str, id: &str, url: &str, meeting: Option<&str>
         meeting,
         events: Some("user-joined"),
         secret: "main/1",
-        authority: "wagtail.example",
         now: ms(1_000),
         most: Limit::AtMost(most),
     };

@@ -27,8 +27,8 @@ pub(in crate::store) async fn add(pool: &Pool, new: &NewWebhook<'_>) -> Result<A
         return Ok(AddedWebhook::Full);
     }
     sqlx::query(
-        "INSERT INTO webhooks (id, tenant, url, meeting, events, secret, authority, created_at, due_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+        "INSERT INTO webhooks (id, tenant, url, meeting, events, secret, created_at, due_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
     )
     .bind(new.id)
     .bind(new.tenant.as_str())
@@ -36,7 +36,6 @@ pub(in crate::store) async fn add(pool: &Pool, new: &NewWebhook<'_>) -> Result<A
     .bind(new.meeting)
     .bind(new.events)
     .bind(new.secret)
-    .bind(new.authority)
     .bind(new.now)
     .execute(&mut *tx)
     .await?;
@@ -198,7 +197,6 @@ fn webhook(row: &Row) -> Result<WebhookRow, Error> {
         meeting: row.try_get::<Option<String>, _>("meeting")?.map(Into::into),
         events: row.try_get("events")?,
         secret: row.try_get("secret")?,
-        authority: row.try_get("authority")?,
         created_at: row.try_get("created_at")?,
         due_at: row.try_get("due_at")?,
         tries: u32::try_from(row.try_get::<i64, _>("tries")?).unwrap_or(u32::MAX),
