@@ -19,7 +19,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use dashmap::{DashMap, DashSet};
-use tokio::sync::{Mutex, Notify};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::Instant,
+};
 
 use crate::{
     domain::ids::{ExternalId, ServerId, TenantId},
@@ -35,8 +38,9 @@ pub struct Webhooks {
     codes: Codes,
     /// As the store had them last: what events ask, so that those of tenants without webhooks cost no access to the store.
     registered: ArcSwap<Registered>,
-    /// One reading at a time, so that the last one stays. Tokio's, since it is held while the store answers.
-    reading: Mutex<()>,
+    /// One reading at a time, so that the last one stays, with the time at which that began. Tokio's, since it is held while the
+    /// store answers.
+    reading: Mutex<Option<Instant>>,
     /// There may be something to be delivered.
     wake: Notify,
     /// There may be other webhooks than before.
@@ -89,8 +93,17 @@ impl Webhooks {
 /// # Errors
 /// When the store fails.
 pub async fn read(meetings: &Meetings) -> Result<(), Error> {
+    read_since(meetings, Instant::now()).await
+}
+
+/// The same, unless they were read since a time.
+async fn read_since(meetings: &Meetings, since: Instant) -> Result<(), Error> {
     let webhooks = &meetings.webhooks;
-    let _turn = webhooks.reading.lock().await;
+    let mut last = webhooks.reading.lock().await;
+    if last.is_some_and(|last| last > since) {
+        return Ok(());
+    }
+    let begun = Instant::now();
     let mut registered = Registered::new();
     for row in meetings.store.webhooks().all().await? {
         let (id, meeting, events) = (row.id, row.meeting, row.events);
@@ -100,5 +113,6 @@ pub async fn read(meetings: &Meetings) -> Result<(), Error> {
         webhooks.registered.store(Arc::new(registered));
         webhooks.changed.notify_one();
     }
+    *last = Some(begun);
     Ok(())
 }

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::{
     Registered, Webhook,
+    hosts::is_needed,
     owner::{Owner, owner},
-    servers,
+    read_since, servers,
 };
 use crate::{
     bbb::webhook::{Allowed, Posted, Reader, about, is_wanted, name},
@@ -33,14 +34,15 @@ pub(crate) async fn receive(
     (directory, server): (&Directory, &Server),
     posted: &Posted<'_>,
 ) -> Result<(), Error> {
-    let registered = meetings.webhooks.registered.load_full();
-    let new: Vec<_> = posted
-        .events
-        .iter()
-        .flat_map(|event| rows(meetings, (directory, server), posted, &registered, event))
-        .collect();
-    if new.is_empty() {
+    let came = Instant::now();
+    let mut new = all_rows(meetings, (directory, server), posted);
+    if new.is_empty() && !is_needed(meetings, directory, server) {
+        // Another gateway may have made the hook a moment ago. If not, it is to be removed.
+        read_since(meetings, came).await?;
+        new = all_rows(meetings, (directory, server), posted);
         servers::note_call(meetings, directory, server);
+    }
+    if new.is_empty() {
         return Ok(());
     }
     let dropped = written(meetings, &new).await?;
@@ -53,6 +55,13 @@ pub(crate) async fn receive(
     }
     meetings.webhooks.wake.notify_one();
     Ok(())
+}
+
+/// What is written for all that a server has posted.
+fn all_rows(meetings: &Meetings, (directory, server): (&Directory, &Server), posted: &Posted<'_>) -> Vec<NewEvent> {
+    let registered = meetings.webhooks.registered.load();
+    let rows = |event| rows(meetings, (directory, server), posted, &registered, event);
+    posted.events.iter().flat_map(rows).collect()
 }
 
 /// Writes events down. Returns the tenants of those for which there is no room.

@@ -86,11 +86,16 @@ impl Scene {
 
     /// The server posts events.
     async fn say(&self, events: &[Value]) {
+        self.say_to(&self.meetings, events).await;
+    }
+
+    /// The same, to one of two gateways.
+    async fn say_to(&self, meetings: &Meetings, events: &[Value]) {
         let form = webhook::form("bbb-01.internal.test", &json!(events).to_string(), "1800000000000");
         let posted = webhook::read(form.as_bytes()).expect("a form");
-        let directory = self.meetings.directory.load_full();
+        let directory = meetings.directory.load_full();
         let server = directory.server("bbb-01").expect("configured");
-        receive(&self.meetings, (&directory, server), &posted).await.expect("received");
+        receive(meetings, (&directory, server), &posted).await.expect("received");
     }
 
     /// How many events wait.
@@ -304,6 +309,15 @@ async fn what_another_gateway_registers_is_known_when_it_is_read() {
     assert!(registry::destroy(&scene.meetings, &scene.tenant("wagtail").id, &id).await.expect("asked"));
     read(&other).await.expect("read");
     assert_eq!(known(), None);
+}
+
+#[tokio::test]
+async fn a_gateway_that_has_not_heard_of_a_webhook_keeps_its_events() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
+    let other = gateway(scene.store.clone(), scene.clock.clone(), LOOPBACK).await;
+    scene.webhook(&receiver).await;
+    scene.say_to(&other, &[event("wagtail", "room", "meeting-created", 1)]).await;
+    assert_eq!(scene.waiting().await, 1);
 }
 
 #[tokio::test]
