@@ -17,7 +17,7 @@ use tokio::{
     net::TcpListener,
     runtime::Handle,
     sync::{mpsc, watch},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
         callbacks::{Callbacks, deliver},
         operate,
         refill::refill,
+        webhooks::{self, Webhooks},
     },
     net::{Net, connections::Connections, files, rates::Rates},
     poll, private,
@@ -52,7 +53,7 @@ const CHANGES_MAX: usize = 1024;
 /// Time limit for the last writes to the store at shutdown.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time limit for deliveries of callbacks in flight at shutdown: a receiver has 15 s, and the store 5 s for the result.
+/// Time limit for deliveries in flight at shutdown: a receiver has 15 s, and the store 5 s for the result.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why the gateway does not start.
@@ -118,8 +119,8 @@ pub struct App {
     stop: watch::Sender<bool>,
     finished: mpsc::Receiver<Infallible>,
     vital: Vital,
-    /// Apart from the others: it ends by itself, and before the store is closed.
-    deliveries: JoinHandle<()>,
+    /// Apart from the others: they end by themselves, and before the store is closed.
+    deliveries: JoinSet<()>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -157,8 +158,11 @@ impl App {
         let receivers = Receivers::new(connector.clone(), resolvers.clone());
         let callbacks = Callbacks::new(store.keys().shared("callback", random_key()?).await?, receivers);
         let pool = Pool::new(connector);
-        let meetings = Arc::new(Meetings::new(clock, Arc::new(directory), live, (store, notes), pool, callbacks));
+        let webhooks = Webhooks::new(store.keys().shared("webhook", random_key()?).await?);
+        let told = (callbacks, webhooks);
+        let meetings = Arc::new(Meetings::new(clock, Arc::new(directory), live, (store, notes), pool, told));
         operate::read_operations(&meetings).await?;
+        webhooks::read(&meetings).await?;
         warn_of_missing_recordings(&meetings);
         let gateway = Arc::new(Gateway::new(Parts {
             meetings: Arc::clone(&meetings),
@@ -204,12 +208,16 @@ impl App {
         ];
         let to_all = Arc::clone(&meetings);
         tasks.push(supervise::spawn("heartbeat", move || replicas::live_on(Arc::clone(&to_all), leads.clone())));
+        let leads_of_webhooks = leading.clone();
         let (asks, stops) = (Arc::clone(&meetings), stop_signal.clone());
         tasks.push(supervise::spawn("poll", move || {
             poll::run(Arc::clone(&asks), leading.clone(), stops.clone(), round.clone())
         }));
-        let (delivering, stops) = (Arc::clone(&meetings), stop_signal.clone());
-        let deliveries = supervise::spawn("callbacks", move || deliver::run(Arc::clone(&delivering), stops.clone()));
+        let (looks, leading, stops) = (Arc::clone(&meetings), leads_of_webhooks, stop_signal.clone());
+        tasks.push(supervise::spawn("webhook_servers", move || {
+            webhooks::servers::run(Arc::clone(&looks), leading.clone(), stops.clone())
+        }));
+        let deliveries = deliveries(&meetings, &stop_signal);
         let (served, secured, dir, mut loader) = (Arc::clone(&gateway), Arc::clone(&tls), dir.to_owned(), Some(loader));
         tasks.push(supervise::spawn("reload", move || {
             let loader = loader.take().unwrap_or_else(|| Loader::new(&dir, served.meetings.clock.clone()));
@@ -270,11 +278,12 @@ impl App {
             }
             drained
         };
-        let delivered = tokio::time::timeout(DELIVERY_TIMEOUT, &mut self.deliveries);
+        let delivered = async { while self.deliveries.join_next().await.is_some() {} };
+        let delivered = tokio::time::timeout(DELIVERY_TIMEOUT, delivered);
         let (drained, delivered) = tokio::join!(drained, delivered);
         if delivered.is_err() {
-            tracing::warn!("callbacks in flight at shutdown: they may be delivered again");
-            self.deliveries.abort();
+            tracing::warn!("deliveries in flight at shutdown: they may be sent again");
+            self.deliveries.abort_all();
         }
         let written = async {
             poll::note_carried(&self.meetings);
@@ -293,6 +302,17 @@ impl App {
         tracing::info!("gateway stopped");
         drained
     }
+}
+
+/// Starts what delivers callbacks and the events of webhooks.
+fn deliveries(meetings: &Arc<Meetings>, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+    let mut deliveries = JoinSet::new();
+    let (delivering, stops) = (Arc::clone(meetings), stop.clone());
+    deliveries.spawn(supervise::run("callbacks", move || deliver::run(Arc::clone(&delivering), stops.clone())));
+    let (delivering, stops) = (Arc::clone(meetings), stop.clone());
+    let webhooks = move || webhooks::deliver::run(Arc::clone(&delivering), stops.clone());
+    deliveries.spawn(supervise::run("webhooks", webhooks));
+    deliveries
 }
 
 /// The connection and rate limits. Raises the limit of file handles of the process.

@@ -19,7 +19,7 @@ use crate::config::schema;
 use check::{check, dev_ca};
 use failure::failed;
 use log::LogForm;
-use operate::{CallbackAction, MeetingAction, ServerAction, TenantAction};
+use operate::{CallbackAction, MeetingAction, ServerAction, TenantAction, WebhookAction};
 use serve::serve;
 
 /// A multi-tenant reverse proxy in front of `BigBlueButton` servers.
@@ -87,6 +87,9 @@ enum Command {
     /// List callbacks to tenants, or try one again.
     #[command(subcommand)]
     Callback(CallbackAction),
+    /// List webhooks of tenants, or try the events of one again.
+    #[command(subcommand)]
+    Webhook(WebhookAction),
     /// Print the usage of tenants in a month.
     ///
     /// One row for each tenant and day (UTC): meetings, participant-minutes, most people at once, bytes both ways.
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Meeting(action) => told(operate::meeting(action)),
         Command::Tenant(action) => told(operate::tenant(action)),
         Command::Callback(action) => told(operate::callback(action)),
+        Command::Webhook(action) => told(operate::webhook(action)),
         Command::Usage(order) => told(usage::print(order)),
     }
 }

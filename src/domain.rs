@@ -24,6 +24,7 @@ pub mod server_mode;
 pub mod session;
 pub mod tenant;
 pub mod time;
+pub mod webhook;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -9,15 +9,19 @@ pub(crate) mod adopt;
 pub(crate) mod breakouts;
 pub mod callbacks;
 pub(crate) mod create;
+mod deliveries;
 pub(crate) mod documents;
 pub(crate) mod end;
 pub(crate) mod find;
 mod finding;
+#[cfg(test)]
+mod fixtures;
 pub(crate) mod info;
 mod last_known;
 pub(crate) mod listing;
 pub(crate) mod lists;
 pub mod operate;
+mod receivers;
 pub(crate) mod reconcile;
 pub(crate) mod recordings;
 pub mod refill;
@@ -26,6 +30,7 @@ pub(crate) mod replaced;
 pub(crate) mod rows;
 pub(crate) mod seats;
 pub(crate) mod settle;
+pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -42,6 +47,7 @@ use crate::{
 };
 use callbacks::Callbacks;
 use finding::Finding;
+use webhooks::Webhooks;
 
 /// How long an answer waits for what follows from it to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -67,6 +73,8 @@ pub struct Meetings {
     pub rounds: Rounds,
     /// What servers tell of meetings, for the tenants.
     pub(crate) callbacks: Callbacks,
+    /// What servers tell of meetings, for the tenants that have asked for it.
+    pub(crate) webhooks: Webhooks,
     /// Whether other gateways place meetings too.
     sight: Sight,
     /// Bounds look-ups in the store.
@@ -92,7 +100,7 @@ impl Meetings {
         live: Live,
         (store, notes): (Store, Notes),
         pool: Pool,
-        callbacks: Callbacks,
+        (callbacks, webhooks): (Callbacks, Webhooks),
     ) -> Self {
         let sight = if store.is_shared() { Sight::Lagging } else { Sight::Whole };
         let backends = Backends::new(pool, Arc::clone(&live.servers));
@@ -106,6 +114,7 @@ impl Meetings {
             metrics: Arc::default(),
             rounds: Rounds::default(),
             callbacks,
+            webhooks,
             sight,
             finding: Finding::default(),
             creating: Keyed::default(),

@@ -79,6 +79,14 @@ closed_set! {
         GetRecordingTextTracks = "getRecordingTextTracks",
         /// `putRecordingTextTrack`.
         PutRecordingTextTrack = "putRecordingTextTrack",
+        /// `hooks/create`.
+        CreateHook = "hooks/create",
+        /// `hooks/destroy`.
+        DestroyHook = "hooks/destroy",
+        /// `hooks/list`.
+        ListHooks = "hooks/list",
+        /// `hooks/ping`.
+        PingHooks = "hooks/ping",
         /// `getUser`.
         GetUser = "getUser",
         /// A call of the client, with a session: `stuns`, `getJoinUrl`, ...
@@ -89,6 +97,8 @@ closed_set! {
         Unsupported = "unsupported",
         /// A callback of a server.
         Callback = "callback",
+        /// Events of a server for webhooks.
+        Webhook = "webhook",
         /// Playback of a recording.
         Playback = "playback",
         /// Traffic of a meeting.
@@ -148,6 +158,22 @@ closed_set! {
     }
 }
 
+closed_set! {
+    /// What happens to events of webhooks, and to webhooks.
+    WebhookEvent {
+        /// A server has sent one, and it is in the store for a webhook.
+        Received = "received",
+        /// The tenant has too many that wait.
+        Dropped = "dropped",
+        /// Its receiver has taken it.
+        Delivered = "delivered",
+        /// A try has failed, and another one follows.
+        Failed = "failed",
+        /// A webhook was removed, since its receiver is gone.
+        Removed = "removed",
+    }
+}
+
 /// Metrics of a tenant.
 #[derive(Debug, Default)]
 pub struct TenantMetrics {
@@ -157,6 +183,7 @@ pub struct TenantMetrics {
     sockets: AtomicI64,
     socket_ends: [AtomicU64; SocketEnd::ALL.len()],
     callbacks: [AtomicU64; CallbackEvent::ALL.len()],
+    webhooks: [AtomicU64; WebhookEvent::ALL.len()],
     bytes_up: AtomicU64,
     bytes_down: AtomicU64,
     /// Bodies of requests and of answers.
@@ -221,6 +248,11 @@ impl TenantMetrics {
     /// Counts what happens to a callback.
     pub fn count_callback(&self, event: CallbackEvent) {
         self.callbacks[event as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts what happens to an event of a webhook, or to a webhook.
+    pub fn count_webhook(&self, event: WebhookEvent) {
+        self.webhooks[event as usize].fetch_add(1, Relaxed);
     }
 
     /// Counts a socket while the guard lives.
@@ -382,6 +414,12 @@ impl TenantMetrics {
     /// What has happened to callbacks, without zeros.
     pub fn callbacks(&self) -> impl Iterator<Item = (CallbackEvent, u64)> {
         let all = CallbackEvent::ALL.iter().map(|event| (*event, self.callbacks[*event as usize].load(Relaxed)));
+        all.filter(|(_, n)| *n > 0)
+    }
+
+    /// What has happened to events of webhooks and to webhooks, without zeros.
+    pub fn webhooks(&self) -> impl Iterator<Item = (WebhookEvent, u64)> {
+        let all = WebhookEvent::ALL.iter().map(|event| (*event, self.webhooks[*event as usize].load(Relaxed)));
         all.filter(|(_, n)| *n > 0)
     }
 

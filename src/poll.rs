@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use crate::{
-    domain::{ids::ServerId, meeting::AFTERGLOW_MAX, tenant::Server},
+    domain::{ids::ServerId, meeting::AFTERGLOW_MAX, tenant::Server, webhook::KNOWN_FOR},
     live::Meeting,
     meetings::{Meetings, operate, replaced, settle},
     store::{Error, Traffic},
@@ -83,6 +83,7 @@ async fn purge(meetings: &Meetings) -> Result<(), Error> {
     let now = meetings.clock.now();
     meetings.store.ended().forget_sessions(now.saturating_sub(AFTERGLOW_MAX)).await?;
     meetings.store.ended().purge(now.saturating_sub(KEEP_ENDED)).await?;
+    meetings.store.webhooks().purge(now.saturating_sub(KNOWN_FOR), now.saturating_sub(KEEP_ENDED)).await?;
     Ok(())
 }
 

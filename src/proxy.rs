@@ -54,5 +54,6 @@ mod tunnel;
 mod upgrade;
 mod upload_form;
 mod version;
+mod webhook;
 
 pub use gateway::{Gateway, Parts};

@@ -15,7 +15,7 @@ use crate::{
         ids::{MeetingNumber, SessionNumber},
         session::LEASE,
     },
-    meetings::{Meetings, adopt, operate, seats},
+    meetings::{Meetings, adopt, operate, seats, webhooks},
     poll::Leads,
     store::{ALIVE, Change, Error},
     supervise::caught,
@@ -92,7 +92,11 @@ async fn take_over(meetings: &Meetings, change: &Change) -> Result<(), Error> {
     match change {
         Change::Meetings(ids) => each(meetings, ids).await,
         Change::Operations => operate::read_operations(meetings).await,
-        Change::Everything => adopt::everything(meetings).await,
+        Change::Webhooks => webhooks::read(meetings).await,
+        Change::Everything => {
+            adopt::everything(meetings).await?;
+            webhooks::read(meetings).await
+        }
     }
 }
 

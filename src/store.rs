@@ -45,6 +45,7 @@ mod recordings;
 mod rows;
 mod seats;
 mod usage;
+mod webhooks;
 pub mod writer;
 
 use std::{sync::Arc, time::Duration};
@@ -66,11 +67,13 @@ pub use note::{Note, Traffic};
 pub use operations::OperationStore;
 pub use recordings::RecordingStore;
 pub use rows::{
-    Admitted, CallbackAddress, CallbackRow, Claim, Kept, Leftover, MeetingRow, MeetingState, NewCallback, NewMeeting,
-    NewSession, RecordingRow, Run, Seated, Seats, SessionRow, UsageRow,
+    AddedWebhook, Admitted, CallbackAddress, CallbackRow, Claim, EventRow, Kept, Leftover, MeetingRow, MeetingState,
+    NewCallback, NewEvent, NewMeeting, NewSession, NewWebhook, RecordingRow, Run, Seated, Seats, SessionRow, Tried,
+    UsageRow, WebhookRow,
 };
 pub use seats::SeatStore;
 pub use usage::UsageStore;
+pub use webhooks::WebhookStore;
 
 use crate::supervise::Round;
 
@@ -198,6 +201,12 @@ impl Store {
     #[must_use]
     pub fn callbacks(&self) -> CallbackStore<'_> {
         CallbackStore { db: &self.db }
+    }
+
+    /// Webhooks of tenants.
+    #[must_use]
+    pub fn webhooks(&self) -> WebhookStore<'_> {
+        WebhookStore { db: &self.db }
     }
 
     /// What the operator has changed.

@@ -24,11 +24,13 @@ mod config;
 mod dashboard;
 mod errors;
 mod faults;
+mod hooks;
 mod ids;
 mod images;
 mod log;
 mod meeting;
 mod modules;
+mod outgoing;
 mod params;
 mod playback;
 mod plugin;
@@ -47,11 +49,13 @@ mod world;
 
 pub use breakout::{BreakoutPlan, BreakoutView};
 pub use broken::Breakage;
-pub use callbacks::{CallbackRoute, SentCallback};
+pub use callbacks::SentCallback;
 pub use checksum::accepts_checksum;
 pub use config::Config;
 pub use faults::{CannedAnswer, Faults};
+pub use hooks::deliver::SentEvent;
 pub use log::Received;
+pub use outgoing::CallbackRoute;
 pub use profile::{Notes, Profile};
 pub use recording::{RecordingFormat, RecordingSeed, RecordingState, TextTrack};
 pub use view::{MeetingView, RecordingView};
@@ -67,7 +71,9 @@ struct Shared {
     world: Arc<Mutex<World>>,
     faults: Faults,
     log: log::Log,
+    outgoing: Arc<outgoing::Outgoing>,
     callbacks: Arc<callbacks::Callbacks>,
+    hook_calls: Arc<hooks::deliver::Deliveries>,
     client: Mutex<Arc<client::Assets>>,
     /// Holds one receiver per open WebSocket, so that `stop` can wait for them.
     open_sockets: watch::Sender<()>,
@@ -104,13 +110,21 @@ impl Sim {
         let pace = Pace::new(config.speed);
         let (outbox, calls) = mpsc::unbounded_channel();
         world.lock().unwrap_or_else(PoisonError::into_inner).outbox = Some(outbox);
-        let callbacks = Arc::<callbacks::Callbacks>::default();
+        let outgoing = Arc::<outgoing::Outgoing>::default();
+        let callbacks = Arc::new(callbacks::Callbacks::new(Arc::clone(&outgoing)));
         tokio::spawn(callbacks::run(calls, Arc::clone(&callbacks), config.secret.clone(), pace));
+        let (posts, calls) = mpsc::unbounded_channel();
+        let desk = hooks::Desk { posts, service: config.profile.webhooks, server_url: config.server_url.clone() };
+        world.lock().unwrap_or_else(PoisonError::into_inner).desk = Some(desk);
+        let hook_calls = Arc::new(hooks::deliver::Deliveries::new(&config, Arc::clone(&outgoing), &world));
+        tokio::spawn(hooks::deliver::run(calls, Arc::clone(&hook_calls)));
         let shared = Arc::new(Shared {
             pace,
             faults: Faults::new(Arc::clone(&world)),
             log: log::Log::new(config.log_entries_max),
+            outgoing,
             callbacks,
+            hook_calls,
             client: Mutex::new(Arc::new(client::Assets::new(&config, pace, 1))),
             open_sockets: watch::Sender::new(()),
             stop: watch::Sender::new(false),
@@ -179,7 +193,12 @@ impl Sim {
     pub fn press_record(&self, ext_id: &str) -> bool {
         let mut world = self.shared.world();
         let meeting = world.meetings().find(|meeting| meeting.ext_id == ext_id).map(|meeting| meeting.int_id.clone());
-        meeting.and_then(|meeting| world.meeting_mut(&meeting)).is_some_and(Meeting::press_record)
+        let Some(meeting) = meeting else { return false };
+        let is_recorded = world.meeting_mut(&meeting).is_some_and(Meeting::press_record);
+        if let Some(meeting) = world.by_int_id(&meeting).filter(|_| is_recorded) {
+            world.tell_of(meeting, "meeting-recording-started", serde_json::json!({}));
+        }
+        is_recorded
     }
 
     /// A moderator lets the user of a session in, or turns them away. Returns whether there is such a session.
@@ -219,14 +238,27 @@ impl Sim {
         self.shared.world().rebuild(record_id)
     }
 
-    /// Has callbacks go to this address, whatever the names of their hosts lead to.
+    /// Has callbacks and the calls of hooks go to this address, whatever the names of their hosts lead to.
     pub fn route_callbacks(&self, route: CallbackRoute) {
-        self.shared.callbacks.set_route(Some(route));
+        self.shared.outgoing.set_route(Some(route));
     }
 
     /// The callbacks that were made so far, in order.
     pub fn callbacks(&self) -> Vec<SentCallback> {
         self.shared.callbacks.sent()
+    }
+
+    /// The calls of hooks that were made so far, in the order of their first tries.
+    pub fn hook_calls(&self) -> Vec<SentEvent> {
+        self.shared.hook_calls.sent()
+    }
+
+    /// Something happens in the meeting of this external id that is not simulated otherwise: its hooks are told of an event of
+    /// this type, with these attributes beside those that name the meeting. Returns whether there is such a meeting.
+    pub fn tell_hooks(&self, ext_id: &str, event: &str, attributes: serde_json::Value) -> bool {
+        let world = self.shared.world();
+        let meeting = world.meetings().find(|meeting| meeting.ext_id == ext_id);
+        meeting.map(|meeting| world.tell_of(meeting, event, attributes)).is_some()
     }
 
     /// Puts another release of the client on the server.

@@ -10,6 +10,7 @@ mod refused;
 mod servers;
 mod tenants;
 mod usage;
+mod webhooks;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -38,6 +39,8 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .route("/tenants/{id}/resume", post(tenants::resume))
         .route("/callbacks", get(callbacks::list))
         .route("/callbacks/{id}/retry", post(callbacks::retry_one))
+        .route("/webhooks", get(webhooks::list))
+        .route("/webhooks/{id}/retry", post(webhooks::retry_one))
         .route("/usage", get(usage::list))
         .fallback(async || refused::not_found())
         .method_not_allowed_fallback(async || refused::method())

@@ -82,6 +82,17 @@ impl Collector for Now {
                 .collect(),
         )?;
         counter(
+            "webhook_events",
+            "Events for webhooks of tenants, by tenant and event",
+            tenants
+                .iter()
+                .flat_map(|(id, t)| {
+                    t.webhooks()
+                        .map(move |(event, n)| (vec![("tenant", id.as_str()), ("event", event.as_str())], signed(n)))
+                })
+                .collect(),
+        )?;
+        counter(
             "socket_bytes",
             "Bytes of closed WebSockets, by tenant and direction",
             tenants

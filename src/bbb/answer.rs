@@ -120,8 +120,6 @@ failures! {
     SESSION_INVALID = "missingSession", "Invalid session token";
     /// A call that BBB does not know.
     UNKNOWN_CALL = "validationError", "Request not recognized";
-    /// A call that is not built: `hooks/*`.
-    UNSUPPORTED = "unsupportedRequest", "This request is not supported.";
     /// A recordings call without a checksum, or with one that does not fit.
     RECORDINGS_CHECKSUM = "checksumError", "You did not pass the checksum security check";
     /// A recordings call without `recordID`.
@@ -130,6 +128,22 @@ failures! {
     PUBLISH_MISSING = "missingParamPublish", "You must specify a publish value true or false.";
     /// None of the recordings is there.
     RECORDINGS_NOT_FOUND = "notFound", "We could not find recordings";
+    /// A call of `hooks/*` without a checksum, or with one that does not fit.
+    HOOKS_CHECKSUM = "checksumError", "You did not pass the checksum security check.";
+    /// `hooks/create` without `callbackURL`.
+    CALLBACK_URL_MISSING = "missingParamCallbackURL", "You must specify a callbackURL in the parameters.";
+    /// `hooks/destroy` without `hookID`.
+    HOOK_ID_MISSING = "missingParamHookID", "You must specify a hookID in the parameters.";
+    /// `hooks/destroy` of a hook that the tenant does not have.
+    HOOK_NOT_FOUND = "destroyMissingHook", "The hook informed was not found.";
+    /// A hook at an address that must not be called: not BBB's text, its key.
+    HOOK_ADDRESS = "createHookError", "The callbackURL is not an address that may be called";
+    /// A hook for data that is not of one tenant: not BBB's text, its key.
+    HOOK_RAW = "createHookError", "Raw data is not available";
+    /// A hook whose meeting or events are too long: not BBB's text, its key.
+    HOOK_FILTER = "createHookError", "The meetingID or the eventID is too long";
+    /// More hooks than the tenant may have: not BBB's text, its key.
+    HOOKS_MAX = "createHookError", "There are as many hooks as the service level allows";
 }
 
 impl Failure {

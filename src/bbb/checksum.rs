@@ -1,11 +1,13 @@
 //! Checksum of an API call: verified with the secrets of a tenant, created with the secret of a server.
 
+mod algorithm;
 mod diagnosis;
 pub mod form;
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 
+pub use algorithm::Algorithm;
 pub use diagnosis::{Diagnosis, diagnose};
 
 use super::{answer::Failure, query::split_checksum};
@@ -69,7 +71,7 @@ fn signer<'a>(
 ) -> Option<Signer<'a>> {
     let given = Given::read(checksum)?;
     // Hashed once, however many secrets there are.
-    let signed = Signed::new(given.algorithm, call, query);
+    let signed = Signed::new(given.algorithm.digest(), call, query);
     let fits = |secret: &ApiSecret| may(secret) && given.is(&signed.with(&secret.secret));
     credentials.iter().find_map(|credential| {
         let secret = credential.secrets.iter().find(|secret| fits(secret))?;
@@ -81,25 +83,26 @@ fn signer<'a>(
 #[must_use]
 pub fn is_signed_with(call: &str, raw_query: &str, secret: &Secret) -> bool {
     let Ok(Some((rest, checksum))) = split_checksum(raw_query) else { return false };
-    Given::read(checksum).is_some_and(|given| given.is(&hash(given.algorithm, call, &rest, secret)))
+    Given::read(checksum).is_some_and(|given| given.is(&hash(given.algorithm.digest(), call, &rest, secret)))
 }
 
 /// A digest that came with a call.
-struct Given {
+pub(super) struct Given {
     digest: Vec<u8>,
-    algorithm: &'static digest::Algorithm,
+    /// The algorithm of that length.
+    pub(super) algorithm: Algorithm,
 }
 
 impl Given {
     /// `None` for what is no digest of a known length.
-    fn read(checksum: &str) -> Option<Self> {
+    pub(super) fn read(checksum: &str) -> Option<Self> {
         let digest = HEXLOWER_PERMISSIVE.decode(checksum.as_bytes()).ok()?;
-        let algorithm = algorithm_of(digest.len())?;
+        let algorithm = Algorithm::of_bytes(digest.len())?;
         Some(Self { digest, algorithm })
     }
 
     /// Compares in constant time.
-    fn is(&self, own: &digest::Digest) -> bool {
+    pub(super) fn is(&self, own: &digest::Digest) -> bool {
         verify_slices_are_equal(own.as_ref(), &self.digest).is_ok()
     }
 }
@@ -110,7 +113,13 @@ impl Given {
 /// Source: BigBlueButton API reference, "API Security Model".
 #[must_use]
 pub fn sign(call: &str, query: &str, secret: &Secret) -> String {
-    HEXLOWER.encode(hash(&digest::SHA256, call, query, secret).as_ref())
+    sign_with(Algorithm::Sha256, call, query, secret)
+}
+
+/// The same with another algorithm.
+#[must_use]
+pub fn sign_with(algorithm: Algorithm, call: &str, query: &str, secret: &Secret) -> String {
+    HEXLOWER.encode(hash(algorithm.digest(), call, query, secret).as_ref())
 }
 
 fn hash(algorithm: &'static digest::Algorithm, call: &str, query: &str, secret: &Secret) -> digest::Digest {
@@ -136,16 +145,6 @@ impl Signed {
     fn finish(mut self, secret: &Secret) -> digest::Digest {
         self.0.update(secret.reveal().as_bytes());
         self.0.finish()
-    }
-}
-
-fn algorithm_of(bytes: usize) -> Option<&'static digest::Algorithm> {
-    match bytes {
-        20 => Some(&digest::SHA1_FOR_LEGACY_USE_ONLY),
-        32 => Some(&digest::SHA256),
-        48 => Some(&digest::SHA384),
-        64 => Some(&digest::SHA512),
-        _ => None,
     }
 }
 

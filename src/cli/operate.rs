@@ -1,4 +1,5 @@
-//! `anteroom server`, `anteroom meeting`, `anteroom tenant` and `anteroom callback`: commands on the admin API of a running gateway.
+//! `anteroom server`, `anteroom meeting`, `anteroom tenant`, `anteroom callback` and `anteroom webhook`: commands on the admin
+//! API of a running gateway.
 
 use clap::{Args, Subcommand, ValueEnum};
 use form_urlencoded::Serializer;
@@ -117,6 +118,25 @@ pub(super) enum CallbackAction {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum WebhookAction {
+    /// List webhooks of tenants.
+    List {
+        /// Only webhooks of this tenant.
+        #[arg(long)]
+        tenant: Option<String>,
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Try the events of a webhook now.
+    Retry {
+        /// Its id in the list.
+        id: String,
+        #[command(flatten)]
+        asking: Asking,
+    },
+}
+
 #[derive(Debug, Args)]
 pub(super) struct OneTenant {
     /// Name of its file, without .toml.
@@ -186,6 +206,32 @@ pub(super) async fn callback(action: CallbackAction) -> Result<String, String> {
         CallbackAction::Retry { id, asking } => {
             let line = |row: &Value| format!("callback {} is tried now", cell(&row["id"]));
             asking.change(&format!("/api/callbacks/{id}/retry"), &json!({}), line).await
+        }
+    }
+}
+
+pub(super) async fn webhook(action: WebhookAction) -> Result<String, String> {
+    match action {
+        WebhookAction::List { tenant, asking } => {
+            let mut query = Serializer::new(String::new());
+            query.extend_pairs(tenant.map(|id| ("tenant", id)));
+            let columns = [
+                "id",
+                "tenant",
+                "meeting_id",
+                "receiver",
+                "created_at",
+                "waiting",
+                "due_at",
+                "tries",
+                "failing_since",
+                "result",
+            ];
+            asking.list(&format!("/api/webhooks?{}", query.finish()), "webhooks", &columns).await
+        }
+        WebhookAction::Retry { id, asking } => {
+            let line = |row: &Value| format!("webhook {} is tried now", cell(&row["id"]));
+            asking.change(&format!("/api/webhooks/{}/retry", segment(&id)), &json!({}), line).await
         }
     }
 }

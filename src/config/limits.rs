@@ -8,7 +8,7 @@ use super::{
     raw,
     values::{count, length, span},
 };
-use crate::domain::limits::{BODY_MAX, Limit, Limits, Recording};
+use crate::domain::limits::{BODY_MAX, Limit, Limits, Recording, WebhookData};
 
 /// Records of ended meetings are kept for this time.
 const RETENTION_MAX: Duration = Duration::from_secs(7 * 86_400);
@@ -31,6 +31,9 @@ pub(super) struct Exceptions {
     pub duration_window: Option<Duration>,
     pub documents: Option<Limit<u32>>,
     pub body: Option<u32>,
+    pub webhooks: Option<Limit<u32>>,
+    pub webhook_addresses: Option<bool>,
+    pub webhook_content: Option<bool>,
 }
 
 impl Exceptions {
@@ -49,6 +52,16 @@ impl Exceptions {
             duration_window: self.duration_window.unwrap_or(limits.duration_window),
             documents: self.documents.unwrap_or(limits.documents),
             body: self.body.unwrap_or(limits.body),
+            webhooks: self.webhooks.unwrap_or(limits.webhooks),
+            webhook_data: self.webhook_data(limits.webhook_data),
+        }
+    }
+
+    /// What goes out in events, with these exceptions.
+    pub(super) fn webhook_data(&self, data: WebhookData) -> WebhookData {
+        WebhookData {
+            addresses: self.webhook_addresses.unwrap_or(data.addresses),
+            content: self.webhook_content.unwrap_or(data.content),
         }
     }
 }
@@ -73,6 +86,9 @@ pub(super) fn read(table: &KeyPath, limits: &raw::Limits, cx: &mut Convert<'_>) 
         duration_window: limits.duration_window.as_deref().and_then(|t| retention(&path("duration_window"), t, cx)),
         documents: limits.documents.and_then(|n| count(&path("documents"), n, 0, cx)),
         body: limits.body.as_deref().and_then(|t| body(&path("body"), t, cx)),
+        webhooks: limits.webhooks.and_then(|n| count(&path("webhooks"), n, 0, cx)),
+        webhook_addresses: limits.webhook_addresses,
+        webhook_content: limits.webhook_content,
     }
 }
 

@@ -371,7 +371,8 @@ impl Service {
             directory: Directory::new(tenants, self.servers.clone())
                 .with_pages(Arc::clone(&self.pages))
                 .with_hsts(self.settings.hsts.clone())
-                .with_get_user(self.settings.get_user.clone()),
+                .with_get_user(self.settings.get_user.clone())
+                .with_base_domains(self.settings.base_domains.clone()),
             certs: self.lookup.clone(),
             warnings: self.warnings.clone(),
         }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{
     ids::PolicyId,
-    limits::{BODY, DOCUMENTS, Limits, Recording},
+    limits::{BODY, DOCUMENTS, Limits, Recording, WEBHOOKS, WebhookData},
     rules::Rules,
     tenant::Policy,
 };
@@ -49,6 +49,8 @@ fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Poli
             duration_window: limits.duration_window.unwrap_or(Duration::ZERO),
             documents: limits.documents.unwrap_or(DOCUMENTS),
             body: limits.body.unwrap_or(BODY),
+            webhooks: limits.webhooks.unwrap_or(WEBHOOKS),
+            webhook_data: limits.webhook_data(WebhookData::default()),
         },
     })
 }

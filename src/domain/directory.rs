@@ -27,6 +27,7 @@ pub struct Directory {
     pages: Arc<Pages>,
     hsts: Hsts,
     get_user: Option<Arc<GetUser>>,
+    base_domains: Vec<Host>,
 }
 
 impl Directory {
@@ -65,6 +66,18 @@ impl Directory {
         Self { get_user, ..self }
     }
 
+    /// The same with the operator's own domains.
+    #[must_use]
+    pub fn with_base_domains(self, base_domains: Vec<Host>) -> Self {
+        Self { base_domains, ..self }
+    }
+
+    /// Whether a host is below a domain of the operator's: no tenant decides where it leads.
+    #[must_use]
+    pub fn is_of_operator(&self, host: &Host) -> bool {
+        self.base_domains.iter().any(|base| host.is_below(base))
+    }
+
     /// The call that tells the secrets of tenants, if there is one.
     #[must_use]
     pub fn get_user(&self) -> Option<&GetUser> {
@@ -100,6 +113,12 @@ impl Directory {
     #[must_use]
     pub fn tenant(&self, id: &str) -> Option<&Arc<Tenant>> {
         self.tenants.get(id).map(|calendar| calendar.usual())
+    }
+
+    /// A tenant by its id, as it is at a moment.
+    #[must_use]
+    pub fn tenant_at(&self, id: &str, now: Timestamp) -> Option<&Arc<Tenant>> {
+        self.tenants.get(id).map(|calendar| calendar.at(now))
     }
 
     /// All tenants as they usually are, by id.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     ids::PolicyId,
-    limits::{BODY, DOCUMENTS, Limit, Limits, Recording},
+    limits::{BODY, DOCUMENTS, Limit, Limits, Recording, WEBHOOKS, WebhookData},
     rules::Rules,
     secret::Secret,
     tenant::{ApiSecret, Credential, Policy, Server, Tenant, Upstream, Weight},
@@ -25,6 +25,8 @@ pub(crate) fn limits() -> Limits {
         duration_window: Duration::ZERO,
         documents: DOCUMENTS,
         body: BODY,
+        webhooks: WEBHOOKS,
+        webhook_data: WebhookData::default(),
     }
 }
 

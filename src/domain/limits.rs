@@ -69,6 +69,19 @@ pub struct Limits {
     pub documents: Limit<u32>,
     /// The largest body with documents of a `create` or an `insertDocument`, in bytes.
     pub body: u32,
+    /// Webhooks of the tenant.
+    pub webhooks: Limit<u32>,
+    /// What of their events goes out.
+    pub webhook_data: WebhookData,
+}
+
+/// What goes out in the events of webhooks beside the names of people and meetings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WebhookData {
+    /// Addresses and browsers of participants.
+    pub addresses: bool,
+    /// What people write, say and answer: chat, shared notes, polls, captions.
+    pub content: bool,
 }
 
 /// What a level allows of [`Limits::documents`] that does not say so: more than a day of slides, and an end to a flood.
@@ -76,6 +89,9 @@ pub const DOCUMENTS: Limit<u32> = Limit::AtMost(100);
 
 /// What a level allows of [`Limits::body`] that does not say so: what BBB's documentation speaks of.
 pub const BODY: u32 = 2 << 20;
+
+/// What a level allows of [`Limits::webhooks`] that does not say so: one for each meeting of some days, and an end to a flood.
+pub const WEBHOOKS: Limit<u32> = Limit::AtMost(100);
 
 /// The most that a level may allow of [`Limits::body`]: slides in base64 have up to 45 MB in the wild.
 pub const BODY_MAX: u32 = 64 << 20;

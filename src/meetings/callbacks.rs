@@ -13,16 +13,9 @@ pub(crate) mod take;
 #[cfg(test)]
 mod tests;
 
-use http::Uri;
 use tokio::sync::Notify;
 
-use crate::{
-    domain::{
-        ids::TenantId,
-        tenant::{Tenant, Upstream},
-    },
-    upstream::Receivers,
-};
+use crate::{domain::ids::TenantId, upstream::Receivers};
 pub(crate) use code::Code;
 use code::Codes;
 
@@ -30,7 +23,7 @@ use code::Codes;
 #[derive(Debug)]
 pub struct Callbacks {
     codes: Codes,
-    receivers: Receivers,
+    pub(super) receivers: Receivers,
     /// There may be something to be delivered.
     wake: Notify,
 }
@@ -46,11 +39,4 @@ impl Callbacks {
     pub(crate) fn code(&self, tenant: &TenantId, kind: &str, text: &str) -> Option<Code> {
         self.codes.read(tenant, kind, text)
     }
-}
-
-/// The frontend that answers an address of the tenant's own host: the operator says where that is, and no name server.
-fn frontend_of<'a>(tenant: &'a Tenant, address: &Uri) -> Option<&'a Upstream> {
-    let host = address.host()?.trim_end_matches('.');
-    let is_own = tenant.hosts.iter().any(|own| own.as_str().eq_ignore_ascii_case(host));
-    tenant.frontend.as_ref().filter(|_| is_own)
 }

@@ -10,6 +10,7 @@ mod create;
 mod create_breakout;
 mod documents;
 mod get_user;
+mod hooks;
 mod join;
 mod join_at;
 mod message;
@@ -46,9 +47,7 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
         return answer;
     }
     let Some(spec) = Spec::find(name) else {
-        let is_hook = name == "hooks" || name.starts_with("hooks/");
-        let failure = if is_hook { Failure::UNSUPPORTED } else { Failure::UNKNOWN_CALL };
-        return Answer::failure(Call::Unsupported, failure);
+        return Answer::failure(Call::Unsupported, Failure::UNKNOWN_CALL);
     };
     let call = spec.call;
     // Asked for only where it matters.
@@ -60,6 +59,9 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
     if matches!(call, Call::InsertDocument | Call::PutRecordingTextTrack) {
         let answered = Box::pin(with_body(gateway, &asked, spec, body)).await;
         return answered.unwrap_or_else(|failure| refuse(gateway, spec, &asked, failure));
+    }
+    if call == Call::PingHooks {
+        return hooks::ping();
     }
     if is_prefetch(&asked.head.headers) && spec.has_effects() {
         return not_ahead(call);
@@ -103,6 +105,9 @@ pub(crate) async fn api(gateway: &Gateway, asked: Asked, name: &str, body: Incom
         Call::PublishRecordings => recordings::change(gateway, call, Change::Publish, &verified).await,
         Call::DeleteRecordings => recordings::change(gateway, call, Change::Delete, &verified).await,
         Call::UpdateRecordings => recordings::change(gateway, call, Change::Update, &verified).await,
+        Call::CreateHook => Box::pin(hooks::create(gateway, &verified)).await,
+        Call::DestroyHook => Box::pin(hooks::destroy(gateway, &verified)).await,
+        Call::ListHooks => Box::pin(hooks::list(gateway, &verified)).await,
         Call::GetRecordingTextTracks => Box::pin(text_tracks::text_tracks(gateway, &verified)).await,
         _ => Answer::failure(Call::Unsupported, Failure::UNKNOWN_CALL),
     }

@@ -15,6 +15,7 @@ use super::{
     pages::{page, wants_page},
     path::merge_slashes,
     route::{Route, call_of, route},
+    webhook::is_of_a_server,
 };
 use crate::{
     domain::{
@@ -78,6 +79,9 @@ pub(crate) fn unsent(
 
 /// The refusal of a request that is one too many for its tenant; `None` for one that may come.
 pub(crate) fn too_many(gateway: &Gateway, asked: &Asked, metrics: &TenantMetrics) -> Option<Answer> {
+    if is_of_a_server(gateway, asked) {
+        return None;
+    }
     let (bucket, peer) = (&metrics.rate_of_requests, asked.connection.served.peer());
     let may = gateway.net.rates.allow_request(bucket, &asked.tenant.id, peer, asked.now);
     (!may).then(|| limited(gateway, asked, call_asked(asked)))
@@ -123,6 +127,7 @@ fn call_asked(asked: &Asked) -> Call {
         Route::Meeting { kind, .. } | Route::RootMeeting { kind, .. } => call_of(kind),
         Route::Recording { .. } => Call::Playback,
         Route::Callback { .. } => Call::Callback,
+        Route::Webhook { .. } => Call::Webhook,
         Route::OfPage { .. } | Route::Other => Call::Frontend,
         Route::Asset { .. } | Route::Refused => Call::Page,
     }

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use super::{images, livekit, named_ids::ids_in};
 use crate::{
     bbb::meeting_id::is_internal,
-    domain::{branding::ASSETS, callback, session::TokenHash},
+    domain::{branding::ASSETS, callback, session::TokenHash, webhook},
     metrics::Call,
 };
 
@@ -66,6 +66,13 @@ pub enum Route<'a> {
         digest: &'a str,
         /// Its name.
         name: &'a str,
+    },
+    /// Events of a server.
+    Webhook {
+        /// The name of the server.
+        slug: &'a str,
+        /// What only that server knows.
+        code: &'a str,
     },
     /// A callback of a server.
     Callback {
@@ -174,6 +181,12 @@ pub fn route(path: &str) -> Route<'_> {
     if let Some(rest) = path.strip_prefix(callback::PATH) {
         return match rest.split_once('/') {
             Some((kind, code)) => Route::Callback { kind, code },
+            None => Route::Refused,
+        };
+    }
+    if let Some(rest) = path.strip_prefix(webhook::PATH) {
+        return match rest.split_once('/') {
+            Some((slug, code)) => Route::Webhook { slug, code },
             None => Route::Refused,
         };
     }
@@ -535,6 +548,8 @@ mod tests {
             ("/.anteroom/logo.svg", Refused),
             ("/.anteroom/callback/ended/0a", Route::Callback { kind: "ended", code: "0a" }),
             ("/.anteroom/callback/ended", Refused),
+            ("/.anteroom/hooks/s1/0a", Route::Webhook { slug: "s1", code: "0a" }),
+            ("/.anteroom/hooks/s1", Refused),
             // No path at all.
             ("", Refused),
             ("*", Refused),

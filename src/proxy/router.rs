@@ -17,7 +17,7 @@ use super::{
     route::{Kind, Route, call_of, route},
     session_call, session_token,
     target::{self, Target},
-    version,
+    version, webhook,
 };
 use crate::{
     domain::denial::Denial,
@@ -52,6 +52,7 @@ pub(super) async fn dispatch(gateway: &Arc<Gateway>, mut asked: Asked, body: Inc
         },
         Route::Asset { digest, name } => asset::asset(gateway, &asked, digest, name),
         Route::Callback { kind, code } => Box::pin(callback::callback(gateway, asked, kind, code, body)).await,
+        Route::Webhook { slug, code } => Box::pin(webhook::webhook(gateway, asked, slug, code, body)).await,
         Route::Client { slug } => client_with_slash(gateway, &asked, slug),
         Route::Meeting { slug, session, path, kind } => {
             match target::of_slug(gateway, &mut asked, slug, session, path).await {

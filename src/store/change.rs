@@ -9,6 +9,8 @@ pub enum Change {
     Meetings(Vec<MeetingNumber>),
     /// What the operator wants of servers and tenants.
     Operations,
+    /// The webhooks of tenants.
+    Webhooks,
     /// Something may have been missed.
     Everything,
 }
@@ -28,11 +30,16 @@ impl Change {
 
     /// How a change of the operator's is told.
     pub(super) const OPERATIONS: &str = "operations";
+    /// How a change of webhooks is told.
+    pub(super) const WEBHOOKS: &str = "webhooks";
 
     /// Reads what was told; what a later release says and this one does not know may be anything.
     pub(super) fn read(text: &str) -> Self {
         if text == Self::OPERATIONS {
             return Self::Operations;
+        }
+        if text == Self::WEBHOOKS {
+            return Self::Webhooks;
         }
         let ids = text
             .strip_prefix("meetings ")
@@ -55,6 +62,7 @@ mod tests {
             Change::Meetings([1, 22].map(MeetingNumber::new).into())
         );
         assert_eq!(Change::read(Change::OPERATIONS), Change::Operations);
+        assert_eq!(Change::read(Change::WEBHOOKS), Change::Webhooks);
         let many: Vec<_> = (0..=300).map(|n| MeetingNumber::new(i64::MAX - n)).collect();
         assert_eq!(Change::read(&Change::meetings(&many)), Change::Everything);
         assert!(Change::meetings(&many[1..]).len() < 8_000);

@@ -1,5 +1,7 @@
 //! What is written and read, in the domain's own words.
 
+mod webhooks;
+
 use std::time::Duration;
 
 use crate::domain::{
@@ -9,6 +11,8 @@ use crate::domain::{
     session::{Held, TokenHash, UserKey},
     time::{Deadline, Timestamp},
 };
+
+pub use webhooks::{AddedWebhook, EventRow, NewEvent, NewWebhook, Tried, WebhookRow};
 
 /// A meeting that is to be promised.
 #[derive(Debug, Clone)]

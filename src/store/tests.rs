@@ -55,6 +55,7 @@ mod meetings;
 mod notes;
 mod restarts;
 mod sessions;
+mod webhooks;
 
 /// A time in ms since the epoch.
 pub(super) fn ms(n: i64) -> Timestamp {

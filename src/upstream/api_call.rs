@@ -31,8 +31,15 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 const QUERY_BYTES_MAX: usize = 6 * 1024;
 /// The calls that only ask: a server may get one twice where its connection closes under it. All others do something there, be
 /// they sent as a GET or not: a `join` makes a session, each time.
-const ONLY_ASKS: [&str; 6] =
-    ["getMeetings", "getMeetingInfo", "getSessions", "isMeetingRunning", "getRecordings", "getRecordingTextTracks"];
+const ONLY_ASKS: [&str; 7] = [
+    "getMeetings",
+    "getMeetingInfo",
+    "getSessions",
+    "isMeetingRunning",
+    "getRecordings",
+    "getRecordingTextTracks",
+    "hooks/list",
+];
 
 /// What a server answered.
 #[derive(Debug)]

@@ -50,8 +50,8 @@ impl Pool {
     ///
     /// # Errors
     /// See [`BackendError`]. There is no time-out here: callers know how long their request may take.
+    #[expect(clippy::manual_async_fn, reason = "an async fn would have room for the request twice")]
     pub fn send(&self, mut request: Request<Body>) -> impl Future<Output = Result<Response<Body>, BackendError>> {
-        // No async fn: that would have room for the request twice.
         async move {
             let authority = request.uri().authority().ok_or(BackendError::Connect)?.clone();
             let tls = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);

@@ -15,3 +15,4 @@ mod replicas;
 mod request_ids;
 mod restart;
 mod strangers;
+mod webhooks;

@@ -207,7 +207,7 @@ async fn what_is_wrong_with_a_call_is_said_as_bbb_says_it() {
             "missingParamFullName",
             "You must provide your name",
         ),
-        ("a call that is not built", signed("hooks/list", ""), "unsupportedRequest", "This request is not supported."),
+        ("a call of hooks that never was", signed("hooks/get", ""), "validationError", "Request not recognized"),
         ("a call that never was", signed("nonsense", ""), "validationError", "Request not recognized"),
     ] {
         let reply = stage.client().get(&host("wagtail"), &path).await;

@@ -186,16 +186,6 @@ async fn documents_and_messages_reach_ones_own_meetings_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hooks_are_nobodys() {
-    let (stage, ..) = stage().await;
-    for call in ["hooks/create", "hooks/list", "hooks/destroy", "hooks/ping"] {
-        let reply = stage.api("wagtail", call, &[("callbackURL", "https://school.example/"), ("hookID", "1")]).await;
-        assert_eq!(reply.xml("messageKey"), "unsupportedRequest", "{call}: {}", reply.body);
-    }
-    assert!(stage.sims[0].log().iter().all(|seen| !seen.path.contains("hooks")));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn slides_are_shown_on_their_own_host_only() {
     let (stage, ours, _) = stage().await;
     let int_id = stage.on_server("wagtail", "room").unwrap().int_id;

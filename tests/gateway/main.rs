@@ -36,3 +36,4 @@ mod sockets;
 mod traffic;
 mod tricks;
 mod usage;
+mod webhooks;

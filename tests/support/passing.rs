@@ -286,6 +286,7 @@ pub fn path(bytes: &[u8]) {
             }
         }
         Route::Callback { kind, code } => assert_eq!(format!("/.anteroom/callback/{kind}/{code}"), path),
+        Route::Webhook { slug, code } => assert_eq!(format!("/.anteroom/hooks/{slug}/{code}"), path),
         Route::Version { .. } | Route::Asset { .. } | Route::Refused => {}
     }
 }

@@ -1,17 +1,19 @@
 //! `/bigbluebutton/api/*`: reads a call, lets faults have their way, and hands it to the module that answers it.
 
 use axum::body::{self, Body};
-use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::header::{ALLOW, CONTENT_TYPE, REFERER, USER_AGENT};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 
 use super::errors::{self, Violation};
 use super::faults::CannedAnswer;
+use super::hooks::calls;
 use super::log::BODY_KEPT_BYTES_MAX;
 use super::params::{self, Params};
 use super::profile::Profile;
+use super::user::Origin;
 use super::{Shared, answer, broken, checksum, session};
 
 mod create;
@@ -47,6 +49,7 @@ struct Call {
     body: Bytes,
     /// The `JSESSIONID`s that came along.
     http_sessions: Vec<String>,
+    origin: Origin,
 }
 
 /// Answers a call; the empty name is the version call.
@@ -65,7 +68,10 @@ pub(crate) async fn call(name: &str, parts: Parts, body: Body, entry: u64, share
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    let response = answer(name, &parts, body, shared);
+    let response = match name.starts_with("hooks/") {
+        true => hooks(name, &parts, shared),
+        false => answer(name, &parts, body, shared),
+    };
     match shared.faults.api_breakage(name) {
         Some(breakage) => broken::broken(breakage, response).await,
         None => response,
@@ -97,6 +103,14 @@ fn answer(name: &str, parts: &Parts, body: Bytes, shared: &Shared) -> Response {
         // A join is refused in its own way.
         Err(violation) if profile.knows(name) && !["", "join"].contains(&name) => answer::failed(&violation),
         _ => dispatch(&call, shared),
+    }
+}
+
+/// Calls of another service.
+fn hooks(name: &str, parts: &Parts, shared: &Shared) -> Response {
+    match shared.faults.api_answer(name) {
+        Some(canned) => canned_answer(canned),
+        None => calls::answer(&parts.method, parts.uri.path(), parts.uri.query().unwrap_or_default(), shared),
     }
 }
 
@@ -181,6 +195,7 @@ impl Call {
             mime,
             body,
             http_sessions: session::http_sessions(&parts.headers),
+            origin: origin(&parts.headers),
         }
     }
 
@@ -217,6 +232,17 @@ impl Call {
 
     fn meeting_id(&self) -> &str {
         self.params.first("meetingID").unwrap_or_default()
+    }
+}
+
+/// Where a call comes from, as nginx tells it.
+fn origin(headers: &HeaderMap) -> Origin {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let forwarded = text(HeaderName::from_static("x-forwarded-for")).split(',').next().unwrap_or_default().trim();
+    Origin {
+        ip_address: if forwarded.is_empty() { "127.0.0.1" } else { forwarded }.to_owned(),
+        user_agent: text(USER_AGENT).to_owned(),
+        referer: text(REFERER).to_owned(),
     }
 }
 

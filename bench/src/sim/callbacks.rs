@@ -1,23 +1,16 @@
 //! What the server tells of its meetings, at the addresses that their `create` named: the end of a meeting (`bbb-web`), a
 //! published recording (`post_publish_recording_ready_callback.rb`), and analytics (`post_events_analytics_callback.rb`).
 
-use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::Uri;
-use rustls::pki_types::ServerName;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::meeting::{Meeting, Pace};
+use super::outgoing::{Outgoing, Request};
 use super::recording::Recording;
 use crate::clock;
-use crate::load::target::{Target, roots_of, system_roots};
 use crate::sign::{Jwt, encode, jwt};
 
 /// After a call for an end that was not answered with 2xx.
@@ -26,15 +19,6 @@ const ENDED_PAUSES: [u64; 4] = [30, 60, 120, 300];
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The metadata that have the address for recordings, in the order in which they are looked for.
 const RECORDING_READY: [&str; 3] = ["bbb-recording-ready-url", "bn-recording-ready-url", "canvas-recording-ready-url"];
-
-/// Where calls go, whatever their host's name leads to.
-#[derive(Clone, Debug)]
-pub struct CallbackRoute {
-    /// The gateway.
-    pub address: SocketAddr,
-    /// A PEM file with the root of its certificate.
-    pub ca: PathBuf,
-}
 
 /// A callback, with the answers that it had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,13 +73,10 @@ impl Callback {
         }
     }
 
-    /// The request, without its first line and its host.
-    fn request(&self, secret: &str) -> (&'static str, String) {
-        let body = |kind: &str, more: &str, body: &str| {
-            ("POST", format!("content-type: {kind}\r\n{more}content-length: {}\r\n\r\n{body}", body.len()))
-        };
+    fn request(&self, secret: &str) -> Request {
+        let body = |kind, more: &str, body: &str| Request::post(self.url(), kind, more, body);
         match self {
-            Self::Ended { .. } => ("GET", "\r\n".to_owned()),
+            Self::Ended { .. } => Request::get(self.url()),
             Self::RecordingReady { ext_id, record_id, .. } => {
                 let token = jwt(Jwt::Hs256, &json!({ "meeting_id": ext_id, "record_id": record_id }), secret);
                 body("application/x-www-form-urlencoded", "", &format!("signed_parameters={token}"))
@@ -121,16 +102,15 @@ fn analytics_of(meeting: &Meeting, url: &str) -> String {
     .to_string()
 }
 
-/// The way of the calls, and those that were made.
-#[derive(Default)]
+/// The calls that were made.
 pub(crate) struct Callbacks {
-    route: Mutex<Option<CallbackRoute>>,
+    outgoing: Arc<Outgoing>,
     sent: Mutex<Vec<SentCallback>>,
 }
 
 impl Callbacks {
-    pub(crate) fn set_route(&self, route: Option<CallbackRoute>) {
-        *self.route.lock().unwrap_or_else(PoisonError::into_inner) = route;
+    pub(crate) fn new(outgoing: Arc<Outgoing>) -> Self {
+        Self { outgoing, sent: Mutex::default() }
     }
 
     pub(crate) fn sent(&self) -> Vec<SentCallback> {
@@ -145,12 +125,6 @@ impl Callbacks {
         });
         sent[at].answers.push(answer);
         at
-    }
-
-    async fn answer(&self, callback: &Callback, secret: &str) -> Option<u16> {
-        let route = self.route.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sent = tokio::time::timeout(TIMEOUT, send(route.as_ref(), callback, secret)).await;
-        sent.ok()?.ok()
     }
 }
 
@@ -174,47 +148,10 @@ async fn make(callback: Callback, callbacks: Arc<Callbacks>, secret: String, pac
     let mut at = None;
     for pause in [0].iter().chain(pauses) {
         tokio::time::sleep(pace.scale(Duration::from_secs(*pause))).await;
-        let answer = callbacks.answer(&callback, &secret).await;
+        let answer = callbacks.outgoing.answer(&callback.request(&secret), TIMEOUT).await;
         at = Some(callbacks.note(at, callback.url(), answer));
         if answer.is_some_and(|status| (200..300).contains(&status)) {
             return;
         }
     }
-}
-
-/// Makes one call. Redirects are not followed.
-async fn send(route: Option<&CallbackRoute>, callback: &Callback, secret: &str) -> io::Result<u16> {
-    let uri: Uri = callback.url().parse().map_err(io::Error::other)?;
-    let host = uri.host().ok_or_else(|| io::Error::other("no host"))?.to_owned();
-    let is_tls = uri.scheme_str() == Some("https");
-    let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-    let address = match route {
-        Some(route) => route.address,
-        None => tokio::net::lookup_host((host.as_str(), port)).await?.next().ok_or(io::ErrorKind::NotFound)?,
-    };
-    let (method, rest) = callback.request(secret);
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let authority = uri.authority().map_or(host.as_str(), |authority| authority.as_str());
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n{rest}");
-    let tcp = TcpStream::connect(address).await?;
-    if !is_tls {
-        return exchange(tcp, &request).await;
-    }
-    let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-    let roots = route.map_or_else(|| Ok(system_roots()), |route| roots_of(&route.ca))?;
-    let target = Target { address, host, roots: Some(roots), secret: String::new() };
-    let connector = target.connector(false, b"http/1.1").ok_or(io::ErrorKind::Unsupported)?;
-    exchange(connector.connect(name, tcp).await?, &request).await
-}
-
-async fn exchange(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, request: &str) -> io::Result<u16> {
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    while !answer.windows(2).any(|end| end == b"\r\n") {
-        if stream.read_buf(&mut answer).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    let line = String::from_utf8_lossy(&answer);
-    line.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(|| io::Error::other("no answer"))
 }

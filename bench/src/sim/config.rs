@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::profile::Profile;
+use crate::sign::Algorithm;
 
 /// How a simulated server is set up.
 #[derive(Clone, Debug)]
@@ -57,6 +58,10 @@ pub struct Config {
     pub api_body_bytes_max: usize,
     /// `maxFileSizeUpload`: the largest document that is taken, in bytes.
     pub upload_bytes_max: u64,
+    /// `hookChecksumAlgorithm` of the service of webhooks; its releases before 3 have SHA-1 only.
+    pub hook_algorithm: Algorithm,
+    /// `auth2_0` of that service: whether it sends the secret as a bearer, and no checksum.
+    pub hook_bearer: bool,
     /// Headers that an administrator has nginx add to every answer (`add_header NAME VALUE always`); one name may be there
     /// several times.
     pub answer_headers: Vec<(&'static str, &'static str)>,
@@ -96,6 +101,8 @@ impl Default for Config {
             socket_limit_is_one_less: false,
             api_body_bytes_max: 1 << 20,
             upload_bytes_max: 30_000_000,
+            hook_algorithm: Algorithm::Sha1,
+            hook_bearer: false,
             answer_headers: Vec::new(),
             // A long test run fits, and a load run cannot fill the memory.
             log_entries_max: 10_000,

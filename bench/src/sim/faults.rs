@@ -111,6 +111,16 @@ impl Faults {
         lock(&self.world).ids_stick = stick;
     }
 
+    /// While on, the server has no service of webhooks: its calls are not found, and its hooks are not called.
+    pub fn set_hooks_missing(&self, missing: bool) {
+        lock(&self.world).hooks.missing = missing;
+    }
+
+    /// All hooks are gone, as after a loss of Redis.
+    pub fn lose_hooks(&self) {
+        lock(&self.world).hooks.clear();
+    }
+
     /// The server starts anew: all meetings and sessions are gone, what was open is cut, the port stays.
     pub fn restart(&self) {
         // In this order, so that open sockets break instead of hearing that their meeting has ended.

@@ -33,8 +33,8 @@ pub(crate) fn upload_token() -> String {
     random(LOWER, 24)
 }
 
-/// The name of an image: a UUID.
-pub(crate) fn image_name() -> String {
+/// A UUID: the name of an image, the id of a hook.
+pub(crate) fn uuid() -> String {
     [8, 4, 4, 4, 12].map(|length| random(b"0123456789abcdef", length)).join("-")
 }
 

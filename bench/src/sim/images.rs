@@ -50,7 +50,7 @@ async fn upload(meeting: &str, parts: &Parts, body: Body, shared: &Shared) -> Re
     if !file.starts_with(PNG) {
         return failed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_image_type");
     }
-    let name = format!("{}.png", ids::image_name());
+    let name = format!("{}.png", ids::uuid());
     let url = format!("/bigbluebutton/fileUpload/{meeting}/{name}");
     if let Some(meeting) = shared.world().meeting_mut(meeting) {
         meeting.images.insert(name, file);

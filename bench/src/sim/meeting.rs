@@ -10,7 +10,7 @@ use super::ids;
 use super::modules::Modules;
 use super::params::Params;
 use super::profile::Profile;
-use super::user::{GuestStatus, Presence, Role, User};
+use super::user::{GuestStatus, Origin, Presence, Role, User};
 
 /// How long somebody without a socket still counts as joined.
 const USERS_TIMEOUT: Duration = Duration::from_secs(60);
@@ -62,6 +62,8 @@ pub(crate) struct Meeting {
     pub(crate) presentation_id: String,
     /// By internal user id.
     pub(crate) users: BTreeMap<String, User>,
+    /// The internal id of the presenter.
+    pub(crate) presenter: Option<String>,
     /// Internal ids of all who were ever in the meeting.
     pub(crate) participants: HashSet<String>,
     /// Whether recording was running at some time.
@@ -134,6 +136,7 @@ impl Meeting {
             modules,
             presentation_id: format!("{}-{create_time_ms}", ids::meeting_hash("default.pdf")),
             users: BTreeMap::new(),
+            presenter: None,
             participants: HashSet::new(),
             is_recorded: params.is_true("record") && params.is_true("autoStartRecording"),
             tokens: Vec::new(),
@@ -163,6 +166,7 @@ impl Meeting {
                 guest_status: GuestStatus::Allow,
                 presence: Presence::Registered,
                 params: Params::default(),
+                origin: Origin::default(),
                 alive: watch::Sender::new(()),
             };
             let int_id = user.int_id.clone();
@@ -188,6 +192,7 @@ impl Meeting {
 
     /// Ejects a user.
     pub(crate) fn eject(&mut self, user: &str, now: Instant) {
+        self.presenter.take_if(|presenter| presenter == user);
         let was_online = self.users.remove(user).is_some_and(|user| user.is_online());
         if was_online && !self.users.values().any(User::is_online) {
             self.empty_since = Some(now);
@@ -263,16 +268,20 @@ impl Meeting {
         }
     }
 
-    /// Lets go of users whose timeout is over.
-    pub(crate) fn forget_left(&mut self, now: Instant, pace: Pace) {
+    /// Lets go of users whose timeout is over. Returns their internal ids.
+    pub(crate) fn forget_left(&mut self, now: Instant, pace: Pace) -> Vec<String> {
         let timeout = pace.scale(USERS_TIMEOUT);
+        let mut forgotten = Vec::new();
         for user in self.users.values_mut() {
             if let Presence::Left(left) = user.presence
                 && timeout <= now.duration_since(left)
             {
                 user.presence = Presence::Registered;
+                forgotten.push(user.int_id.clone());
             }
         }
+        self.presenter.take_if(|presenter| forgotten.contains(presenter));
+        forgotten
     }
 
     /// Whether one of the timers has run out: nobody joined, the last user left, or the duration is over.
@@ -313,6 +322,7 @@ mod tests {
             guest_status: GuestStatus::Allow,
             presence: Presence::Registered,
             params: Params::default(),
+            origin: Origin::default(),
             alive: watch::Sender::new(()),
         };
         meeting.users.insert(ext_id.into(), user);

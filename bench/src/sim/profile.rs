@@ -1,6 +1,8 @@
 //! The releases of BigBlueButton that are simulated, as data: each says what it changes of the one before. The rest of the
 //! simulator asks its profile and compares no versions.
 
+use super::hooks::Webhooks;
+
 /// One release, as far as releases differ as seen from in front of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
@@ -46,6 +48,8 @@ pub struct Profile {
     pub notes: Notes,
     /// Whether breakout rooms take after their meeting in how it is recorded, beside whether.
     pub(crate) rooms_inherit_recording: bool,
+    /// The service of webhooks that is installed beside it.
+    pub(crate) webhooks: Webhooks,
 }
 
 /// A client, by the steps that it takes.
@@ -108,6 +112,7 @@ impl Profile {
         has_sip: true,
         notes: Notes::Etherpad,
         rooms_inherit_recording: false,
+        webhooks: Webhooks::V2_6,
     };
 
     /// The first of 3.0, as far as they are known: the notes describe a beta of July 2024.
@@ -133,6 +138,7 @@ impl Profile {
             "MEDIA_ONLY",
         ],
         rest_queries: &["clientSettings", "userMetadata"],
+        webhooks: Webhooks::V3_1,
         ..Self::V2_7
     };
 
@@ -149,6 +155,7 @@ impl Profile {
         mints_join_urls: false,
         minds_charset: false,
         rest_queries: &["meetingStaticData", "clientSettings", "userMetadata"],
+        webhooks: Webhooks::V3_5,
         ..Self::V3_0_0
     };
 

@@ -57,6 +57,14 @@ pub(crate) enum Presence {
     Left(Instant),
 }
 
+/// What is known of the request by which somebody has joined.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin {
+    pub(crate) ip_address: String,
+    pub(crate) user_agent: String,
+    pub(crate) referer: String,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct User {
     pub(crate) int_id: String,
@@ -68,6 +76,7 @@ pub(crate) struct User {
     pub(crate) presence: Presence,
     /// The decoded parameters of the `join`.
     pub(crate) params: Params,
+    pub(crate) origin: Origin,
     /// Dropped with the user, which tells the sockets that the meeting or the stay has ended.
     pub(crate) alive: watch::Sender<()>,
 }

@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::api::session_calls::dashboard_of;
 use super::breakout;
 use super::callbacks::{Callback, Outbox};
+use super::hooks::{Desk, Hooks};
 use super::ids;
 use super::meeting::{Meeting, Pace};
 use super::modules::Modules;
@@ -76,6 +77,9 @@ pub(crate) struct World {
     /// First parts of internal ids that are stuck.
     stuck: HashSet<String>,
     last_create_ms: u64,
+    pub(crate) hooks: Hooks,
+    /// Where the calls of hooks go.
+    pub(crate) desk: Option<Desk>,
     /// Where callbacks go.
     pub(crate) outbox: Option<Outbox>,
 }
@@ -85,7 +89,7 @@ impl World {
         Self { attendees, rooms_inherit_recording, ..Self::default() }
     }
 
-    /// Forgets all but the recordings, as a restart does. Times of creation go on, so that internal ids stay unique.
+    /// Forgets all but recordings and hooks, as a restart does. Times of creation go on, so that internal ids stay unique.
     pub(crate) fn clear(&mut self) {
         self.meetings.clear();
         self.sessions.clear();
@@ -163,6 +167,7 @@ impl World {
         }
         meeting.voice_bridge = voice_bridge;
         meeting.fill(self.attendees, wall_ms);
+        self.tell_created(&meeting);
         Created::New(self.meetings.entry(meeting.int_id.clone()).or_insert(meeting))
     }
 
@@ -176,6 +181,7 @@ impl World {
     pub(crate) fn insert(&mut self, meeting: Meeting) {
         self.last_create_ms = self.last_create_ms.max(meeting.create_time_ms);
         self.voice_bridges.insert(meeting.voice_bridge.clone());
+        self.tell_created(&meeting);
         self.meetings.insert(meeting.int_id.clone(), meeting);
     }
 
@@ -218,6 +224,7 @@ impl World {
             return;
         };
         Callback::of_end(&meeting).into_iter().for_each(|callback| self.call_back(callback));
+        self.tell_ended(&meeting);
         let breakouts: Vec<String> = self.breakouts_of(&meeting).map(|other| other.int_id.clone()).collect();
         if self.ended_dashboards.len() < ENDED_DASHBOARDS_MAX {
             let minutes =
@@ -227,6 +234,7 @@ impl World {
         }
         if meeting.is_recorded {
             self.recordings.add(Recording::of(&meeting, breakouts.clone(), now, wall_ms));
+            self.tell_archived(&meeting.int_id);
         }
         self.voice_bridges.remove(&meeting.voice_bridge);
         for token in &meeting.tokens {
@@ -246,6 +254,7 @@ impl World {
 
     /// Tells that a recording has been made, for the first time or once more.
     pub(crate) fn rebuild(&self, record_id: &str) -> bool {
+        self.tell_made(record_id);
         let recording = self.recordings.get(record_id);
         if let Some(callback) = recording.and_then(Callback::of_recording) {
             self.call_back(callback);
@@ -267,13 +276,15 @@ impl World {
         self.ended_sessions.retain(|_, (_, ended)| now.duration_since(*ended) < delay);
         let is_kept = |ended: Instant, minutes| minutes == 0 || now.duration_since(ended) < pace.minutes(minutes);
         self.ended_dashboards.retain(|_, (_, _, ended, minutes)| is_kept(*ended, *minutes));
-        let mut over = Vec::new();
+        let (mut over, mut left) = (Vec::new(), Vec::new());
         for meeting in self.meetings.values_mut() {
-            meeting.forget_left(now, pace);
+            let forgotten = meeting.forget_left(now, pace);
+            left.extend(forgotten.into_iter().map(|user| (meeting.int_id.clone(), user)));
             if meeting.is_over(now, pace) {
                 over.push(meeting.int_id.clone());
             }
         }
+        left.iter().for_each(|(meeting, user)| self.tell_left(meeting, user));
         for int_id in over {
             self.run_out(&int_id, now, wall_ms);
         }
@@ -302,10 +313,12 @@ impl World {
 
     /// Takes a user into a meeting, for which another one of the same external id may have to go.
     pub(crate) fn register(&mut self, meeting: &str, user: User, accesses_max: usize, now: Instant) {
-        let Some(meeting) = self.meetings.get_mut(meeting) else {
+        let ejected = self.meetings.get_mut(meeting).and_then(|meeting| meeting.register(user, accesses_max));
+        let Some(ejected) = ejected else {
             return;
         };
-        let Some(ejected) = meeting.register(user, accesses_max) else {
+        self.tell_left(meeting, &ejected);
+        let Some(meeting) = self.meetings.get_mut(meeting) else {
             return;
         };
         meeting.eject(&ejected, now);
@@ -334,6 +347,12 @@ impl World {
             let meeting = self.meetings.get(&session.meeting)?;
             Some((session, meeting, meeting.users.get(&session.user)?))
         })
+    }
+
+    /// A token of a user.
+    pub(crate) fn token_of(&self, meeting: &str, user: &str) -> Option<&str> {
+        let is_theirs = |session: &Session| session.meeting == meeting && session.user == user;
+        self.sessions.iter().find(|(_, session)| is_theirs(session)).map(|(token, _)| token.as_str())
     }
 
     /// The meeting and user of a token, whoever asks.
@@ -397,6 +416,10 @@ impl World {
         meeting.presentation_id = format!("{}-{wall_ms}", ids::meeting_hash(name));
         meeting.modules.documents.push(name.to_owned());
         meeting.changes.send_replace(());
+        let (meeting, shown) = (meeting.int_id.clone(), json!({ "presentation-id": meeting.presentation_id }));
+        if let Some(meeting) = self.meetings.get(&meeting) {
+            self.tell_of(meeting, "meeting-presentation-changed", json!({ "meeting": shown }));
+        }
         true
     }
 

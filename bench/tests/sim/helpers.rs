@@ -1,5 +1,6 @@
 //! What the tests say: requests with what comes back, seats, sockets, and waiting.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anteroom_bench::sign;
@@ -7,7 +8,7 @@ use anteroom_bench::sim::{Config, MeetingView, Sim};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -150,6 +151,35 @@ pub(crate) async fn enter(sim: &Sim, seat: &Seat) -> Result<Socket, u16> {
     say(&mut socket, init(&seat.token)).await;
     assert_eq!(hear(&mut socket).await?, json!({ "type": "connection_ack" }));
     Ok(socket)
+}
+
+/// A receiver that refuses the first calls, and what it was sent. Returns its address.
+pub(crate) async fn receiver(refusals: usize) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, seen) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
+    let noted = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !is_whole(&request) && stream.read_buf(&mut request).await.unwrap() > 0 {}
+            let count = {
+                let mut seen = noted.lock().unwrap();
+                seen.push(String::from_utf8_lossy(&request).into_owned());
+                seen.len()
+            };
+            let status = if count <= refusals { "500 Internal Server Error" } else { "200 OK" };
+            let _ = stream.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await;
+        }
+    });
+    (format!("http://{address}"), seen)
+}
+
+/// Whether a request is there with all of its body.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
+    body.len() >= length
 }
 
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {

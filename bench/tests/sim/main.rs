@@ -7,6 +7,7 @@ mod callbacks;
 mod checksums;
 mod faults;
 mod helpers;
+mod hooks;
 mod profiles;
 mod recordings;
 mod server;

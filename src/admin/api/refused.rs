@@ -45,6 +45,11 @@ pub(super) fn unknown_callback() -> Answer {
     Answer::refused(StatusCode::NOT_FOUND, "unknownCallback", "no callback that is not delivered has this id")
 }
 
+/// Unknown webhook.
+pub(super) fn unknown_webhook() -> Answer {
+    Answer::refused(StatusCode::NOT_FOUND, "unknownWebhook", "no webhook has this id")
+}
+
 /// Invalid body or query, with the reason.
 pub(super) fn invalid(why: &str) -> Answer {
     Answer::refused(StatusCode::UNPROCESSABLE_ENTITY, "invalidRequest", why)

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use data_encoding::HEXLOWER_PERMISSIVE;
-
-use super::signer;
+use super::{Given, signer};
 use crate::{
     bbb::{answer::UnfitForm, query::split_checksum},
     domain::tenant::Credential,
@@ -44,13 +42,10 @@ pub fn diagnose(call: &str, raw_query: &str, form: Option<&UnfitForm>, credentia
         }
         (Err(_), _) => return Diagnosis::unfit("query", "given twice", raw_query),
     };
-    let algorithm = match HEXLOWER_PERMISSIVE.decode(checksum.as_bytes()).map(|digest| digest.len()) {
-        Ok(20) => "SHA-1",
-        Ok(32) => "SHA-256",
-        Ok(48) => "SHA-384",
-        Ok(64) => "SHA-512",
-        Ok(_) | Err(_) => return Diagnosis::unfit(found_in, no_digest(checksum), &hashed),
+    let Some(given) = Given::read(checksum) else {
+        return Diagnosis::unfit(found_in, no_digest(checksum), &hashed);
     };
+    let algorithm = given.algorithm.as_str();
     if form.is_some_and(|form| form.fits_query) {
         let secret = signer(call, &hashed, checksum, credentials, |_| true).map(|signer| &signer.secret.label);
         let secret = secret.map_or_else(|| "".into(), Arc::clone);

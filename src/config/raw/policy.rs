@@ -66,6 +66,15 @@ pub(crate) struct Limits {
     /// has answered: at most 64 MB for a tenant, 256 MB for all. If there is no room for 2 s, the caller gets
     /// `overloaded`. Default: `"2MB"`.
     pub body: Option<String>,
+    /// Webhooks that the tenant may have (docs/webhooks.md, "Webhooks"). Those that are there stay when it is lowered;
+    /// with 0 they get no events. Default: `100`.
+    pub webhooks: Option<Count>,
+    /// Whether events of webhooks have the addresses and browsers of participants (`ip-address`, `user-agent`).
+    /// Default: `false`.
+    pub webhook_addresses: Option<bool>,
+    /// Whether webhooks get what people write, say and answer: chat, shared notes, polls, captions. Events are in the
+    /// store until they are delivered. Default: `false`.
+    pub webhook_content: Option<bool>,
 }
 
 /// Whether meetings may be recorded.

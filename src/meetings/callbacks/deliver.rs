@@ -1,17 +1,9 @@
 //! Delivers callbacks from the store, those of all tenants in turn, and adds the ends of meetings that their servers cannot tell.
-//!
-//! Every gateway delivers. A callback is claimed before it is sent, and what has become of it is written afterwards: a gateway
-//! that dies in between leaves it to the others, which then send it a second time at worst.
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
 use http::StatusCode;
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval},
-};
+use tokio::sync::{Notify, watch};
 
 use super::message::message;
 use crate::{
@@ -19,26 +11,16 @@ use crate::{
         callback::{Form, TRIED_FOR, pause},
         time::Timestamp,
     },
-    meetings::Meetings,
+    meetings::{
+        Meetings,
+        deliveries::{self, Queue, written},
+        receivers::NO_TENANT,
+    },
     metrics::CallbackEvent,
-    store::{CallbackRow, Claim, NewCallback},
+    store::{CallbackRow, Error, NewCallback},
     supervise::caught,
 };
 
-/// Deliveries of a gateway at a time.
-const CONCURRENCY: usize = 32;
-/// Of these, those of one tenant: receivers that hang are to stop no other tenant's.
-const OF_TENANT: u32 = 2;
-/// Between two looks for what is due; what has just come is delivered at once.
-const INTERVAL: Duration = Duration::from_secs(5);
-/// How long a callback is held: longer than its delivery takes.
-const HELD: Duration = Duration::from_secs(60);
-/// How long a gateway tries to write down what has become of it.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(600);
-/// The same at a stop: what waits for it is closed soon.
-const WRITTEN_AT_STOP_WITHIN: Duration = Duration::from_secs(5);
-/// Between two tries.
-const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// A server tells of an end at once, and four times more in the nine minutes that follow
 /// (docs/reference/bbb-protocol.md, "Callbacks"). After that the gateway does.
 const SILENT_AFTER: Duration = Duration::from_secs(600);
@@ -46,49 +28,45 @@ const SILENT_AFTER: Duration = Duration::from_secs(600);
 const ENDS_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
 /// Delivers until told to stop, and then finishes what it has begun.
-pub async fn run(meetings: Arc<Meetings>, mut stop: watch::Receiver<bool>) {
-    let mut ticks = interval(INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Tasks of their own: they go on while this one waits for the store.
-    let mut open = JoinSet::new();
-    let stopping = stop.clone();
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.wait_for(|stop| *stop).map(drop) => break,
-            _ = ticks.tick() => add_missing_ends(&meetings).await,
-            () = meetings.callbacks.wake.notified() => {}
-            Some(_) = open.join_next() => {}
-        }
-        for callback in claim(&meetings, CONCURRENCY.saturating_sub(open.len())).await {
-            let (meetings, stopping) = (Arc::clone(&meetings), stopping.clone());
-            open.spawn(async move { deliver(&meetings, callback, &stopping).await });
-        }
+pub async fn run(meetings: Arc<Meetings>, stop: watch::Receiver<bool>) {
+    deliveries::run(Arc::new(Callbacks(meetings)), stop).await;
+}
+
+struct Callbacks(Arc<Meetings>);
+
+impl Queue for Callbacks {
+    type Due = CallbackRow;
+
+    fn wake(&self) -> &Notify {
+        &self.0.callbacks.wake
     }
-    while open.join_next().await.is_some() {}
+
+    async fn tick(&self) {
+        add_missing_ends(&self.0).await;
+    }
+
+    async fn claim(&self, most: usize) -> Result<Vec<CallbackRow>, Error> {
+        claim(&self.0, most).await
+    }
+
+    async fn deliver(&self, callback: CallbackRow, stopping: watch::Receiver<bool>) {
+        deliver(&self.0, callback, &stopping).await;
+    }
 }
 
 /// Delivers what is due now, and returns when that is done.
 #[cfg(test)]
 pub(crate) async fn round(meetings: &Meetings) -> usize {
     add_missing_ends(meetings).await;
-    let due = claim(meetings, CONCURRENCY).await;
+    let due = claim(meetings, deliveries::CONCURRENCY).await.expect("claimed");
     let n = due.len();
     let (_, stopping) = watch::channel(false);
     futures_util::future::join_all(due.into_iter().map(|callback| deliver(meetings, callback, &stopping))).await;
     n
 }
 
-async fn claim(meetings: &Meetings, most: usize) -> Vec<CallbackRow> {
-    if most == 0 {
-        return Vec::new();
-    }
-    let now = meetings.clock.now();
-    let claim = Claim { most, of_tenant: OF_TENANT, now, until: now.saturating_add(HELD) };
-    meetings.store.callbacks().claim(claim).await.unwrap_or_else(|error| {
-        tracing::debug!(%error, "failed to read callbacks from the store: retrying");
-        Vec::new()
-    })
+async fn claim(meetings: &Meetings, most: usize) -> Result<Vec<CallbackRow>, Error> {
+    meetings.store.callbacks().claim(deliveries::claim(most, meetings.clock.now())).await
 }
 
 async fn add_missing_ends(meetings: &Meetings) {
@@ -142,24 +120,15 @@ fn tell(meetings: &Meetings, callback: &CallbackRow, outcome: &Outcome) {
     meetings.metrics.tenant(tenant).count_callback(event);
 }
 
-/// Writes down what has become of a callback. A store that is away gives it to no other gateway either.
+/// Writes down what has become of a callback.
 async fn write(meetings: &Meetings, callback: &CallbackRow, outcome: &Outcome, stopping: &watch::Receiver<bool>) {
-    let begun = Instant::now();
-    loop {
-        let written = match outcome {
+    let write = || async {
+        match outcome {
             Outcome::Delivered(result) => meetings.store.callbacks().delivered(callback, result).await,
             Outcome::Failed(result, next) => meetings.store.callbacks().failed(callback, result, *next).await,
-        };
-        if written.is_ok() {
-            return;
         }
-        let limit = if *stopping.borrow() { WRITTEN_AT_STOP_WITHIN } else { WRITTEN_WITHIN };
-        if begun.elapsed() >= limit {
-            tracing::error!("failed to write the result of a callback: it may be delivered again");
-            return;
-        }
-        tokio::time::sleep(WRITE_INTERVAL).await;
-    }
+    };
+    written(stopping, write).await;
 }
 
 fn answered(status: StatusCode) -> String {
@@ -175,7 +144,7 @@ fn next_try(callback: &CallbackRow, now: Timestamp) -> Option<Timestamp> {
 /// Tries once. Returns the status of the answer, or why there is none.
 async fn tried(meetings: &Meetings, callback: &CallbackRow) -> Result<StatusCode, String> {
     let directory = meetings.directory.load_full();
-    let tenant = directory.tenant(callback.tenant.as_str()).ok_or("its tenant is not configured any more")?;
+    let tenant = directory.tenant(callback.tenant.as_str()).ok_or(NO_TENANT)?;
     let (request, frontend) = message(callback, tenant, meetings.clock.now())?;
     let sent = meetings.callbacks.receivers.send(request, frontend).await;
     sent.map_err(|why| why.as_str().to_owned())

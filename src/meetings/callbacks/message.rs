@@ -2,23 +2,20 @@
 
 use http::{
     HeaderValue, Method, Request,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT},
+    header::{AUTHORIZATION, CONTENT_TYPE},
 };
 
-use super::frontend_of;
 use crate::{
     bbb::callback::{Claims, bearer, ended_query, form_of, sign},
     domain::{
         callback::Form,
-        secret::Secret,
-        tenant::{ApiSecret, Tenant, Upstream},
+        tenant::{Tenant, Upstream},
         time::Timestamp,
     },
+    meetings::receivers::{NO_ADDRESS, NO_SECRET, addressed, secret_of},
     store::CallbackRow,
     upstream::Body,
 };
-
-const AGENT: &str = "Anteroom";
 
 /// The message of a callback, and the frontend that it goes to; `None` where its host is of the public network.
 ///
@@ -29,22 +26,9 @@ pub(super) fn message<'a>(
     tenant: &'a Tenant,
     now: Timestamp,
 ) -> Result<(Request<Body>, Option<&'a Upstream>), &'static str> {
-    let mut request = request(callback, tenant, now)?;
-    let frontend = frontend_of(tenant, request.uri());
-    let host =
-        request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()).ok_or(NO_ADDRESS)?;
-    let headers = request.headers_mut();
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    headers.insert(HOST, host.clone());
-    if frontend.is_some() {
-        headers.insert("x-forwarded-host", host);
-        headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
-    }
-    Ok((request, frontend))
+    addressed(request(callback, tenant, now)?, tenant)
 }
 
-const NO_ADDRESS: &str = "its address cannot be read";
-const NO_SECRET: &str = "the secret of its create is not configured any more";
 const NO_SIGNATURE: &str = "it cannot be signed";
 
 fn request(callback: &CallbackRow, tenant: &Tenant, now: Timestamp) -> Result<Request<Body>, &'static str> {
@@ -79,13 +63,4 @@ fn request(callback: &CallbackRow, tenant: &Tenant, now: Timestamp) -> Result<Re
 
 fn built(method: Method, address: &str, body: Body) -> Result<Request<Body>, &'static str> {
     Request::builder().method(method).uri(address).body(body).map_err(|_| NO_ADDRESS)
-}
-
-/// The secret that signed the `create`, or the newest of its credential where that one is not good any more.
-fn secret_of<'a>(tenant: &'a Tenant, label: &str, now: Timestamp) -> Option<&'a Secret> {
-    let is_of = |name: &str| label.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
-    let credential = tenant.credentials.iter().find(|credential| is_of(&credential.name))?;
-    let good = |secret: &&ApiSecret| secret.is_good(now);
-    let same = credential.secrets.iter().filter(good).find(|secret| &*secret.label == label);
-    same.or_else(|| credential.secrets.iter().find(good)).map(|secret| &secret.secret)
 }

@@ -1,17 +1,15 @@
 //! The callback addresses of a `create`: taken out, checked, kept, and replaced by the gateway's own.
 
-use http::Uri;
-
-use super::{Callbacks, Code, frontend_of};
+use super::{Callbacks, Code};
 use crate::{
-    bbb::{fetched::is_public, params::callbacks, query::Params},
+    bbb::{params::callbacks, query::Params},
     domain::{
-        callback::{ADDRESS_BYTES_MAX, ADDRESSES_MAX, MEETING_ENDED, PATH, is_ended, kind_of},
+        callback::{ADDRESSES_MAX, MEETING_ENDED, PATH, is_ended, kind_of},
         denial::Denial,
         ids::MeetingNumber,
         tenant::Tenant,
     },
-    meetings::Meetings,
+    meetings::{Meetings, receivers::may_call},
     store::CallbackAddress,
 };
 
@@ -54,18 +52,6 @@ pub(crate) fn take(
     taken
 }
 
-/// Whether an address may be called, as far as its text tells: it is public, or the frontend's.
-fn may_call(tenant: &Tenant, url: &str) -> bool {
-    let is_short = url.len() <= ADDRESS_BYTES_MAX;
-    let is_frontend = || url.parse::<Uri>().is_ok_and(|uri| is_web(&uri) && frontend_of(tenant, &uri).is_some());
-    is_short && (is_public(url) || is_frontend())
-}
-
-fn is_web(address: &Uri) -> bool {
-    let is_plain = address.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    is_plain && matches!(address.scheme_str(), Some("http" | "https"))
-}
-
 /// Keeps the addresses of a meeting, before its server may use them.
 ///
 /// # Errors
@@ -76,37 +62,4 @@ pub(crate) async fn keep(meetings: &Meetings, meeting: MeetingNumber, taken: &Ta
     }
     let kept = meetings.store.callbacks().add_addresses(meeting, taken.code.as_bytes(), &taken.addresses).await;
     kept.map_err(Denial::from)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::fixtures;
-
-    #[test]
-    fn only_public_addresses_and_the_frontend_may_be_called() {
-        let mut tenant = fixtures::tenant("wagtail");
-        let own = "https://wagtail.meet.example/meeting_ended";
-        assert!(may_call(&tenant, own), "its name is public");
-        let host = "wagtail.localhost";
-        tenant.hosts.push(host.parse().expect("a host"));
-        assert!(!may_call(&tenant, "https://wagtail.localhost/x"), "nothing answers there");
-        tenant.frontend = Some(fixtures::server("greenlight", "x").upstream);
-        for (url, may) in [
-            (own, true),
-            ("https://wagtail.localhost/x", true),
-            ("https://WAGTAIL.localhost:8443/x?y", true),
-            ("https://school.example/x", true),
-            ("https://heron.localhost/x", false),
-            ("https://u:p@wagtail.localhost/x", false),
-            ("ftp://wagtail.localhost/x", false),
-            ("/x", false),
-            ("http://10.0.0.1/x", false),
-            ("https://169.254.169.254/x", false),
-            ("https://redis/x", false),
-        ] {
-            assert_eq!(may_call(&tenant, url), may, "{url}");
-        }
-        assert!(!may_call(&tenant, &format!("https://school.example/{}", "a".repeat(ADDRESS_BYTES_MAX))));
-    }
 }

@@ -1,27 +1,15 @@
 //! Deliveries by a clock that is set, to a receiver on loopback that the test takes for a public one.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
     time::Duration,
 };
 
-use futures_util::FutureExt;
-use rustls::RootCertStore;
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-    sync::{RwLock, mpsc::unbounded_channel, watch},
-    task::yield_now,
-    time::timeout,
-};
+use tokio::{sync::watch, task::yield_now, time::timeout};
 
 use super::{
-    Callbacks,
     deliver::{self, round},
     receive::{Said, receive},
     retry::retry,
@@ -43,54 +31,16 @@ use crate::{
         tenant::Tenant,
         time::{Clock, Deadline, Timestamp},
     },
-    meetings::{Meetings, refill::refill},
-    store::{Admitted, CallbackRow, NewMeeting, Store, writer::Notes},
-    upstream::{Connector, Lookup, Pool, Receivers},
+    meetings::{
+        Meetings,
+        fixtures::{BROKEN, LOOPBACK, Names, OK, Receiver, gateway},
+    },
+    store::{Admitted, CallbackRow, NewMeeting, Store},
 };
 
 /// Of a server.
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// A receiver with an answer that can be changed; each request as it came.
-struct Receiver {
-    address: SocketAddr,
-    answer: Arc<Mutex<&'static str>>,
-    seen: Arc<Mutex<Vec<String>>>,
-    /// It answers while this may be read.
-    gate: Arc<RwLock<()>>,
-}
-
-impl Receiver {
-    async fn start(answer: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("bound");
-        let (answer, seen) = (Arc::new(Mutex::new(answer)), Arc::<Mutex<Vec<String>>>::default());
-        let (answers, noted) = (Arc::clone(&answer), Arc::clone(&seen));
-        let gate = Arc::<RwLock<()>>::default();
-        let opens = Arc::clone(&gate);
-        tokio::spawn(async move {
-            loop {
-                let (mut stream, _) = listener.accept().await.expect("accepted");
-                let mut request = vec![0; 8192];
-                let n = stream.read(&mut request).await.unwrap_or(0);
-                noted.lock().expect("whole").push(String::from_utf8_lossy(&request[..n]).into_owned());
-                let _open = opens.read().await;
-                let answer = *answers.lock().expect("whole");
-                let _ = stream.write_all(answer.as_bytes()).await;
-            }
-        });
-        Self { address, answer, seen, gate }
-    }
-
-    fn answers(&self, answer: &'static str) {
-        *self.answer.lock().expect("whole") = answer;
-    }
-
-    fn calls(&self) -> usize {
-        self.seen.lock().expect("whole").len()
-    }
-}
 
 /// A gateway, and a meeting that has ended at the server.
 struct Scene {
@@ -99,27 +49,6 @@ struct Scene {
     tenant: Arc<Tenant>,
     store: Store,
     _dir: TempDir,
-}
-
-/// The first look-up of a name, and all further ones.
-type Names = (&'static [[u8; 4]], &'static [[u8; 4]]);
-
-const LOOPBACK: Names = (&[[127, 0, 0, 1]], &[[127, 0, 0, 1]]);
-
-async fn gateway(store: Store, clock: Clock, names: Names) -> Meetings {
-    let asked = AtomicUsize::new(0);
-    let lookup: Lookup = Box::new(move |_| {
-        let found = if asked.fetch_add(1, Relaxed) == 0 { names.0 } else { names.1 };
-        std::future::ready(found.iter().map(|address| IpAddr::from(*address)).collect()).boxed()
-    });
-    let connector = Connector::new(RootCertStore::empty());
-    let receivers = Receivers::with_lookup(connector.clone(), lookup, |address| address.is_loopback());
-    let tenants = ["wagtail", "heron"].map(|id| Arc::new(Calendar::new(Arc::new(fixtures::tenant(id)), Vec::new())));
-    let directory = Directory::new(tenants.into(), vec![Arc::new(fixtures::server("bbb-01", "members"))]);
-    let (live, _) = refill(&store, clock.clone()).await.expect("refilled");
-    let (notes, _) = Notes::start(store.clone(), clock.clone(), unbounded_channel().0);
-    let callbacks = Callbacks::new([7; 32], receivers);
-    Meetings::new(clock, Arc::new(directory), live, (store, notes), Pool::new(connector), callbacks)
 }
 
 impl Scene {
@@ -187,9 +116,6 @@ impl Scene {
         self.store.callbacks().list(None, state).await.expect("listed")
     }
 }
-
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-const BROKEN: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
 
 #[tokio::test]
 async fn a_receiver_that_is_down_for_an_hour_has_its_callback_once() {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, header::CONTENT_TYPE};
 
-use super::spec::Spec;
+use super::spec::{Family, Spec};
 use crate::{
     bbb::{
         answer::{Failure, UnfitForm},
@@ -61,7 +61,7 @@ pub(super) async fn verify<'a>(
 ) -> Result<Read<'a>, Failure> {
     let (name, credentials) = (spec.name(), &asked.tenant.credentials);
     let Ok(in_query) = checksum::verify(name, asked.query(), credentials, asked.now) else {
-        if spec.of_recordings {
+        if spec.family == Family::Recordings {
             present(spec.call, &Params::parse(asked.query().as_bytes())?)?;
         }
         return Err(mismatch(spec));
@@ -86,7 +86,7 @@ pub(super) async fn verify<'a>(
         (Some(signer), None) => signer,
         (None, None) => return Err(missing(spec)),
         (None, Some(checksum)) => {
-            if spec.of_recordings {
+            if spec.family == Family::Recordings {
                 present(spec.call, &params)?;
             }
             let raw = if let Sent::Form(raw) = &sent { Some(&**raw) } else { None };
@@ -103,7 +103,7 @@ pub(super) async fn verify<'a>(
         return Err(Failure::CONTENT_TYPE);
     }
     merged?;
-    if spec.of_recordings {
+    if spec.family == Family::Recordings {
         present(spec.call, &params)?;
     }
     let modules = match sent {
@@ -146,11 +146,18 @@ pub(super) fn signed_query<'a>(asked: &'a Asked, spec: &Spec) -> Result<Read<'a>
 }
 
 fn missing(spec: &Spec) -> Failure {
-    if spec.of_recordings { Failure::RECORDINGS_CHECKSUM } else { Failure::CHECKSUM_MISSING }
+    match spec.family {
+        Family::Meetings => Failure::CHECKSUM_MISSING,
+        Family::Recordings | Family::Hooks => mismatch(spec),
+    }
 }
 
 fn mismatch(spec: &Spec) -> Failure {
-    if spec.of_recordings { Failure::RECORDINGS_CHECKSUM } else { Failure::CHECKSUM }
+    match spec.family {
+        Family::Meetings => Failure::CHECKSUM,
+        Family::Recordings => Failure::RECORDINGS_CHECKSUM,
+        Family::Hooks => Failure::HOOKS_CHECKSUM,
+    }
 }
 
 /// What the recordings calls look for before they look at the checksum's value

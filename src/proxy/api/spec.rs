@@ -15,9 +15,18 @@ pub(crate) struct Spec {
     methods: Methods,
     /// Whether an XML body is taken beside forms.
     pub(super) takes_xml: bool,
-    /// Whether it is one of BBB's recordings calls, which check in an order of their own
-    /// (docs/reference/bbb-protocol.md, "Recordings calls").
-    pub(super) of_recordings: bool,
+    pub(super) family: Family,
+}
+
+/// What of BBB answers a call: each words its refusals in its own way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// The calls of meetings.
+    Meetings,
+    /// The recordings calls, which check in an order of their own (docs/reference/bbb-protocol.md, "Recordings calls").
+    Recordings,
+    /// `hooks/*`, which is a service of its own.
+    Hooks,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +39,18 @@ enum Methods {
 }
 
 const fn meetings(call: Call, methods: Methods) -> Spec {
-    Spec { call, methods, takes_xml: matches!(call, Call::Create), of_recordings: false }
+    Spec { call, methods, takes_xml: matches!(call, Call::Create), family: Family::Meetings }
 }
 
 const fn recordings(call: Call, methods: Methods) -> Spec {
-    Spec { call, methods, takes_xml: false, of_recordings: true }
+    Spec { call, methods, takes_xml: false, family: Family::Recordings }
 }
 
-const SPECS: [Spec; 15] = [
+const fn hooks(call: Call) -> Spec {
+    Spec { call, methods: Methods::Get, takes_xml: false, family: Family::Hooks }
+}
+
+const SPECS: [Spec; 19] = [
     meetings(Call::Create, Methods::Both),
     meetings(Call::Join, Methods::GetBut2),
     meetings(Call::IsMeetingRunning, Methods::Both),
@@ -53,6 +66,10 @@ const SPECS: [Spec; 15] = [
     recordings(Call::UpdateRecordings, Methods::Both),
     recordings(Call::GetRecordingTextTracks, Methods::Both),
     recordings(Call::PutRecordingTextTrack, Methods::Post),
+    hooks(Call::CreateHook),
+    hooks(Call::DestroyHook),
+    hooks(Call::ListHooks),
+    hooks(Call::PingHooks),
 ];
 
 impl Spec {
@@ -74,7 +91,9 @@ impl Spec {
             | Call::GetMeetings
             | Call::GetSessions
             | Call::GetRecordings
-            | Call::GetRecordingTextTracks => false,
+            | Call::GetRecordingTextTracks
+            | Call::ListHooks
+            | Call::PingHooks => false,
             // All others do, also those that are still to come.
             _ => true,
         }
@@ -133,13 +152,14 @@ mod tests {
             ("getRecordings", true, true),
             ("publishRecordings", true, false),
             ("putRecordingTextTrack", false, true),
+            ("hooks/create", true, false),
         ] {
             let spec = Spec::find(name).expect("a call");
             assert_eq!((spec.allows(&Method::GET, false), spec.allows(&Method::POST, false)), (get, post), "{name}");
             assert!(!spec.allows(&Method::PUT, true), "{name}");
         }
         assert!(Spec::find("join").is_some_and(|join| join.allows(&Method::POST, true)), "a join before 3.0");
-        for name in ["Create", "createx", "", "hooks/list", "setPollXML", "version"] {
+        for name in ["Create", "createx", "", "hooks", "hooks/", "setPollXML", "version"] {
             assert!(Spec::find(name).is_none(), "{name}");
         }
     }

@@ -59,6 +59,7 @@ pub(super) fn join(call: &Call, shared: &Shared) -> Response {
         guest_status,
         presence: Presence::Registered,
         params: call.params.clone(),
+        origin: call.origin.clone(),
         alive: watch::Sender::new(()),
     };
     let meeting = meeting.int_id.clone();

@@ -62,12 +62,12 @@ pub(super) fn publish(call: &Call, shared: &Shared) -> Response {
         Err(violation) => return answer::failed(&violation),
     };
     let state = if call.params.is_true("publish") { RecordingState::Published } else { RecordingState::Unpublished };
-    done(shared.world().recordings.set_state(&ids, state), "published", publish)
+    done(shared.world().set_recordings(&ids, state), "published", publish)
 }
 
 pub(super) fn delete(call: &Call, shared: &Shared) -> Response {
     match checked_ids(call, shared) {
-        Ok(ids) => done(shared.world().recordings.set_state(&ids, RecordingState::Deleted), "deleted", "true"),
+        Ok(ids) => done(shared.world().set_recordings(&ids, RecordingState::Deleted), "deleted", "true"),
         Err(violation) => answer::failed(&violation),
     }
 }

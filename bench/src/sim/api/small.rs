@@ -5,12 +5,13 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::json;
 
 use super::super::answer::{self, Xml};
 use super::super::errors;
 use super::super::modules::Modules;
 use super::super::params::{self, Params};
-use super::super::{Shared, wall_ms};
+use super::super::{Shared, ids, wall_ms};
 use super::{Call, FORMS, XML, id_rules};
 
 /// Ends a meeting. Its password is not asked for.
@@ -72,9 +73,14 @@ pub(super) fn send_chat_message(call: &Call, shared: &Shared) -> Response {
     if let Err(violation) = call.validate(shared, &[], rules) {
         return answer::failed(&violation);
     }
-    if shared.world().find(call.meeting_id()).is_none() {
+    let world = shared.world();
+    let Some(meeting) = world.find(call.meeting_id()) else {
         return answer::failed(&errors::MEETING_NOT_FOUND);
-    }
+    };
+    let sender = json!({ "name": call.params.first("userName"), "time": wall_ms() });
+    let message = json!({ "id": ids::uuid(), "message": call.params.first("message"), "sender": sender });
+    let more = json!({ "chat-message": message, "chat-id": "MAIN-PUBLIC-GROUP-CHAT" });
+    world.tell_of(meeting, "chat-group-message-sent", more);
     let mut xml = Xml::success();
     xml.message("", "");
     xml.into_response()

@@ -33,7 +33,7 @@ pub(super) struct Member {
 impl Member {
     /// Lets a user in, unless the second check of the limit finds the meeting full; `None` as well if there is no such user.
     pub(super) fn enter(shared: &Arc<Shared>, world: &mut World, meeting_id: &str, user_id: &str) -> Option<Self> {
-        let meeting = world.meeting_mut(meeting_id)?;
+        let meeting = world.by_int_id(meeting_id)?;
         let user = meeting.users.get(user_id)?;
         let ended = user.watch();
         let changes = meeting.changes.subscribe();
@@ -47,7 +47,7 @@ impl Member {
             return None;
         }
         if !is_waiting {
-            meeting.enter(user_id, wall_ms());
+            world.enter(meeting_id, user_id, wall_ms());
         }
         Some(Self {
             shared: Arc::clone(shared),
@@ -61,7 +61,7 @@ impl Member {
 
     /// The client asks to be in the meeting (`userJoinMeeting`): a guest who has been waiting is, once a moderator has said so.
     pub(super) fn admit(&mut self, world: &mut World) -> Admission {
-        let Some(meeting) = world.meeting_mut(&self.meeting).filter(|_| self.is_waiting) else {
+        let Some(meeting) = world.by_int_id(&self.meeting).filter(|_| self.is_waiting) else {
             return Admission::In;
         };
         let Some(user) = meeting.users.get(&self.user) else { return Admission::Refused };
@@ -71,7 +71,7 @@ impl Member {
         if self.shared.config.checks_limit_on_socket && meeting.is_full_for(&user.ext_id, user.bot) {
             return Admission::Full;
         }
-        meeting.enter(&self.user, wall_ms());
+        world.enter(&self.meeting, &self.user, wall_ms());
         self.is_waiting = false;
         Admission::In
     }

@@ -17,3 +17,4 @@ mod read;
 pub(in crate::store) mod recordings;
 pub(in crate::store) mod seats;
 pub(in crate::store) mod usage;
+pub(in crate::store) mod webhooks;

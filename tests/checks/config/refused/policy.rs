@@ -17,6 +17,7 @@ recording = "never"
 own_domains = -1
 branding = false
 room_retention = "unlimited"
+webhooks = -1
 "#,
         faults: &[
             "policies/small.toml:1: title: must not be empty",
@@ -27,6 +28,7 @@ room_retention = "unlimited"
             r#"policies/small.toml:7: limits.duration: must be a length of time such as "90s", "60m" or "1h30m", or "unlimited""#,
             r#"policies/small.toml:9: limits.own_domains: must be from 0 to 4294967295, or "unlimited""#,
             r#"policies/small.toml:11: limits.room_retention: must be a length of time such as "0s", "90s" or "1h30m""#,
+            r#"policies/small.toml:12: limits.webhooks: must be from 0 to 4294967295, or "unlimited""#,
         ],
     },
     Broken {

@@ -1,0 +1,335 @@
+//! Webhooks by a clock that is set, to receivers on loopback that the test takes for public ones.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{
+    deliver::round,
+    owner::{Owner, owner},
+    read,
+    receive::receive,
+    registry::{self, Created, Wish},
+};
+use crate::{
+    bbb::{
+        answer::Failure,
+        meeting_id::internal_start,
+        webhook::{self, about},
+    },
+    domain::{
+        calendar::Calendar,
+        directory::Directory,
+        fixtures,
+        ids::{ExternalId, InternalId},
+        limits::Limit,
+        tenant::Tenant,
+        time::{Clock, Timestamp},
+    },
+    live::recordings::Recording,
+    meetings::{
+        Meetings,
+        fixtures::{BROKEN, LOOPBACK, Names, OK, Receiver, gateway},
+    },
+    store::Store,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct Scene {
+    meetings: Arc<Meetings>,
+    clock: Clock,
+    store: Store,
+    _dir: TempDir,
+}
+
+/// The internal id of a room of a tenant.
+fn internal(tenant: &str, room: &str) -> String {
+    format!("{}1800000000000", internal_start(&format!("t.{tenant}.{room}")))
+}
+
+fn event(tenant: &str, room: &str, name: &str, ts: u64) -> Value {
+    let meeting = json!({
+        "internal-meeting-id": internal(tenant, room),
+        "external-meeting-id": format!("t.{tenant}.{room}"),
+    });
+    json!({ "data": { "type": "event", "id": name, "attributes": { "meeting": meeting }, "event": { "ts": ts } } })
+}
+
+impl Scene {
+    async fn with(names: Names) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(&format!("sqlite:{}", dir.path().join("store.db").display())).await.expect("a store");
+        let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
+        let meetings = Arc::new(gateway(store.clone(), clock.clone(), names).await);
+        Self { meetings, clock, store, _dir: dir }
+    }
+
+    async fn new() -> Self {
+        Self::with(LOOPBACK).await
+    }
+
+    fn tenant(&self, id: &str) -> Arc<Tenant> {
+        Arc::clone(self.meetings.directory.load().tenant(id).expect("configured"))
+    }
+
+    async fn register(&self, tenant: &str, wish: Wish<'_>) -> Result<Created, Failure> {
+        registry::create(&self.meetings, &self.tenant(tenant), wish).await
+    }
+
+    /// A webhook of `wagtail` at this receiver.
+    async fn webhook(&self, receiver: &Receiver) -> String {
+        let url = format!("http://school.example:{}/hook", receiver.address.port());
+        let Ok(Created::New(id)) = self.register("wagtail", wish(&url)).await else { panic!("a new webhook") };
+        id
+    }
+
+    /// The server posts events.
+    async fn say(&self, events: &[Value]) {
+        self.say_to(&self.meetings, events).await;
+    }
+
+    /// The same, to one of two gateways.
+    async fn say_to(&self, meetings: &Meetings, events: &[Value]) {
+        let form = webhook::form("bbb-01.internal.test", &json!(events).to_string(), "1800000000000");
+        let posted = webhook::read(form.as_bytes()).expect("a form");
+        let directory = meetings.directory.load_full();
+        let server = directory.server("bbb-01").expect("configured");
+        receive(meetings, (&directory, server), &posted).await.expect("received");
+    }
+
+    /// How many events wait.
+    async fn waiting(&self) -> u64 {
+        self.store.webhooks().waiting().await.expect("read").iter().map(|(_, n)| n).sum()
+    }
+
+    async fn ids(&self) -> Vec<String> {
+        self.store.webhooks().all().await.expect("read").into_iter().map(|row| row.id).collect()
+    }
+}
+
+fn wish(url: &str) -> Wish<'_> {
+    Wish { url, meeting: None, events: None, secret: "main/1" }
+}
+
+/// The times of the events that a receiver has seen.
+fn seen(receiver: &Receiver) -> Vec<u64> {
+    let seen = receiver.seen.lock().expect("whole");
+    let ts = |request: &String| {
+        let (_, form) = request.split_once("\r\n\r\n").expect("a body");
+        webhook::read(form.as_bytes()).expect("a form").events[0]["data"]["event"]["ts"].as_u64().expect("a time")
+    };
+    seen.iter().map(ts).collect()
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_down_gets_its_events_in_order_when_it_is_back() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(BROKEN).await);
+    scene.webhook(&receiver).await;
+    let begun = scene.clock.now();
+    let mut tries = Vec::new();
+    for n in 0..360 {
+        if n < 3 {
+            scene.say(&[event("wagtail", "room", "user-joined", n)]).await;
+        }
+        if round(&scene.meetings).await > 0 {
+            tries.push(scene.clock.now().saturating_duration_since(begun).as_secs());
+        }
+        scene.clock.advance(Duration::from_secs(10));
+    }
+    assert_eq!(tries, [0, 30, 90, 210, 510, 1110, 2310], "one event for each pause");
+    assert_eq!(seen(&receiver), [0; 7], "the others wait behind it");
+    receiver.answers(OK);
+    scene.clock.advance(HOUR);
+    assert_eq!((round(&scene.meetings).await, seen(&receiver)[7..].to_vec()), (1, vec![0, 1, 2]));
+    assert_eq!((round(&scene.meetings).await, scene.waiting().await), (0, 0));
+    scene.say(&[event("wagtail", "room", "user-joined", 1)]).await;
+    assert_eq!(round(&scene.meetings).await, 0, "what its server says again is known");
+    let request = receiver.seen.lock().expect("whole")[9].clone();
+    assert!(request.starts_with("POST /hook?checksum="), "{request}");
+    assert!(request.contains("\r\ncontent-type: application/x-www-form-urlencoded"), "{request}");
+}
+
+#[tokio::test]
+async fn a_webhook_whose_receiver_is_gone_is_removed() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(BROKEN).await);
+    let id = scene.webhook(&receiver).await;
+    scene.say(&[event("wagtail", "room", "user-joined", 1)]).await;
+    for _ in 0..24 {
+        assert_eq!(scene.ids().await, std::slice::from_ref(&id));
+        round(&scene.meetings).await;
+        scene.clock.advance(HOUR);
+    }
+    round(&scene.meetings).await;
+    assert_eq!(scene.ids().await, Vec::<String>::new(), "after a day");
+    assert_eq!(scene.waiting().await, 0);
+
+    scene.webhook(&receiver).await;
+    receiver.answers("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n");
+    scene.say(&[event("wagtail", "room", "user-joined", 2)]).await;
+    round(&scene.meetings).await;
+    assert_eq!(scene.ids().await, Vec::<String>::new(), "at once, where it says so");
+    let calls = receiver.calls();
+    scene.say(&[event("wagtail", "room", "user-joined", 3)]).await;
+    assert_eq!((round(&scene.meetings).await, receiver.calls()), (0, calls));
+}
+
+#[tokio::test]
+async fn what_is_no_success_is_tried_again() {
+    for (answer, result) in [
+        ("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n", "HTTP 401"),
+        ("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", "HTTP 302"),
+        ("", "connection broken"),
+    ] {
+        let (scene, receiver) = (Scene::new().await, Receiver::start(answer).await);
+        scene.webhook(&receiver).await;
+        scene.say(&[event("wagtail", "room", "user-joined", 1)]).await;
+        round(&scene.meetings).await;
+        let row = scene.store.webhooks().all().await.expect("read").remove(0);
+        assert_eq!((row.result.as_deref(), row.tries, scene.waiting().await), (Some(result), 1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_turns_private_is_not_called() {
+    let (scene, receiver) = (Scene::with((&[[127, 0, 0, 1]], &[[10, 0, 0, 1]])).await, Receiver::start(OK).await);
+    scene.webhook(&receiver).await;
+    for n in [1, 2] {
+        scene.say(&[event("wagtail", "room", "user-joined", n)]).await;
+        round(&scene.meetings).await;
+    }
+    let row = scene.store.webhooks().all().await.expect("read").remove(0);
+    assert_eq!((row.result.as_deref(), seen(&receiver)), (Some("address is not public"), vec![1]));
+}
+
+#[tokio::test]
+async fn of_tenants_without_webhooks_nothing_is_kept() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
+    scene.webhook(&receiver).await;
+    scene.say(&[event("heron", "room", "user-joined", 1), event("wagtail", "room", "user-joined", 2)]).await;
+    assert_eq!(scene.waiting().await, 1);
+    round(&scene.meetings).await;
+    assert_eq!(seen(&receiver), [2]);
+    scene.say(&[event("dove", "room", "user-joined", 3), json!({ "data": 7 }), json!(7)]).await;
+    assert_eq!(scene.waiting().await, 0, "a tenant that there is not, and garbage");
+}
+
+#[tokio::test]
+async fn a_tenant_that_may_have_no_webhooks_any_more_gets_no_events() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
+    scene.webhook(&receiver).await;
+    let mut tenant = fixtures::tenant("wagtail");
+    tenant.limits.webhooks = Limit::AtMost(0);
+    let calendar = Arc::new(Calendar::new(Arc::new(tenant), Vec::new()));
+    let servers = vec![Arc::new(fixtures::server("bbb-01", "members"))];
+    scene.meetings.directory.store(Arc::new(Directory::new(vec![calendar], servers)));
+    scene.say(&[event("wagtail", "room", "user-joined", 1)]).await;
+    assert_eq!(scene.waiting().await, 0);
+}
+
+#[tokio::test]
+async fn a_webhook_gets_what_it_asks_for() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
+    let url = format!("http://school.example:{}/hook", receiver.address.port());
+    let asks = Wish { meeting: Some("a"), events: Some("User-Joined,user-left"), ..wish(&url) };
+    scene.register("wagtail", asks).await.expect("registered");
+    let all = [("a", "user-joined"), ("b", "user-joined"), ("a", "meeting-ended"), ("a", "user-left")];
+    for (n, (room, name)) in (0..).zip(all) {
+        scene.say(&[event("wagtail", room, name, n)]).await;
+    }
+    round(&scene.meetings).await;
+    assert_eq!(seen(&receiver), [0, 3]);
+}
+
+#[tokio::test]
+async fn what_is_asked_for_in_vain_is_refused() {
+    let scene = Scene::new().await;
+    let long = "x".repeat(4096);
+    for (asks, why) in [
+        (wish("http://10.0.0.1/x"), Failure::HOOK_ADDRESS),
+        (wish("https://localhost/x"), Failure::HOOK_ADDRESS),
+        (wish("ftp://school.example/x"), Failure::HOOK_ADDRESS),
+        (wish("https://user:word@school.example/x"), Failure::HOOK_ADDRESS),
+        (Wish { meeting: Some(&long), ..wish("https://school.example") }, Failure::HOOK_FILTER),
+        (Wish { events: Some(&long), ..wish("https://school.example") }, Failure::HOOK_FILTER),
+    ] {
+        assert_eq!(scene.register("wagtail", asks).await, Err(why), "{}", asks.url);
+    }
+    for n in 0..100 {
+        let url = format!("https://school.example/{n}");
+        assert!(matches!(scene.register("wagtail", wish(&url)).await, Ok(Created::New(_))), "{n}");
+    }
+    assert_eq!(scene.register("wagtail", wish("https://school.example/x")).await, Err(Failure::HOOKS_MAX));
+    assert!(scene.register("heron", wish("https://school.example/x")).await.is_ok(), "another tenant");
+}
+
+#[tokio::test]
+async fn an_event_is_of_the_tenant_that_has_the_meeting_on_this_server() {
+    let scene = Scene::new().await;
+    let (meetings, directory) = (&scene.meetings, scene.meetings.directory.load_full());
+    let one = directory.server("bbb-01").expect("configured");
+    // No tenant has a pool with this one.
+    let other = fixtures::server("own", "others");
+    let tenants = ["wagtail", "heron"].map(|id| id.parse().expect("an id"));
+    let of = |server, event: &Value| owner(meetings, (&directory, server), about(event), tenants.iter());
+    let joined = event("wagtail", "room", "user-joined", 1);
+    let expected = |tenant: &str, ext_id: &str, internal_id: String| {
+        Some(Owner { tenant: tenant.parse().expect("an id"), ext_id: ext_id.into(), internal_id })
+    };
+    assert_eq!(of(one, &joined), expected("wagtail", "room", internal("wagtail", "room")));
+    assert_eq!(of(&other, &joined), None, "another server says so");
+    let mut others = joined.clone();
+    others["data"]["attributes"]["meeting"]["internal-meeting-id"] = internal("heron", "room").into();
+    assert_eq!(of(one, &others), None, "its ids are of two meetings");
+    let unknown = event("dove", "room", "user-joined", 1);
+    assert_eq!(of(one, &unknown), None);
+    let long = event("wagtail", "#0a", "user-joined", 1);
+    assert_eq!(of(one, &long), None, "a digest is nothing to a tenant");
+
+    // Of a recording the server may know the internal id alone.
+    let mut recording = event("wagtail", "old", "rap-published", 1);
+    recording["data"]["attributes"]["meeting"]["external-meeting-id"] = Value::Null;
+    assert_eq!(of(one, &recording), None);
+    let id = InternalId::new(&internal("wagtail", "old"));
+    let known = Recording { id: id.clone(), ext_id: ExternalId::new("old"), server: one.id.clone() };
+    meetings.live.recordings.add(&tenants[0], known);
+    assert_eq!(of(one, &recording), expected("wagtail", "old", id.to_string()));
+    assert_eq!(of(&other, &recording), None, "it is on another server");
+}
+
+#[tokio::test]
+async fn what_another_gateway_registers_is_known_when_it_is_read() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
+    let other = gateway(scene.store.clone(), scene.clock.clone(), LOOPBACK).await;
+    let id = scene.webhook(&receiver).await;
+    let known = || other.webhooks.registered.load().values().flatten().map(|webhook| webhook.id.clone()).next();
+    assert_eq!(known(), None);
+    read(&other).await.expect("read");
+    assert_eq!(known(), Some(id.clone()));
+    assert!(registry::destroy(&scene.meetings, &scene.tenant("wagtail").id, &id).await.expect("asked"));
+    read(&other).await.expect("read");
+    assert_eq!(known(), None);
+}
+
+#[tokio::test]
+async fn a_gateway_that_has_not_heard_of_a_webhook_keeps_its_events() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
+    let other = gateway(scene.store.clone(), scene.clock.clone(), LOOPBACK).await;
+    scene.webhook(&receiver).await;
+    scene.say_to(&other, &[event("wagtail", "room", "meeting-created", 1)]).await;
+    assert_eq!(scene.waiting().await, 1);
+}
+
+#[tokio::test]
+async fn of_two_gateways_one_delivers() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
+    let other = gateway(scene.store.clone(), scene.clock.clone(), LOOPBACK).await;
+    scene.webhook(&receiver).await;
+    let events: Vec<_> = (0..30).map(|n| event("wagtail", "room", "user-joined", n)).collect();
+    scene.say(&events).await;
+    let (one, two) = tokio::join!(round(&scene.meetings), round(&other));
+    assert_eq!((one + two, seen(&receiver)), (1, (0..20).collect::<Vec<_>>()), "a claim has so many");
+    let (one, two) = tokio::join!(round(&scene.meetings), round(&other));
+    assert_eq!((one + two, seen(&receiver)), (1, (0..30).collect::<Vec<_>>()));
+}
