@@ -3,8 +3,9 @@
 
 const bbb = require('bigbluebutton-js');
 
-const [step, { url, secret, name, meeting, user, password, record }] = [process.argv[2], JSON.parse(process.argv[3])];
-const { administration, monitoring, recording } = bbb.api(url, secret);
+const [step, plan] = [process.argv[2], JSON.parse(process.argv[3])];
+const { url, secret, name, meeting, user, password, record, callback, hook } = plan;
+const { administration, monitoring, recording, hooks } = bbb.api(url, secret);
 
 const steps = {
   create: () => bbb.http(administration.create(name, meeting)),
@@ -16,6 +17,9 @@ const steps = {
   getRecordings: () => bbb.http(recording.getRecordings({ meetingID: meeting })),
   publishRecordings: () => bbb.http(recording.publishRecordings(record, false)),
   deleteRecordings: () => bbb.http(recording.deleteRecordings(record)),
+  createHook: () => bbb.http(hooks.create(callback, { meetingID: meeting, eventID: 'meeting-ended,user-left' })),
+  listHooks: () => bbb.http(hooks.list({ meetingID: meeting })),
+  destroyHook: () => bbb.http(hooks.destroy(hook)),
 };
 
 Promise.resolve(steps[step]()).then((answer) => console.log(JSON.stringify(answer)));

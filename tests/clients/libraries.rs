@@ -3,7 +3,8 @@
 //!
 //! | library | language | signs with | besides |
 //! |---|---|---|---|
-//! | bigbluebutton-js, bbb-promise | JavaScript | SHA-1 | recordings |
+//! | bigbluebutton-js | JavaScript | SHA-1 | recordings, webhooks |
+//! | bbb-promise | JavaScript | SHA-1 | recordings |
 //! | bigbluebutton-api-python | Python | SHA-1 | recordings |
 //! | bbbctl | Python | SHA-1 | recordings, messages |
 //! | python-sage-bbb | Python | what its caller chooses: all four | forms, documents |
@@ -180,6 +181,34 @@ async fn recordings_are_listed_taken_back_and_deleted_by_libraries() {
         let none = library.call(&stage, "getRecordings", &plan).await;
         assert_eq!(of(&none, "recordID"), "", "{none}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_are_created_listed_and_removed_by_bigbluebutton_js() {
+    let library = BIGBLUEBUTTON_JS;
+    let of = |answer: &Value, name| library.of(answer, name);
+    let stage = Plan::new().server("members").tenant(TENANT, "multi-account").start().await;
+    let mut plan = library.plan(&stage);
+    let callback = "https://school.example/hook?course=1&group=%C3%A4%20b";
+    plan["callback"] = callback.into();
+
+    let created = library.call(&stage, "createHook", &plan).await;
+    let id = of(&created, "hookID");
+    assert_eq!((of(&created, "returncode"), of(&created, "permanentHook")), ("SUCCESS".into(), "false".into()));
+    assert_ne!(id, "", "{created}");
+    let again = library.call(&stage, "createHook", &plan).await;
+    assert_eq!((of(&again, "messageKey"), of(&again, "hookID")), ("duplicateWarning".into(), id.clone()), "{again}");
+    let listed = library.call(&stage, "listHooks", &plan).await;
+    assert_eq!((of(&listed, "hookID"), of(&listed, "callbackURL")), (id.clone(), callback.into()), "{listed}");
+    assert_eq!((of(&listed, "meetingID"), of(&listed, "eventID")), (MEETING.into(), "meeting-ended,user-left".into()));
+
+    // As a program has it from the answer: a number may have become one.
+    plan["hook"] = created["hookID"].clone();
+    assert_eq!(of(&library.call(&stage, "destroyHook", &plan).await, "removed"), "true");
+    let none = library.call(&stage, "listHooks", &plan).await;
+    assert_eq!((of(&none, "returncode"), of(&none, "hookID")), ("SUCCESS".into(), String::new()), "{none}");
+    let gone = library.call(&stage, "destroyHook", &plan).await;
+    assert_eq!(of(&gone, "messageKey"), "destroyMissingHook", "{gone}");
 }
 
 async fn live(library: Library) {

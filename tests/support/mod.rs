@@ -183,7 +183,8 @@ impl Plan {
 
 /// The gateway of a configuration, when it has asked all servers once.
 async fn app(config: &Path) -> App {
-    let mut app = App::start(config).await.unwrap_or_else(|error| panic!("{error}"));
+    // Boxed: each test would have room for it.
+    let mut app = Box::pin(App::start(config)).await.unwrap_or_else(|error| panic!("{error}"));
     app.ready().await;
     app
 }
