@@ -141,6 +141,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_over_one_server_ends_nothing_for_the_others() {
+        crate::supervise::count_panics();
         let done = Mutex::new(Vec::new());
         each("test_poisoned_round", 0..40, |n| {
             let done = &done;

@@ -1,12 +1,13 @@
 //! Supervision of long-lived tasks: a task that panics is restarted after a pause; one that cannot be restarted ends the process,
 //! so that a service manager restarts it. [`Rounds`] has the last progress of each loop, to detect one that hangs.
 //!
-//! Panics are counted and logged by task; Rust writes their text to standard error.
+//! Panics are counted and logged by task, where [`note_panic`] is the hook of the process: also those of connections and other
+//! tasks that nobody supervises.
 
 use std::{
     collections::BTreeMap,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind},
     sync::{
         LazyLock, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -25,6 +26,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// After a run of this length the pause starts from the minimum again.
 const STEADY: Duration = Duration::from_secs(60);
 
+/// The name of what is not supervised: connections, sockets, and what is done once.
+const OTHER: &str = "other";
+
+tokio::task_local! {
+    /// The supervised task that runs.
+    static TASK: &'static str;
+}
+
 /// Panics by task. The keys are names in the source: a closed set.
 static PANICS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
 /// Origin of the time stamps.
@@ -36,11 +45,27 @@ pub fn panics() -> Vec<(&'static str, u64)> {
     PANICS.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(task, n)| (*task, *n)).collect()
 }
 
-/// Runs one step of a task. Returns `None` after a panic, which is counted and logged; the task continues.
+/// Counts and logs a panic: the hook of the process.
+///
+/// A text that was made at run time may quote what has come from outside, and is left out: those of the language, such as of a
+/// sum that overflows, are constants.
+pub fn note_panic(panic: &PanicHookInfo<'_>) {
+    let task = TASK.try_with(|task| *task).unwrap_or(OTHER);
+    let mut panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
+    let n = panics.entry(task).or_default();
+    *n = n.saturating_add(1);
+    let n = *n;
+    drop(panics);
+    let (file, line) = panic.location().map_or(("unknown", 0), |at| (at.file(), at.line()));
+    let text = panic.payload().downcast_ref::<&'static str>();
+    tracing::error!(task, panics = n, file, line, text, "task panicked");
+}
+
+/// Runs one step of a task. Returns `None` after a panic; the task continues.
 ///
 /// Shared state must be consistent at each await point, as if the task were cancelled there.
 pub async fn caught<T>(task: &'static str, work: impl Future<Output = T>) -> Option<T> {
-    AssertUnwindSafe(work).catch_unwind().await.map_err(|_| note(task)).ok()
+    TASK.scope(task, AssertUnwindSafe(work).catch_unwind()).await.ok()
 }
 
 /// Runs a task to its end. Restarts it after each panic, with a growing pause.
@@ -68,10 +93,9 @@ pub fn run_thread(task: &'static str, mut work: impl FnMut()) {
     let mut pause = None;
     loop {
         let begun = Instant::now();
-        if catch_unwind(AssertUnwindSafe(&mut work)).is_ok() {
+        if catch_unwind(AssertUnwindSafe(|| TASK.sync_scope(task, &mut work))).is_ok() {
             return;
         }
-        note(task);
         thread::sleep(*pause.insert(next_pause(pause, begun.elapsed())));
     }
 }
@@ -82,15 +106,6 @@ fn next_pause(last: Option<Duration>, ran: Duration) -> Duration {
         Some(last) if ran < STEADY => last.saturating_mul(2).min(PAUSE_MAX),
         _ => PAUSE_MIN,
     }
-}
-
-fn note(task: &'static str) {
-    let mut panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
-    let n = panics.entry(task).or_default();
-    *n = n.saturating_add(1);
-    let n = *n;
-    drop(panics);
-    tracing::error!(task, panics = n, "task panicked: see standard error for the location");
 }
 
 /// Notices the panic of a task that cannot be restarted.
@@ -193,6 +208,19 @@ impl Rounds {
     }
 }
 
+/// Counts panics in a test program, which goes on writing of those that fail a test.
+#[cfg(test)]
+pub(crate) fn count_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            note_panic(panic);
+            before(panic);
+        }));
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{
@@ -202,12 +230,28 @@ mod tests {
 
     use super::*;
 
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("whole").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
     fn counted(task: &str) -> u64 {
         panics().into_iter().find(|(name, _)| *name == task).map_or(0, |(_, n)| n)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_panics_is_started_again_until_it_ends() {
+        count_panics();
         let starts = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&starts);
         let begun = tokio::time::Instant::now();
@@ -228,6 +272,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_panics_goes_on() {
+        count_panics();
         let mut n = 0;
         run_thread("test_thread", || {
             n += 1;
@@ -238,9 +283,32 @@ mod tests {
 
     #[tokio::test]
     async fn a_piece_that_panics_is_lost_alone() {
+        count_panics();
         assert_eq!(caught("test_piece", async { panic!("as it must") }).await, None::<()>);
         assert_eq!(caught("test_piece", async { 7 }).await, Some(7));
         assert_eq!(counted("test_piece"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_that_nobody_supervises_is_counted_and_logged_without_what_came_from_outside() {
+        count_panics();
+        let before = counted(OTHER);
+        let log = Log::default();
+        let lines = log.clone();
+        let to = tracing_subscriber::fmt().with_ansi(false).with_writer(move || lines.clone()).finish();
+        let dispatch = tracing::Dispatch::new(to);
+        let most = std::hint::black_box(u8::MAX);
+        let spawned = |work: fn(u8)| {
+            let work = async move { work(most) };
+            tokio::spawn(tracing::instrument::WithSubscriber::with_subscriber(work, dispatch.clone()))
+        };
+        assert!(spawned(|most| panic!("a secret of {most}")).await.is_err());
+        assert!(spawned(|most| assert_ne!(most + 1, 7)).await.is_err());
+        assert!(counted(OTHER) >= before + 2, "other tests may panic as well");
+        let text = String::from_utf8(log.0.lock().expect("whole").clone()).expect("text");
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("src/supervise.rs")), "{text}");
+        assert!(!text.contains("secret") && lines[1].contains("attempt to add with overflow"), "{text}");
     }
 
     #[tokio::test]

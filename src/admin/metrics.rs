@@ -134,7 +134,7 @@ impl Collector for Now {
         )?;
         counter(
             "task_panics",
-            "Panics of background tasks, which were restarted, by task",
+            "Panics, by task; other: connections, sockets and what is done once",
             supervise::panics().into_iter().map(|(task, n)| (vec![("task", task)], signed(n))).collect(),
         )?;
         counter(

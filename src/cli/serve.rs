@@ -1,6 +1,6 @@
 //! `anteroom serve`: runs the gateway as a process: log, runtime, signals, exit code.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{panic, path::Path, process::ExitCode, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -8,7 +8,7 @@ use super::{
     failure::failed,
     log::{self, LogForm},
 };
-use crate::app::App;
+use crate::{app::App, supervise::note_panic};
 
 /// Grace period after the loss of a vital task: short, since only a restart of the process helps.
 const LOST_GRACE: Duration = Duration::from_secs(1);
@@ -18,6 +18,7 @@ pub(super) fn serve(config: &Path, grace: Duration, form: LogForm) -> ExitCode {
         Ok(log) => log,
         Err(error) => return failed(&error.to_string()),
     };
+    panic::set_hook(Box::new(note_panic));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.to_string()),

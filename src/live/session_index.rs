@@ -71,13 +71,19 @@ impl SessionIndex {
     /// Forgets a session that was never opened.
     pub fn forget(&self, session: &Session) {
         self.by_number.remove(&session.id);
+        if let Some(token) = self.token_of(session) {
+            self.by_token.remove(&token);
+            lock(&session.meeting.sessions).retain(|other| *other != token);
+        }
+    }
+
+    /// The hash of a session's token; looks through those of its meeting.
+    #[must_use]
+    pub fn token_of(&self, session: &Session) -> Option<TokenHash> {
         // Not looked for under the lock of the list: adding a session takes that lock last.
         let of_meeting = lock(&session.meeting.sessions).clone();
-        let is_its = |token: &&TokenHash| self.by_token.get(*token).is_some_and(|found| found.id == session.id);
-        if let Some(token) = of_meeting.iter().find(is_its) {
-            self.by_token.remove(token);
-            lock(&session.meeting.sessions).retain(|other| other != token);
-        }
+        let is_its = |token: &TokenHash| self.by_token.get(token).is_some_and(|found| found.id == session.id);
+        of_meeting.into_iter().find(is_its)
     }
 
     /// Forgets all sessions of a meeting.

@@ -168,15 +168,22 @@ impl Session {
         seat.standing = Standing::Usual;
     }
 
-    /// Another session of the same person has the seat. What is open stays until the store has said what becomes of it.
+    /// Another session of the same person has the seat. What is open stays until the store has said what becomes of it; without
+    /// a GraphQL socket the other ones are cut.
     pub fn give_up(&self) {
         let mut seat = lock(&self.seat);
-        if seat.sockets == 0 {
-            seat.held = Held::No;
+        if seat.sockets > 0 {
+            return;
+        }
+        seat.held = Held::No;
+        if seat.standing == Standing::Usual {
+            seat.standing = Standing::Lost;
+            self.cut.notify_waiters();
         }
     }
 
-    /// There is no seat for it any more: its sockets are cut, those of GraphQL and the others, and another one needs a seat first.
+    /// There is no seat for it any more: its sockets at this gateway are cut, those of GraphQL and the others, and another one
+    /// needs a seat first. A seat that lapses cuts nothing: what is open then stays, and nothing more opens.
     pub fn cut(&self) {
         lock(&self.seat).standing = Standing::Lost;
         self.cut.notify_waiters();
@@ -212,10 +219,10 @@ impl Session {
         Some(Present { session: Arc::clone(self), book: Some(book.clone()) })
     }
 
-    /// A socket opens that is none of GraphQL.
+    /// A socket opens that is none of GraphQL. The caller has made sure that the session has a seat, or may be without.
     ///
     /// # Errors
-    /// [`Denial::MaxParticipantsReached`] where the seat is lost, [`Denial::RateLimited`] where the session has
+    /// [`Denial::MaxParticipantsReached`] where the session was cut, [`Denial::RateLimited`] where the session has
     /// [`OTHER_SOCKETS_MAX`] of them already.
     pub fn open_other<B: Book>(self: &Arc<Self>) -> Result<Present<B>, Denial> {
         let mut seat = lock(&self.seat);
@@ -348,6 +355,20 @@ mod tests {
         let open_seat = lock(&session.seat);
         assert_eq!((open_seat.sockets, open_seat.others), (0, 0));
         assert!(size_of::<Seat>() <= 24, "a session stays small");
+    }
+
+    #[tokio::test]
+    async fn who_has_gone_keeps_no_sound_when_another_session_takes_the_seat() {
+        let session = session();
+        let seat = session.open(&NoBook).expect("the first");
+        let _sound = session.open_other::<NoBook>().expect("room");
+        session.give_up();
+        assert!(session.has_seat(now()), "somebody is there");
+        assert!(timeout(Duration::from_millis(50), session.is_cut()).await.is_err());
+        drop(seat);
+        session.give_up();
+        timeout(Duration::from_secs(1), session.is_cut()).await.expect("nobody is");
+        assert!(!session.has_seat(now()));
     }
 
     #[tokio::test]

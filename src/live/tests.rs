@@ -191,7 +191,7 @@ impl Book for Unwritten {
 async fn what_is_cut_with_a_meeting_is_each_socket_of_its_sessions() {
     let live = Live::new(Clock::system());
     let meeting = live.add_meeting(Meeting::new(row("wagtail", "room", "bbb-01", 1)));
-    let session = Arc::new(live.new_session(SessionNumber::new(1), &meeting, Held::No));
+    let session = Arc::new(live.new_session(SessionNumber::new(1), &meeting, Held::WhilePresent));
     assert!(live.sessions.add([1; 32], Arc::clone(&session)));
     // Its sound comes by another gateway than its GraphQL.
     let _sound = session.open_other::<Unwritten>().expect("room");

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         denial::Denial,
         ids::{ServerId, TenantId},
-        session::TokenHash,
+        session::{Held, TokenHash},
         time::Timestamp,
     },
     live::{Meeting, sessions::Session},
@@ -111,14 +111,33 @@ pub(crate) async fn is_waiting(
     token: &TokenHash,
 ) -> bool {
     if session.is_waiting()
-        && meetings.store.is_shared()
-        && let Ok(_turn) = meetings.finding.turn(account).await
-        && let Ok(Some((row, _))) = meetings.store.seats().find(token).await
-        && !row.waits
+        && let Some(held) = held_elsewhere(meetings, account, token).await
     {
-        session.hold(row.held);
+        session.hold(held);
     }
     session.is_waiting()
+}
+
+/// Whether a session has a seat: it may have got one, or one again, through another gateway.
+pub(crate) async fn has_seat(meetings: &Meetings, account: (&TenantId, Peer), session: &Session) -> bool {
+    if !session.has_seat(meetings.clock.now())
+        && let Some(token) = meetings.live.sessions.token_of(session)
+        && let Some(held) = held_elsewhere(meetings, account, &token).await
+        && held.counts(meetings.clock.now())
+    {
+        session.hold(held);
+    }
+    session.has_seat(meetings.clock.now())
+}
+
+/// How long the store holds the seat of a session that does not wait, where other gateways may have said so.
+async fn held_elsewhere(meetings: &Meetings, account: (&TenantId, Peer), token: &TokenHash) -> Option<Held> {
+    if !meetings.store.is_shared() {
+        return None;
+    }
+    let _turn = meetings.finding.turn(account).await.ok()?;
+    let (row, _) = meetings.store.seats().find(token).await.ok()??;
+    (!row.waits).then_some(row.held)
 }
 
 /// Whether a tenant has, or had a moment ago, a meeting on a server.

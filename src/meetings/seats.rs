@@ -5,11 +5,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Meetings, rows::Present};
+use super::{Meetings, find, rows::Present};
 use crate::{
     domain::{
         denial::Denial,
-        ids::SessionNumber,
+        ids::{SessionNumber, TenantId},
         limits::Limit,
         session::{Held, LEASE, UserKey},
         tenant::Server,
@@ -152,6 +152,21 @@ pub(crate) async fn open(meetings: &Meetings, session: &Arc<Session>) -> Result<
     session.open(&meetings.notes).ok_or(Denial::RateLimited)
 }
 
+/// A socket opens that holds no seat: for a session that has one, or that waits in the lobby. Of BBB 2.7, whose sockets tell
+/// nothing about a seat, it is enough that the session was not cut.
+///
+/// # Errors
+/// [`Denial::MaxParticipantsReached`], [`Denial::RateLimited`].
+pub(crate) async fn open_other(
+    meetings: &Meetings,
+    account: (&TenantId, Peer),
+    server: &Server,
+    session: &Arc<Session>,
+) -> Result<Present, Denial> {
+    let is_enough = session.is_waiting() || find::has_seat(meetings, account, session).await || server.is_meteor;
+    if is_enough { session.open_other() } else { Err(Denial::MaxParticipantsReached) }
+}
+
 /// Takes a seat for a session that has none: a guest who is let in, or one whose seat has lapsed.
 ///
 /// # Errors
@@ -182,4 +197,67 @@ async fn readmit(meetings: &Meetings, session: &Session) -> Result<Timestamp, st
     let until = now.saturating_add(LEASE);
     meetings.store.seats().readmit(meeting.id, session.id, now, until, meeting.seats()).await?;
     Ok(until)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{
+            fixtures,
+            ids::{ExternalId, MeetingNumber},
+            meeting::Life,
+            session::GRACE,
+            time::Clock,
+        },
+        live::Facts,
+        meetings::fixtures::{LOOPBACK, gateway},
+        store::Store,
+    };
+
+    #[tokio::test]
+    async fn sound_opens_while_there_is_a_seat() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(&format!("sqlite:{}", dir.path().join("store.db").display())).await.expect("a store");
+        let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
+        let meetings = gateway(store, clock.clone(), LOOPBACK).await;
+        let tenant: TenantId = "wagtail".parse().expect("an id");
+        let server = fixtures::server("bbb-01", "members");
+        let meeting = meetings.live.add_meeting(Meeting::new(Facts {
+            id: MeetingNumber::new(1),
+            tenant: tenant.clone(),
+            account: "main".into(),
+            ext_id: ExternalId::new("room"),
+            server: server.id.clone(),
+            participants: None,
+            expected: None,
+            created_at: clock.now(),
+            ends_at: None,
+            afterglow: None,
+            records: false,
+            life: Life::Reserved,
+        }));
+        let reserved = Held::Until(clock.now().saturating_add(LEASE));
+        let new = |n| meetings.live.new_session(SessionNumber::new(n), &meeting, reserved);
+        let (session, guest) = (Arc::new(new(1)), Arc::new(new(2).waiting()));
+        let opens = async |session: &Arc<Session>, server: &Server| {
+            open_other(&meetings, (&tenant, Peer::V4(1)), server, session).await.map(drop)
+        };
+        let refused = Err(Denial::MaxParticipantsReached);
+        assert_eq!(opens(&session, &server).await, Ok(()), "its seat is reserved");
+        clock.advance(LEASE);
+        assert_eq!(opens(&session, &server).await, refused, "it has lapsed");
+        assert_eq!(opens(&guest, &server).await, Ok(()), "who waits needs none");
+        let meteor = Server { is_meteor: true, ..fixtures::server("bbb-02", "old") };
+        assert_eq!(opens(&session, &meteor).await, Ok(()), "2.7 has no GraphQL");
+        let present = session.open(&meetings.notes).expect("the first");
+        clock.advance(LEASE);
+        assert_eq!(opens(&session, &server).await, Ok(()), "somebody is there");
+        drop(present);
+        assert_eq!(opens(&session, &server).await, Ok(()), "or may come back");
+        clock.advance(GRACE);
+        assert_eq!(opens(&session, &server).await, refused, "nobody is");
+        session.cut();
+        assert_eq!(opens(&session, &meteor).await, refused);
+    }
 }

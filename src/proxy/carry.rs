@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Method, Response,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG},
+    header::{
+        ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, EXPIRES, IF_MODIFIED_SINCE,
+        IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
+    },
 };
 
 use super::{
@@ -88,8 +91,10 @@ pub(crate) async fn carry(
     let is_rewritten = is_page || kind == Kind::Settings || matches!(kind, Kind::Call(call) if call.names_the_server());
     let prepare = |headers: &mut HeaderMap| {
         if is_rewritten {
-            // The server is to send them as they are.
-            headers.remove(ACCEPT_ENCODING);
+            // The server is to send them as they are, and all of them: what the browser has is another text.
+            for name in [ACCEPT_ENCODING, IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE] {
+                headers.remove(name);
+            }
         }
     };
     let limit = if kind == Kind::Upload { UPLOAD_TIMEOUT } else { ANSWER_TIMEOUT };
@@ -163,12 +168,53 @@ async fn rewritten(
         tracing::warn!(server = %server.id, "failed to rewrite addresses in a server's answer");
         return refusal::refuse(gateway, asked, call, Denial::ServerUnavailable).by(&server.id);
     };
-    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(new.len()));
-    head.headers.remove(ETAG);
+    describe(&mut head.headers, new.len(), is_page);
     Answer::new(call, Outcome::Ok, Response::from_parts(head, Body::from(new))).by(&server.id)
+}
+
+/// Describes what an answer has become. The server's validators are those of another text; what was made for one session is kept
+/// by no cache.
+fn describe(headers: &mut HeaderMap, bytes: usize, is_page: bool) {
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+    for name in [ETAG, LAST_MODIFIED] {
+        headers.remove(name);
+    }
+    if !is_page {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for name in [EXPIRES, AGE] {
+            headers.remove(name);
+        }
+    }
 }
 
 /// Whether the last part of a path has an ending, as files have.
 fn has_ending(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|name| name.contains('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_for_a_session_is_kept_by_no_cache() {
+        let of_server = [
+            (CACHE_CONTROL, "public, max-age=600"),
+            (EXPIRES, "Thu, 01 Jan 2099 00:00:00 GMT"),
+            (AGE, "7"),
+            (LAST_MODIFIED, "Thu, 01 Jan 2026 00:00:00 GMT"),
+            (ETAG, "\"x\""),
+            (CONTENT_LENGTH, "3"),
+        ];
+        let described = |is_page| {
+            let mut headers: HeaderMap =
+                of_server.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+            describe(&mut headers, 5, is_page);
+            of_server.clone().map(|(name, _)| headers.get(name).map(|value| value.to_str().expect("text").to_owned()))
+        };
+        let text = |value: &str| Some(value.to_owned());
+        assert_eq!(described(false), [text("no-store"), None, None, None, None, text("5")]);
+        let [cache, expires, age, ..] = of_server.clone().map(|(_, value)| text(value));
+        assert_eq!(described(true), [cache, expires, age, None, None, text("5")]);
+    }
 }

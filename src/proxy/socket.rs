@@ -21,8 +21,7 @@ use super::{
 };
 use crate::{
     domain::tenant::Upstream,
-    live::sessions::Session,
-    meetings::rows::Present,
+    meetings::{rows::Present, seats},
     metrics::{Call, Outcome},
     upstream::Body,
 };
@@ -36,7 +35,11 @@ pub(crate) async fn socket(gateway: &Arc<Gateway>, asked: Asked, target: Target,
     if let Some(refused) = refused(&asked) {
         return refused.by(&server.id);
     }
-    let open = match session.as_ref().map(Session::open_other).transpose() {
+    let open = match &session {
+        Some(session) => seats::open_other(&gateway.meetings, asked.account(), &server, session).await.map(Some),
+        None => Ok(None),
+    };
+    let open = match open {
         Ok(open) => open,
         Err(denial) => return refusal::refuse(gateway, &asked, Call::Socket, denial).by(&server.id),
     };

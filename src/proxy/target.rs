@@ -163,10 +163,11 @@ async fn own_session(gateway: &Gateway, asked: &Asked, token: &TokenHash) -> Res
 const ROOMS_MAX: usize = 4;
 
 /// The first meeting whose internal id a request names in its path or its query. Refused if any of them is none of this
-/// tenant, also where the id of a document should stand; of a room of LiveKit if it is known to be somebody else's.
+/// tenant, also where the id of a document should stand; of a room of LiveKit if it is known to be somebody else's. A request
+/// to LiveKit names no second one.
 pub(super) async fn own_meeting(gateway: &Gateway, asked: &Asked, path: &str) -> Result<Option<Arc<Meeting>>, Denial> {
     let tenant = &asked.tenant.id;
-    let mut own = None;
+    let mut own: Option<Arc<Meeting>> = None;
     let in_query = named_ids::in_query(asked.query());
     if in_query.iter().filter(|(of, _)| *of == Of::Room).count() > ROOMS_MAX {
         return Err(Denial::NotFound);
@@ -179,6 +180,10 @@ pub(super) async fn own_meeting(gateway: &Gateway, asked: &Asked, path: &str) ->
         let is_anothers =
             || gateway.meetings.live.meetings.of_internal(id).is_some_and(|meeting| meeting.tenant != *tenant);
         match found {
+            // The room of a token would hide behind one that is named before it.
+            Some(meeting) if livekit::takes_token(path) && own.as_ref().is_some_and(|own| own.id != meeting.id) => {
+                return Err(Denial::UnknownSession);
+            }
             Some(meeting) => drop(own.get_or_insert(meeting)),
             None if of == Of::Meeting || is_anothers() => return Err(Denial::NotFound),
             None => {}

@@ -278,9 +278,8 @@ async fn a_session_has_so_many_sockets_of_livekit_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_of_livekit_is_for_the_sessions_of_its_meeting() {
     let stage = Plan::new().server("members").tenant(TENANT, "multi-account").start().await;
-    for room in ["one", "two"] {
-        stage.create(TENANT, room).await;
-    }
+    let one = stage.create(TENANT, "one").await.xml("internalMeetingID").to_owned();
+    stage.create(TENANT, "two").await;
     let (ada, bob) = (stage.joined(TENANT, "one", "Ada").await, stage.joined(TENANT, "two", "Bob").await);
     let of_room = token_of(&stage, &bob);
     let breakouts = stage.sims[0].open_breakouts(&format!("t.{TENANT}.one"), BreakoutPlan::default());
@@ -300,6 +299,18 @@ async fn a_room_of_livekit_is_for_the_sessions_of_its_meeting() {
         let path = format!("{livekit}/rtc?access_token={token}");
         let opened = open(&stage, TENANT, &path, cookies).await;
         assert_eq!(opened.err().unwrap_or(101), status, "{path} with {cookies}");
+    }
+    // A room is not hidden by the name of one's own meeting in front of it, nor behind it.
+    let (own, room) = (format!("meetingId={one}"), format!("access_token={of_room}"));
+    for (query, status) in [
+        (format!("{own}&{room}"), 410),
+        (format!("{room}&{own}"), 410),
+        (format!("{own}&access_token={}", token_of(&stage, &ada)), 101),
+        (format!("{own}&access_token={of_breakout}"), 401),
+    ] {
+        let path = format!("{}/rtc?{query}", ada.livekit());
+        let opened = open(&stage, TENANT, &path, &ada.cookies).await;
+        assert_eq!(opened.err().unwrap_or(101), status, "{path}");
     }
 }
 
