@@ -4,11 +4,11 @@
 const bbb = require('bigbluebutton-js');
 
 const [step, plan] = [process.argv[2], JSON.parse(process.argv[3])];
-const { url, secret, name, meeting, user, password, record, callback, hook } = plan;
+const { url, secret, name, meeting, user, password, record, callback, hook, options } = plan;
 const { administration, monitoring, recording, hooks } = bbb.api(url, secret);
 
 const steps = {
-  create: () => bbb.http(administration.create(name, meeting)),
+  create: () => bbb.http(administration.create(name, meeting, options)),
   isMeetingRunning: () => bbb.http(monitoring.isMeetingRunning(meeting)),
   getMeetings: () => bbb.http(monitoring.getMeetings()),
   getMeetingInfo: () => bbb.http(monitoring.getMeetingInfo(meeting)),

@@ -3,10 +3,11 @@
 //!
 //! | library | language | signs with | besides |
 //! |---|---|---|---|
-//! | bigbluebutton-js | JavaScript | SHA-1 | recordings, webhooks |
+//! | bigbluebutton-js | JavaScript | SHA-1 | recordings, webhooks, callbacks, breakout rooms |
 //! | bbb-promise | JavaScript | SHA-1 | recordings |
 //! | bigbluebutton-api-python | Python | SHA-1 | recordings |
 //! | bbbctl | Python | SHA-1 | recordings, messages |
+//! | bbb-client | Python | SHA-1 | features that are switched off |
 //! | python-sage-bbb | Python | what its caller chooses: all four | forms, documents |
 //! | bigbluebutton | Python | SHA-1 | slides with the `create` |
 //! | bigbluebutton | Rust | SHA-256 | |
@@ -14,54 +15,13 @@
 //! Needs node with the packages of `tests/clients`, the Python of `var/venv` and the program of `var/client-rust`:
 //! `make test-deps`.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
-
 use anteroom_bench::sim::{RecordingSeed, RecordingState};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
-    net::{TcpListener, TcpStream},
-    process::Command,
-    time::timeout,
+
+use crate::{
+    library::{CRATE, Library, MEETING, NAME, SHA1, TENANT, USER, authority, follow, of},
+    support::{Plan, eventually, host},
 };
-
-use crate::support::{Joined, Plan, Stage, eventually, host, secret};
-
-const TENANT: &str = "wagtail";
-/// What XML, forms and URLs have their own signs for.
-const NAME: &str = "Müller & Söhne: 1 + 1 = 2 <ganz sicher> 100 % 🎓";
-const MEETING: &str = "räume/halle 1+2 & mehr 🏫";
-const USER: &str = "Änne O'Hara + Bo & Co 😀";
-/// The program that calls the crate.
-const CRATE: &str = "var/client-rust/debug/anteroom-client-rust";
-/// One call takes a tenth of a second.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A script, and the manners of its library.
-#[derive(Clone, Copy)]
-struct Library {
-    script: &'static str,
-    /// How it wants the address.
-    base: &'static str,
-    /// Whether it hands out texts as they stand in XML, with their escapes.
-    escaped: bool,
-    /// What it signs with, and how many digits that has.
-    algorithm: (&'static str, usize),
-    /// Whether it makes the meeting by a form.
-    post: bool,
-}
-
-const SHA1: (&str, usize) = ("sha1", 40);
-
-impl Library {
-    const fn new(script: &'static str, base: &'static str) -> Self {
-        Self { script, base, escaped: false, algorithm: SHA1, post: false }
-    }
-}
 
 const BIGBLUEBUTTON_JS: Library = Library { escaped: true, ..Library::new("bigbluebutton-js.cjs", "/bigbluebutton/") };
 const BBB_PROMISE: Library = Library::new("bbb-promise.cjs", "/bigbluebutton");
@@ -99,6 +59,32 @@ async fn a_meeting_lives_through_python_sage_bbb_with_each_algorithm() {
     for (algorithm, post) in [(SHA1, false), (("sha256", 64), true), (("sha384", 96), false), (("sha512", 128), true)] {
         live(Library { algorithm, post, ..SAGE }).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_meeting_with_one_feature_lives_through_bbb_client() {
+    let library = Library::new("python/client.py", "/bigbluebutton/api");
+    let stage = Plan::new().server("members").tenant(TENANT, "multi-account").start().await;
+    let plan = library.plan(&stage);
+    assert_eq!(of(&library.call(&stage, "create", &plan).await, "made"), "true");
+    let on_server = stage.on_server(TENANT, MEETING).unwrap();
+    assert_eq!((&*on_server.params["name"], &*on_server.params["maxParticipants"]), (NAME, "30"));
+    let disabled: Vec<&str> = on_server.params["disabledFeatures"].split(',').collect();
+    assert!(disabled.contains(&"polls") && !disabled.contains(&"chat"), "{disabled:?}");
+
+    let joined = follow(&stage, &of(&library.call(&stage, "join", &plan).await, "url")).await;
+    let _socket = stage.client().graphql(&host(TENANT), &joined).await.unwrap();
+    eventually("the person is in the meeting", async || {
+        of(&library.call(&stage, "getMeetingInfo", &plan).await, "participantCount") == "1"
+    })
+    .await;
+    for step in ["getMeetingInfo", "getMeetings"] {
+        let found = library.call(&stage, step, &plan).await;
+        assert_eq!((of(&found, "meetingID"), of(&found, "meetingName")), (MEETING.into(), NAME.into()), "{found}");
+        assert_eq!((of(&found, "participants"), of(&found, "moderatorPW")), (USER.into(), "mp".into()), "{found}");
+    }
+    assert_eq!(of(&library.call(&stage, "end", &plan).await, "ended"), "true");
+    assert_eq!(of(&library.call(&stage, "getMeetingInfo", &plan).await, "messageKey"), "notFound");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,6 +197,42 @@ async fn webhooks_are_created_listed_and_removed_by_bigbluebutton_js() {
     assert_eq!(of(&gone, "messageKey"), "destroyMissingHook", "{gone}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn callbacks_and_a_breakout_room_are_asked_for_by_bigbluebutton_js() {
+    let library = BIGBLUEBUTTON_JS;
+    let of = |answer: &Value, name| library.of(answer, name);
+    let stage = Plan::new().server("members").tenant(TENANT, "multi-account").start().await;
+    let mut plan = library.plan(&stage);
+    let callback = "https://school.example/done?course=1&group=%C3%A4%20b";
+    plan["options"] = json!({
+        "meetingEndedURL": callback,
+        "meta_bbb-recording-ready-url": callback,
+        "meta_analytics-callback-url": callback,
+    });
+    let created = library.call(&stage, "create", &plan).await;
+    assert_eq!(of(&created, "returncode"), "SUCCESS", "{created}");
+    let on_server = stage.on_server(TENANT, MEETING).unwrap();
+    for name in ["meetingEndedURL", "meta_bbb-recording-ready-url", "meta_analytics-callback-url"] {
+        let address = &on_server.params[name];
+        let own = format!("https://{}/.anteroom/callback/", authority(&stage));
+        assert!(address.starts_with(&own), "{name}: {address}");
+    }
+
+    stage.joined(TENANT, MEETING, "Ada").await;
+    let room = "gruppe 1 & mehr";
+    plan["options"] = json!({ "isBreakout": true, "parentMeetingID": MEETING, "sequence": 1, "freeJoin": true });
+    plan["meeting"] = room.into();
+    let created = library.call(&stage, "create", &plan).await;
+    assert_eq!((of(&created, "returncode"), of(&created, "meetingID")), ("SUCCESS".into(), room.into()), "{created}");
+    let info = library.call(&stage, "getMeetingInfo", &plan).await;
+    assert_eq!((of(&info, "meetingID"), of(&info, "isBreakout")), (room.into(), "true".into()), "{info}");
+    assert_eq!(of(&library.call(&stage, "getMeetings", &plan).await, "meetingID"), MEETING);
+    plan["options"]["parentMeetingID"] = "nowhere".into();
+    plan["meeting"] = "gruppe 2".into();
+    let refused = library.call(&stage, "create", &plan).await;
+    assert_eq!(of(&refused, "messageKey"), "parentMeetingDoesNotExist", "{refused}");
+}
+
 async fn live(library: Library) {
     let of = |answer: &Value, name| library.of(answer, name);
     let stage = Plan::new().server("members").server("members").tenant(TENANT, "multi-account").start().await;
@@ -256,140 +278,4 @@ async fn live(library: Library) {
     let gone = library.call(&stage, "getMeetingInfo", &plan).await;
     assert_eq!(of(&gone, "returncode"), "FAILED", "{gone}");
     assert_eq!(of(&gone, "messageKey"), "notFound", "{gone}");
-}
-
-/// Follows a join link as a browser does, as far as the redirect.
-async fn follow(stage: &Stage, link: &str) -> Joined {
-    let own = format!("https://{}", authority(stage));
-    let path = link.strip_prefix(&own).unwrap_or_else(|| panic!("{link} is not below {own}"));
-    let reply = stage.client().get_with(&host(TENANT), path, &[("host", &authority(stage))]).await;
-    assert_eq!(reply.status, 302, "{reply:?}");
-    let rest = reply.header("location").strip_prefix(&own).unwrap_or_else(|| panic!("{reply:?}"));
-    let (prefix, _) = rest.split_once("/html5client/?sessionToken=").unwrap_or_else(|| panic!("{reply:?}"));
-    assert!(prefix.starts_with("/s/"), "{reply:?}");
-    Joined { prefix: prefix.to_owned(), token: reply.location_param("sessionToken"), cookies: reply.cookies() }
-}
-
-fn authority(stage: &Stage) -> String {
-    format!("{}:{}", host(TENANT), stage.address.port())
-}
-
-impl Library {
-    /// What a script has to know.
-    fn plan(&self, stage: &Stage) -> Value {
-        json!({
-            "url": format!("https://{}{}", authority(stage), self.base),
-            "secret": secret(TENANT),
-            "name": NAME,
-            "meeting": MEETING,
-            "user": USER,
-            "algorithm": self.algorithm.0,
-            "post": self.post,
-        })
-    }
-
-    /// Makes one call.
-    async fn call(&self, stage: &Stage, step: &str, plan: &Value) -> Value {
-        let ca = stage.path("dev-ca/ca.pem");
-        let mut program = self.program();
-        program
-            .args([step, &plan.to_string()])
-            .env("NODE_EXTRA_CA_CERTS", &ca)
-            .env("SSL_CERT_FILE", &ca)
-            .env("REQUESTS_CA_BUNDLE", &ca)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
-            program.env_remove(name).env_remove(name.to_uppercase());
-        }
-        // Names below `localhost` are this machine, as RFC 6761 has it and not every system's resolver: node is told so by
-        // a script, the others find the gateway by a proxy.
-        if !self.is_node() {
-            program.env("https_proxy", proxy(stage).await);
-        }
-        let done = timeout(CALL_TIMEOUT, program.output()).await.expect("the call takes too long");
-        let done =
-            done.unwrap_or_else(|error| panic!("{:?}: {error}: run `make test-deps`", program.as_std().get_program()));
-        let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-        serde_json::from_str(&out).unwrap_or_else(|_| panic!("{step} by {}: {out}{err}", self.script))
-    }
-
-    /// The text of the first value with this name.
-    fn of(&self, answer: &Value, name: &str) -> String {
-        let text = of(answer, name);
-        if self.escaped { unescape(&text) } else { text }
-    }
-
-    fn is_node(&self) -> bool {
-        self.script.ends_with(".cjs")
-    }
-
-    fn program(&self) -> Command {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let dir = root.join("tests/clients");
-        let mut program = if self.script == CRATE {
-            Command::new(installed(root.join(CRATE)))
-        } else if self.is_node() {
-            installed(dir.join("node_modules"));
-            let mut node = Command::new("node");
-            node.args(["--no-deprecation", "--require", "./localhost.cjs", self.script]);
-            node
-        } else {
-            let mut python = Command::new(installed(root.join("var/venv/bin/python")));
-            python.arg(self.script);
-            python
-        };
-        program.current_dir(dir);
-        program
-    }
-}
-
-/// Starts a proxy for one call, which leads to the gateway whatever host it is asked for.
-async fn proxy(stage: &Stage) -> String {
-    let (listener, gateway) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), stage.address);
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        // A client that goes away has its own test to fail.
-        while let Ok((mut client, _)) = listener.accept().await {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(client.read_u8().await?);
-            }
-            assert!(head.starts_with(b"CONNECT "), "{}", String::from_utf8_lossy(&head));
-            client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
-            copy_bidirectional(&mut client, &mut TcpStream::connect(gateway).await?).await?;
-        }
-        std::io::Result::Ok(())
-    });
-    format!("http://{address}")
-}
-
-fn installed(path: PathBuf) -> PathBuf {
-    assert!(path.exists(), "{} is missing: run `make test-deps`", path.display());
-    path
-}
-
-/// The text of the first value with this name, at whatever depth: each library has its own shape for what was XML.
-fn of(answer: &Value, name: &str) -> String {
-    first(answer, name).map_or_else(String::new, text)
-}
-
-fn unescape(text: &str) -> String {
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&apos;", "'").replace("&quot;", "\"").replace("&amp;", "&")
-}
-
-fn first<'a>(answer: &'a Value, name: &str) -> Option<&'a Value> {
-    match answer {
-        Value::Object(fields) => fields.get(name).or_else(|| fields.values().find_map(|field| first(field, name))),
-        Value::Array(items) => items.iter().find_map(|item| first(item, name)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    }
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.first().map_or_else(String::new, text),
-        other => other.to_string(),
-    }
 }

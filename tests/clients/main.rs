@@ -8,3 +8,4 @@ mod support;
 
 mod bodies;
 mod libraries;
+mod library;
