@@ -32,7 +32,7 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two tries.
 const STORE_INTERVAL: Duration = Duration::from_millis(500);
 /// Calls that use the store at a time, and those of one server: a quarter of its connections.
-pub(super) const RECEIPTS: Limits = Limits { total: 4, outer: 2, inner: 4, both: 2, waiting: 64 };
+pub(super) const RECEIPTS: Limits = Limits { total: 4, outer: 2, inner: 4, both: 2, waiting: 256 };
 
 /// Takes in what a server has posted. Of tenants without webhooks for it nothing is written.
 ///
