@@ -27,11 +27,12 @@ test-quick: build-deps ## In about 80 seconds: unit tests and most of the gatewa
 	cargo test --test checks
 	cargo test --test gateway -- --test-threads=8 $(addprefix --skip ,$(LONG_TESTS))
 
-check: build-deps ## Formatting, lints and documentation, with warnings denied; dependencies where cargo-deny is installed
+check: build-deps ## Formatting, lints and documentation, with warnings denied; dependencies and the book where cargo-deny and mdBook are installed
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	@! command -v cargo-deny >/dev/null || cargo deny --offline check bans licenses sources
+	@! command -v mdbook >/dev/null || mdbook build
 
 build: build-deps ## The programs as they are shipped, in target/dist
 	cargo build --workspace --profile dist

@@ -105,7 +105,7 @@ pub fn is_internal(text: &str) -> bool {
 /// The length of a text as Java counts it.
 #[must_use]
 pub fn units(text: &str) -> usize {
-    text.encode_utf16().count()
+    if text.is_ascii() { text.len() } else { text.encode_utf16().count() }
 }
 
 #[cfg(test)]

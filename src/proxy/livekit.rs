@@ -4,7 +4,7 @@
 //! The API of LiveKit's administrators (`twirp`) and its workers' socket are behind the same address of a server: they are refused.
 
 use data_encoding::BASE64URL_NOPAD;
-use http::{Method, StatusCode, header::AUTHORIZATION, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header::AUTHORIZATION, request::Parts};
 
 use super::named_ids::access_tokens;
 use crate::domain::{denial::Denial, session::TokenHash};
@@ -42,7 +42,7 @@ pub(super) fn is_of_a_client(rest: &str) -> bool {
 }
 
 /// Leaves LiveKit one place to read a token from, and one way: the query, which is where the gateway reads its room. LiveKit
-/// would take one from a header or a form first.
+/// would take one from a header or a form first. Its native SDKs send a bearer and nothing in the query: that goes there.
 ///
 /// # Errors
 /// [`Denial::NotFound`] for a method that may have a form, and for a token that has not the plain form of a JWT.
@@ -50,9 +50,23 @@ pub(super) fn settle(head: &mut Parts, path: &str) -> Result<(), Denial> {
     if !is_livekit(path) {
         return Ok(());
     }
-    head.headers.remove(AUTHORIZATION);
-    let is_plain = access_tokens(head.uri.query().unwrap_or_default()).all(|token| is_jwt(&token));
-    if is_plain && matches!(head.method, Method::GET | Method::HEAD) { Ok(()) } else { Err(Denial::NotFound) }
+    let bearer = head.headers.remove(AUTHORIZATION);
+    let tokens: Vec<_> = access_tokens(head.uri.query().unwrap_or_default()).collect();
+    if !tokens.iter().all(|token| is_jwt(token)) || !matches!(head.method, Method::GET | Method::HEAD) {
+        return Err(Denial::NotFound);
+    }
+    if tokens.is_empty() && let Some(token) = bearer.as_ref().and_then(jwt_of) {
+        let query = head.uri.query().map(|query| format!("{query}&")).unwrap_or_default();
+        let with_token = format!("{}?{query}access_token={token}", head.uri.path());
+        head.uri = with_token.parse().map_err(|_| Denial::NotFound)?;
+    }
+    Ok(())
+}
+
+/// The JWT of a bearer (RFC 6750, 2.1).
+fn jwt_of(authorization: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && is_jwt(token)).then_some(token)
 }
 
 /// Three parts in letters, digits, hyphens and underscores (RFC 7515, 7.1).
@@ -125,6 +139,23 @@ mod tests {
             ("x=1&access%5Ftoken=x.y%20.z", false),
         ] {
             assert_eq!(asked(Method::GET, &format!("/livekit/rtc?{query}")).0, may, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_bearer_goes_into_the_query() {
+        for (query, authorization, left) in [
+            ("", "Bearer x.y.z", "/livekit/rtc?access_token=x.y.z"),
+            ("?protocol=16", "bearer x.y.z", "/livekit/rtc?protocol=16&access_token=x.y.z"),
+            ("?access_token=a.b.c", "Bearer x.y.z", "/livekit/rtc?access_token=a.b.c"),
+            ("", "Bearer x.y", "/livekit/rtc"),
+            ("", "Bearer x.y.z&room=1", "/livekit/rtc"),
+            ("", "Basic x.y.z", "/livekit/rtc"),
+        ] {
+            let request = Request::builder().uri(format!("/livekit/rtc{query}")).header(AUTHORIZATION, authorization);
+            let (mut head, ()) = request.body(()).expect("legal").into_parts();
+            assert_eq!(settle(&mut head, "/livekit/rtc"), Ok(()), "{query} {authorization}");
+            assert_eq!((head.uri.to_string().as_str(), head.headers.len()), (left, 0), "{query} {authorization}");
         }
     }
 }

@@ -198,13 +198,30 @@ async fn a_token_of_livekit_is_of_no_use_to_another_tenant() {
     let claims = data_encoding::BASE64URL_NOPAD.encode(ids.join(" ").as_bytes());
     let path = format!("{}/livekit/rtc/validate?access_token=x.{claims}.z", joined.prefix);
     assert_eq!(get(&stage, TENANT, &path, &joined.cookies).await.status, 410);
-    // LiveKit would rather have it from a header.
-    let headers = [("authorization", &*format!("Bearer {token}")), ("cookie", &joined.cookies)];
+    // LiveKit would rather have it from a header, which says as much as the query.
+    let path = format!("{}/livekit/rtc/validate", joined.prefix);
+    let bearer = format!("Bearer {token}");
+    let eve = stage.joined("heron", "room", "Eve").await;
+    let headers = [("authorization", &*bearer), ("cookie", &eve.cookies)];
+    assert_eq!(stage.client().get_with(&host("heron"), &path, &headers).await.status, 410);
+    let heard = stage.sims[0].log().into_iter().find(|seen| seen.path.contains("livekit"));
+    assert!(heard.is_none(), "the server does not hear of it: {heard:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_native_client_of_livekit_has_its_token_in_a_header() {
+    let stage = Plan::new().server("members").tenant(TENANT, "multi-account").start().await;
+    stage.create(TENANT, "room").await;
+    let joined = stage.joined(TENANT, "room", "Ada").await;
+    let token = token_of(&stage, &joined);
+    // Its settings have told it the address; it keeps no cookies.
     let path = format!("{}/rtc/validate", joined.livekit());
-    assert_eq!(stage.client().get_with(&host(TENANT), &path, &headers).await.body, "invalid authorization token");
+    let headers = [("authorization", &*format!("Bearer {token}"))];
+    assert_eq!(stage.client().get_with(&host(TENANT), &path, &headers).await.body, "success");
     let seen = stage.sims[0].log().into_iter().filter(|seen| seen.path.contains("livekit")).collect::<Vec<_>>();
     assert_eq!(seen.len(), 1);
-    assert_eq!((seen[0].header("authorization"), seen[0].query.as_deref()), (None, None));
+    assert_eq!(seen[0].header("authorization"), None);
+    assert_eq!(seen[0].query, Some(format!("access_token={token}")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

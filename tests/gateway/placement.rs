@@ -75,6 +75,7 @@ async fn a_tenant_has_its_own_server_first_and_then_the_shared_ones() {
 }
 
 /// A moment from now, as it is written in a file.
+#[expect(clippy::disallowed_methods, reason = "the gateway under test has the clock of the system")]
 fn from_now(seconds: u64) -> String {
     (OffsetDateTime::now_utc() + Duration::from_secs(seconds)).format(&Rfc3339).unwrap()
 }

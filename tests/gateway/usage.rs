@@ -60,6 +60,7 @@ async fn people_meetings_and_bytes_are_counted_by_tenant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "the gateway under test has the clock of the system")]
 async fn usage_is_told_by_month_and_survives_a_kill() {
     let mut gateway = Served::start(Plan::new().server("members").tenant("wagtail", "multi-account")).await;
     gateway.api("wagtail", "create", &ROOM).await;

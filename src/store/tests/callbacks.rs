@@ -233,7 +233,7 @@ async fn what_belongs_to_a_meeting_goes_with_it(fixture: Fixture) {
 }
 
 #[tokio::test]
-async fn two_gateways_claim_each_callback_once() {
+async fn two_gateways_claim_each_callback_once_on_postgres() {
     let one = Fixture::postgres().await;
     let two = Store::open(&one.url).await.expect("a store");
     let room = meeting(&one.store, "wagtail", "one", &[READY]).await;
