@@ -161,15 +161,15 @@ closed_set! {
 closed_set! {
     /// What happens to events of webhooks, and to webhooks.
     WebhookEvent {
-        /// A server has sent one, and it is in the store for a webhook.
+        /// A server has sent one, and it waits for a webhook in the store.
         Received = "received",
-        /// The tenant has too many that wait.
+        /// There is no room for it, or it is too large.
         Dropped = "dropped",
         /// Its receiver has taken it.
         Delivered = "delivered",
         /// A try has failed, and another one follows.
         Failed = "failed",
-        /// A webhook was removed, since its receiver is gone.
+        /// A webhook was removed: its receiver is gone, or it has had no use for long.
         Removed = "removed",
     }
 }
@@ -252,7 +252,12 @@ impl TenantMetrics {
 
     /// Counts what happens to an event of a webhook, or to a webhook.
     pub fn count_webhook(&self, event: WebhookEvent) {
-        self.webhooks[event as usize].fetch_add(1, Relaxed);
+        self.count_webhooks(event, 1);
+    }
+
+    /// Counts what happens to so many of them.
+    pub fn count_webhooks(&self, event: WebhookEvent, n: u64) {
+        self.webhooks[event as usize].fetch_add(n, Relaxed);
     }
 
     /// Counts a socket while the guard lives.

@@ -20,9 +20,9 @@ use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use crate::{
-    domain::{ids::ServerId, meeting::AFTERGLOW_MAX, tenant::Server, webhook::KNOWN_FOR},
+    domain::{ids::ServerId, meeting::AFTERGLOW_MAX, tenant::Server},
     live::Meeting,
-    meetings::{Meetings, operate, replaced, settle},
+    meetings::{Meetings, operate, replaced, settle, webhooks},
     store::{Error, Traffic},
     supervise::caught,
 };
@@ -35,6 +35,8 @@ const CONCURRENCY: usize = 16;
 const KEEP_ENDED: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Rounds between two clean-ups of the store.
 const PURGE_EVERY: u32 = 720;
+/// The same for events of webhooks, which are many.
+const PURGE_WEBHOOKS_EVERY: u32 = 12;
 
 /// Whether this gateway is the one that polls; `None` until the store has said so.
 pub type Leads = Option<bool>;
@@ -68,6 +70,11 @@ pub async fn run(
             {
                 tracing::warn!(%error, "failed to delete old meetings from the store");
             }
+            if done.is_multiple_of(PURGE_WEBHOOKS_EVERY)
+                && let Err(error) = webhooks::forget::round(&meetings).await
+            {
+                tracing::warn!(%error, "failed to delete old events of webhooks from the store");
+            }
         } else {
             report::read(&meetings).await;
         }
@@ -83,7 +90,6 @@ async fn purge(meetings: &Meetings) -> Result<(), Error> {
     let now = meetings.clock.now();
     meetings.store.ended().forget_sessions(now.saturating_sub(AFTERGLOW_MAX)).await?;
     meetings.store.ended().purge(now.saturating_sub(KEEP_ENDED)).await?;
-    meetings.store.webhooks().purge(now.saturating_sub(KNOWN_FOR), now.saturating_sub(KEEP_ENDED)).await?;
     Ok(())
 }
 

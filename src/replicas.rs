@@ -70,13 +70,20 @@ async fn heartbeat(meetings: &Meetings, steady: Option<Instant>) -> Result<bool,
 /// Follows what other gateways tell.
 pub async fn follow(meetings: Arc<Meetings>, mut changes: mpsc::Receiver<Change>) {
     let mut reread_at = Instant::now() + REREAD_EVERY;
+    let mut next = None;
     loop {
         meetings.rounds.follow.beat();
-        let change = match tokio::time::timeout_at(reread_at, changes.recv()).await {
-            Ok(Some(change)) => change,
-            Ok(None) => return,
-            Err(_) => Change::Everything,
+        let change = match next.take() {
+            Some(change) => change,
+            None => match tokio::time::timeout_at(reread_at, changes.recv()).await {
+                Ok(Some(change)) => change,
+                Ok(None) => return,
+                Err(_) => Change::Everything,
+            },
         };
+        if change == Change::Webhooks {
+            next = after_same(&change, &mut changes);
+        }
         if change == Change::Everything {
             reread_at = Instant::now() + REREAD_EVERY;
         }
@@ -86,6 +93,16 @@ pub async fn follow(meetings: Arc<Meetings>, mut changes: mpsc::Receiver<Change>
             tracing::warn!(%error, ?change, "failed to apply a change of another gateway: retrying");
         }
     }
+}
+
+/// Leaves out the changes that are there already and the same: one reading has them all. Returns the first other one.
+fn after_same(change: &Change, changes: &mut mpsc::Receiver<Change>) -> Option<Change> {
+    while let Ok(next) = changes.try_recv() {
+        if next != *change {
+            return Some(next);
+        }
+    }
+    None
 }
 
 async fn take_over(meetings: &Meetings, change: &Change) -> Result<(), Error> {
@@ -137,5 +154,22 @@ pub async fn read_ticket_keys(meetings: &Meetings, tickets: &Tickets) -> Result<
 pub async fn reseat(meetings: Arc<Meetings>, mut without_seat: mpsc::UnboundedReceiver<SessionNumber>) {
     while let Some(id) = without_seat.recv().await {
         caught("reseat", seats::reseat(&meetings, id)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_that_are_the_same_are_one_and_no_other_is_lost() {
+        let (told, mut changes) = mpsc::channel(8);
+        let others = Change::Meetings(vec![MeetingNumber::new(1)]);
+        for change in [Change::Webhooks, Change::Webhooks, others.clone(), Change::Webhooks] {
+            told.try_send(change).expect("room");
+        }
+        assert_eq!(after_same(&Change::Webhooks, &mut changes), Some(others));
+        assert_eq!(after_same(&Change::Operations, &mut changes), Some(Change::Webhooks));
+        assert_eq!(after_same(&Change::Webhooks, &mut changes), None);
     }
 }

@@ -67,9 +67,9 @@ pub use note::{Note, Traffic};
 pub use operations::OperationStore;
 pub use recordings::RecordingStore;
 pub use rows::{
-    AddedWebhook, Admitted, CallbackAddress, CallbackRow, Claim, EventRow, Kept, Leftover, MeetingRow, MeetingState,
-    NewCallback, NewEvent, NewMeeting, NewSession, NewWebhook, RecordingRow, Run, Seated, Seats, SessionRow, Tried,
-    UsageRow, WebhookRow,
+    AddedEvent, AddedWebhook, Admitted, CallbackAddress, CallbackRow, Claim, EventRow, Kept, Leftover, MeetingRow,
+    MeetingState, NewCallback, NewEvent, NewMeeting, NewSession, NewWebhook, RecordingRow, RegisteredWebhook, Run,
+    Seated, Seats, SessionRow, Tried, UsageRow, WebhookRow,
 };
 pub use seats::SeatStore;
 pub use usage::UsageStore;

@@ -89,20 +89,22 @@ async fn claimed<Q: Queue>(queue: &Q, most: usize) -> Vec<Q::Due> {
     })
 }
 
-/// Writes down what has become of a delivery, and returns whether that was possible. A store that is away gives it to no other
+/// Writes down what has become of a delivery. `None` where that was not possible: a store that is away gives it to no other
 /// gateway either.
-pub(super) async fn written<F>(stopping: &watch::Receiver<bool>, write: impl Fn() -> F) -> bool
+pub(super) async fn written<T, F>(stopping: &watch::Receiver<bool>, write: impl Fn() -> F) -> Option<T>
 where
-    F: Future<Output = Result<(), Error>>,
+    F: Future<Output = Result<T, Error>>,
 {
     let begun = Instant::now();
-    while write().await.is_err() {
+    loop {
+        if let Ok(written) = write().await {
+            return Some(written);
+        }
         let limit = if *stopping.borrow() { WRITTEN_AT_STOP_WITHIN } else { WRITTEN_WITHIN };
         if begun.elapsed() >= limit {
             tracing::error!("failed to write the result of a delivery: it may be sent again");
-            return false;
+            return None;
         }
         tokio::time::sleep(WRITE_INTERVAL).await;
     }
-    true
 }

@@ -1,6 +1,7 @@
 //! A gateway for unit tests: its clock is set, and it takes receivers on loopback for public ones.
 
 use std::{
+    collections::VecDeque,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex,
@@ -29,7 +30,8 @@ pub(crate) const BROKEN: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-l
 /// A receiver with an answer that can be changed; each request as it came.
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
-    answer: Arc<Mutex<&'static str>>,
+    /// What it answers next, and the answer to all further requests.
+    answers: Arc<Mutex<(VecDeque<&'static str>, &'static str)>>,
     pub(crate) seen: Arc<Mutex<Vec<String>>>,
     /// It answers while this may be read.
     pub(crate) gate: Arc<RwLock<()>>,
@@ -39,8 +41,9 @@ impl Receiver {
     pub(crate) async fn start(answer: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let (answer, seen) = (Arc::new(Mutex::new(answer)), Arc::<Mutex<Vec<String>>>::default());
-        let (answers, noted) = (Arc::clone(&answer), Arc::clone(&seen));
+        let answers = Arc::new(Mutex::new((VecDeque::new(), answer)));
+        let seen = Arc::<Mutex<Vec<String>>>::default();
+        let (next, noted) = (Arc::clone(&answers), Arc::clone(&seen));
         let gate = Arc::<RwLock<()>>::default();
         let opens = Arc::clone(&gate);
         tokio::spawn(async move {
@@ -50,15 +53,23 @@ impl Receiver {
                 let n = stream.read(&mut request).await.unwrap_or(0);
                 noted.lock().expect("whole").push(String::from_utf8_lossy(&request[..n]).into_owned());
                 let _open = opens.read().await;
-                let answer = *answers.lock().expect("whole");
+                let answer = {
+                    let (first, further) = &mut *next.lock().expect("whole");
+                    first.pop_front().unwrap_or(*further)
+                };
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
-        Self { address, answer, seen, gate }
+        Self { address, answers, seen, gate }
     }
 
     pub(crate) fn answers(&self, answer: &'static str) {
-        *self.answer.lock().expect("whole") = answer;
+        self.answers_first(&[], answer);
+    }
+
+    /// Answers the next requests each in its own way, and all further ones with `then`.
+    pub(crate) fn answers_first(&self, first: &[&'static str], then: &'static str) {
+        *self.answers.lock().expect("whole") = (first.iter().copied().collect(), then);
     }
 
     pub(crate) fn calls(&self) -> usize {

@@ -6,6 +6,7 @@
 
 mod code;
 pub mod deliver;
+pub mod forget;
 mod hosts;
 mod message;
 mod owner;
@@ -27,6 +28,7 @@ use tokio::{
 use crate::{
     domain::ids::{ExternalId, ServerId, TenantId},
     meetings::Meetings,
+    shares::Shares,
     store::Error,
 };
 use code::Codes;
@@ -41,6 +43,8 @@ pub struct Webhooks {
     /// One reading at a time, so that the last one stays, with the time at which that began. Tokio's, since it is held while the
     /// store answers.
     reading: Mutex<Option<Instant>>,
+    /// Calls of servers that use the store, by server: seats need its connections, too.
+    receipts: Arc<Shares<ServerId, ()>>,
     /// There may be something to be delivered.
     wake: Notify,
     /// There may be other webhooks than before.
@@ -70,6 +74,7 @@ impl Webhooks {
             codes: Codes::new(key),
             registered: ArcSwap::default(),
             reading: Mutex::default(),
+            receipts: Shares::new(receive::RECEIPTS),
             wake: Notify::new(),
             changed: Notify::new(),
             at_servers: DashMap::new(),
@@ -105,7 +110,7 @@ async fn read_since(meetings: &Meetings, since: Instant) -> Result<(), Error> {
     }
     let begun = Instant::now();
     let mut registered = Registered::new();
-    for row in meetings.store.webhooks().all().await? {
+    for row in meetings.store.webhooks().registered().await? {
         let (id, meeting, events) = (row.id, row.meeting, row.events);
         registered.entry(row.tenant).or_default().push(Webhook { id, meeting, events });
     }

@@ -12,7 +12,7 @@ use crate::domain::{
     time::{Deadline, Timestamp},
 };
 
-pub use webhooks::{AddedWebhook, EventRow, NewEvent, NewWebhook, Tried, WebhookRow};
+pub use webhooks::{AddedEvent, AddedWebhook, EventRow, NewEvent, NewWebhook, RegisteredWebhook, Tried, WebhookRow};
 
 /// A meeting that is to be promised.
 #[derive(Debug, Clone)]

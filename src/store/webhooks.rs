@@ -6,9 +6,9 @@
 use super::{
     db::{Db, ask},
     error::Error,
-    rows::{AddedWebhook, Claim, EventRow, NewEvent, NewWebhook, Tried, WebhookRow},
+    rows::{AddedEvent, AddedWebhook, Claim, EventRow, NewEvent, NewWebhook, RegisteredWebhook, Tried, WebhookRow},
 };
-use crate::domain::{ids::TenantId, time::Timestamp};
+use crate::domain::{ids::TenantId, time::Timestamp, webhook::Waiting};
 
 /// The webhooks of a store.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +25,29 @@ impl WebhookStore<'_> {
         ask!(self.db, webhooks::add(new))
     }
 
-    /// Removes a webhook of a tenant with the events that wait, and tells the other gateways. Returns whether it was there.
+    /// Removes a webhook of a tenant with the events that wait, and tells the other gateways. Returns whether it was there; if
+    /// not, they hear nothing.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn remove(self, tenant: &TenantId, id: &str) -> Result<bool, Error> {
         ask!(self.db, webhooks::remove(tenant.as_str(), id))
+    }
+
+    /// Removes a claimed webhook likewise, unless it was lost to another gateway or the operator wants it tried again.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn remove_claimed(self, webhook: &WebhookRow) -> Result<bool, Error> {
+        ask!(self.db, webhooks::remove_claimed(webhook))
+    }
+
+    /// What events ask of the webhooks of all tenants, the oldest first.
+    ///
+    /// # Errors
+    /// When the store fails or a row is impossible.
+    pub async fn registered(self) -> Result<Vec<RegisteredWebhook>, Error> {
+        ask!(self.db, webhooks::registered())
     }
 
     /// The webhooks of all tenants, the oldest first.
@@ -57,13 +74,13 @@ impl WebhookStore<'_> {
         ask!(self.db, webhooks::waiting())
     }
 
-    /// Keeps events for webhooks that are there; those that are kept already are the same. Returns the tenants of events that
-    /// were not kept, one for each: `most` of a tenant may wait.
+    /// Keeps an event for those of its webhooks that are there, have it not yet, and have room: `most` of a tenant may wait,
+    /// shared as [`has_room`](crate::domain::webhook::has_room) says.
     ///
     /// # Errors
-    /// When the store fails: none is kept.
-    pub async fn add_events(self, now: Timestamp, most: u32, events: &[NewEvent]) -> Result<Vec<TenantId>, Error> {
-        ask!(self.db, webhooks::add_events(now, most, events))
+    /// When the store fails: it is kept for none.
+    pub async fn add_event(self, now: Timestamp, most: Waiting, event: &NewEvent) -> Result<AddedEvent, Error> {
+        ask!(self.db, webhooks::add_event(now, most, event))
     }
 
     /// Takes webhooks that have events and are due, those of all tenants in turn.
@@ -82,15 +99,15 @@ impl WebhookStore<'_> {
         ask!(self.db, webhooks::events(webhook, most))
     }
 
-    /// Writes down that an event is delivered.
+    /// Writes down that an event is delivered. Returns whether its webhook is there still.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn delivered(self, event: i64, now: Timestamp) -> Result<(), Error> {
+    pub async fn delivered(self, event: i64, now: Timestamp) -> Result<bool, Error> {
         ask!(self.db, webhooks::delivered(event, now))
     }
 
-    /// Gives a claimed webhook free, with what the last try came to.
+    /// Gives a claimed webhook free. If the operator has asked for a try meanwhile, only the result is written.
     ///
     /// # Errors
     /// When the store fails.
@@ -106,12 +123,20 @@ impl WebhookStore<'_> {
         ask!(self.db, webhooks::retry(id, now))
     }
 
-    /// Forgets events that were delivered before a time, and the webhooks of meetings that are older than another time and
-    /// whose meeting has no row any more.
+    /// Forgets events that were delivered before a time, `most` of them. Returns how many.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn purge(self, delivered: Timestamp, created: Timestamp) -> Result<(), Error> {
-        ask!(self.db, webhooks::purge(delivered, created))
+    pub async fn forget_delivered(self, before: Timestamp, most: u32) -> Result<u64, Error> {
+        ask!(self.db, webhooks::forget_delivered(before, most))
+    }
+
+    /// Removes webhooks of meetings that have no row any more, if they were last made, asked for or claimed before a time: `most`
+    /// of them. Tells the other gateways, and returns which ones.
+    ///
+    /// # Errors
+    /// When the store fails or a row is impossible.
+    pub async fn forget_unused(self, before: Timestamp, most: u32) -> Result<Vec<(TenantId, String)>, Error> {
+        ask!(self.db, webhooks::forget_unused(before, most))
     }
 }

@@ -298,14 +298,14 @@ async fn a_server_of_2_7_signs_in_its_own_way() {
     eventually("it has ended", async || names(&ours) == ["meeting-created", "meeting-ended"]).await;
 }
 
-/// The form in which a server tells of the end of `room`.
-fn ended(stage: &Stage) -> String {
+/// The form in which a server tells of the end of `room`, at a time.
+fn ended(stage: &Stage, ts: u64) -> String {
     let meeting = json!({
         "internal-meeting-id": stage.on_server("wagtail", "room").unwrap().int_id,
         "external-meeting-id": "t.wagtail.room",
     });
     let said = json!([{ "data": { "type": "event", "id": "meeting-ended", "attributes": { "meeting": meeting },
-                                  "event": { "ts": 1 } } }]);
+                                  "event": { "ts": ts } } }]);
     sign::encode(&[("domain", "x"), ("event", &said.to_string()), ("timestamp", "1")])
 }
 
@@ -318,8 +318,9 @@ async fn an_event_that_its_server_has_not_signed_is_refused() {
     eventually("its beginning is told", async || names(&ours).len() == 1).await;
     let own = at_server(&stage).await.remove(0);
     let (authority, path) = own.strip_prefix("https://").unwrap().split_once('/').unwrap();
-    let form = ended(&stage);
-    let signed = |secret: &str| Algorithm::Sha256.hex(format!("{own}{form}{secret}").as_bytes());
+    let form = ended(&stage, 1);
+    let signed_form = |form: &str, secret: &str| Algorithm::Sha256.hex(format!("{own}{form}{secret}").as_bytes());
+    let signed = |secret: &str| signed_form(&form, secret);
     let good = signed("bbb-01-secret");
     let mut wrong_code = path.to_owned();
     wrong_code.replace_range(path.len() - 1.., if path.ends_with('0') { "1" } else { "0" });
@@ -349,7 +350,16 @@ async fn an_event_that_its_server_has_not_signed_is_refused() {
     })
     .await;
     assert_eq!(post(format!("/{path}?checksum={good}"), form.clone()).await, 200);
-    assert_eq!(names(&ours).len(), 2);
+    // What comes after it is delivered after it.
+    let later = ended(&stage, 2);
+    assert_eq!(post(format!("/{path}?checksum={}", signed_form(&later, "bbb-01-secret")), later).await, 200);
+    let ends = || -> Vec<_> {
+        let events = ours.calls().iter().map(event).collect::<Vec<_>>();
+        events.iter().map(|event| (event["data"]["id"].clone(), event["data"]["event"]["ts"].clone())).skip(1).collect()
+    };
+    let expected = [1, 2].map(|ts| (json!("meeting-ended"), json!(ts)));
+    eventually("the later one is delivered", async || ends().contains(&expected[1])).await;
+    assert_eq!(ends(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -362,7 +372,7 @@ async fn events_of_all_tenants_do_not_count_to_the_rate_of_one() {
     assert_eq!(stage.create("wagtail", "room").await.xml("returncode"), "SUCCESS");
     let own = at_server(&stage).await.remove(0);
     let (authority, path) = own.strip_prefix("https://").unwrap().split_once('/').unwrap();
-    let form = ended(&stage);
+    let form = ended(&stage, 1);
     let checksum = Algorithm::Sha1.hex(format!("{own}{form}bbb-01-secret").as_bytes());
     let (client, target) = (stage.client(), format!("/{path}?checksum={checksum}"));
     let pings = join_all((0..100).map(|_| client.get(authority, "/bigbluebutton/api/hooks/ping"))).await;

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{message::message, registry::reread};
 use crate::{
-    domain::{callback::pause, webhook::FAILS_FOR},
+    domain::{callback::pause, time::Timestamp, webhook::FAILS_FOR},
     meetings::{
         Meetings,
         deliveries::{self, Queue, written},
@@ -37,9 +37,15 @@ pub async fn run(meetings: Arc<Meetings>, stop: watch::Receiver<bool>) {
 /// Delivers what is due now, and returns when that is done.
 #[cfg(test)]
 pub(super) async fn round(meetings: &Meetings) -> usize {
+    round_at(meetings, false).await
+}
+
+/// The same, at a stop or not.
+#[cfg(test)]
+pub(super) async fn round_at(meetings: &Meetings, is_stop: bool) -> usize {
     let claim = deliveries::claim(deliveries::CONCURRENCY, meetings.clock.now());
     let due = meetings.store.webhooks().claim(claim).await.expect("claimed");
-    let (_, stopping) = watch::channel(false);
+    let (_, stopping) = watch::channel(is_stop);
     futures_util::future::join_all(due.iter().map(|webhook| deliver(meetings, webhook, &stopping))).await;
     due.len()
 }
@@ -64,7 +70,7 @@ impl Queue for Webhooks {
     }
 }
 
-/// What has become of the last event that was sent, in words.
+/// What has become of an event that was sent, in words.
 enum Outcome {
     Delivered(String),
     Failed(String),
@@ -72,26 +78,36 @@ enum Outcome {
     Gone,
 }
 
+/// What a claim has come to.
+#[derive(Default)]
+struct Sent {
+    /// Whether the receiver has taken an event.
+    has_taken: bool,
+    last: Option<Outcome>,
+}
+
 async fn deliver(meetings: &Meetings, webhook: &WebhookRow, stopping: &watch::Receiver<bool>) {
     let Ok(events) = meetings.store.webhooks().events(&webhook.id, BATCH).await else { return };
-    let (begun, mut outcome) = (Instant::now(), None);
+    let (begun, mut sent) = (Instant::now(), Sent::default());
     for event in &events {
         if begun.elapsed() >= BATCH_TIME || *stopping.borrow() {
             break;
         }
-        let sent = send(meetings, webhook, event).await;
-        let is_delivered = matches!(sent, Outcome::Delivered(_));
-        outcome = Some(sent);
+        let outcome = send(meetings, webhook, event).await;
+        let is_delivered = matches!(outcome, Outcome::Delivered(_));
+        sent.last = Some(outcome);
         if !is_delivered {
             break;
         }
+        sent.has_taken = true;
         meetings.metrics.tenant(&webhook.tenant).count_webhook(WebhookEvent::Delivered);
         let write = || meetings.store.webhooks().delivered(event.id, meetings.clock.now());
-        if !written(stopping, write).await {
+        // Its tenant may have removed it meanwhile: the rest is for it no more.
+        if written(stopping, write).await != Some(true) {
             return;
         }
     }
-    finish(meetings, webhook, outcome, stopping).await;
+    finish(meetings, webhook, sent, stopping).await;
 }
 
 async fn send(meetings: &Meetings, webhook: &WebhookRow, event: &EventRow) -> Outcome {
@@ -119,31 +135,54 @@ async fn tried(meetings: &Meetings, webhook: &WebhookRow, event: &EventRow) -> R
 }
 
 /// Gives the webhook free, or removes it.
-async fn finish(meetings: &Meetings, webhook: &WebhookRow, outcome: Option<Outcome>, stopping: &watch::Receiver<bool>) {
+async fn finish(meetings: &Meetings, webhook: &WebhookRow, sent: Sent, stopping: &watch::Receiver<bool>) {
     let now = meetings.clock.now();
-    let fails_too_long = webhook.failing_since.is_some_and(|since| since.saturating_add(FAILS_FOR) <= now);
-    let (result, failed) = match outcome {
-        Some(Outcome::Gone) => return remove(meetings, webhook, "HTTP 410", stopping).await,
-        Some(Outcome::Failed(result)) if fails_too_long => return remove(meetings, webhook, &result, stopping).await,
-        Some(Outcome::Failed(result)) => (result, true),
-        Some(Outcome::Delivered(result)) => (result, false),
-        // Nothing was sent, and nothing is known: it is free again when the claim is over.
-        None => return,
+    let (result, is_gone) = match &sent.last {
+        None => return release(meetings, webhook, unsent(webhook), stopping).await,
+        Some(Outcome::Delivered(result)) => {
+            let tried = Tried { result: Some(result), tries: 0, failing_since: None, due_at: now };
+            return release(meetings, webhook, tried, stopping).await;
+        }
+        Some(Outcome::Failed(result)) => (result.as_str(), false),
+        Some(Outcome::Gone) => ("HTTP 410", true),
     };
-    let due_at = if failed { now.saturating_add(pause(webhook.tries.saturating_add(1))) } else { now };
-    if failed {
-        tracing::warn!(tenant = %webhook.tenant, id = webhook.id, result, "webhook event not delivered: retrying");
-        meetings.metrics.tenant(&webhook.tenant).count_webhook(WebhookEvent::Failed);
+    let tried = failed(webhook, sent.has_taken, result, now);
+    let fails_too_long = tried.failing_since.is_some_and(|since| since.saturating_add(FAILS_FOR) <= now);
+    if (is_gone || fails_too_long) && remove(meetings, webhook, result, stopping).await {
+        return;
     }
-    let tried = Tried { result: &result, failed, now, due_at };
+    tracing::warn!(tenant = %webhook.tenant, id = webhook.id, result, "webhook event not delivered: retrying");
+    meetings.metrics.tenant(&webhook.tenant).count_webhook(WebhookEvent::Failed);
+    release(meetings, webhook, tried, stopping).await;
+}
+
+async fn release(meetings: &Meetings, webhook: &WebhookRow, tried: Tried<'_>, stopping: &watch::Receiver<bool>) {
     written(stopping, || meetings.store.webhooks().release(webhook, tried)).await;
 }
 
-/// Removes a webhook whose receiver is gone, with the events that wait, as bbb-webhooks does.
-async fn remove(meetings: &Meetings, webhook: &WebhookRow, result: &str, stopping: &watch::Receiver<bool>) {
-    let (tenant, id) = (&webhook.tenant, &webhook.id);
-    tracing::error!(%tenant, id, result, "webhook removed: its receiver is gone");
-    meetings.metrics.tenant(tenant).count_webhook(WebhookEvent::Removed);
-    written(stopping, || async { meetings.store.webhooks().remove(tenant, id).await.map(drop) }).await;
-    reread(meetings).await;
+/// Where nothing was sent all stays as it was.
+fn unsent(webhook: &WebhookRow) -> Tried<'_> {
+    let WebhookRow { result, tries, failing_since, due_at, .. } = webhook;
+    Tried { result: result.as_deref(), tries: *tries, failing_since: *failing_since, due_at: *due_at }
+}
+
+/// After a failure. What the receiver has taken before it in the same claim ends those of former claims.
+fn failed<'a>(webhook: &WebhookRow, has_taken: bool, result: &'a str, now: Timestamp) -> Tried<'a> {
+    let (before, since) = if has_taken { (0, None) } else { (webhook.tries, webhook.failing_since) };
+    let tries = before.saturating_add(1);
+    let due_at = now.saturating_add(pause(tries));
+    Tried { result: Some(result), tries, failing_since: Some(since.unwrap_or(now)), due_at }
+}
+
+/// Removes a webhook whose receiver is gone, with the events that wait, as bbb-webhooks does. Returns whether it is done with: not
+/// if the operator has asked for another try meanwhile.
+async fn remove(meetings: &Meetings, webhook: &WebhookRow, result: &str, stopping: &watch::Receiver<bool>) -> bool {
+    let removed = written(stopping, || meetings.store.webhooks().remove_claimed(webhook)).await;
+    if removed == Some(true) {
+        let (tenant, id) = (&webhook.tenant, &webhook.id);
+        tracing::error!(%tenant, id, result, "webhook removed: its receiver is gone");
+        meetings.metrics.tenant(tenant).count_webhook(WebhookEvent::Removed);
+        reread(meetings).await;
+    }
+    removed != Some(false)
 }

@@ -1,10 +1,10 @@
 //! A server calls with events: each is written down for the webhooks of its tenant, and answered only then.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Registered, Webhook,
@@ -14,93 +14,117 @@ use super::{
 };
 use crate::{
     bbb::webhook::{Allowed, Posted, Reader, about, is_wanted, name},
-    domain::{directory::Directory, ids::TenantId, tenant::Server, webhook::WAITING_MAX},
+    domain::{
+        denial::Denial,
+        directory::Directory,
+        ids::TenantId,
+        tenant::Server,
+        webhook::{EVENT_BYTES_MAX, WAITING_MAX},
+    },
     meetings::Meetings,
     metrics::WebhookEvent,
-    store::{Error, NewEvent},
+    shares::Limits,
+    store::{AddedEvent, NewEvent},
 };
 
-/// How long a call waits for a store that does not answer: servers wait for 5 s, and call again.
+/// How long a call waits for the store, in all: servers wait for 5 s, and call again.
 const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two tries.
 const STORE_INTERVAL: Duration = Duration::from_millis(500);
+/// Calls that use the store at a time, and those of one server: a quarter of its connections.
+pub(super) const RECEIPTS: Limits = Limits { total: 4, outer: 2, inner: 4, both: 2, waiting: 256 };
 
 /// Takes in what a server has posted. Of tenants without webhooks for it nothing is written.
 ///
 /// # Errors
-/// When the store fails: the server has to call again.
+/// [`Denial::StoreUnavailable`] where the store does not answer in time, or too many ask it: the server has to call again.
 pub(crate) async fn receive(
     meetings: &Meetings,
     (directory, server): (&Directory, &Server),
     posted: &Posted<'_>,
-) -> Result<(), Error> {
+) -> Result<(), Denial> {
     let came = Instant::now();
-    let mut new = all_rows(meetings, (directory, server), posted);
-    if new.is_empty() && !is_needed(meetings, directory, server) {
-        // Another gateway may have made the hook a moment ago. If not, it is to be removed.
-        read_since(meetings, came).await?;
-        new = all_rows(meetings, (directory, server), posted);
-        servers::note_call(meetings, directory, server);
-    }
-    if new.is_empty() {
+    let new = all_new(meetings, (directory, server), posted);
+    let is_unknown = new.is_empty() && !is_needed(meetings, directory, server);
+    if new.is_empty() && !is_unknown {
         return Ok(());
     }
-    let dropped = written(meetings, &new).await?;
-    for event in &new {
-        meetings.metrics.tenant(&event.tenant).count_webhook(WebhookEvent::Received);
-    }
-    for tenant in &dropped {
-        tracing::warn!(%tenant, "webhook event dropped: too many of its tenant wait for their receivers");
-        meetings.metrics.tenant(tenant).count_webhook(WebhookEvent::Dropped);
-    }
-    meetings.webhooks.wake.notify_one();
-    Ok(())
+    let stored = async {
+        let turn = meetings.webhooks.receipts.take(&server.id, &(), 1, STORE_TIMEOUT).await;
+        let _turn = turn.ok_or(Denial::StoreUnavailable)?;
+        if !is_unknown {
+            keep(meetings, new).await;
+            return Ok(());
+        }
+        // Another gateway may have made the hook a moment ago. If not, it is to be removed.
+        read_since(meetings, came).await?;
+        servers::note_call(meetings, directory, server);
+        keep(meetings, all_new(meetings, (directory, server), posted)).await;
+        Ok(())
+    };
+    timeout(STORE_TIMEOUT, stored).await.unwrap_or(Err(Denial::StoreUnavailable))
 }
 
-/// What is written for all that a server has posted.
-fn all_rows(meetings: &Meetings, (directory, server): (&Directory, &Server), posted: &Posted<'_>) -> Vec<NewEvent> {
+/// All that a server has posted and a webhook gets.
+fn all_new(meetings: &Meetings, (directory, server): (&Directory, &Server), posted: &Posted<'_>) -> Vec<NewEvent> {
     let registered = meetings.webhooks.registered.load();
-    let rows = |event| rows(meetings, (directory, server), posted, &registered, event);
-    posted.events.iter().flat_map(rows).collect()
+    let new = |event| new_event(meetings, (directory, server), posted, &registered, event);
+    posted.events.iter().filter_map(new).collect()
 }
 
-/// Writes events down. Returns the tenants of those for which there is no room.
-async fn written(meetings: &Meetings, new: &[NewEvent]) -> Result<Vec<TenantId>, Error> {
-    let begun = Instant::now();
-    loop {
-        match meetings.store.webhooks().add_events(meetings.clock.now(), WAITING_MAX, new).await {
-            Err(_) if begun.elapsed() < STORE_TIMEOUT => tokio::time::sleep(STORE_INTERVAL).await,
-            written => return written,
+/// Writes events down, each by itself: those that are written when the time is over are known when the server calls again.
+async fn keep(meetings: &Meetings, new: Vec<NewEvent>) {
+    let mut dropped = HashMap::<TenantId, u64>::new();
+    for event in new {
+        let added =
+            if event.body.len() > EVENT_BYTES_MAX { too_large(&event) } else { written(meetings, &event).await };
+        let metrics = meetings.metrics.tenant(&event.tenant);
+        metrics.count_webhooks(WebhookEvent::Received, added.kept);
+        metrics.count_webhooks(WebhookEvent::Dropped, added.dropped);
+        if added.dropped > 0 {
+            let of_tenant = dropped.entry(event.tenant).or_default();
+            *of_tenant = of_tenant.saturating_add(added.dropped);
         }
     }
+    for (tenant, events) in &dropped {
+        tracing::warn!(%tenant, events, "webhook events dropped: too many of their tenant wait, or they are too large");
+    }
+    meetings.webhooks.wake.notify_one();
 }
 
-/// What is written for an event: a row for each webhook that it is for.
-fn rows(
+fn too_large(event: &NewEvent) -> AddedEvent {
+    AddedEvent { kept: 0, dropped: u64::try_from(event.webhooks.len()).unwrap_or(u64::MAX) }
+}
+
+/// Tries until the store has it: who waits for it says how long.
+async fn written(meetings: &Meetings, event: &NewEvent) -> AddedEvent {
+    loop {
+        if let Ok(added) = meetings.store.webhooks().add_event(meetings.clock.now(), WAITING_MAX, event).await {
+            return added;
+        }
+        sleep(STORE_INTERVAL).await;
+    }
+}
+
+/// What is written for an event, if a webhook gets it.
+fn new_event(
     meetings: &Meetings,
     (directory, server): (&Directory, &Server),
     posted: &Posted<'_>,
     registered: &Registered,
     event: &Value,
-) -> Vec<NewEvent> {
-    let (Some(name), Some(of)) = (name(event), owner(meetings, (directory, server), about(event), registered.keys()))
-    else {
-        return Vec::new();
-    };
+) -> Option<NewEvent> {
+    let name = name(event)?;
+    let of = owner(meetings, (directory, server), about(event), registered.keys())?;
     let wanted = |webhook: &&Webhook| is_for(webhook, &of, name);
-    let webhooks: Vec<_> = registered.get(&of.tenant).into_iter().flatten().filter(wanted).collect();
+    let webhooks = registered.get(&of.tenant)?.iter().filter(wanted);
+    let webhooks: Vec<_> = webhooks.map(|webhook| webhook.id.clone()).collect();
     if webhooks.is_empty() {
-        return Vec::new();
+        return None;
     }
-    let Some(body) = body(meetings, (directory, server), posted, &of, event) else { return Vec::new() };
-    let content = digest(&SHA256, event.to_string().as_bytes());
-    let row = |webhook: &Webhook| NewEvent {
-        webhook: webhook.id.clone(),
-        tenant: of.tenant.clone(),
-        content: content.as_ref().to_vec(),
-        body: body.clone(),
-    };
-    webhooks.into_iter().map(row).collect()
+    let body = body(meetings, (directory, server), posted, &of, event)?;
+    let content = digest(&SHA256, event.to_string().as_bytes()).as_ref().to_vec();
+    Some(NewEvent { tenant: of.tenant, webhooks, content, body })
 }
 
 fn is_for(webhook: &Webhook, of: &Owner, name: &str) -> bool {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
-    deliver::round,
+    deliver::{round, round_at},
+    forget,
     owner::{Owner, owner},
     read,
     receive::receive,
@@ -20,12 +21,14 @@ use crate::{
     },
     domain::{
         calendar::Calendar,
+        denial::Denial,
         directory::Directory,
         fixtures,
         ids::{ExternalId, InternalId},
         limits::Limit,
         tenant::Tenant,
         time::{Clock, Timestamp},
+        webhook::EVENT_BYTES_MAX,
     },
     live::recordings::Recording,
     meetings::{
@@ -92,11 +95,15 @@ impl Scene {
 
     /// The same, to one of two gateways.
     async fn say_to(&self, meetings: &Meetings, events: &[Value]) {
+        self.told(meetings, events).await.expect("received");
+    }
+
+    async fn told(&self, meetings: &Meetings, events: &[Value]) -> Result<(), Denial> {
         let form = webhook::form("bbb-01.internal.test", &json!(events).to_string(), "1800000000000");
         let posted = webhook::read(form.as_bytes()).expect("a form");
         let directory = meetings.directory.load_full();
         let server = directory.server("bbb-01").expect("configured");
-        receive(meetings, (&directory, server), &posted).await.expect("received");
+        receive(meetings, (&directory, server), &posted).await
     }
 
     /// How many events wait.
@@ -176,6 +183,79 @@ async fn a_webhook_whose_receiver_is_gone_is_removed() {
 }
 
 #[tokio::test]
+async fn what_a_receiver_takes_ends_its_failures_though_it_fails_again_at_once() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(BROKEN).await);
+    scene.webhook(&receiver).await;
+    scene.say(&[event("wagtail", "room", "user-joined", 1)]).await;
+    round(&scene.meetings).await;
+    scene.say(&[event("wagtail", "room", "user-joined", 2), event("wagtail", "room", "user-joined", 3)]).await;
+    scene.clock.advance(25 * HOUR);
+    receiver.answers_first(&[OK], BROKEN);
+    round(&scene.meetings).await;
+    let row = scene.store.webhooks().all().await.expect("read").remove(0);
+    assert_eq!((row.tries, row.failing_since, scene.waiting().await), (1, Some(scene.clock.now()), 2));
+    assert_eq!(row.due_at.saturating_duration_since(scene.clock.now()).as_secs(), 30);
+    assert_eq!(seen(&receiver), [1, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_webhook_that_the_operator_has_tried_again_is_not_removed_by_a_try_in_flight() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(BROKEN).await);
+    let id = scene.webhook(&receiver).await;
+    scene.say(&[event("wagtail", "room", "user-joined", 1)]).await;
+    round(&scene.meetings).await;
+    scene.clock.advance(25 * HOUR);
+    receiver.answers("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n");
+    let closed = receiver.gate.write().await;
+    let operator = async {
+        while receiver.calls() < 2 {
+            tokio::task::yield_now().await;
+        }
+        scene.clock.advance(Duration::from_secs(1));
+        registry::retry(&scene.meetings, &id).await.expect("asked").expect("there");
+        drop(closed);
+    };
+    tokio::join!(round(&scene.meetings), operator);
+    let row = scene.store.webhooks().all().await.expect("read").remove(0);
+    assert_eq!((row.tries, row.failing_since, row.due_at), (0, None, scene.clock.now()));
+    receiver.answers(OK);
+    assert_eq!((round(&scene.meetings).await, seen(&receiver)), (1, vec![1; 3]), "it is tried at once");
+}
+
+#[tokio::test]
+async fn a_webhook_that_its_tenant_removes_gets_nothing_more_of_what_was_read_for_it() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
+    let id = scene.webhook(&receiver).await;
+    let events: Vec<_> = (0..9).map(|n| event("wagtail", "room", "user-joined", n)).collect();
+    scene.say(&events).await;
+    let closed = receiver.gate.write().await;
+    let owner = async {
+        while receiver.calls() < 1 {
+            tokio::task::yield_now().await;
+        }
+        assert!(registry::destroy(&scene.meetings, &scene.tenant("wagtail").id, &id).await.expect("asked"));
+        drop(closed);
+    };
+    tokio::join!(round(&scene.meetings), owner);
+    assert_eq!(seen(&receiver), [0]);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_claimed_at_a_stop_is_free_again_as_it_was() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(BROKEN).await);
+    scene.webhook(&receiver).await;
+    scene.say(&[event("wagtail", "room", "user-joined", 1)]).await;
+    round(&scene.meetings).await;
+    scene.clock.advance(HOUR);
+    let before = scene.store.webhooks().all().await.expect("read");
+    round_at(&scene.meetings, true).await;
+    let after = scene.store.webhooks().all().await.expect("read");
+    assert_eq!((receiver.calls(), after), (1, before));
+    receiver.answers(OK);
+    assert_eq!((round(&scene.meetings).await, scene.waiting().await), (1, 0), "another gateway goes on at once");
+}
+
+#[tokio::test]
 async fn what_is_no_success_is_tried_again() {
     for (answer, result) in [
         ("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n", "HTTP 401"),
@@ -213,6 +293,67 @@ async fn of_tenants_without_webhooks_nothing_is_kept() {
     assert_eq!(seen(&receiver), [2]);
     scene.say(&[event("dove", "room", "user-joined", 3), json!({ "data": 7 }), json!(7)]).await;
     assert_eq!(scene.waiting().await, 0, "a tenant that there is not, and garbage");
+}
+
+#[tokio::test]
+async fn an_event_is_counted_once_for_each_webhook_and_one_that_is_too_large_is_dropped() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
+    scene.webhook(&receiver).await;
+    scene.register("wagtail", wish("https://school.example/other")).await.expect("registered");
+    let counted = || {
+        let metrics = scene.meetings.metrics.tenant(&scene.tenant("wagtail").id);
+        metrics.webhooks().map(|(event, n)| (event.as_str(), n)).collect::<Vec<_>>()
+    };
+    let mut created = event("wagtail", "room", "meeting-created", 1);
+    let metadata = |bytes: usize| json!({ "note": "x".repeat(bytes) });
+    created["data"]["attributes"]["meeting"]["metadata"] = metadata(EVENT_BYTES_MAX);
+    scene.say(&[created.clone()]).await;
+    assert_eq!((counted(), scene.waiting().await), (vec![("dropped", 2)], 0));
+    created["data"]["attributes"]["meeting"]["metadata"] = metadata(EVENT_BYTES_MAX - 1_000);
+    for _ in 0..2 {
+        scene.say(&[created.clone()]).await;
+    }
+    assert_eq!((counted(), scene.waiting().await), (vec![("received", 2), ("dropped", 2)], 2));
+}
+
+#[tokio::test]
+async fn a_call_waits_3_s_for_a_store_that_fails_or_that_others_use() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
+    scene.webhook(&receiver).await;
+    let said = [event("wagtail", "room", "user-joined", 1)];
+    let directory = scene.meetings.directory.load_full();
+    let server = &directory.server("bbb-01").expect("configured").id;
+    let take = |server| scene.meetings.webhooks.receipts.try_take(server, &(), 1);
+    let turns = [take(server), take(server)];
+    assert!(turns.iter().all(Option::is_some) && take(server).is_none());
+    assert!(take(&fixtures::server("own", "others").id).is_some(), "another server");
+    tokio::time::pause();
+    let refused = async |what| {
+        let began = tokio::time::Instant::now();
+        assert_eq!(scene.told(&scene.meetings, &said).await, Err(Denial::StoreUnavailable), "{what}");
+        assert_eq!(began.elapsed().as_secs(), 3, "{what}");
+    };
+    refused("the turns of its server are taken").await;
+    drop(turns);
+    scene.store.close().await;
+    refused("the store fails").await;
+}
+
+#[tokio::test]
+async fn a_webhook_of_a_meeting_is_removed_when_it_had_no_use_for_90_days() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
+    let all = scene.webhook(&receiver).await;
+    let of_room = Wish { meeting: Some("room"), ..wish("https://school.example/room") };
+    scene.register("wagtail", of_room).await.expect("registered");
+    scene.clock.advance(90 * 24 * HOUR);
+    forget::round(&scene.meetings).await.expect("done");
+    assert_eq!(scene.ids().await.len(), 2);
+    scene.clock.advance(HOUR);
+    forget::round(&scene.meetings).await.expect("done");
+    assert_eq!(scene.ids().await, [all]);
+    let metrics = scene.meetings.metrics.tenant(&scene.tenant("wagtail").id);
+    assert_eq!(metrics.webhooks().map(|(event, n)| (event.as_str(), n)).collect::<Vec<_>>(), [("removed", 1)]);
+    assert_eq!(scene.meetings.webhooks.registered.load().values().flatten().count(), 1);
 }
 
 #[tokio::test]

@@ -67,17 +67,39 @@ pub struct WebhookRow {
     pub result: Option<String>,
 }
 
-/// An event for one webhook.
+/// A webhook, as far as events ask for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEvent {
-    /// The id of the webhook.
-    pub webhook: String,
+pub struct RegisteredWebhook {
+    /// Its `hookID`.
+    pub id: String,
     /// Whose it is.
     pub tenant: TenantId,
+    /// The tenant's `meetingID`; all meetings without it.
+    pub meeting: Option<ExternalId>,
+    /// Names of events in lower case, with commas; all events without it.
+    pub events: Option<String>,
+}
+
+/// An event for webhooks of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The ids of its webhooks that get it.
+    pub webhooks: Vec<String>,
     /// A digest by which the same is known again.
     pub content: Vec<u8>,
     /// What the tenant gets.
     pub body: String,
+}
+
+/// For how many webhooks an event was kept. Webhooks that have it already, and those that are gone, count to neither.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AddedEvent {
+    /// It waits for them now.
+    pub kept: u64,
+    /// There was no room.
+    pub dropped: u64,
 }
 
 /// An event that waits.
@@ -91,15 +113,15 @@ pub struct EventRow {
     pub received_at: Timestamp,
 }
 
-/// What a try has come to.
+/// What a claimed webhook is given free with.
 #[derive(Debug, Clone, Copy)]
 pub struct Tried<'a> {
-    /// In words.
-    pub result: &'a str,
-    /// Whether it has failed.
-    pub failed: bool,
-    /// Now.
-    pub now: Timestamp,
+    /// What the last try came to, in words; `None` where there was none.
+    pub result: Option<&'a str>,
+    /// Failed tries in a row.
+    pub tries: u32,
+    /// Since when all tries have failed.
+    pub failing_since: Option<Timestamp>,
     /// When the next event may be sent.
     pub due_at: Timestamp,
 }

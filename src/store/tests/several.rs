@@ -159,6 +159,20 @@ async fn what_one_gateway_does_is_told_the_other() {
 }
 
 #[tokio::test]
+async fn what_was_not_there_to_be_removed_is_not_told() {
+    let (one, two) = two().await;
+    let (told, mut changes) = tokio::sync::mpsc::channel(8);
+    let attending = tokio::spawn(async move { two.attend(told).await });
+    assert_eq!(changes.recv().await, Some(Change::Everything), "it listens");
+    let (tenant, _) = ids();
+    assert!(!one.webhooks().remove(&tenant, "none").await.expect("asked"));
+    assert_eq!(one.webhooks().forget_unused(ms(9_000), 9).await.expect("asked"), []);
+    one.operations().set_suspended(&tenant, true, ms(100)).await.expect("written");
+    assert_eq!(changes.recv().await, Some(Change::Operations), "the first that is told");
+    attending.abort();
+}
+
+#[tokio::test]
 async fn the_keys_of_tickets_are_shared_and_deleted_when_they_are_old() {
     let (one, two) = two().await;
     let first = one.keys().ticket(9).await.expect("a key");
