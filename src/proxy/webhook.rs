@@ -18,7 +18,7 @@ use crate::{
         webhook::{FORM_BYTES_MAX, Form, is_bearer},
     },
     domain::{backend_error::BodyFault, denial::Denial, tenant::Server, webhook},
-    meetings::webhooks::receive::receive,
+    meetings::webhooks::{receive::receive, servers, unknown},
     metrics::{Call, Outcome},
     net::rates::RateOf,
     upstream::Incoming,
@@ -47,9 +47,13 @@ pub(super) async fn webhook(gateway: &Gateway, asked: Asked, slug: &str, code: &
     let form = Form::read(&bytes).filter(|form| is_signed(gateway, &asked, server, form));
     let Some(form) = form else { return unsigned(gateway, &asked, server, "its server has not signed it") };
     let Some(posted) = form.posted() else { return unsigned(gateway, &asked, server, "its events cannot be read") };
+    servers::note_signed(&gateway.meetings, server);
     let received = receive(&gateway.meetings, (&asked.directory, server), &posted).await;
     drop(charge);
     match received {
+        Ok(()) if unknown::is_elsewhere(&gateway.meetings, &asked.directory, &posted) => {
+            refuse(gateway, &asked, Call::Webhook, Denial::Overloaded)
+        }
         Ok(()) => Answer::new(Call::Webhook, Outcome::Ok, text(StatusCode::OK, PLAIN, "received\n")).by(&server.id),
         Err(_) => refuse(gateway, &asked, Call::Webhook, Denial::StoreUnavailable),
     }
