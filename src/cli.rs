@@ -87,7 +87,7 @@ enum Command {
     /// List callbacks to tenants, or try one again.
     #[command(subcommand)]
     Callback(CallbackAction),
-    /// List webhooks of tenants, or try the events of one again.
+    /// List webhooks of tenants, try the events of one again, or remove one.
     #[command(subcommand)]
     Webhook(WebhookAction),
     /// Print the usage of tenants in a month.

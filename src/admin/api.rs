@@ -41,6 +41,7 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .route("/callbacks/{id}/retry", post(callbacks::retry_one))
         .route("/webhooks", get(webhooks::list))
         .route("/webhooks/{id}/retry", post(webhooks::retry_one))
+        .route("/webhooks/{id}/remove", post(webhooks::remove_one))
         .route("/usage", get(usage::list))
         .fallback(async || refused::not_found())
         .method_not_allowed_fallback(async || refused::method())

@@ -8,7 +8,7 @@ mod signature;
 
 use serde_json::Value;
 
-pub use posted::{FORM_BYTES_MAX, Posted, read};
+pub use posted::{FORM_BYTES_MAX, Form, Posted};
 pub use reader::{Allowed, Reader};
 pub use signature::{form, is_bearer, signed_address};
 

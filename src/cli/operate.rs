@@ -129,12 +129,17 @@ pub(super) enum WebhookAction {
         asking: Asking,
     },
     /// Try the events of a webhook now.
-    Retry {
-        /// Its id in the list.
-        id: String,
-        #[command(flatten)]
-        asking: Asking,
-    },
+    Retry(OneWebhook),
+    /// Remove a webhook, with the events that wait for it.
+    Remove(OneWebhook),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OneWebhook {
+    /// Its id in the list.
+    id: String,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 #[derive(Debug, Args)]
@@ -229,9 +234,13 @@ pub(super) async fn webhook(action: WebhookAction) -> Result<String, String> {
             ];
             asking.list(&format!("/api/webhooks?{}", query.finish()), "webhooks", &columns).await
         }
-        WebhookAction::Retry { id, asking } => {
+        WebhookAction::Retry(OneWebhook { id, asking }) => {
             let line = |row: &Value| format!("webhook {} is tried now", cell(&row["id"]));
             asking.change(&format!("/api/webhooks/{}/retry", segment(&id)), &json!({}), line).await
+        }
+        WebhookAction::Remove(OneWebhook { id, asking }) => {
+            let line = |row: &Value| format!("webhook {} of {} is removed", cell(&row["id"]), cell(&row["tenant"]));
+            asking.change(&format!("/api/webhooks/{}/remove", segment(&id)), &json!({}), line).await
         }
     }
 }

@@ -4,6 +4,8 @@
 //! (`servers`), and call that with the events of all their meetings. Each event is written down for the webhooks of the tenant
 //! whose meeting it is about (`receive`, `owner`), and then delivered from the store (`deliver`): by any gateway, in order.
 
+mod at_server;
+mod calls;
 mod code;
 pub mod deliver;
 pub mod forget;
@@ -13,6 +15,8 @@ mod owner;
 pub(crate) mod receive;
 pub(crate) mod registry;
 pub mod servers;
+pub(crate) mod unknown;
+
 #[cfg(test)]
 mod tests;
 
@@ -31,8 +35,9 @@ use crate::{
     shares::Shares,
     store::Error,
 };
+use at_server::AtServer;
 use code::Codes;
-use servers::AtServer;
+use unknown::Unknown;
 
 /// What all webhooks share.
 #[derive(Debug)]
@@ -53,6 +58,7 @@ pub struct Webhooks {
     at_servers: DashMap<ServerId, AtServer>,
     /// Servers that have called though no tenant's webhooks need their events.
     leftover: DashSet<ServerId>,
+    unknown: Unknown,
 }
 
 /// The webhooks of each tenant that has some, the oldest first.
@@ -79,6 +85,7 @@ impl Webhooks {
             changed: Notify::new(),
             at_servers: DashMap::new(),
             leftover: DashSet::new(),
+            unknown: Unknown::new(),
         }
     }
 

@@ -15,7 +15,6 @@ use super::{
     pages::{page, wants_page},
     path::merge_slashes,
     route::{Route, call_of, route},
-    webhook::is_of_a_server,
 };
 use crate::{
     domain::{
@@ -79,9 +78,6 @@ pub(crate) fn unsent(
 
 /// The refusal of a request that is one too many for its tenant; `None` for one that may come.
 pub(crate) fn too_many(gateway: &Gateway, asked: &Asked, metrics: &TenantMetrics) -> Option<Answer> {
-    if is_of_a_server(gateway, asked) {
-        return None;
-    }
     let (bucket, peer) = (&metrics.rate_of_requests, asked.connection.served.peer());
     let may = gateway.net.rates.allow_request(bucket, &asked.tenant.id, peer, asked.now);
     (!may).then(|| limited(gateway, asked, call_asked(asked)))

@@ -26,7 +26,7 @@ use super::{
     permissions::keep_needed,
     refusal::{self, too_fast},
     robots::set_not_listed,
-    router,
+    router, webhook,
 };
 use crate::{
     domain::{denial::Denial, host::Host, tenant::Tenant},
@@ -69,11 +69,15 @@ pub(crate) async fn serve(
     };
     let hsts = asked.directory.hsts_of(&asked.tenant).header().cloned();
     let metrics = gateway.metrics.tenant(&line.tenant.id);
-    let mut answer = match refusal::too_many(&gateway, &asked, &metrics) {
+    // Of many tenants: it counts neither to the rate nor to the usage of the one on whose host it comes.
+    let is_receipt = webhook::is_of_a_server(&gateway, &asked);
+    let refused = if is_receipt { None } else { refusal::too_many(&gateway, &asked, &metrics) };
+    let mut answer = match refused {
         Some(refused) => refused,
         None => {
             let (context, span) = (asked.context(), asked.span());
-            let answered = pin!(router::dispatch(&gateway, asked, body.counted(&metrics)));
+            let body = if is_receipt { body } else { body.counted(&metrics) };
+            let answered = pin!(router::dispatch(&gateway, asked, body));
             context.scope(answered.instrument(span)).await
         }
     };
@@ -92,7 +96,7 @@ pub(crate) async fn serve(
     {
         let _ = is_over.await;
     }
-    answer.response.map(|body| counted(body, metrics))
+    if is_receipt { answer.response } else { answer.response.map(|body| counted(body, metrics)) }
 }
 
 /// The body of a request, with what becomes of its rest when it is answered before it has ended.

@@ -249,23 +249,16 @@ async fn what_a_level_allows_of_people_goes_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_has_lost_the_hook_gets_it_again() {
+async fn hooks_of_others_at_a_server_are_left_alone() {
     let (ours, theirs) = (Receiver::start().await, Receiver::start().await);
     let stage = stage([&ours, &theirs], "").await;
-    register(&stage, "wagtail", &[("callbackURL", ALL)]).await;
-    let before = at_server(&stage).await;
     let address = stage.sims[0].url().strip_prefix("http://").unwrap().parse().unwrap();
-    let others = sign::path("hooks/create", &[("callbackURL", "https://monitor.example/x")], "bbb-01-secret");
-    plain_get(address, "bbb", &others).await;
-    // What registers another one has the servers looked at.
-    let other = "https://school.example/x";
-    stage.sims[0].faults().lose_hooks();
-    plain_get(address, "bbb", &others).await;
-    register(&stage, "wagtail", &[("callbackURL", other)]).await;
-    eventually("it has it again", async || at_server(&stage).await.contains(&before[0])).await;
-    assert_eq!(at_server(&stage).await, ["https://monitor.example/x", &before[0]], "others are left alone");
-    meet(&stage, "wagtail", "room").await;
-    eventually("events come", async || names(&ours).contains(&"meeting-ended".to_owned())).await;
+    let others = "https://monitor.example/x";
+    plain_get(address, "bbb", &sign::path("hooks/create", &[("callbackURL", others)], "bbb-01-secret")).await;
+    let id = register(&stage, "wagtail", &[("callbackURL", ALL)]).await;
+    eventually("it has both", async || at_server(&stage).await.len() == 2).await;
+    assert_eq!(stage.api("wagtail", "hooks/destroy", &[("hookID", &id)]).await.xml("removed"), "true");
+    eventually("the gateway's is removed", async || at_server(&stage).await == [others]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -345,6 +338,13 @@ async fn an_event_that_its_server_has_not_signed_is_refused() {
         assert_eq!(post(format!("/{path}?checksum={good}"), form.clone()).await, 200);
     }
     eventually("it is delivered", async || names(&ours).len() == 2).await;
+    let half = form.replace("meeting-ended", "user-left%5Cud83d");
+    let checksum = Algorithm::Sha256.hex(format!("{own}{half}bbb-01-secret").as_bytes());
+    assert_eq!(
+        post(format!("/{path}?checksum={checksum}"), half).await,
+        200,
+        "half a pair of surrogates is no forgery"
+    );
     eventually("it is written down", async || {
         stage.metric("anteroom_webhook_events_total", &["event=\"delivered\""]).await == 2
     })
@@ -363,6 +363,24 @@ async fn an_event_that_its_server_has_not_signed_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_calls_are_not_signed_is_never_asked_to_call_again() {
+    let receiver = Receiver::start().await;
+    let frontend = format!("frontend = \"http://{}\"", receiver.address);
+    let plan = Plan::new().server_like("members", "[rates]\nwrong_checksums = 2\n");
+    let stage = plan.tenant_with("wagtail", "multi-account", &frontend).start().await;
+    register(&stage, "wagtail", &[("callbackURL", ALL)]).await;
+    let own = at_server(&stage).await.remove(0);
+    let (authority, path) = own.strip_prefix("https://").unwrap().split_once('/').unwrap();
+    let client = stage.client();
+    let target = format!("/{path}?checksum=00");
+    for _ in 0..20 {
+        assert_eq!(client.post(authority, &target, FORM, "domain=a").await.status, 401);
+    }
+    let wrong = client.get(&host("wagtail"), &sign::path("hooks/list", &[], "wrong")).await;
+    assert!(wrong.body.contains("rateLimited"), "they count: {}", wrong.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_of_all_tenants_do_not_count_to_the_rate_of_one() {
     let receiver = Receiver::start().await;
     let frontend = format!("frontend = \"http://{}\"", receiver.address);
@@ -377,8 +395,11 @@ async fn events_of_all_tenants_do_not_count_to_the_rate_of_one() {
     let (client, target) = (stage.client(), format!("/{path}?checksum={checksum}"));
     let pings = join_all((0..100).map(|_| client.get(authority, "/bigbluebutton/api/hooks/ping"))).await;
     assert!(pings.iter().any(|reply| reply.body.contains("rateLimited")), "the tenant is at its rate");
+    let up = async || stage.metric("anteroom_body_bytes_total", &["direction=\"up\""]).await;
+    let before = up().await;
     let posts = join_all((0..100).map(|_| client.post(authority, &target, FORM, form.clone()))).await;
     assert!(posts.iter().all(|reply| reply.status == 200));
+    assert_eq!(up().await, before, "nor to its usage");
     let guesses = join_all((0..100).map(|_| client.post(authority, "/.anteroom/hooks/x/0a", FORM, form.clone()))).await;
     assert!(guesses.iter().any(|reply| reply.status == 429), "a wrong code has no right to that");
 }
@@ -408,6 +429,22 @@ async fn the_operator_hears_of_servers_that_tell_no_events() {
         String::from_utf8_lossy(&listed.stdout).contains("tells no events for webhooks: it has no bbb-webhooks")
     };
     eventually("the operator is warned", warned).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_removes_a_webhook() {
+    let served = Served::start(Plan::new().server("members").tenant("wagtail", "multi-account")).await;
+    let created = served.api("wagtail", "hooks/create", &[("callbackURL", "https://school.example/x")]).await;
+    let id = created.xml("hookID").to_owned();
+    let removed = anteroom(&["webhook", "remove", &id], served.dir.path());
+    assert_eq!(
+        String::from_utf8_lossy(&removed.stdout),
+        format!("webhook {id} of wagtail is removed\n"),
+        "{removed:?}"
+    );
+    assert!(!served.api("wagtail", "hooks/list", &[]).await.body.contains("<hook>"));
+    let again = anteroom(&["webhook", "remove", &id], served.dir.path());
+    assert!(String::from_utf8_lossy(&again.stderr).contains("no webhook has this id"), "{again:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Lists webhooks, and has the events of one tried again.
+//! Lists webhooks, has the events of one tried again, and removes one.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -54,6 +54,19 @@ pub(super) async fn retry_one(
     let row = row.await.ok_or_else(refused::failed)??.ok_or_else(refused::unknown_webhook)?;
     let (tenant, id) = (&row.tenant, &row.id);
     tracing::info!(target: "audit", %tenant, id, operator, "webhook to be tried again by operator");
+    Ok(Answer::ok(told(&row, None)))
+}
+
+pub(super) async fn remove_one(
+    State(admin): State<Admin>,
+    Extension(Operator(operator)): Extension<Operator>,
+    Path(id): Path<String>,
+) -> Result<Answer, Answer> {
+    let meetings = Arc::clone(&admin.meetings);
+    let row = admin.in_gateway(async move { registry::remove(&meetings, &id).await });
+    let row = row.await.ok_or_else(refused::failed)??.ok_or_else(refused::unknown_webhook)?;
+    let (tenant, id) = (&row.tenant, &row.id);
+    tracing::info!(target: "audit", %tenant, id, operator, "webhook removed by operator");
     Ok(Answer::ok(told(&row, None)))
 }
 

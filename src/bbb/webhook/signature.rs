@@ -4,13 +4,13 @@ use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use form_urlencoded::Serializer;
 
-use super::Posted;
+use super::Form;
 use crate::{
     bbb::checksum::{Algorithm, Given},
     domain::secret::Secret,
 };
 
-impl Posted<'_> {
+impl Form<'_> {
     /// Whether the server with this secret has posted it to `callback_url`, the address of the hook as it was created.
     /// `checksum` is the one that was appended to it. Takes constant time.
     #[must_use]
@@ -18,7 +18,7 @@ impl Posted<'_> {
         let Some(given) = Given::read(checksum) else { return false };
         let covers = |body: &[u8]| given.is(&hash(given.algorithm, callback_url, body, secret));
         // Releases before 3 know this algorithm only.
-        covers(self.form) || (given.algorithm == Algorithm::Sha1 && covers(self.as_json().as_bytes()))
+        covers(self.bytes) || (given.algorithm == Algorithm::Sha1 && covers(self.as_json().as_bytes()))
     }
 }
 
@@ -58,7 +58,6 @@ fn hash(algorithm: Algorithm, callback_url: &str, body: &[u8], secret: &Secret) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bbb::webhook::read;
 
     const HOOK: &str = "https://meet.w/.anteroom/hooks/s1/code";
     /// As `URLSearchParams` of Node.js writes it.
@@ -74,17 +73,20 @@ mod tests {
 
     #[test]
     fn the_bytes_of_the_form_are_covered() {
-        let posted = read(FORM.as_bytes()).expect("a form");
+        let form = Form::read(FORM.as_bytes()).expect("a form");
         for algorithm in [Algorithm::Sha1, Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512] {
             let checksum = sum(algorithm, &format!("{HOOK}{FORM}server-secret"));
-            assert!(posted.is_signed(HOOK, &checksum, &secret()), "{algorithm:?}");
-            assert!(!posted.is_signed(HOOK, &checksum, &Secret::new("tenant-secret")));
-            assert!(!posted.is_signed("https://meet.w/.anteroom/hooks/s2/code", &checksum, &secret()));
+            assert!(form.is_signed(HOOK, &checksum, &secret()), "{algorithm:?}");
+            assert!(!form.is_signed(HOOK, &checksum, &Secret::new("tenant-secret")));
+            assert!(!form.is_signed("https://meet.w/.anteroom/hooks/s2/code", &checksum, &secret()));
             let other = FORM.replace("+%C3%BC", "%20%C3%BC");
-            assert!(!read(other.as_bytes()).expect("a form").is_signed(HOOK, &checksum, &secret()), "other bytes");
+            assert!(
+                !Form::read(other.as_bytes()).expect("a form").is_signed(HOOK, &checksum, &secret()),
+                "other bytes"
+            );
         }
         for checksum in ["", "ab", "x", &sum(Algorithm::Sha1, "")] {
-            assert!(!posted.is_signed(HOOK, checksum, &secret()), "{checksum}");
+            assert!(!form.is_signed(HOOK, checksum, &secret()), "{checksum}");
         }
     }
 
@@ -97,10 +99,10 @@ mod tests {
         );
         let form = "event=%5B%7B%22data%22%3A%7B%22id%22%3A%22a%20%C3%BC%22%7D%7D%5D&timestamp=1700000000000\
                     &domain=bbb-01.internal.test";
-        let posted = read(form.as_bytes()).expect("a form");
-        assert!(posted.is_signed(HOOK, &sum(Algorithm::Sha1, &signed), &secret()));
-        assert!(!posted.is_signed(HOOK, &sum(Algorithm::Sha256, &signed), &secret()));
-        assert!(!posted.is_signed(HOOK, &sum(Algorithm::Sha1, &signed), &Secret::new("x")));
+        let form = Form::read(form.as_bytes()).expect("a form");
+        assert!(form.is_signed(HOOK, &sum(Algorithm::Sha1, &signed), &secret()));
+        assert!(!form.is_signed(HOOK, &sum(Algorithm::Sha256, &signed), &secret()));
+        assert!(!form.is_signed(HOOK, &sum(Algorithm::Sha1, &signed), &Secret::new("x")));
     }
 
     #[test]

@@ -360,6 +360,10 @@ fn a_hook_gets_the_events_that_it_asks_for() {
     }
 }
 
+fn read(form: &[u8]) -> Option<Posted<'_>> {
+    Form::read(form).and_then(Form::posted)
+}
+
 #[test]
 fn a_form_is_read_as_a_whole_or_not_at_all() {
     let event = "%7B%22data%22%3A%7B%7D%7D";

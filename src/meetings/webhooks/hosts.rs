@@ -1,18 +1,36 @@
 //! On which hosts a server may call the gateway with events. They are those of all tenants with meetings there, with their
 //! session tokens: the name of the host must be the operator's, and lead nowhere else by the will of a tenant.
 
-use super::owner::may_use;
+use super::{owner::may_use, unknown};
 use crate::{
     domain::{directory::Directory, host::Host, tenant::Server},
     meetings::Meetings,
 };
 
-/// Whether a tenant with webhooks may use a server.
-pub(super) fn is_needed(meetings: &Meetings, directory: &Directory, server: &Server) -> bool {
+/// Whether a server needs a hook of the gateway's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// A tenant with webhooks may use it.
+    Hook,
+    /// Another gateway may know a tenant that does.
+    Unknown,
+    None,
+}
+
+pub(super) fn need(meetings: &Meetings, directory: &Directory, server: &Server) -> Need {
     let now = meetings.clock.now();
     let registered = meetings.webhooks.registered.load();
     let mut tenants = registered.keys().filter_map(|tenant| directory.tenant_at(tenant.as_str(), now));
-    tenants.any(|tenant| may_use(meetings, directory, tenant, server, now))
+    match tenants.any(|tenant| may_use(meetings, directory, tenant, server, now)) {
+        true => Need::Hook,
+        false if unknown::has_any(meetings, directory) => Need::Unknown,
+        false => Need::None,
+    }
+}
+
+/// Whether a tenant with webhooks may use a server, as far as this gateway can know.
+pub(super) fn is_needed(meetings: &Meetings, directory: &Directory, server: &Server) -> bool {
+    need(meetings, directory, server) != Need::None
 }
 
 /// The hosts, those of tenants that may use the server first.

@@ -40,16 +40,17 @@ pub(super) fn owner<'a>(
     if let Some(meeting) = meetings.live.meetings.of_internal(internal) {
         return (meeting.server == server.id).then(|| of(&meeting.tenant, meeting.ext_id.as_str()));
     }
-    // Its `create` has no answer yet, or another gateway has made it a moment ago.
-    let external = about.external.filter(|external| internal.starts_with(&internal_start(external)));
-    if let Some(meeting) = external.and_then(|external| meetings.live.meetings.on_server(external)) {
-        return (meeting.server == server.id).then(|| of(&meeting.tenant, meeting.ext_id.as_str()));
-    }
-    // Long after its end there are events of its recording.
+    // Long after its end there are events of its recording. Meanwhile its room may be in use again, on another server.
     for tenant in with_webhooks {
         if let Some(recording) = meetings.live.recordings.get(tenant, internal) {
             return (recording.server == server.id).then(|| of(tenant, recording.ext_id.as_str()));
         }
+    }
+    // Its `create` has no answer yet, or another gateway has made it a moment ago.
+    let external = about.external.filter(|external| internal.starts_with(&internal_start(external)));
+    let running = external.and_then(|external| meetings.live.meetings.on_server(external));
+    if let Some(meeting) = running.filter(|meeting| meeting.server == server.id) {
+        return Some(of(&meeting.tenant, meeting.ext_id.as_str()));
     }
     let (tenant, ext_id) = external.and_then(split)?;
     let now = meetings.clock.now();
@@ -69,4 +70,62 @@ pub(super) fn may_use(
 ) -> bool {
     directory.servers_of(tenant).any(|own| own.id == server.id)
         || meetings.live.presence.reaches(&tenant.id, &server.id, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        domain::{
+            calendar::Calendar,
+            fixtures,
+            ids::{ExternalId, InternalId, MeetingNumber},
+            meeting::Life,
+            time::Clock,
+        },
+        live::{Facts, Meeting, recordings::Recording},
+        meetings::fixtures::{LOOPBACK, gateway},
+        store::Store,
+    };
+
+    const ON_SERVER: &str = "t.wagtail.room";
+
+    #[tokio::test]
+    async fn a_recording_keeps_its_events_when_its_room_is_in_use_again_elsewhere() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(&format!("sqlite:{}", dir.path().join("store.db").display())).await.expect("a store");
+        let meetings = gateway(store, Clock::manual(Timestamp::from_secs(1_800_000_000)), LOOPBACK).await;
+        let tenant: TenantId = "wagtail".parse().expect("an id");
+        let calendar = Arc::new(Calendar::new(Arc::new(fixtures::tenant("wagtail")), Vec::new()));
+        let servers = ["bbb-01", "bbb-02"].map(|id| Arc::new(fixtures::server(id, "members")));
+        let directory = Directory::new(vec![calendar], servers.to_vec());
+        let [old, new] = ["1700000000000", "1800000000000"].map(|time| format!("{}{time}", internal_start(ON_SERVER)));
+        meetings.live.add_meeting(Meeting::new(Facts {
+            id: MeetingNumber::new(1),
+            tenant: tenant.clone(),
+            account: "main".into(),
+            ext_id: ExternalId::new("room"),
+            server: servers[1].id.clone(),
+            participants: None,
+            expected: None,
+            life: Life::Running { internal_id: new.clone().into() },
+            created_at: Timestamp::EPOCH,
+            ends_at: None,
+            afterglow: None,
+            records: true,
+        }));
+        let of = |server: &Server, internal: &str| {
+            let about = About { internal: Some(internal), external: Some(ON_SERVER), record: None };
+            owner(&meetings, (&directory, server), about, [tenant.clone()].iter()).map(|owner| owner.internal_id)
+        };
+        assert_eq!(of(&servers[1], &new), Some(new.clone()));
+        assert_eq!(of(&servers[0], &new), None, "another server says so");
+        assert_eq!(of(&servers[0], &old), Some(old.clone()), "the tenant may use it");
+        let (id, ext_id, server) = (InternalId::new(&old), ExternalId::new("room"), servers[0].id.clone());
+        meetings.live.recordings.add(&tenant, Recording { id, ext_id, server });
+        assert_eq!(of(&servers[0], &old), Some(old.clone()), "its recording is there");
+        assert_eq!(of(&servers[1], &old), None, "its recording is elsewhere");
+    }
 }

@@ -1,7 +1,6 @@
 //! The webhooks of a tenant: made, listed and removed by its calls of `hooks/*`.
 
 use aws_lc_rs::rand;
-use data_encoding::HEXLOWER;
 
 use super::{read, servers::ensure};
 use crate::{
@@ -14,6 +13,9 @@ use crate::{
     meetings::{Meetings, receivers::may_call},
     store::{AddedWebhook, Error, NewWebhook, WebhookRow},
 };
+
+/// The least id, of 15 digits.
+const ID_MIN: u64 = 100_000_000_000_000;
 
 /// A webhook that a tenant asks for.
 #[derive(Debug, Clone, Copy)]
@@ -114,6 +116,17 @@ pub(crate) async fn retry(meetings: &Meetings, id: &str) -> Result<Option<Webhoo
     Ok(row)
 }
 
+/// Removes a webhook for the operator, with the events that wait. Returns what it was; `None` where there is no such one.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn remove(meetings: &Meetings, id: &str) -> Result<Option<WebhookRow>, Error> {
+    let Some(row) = meetings.store.webhooks().all().await?.into_iter().find(|row| row.id == id) else {
+        return Ok(None);
+    };
+    Ok(destroy(meetings, &row.tenant, id).await?.then_some(row))
+}
+
 /// What this gateway knows follows at once; where the store fails meanwhile, with the next reading.
 pub(super) async fn reread(meetings: &Meetings) {
     if let Err(error) = read(meetings).await {
@@ -121,14 +134,13 @@ pub(super) async fn reread(meetings: &Meetings) {
     }
 }
 
-/// A random UUID (RFC 9562, version 4), as the ids of bbb-webhooks; `None` where the system has no randomness.
+/// A random number of 15 digits, which a program that reads ids as numbers keeps as it is (it is below 2^53); `None` where the
+/// system has no randomness.
 fn new_id() -> Option<String> {
-    let mut bytes = [0_u8; 16];
+    let mut bytes = [0_u8; 8];
     rand::fill(&mut bytes).ok()?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = HEXLOWER.encode(&bytes);
-    Some([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+    let number = ID_MIN.saturating_add(u64::from_le_bytes(bytes) % ID_MIN.saturating_mul(9));
+    Some(number.to_string())
 }
 
 #[cfg(test)]
@@ -136,12 +148,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_a_uuid() {
-        let id = new_id().expect("randomness");
-        let lengths: Vec<_> = id.split('-').map(str::len).collect();
-        assert_eq!(lengths, [8, 4, 4, 4, 12], "{id}");
-        assert_eq!(id.as_bytes()[14], b'4', "{id}");
-        assert!(matches!(id.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{id}");
-        assert_ne!(new_id(), Some(id));
+    fn an_id_is_the_same_for_programs_that_read_numbers() {
+        for _ in 0..100 {
+            let id = new_id().expect("randomness");
+            assert_eq!(id.len(), 15, "{id}");
+            assert_eq!(id.parse::<f64>().expect("a number").to_string(), id, "of JavaScript");
+            assert_eq!(id.parse::<i64>().expect("a number").to_string(), id, "of PHP");
+            assert_ne!(new_id(), Some(id));
+        }
     }
 }

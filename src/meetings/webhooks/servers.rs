@@ -1,39 +1,32 @@
 //! One hook of the gateway's at each server whose events a tenant's webhooks need.
 //!
 //! Each server is asked for its hooks every minute: it drops those whose calls fail for five minutes. The leader makes what is
-//! missing; any gateway removes what is not needed. Hooks of others are left alone.
+//! missing, and removes what is not needed: gateways may have different configurations for a while. Hooks of others are left
+//! alone.
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use http::StatusCode;
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{
-    hosts::{hosts, is_needed},
+    at_server::{AtServer, Found},
+    calls::ask,
+    hosts::{Need, hosts, need},
     owner::may_use,
-    read,
+    read, unknown,
 };
 use crate::{
-    bbb::{
-        answer::Failure,
-        checksum::{Algorithm, sign_with},
-        hooks::{self, Answer},
-        query::Params,
-    },
     domain::{
-        backend_error::BackendError,
         directory::Directory,
         host::Host,
         tenant::{Server, Tenant},
-        time::Timestamp,
     },
     meetings::Meetings,
     supervise::caught,
-    upstream::ApiCall,
 };
 
 /// Between two rounds.
@@ -42,47 +35,28 @@ const INTERVAL: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Servers that are asked at a time.
 const CONCURRENCY: usize = 16;
-/// How long a server has for one call.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a tenant's call waits for the hooks of its servers.
 const ENSURED_WITHIN: Duration = Duration::from_secs(2);
-/// When a server without bbb-webhooks is asked again.
-const ASKED_AGAIN: Duration = Duration::from_secs(600);
-
-/// What is known of the gateway's hook at a server that needs one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AtServer {
-    /// It is there.
-    Present,
-    /// It is not there: no host of a tenant is below a domain of the operator's.
-    Absent,
-    /// The server does not take the calls of `hooks/*`.
-    Unsupported {
-        /// When it was asked.
-        asked_at: Timestamp,
-    },
-}
-
-impl AtServer {
-    /// What an operator should know.
-    fn warning(self) -> Option<&'static str> {
-        match self {
-            Self::Present => None,
-            Self::Absent => Some("no tenant has a host below base_domains that it could call"),
-            Self::Unsupported { .. } => Some("it has no bbb-webhooks, or that has another secret"),
-        }
-    }
-}
-
-/// What an operator should know of a server, as far as this gateway has asked it.
+/// What an operator should know of a server: the gateway that polls knows it.
 pub(in crate::meetings) fn warning(meetings: &Meetings, server: &Server) -> Option<String> {
     let known = meetings.webhooks.at_servers.get(&server.id)?;
     known.warning().map(|warning| format!("tells no events for webhooks: {warning}"))
 }
 
+/// A server has called, with its signature.
+pub(crate) fn note_signed(meetings: &Meetings, server: &Server) {
+    let at_servers = &meetings.webhooks.at_servers;
+    // Most calls are not the first one.
+    if at_servers.get(&server.id).is_some_and(|known| known.waits_for_call())
+        && let Some(mut known) = at_servers.get_mut(&server.id)
+    {
+        known.has_called();
+    }
+}
+
 /// A server has called with nothing for anybody: where no webhook needs its events at all, its hook is to be removed.
 pub(super) fn note_call(meetings: &Meetings, directory: &Directory, server: &Server) {
-    if !is_needed(meetings, directory, server) && meetings.webhooks.leftover.insert(server.id.clone()) {
+    if need(meetings, directory, server) == Need::None && meetings.webhooks.leftover.insert(server.id.clone()) {
         meetings.webhooks.changed.notify_one();
     }
 }
@@ -97,7 +71,7 @@ pub(super) async fn ensure(meetings: &Meetings, tenant: &Tenant) {
         .filter(is_unknown)
         .map(Arc::clone)
         .collect();
-    let _ = timeout(ENSURED_WITHIN, look_at_all(meetings, looks)).await;
+    let _ = timeout(ENSURED_WITHIN, look_at_all(meetings, looks, false)).await;
 }
 
 /// Looks after the hooks until told to stop. `leads` says whether this gateway is the leader.
@@ -105,14 +79,14 @@ pub async fn run(meetings: Arc<Meetings>, mut leads: watch::Receiver<Option<bool
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
+        let scope = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            _ = ticks.tick() => {}
-            Ok(()) = leads.changed() => {}
-            () = meetings.webhooks.changed.notified() => {}
-        }
+            _ = ticks.tick() => Scope::All,
+            Ok(()) = leads.changed() => Scope::All,
+            () = meetings.webhooks.changed.notified() => Scope::Changed,
+        };
         let leads = *leads.borrow_and_update() == Some(true);
-        round(&meetings, leads).await;
+        round(&meetings, leads, scope).await;
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             () = sleep(PAUSE) => {}
@@ -120,19 +94,34 @@ pub async fn run(meetings: Arc<Meetings>, mut leads: watch::Receiver<Option<bool
     }
 }
 
+/// Which servers are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    All,
+    /// Those that need a hook now and did not before, or the other way round.
+    Changed,
+}
+
 /// Looks at each server once.
-async fn round(meetings: &Meetings, leads: bool) {
+async fn round(meetings: &Meetings, leads: bool, scope: Scope) {
     // What is not needed is removed: what this gateway knows has to be new.
     if let Err(error) = read(meetings).await {
         tracing::debug!(%error, "failed to read webhooks from the store: retrying");
         return;
     }
     let directory = meetings.directory.load_full();
+    unknown::note(meetings, &directory);
+    if !leads {
+        // It would not learn what the leader changes.
+        meetings.webhooks.at_servers.clear();
+        meetings.webhooks.leftover.clear();
+        return;
+    }
     let looks: Vec<_> = polled(meetings, &directory)
-        .filter(|server| is_due(meetings, server, leads, is_needed(meetings, &directory, server)))
+        .filter(|server| is_due(meetings, server, need(meetings, &directory, server), scope))
         .map(Arc::clone)
         .collect();
-    look_at_all(meetings, looks).await;
+    look_at_all(meetings, looks, true).await;
 }
 
 /// The servers that are asked at all.
@@ -140,110 +129,95 @@ fn polled<'a>(meetings: &'a Meetings, directory: &'a Directory) -> impl Iterator
     directory.servers().filter(|server| meetings.live.servers.of(&server.id).mode().is_polled())
 }
 
-async fn look_at_all(meetings: &Meetings, looks: Vec<Arc<Server>>) {
+async fn look_at_all(meetings: &Meetings, looks: Vec<Arc<Server>>, leads: bool) {
     let look = |server: Arc<Server>| async move {
-        caught("webhook_server", look(meetings, &server)).await;
+        caught("webhook_server", look(meetings, &server, leads)).await;
     };
     stream::iter(looks).for_each_concurrent(CONCURRENCY, look).await;
 }
 
-fn is_due(meetings: &Meetings, server: &Server, leads: bool, is_needed: bool) -> bool {
-    let is_leftover = meetings.webhooks.leftover.remove(&server.id).is_some();
-    let known = meetings.webhooks.at_servers.get(&server.id).map(|known| *known);
-    if !is_needed {
-        // Whether it is there is looked for once more when it is needed.
-        meetings.webhooks.at_servers.remove(&server.id);
-        return is_leftover || (leads && known == Some(AtServer::Present));
-    }
-    match known {
-        Some(AtServer::Unsupported { asked_at }) => {
-            leads && asked_at.saturating_add(ASKED_AGAIN) <= meetings.clock.now()
+fn is_due(meetings: &Meetings, server: &Server, need: Need, scope: Scope) -> bool {
+    let webhooks = &meetings.webhooks;
+    let is_leftover = webhooks.leftover.remove(&server.id).is_some();
+    match need {
+        Need::Hook => {
+            let known = webhooks.at_servers.get(&server.id);
+            known.is_none_or(|known| scope == Scope::All && known.is_due(meetings.clock.now()))
         }
-        _ => leads,
+        // What other gateways have made there stays.
+        Need::Unknown => false,
+        Need::None => {
+            // Whether it is there is looked for once more when it is needed.
+            let known = webhooks.at_servers.remove(&server.id);
+            is_leftover || known.is_some_and(|(_, known)| known.is_present())
+        }
     }
 }
 
-/// Compares the hooks of a server with what is needed.
-async fn look(meetings: &Meetings, server: &Server) {
+/// Compares the hooks of a server with what is needed. The leader alone removes what is not.
+async fn look(meetings: &Meetings, server: &Server, leads: bool) {
     let directory = meetings.directory.load_full();
-    let is_needed = is_needed(meetings, &directory, server);
+    let is_needed = need(meetings, &directory, server) == Need::Hook;
     let hosts = if is_needed { hosts(meetings, &directory, server) } else { Vec::new() };
-    let found = compare(meetings, server, &hosts).await;
-    if let Some(found) = found.filter(|_| is_needed) {
+    let removes = leads && !unknown::has_any(meetings, &directory);
+    let found = compare(meetings, server, &hosts, removes).await;
+    if is_needed {
         note(meetings, server, found);
     }
 }
 
-/// Makes what is missing, and removes what is not needed: there is to be one hook on any of these hosts, or none. Returns what
-/// there is then; nothing where the server does not answer.
-async fn compare(meetings: &Meetings, server: &Server, hosts: &[&Host]) -> Option<AtServer> {
+/// Makes what is missing, and removes what is not needed: there is to be one hook on any of these hosts, or none.
+async fn compare(meetings: &Meetings, server: &Server, hosts: &[&Host], removes: bool) -> Found {
     let (webhooks, slug) = (&meetings.webhooks, server.slug.as_str());
-    let unsupported = Some(AtServer::Unsupported { asked_at: meetings.clock.now() });
-    let listed = ask(meetings, server, "hooks/list", ("", "")).await?;
-    if !listed.success {
-        return unsupported;
-    }
+    let listed = match ask(meetings, server, "hooks/list", ("", "")).await {
+        Some(listed) if listed.success => listed,
+        Some(_) => return Found::Refusal,
+        None => return Found::Silence,
+    };
     let own: Vec<_> = listed.hooks.iter().filter(|(_, url)| webhooks.codes.is_address(slug, url)).collect();
-    let is_good = |url: &str| hosts.iter().any(|host| webhooks.address(host.as_str(), slug) == url);
-    let kept = own.iter().find(|(_, url)| is_good(url)).map(|(id, _)| id);
+    let host_of = |url: &str| hosts.iter().copied().find(|host| webhooks.address(host.as_str(), slug) == url);
+    let kept = own.iter().find_map(|(id, url)| Some((id, host_of(url)?)));
+    let mut found = kept.map(|(_, host)| Found::Hook { host: host.clone(), is_new: false });
     // First what is missing: no event is to fall between the two.
-    if let (None, Some(host)) = (kept, hosts.first()) {
-        let address = webhooks.address(host.as_str(), slug);
-        if !ask(meetings, server, "hooks/create", ("callbackURL", &address)).await?.success {
-            return unsupported;
-        }
-        tracing::info!(server = %server.id, "webhook registered at server");
+    if kept.is_none() && !hosts.is_empty() {
+        found = Some(make(meetings, server, hosts).await);
     }
-    for (id, _) in own.iter().filter(|(id, _)| Some(id) != kept) {
-        if ask(meetings, server, "hooks/destroy", ("hookID", id)).await?.success {
+    for (id, _) in own.iter().filter(|(id, _)| removes && kept.is_none_or(|(kept, _)| kept != id)) {
+        if ask(meetings, server, "hooks/destroy", ("hookID", id)).await.is_some_and(|answer| answer.success) {
             tracing::info!(server = %server.id, "webhook removed from server");
         }
     }
-    Some(if hosts.is_empty() { AtServer::Absent } else { AtServer::Present })
+    found.unwrap_or(Found::NoHost)
+}
+
+/// Makes the hook on one of these hosts.
+async fn make(meetings: &Meetings, server: &Server, hosts: &[&Host]) -> Found {
+    let before = meetings.webhooks.at_servers.get(&server.id).map(|known| known.clone());
+    let Some(host) = AtServer::host(before.as_ref(), hosts, meetings.clock.now()) else { return Found::NoHost };
+    let address = meetings.webhooks.address(host.as_str(), server.slug.as_str());
+    match ask(meetings, server, "hooks/create", ("callbackURL", &address)).await {
+        Some(answer) if answer.success => {
+            tracing::info!(server = %server.id, %host, "webhook registered at server");
+            Found::Hook { host: host.clone(), is_new: true }
+        }
+        Some(_) => Found::Refusal,
+        None => Found::Silence,
+    }
 }
 
 /// Keeps what is known of a server, and tells the operator of what is wrong with it, once.
-fn note(meetings: &Meetings, server: &Server, found: AtServer) {
-    let before = meetings.webhooks.at_servers.insert(server.id.clone(), found);
-    let is_new = before.is_none_or(|before| before.warning() != found.warning());
-    if let Some(warning) = found.warning().filter(|_| is_new) {
+fn note(meetings: &Meetings, server: &Server, found: Found) {
+    let at_servers = &meetings.webhooks.at_servers;
+    let before = at_servers.get(&server.id).map(|known| known.clone());
+    let after = AtServer::after(before.as_ref(), found, meetings.clock.now());
+    let warning = after.warning();
+    at_servers.insert(server.id.clone(), after);
+    if let Some(warning) =
+        warning.filter(|warning| before.and_then(|before| before.warning()).as_ref() != Some(warning))
+    {
         tracing::warn!(server = %server.id, "server tells no events for webhooks: {warning}");
     }
 }
 
-/// The answer of a server; `None` where there is none in time.
-async fn ask(meetings: &Meetings, server: &Server, name: &'static str, (param, value): (&str, &str)) -> Option<Answer> {
-    let mut params = Params::default();
-    if !param.is_empty() {
-        params.set(param, value);
-    }
-    let answer = call(meetings, server, (name, Algorithm::Sha256), &params).await.ok()?;
-    if answer.message_key != Failure::HOOKS_CHECKSUM.key {
-        return Some(answer);
-    }
-    // Releases before 3 know this algorithm only.
-    call(meetings, server, (name, Algorithm::Sha1), &params).await.ok()
-}
-
-/// One call. What is no answer of bbb-webhooks is taken for a refusal.
-async fn call(
-    meetings: &Meetings,
-    server: &Server,
-    (name, algorithm): (&'static str, Algorithm),
-    params: &Params,
-) -> Result<Answer, BackendError> {
-    let mut query = params.encode();
-    let checksum = sign_with(algorithm, name, &query, &server.secret);
-    if !query.is_empty() {
-        query.push('&');
-    }
-    query.push_str("checksum=");
-    query.push_str(&checksum);
-    let call = ApiCall { signed: Some(&query), timeout: TIMEOUT, ..ApiCall::new(name, params) };
-    let reply = meetings.backends.call(call, server).await?;
-    // Its front has no answer of the service: it is about to start.
-    if reply.status.is_server_error() {
-        return Err(BackendError::Broken);
-    }
-    Ok(hooks::read(&reply.body).ok().filter(|_| reply.status == StatusCode::OK).unwrap_or_default())
-}
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use crate::{
     bbb::{
         answer::Failure,
         meeting_id::internal_start,
-        webhook::{self, about},
+        webhook::{self, Form, about},
     },
     domain::{
         calendar::Calendar,
@@ -100,7 +100,7 @@ impl Scene {
 
     async fn told(&self, meetings: &Meetings, events: &[Value]) -> Result<(), Denial> {
         let form = webhook::form("bbb-01.internal.test", &json!(events).to_string(), "1800000000000");
-        let posted = webhook::read(form.as_bytes()).expect("a form");
+        let posted = Form::read(form.as_bytes()).and_then(Form::posted).expect("a form");
         let directory = meetings.directory.load_full();
         let server = directory.server("bbb-01").expect("configured");
         receive(meetings, (&directory, server), &posted).await
@@ -125,7 +125,9 @@ fn seen(receiver: &Receiver) -> Vec<u64> {
     let seen = receiver.seen.lock().expect("whole");
     let ts = |request: &String| {
         let (_, form) = request.split_once("\r\n\r\n").expect("a body");
-        webhook::read(form.as_bytes()).expect("a form").events[0]["data"]["event"]["ts"].as_u64().expect("a time")
+        Form::read(form.as_bytes()).and_then(Form::posted).expect("a form").events[0]["data"]["event"]["ts"]
+            .as_u64()
+            .expect("a time")
     };
     seen.iter().map(ts).collect()
 }
