@@ -55,7 +55,9 @@ pub(super) fn settle(head: &mut Parts, path: &str) -> Result<(), Denial> {
     if !tokens.iter().all(|token| is_jwt(token)) || !matches!(head.method, Method::GET | Method::HEAD) {
         return Err(Denial::NotFound);
     }
-    if tokens.is_empty() && let Some(token) = bearer.as_ref().and_then(jwt_of) {
+    if tokens.is_empty()
+        && let Some(token) = bearer.as_ref().and_then(jwt_of)
+    {
         let query = head.uri.query().map(|query| format!("{query}&")).unwrap_or_default();
         let with_token = format!("{}?{query}access_token={token}", head.uri.path());
         head.uri = with_token.parse().map_err(|_| Denial::NotFound)?;
