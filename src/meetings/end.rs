@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Meetings,
-    about::{about, is_gone},
+    about::{about, about_for, is_gone},
 };
 use crate::{
     bbb::{query::Params, xml},
     domain::{backend_error::BackendError, denial::Denial, tenant::Server},
     live::Meeting,
     store,
-    upstream::ApiCall,
+    upstream::{ApiCall, Caller},
 };
 
 /// A caller may wait for it, and the server may just have been slow.
@@ -27,10 +27,18 @@ pub(crate) struct End {
 }
 
 /// Has its server end a meeting, and ends its record.
-pub(crate) async fn end(meetings: &Meetings, meeting: &Arc<Meeting>, server: &Server) -> Result<End, Denial> {
+///
+/// # Errors
+/// The server does not answer. A refusal of the server is an answer.
+pub(crate) async fn end(
+    meetings: &Meetings,
+    meeting: &Arc<Meeting>,
+    server: &Server,
+    caller: Caller,
+) -> Result<End, Denial> {
     // A server that has not answered its `create` yet may not know the meeting: that is not its end.
     let made = meeting.internal_id().is_some();
-    let answer = about(meetings, "end", meeting, server).await.map_err(BackendError::denial)?;
+    let answer = about_for(meetings, "end", meeting, server, caller).await.map_err(BackendError::denial)?;
     let over = answer.success || (made && is_gone(&answer));
     if over {
         end_noted(meetings, meeting).await;

@@ -17,7 +17,7 @@ mod message;
 pub(super) mod read;
 mod recordings;
 mod refused_join;
-mod safe;
+pub(crate) mod safe;
 pub(crate) mod spec;
 mod text_tracks;
 mod verified;

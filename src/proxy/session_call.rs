@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 
 use super::{
     answer::{Answer, text},
-    api::spec::wrong_method,
+    api::{
+        safe::{is_prefetch, not_ahead},
+        spec::wrong_method,
+    },
     asked::Asked,
     carry, forward,
     gateway::Gateway,
@@ -27,7 +30,7 @@ use crate::{
     meetings::seats,
     metrics::{Call, Outcome},
     net::rates::RateOf,
-    upstream::{Incoming, whole},
+    upstream::{Body, Incoming, whole},
 };
 
 /// As BBB's nginx waits for bbb-web.
@@ -41,6 +44,15 @@ impl SessionCall {
             Self::Feedback => "POST",
             Self::Enter | Self::GuestWait => "GET, HEAD",
             Self::Stuns | Self::GetJoinUrl | Self::LearningDashboard | Self::SignOut => "GET, HEAD, POST",
+        }
+    }
+
+    /// Whether it changes something though it may be asked for by a safe method: it ends a session, makes an address, or takes
+    /// a seat.
+    fn has_effects(self) -> bool {
+        match self {
+            Self::SignOut | Self::GetJoinUrl | Self::Enter => true,
+            Self::Stuns | Self::LearningDashboard | Self::GuestWait | Self::Feedback => false,
         }
     }
 }
@@ -66,8 +78,10 @@ pub(crate) async fn session_call(
     if let Err(refused) = forward::check_length(gateway, &asked, &body, Kind::Call(call)) {
         return refused;
     }
-    if asked.head.method == Method::HEAD && matches!(call, SessionCall::SignOut | SessionCall::GetJoinUrl) {
-        // Safe methods change nothing: no session ends, and no address is made.
+    if call.has_effects() && is_prefetch(&asked.head.headers) {
+        return not_ahead(Call::Session);
+    }
+    if call.has_effects() && asked.head.method == Method::HEAD {
         let mut answer = Answer::xml(Call::Session, Outcome::Ok, success());
         answer.reason = "preview";
         return answer;
@@ -85,15 +99,12 @@ pub(crate) async fn session_call(
         (Ok(target), Some(session)) if call == SessionCall::GetJoinUrl => {
             join_url(gateway, &asked, body, &target, &session, path).await.by(&target.server.id)
         }
-        (Ok(target), Some(session)) => {
-            if call == SessionCall::Enter
-                && session.is_waiting()
-                && let Err(denial) = seats::take(&gateway.meetings, &session).await
-            {
-                return not_entered(&asked, denial).by(&target.server.id);
-            }
-            carry::carry(gateway, asked, body, target, path, Kind::Call(call)).await
+        (Ok(target), Some(session))
+            if call == SessionCall::Enter && target.server.is_meteor && session.is_waiting() =>
+        {
+            enter(gateway, asked, body, target, &session, path).await
         }
+        (Ok(target), Some(_)) => carry::carry(gateway, asked, body, target, path, Kind::Call(call)).await,
         // That the gateway could not look for a session does not say that there is none.
         (Err(denial), _) if denial.status().is_server_error() => {
             refusal::refuse(gateway, &asked, Call::Session, denial)
@@ -153,13 +164,45 @@ fn granted_url(gateway: &Gateway, asked: &Asked, meeting: &Meeting, url: &str) -
     Some(format!("https://{}/bigbluebutton/api/join?{query}&{GRANT}={grant}", asked.authority))
 }
 
+/// `enter` of a guest who waits, before BBB 3.0: one whom the server lets in takes a seat before the client learns of it. The
+/// call changes nothing at the server, so that there is nothing to undo where the meeting is full.
+async fn enter(
+    gateway: &Arc<Gateway>,
+    asked: Asked,
+    body: Incoming,
+    target: Target,
+    session: &Session,
+    path: &str,
+) -> Answer {
+    let server = target.server.id.clone();
+    let (authority, query) = (asked.authority.clone(), asked.query().to_owned());
+    let answer = carry::carry(gateway, asked, body, target, path, Kind::Call(SessionCall::Enter)).await;
+    if is_let_in(&answer)
+        && let Err(denial) = seats::take(&gateway.meetings, session).await
+    {
+        return not_entered(&authority, &query, denial).by(&server);
+    }
+    answer
+}
+
+/// Whether a server has let a guest in; an answer to `enter` is held, as it names the server.
+fn is_let_in(answer: &Answer) -> bool {
+    let is_refused = match answer.response.body() {
+        Body::Held(body) => {
+            serde_json::from_slice::<Value>(body).is_ok_and(|json| json["response"]["returncode"] == "FAILED")
+        }
+        _ => false,
+    };
+    answer.outcome == Outcome::Ok && !is_refused
+}
+
 /// What BBB says to one who is one too many (docs/reference/bbb-protocol.md, "Session calls").
-fn not_entered(asked: &Asked, denial: Denial) -> Answer {
-    let token = Params::parse(asked.query().as_bytes()).ok();
+fn not_entered(authority: &str, query: &str, denial: Denial) -> Answer {
+    let token = Params::parse(query.as_bytes()).ok();
     let token = token.and_then(|params| params.get("sessionToken").map(str::to_owned)).unwrap_or_default();
     let json = json!({ "response": {
         "returncode": "FAILED", "message": denial.message(), "sessionToken": token,
-        "logoutURL": format!("https://{}/", asked.authority),
+        "logoutURL": format!("https://{authority}/"),
     } });
     Answer::json(Call::Session, Outcome::Refused, &json).because(denial)
 }

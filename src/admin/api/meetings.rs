@@ -24,6 +24,7 @@ use crate::{
     live::Meeting,
     meetings::{Meetings, end, find},
     store::Seats,
+    upstream::Caller,
 };
 
 /// On whose account the operator looks for a meeting: an address that nobody has.
@@ -99,7 +100,7 @@ pub(super) async fn end(
 async fn end_now(meetings: &Meetings, meeting: &Arc<Meeting>, operator: &str) -> Result<(), Answer> {
     let directory = meetings.directory.load_full();
     let server = directory.server(meeting.server.as_str()).ok_or(Denial::ServerUnavailable)?;
-    let end = end::end(meetings, meeting, server).await?;
+    let end = end::end(meetings, meeting, server, Caller::default()).await?;
     if !end.over {
         return Err(refused::by_server(&end.answer.message_key, &end.answer.message));
     }

@@ -194,13 +194,13 @@ fn duration(params: &Params, ends_at: Option<Deadline>, now: Timestamp) -> Strin
 pub(crate) async fn ask(
     meetings: &Meetings,
     name: &'static str,
-    room: &Breakout,
-    server: &Server,
+    (room, server): (&Breakout, &Server),
     ext_id: &str,
+    caller: Caller,
 ) -> Result<xml::Answer, Denial> {
     let mut params = Params::default();
     params.set("meetingID", room.internal_id.as_str());
-    let call = ApiCall::new(name, &params);
+    let call = ApiCall { caller, ..ApiCall::new(name, &params) };
     let answer = meetings.backends.call_xml(call, server, &room.meeting.tenant, None).await;
     let answer = answer.map_err(BackendError::denial)?;
     let body = xml::replace_text(&answer.body, "meetingID", ext_id).map_err(|_| Denial::ServerUnavailable)?;

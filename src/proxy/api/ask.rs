@@ -46,7 +46,10 @@ pub(super) async fn ask(gateway: &Gateway, call: Call, asked: &Verified) -> Answ
         return Answer::denied(call, Denial::ServerUnavailable);
     };
     let answered = match call {
-        Call::End => Box::pin(end::end(&gateway.meetings, &meeting, server)).await.map(ended),
+        Call::End => {
+            let caller = asked.asked.caller();
+            Box::pin(end::end(&gateway.meetings, &meeting, server, caller)).await.map(ended)
+        }
         _ => informed(call, &*info(&gateway.meetings, &meeting, server, gateway.answers_max_age).await),
     };
     let mut answer = answered.unwrap_or_else(|denial| Answer::denied(call, denial));
@@ -114,7 +117,7 @@ async fn about_room(gateway: &Gateway, call: Call, asked: &Verified, ext_id: &st
         return Answer::denied(call, Denial::ServerUnavailable);
     };
     let name = if call == Call::End { "end" } else { "getMeetingInfo" };
-    let answered = match made::ask(meetings, name, &room, server, ext_id).await {
+    let answered = match made::ask(meetings, name, (&room, server), ext_id, asked.caller()).await {
         Ok(about) if call == Call::IsMeetingRunning => {
             Answer::xml(call, Outcome::Ok, answer::running(about.success && about.running))
         }

@@ -223,6 +223,10 @@ fn places(joined: &Joined) -> Vec<Place> {
         Place::new("a client's address", "POST", format!("{prefix}/html5client"), 302, ""),
         Place::new("an unknown server", "POST", "/s/none/bigbluebutton/presentation/x/upload", 404, ""),
         Place::new("a path that is not served", "POST", "/bigbluebutton/connection/checkGraphqlAuthorization", 404, ""),
+        Place::new("a callback of no meeting", "POST", "/.anteroom/callback/ended/x", 404, ""),
+        Place::new("events of no server", "POST", "/.anteroom/hooks/none/x", 404, ""),
+        Place::new("a hook by POST", "POST", signed("hooks/create", &[]), 405, ""),
+        Place::new("getUser where there is none", "POST", api("getUser"), 200, "Request not recognized"),
         Place::new("a GET with a body", "GET", "/bigbluebutton/api", 200, "SUCCESS"),
         Place::new("a frontend that answers early", "POST", "/import", 413, "too much for the frontend"),
         Place::new(

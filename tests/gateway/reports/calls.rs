@@ -110,6 +110,16 @@ async fn each_call_that_is_made_for_somebody_says_for_whom() {
     let reply = client.get_with(&host, &path, &headers).await;
     assert_eq!(reply.status, StatusCode::FOUND, "{}", reply.body);
     is_told("join");
+
+    // A breakout room that the tenant makes, and the ends of both.
+    let room = "meetingID=group&name=group&isBreakout=true&parentMeetingID=room&sequence=1";
+    for (call, query) in [("create", room), ("end", "meetingID=group"), ("end", "meetingID=room")] {
+        let ends = stage.sims[0].log().len();
+        let reply = client.get_with(&host, &signed("wagtail", call, query), &headers).await;
+        assert_eq!(reply.xml("returncode"), "SUCCESS", "{query}: {}", reply.body);
+        assert!(stage.sims[0].log()[ends..].iter().any(|seen| seen.call() == Some(call)), "the server is asked: {query}");
+        is_told(call);
+    }
 }
 
 // 10. "A rule that does nothing." (What `check` says of them is in files.rs.)

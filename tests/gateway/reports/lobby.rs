@@ -1,4 +1,4 @@
-//! Guests who wait, and methods without effects.
+//! Guests who wait to be let in: they have no seat until they come in. (Methods without effects are in safe.rs.)
 
 use anteroom_bench::sim;
 use futures_util::{SinkExt, StreamExt, future::join_all};
@@ -163,4 +163,34 @@ async fn a_guest_of_2_7_takes_a_seat_when_the_client_enters() {
     let path = format!("/bigbluebutton/api/enter?sessionToken={token}");
     let entered = stage.client().get_with(&host("wagtail"), &path, &[("cookie", &guest.cookies())]).await;
     assert!(entered.body.contains("FAILED") && entered.body.contains("number of participants"), "{}", entered.body);
+}
+
+/// `enter` of somebody, on the tenant's host.
+async fn enter(stage: &Stage, prefix: &str, joined: &Reply) -> Reply {
+    let path = format!("{prefix}/bigbluebutton/api/enter?sessionToken={}", joined.location_param("sessionToken"));
+    stage.client().get_with(&host("wagtail"), &path, &[("cookie", &joined.cookies())]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_of_2_7_whom_the_server_does_not_let_in_takes_no_seat_by_entering() {
+    let config = sim::Config { profile: sim::Profile::V2_7, ..sim::Config::default() };
+    let stage = stage_of(config, 2, "version = \"2.7\"").await;
+    let guest = join(&stage, "Guest", GUEST).await;
+    let refused = enter(&stage, "", &guest).await;
+    assert!(refused.body.contains("FAILED"), "the guest waits: {}", refused.body);
+    assert_eq!(join(&stage, "Ada", MODERATOR).await.status, 302);
+    let bob = join(&stage, "Bob", &[]).await;
+    assert_eq!(bob.status, 302, "seat 2 of 2: {bob:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_of_3_0_takes_no_seat_by_entering() {
+    let stage = stage(2).await;
+    let guest = join(&stage, "Guest", GUEST).await;
+    let joined = joined(&guest);
+    stage.sims[1].judge_guest(&joined.token, true);
+    enter(&stage, &joined.prefix, &guest).await;
+    let (_, _ada) = come(&stage, "Ada", MODERATOR).await;
+    let (_, _bob) = come(&stage, "Bob", &[]).await;
+    assert_eq!(online(&stage), 2, "a guest of 3.0 comes in by its socket");
 }

@@ -60,15 +60,20 @@ async fn a_head_changes_nothing_whatever_the_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_signs_nobody_out() {
+async fn a_head_or_a_prefetch_signs_nobody_out_and_lets_nobody_in() {
     let stage = Plan::new().server("members").tenant("wagtail", "level-1").start().await;
     stage.create("wagtail", "room").await;
     let joined = stage.joined("wagtail", "room", "Ada").await;
     let before = calls_seen(&stage).len();
-    for call in ["signOut", "getJoinUrl"] {
+    for call in ["signOut", "getJoinUrl", "enter"] {
         let path = format!("{}/bigbluebutton/api/{call}?sessionToken={}", joined.prefix, joined.token);
-        let request = Request::builder().method(Method::HEAD).uri(path).header("cookie", &joined.cookies);
+        let request = Request::builder().method(Method::HEAD).uri(&path).header("cookie", &joined.cookies);
         assert_eq!(stage.client().send(&host("wagtail"), request).await.status, 200, "{call}");
+        for header in [("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch")] {
+            let headers = [header, ("cookie", &*joined.cookies)];
+            let reply = stage.client().get_with(&host("wagtail"), &path, &headers).await;
+            assert_eq!((reply.status.as_u16(), reply.header("cache-control")), (503, "no-store"), "{call} {header:?}");
+        }
     }
     assert_eq!(calls_seen(&stage).len(), before, "no server is asked");
     stage.graphql("wagtail", &joined).await.unwrap();
