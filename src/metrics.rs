@@ -5,6 +5,8 @@
 // Numbers come from outside.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod counters;
+
 use std::{
     sync::{
         Arc,
@@ -13,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+pub use counters::{Closed, Counters};
 use dashmap::DashMap;
 
 use crate::{
@@ -41,6 +44,14 @@ macro_rules! closed_set {
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
+            }
+        }
+
+        impl Closed for $name {
+            const MEMBERS: &'static [Self] = Self::ALL;
+
+            fn place(self) -> usize {
+                self as usize
             }
         }
     };
@@ -181,9 +192,12 @@ pub struct TenantMetrics {
     denials: [AtomicU64; Denial::ALL.len()],
     checksum_errors: AtomicU64,
     sockets: AtomicI64,
-    socket_ends: [AtomicU64; SocketEnd::ALL.len()],
-    callbacks: [AtomicU64; CallbackEvent::ALL.len()],
-    webhooks: [AtomicU64; WebhookEvent::ALL.len()],
+    /// GraphQL sockets that have ended.
+    pub socket_ends: Counters<SocketEnd>,
+    /// What has happened to callbacks.
+    pub callbacks: Counters<CallbackEvent>,
+    /// What has happened to events of webhooks, and to webhooks.
+    pub webhooks: Counters<WebhookEvent>,
     bytes_up: AtomicU64,
     bytes_down: AtomicU64,
     /// Bodies of requests and of answers.
@@ -238,26 +252,6 @@ impl TenantMetrics {
             self.secrets.iter().map(|entry| (Arc::clone(entry.key()), entry.value().load())).collect();
         all.sort_unstable();
         all
-    }
-
-    /// Counts a GraphQL socket that has ended.
-    pub fn count_socket_end(&self, end: SocketEnd) {
-        self.socket_ends[end as usize].fetch_add(1, Relaxed);
-    }
-
-    /// Counts what happens to a callback.
-    pub fn count_callback(&self, event: CallbackEvent) {
-        self.callbacks[event as usize].fetch_add(1, Relaxed);
-    }
-
-    /// Counts what happens to an event of a webhook, or to a webhook.
-    pub fn count_webhook(&self, event: WebhookEvent) {
-        self.count_webhooks(event, 1);
-    }
-
-    /// Counts what happens to so many of them.
-    pub fn count_webhooks(&self, event: WebhookEvent, n: u64) {
-        self.webhooks[event as usize].fetch_add(n, Relaxed);
     }
 
     /// Counts a socket while the guard lives.
@@ -408,24 +402,6 @@ impl TenantMetrics {
             .map(|denial| (denial.key(), self.denials[*denial as usize].load(Relaxed)))
             .chain([("checksumError", self.checksum_errors.load(Relaxed))])
             .filter(|(_, n)| *n > 0)
-    }
-
-    /// GraphQL sockets that have ended, by reason, without zeros.
-    pub fn socket_ends(&self) -> impl Iterator<Item = (SocketEnd, u64)> {
-        let all = SocketEnd::ALL.iter().map(|end| (*end, self.socket_ends[*end as usize].load(Relaxed)));
-        all.filter(|(_, n)| *n > 0)
-    }
-
-    /// What has happened to callbacks, without zeros.
-    pub fn callbacks(&self) -> impl Iterator<Item = (CallbackEvent, u64)> {
-        let all = CallbackEvent::ALL.iter().map(|event| (*event, self.callbacks[*event as usize].load(Relaxed)));
-        all.filter(|(_, n)| *n > 0)
-    }
-
-    /// What has happened to events of webhooks and to webhooks, without zeros.
-    pub fn webhooks(&self) -> impl Iterator<Item = (WebhookEvent, u64)> {
-        let all = WebhookEvent::ALL.iter().map(|event| (*event, self.webhooks[*event as usize].load(Relaxed)));
-        all.filter(|(_, n)| *n > 0)
     }
 
     /// Sockets that are open.

@@ -66,7 +66,9 @@ impl Collector for Now {
             tenants
                 .iter()
                 .flat_map(|(id, t)| {
-                    t.socket_ends().map(|(end, n)| (vec![("tenant", id.as_str()), ("reason", end.as_str())], signed(n)))
+                    t.socket_ends
+                        .all()
+                        .map(|(end, n)| (vec![("tenant", id.as_str()), ("reason", end.as_str())], signed(n)))
                 })
                 .collect(),
         )?;
@@ -76,7 +78,8 @@ impl Collector for Now {
             tenants
                 .iter()
                 .flat_map(|(id, t)| {
-                    t.callbacks()
+                    t.callbacks
+                        .all()
                         .map(move |(event, n)| (vec![("tenant", id.as_str()), ("event", event.as_str())], signed(n)))
                 })
                 .collect(),
@@ -87,7 +90,8 @@ impl Collector for Now {
             tenants
                 .iter()
                 .flat_map(|(id, t)| {
-                    t.webhooks()
+                    t.webhooks
+                        .all()
                         .map(move |(event, n)| (vec![("tenant", id.as_str()), ("event", event.as_str())], signed(n)))
                 })
                 .collect(),

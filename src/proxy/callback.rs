@@ -50,7 +50,7 @@ pub(super) async fn callback(gateway: &Gateway, asked: Asked, kind: &str, code: 
         Ok(false) => unsigned(gateway, &asked, kind),
         Err(denial) => refuse(gateway, &asked, Call::Callback, denial),
     };
-    gateway.metrics.tenant(&asked.tenant.id).count_callback(CallbackEvent::Refused);
+    gateway.metrics.tenant(&asked.tenant.id).callbacks.count(CallbackEvent::Refused);
     refused
 }
 

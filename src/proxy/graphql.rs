@@ -133,7 +133,7 @@ async fn opened(socket: Socket, browser: OnUpgrade, wanted: Wanted) {
         }
         Err(close) => close,
     };
-    socket.metrics.count_socket_end(end);
+    socket.metrics.socket_ends.count(end);
     denial.into_iter().for_each(|denial| socket.metrics.count_denial(denial));
     tracing::info!(end = end.as_str(), reason, "GraphQL socket refused");
     if let Some(code) = code {

@@ -68,7 +68,7 @@ impl Socket {
             drop(tunnel);
             metrics.count_bytes(carried.up, carried.down);
             if let Some(session) = present.as_ref().and_then(Present::seated) {
-                metrics.count_socket_end(end);
+                metrics.socket_ends.count(end);
                 log_end(session, &request_id, end, carried, opened);
             }
             drop((present, open, place));

@@ -117,7 +117,7 @@ fn tell(meetings: &Meetings, callback: &CallbackRow, outcome: &Outcome) {
             CallbackEvent::GivenUp
         }
     };
-    meetings.metrics.tenant(tenant).count_callback(event);
+    meetings.metrics.tenant(tenant).callbacks.count(event);
 }
 
 /// Writes down what has become of a callback.

@@ -86,7 +86,7 @@ pub(crate) async fn receive(
                 tokio::time::sleep(STORE_INTERVAL).await;
             }
             Ok(true) => {
-                meetings.metrics.tenant(&tenant.id).count_callback(CallbackEvent::Received);
+                meetings.metrics.tenant(&tenant.id).callbacks.count(CallbackEvent::Received);
                 meetings.callbacks.wake.notify_one();
                 return Ok(true);
             }

@@ -100,7 +100,7 @@ async fn deliver(meetings: &Meetings, webhook: &WebhookRow, stopping: &watch::Re
             break;
         }
         sent.has_taken = true;
-        meetings.metrics.tenant(&webhook.tenant).count_webhook(WebhookEvent::Delivered);
+        meetings.metrics.tenant(&webhook.tenant).webhooks.count(WebhookEvent::Delivered);
         let write = || meetings.store.webhooks().delivered(event.id, meetings.clock.now());
         // Its tenant may have removed it meanwhile: the rest is for it no more.
         if written(stopping, write).await != Some(true) {
@@ -152,7 +152,7 @@ async fn finish(meetings: &Meetings, webhook: &WebhookRow, sent: Sent, stopping:
         return;
     }
     tracing::warn!(tenant = %webhook.tenant, id = webhook.id, result, "webhook event not delivered: retrying");
-    meetings.metrics.tenant(&webhook.tenant).count_webhook(WebhookEvent::Failed);
+    meetings.metrics.tenant(&webhook.tenant).webhooks.count(WebhookEvent::Failed);
     release(meetings, webhook, tried, stopping).await;
 }
 
@@ -181,7 +181,7 @@ async fn remove(meetings: &Meetings, webhook: &WebhookRow, result: &str, stoppin
     if removed == Some(true) {
         let (tenant, id) = (&webhook.tenant, &webhook.id);
         tracing::error!(%tenant, id, result, "webhook removed: its receiver is gone");
-        meetings.metrics.tenant(tenant).count_webhook(WebhookEvent::Removed);
+        meetings.metrics.tenant(tenant).webhooks.count(WebhookEvent::Removed);
         reread(meetings).await;
     }
     removed != Some(false)

@@ -30,7 +30,7 @@ pub async fn round(meetings: &Meetings) -> Result<(), Error> {
     let removed = meetings.store.webhooks().forget_unused(now.saturating_sub(UNUSED_FOR), WEBHOOKS).await?;
     for (tenant, id) in &removed {
         tracing::warn!(%tenant, id, "webhook removed: its meeting is long over");
-        meetings.metrics.tenant(tenant).count_webhook(WebhookEvent::Removed);
+        meetings.metrics.tenant(tenant).webhooks.count(WebhookEvent::Removed);
     }
     if !removed.is_empty() {
         reread(meetings).await;

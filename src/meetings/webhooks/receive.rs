@@ -7,10 +7,11 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    Registered, Webhook,
     hosts::is_needed,
     owner::{Owner, owner},
-    read_since, servers,
+    read::read_since,
+    servers,
+    state::{Registered, Webhook},
 };
 use crate::{
     bbb::webhook::{Allowed, Posted, Reader, about, is_wanted, name},
@@ -23,7 +24,6 @@ use crate::{
     },
     meetings::Meetings,
     metrics::WebhookEvent,
-    shares::Limits,
     store::{AddedEvent, NewEvent},
 };
 
@@ -31,8 +31,6 @@ use crate::{
 const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two tries.
 const STORE_INTERVAL: Duration = Duration::from_millis(500);
-/// Calls that use the store at a time, and those of one server: a quarter of its connections.
-pub(super) const RECEIPTS: Limits = Limits { total: 4, outer: 2, inner: 4, both: 2, waiting: 256 };
 
 /// Takes in what a server has posted. Of tenants without webhooks for it nothing is written.
 ///
@@ -79,8 +77,8 @@ async fn keep(meetings: &Meetings, new: Vec<NewEvent>) {
         let added =
             if event.body.len() > EVENT_BYTES_MAX { too_large(&event) } else { written(meetings, &event).await };
         let metrics = meetings.metrics.tenant(&event.tenant);
-        metrics.count_webhooks(WebhookEvent::Received, added.kept);
-        metrics.count_webhooks(WebhookEvent::Dropped, added.dropped);
+        metrics.webhooks.add(WebhookEvent::Received, added.kept);
+        metrics.webhooks.add(WebhookEvent::Dropped, added.dropped);
         if added.dropped > 0 {
             let of_tenant = dropped.entry(event.tenant).or_default();
             *of_tenant = of_tenant.saturating_add(added.dropped);

@@ -304,7 +304,7 @@ async fn an_event_is_counted_once_for_each_webhook_and_one_that_is_too_large_is_
     scene.register("wagtail", wish("https://school.example/other")).await.expect("registered");
     let counted = || {
         let metrics = scene.meetings.metrics.tenant(&scene.tenant("wagtail").id);
-        metrics.webhooks().map(|(event, n)| (event.as_str(), n)).collect::<Vec<_>>()
+        metrics.webhooks.all().map(|(event, n)| (event.as_str(), n)).collect::<Vec<_>>()
     };
     let mut created = event("wagtail", "room", "meeting-created", 1);
     let metadata = |bytes: usize| json!({ "note": "x".repeat(bytes) });
@@ -354,7 +354,7 @@ async fn a_webhook_of_a_meeting_is_removed_when_it_had_no_use_for_90_days() {
     forget::round(&scene.meetings).await.expect("done");
     assert_eq!(scene.ids().await, [all]);
     let metrics = scene.meetings.metrics.tenant(&scene.tenant("wagtail").id);
-    assert_eq!(metrics.webhooks().map(|(event, n)| (event.as_str(), n)).collect::<Vec<_>>(), [("removed", 1)]);
+    assert_eq!(metrics.webhooks.all().map(|(event, n)| (event.as_str(), n)).collect::<Vec<_>>(), [("removed", 1)]);
     assert_eq!(scene.meetings.webhooks.registered.load().values().flatten().count(), 1);
 }
 

@@ -3,23 +3,18 @@
 
 use std::time::Duration;
 
-use dashmap::DashMap;
-
 use crate::{
     bbb::{
         meeting_id::split,
         webhook::{Posted, about},
     },
-    domain::{directory::Directory, ids::TenantId, time::Timestamp},
+    domain::{directory::Directory, ids::TenantId},
     meetings::Meetings,
 };
 
 /// How long the events of such a tenant are refused, so that the server calls again and reaches a gateway that has its file. Those
 /// of one that has left are no reason for a server to drop the hook of all others.
 const REFUSED_FOR: Duration = Duration::from_secs(3600);
-
-/// Since when such tenants are known.
-pub(super) type Unknown = DashMap<TenantId, Timestamp>;
 
 /// Whether there is such a tenant. Which servers it uses is not known here.
 pub(super) fn has_any(meetings: &Meetings, directory: &Directory) -> bool {
