@@ -117,7 +117,10 @@ async fn each_call_that_is_made_for_somebody_says_for_whom() {
         let ends = stage.sims[0].log().len();
         let reply = client.get_with(&host, &signed("wagtail", call, query), &headers).await;
         assert_eq!(reply.xml("returncode"), "SUCCESS", "{query}: {}", reply.body);
-        assert!(stage.sims[0].log()[ends..].iter().any(|seen| seen.call() == Some(call)), "the server is asked: {query}");
+        assert!(
+            stage.sims[0].log()[ends..].iter().any(|seen| seen.call() == Some(call)),
+            "the server is asked: {query}"
+        );
         is_told(call);
     }
 }
