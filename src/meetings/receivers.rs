@@ -76,8 +76,30 @@ pub(super) fn secret_of<'a>(tenant: &'a Tenant, label: &str, now: Timestamp) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::domain::fixtures;
+
+    #[test]
+    fn the_secret_that_signed_counts_while_it_is_good_and_then_the_newest_of_its_account() {
+        let mut tenant = fixtures::tenant("wagtail");
+        tenant.credentials =
+            vec![fixtures::credential("main", &["new", "old"]), fixtures::credential("lms", &["other"])];
+        let (now, later) = (Timestamp::EPOCH, Timestamp::EPOCH.saturating_add(Duration::from_secs(2)));
+        let labels = tenant.credentials[0].secrets.iter().map(|secret| secret.label.clone()).collect::<Vec<_>>();
+        let secret =
+            |tenant: &Tenant, label: &str, now| secret_of(tenant, label, now).map(|secret| secret.reveal().to_owned());
+        assert_eq!(secret(&tenant, &labels[1], now).as_deref(), Some("old"), "it signed the call, and is good");
+        tenant.credentials[0].secrets[1].not_after = Some(Timestamp::EPOCH.saturating_add(Duration::from_secs(1)));
+        assert_eq!(secret(&tenant, &labels[1], now).as_deref(), Some("old"));
+        assert_eq!(secret(&tenant, &labels[1], later).as_deref(), Some("new"), "it has expired");
+        tenant.credentials[0].secrets.remove(1);
+        assert_eq!(secret(&tenant, &labels[1], now).as_deref(), Some("new"), "it was removed");
+        assert_eq!(secret(&tenant, "gone/1", now), None, "never that of another account");
+        tenant.credentials.remove(0);
+        assert_eq!(secret(&tenant, &labels[0], now), None);
+    }
 
     #[test]
     fn only_public_addresses_and_the_frontend_may_be_called() {

@@ -163,6 +163,13 @@ async fn look(meetings: &Meetings, server: &Server, leads: bool) {
     let found = compare(meetings, server, &hosts, removes).await;
     if is_needed {
         note(meetings, server, found);
+    } else if need(meetings, &meetings.directory.load(), server) == Need::Hook {
+        // It is needed again: what a call of a tenant has found there meanwhile may be removed now.
+        meetings.webhooks.at_servers.remove(&server.id);
+        meetings.webhooks.changed.notify_one();
+    } else if leads && matches!(found, Found::Silence) {
+        // The next round tries again.
+        meetings.webhooks.leftover.insert(server.id.clone());
     }
 }
 

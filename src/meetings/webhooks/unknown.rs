@@ -13,8 +13,9 @@ use crate::{
 };
 
 /// How long the events of such a tenant are refused, so that the server calls again and reaches a gateway that has its file. Those
-/// of one that has left are no reason for a server to drop the hook of all others.
-const REFUSED_FOR: Duration = Duration::from_secs(3600);
+/// of one that has left are no reason for a server to drop the hook of all others: with the minute until a round notes the tenant
+/// it is over before the server's last try, after 295 s.
+const REFUSED_FOR: Duration = Duration::from_secs(180);
 
 /// Whether there is such a tenant. Which servers it uses is not known here.
 pub(super) fn has_any(meetings: &Meetings, directory: &Directory) -> bool {

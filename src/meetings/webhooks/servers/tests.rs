@@ -235,7 +235,7 @@ async fn a_gateway_without_the_file_of_a_tenant_keeps_its_hook_and_has_its_event
     };
     let all = ["wagtail", "heron", "dove"];
     assert_eq!(all.map(is_elsewhere), [true, false, false], "one has webhooks and no file");
-    scene.clock.advance(INTERVAL * 60);
+    scene.clock.advance(INTERVAL * 4);
     assert_eq!(all.map(is_elsewhere), [false; 3], "it has left");
     assert!(registry::remove(&scene.meetings, &id).await.expect("asked").is_some());
     let server = directory.server("bbb-01").expect("configured");
