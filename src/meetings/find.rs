@@ -8,7 +8,7 @@ use crate::{
     domain::{
         denial::Denial,
         ids::{ServerId, TenantId},
-        session::{Held, TokenHash},
+        session::{Held, LEASE, TokenHash},
         time::Timestamp,
     },
     live::{Meeting, sessions::Session},
@@ -111,7 +111,7 @@ pub(crate) async fn is_waiting(
     token: &TokenHash,
 ) -> bool {
     if session.is_waiting()
-        && let Some(held) = held_elsewhere(meetings, account, token).await
+        && let Ok(Some(held)) = held_elsewhere(meetings, account, token).await
     {
         session.hold(held);
     }
@@ -119,25 +119,39 @@ pub(crate) async fn is_waiting(
 }
 
 /// Whether a session has a seat: it may have got one, or one again, through another gateway.
-pub(crate) async fn has_seat(meetings: &Meetings, account: (&TenantId, Peer), session: &Session) -> bool {
+///
+/// # Errors
+/// [`Denial::StoreUnavailable`] when it has none here and the store cannot be asked; [`Denial::Overloaded`] when too many ask.
+pub(crate) async fn has_seat(
+    meetings: &Meetings,
+    account: (&TenantId, Peer),
+    session: &Session,
+) -> Result<bool, Denial> {
     if !session.has_seat(meetings.clock.now())
+        && meetings.store.is_shared()
         && let Some(token) = meetings.live.sessions.token_of(session)
-        && let Some(held) = held_elsewhere(meetings, account, &token).await
+        && let Some(held) = held_elsewhere(meetings, account, &token).await?
         && held.counts(meetings.clock.now())
     {
         session.hold(held);
     }
-    session.has_seat(meetings.clock.now())
+    Ok(session.has_seat(meetings.clock.now()))
 }
 
-/// How long the store holds the seat of a session that does not wait, where other gateways may have said so.
-async fn held_elsewhere(meetings: &Meetings, account: (&TenantId, Peer), token: &TokenHash) -> Option<Held> {
+/// How long the store holds the seat of a session that does not wait, where other gateways may have said so: a lease at the most,
+/// since none of them says when somebody leaves.
+async fn held_elsewhere(
+    meetings: &Meetings,
+    account: (&TenantId, Peer),
+    token: &TokenHash,
+) -> Result<Option<Held>, Denial> {
     if !meetings.store.is_shared() {
-        return None;
+        return Ok(None);
     }
-    let _turn = meetings.finding.turn(account).await.ok()?;
-    let (row, _) = meetings.store.seats().find(token).await.ok()??;
-    (!row.waits).then_some(row.held)
+    let _turn = meetings.finding.turn(account).await?;
+    let found = meetings.store.seats().find(token).await?;
+    let until = Held::Until(meetings.clock.now().saturating_add(LEASE));
+    Ok(found.filter(|(row, _)| !row.waits).map(|(row, _)| row.held.min(until)))
 }
 
 /// Whether a tenant has, or had a moment ago, a meeting on a server.

@@ -57,6 +57,7 @@ pub(crate) fn takes_people(meetings: &Meetings, server: &Server) -> Result<(), D
 /// [`Denial::RateLimited`] for one that joins too often, [`Denial::MaxParticipantsReached`], [`Denial::StoreUnavailable`].
 pub(crate) async fn reserve<'a>(
     meetings: &'a Meetings,
+    server: &Server,
     place: &Place<'a>,
     peer: Peer,
     now: Timestamp,
@@ -72,7 +73,8 @@ pub(crate) async fn reserve<'a>(
     let (user, breakout) = (place.user.as_ref(), place.breakout);
     let new = NewSession { meeting: meeting.id, user, now, held, seats, breakout };
     let Seated { id, instead_of } = meetings.store.seats().admit(&new).await?;
-    if let Some(replaced) = instead_of {
+    // Whether a session of BBB 2.7 is in use is not known: the one whose seat is taken over keeps its sockets.
+    if let Some(replaced) = instead_of.filter(|_| !server.is_meteor) {
         meetings.live.sessions.note_replaced(replaced, now);
         meetings.live.sessions.numbered(replaced).iter().for_each(|old| old.give_up());
     }
@@ -156,14 +158,14 @@ pub(crate) async fn open(meetings: &Meetings, session: &Arc<Session>) -> Result<
 /// nothing about a seat, it is enough that the session was not cut.
 ///
 /// # Errors
-/// [`Denial::MaxParticipantsReached`], [`Denial::RateLimited`].
+/// [`Denial::MaxParticipantsReached`], [`Denial::RateLimited`]; as those of [`find::has_seat`].
 pub(crate) async fn open_other(
     meetings: &Meetings,
     account: (&TenantId, Peer),
     server: &Server,
     session: &Arc<Session>,
 ) -> Result<Present, Denial> {
-    let is_enough = session.is_waiting() || find::has_seat(meetings, account, session).await || server.is_meteor;
+    let is_enough = session.is_waiting() || server.is_meteor || find::has_seat(meetings, account, session).await?;
     if is_enough { session.open_other() } else { Err(Denial::MaxParticipantsReached) }
 }
 

@@ -193,7 +193,7 @@ fn is_let_in(answer: &Answer) -> bool {
         }
         _ => false,
     };
-    answer.outcome == Outcome::Ok && !is_refused
+    answer.outcome == Outcome::Ok && answer.response.status().is_success() && !is_refused
 }
 
 /// What BBB says to one who is one too many (docs/reference/bbb-protocol.md, "Session calls").

@@ -40,7 +40,7 @@ pub(super) async fn let_in(
     redirects: bool,
     call: ApiCall<'_>,
 ) -> Result<Answer, Failure> {
-    let reserved = seats::reserve(&gateway.meetings, place, asked.peer(), asked.now).await?;
+    let reserved = seats::reserve(&gateway.meetings, server, place, asked.peer(), asked.now).await?;
     let joined = join_at(gateway, server, call, asked, place.meeting.ext_id.as_str(), redirects).await?;
     reserved.keep(server, &joined.session_token, joined.waits).await?;
     Ok(Answer::new(Call::Join, Outcome::Ok, joined.response).by(&server.id))
