@@ -30,6 +30,7 @@ pub(crate) mod replaced;
 pub(crate) mod rows;
 pub(crate) mod seats;
 pub(crate) mod settle;
+mod tag;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};

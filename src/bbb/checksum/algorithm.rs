@@ -1,7 +1,5 @@
 //! The algorithms that BBB signs with.
 
-use std::str::FromStr;
-
 use aws_lc_rs::digest;
 
 /// An algorithm of a checksum.
@@ -47,25 +45,15 @@ impl Algorithm {
     }
 }
 
-impl FromStr for Algorithm {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name).ok_or(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_algorithm_is_known_by_its_length_and_by_its_name() {
+    fn an_algorithm_is_known_by_its_length() {
         for (algorithm, bytes) in Algorithm::ALL.into_iter().zip([20, 32, 48, 64]) {
             assert_eq!(Algorithm::of_bytes(bytes), Some(algorithm));
-            assert_eq!(algorithm.as_str().parse(), Ok(algorithm));
         }
         assert_eq!(Algorithm::of_bytes(16), None);
-        assert_eq!("MD5".parse::<Algorithm>(), Err(()));
     }
 }

@@ -1,15 +1,13 @@
 //! Codes in the gateway's own addresses: one for each `create`, which no one can guess, and which is good for one kind of
 //! callback of one tenant. A wrong one costs no look-up in the store.
 
-use std::fmt;
-
-use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac, rand};
+use aws_lc_rs::rand;
 use data_encoding::HEXLOWER;
 
-use crate::domain::ids::TenantId;
-
-/// What a code has of its tag, in bytes.
-const TAG: usize = 16;
+use crate::{
+    domain::ids::TenantId,
+    meetings::tag::{TAG, TagKey},
+};
 
 /// What tells one `create` from all others; all of its addresses have it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,17 +27,18 @@ impl Code {
 }
 
 /// Makes and reads codes as they stand in an address.
-pub(super) struct Codes(hmac::Key);
+#[derive(Debug)]
+pub(super) struct Codes(TagKey);
 
 impl Codes {
     pub(super) fn new(key: [u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
+        Self(TagKey::new(key))
     }
 
     /// A code for a kind of callback.
     pub(super) fn write(&self, tenant: &TenantId, kind: &str, code: &Code) -> String {
         let mut text = HEXLOWER.encode(&code.0);
-        HEXLOWER.encode_append(&self.tag(tenant, kind, code), &mut text);
+        HEXLOWER.encode_append(&self.0.tag(&message(tenant, kind, code)), &mut text);
         text
     }
 
@@ -48,23 +47,13 @@ impl Codes {
         let bytes: [u8; 16 + TAG] = HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()?;
         let (code, tag) = bytes.split_first_chunk()?;
         let code = Code(*code);
-        verify_slices_are_equal(tag, &self.tag(tenant, kind, &code)).ok()?;
-        Some(code)
-    }
-
-    /// A name and a kind have no line breaks.
-    fn tag(&self, tenant: &TenantId, kind: &str, code: &Code) -> [u8; TAG] {
-        let message = [tenant.as_str().as_bytes(), b"\n", kind.as_bytes(), b"\n", &code.0].concat();
-        let mut tag = [0; TAG];
-        tag.copy_from_slice(&hmac::sign(&self.0, &message).as_ref()[..TAG]);
-        tag
+        self.0.verify(&message(tenant, kind, &code), tag).then_some(code)
     }
 }
 
-impl fmt::Debug for Codes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
+/// A name and a kind have no line breaks.
+fn message(tenant: &TenantId, kind: &str, code: &Code) -> Vec<u8> {
+    [tenant.as_str().as_bytes(), b"\n", kind.as_bytes(), b"\n", &code.0].concat()
 }
 
 #[cfg(test)]

@@ -1,27 +1,22 @@
 //! The gateway's own addresses that servers call with events: one for each server, which no one can guess. A wrong one costs no
 //! look-up.
 
-use std::fmt;
-
-use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
 use data_encoding::HEXLOWER;
 
-use crate::domain::webhook::PATH;
-
-/// What a code has of its tag, in bytes.
-const TAG: usize = 16;
+use crate::{domain::webhook::PATH, meetings::tag::TagKey};
 
 /// Makes and reads the codes of servers.
-pub(super) struct Codes(hmac::Key);
+#[derive(Debug)]
+pub(super) struct Codes(TagKey);
 
 impl Codes {
     pub(super) fn new(key: [u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
+        Self(TagKey::new(key))
     }
 
     /// The address of the server with this slug, on a host of a tenant.
     pub(super) fn address(&self, host: &str, slug: &str) -> String {
-        format!("https://{host}{PATH}{slug}/{}", HEXLOWER.encode(&self.tag(slug)))
+        format!("https://{host}{PATH}{slug}/{}", HEXLOWER.encode(&self.0.tag(slug.as_bytes())))
     }
 
     /// Whether an address is one for the server with this slug, on whichever host.
@@ -33,19 +28,7 @@ impl Codes {
     /// Whether a code is that of the server with this slug. Takes constant time.
     pub(super) fn is_of(&self, slug: &str, code: &str) -> bool {
         let code = HEXLOWER.decode(code.as_bytes());
-        code.is_ok_and(|code| verify_slices_are_equal(&code, &self.tag(slug)).is_ok())
-    }
-
-    fn tag(&self, slug: &str) -> [u8; TAG] {
-        let mut tag = [0; TAG];
-        tag.copy_from_slice(&hmac::sign(&self.0, slug.as_bytes()).as_ref()[..TAG]);
-        tag
-    }
-}
-
-impl fmt::Debug for Codes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
+        code.is_ok_and(|code| self.0.verify(slug.as_bytes(), &code))
     }
 }
 
