@@ -11,6 +11,7 @@ use std::{
 
 use futures_util::FutureExt;
 use rustls::RootCertStore;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -19,7 +20,12 @@ use tokio::{
 
 use super::{Meetings, callbacks::Callbacks, refill::refill, webhooks::Webhooks};
 use crate::{
-    domain::{calendar::Calendar, directory::Directory, fixtures, time::Clock},
+    domain::{
+        calendar::Calendar,
+        directory::Directory,
+        fixtures,
+        time::{Clock, Timestamp},
+    },
     store::{Store, writer::Notes},
     upstream::{Connector, Lookup, Pool, Receivers},
 };
@@ -81,6 +87,15 @@ impl Receiver {
 pub(crate) type Names = (&'static [[u8; 4]], &'static [[u8; 4]]);
 
 pub(crate) const LOOPBACK: Names = (&[[127, 0, 0, 1]], &[[127, 0, 0, 1]]);
+
+/// A gateway with a store of its own and a clock that is set. The store is there as long as its directory.
+pub(crate) async fn opened(names: Names) -> (Meetings, Clock, Store, TempDir) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(&format!("sqlite:{}", dir.path().join("store.db").display())).await.expect("a store");
+    let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
+    let meetings = gateway(store.clone(), clock.clone(), names).await;
+    (meetings, clock, store, dir)
+}
 
 pub(crate) async fn gateway(store: Store, clock: Clock, names: Names) -> Meetings {
     let asked = AtomicUsize::new(0);

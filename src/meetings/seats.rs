@@ -210,19 +210,14 @@ mod tests {
             ids::{ExternalId, MeetingNumber},
             meeting::Life,
             session::GRACE,
-            time::Clock,
         },
         live::Facts,
-        meetings::fixtures::{LOOPBACK, gateway},
-        store::Store,
+        meetings::fixtures::{LOOPBACK, opened},
     };
 
     #[tokio::test]
     async fn sound_opens_while_there_is_a_seat() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let store = Store::open(&format!("sqlite:{}", dir.path().join("store.db").display())).await.expect("a store");
-        let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
-        let meetings = gateway(store, clock.clone(), LOOPBACK).await;
+        let (meetings, clock, _, _dir) = opened(LOOPBACK).await;
         let tenant: TenantId = "wagtail".parse().expect("an id");
         let server = fixtures::server("bbb-01", "members");
         let meeting = meetings.live.add_meeting(Meeting::new(Facts {
@@ -258,7 +253,7 @@ mod tests {
         drop(present);
         assert_eq!(opens(&session, &server).await, Ok(()), "or may come back");
         clock.advance(GRACE);
-        assert_eq!(opens(&session, &server).await, refused, "nobody is");
+        assert_eq!(opens(&session, &server).await, refused, "all have left");
         session.cut();
         assert_eq!(opens(&session, &meteor).await, refused);
     }

@@ -236,3 +236,19 @@ fn no_session(asked: &Asked, call: SessionCall) -> Answer {
     answer.reason = failure.known_key();
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_is_let_in_by_a_success_alone() {
+        let (success, failed) = (r#"{"response":{"returncode":"SUCCESS"}}"#, r#"{"response":{"returncode":"FAILED"}}"#);
+        for (status, body, is_in) in
+            [(200, success, true), (200, failed, false), (302, "", false), (403, "", false), (429, "", false)]
+        {
+            let response = text(StatusCode::from_u16(status).expect("a status"), "application/json", body);
+            assert_eq!(is_let_in(&Answer::new(Call::Session, Outcome::Ok, response)), is_in, "{status} {body}");
+        }
+    }
+}

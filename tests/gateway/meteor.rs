@@ -96,3 +96,21 @@ async fn a_guest_of_2_7_waits_on_the_tenants_host() {
     let start = format!("https://{}/html5client/join?sessionToken=", host(TENANT));
     assert!(allowed["url"].as_str().unwrap().starts_with(&start), "{allowed}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_device_of_a_person_leaves_the_sound_of_the_first_one() {
+    let stage = stage().await;
+    stage.create(TENANT, "room").await;
+    let mut sockets = Vec::new();
+    for _ in 0..2 {
+        let (_, cookies, joined) = join(&stage, &[("userID", "ada")]).await;
+        let sfu = format!("/bbb-webrtc-sfu?sessionToken={}", joined.location_param("sessionToken"));
+        let origin = format!("https://{}", host(TENANT));
+        let headers = [("cookie", &*cookies), ("origin", &*origin)];
+        sockets.push(stage.client().socket(&host(TENANT), &sfu, &headers).await.unwrap());
+    }
+    for socket in &mut sockets {
+        socket.send(Message::text("hello")).await.unwrap();
+        assert!(socket.next().await.unwrap().unwrap().to_text().unwrap().contains("hello"));
+    }
+}

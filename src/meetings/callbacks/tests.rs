@@ -29,11 +29,11 @@ use crate::{
         fixtures,
         ids::MeetingNumber,
         tenant::Tenant,
-        time::{Clock, Deadline, Timestamp},
+        time::{Clock, Deadline},
     },
     meetings::{
         Meetings,
-        fixtures::{BROKEN, LOOPBACK, Names, OK, Receiver, gateway},
+        fixtures::{BROKEN, LOOPBACK, Names, OK, Receiver, gateway, opened},
     },
     store::{Admitted, CallbackRow, NewMeeting, Store},
 };
@@ -53,10 +53,8 @@ struct Scene {
 
 impl Scene {
     async fn with(names: Names) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let store = Store::open(&format!("sqlite:{}", dir.path().join("store.db").display())).await.expect("a store");
-        let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
-        let meetings = Arc::new(gateway(store.clone(), clock.clone(), names).await);
+        let (meetings, clock, store, dir) = opened(names).await;
+        let meetings = Arc::new(meetings);
         let tenant = Arc::clone(meetings.directory.load().tenant("wagtail").expect("configured"));
         Self { meetings, clock, tenant, store, _dir: dir }
     }

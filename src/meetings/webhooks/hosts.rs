@@ -48,21 +48,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{
-            calendar::Calendar,
-            fixtures,
-            tenant::Tenant,
-            time::{Clock, Timestamp},
-        },
-        meetings::fixtures::{LOOPBACK, gateway},
-        store::Store,
+        domain::{calendar::Calendar, fixtures, tenant::Tenant},
+        meetings::fixtures::{LOOPBACK, opened},
     };
 
     #[tokio::test]
     async fn a_server_calls_on_hosts_of_the_operator_alone() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let store = Store::open(&format!("sqlite:{}", dir.path().join("store.db").display())).await.expect("a store");
-        let meetings = gateway(store, Clock::manual(Timestamp::from_secs(1_800_000_000)), LOOPBACK).await;
+        let (meetings, _, _, _dir) = opened(LOOPBACK).await;
         let tenant = |id: &str, pool: &str, hosts: &[&str]| Tenant {
             pools: [pool.parse().expect("an id")].into(),
             hosts: hosts.iter().map(|host| host.parse().expect("a host")).collect(),

@@ -27,13 +27,13 @@ use crate::{
         ids::{ExternalId, InternalId},
         limits::Limit,
         tenant::Tenant,
-        time::{Clock, Timestamp},
+        time::Clock,
         webhook::EVENT_BYTES_MAX,
     },
     live::recordings::Recording,
     meetings::{
         Meetings,
-        fixtures::{BROKEN, LOOPBACK, Names, OK, Receiver, gateway},
+        fixtures::{BROKEN, LOOPBACK, Names, OK, Receiver, gateway, opened},
     },
     store::Store,
 };
@@ -62,10 +62,8 @@ fn event(tenant: &str, room: &str, name: &str, ts: u64) -> Value {
 
 impl Scene {
     async fn with(names: Names) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let store = Store::open(&format!("sqlite:{}", dir.path().join("store.db").display())).await.expect("a store");
-        let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
-        let meetings = Arc::new(gateway(store.clone(), clock.clone(), names).await);
+        let (meetings, clock, store, dir) = opened(names).await;
+        let meetings = Arc::new(meetings);
         Self { meetings, clock, store, _dir: dir }
     }
 

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
+    sync::RwLock,
 };
 
 use super::*;
@@ -17,20 +18,14 @@ use crate::{
         query::Params,
         webhook::{Form, form},
     },
-    domain::{
-        calendar::Calendar,
-        fixtures,
-        tenant::Upstream,
-        time::{Clock, Timestamp},
-    },
+    domain::{calendar::Calendar, fixtures, tenant::Upstream, time::Clock},
     meetings::{
-        fixtures::{LOOPBACK, gateway},
+        fixtures::{LOOPBACK, opened},
         webhooks::{
             registry::{self, Wish},
             unknown::is_elsewhere,
         },
     },
-    store::Store,
 };
 
 #[derive(Default)]
@@ -72,22 +67,22 @@ struct Scene {
     meetings: Meetings,
     clock: Clock,
     service: Arc<Mutex<Service>>,
+    /// The server removes hooks while this may be read.
+    removes: Arc<RwLock<()>>,
     upstream: Upstream,
     _dir: TempDir,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let store = Store::open(&format!("sqlite:{}", dir.path().join("store.db").display())).await.expect("a store");
-        let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
-        let meetings = gateway(store, clock.clone(), LOOPBACK).await;
+        let (meetings, clock, _, dir) = opened(LOOPBACK).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let authority = listener.local_addr().expect("bound").to_string().parse().expect("legal");
         let service = Arc::<Mutex<Service>>::default();
-        tokio::spawn(serve(listener, Arc::clone(&service)));
-        let scene =
-            Self { meetings, clock, service, upstream: Upstream { scheme: Scheme::HTTP, authority }, _dir: dir };
+        let removes = Arc::<RwLock<()>>::default();
+        tokio::spawn(serve(listener, Arc::clone(&service), Arc::clone(&removes)));
+        let upstream = Upstream { scheme: Scheme::HTTP, authority };
+        let scene = Self { meetings, clock, service, removes, upstream, _dir: dir };
         scene.configure(&["heron", "wagtail"]);
         scene
     }
@@ -129,17 +124,22 @@ impl Scene {
     }
 }
 
-async fn serve(listener: TcpListener, service: Arc<Mutex<Service>>) {
+async fn serve(listener: TcpListener, service: Arc<Mutex<Service>>, removes: Arc<RwLock<()>>) {
     loop {
-        let (mut stream, _) = listener.accept().await.expect("accepted");
-        let mut request = vec![0; 8192];
-        let n = stream.read(&mut request).await.unwrap_or(0);
-        let request = String::from_utf8_lossy(&request[..n]).into_owned();
-        let target = request.split(' ').nth(1).unwrap_or_default();
-        let (status, body) = service.lock().unwrap_or_else(PoisonError::into_inner).answer(target);
-        let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-        let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+        let (stream, _) = listener.accept().await.expect("accepted");
+        tokio::spawn(answer(stream, Arc::clone(&service), Arc::clone(&removes)));
     }
+}
+
+async fn answer(mut stream: TcpStream, service: Arc<Mutex<Service>>, removes: Arc<RwLock<()>>) {
+    let mut request = vec![0; 8192];
+    let n = stream.read(&mut request).await.unwrap_or(0);
+    let request = String::from_utf8_lossy(&request[..n]).into_owned();
+    let target = request.split(' ').nth(1).unwrap_or_default();
+    let _open = if target.contains("hooks/destroy") { Some(removes.read().await) } else { None };
+    let (status, body) = service.lock().unwrap_or_else(PoisonError::into_inner).answer(target);
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
 }
 
 #[tokio::test]
@@ -256,4 +256,37 @@ async fn webhooks_that_come_and_go_have_no_server_asked_whose_need_stays() {
     assert!(registry::remove(&scene.meetings, &second).await.expect("asked").is_some());
     round(&scene.meetings, true, Scope::Changed).await;
     assert_eq!(scene.hosts(), Vec::<String>::new(), "none needs it");
+}
+
+#[tokio::test]
+async fn a_hook_that_could_not_be_removed_is_removed_in_the_next_round() {
+    let scene = Scene::new().await;
+    let id = scene.register("wagtail").await;
+    assert!(registry::remove(&scene.meetings, &id).await.expect("asked").is_some());
+    scene.service().fails = Some(502);
+    assert_eq!(scene.round().await, ["heron.meet.example"]);
+    scene.service().fails = None;
+    assert_eq!(scene.round().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_hook_that_is_needed_again_while_it_is_removed_is_made_again_at_once() {
+    let scene = Scene::new().await;
+    let id = scene.register("wagtail").await;
+    assert!(registry::remove(&scene.meetings, &id).await.expect("asked").is_some());
+    let held = scene.removes.write().await;
+    let again = async {
+        // The round has listed the hook, and is about to remove it.
+        while scene.service().calls.last().is_none_or(|call| call != "list") {
+            tokio::task::yield_now().await;
+        }
+        scene.register("wagtail").await;
+        drop(held);
+    };
+    let before = scene.service().calls.len();
+    scene.service().calls.clear();
+    tokio::join!(round(&scene.meetings, true, Scope::Changed), again);
+    assert!(before > 0 && scene.hosts().is_empty(), "it was removed");
+    round(&scene.meetings, true, Scope::Changed).await;
+    assert_eq!(scene.hosts(), ["heron.meet.example"]);
 }
