@@ -2,7 +2,7 @@
 //! so that a service manager restarts it. [`Rounds`] has the last progress of each loop, to detect one that hangs.
 //!
 //! Panics are counted and logged by task, where [`note_panic`] is the hook of the process: also those of connections and other
-//! tasks that nobody supervises.
+//! tasks that are not supervised.
 
 use std::{
     collections::BTreeMap,

@@ -253,7 +253,7 @@ impl Sim {
         self.shared.hook_calls.sent()
     }
 
-    /// Something happens in the meeting of this external id that is not simulated otherwise: its hooks are told of an event of
+    /// Something happens in the meeting of this external id that is not simulated otherwise: its hooks get an event of
     /// this type, with these attributes beside those that name the meeting. Returns whether there is such a meeting.
     pub fn tell_hooks(&self, ext_id: &str, event: &str, attributes: serde_json::Value) -> bool {
         let world = self.shared.world();

@@ -367,7 +367,7 @@ mod tests {
         assert!(timeout(Duration::from_millis(50), session.is_cut()).await.is_err());
         drop(seat);
         session.give_up();
-        timeout(Duration::from_secs(1), session.is_cut()).await.expect("nobody is");
+        timeout(Duration::from_secs(1), session.is_cut()).await.expect("all have left");
         assert!(!session.has_seat(now()));
     }
 

@@ -94,8 +94,8 @@ impl Passing {
 pub(crate) struct Clock(Option<oneshot::Receiver<Infallible>>);
 
 impl Clock {
-    /// The answer to a request, for which a server has so long from the end of the request's body on. A caller who sends takes the
-    /// time of nobody else. `answer` is pinned by its caller: moved in here, it would take its room twice.
+    /// The answer to a request, for which a server has so long from the end of the request's body on. The time in which a caller
+    /// sends does not count. `answer` is pinned by its caller: moved in here, it would take its room twice.
     ///
     /// # Errors
     /// [`BodyFault::Slow`] where the body does not end in time, [`BackendError::Timeout`] where no answer comes.

@@ -19,7 +19,7 @@ pub enum Change {
 const MEETINGS_MAX: usize = 300;
 
 impl Change {
-    /// How a change of meetings is told.
+    /// The payload of a notice about meetings.
     pub(super) fn meetings(ids: &[MeetingNumber]) -> String {
         if ids.len() > MEETINGS_MAX {
             return "everything".into();
@@ -28,9 +28,9 @@ impl Change {
         format!("meetings {}", ids.join(","))
     }
 
-    /// How a change of the operator's is told.
+    /// The payload of a notice about a change of the operator.
     pub(super) const OPERATIONS: &str = "operations";
-    /// How a change of webhooks is told.
+    /// The payload of a notice about webhooks.
     pub(super) const WEBHOOKS: &str = "webhooks";
 
     /// Reads what was told; what a later release says and this one does not know may be anything.

@@ -94,7 +94,7 @@ impl Library {
         for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
             program.env_remove(name).env_remove(name.to_uppercase());
         }
-        // Names below `localhost` are this machine, as RFC 6761 has it and not every system's resolver: node is told so by
+        // Names below `localhost` are this machine, as RFC 6761 has it and not every system's resolver: node learns it by
         // a script, the others find the gateway by a proxy.
         if !self.is_node() {
             program.env("https_proxy", proxy(stage).await);

@@ -245,7 +245,7 @@ async fn a_seat_that_was_handed_on_elsewhere_is_no_second_one() {
     drop(one.graphql(&host("tiny"), &first).await.expect("its seat"));
     // A reload that another gateway serves: the seat is the same.
     let mut second = None;
-    eventually("the other gateway knows that nobody is there", async || {
+    eventually("the other gateway knows that all have left", async || {
         let reply = api(&two, "tiny", "join", &params).await;
         second = (reply.status == 302).then(|| Joined::by("tiny", &reply));
         second.is_some()

@@ -168,7 +168,7 @@ async fn what_was_not_there_to_be_removed_is_not_told() {
     assert!(!one.webhooks().remove(&tenant, "none").await.expect("asked"));
     assert_eq!(one.webhooks().forget_unused(ms(9_000), 9).await.expect("asked"), []);
     one.operations().set_suspended(&tenant, true, ms(100)).await.expect("written");
-    assert_eq!(changes.recv().await, Some(Change::Operations), "the first that is told");
+    assert_eq!(changes.recv().await, Some(Change::Operations), "the first notice");
     attending.abort();
 }
 

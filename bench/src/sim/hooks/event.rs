@@ -95,7 +95,7 @@ impl Event {
     }
 }
 
-/// What is told of a recording that is published: what is in its `metadata.xml`.
+/// What an event says of a recording that is published: the contents of its `metadata.xml`.
 pub(super) fn published(recording: &Recording, server_url: &str) -> Vec<Value> {
     let of = |format: super::super::recording::RecordingFormat| {
         let image = format!(
