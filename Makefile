@@ -79,7 +79,7 @@ instructions: build-deps ## How many instructions the hot functions take, beside
 storm: build-deps ## 500 people come to one meeting within 10 s and stay for two minutes: nobody is dropped
 	ulimit -n 16384; ANTEROOM_STORM=500/10/120 cargo test --test load storm:: -- --nocapture
 
-FUZZ_TARGETS = query checksum xml modules ids answer_head answer_body frames first_frame session cookies route form proxy_header
+FUZZ_TARGETS = query checksum xml modules ids answer_head answer_body frames first_frame session cookies route form proxy_header webhook
 FUZZ_SECONDS = 60
 
 fuzz: build-deps ## Random input for what parses bytes from outside, FUZZ_SECONDS (60) for each target

@@ -3,6 +3,8 @@
 
 #[path = "../support/passing.rs"]
 mod passing;
+#[path = "../support/posted.rs"]
+mod posted;
 #[path = "../support/properties.rs"]
 mod properties;
 
@@ -190,6 +192,16 @@ proptest! {
     ) {
         passing::cookies(&[&[0, 1, 6][..], &set].concat(), &sent);
         passing::cookies(&set, &[&[19][..], &sent].concat());
+    }
+
+    #[test]
+    fn what_a_server_posts_is_read_or_refused(
+        kind in any::<u8>(),
+        bytes in prop::collection::vec(prop_oneof![6 => 0..32_u8, 1 => any::<u8>()], 0..14),
+    ) {
+        posted::webhook(&[&[0, 0], &bytes[..], &[3]].concat());
+        posted::webhook(&[&[1, 8, 0, 1, 5], &bytes[..], &[2, 9]].concat());
+        posted::webhook(&[&[kind], &bytes[..]].concat());
     }
 
     #[test]

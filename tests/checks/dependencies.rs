@@ -90,7 +90,7 @@ fn the_fuzz_targets_have_the_crates_that_they_use() {
     let (have, known) = (crates(&manifest("fuzz/Cargo.toml")), crates(&manifest("Cargo.toml")));
     let mut sources: Vec<_> =
         fs::read_dir(dir.join("fuzz/targets")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    sources.extend(["passing.rs", "properties.rs"].map(|name| dir.join("tests/support").join(name)));
+    sources.extend(["passing.rs", "posted.rs", "properties.rs"].map(|name| dir.join("tests/support").join(name)));
     for source in sources {
         let text = fs::read_to_string(&source).unwrap();
         // Our own modules have the names of two crates.
