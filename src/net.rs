@@ -3,6 +3,9 @@
 //!
 //! Unauthenticated clients share the resources fairly by address. Requests are the task of `proxy`.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod activity;
 pub mod complaints;
 pub mod connections;

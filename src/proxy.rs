@@ -3,6 +3,9 @@
 //! Calls go one way: `accept`, then `serve` and `router`, then the handlers (`api`, `carry`, `graphql`, `frontend`, ...), then
 //! what they share (`refusal`, `target`, `forward`, `answer`, `headers`, `cookies`).
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod accept;
 mod answer;
 mod answered;

@@ -1,6 +1,9 @@
 //! Webhooks as `bbb-webhooks` makes them (docs/reference/bbb-protocol.md, "Webhooks"): how a call is read and signed, of which
 //! meeting an event is, and what of it is for the tenant.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod posted;
 mod reader;
 mod rules;

@@ -4,6 +4,9 @@
 //! (`servers`), and call that with the events of all their meetings. Each event is written down for the webhooks of the tenant
 //! whose meeting it is about (`receive`, `owner`), and then delivered from the store (`deliver`): by any gateway, in order.
 
+// Numbers come from outside.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod at_server;
 mod calls;
 mod code;

@@ -149,11 +149,11 @@ impl Activity {
         if !self.is_used() {
             return End::Unused;
         }
-        let (mut seen, mut quiet) = (0, 0);
+        let (mut seen, mut quiet) = (0, 0_usize);
         loop {
             tokio::time::sleep(idle_timeout).await;
             let begun = self.begun.load(Relaxed);
-            quiet = if self.is_idle() && begun == seen { quiet + 1 } else { 0 };
+            quiet = if self.is_idle() && begun == seen { quiet.saturating_add(1) } else { 0 };
             seen = begun;
             match quiet {
                 1 if is_http2 => return End::Idle,

@@ -135,9 +135,10 @@ impl Connections {
             return Err(Full::Gateway);
         }
         let number = state.next;
-        state.next += 1;
-        state.total += 1;
-        *state.of_peer.entry(peer).or_default() += 1;
+        state.next = state.next.saturating_add(1);
+        state.total = state.total.saturating_add(1);
+        let of_peer = state.of_peer.entry(peer).or_default();
+        *of_peer = of_peer.saturating_add(1);
         let activity = Arc::<Activity>::default();
         state.by_age.insert(number, (peer, Arc::clone(&activity)));
         state.by_peer.insert((peer, number));

@@ -42,14 +42,14 @@ pub fn limit() -> u64 {
 #[must_use]
 pub fn connections(files: u64) -> u32 {
     let reserve = (files / 16).clamp(RESERVE_MIN, RESERVE_MAX).min(files / 2);
-    u32::try_from((files - reserve) / PER_CONNECTION).unwrap_or(u32::MAX).max(1)
+    u32::try_from(files.saturating_sub(reserve) / PER_CONNECTION).unwrap_or(u32::MAX).max(1)
 }
 
 /// Handles needed for a number of connections.
 #[must_use]
 pub fn needed(connections: u32) -> u64 {
-    let own = PER_CONNECTION * u64::from(connections);
-    own + (own / 15).clamp(RESERVE_MIN, RESERVE_MAX)
+    let own = PER_CONNECTION.saturating_mul(u64::from(connections));
+    own.saturating_add((own / 15).clamp(RESERVE_MIN, RESERVE_MAX))
 }
 
 /// Whether opening a connection failed for lack of a handle, port or memory on this machine. Such an error says nothing about

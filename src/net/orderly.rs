@@ -17,7 +17,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::{Instant, Sleep, sleep},
+    time::{Sleep, sleep},
 };
 
 /// Budget for a peer in the middle of a body: bytes, time, and the longest pause.
@@ -102,8 +102,8 @@ impl Taking {
             match poll_piece(carrier, cx) {
                 Poll::Ready(0) => return Poll::Ready(()),
                 Poll::Ready(n) if n < self.bounds.bytes => {
-                    self.bounds.bytes -= n;
-                    self.stop.as_mut().reset(Instant::now() + self.bounds.stop);
+                    self.bounds.bytes = self.bounds.bytes.saturating_sub(n);
+                    self.stop.set(sleep(self.bounds.stop));
                     // The time of a peer that always has bytes ready must end, too.
                     if self.end.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(());
@@ -183,7 +183,10 @@ impl<IO: AsyncWrite + Layered + Unpin> AsyncWrite for Orderly<IO> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        time::Instant,
+    };
 
     use super::*;
 

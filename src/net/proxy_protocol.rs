@@ -63,7 +63,8 @@ fn binary(bytes: &[u8]) -> Result<Option<(Header, usize)>, Malformed> {
     if command >> 4 != 2 || REST_BYTES_MAX < length {
         return Err(Malformed);
     }
-    let Some(rest) = bytes.get(FIXED_BYTES..FIXED_BYTES + length) else { return Ok(None) };
+    let end = FIXED_BYTES.saturating_add(length);
+    let Some(rest) = bytes.get(FIXED_BYTES..end) else { return Ok(None) };
     let header = match (command & 0x0f, family) {
         // Whatever follows is skipped.
         (0, _) => Header::Local,
@@ -73,13 +74,14 @@ fn binary(bytes: &[u8]) -> Result<Option<(Header, usize)>, Malformed> {
         (1, 0x00 | 0x31) => Header::Local,
         _ => return Err(Malformed),
     };
-    Ok(Some((header, FIXED_BYTES + length)))
+    Ok(Some((header, end)))
 }
 
 /// Source and destination address, source and destination port, and perhaps more.
 fn ends<const N: usize>(rest: &[u8], address: impl Fn([u8; N]) -> IpAddr) -> Result<Header, Malformed> {
-    let source = rest.first_chunk::<N>().ok_or(Malformed)?;
-    let port = rest.get(2 * N..2 * N + 4).and_then(|ports| ports.first_chunk::<2>()).ok_or(Malformed)?;
+    let (source, rest) = rest.split_first_chunk::<N>().ok_or(Malformed)?;
+    let (_destination, ports) = rest.split_first_chunk::<N>().ok_or(Malformed)?;
+    let port = ports.first_chunk::<4>().and_then(|ports| ports.first_chunk::<2>()).ok_or(Malformed)?;
     Ok(Header::From(SocketAddr::new(address(*source), u16::from_be_bytes(*port))))
 }
 
@@ -97,7 +99,7 @@ fn line(bytes: &[u8]) -> Result<Option<(Header, usize)>, Malformed> {
         Some("TCP6") => addressed::<Ipv6Addr>(words)?,
         _ => return Err(Malformed),
     };
-    Ok(Some((header, end + 1)))
+    Ok(Some((header, end.saturating_add(1))))
 }
 
 fn addressed<'a, A>(words: impl Iterator<Item = &'a str>) -> Result<Header, Malformed>
@@ -125,7 +127,7 @@ pub async fn read(stream: &mut TcpStream) -> io::Result<Header> {
     let mut taken = 0;
     loop {
         // All of what has been taken belongs to the header: it was not whole.
-        let there = taken + stream.peek(&mut bytes[taken..]).await?;
+        let there = stream.peek(&mut bytes[taken..]).await?.saturating_add(taken);
         let found = parse(&bytes[..there])?;
         let end = found.map_or(there, |(_, length)| length);
         if end == taken {

@@ -207,7 +207,7 @@ impl Bucket {
     /// Takes a token. Returns whether there was one.
     fn take(&self, per_second: u32, now: Timestamp) -> bool {
         let now = nanos(now);
-        let one = SECOND / u64::from(per_second.max(1));
+        let one = SECOND.checked_div(per_second.into()).unwrap_or(SECOND);
         let put = |empty_at: u64| {
             let empty_at = empty_at.max(now).saturating_add(one);
             (empty_at <= now.saturating_add(SECOND)).then_some(empty_at)

@@ -150,7 +150,7 @@ impl Home<'_> {
         let place = text[..end].find(['/', ':']).filter(|at| text.as_bytes()[*at] == b':');
         let rest = match place {
             Some(at) if ["http", "https"].iter().any(|scheme| text[..at].eq_ignore_ascii_case(scheme)) => {
-                &text[at + 1..]
+                &text[at.saturating_add(1)..]
             }
             Some(_) => return None,
             None => &*text,
@@ -173,7 +173,7 @@ impl Home<'_> {
         // Without a scheme it would be that of the server's own answer.
         place?;
         let inner = self.rewritten(path)?;
-        Some(format!("{}{at}{inner}", &text[..text.len() - from_host.len()]))
+        Some(format!("{}{at}{inner}", text.strip_suffix(from_host)?))
     }
 
     /// The address of a path, with its query, on the tenant's host.
@@ -267,7 +267,7 @@ impl Found {
     fn find(text: &[u8], host: &str, from: usize) -> Option<Self> {
         let last = text.len().checked_sub(host.len())?;
         (from..=last).find_map(|at| {
-            let end = at + host.len();
+            let end = at.saturating_add(host.len());
             let is_it =
                 text[at..end].eq_ignore_ascii_case(host.as_bytes()) && begins(&text[..at]) && ends(&text[end..]);
             let before = is_it.then(|| before(&text[from..at]))?;
@@ -278,7 +278,7 @@ impl Found {
                 Before::Address(length, _) | Before::Encoded(length, _) => length,
                 Before::Slashes | Before::Nothing => 0,
             };
-            Some(Self { range: at - scheme..end + port_len(&text[end..]), before })
+            Some(Self { range: at.saturating_sub(scheme)..end.saturating_add(port_len(&text[end..])), before })
         })
     }
 
@@ -315,25 +315,23 @@ fn before(text: &[u8]) -> Before {
     let scheme_of = |text: &[u8]| {
         let letters = text.iter().rev().take_while(|b| b.is_ascii_alphabetic()).count();
         // In an address that is encoded itself, a letter of the escape before it may stand there.
-        SCHEMES.into_iter().find(|(scheme, _)| {
-            letters >= scheme.len() && text[text.len() - scheme.len()..].eq_ignore_ascii_case(scheme.as_bytes())
-        })
+        SCHEMES.into_iter().find(|(scheme, _)| letters >= scheme.len() && ends_with(text, scheme))
     };
     for joint in ["://", "%3A%2F%2F"] {
-        let Some(at) = text.len().checked_sub(joint.len()) else { continue };
-        if !text[at..].eq_ignore_ascii_case(joint.as_bytes()) {
+        if !ends_with(text, joint) {
             continue;
         }
-        if let Some((scheme, secure)) = scheme_of(&text[..at]) {
-            let length = scheme.len() + joint.len();
+        if let Some((scheme, secure)) = scheme_of(&text[..text.len().saturating_sub(joint.len())]) {
+            let length = scheme.len().saturating_add(joint.len());
             return if joint == "://" { Before::Address(length, secure) } else { Before::Encoded(length, secure) };
         }
     }
-    if text.ends_with(b"//") || text.len() >= 6 && text[text.len() - 6..].eq_ignore_ascii_case(b"%2F%2F") {
-        Before::Slashes
-    } else {
-        Before::Nothing
-    }
+    if text.ends_with(b"//") || ends_with(text, "%2F%2F") { Before::Slashes } else { Before::Nothing }
+}
+
+/// Whether a text ends with this, in any case.
+fn ends_with(text: &[u8], end: &str) -> bool {
+    text.len().checked_sub(end.len()).is_some_and(|at| text[at..].eq_ignore_ascii_case(end.as_bytes()))
 }
 
 /// The bytes of a port, plain or encoded, and of the dot that may end a name.
@@ -348,7 +346,7 @@ fn port_len(text: &[u8]) -> usize {
     // A content policy may name any port.
     match rest[joint..].iter().take_while(|b| b.is_ascii_digit() || **b == b'*').count() {
         0 => dot,
-        digits => dot + joint + digits,
+        digits => dot.saturating_add(joint).saturating_add(digits),
     }
 }
 

@@ -223,7 +223,7 @@ fn answer(file: &Arc<File>, asked: &HeaderMap) -> Response<Body> {
     match wanted {
         Wanted::All => *response.body_mut() = Body::Held(bytes.clone()),
         Wanted::Part(part) => {
-            let place = format!("bytes {}-{}/{}", part.start, part.end - 1, bytes.len());
+            let place = format!("bytes {}-{}/{}", part.start, part.end.saturating_sub(1), bytes.len());
             headers.insert(CONTENT_RANGE, HeaderValue::try_from(place).expect("digits are legal"));
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             *response.body_mut() = Body::Held(bytes.slice(part));

@@ -6,7 +6,7 @@
 //! values is dropped, and the request is carried without it: refused, one planted cookie would close the whole host to its
 //! owner.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::Range, time::Duration};
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
 use data_encoding::BASE64URL_NOPAD;
@@ -116,12 +116,12 @@ impl Unbound {
     /// What was written down.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
-        let number = |at: usize| {
+        let number = |place: Range<usize>| {
             let mut eight = [0; 8];
-            eight.copy_from_slice(&bytes[at..at + 8]);
+            eight.copy_from_slice(&bytes[place]);
             i64::from_be_bytes(eight)
         };
-        let given = Given { until: Timestamp::from_ms(number(0)), last_session: SessionNumber::new(number(8)) };
+        let given = Given { until: Timestamp::from_ms(number(0..8)), last_session: SessionNumber::new(number(8..16)) };
         Self((given.until != Timestamp::EPOCH).then_some(given))
     }
 }
@@ -228,10 +228,10 @@ impl Binding {
 
     /// A value without its tag, if that is a right one, in constant time, and whether it is that of now.
     fn verified<'h>(&self, owner: Owner<'_>, name: &str, value: &'h [u8]) -> Option<(&'h [u8], bool)> {
-        let at = value.len().checked_sub(TAG_CHARS + 1).filter(|at| value[*at] == b'.')?;
+        let (value, text) = value.split_last_chunk::<TAG_CHARS>()?;
+        let value = value.strip_suffix(b".")?;
         let mut tag = [0; TAG_BYTES];
-        BASE64URL_NOPAD.decode_mut(&value[at + 1..], &mut tag).ok()?;
-        let value = &value[..at];
+        BASE64URL_NOPAD.decode_mut(text, &mut tag).ok()?;
         let is_right =
             |is_embedded: bool| verify_slices_are_equal(&self.tag(owner, is_embedded, name, value), &tag).is_ok();
         let is_of_now = is_right(owner.is_embedded);
@@ -341,7 +341,8 @@ fn kept_on_host(cookie: &[u8], host: &str, is_slug: impl Fn(&str) -> bool) -> Op
 /// Whether a cookie bears a server's name, also that of one that is not configured any more. A name may have any bytes.
 fn is_of_server(name: &[u8], is_slug: impl Fn(&str) -> bool) -> bool {
     let begins = |start: &[u8]| name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
-    let behind_dot = name.iter().rposition(|b| *b == b'.').and_then(|at| std::str::from_utf8(&name[at + 1..]).ok());
+    let (behind_dot, has_dot) = (name.rsplit(|b| *b == b'.').next(), name.contains(&b'.'));
+    let behind_dot = behind_dot.filter(|_| has_dot).and_then(|end| std::str::from_utf8(end).ok());
     begins(b"__Host-JSESSIONID") || begins(b"JSESSIONID.") || behind_dot.is_some_and(is_slug)
 }
 
@@ -361,8 +362,8 @@ fn replace(headers: &mut HeaderMap, new: impl Fn(&HeaderValue) -> Option<HeaderV
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|b| *b == b';')).filter_map(|pair| {
         let pair = pair.trim_ascii();
-        let at = pair.iter().position(|b| *b == b'=')?;
-        Some((std::str::from_utf8(&pair[..at]).ok()?, &pair[at + 1..]))
+        let (name, value) = pair.split_at(pair.iter().position(|b| *b == b'=')?);
+        Some((std::str::from_utf8(name).ok()?, value.get(1..)?))
     })
 }
 

@@ -80,7 +80,7 @@ impl<IO: AsyncWrite + Unpin> Corked<IO> {
     /// Takes what is written if it is to be held, or is to go out with what is.
     fn hold(&mut self, bufs: &[io::IoSlice<'_>]) -> Option<usize> {
         let length = bufs.iter().map(|buf| buf.len()).sum::<usize>();
-        if !self.is_corked && (self.held.is_empty() || GATHERED_BYTES_MAX < self.held.len() + length) {
+        if !self.is_corked && (self.held.is_empty() || GATHERED_BYTES_MAX < self.held.len().saturating_add(length)) {
             return None;
         }
         self.held.reserve(length);

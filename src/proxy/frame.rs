@@ -90,7 +90,7 @@ fn payload(bytes: &[u8]) -> io::Result<Option<(Vec<u8>, usize)>> {
     if payload_bytes > FRAME_BYTES_MAX {
         return Err(invalid());
     }
-    let end = mask_at + 4 + payload_bytes;
+    let end = payload_bytes.saturating_add(mask_at).saturating_add(4);
     let Some(rest) = bytes.get(mask_at..end) else { return Ok(None) };
     let (mask, payload) = rest.split_at(4);
     Ok(Some((payload.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m).collect(), end)))
@@ -167,7 +167,7 @@ pub(super) fn close(code: u16, reason: &str) -> Vec<u8> {
     frame.extend(code.to_be_bytes());
     // A control frame holds 125 bytes (RFC 6455, 5.5).
     frame.extend(reason.bytes().take(123));
-    frame[1] = u8::try_from(frame.len() - 2).unwrap_or(125);
+    frame[1] = u8::try_from(frame.len().saturating_sub(2)).unwrap_or(125);
     frame
 }
 

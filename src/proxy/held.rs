@@ -80,7 +80,8 @@ pub(crate) struct Whole<C = Charge> {
 impl Bodies {
     /// Bytes that are held.
     pub(crate) fn bytes(&self) -> usize {
-        self.vouched.taken() + self.unvouched.taken() + self.of_servers.taken()
+        let all = [self.vouched.taken(), self.unvouched.taken(), self.of_servers.taken()];
+        all.into_iter().fold(0, usize::saturating_add)
     }
 
     /// Reads a body of at most `most` bytes. `is_vouched` tells whether its caller has shown a secret of the tenant.
@@ -128,7 +129,7 @@ fn is_too_large(body: &Incoming, most: usize) -> bool {
 /// Reads a body in the time that one of at most `most` bytes has.
 async fn in_time<T>(most: usize, reading: impl Future<Output = Result<T, BodyFault>>) -> Result<T, BodyFault> {
     // Boxed: most calls have no body, and are not to have room for the reading of one.
-    let limit = BODY_TIMEOUT + Duration::from_secs((most / LARGE_BYTES_PER_SECOND) as u64);
+    let limit = BODY_TIMEOUT.saturating_add(Duration::from_secs((most / LARGE_BYTES_PER_SECOND) as u64));
     Box::pin(timeout(limit, reading)).await.unwrap_or(Err(BodyFault::Slow))
 }
 
@@ -147,7 +148,7 @@ async fn collect<A: Key, B: Key>(
         let Some(frame) = frame else { break };
         let Ok(data) = frame?.into_data() else { continue };
         rate.came(data.len(), began.elapsed());
-        if whole.len() + data.len() > most {
+        if whole.len().saturating_add(data.len()) > most {
             return Err(BodyFault::TooLarge);
         }
         if !data.is_empty() && !charged(account, &mut charge, data.len()).await {

@@ -64,7 +64,7 @@ where
             if write(browser, if same { &down } else { &changed }).await.is_err() {
                 return (Left::Closed(Side::Browser), carried);
             }
-            carried.down += down.len() as u64;
+            carried.down = carried.down.saturating_add(down.len() as u64);
             down.clear();
         }
         match message(&up) {
@@ -73,7 +73,7 @@ where
                 if write(server, &up[..bytes]).await.is_err() {
                     return (Left::Closed(Side::Server), carried);
                 }
-                carried.up += bytes as u64;
+                carried.up = carried.up.saturating_add(bytes as u64);
                 up.advance(bytes);
                 continue;
             }
@@ -107,12 +107,12 @@ struct Message {
 
 /// The first message of a client, or a control frame that stands alone (RFC 6455, 5.2 and 5.4); `None` while it is not whole.
 fn message(input: &[u8]) -> Result<Option<Message>, Left> {
-    let (mut at, mut parts) = (0, Vec::new());
+    let (mut at, mut parts) = (0_usize, Vec::new());
     loop {
         let Some(frame) = frame(input.get(at..).unwrap_or_default())? else {
             return if input.len() > MESSAGE_BYTES_MAX { Err(Left::TooLarge) } else { Ok(None) };
         };
-        let whole = at + frame.end;
+        let whole = at.saturating_add(frame.end);
         if whole > MESSAGE_BYTES_MAX {
             return Err(Left::TooLarge);
         }
@@ -124,7 +124,7 @@ fn message(input: &[u8]) -> Result<Option<Message>, Left> {
             return Ok(Some(Message { bytes: whole, comes_in: false }));
         }
         if !is_control {
-            parts.push((at + frame.mask, whole));
+            parts.push((at.saturating_add(frame.mask), whole));
             if input[at] & 0x80 != 0 {
                 return Ok(Some(Message { bytes: whole, comes_in: comes_in(&unmasked(input, &parts)) }));
             }
@@ -153,7 +153,7 @@ fn frame(input: &[u8]) -> Result<Option<Frame>, Left> {
         (127, _) => return Err(Left::TooLarge),
         (short, _) => (usize::from(short), 2),
     };
-    Ok(Some(Frame { mask, end: mask + 4 + bytes }))
+    Ok(Some(Frame { mask, end: bytes.saturating_add(mask).saturating_add(4) }))
 }
 
 /// The payloads of frames, each given by where its mask begins and where it ends.

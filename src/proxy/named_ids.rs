@@ -101,7 +101,7 @@ fn decoded(text: &str) -> String {
 /// What has the form of an id in a text: 40 hex digits, a hyphen, 13 digits.
 pub(super) fn ids_in(text: &str) -> impl Iterator<Item = &str> {
     memchr::memchr_iter(b'-', text.as_bytes()).filter_map(|at| {
-        let id = text.get(at.checked_sub(HASH_BYTES)?..at + 1 + TIME_BYTES)?;
+        let id = text.get(at.checked_sub(HASH_BYTES)?..)?.get(..ID_BYTES)?;
         let (hash, time) = id.split_at(HASH_BYTES);
         let is_hash = hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         (is_hash && time[1..].bytes().all(|b| b.is_ascii_digit())).then_some(id)

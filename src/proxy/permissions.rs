@@ -45,7 +45,7 @@ pub(crate) fn keep_needed(headers: &mut HeaderMap) {
 /// read and pass over.
 fn permissions(value: &str) -> Option<String> {
     let mut is_changed = false;
-    let mut new = String::with_capacity(value.len() + 8);
+    let mut new = String::with_capacity(value.len().saturating_add(8));
     for (n, member) in divided(value, ',')?.into_iter().enumerate() {
         let member = member.trim();
         new.push_str(if n == 0 { "" } else { ", " });
@@ -94,7 +94,7 @@ fn divided(text: &str, at: char) -> Option<Vec<&str>> {
             ')' => is_inner = false,
             c if c == at && !is_inner => {
                 parts.push(&text[begin..n]);
-                begin = n + c.len_utf8();
+                begin = n.saturating_add(c.len_utf8());
             }
             _ => {}
         }

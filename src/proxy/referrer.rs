@@ -37,10 +37,10 @@ fn is_of_session(text: &str, authority: &str) -> bool {
 
 /// An address up to its first path, with that slash.
 fn origin(text: &str) -> Option<&str> {
-    let start = text.find("://")? + "://".len();
+    let (_, behind) = text.split_once("://")?;
     // Neither a query nor a name and a password before the host.
-    let end = start + text[start..].find(['/', '?', '#', '@', '\\'])?;
-    text[end..].starts_with('/').then(|| &text[..=end])
+    let (_, path) = behind.split_at(behind.find(['/', '?', '#', '@', '\\'])?);
+    text.strip_suffix(path.strip_prefix('/')?)
 }
 
 /// Path and query of the page of this host that a request was asked from.

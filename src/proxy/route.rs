@@ -233,7 +233,7 @@ enum BbbPath<'a> {
 fn bbb_path(path: &str) -> Option<BbbPath<'_>> {
     use BbbPath::{Api, BelowPrefix, Client, Meeting, Recording, Refused, Version};
     let (first, rest) = match path[1..].find('/') {
-        Some(at) => (&path[1..=at], &path[at + 1..]),
+        Some(at) => (&path[1..=at], &path[at.saturating_add(1)..]),
         None => (&path[1..], ""),
     };
     let found = match first {

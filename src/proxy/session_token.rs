@@ -52,11 +52,12 @@ pub fn is_token(text: &str) -> bool {
 pub fn named(query: &str) -> Result<Named<'_>, Ambiguous> {
     let mut found = query.split('&').filter_map(value_of);
     let token = found.next();
-    let others = found.try_fold(0, |n, other| if Some(other) == token { Ok(n + 1) } else { Err(Ambiguous) })?;
+    let others = found
+        .try_fold(0_usize, |n, other| if Some(other) == token { Ok(n.saturating_add(1)) } else { Err(Ambiguous) })?;
     if token.is_some_and(|token| !is_token(token)) {
         return Err(Ambiguous);
     }
-    let plain = if token.is_some() { others + 1 } else { 0 };
+    let plain = if token.is_some() { others.saturating_add(1) } else { 0 };
     if readings(query).any(|text| names_in(&text) != plain) {
         return Err(Ambiguous);
     }

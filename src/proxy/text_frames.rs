@@ -73,10 +73,10 @@ impl Head {
 
     /// Takes bytes of the input until it is whole. Returns how many.
     fn take(&mut self, input: &[u8]) -> usize {
-        let mut taken = 0;
+        let mut taken = 0_usize;
         while self.have < self.len() && taken < input.len() {
             self.bytes[self.have] = input[taken];
-            (self.have, taken) = (self.have + 1, taken + 1);
+            (self.have, taken) = (self.have.saturating_add(1), taken.saturating_add(1));
         }
         taken
     }
@@ -161,27 +161,29 @@ impl TextFrames {
     pub fn take(&mut self, input: &[u8], out: &mut Vec<u8>) -> bool {
         out.clear();
         let mut output = Output { input, same: 0, changed: false, out };
-        let mut at = 0;
+        let mut at = 0_usize;
         while at < input.len() {
-            at += match self.state {
+            let come = input.len().saturating_sub(at);
+            let taken = match self.state {
                 State::Head(head) => self.head(head, at, &mut output),
                 State::Other(left) => {
-                    let n = at_most(left, input.len() - at);
-                    output.keep(at..at + n);
+                    let n = at_most(left, come);
+                    output.keep(at..at.saturating_add(n));
                     self.state = State::after(left, n, State::Other);
                     n
                 }
                 State::Text(left, last) => {
-                    let n = at_most(left, input.len() - at);
-                    self.text(&input[at..at + n], last && n as u64 == left, &mut output);
+                    let n = at_most(left, come);
+                    self.text(&input[at..at.saturating_add(n)], last && n as u64 == left, &mut output);
                     self.state = State::after(left, n, |left| State::Text(left, last));
                     n
                 }
                 State::Lost => {
                     output.keep(at..input.len());
-                    input.len() - at
+                    come
                 }
             };
+            at = at.saturating_add(taken);
         }
         !output.changed
     }
@@ -196,7 +198,7 @@ impl TextFrames {
             self.state = State::Head(head);
             return taken;
         }
-        let (begins, last) = (at + taken, head.is_last());
+        let (begins, last) = (at.saturating_add(taken), head.is_last());
         let frame = head.payload_bytes().and_then(|left| Some((left, self.enter(&head)?)));
         let Some((left, true)) = frame else {
             if is_cut {
@@ -215,11 +217,11 @@ impl TextFrames {
             if addresses::rewrite(payload, &self.server.names, &self.place, &mut new) {
                 self.send(&new, last, output);
             } else {
-                output.keep(at..begins + payload.len());
+                output.keep(at..begins.saturating_add(payload.len()));
                 self.sent(last);
             }
             self.state = State::Head(Head::default());
-            return taken + payload.len();
+            return taken.saturating_add(payload.len());
         }
         output.change();
         if left == 0 {
@@ -270,7 +272,7 @@ impl TextFrames {
         } else {
             addresses::rewrite_open(text, names, place, &mut new)
         };
-        let (text, open) = text.split_at(text.len() - open);
+        let (text, open) = text.split_at(text.len().saturating_sub(open));
         self.held = open.to_vec();
         self.send(if changed { &new } else { text }, last, output);
     }
@@ -296,7 +298,7 @@ impl TextFrames {
 impl State {
     /// The state after `taken` of the `left` bytes of a frame.
     fn after(left: u64, taken: usize, more: impl FnOnce(u64) -> Self) -> Self {
-        match left - taken as u64 {
+        match left.saturating_sub(taken as u64) {
             0 => Self::Head(Head::default()),
             left => more(left),
         }

@@ -159,7 +159,7 @@ impl Half {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let mut reads = 0;
+        let mut reads = 0_usize;
         loop {
             while self.kept.has_remaining() {
                 let n = ready!(Pin::new(&mut *sink).poll_write(cx, &self.kept))?;
@@ -174,7 +174,7 @@ impl Half {
                     return Poll::Pending;
                 }
                 State::Open | State::Unflushed => {
-                    reads += 1;
+                    reads = reads.saturating_add(1);
                     if self.poll_pass(cx, source, sink)?.is_pending() {
                         if self.state == State::Unflushed {
                             ready!(Pin::new(&mut *sink).poll_flush(cx))?;
@@ -209,7 +209,7 @@ impl Half {
                 return Poll::Ready(Ok(()));
             }
             self.has_ended |= is_close(bytes);
-            self.carried += bytes.len() as u64;
+            self.carried = self.carried.saturating_add(bytes.len() as u64);
             let written = CHANGED.with_borrow_mut(|changed| {
                 let same = self.frames.as_mut().is_none_or(|frames| frames.take(bytes, changed));
                 let written = self.write(cx, sink, if same { bytes } else { changed });
@@ -249,8 +249,8 @@ impl Half {
 /// Whether this is a Close frame (RFC 6455, 5.5.1), as it nearly always comes: by itself.
 fn is_close(bytes: &[u8]) -> bool {
     let [0x88, length, ..] = *bytes else { return false };
-    let mask = if length & 0x80 == 0 { 0 } else { 4 };
-    bytes.len() == 2 + mask + usize::from(length & 0x7f)
+    let head: usize = if length & 0x80 == 0 { 2 } else { 6 };
+    bytes.len() == head.saturating_add(usize::from(length & 0x7f))
 }
 
 #[cfg(test)]

@@ -58,23 +58,23 @@ impl Form {
     pub(super) fn pass(&mut self, bytes: &[u8], may: &impl Fn(Of, &str) -> bool) -> Result<(), BodyFault> {
         self.held.extend_from_slice(bytes);
         let length = self.boundary.needle().len();
-        let mut done = 0;
+        let mut done = 0_usize;
         loop {
             let rest = &self.held[done..];
             let next = self.boundary.find(rest);
             if self.in_part {
-                if next.is_none() && rest.len() < HEAD_BYTES_MAX + VALUE_BYTES + length {
+                if next.is_none() && rest.len() < length.saturating_add(HEAD_BYTES_MAX + VALUE_BYTES) {
                     break;
                 }
                 look(&rest[..next.unwrap_or(rest.len())], may)?;
                 self.in_part = false;
             } else if let Some(at) = next {
-                done += at + length;
+                done = done.saturating_add(at).saturating_add(length);
                 self.in_part = true;
                 self.parts_left = self.parts_left.checked_sub(1).ok_or(BodyFault::Refused)?;
             } else {
                 // A boundary may have begun.
-                done = done.max((self.held.len() + 1).saturating_sub(length));
+                done = done.max(self.held.len().saturating_add(1).saturating_sub(length));
                 break;
             }
         }

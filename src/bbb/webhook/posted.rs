@@ -98,7 +98,7 @@ fn without_lone_surrogates(json: &str) -> String {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (None, ESCAPE_LEN * 2),
             (Some(0xd800..=0xdfff), _) => (Some("\\ufffd"), ESCAPE_LEN),
             // The character after the backslash, which may be another one.
-            _ => (None, 1 + escape.chars().nth(1).map_or(0, char::len_utf8)),
+            _ => (None, escape.chars().take(2).map(char::len_utf8).sum()),
         };
         let (taken, after) = escape.split_at(length);
         whole.push_str(kept.unwrap_or(taken));

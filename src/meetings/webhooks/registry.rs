@@ -16,6 +16,8 @@ use crate::{
 
 /// The least id, of 15 digits.
 const ID_MIN: u64 = 100_000_000_000_000;
+/// How many there are.
+const IDS: u64 = 9 * ID_MIN;
 
 /// A webhook that a tenant asks for.
 #[derive(Debug, Clone, Copy)]
@@ -139,7 +141,7 @@ pub(super) async fn reread(meetings: &Meetings) {
 fn new_id() -> Option<String> {
     let mut bytes = [0_u8; 8];
     rand::fill(&mut bytes).ok()?;
-    let number = ID_MIN.saturating_add(u64::from_le_bytes(bytes) % ID_MIN.saturating_mul(9));
+    let number = ID_MIN.saturating_add(u64::from_le_bytes(bytes) % IDS);
     Some(number.to_string())
 }
 

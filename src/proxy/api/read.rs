@@ -114,7 +114,7 @@ pub(super) async fn verify<'a>(
             if let Some(module) = dropped {
                 tracing::info!(?module, "module of a create body not forwarded");
             }
-            if documents > 0 && !asked.tenant.limits.documents.has_room(documents - 1) {
+            if documents > 0 && !asked.tenant.limits.documents.has_room(documents.saturating_sub(1)) {
                 return Err(Denial::DocumentLimitReached.into());
             }
             Some((xml.into(), documents))
