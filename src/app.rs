@@ -477,3 +477,6 @@ fn warn_of_missing_recordings(meetings: &Meetings) {
 pub fn dev_ca_dir(config: &Path) -> PathBuf {
     config.join("dev-ca")
 }
+
+#[cfg(test)]
+mod tests;

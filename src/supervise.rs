@@ -147,17 +147,34 @@ pub struct Round {
     pub late_after: Duration,
     /// Milliseconds since [`START`] plus 1; 0 while the loop has no work.
     last: AtomicU64,
+    /// Whether the next progress panics.
+    #[cfg(test)]
+    fails: std::sync::atomic::AtomicBool,
 }
 
 impl Round {
     /// A loop that has not started.
     #[must_use]
     pub const fn new(name: &'static str, late_after: Duration) -> Self {
-        Self { name, late_after, last: AtomicU64::new(0) }
+        Self {
+            name,
+            late_after,
+            last: AtomicU64::new(0),
+            #[cfg(test)]
+            fails: std::sync::atomic::AtomicBool::new(false),
+        }
+    }
+
+    /// Has the loop panic where it notes progress next.
+    #[cfg(test)]
+    pub(crate) fn fail_once(&self) {
+        self.fails.store(true, Relaxed);
     }
 
     /// Notes progress.
     pub fn beat(&self) {
+        #[cfg(test)]
+        assert!(!self.fails.swap(false, Relaxed), "as it must");
         let now = u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now.saturating_add(1), Relaxed);
     }
@@ -223,10 +240,7 @@ pub(crate) fn count_panics() {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64},
-    };
+    use std::sync::{Arc, atomic::AtomicU32};
 
     use super::*;
 
@@ -325,7 +339,9 @@ mod tests {
         let round = Round::new("test", Duration::from_millis(5));
         assert!(!round.is_late(), "it has not begun");
         round.beat();
-        assert!(!Round { last: AtomicU64::new(round.last.load(Relaxed)), ..Round::new("x", STEADY) }.is_late());
+        let steady = Round::new("x", STEADY);
+        steady.beat();
+        assert!(!steady.is_late());
         thread::sleep(Duration::from_millis(20));
         assert!(round.is_late() && round.age() >= Duration::from_millis(20));
         round.rest();

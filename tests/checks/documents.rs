@@ -7,6 +7,7 @@ mod error_keys;
 mod made;
 mod markdown;
 mod structure;
+mod tasks;
 
 use std::{collections::BTreeSet, fs};
 

@@ -140,7 +140,7 @@ fn first_names(group: &str) -> Vec<&str> {
 }
 
 /// A file without its comments and its unit tests, which may use anything.
-fn without_tests(text: &str) -> String {
+pub fn without_tests(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text);
     code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
