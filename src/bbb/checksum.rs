@@ -131,6 +131,8 @@ struct Signed(digest::Context);
 
 impl Signed {
     fn new(algorithm: &'static digest::Algorithm, call: &str, query: &str) -> Self {
+        #[cfg(test)]
+        tests::HASHED.set(tests::HASHED.get() + 1);
         let mut context = digest::Context::new(algorithm);
         context.update(call.as_bytes());
         context.update(query.as_bytes());
@@ -150,7 +152,7 @@ impl Signed {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{cell::Cell, time::Duration};
 
     use super::*;
     use crate::domain::fixtures::credential;
@@ -170,6 +172,23 @@ mod tests {
         let credentials = credentials();
         let signer = verify("create", query, &credentials, NOW);
         signer.map(|signer| signer.map(|signer| signer.secret.label.to_string()))
+    }
+
+    thread_local! {
+        /// How often a text that is signed was hashed.
+        pub(super) static HASHED: Cell<u32> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn what_is_signed_is_hashed_once_for_all_secrets() {
+        let many: Vec<String> = (0..40).map(|n| format!("secret-{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let credentials = [credential("old", &many), credential("new", &[&many[..], &[SECRET]].concat())];
+        for (checksum, fits) in [(SHA1, true), (&*SHA1.replace('1', "2"), false)] {
+            HASHED.set(0);
+            let found = verify("create", &format!("{QUERY}&checksum={checksum}"), &credentials, NOW);
+            assert_eq!((found.is_ok(), HASHED.get()), (fits, 1), "{checksum}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod commands;
 pub mod configuration;
 mod error_keys;
+mod hostile;
 mod made;
 mod markdown;
 mod structure;
