@@ -33,10 +33,10 @@ async fn people_and_calls_go_on_while_one_address_floods() {
         quiet: Duration::from_secs(2),
         siege: Duration::from_secs(5),
         strength: 0.1,
-        memory_bytes_max: u64::MAX,
+        memory_bytes_max: siege::MEMORY_MB_MAX * 1_000_000,
         stop: Stop::never(),
     };
-    // The gateway is in this process.
+    // The gateway is in this process, with servers, people and attackers: the bound is for all of them.
     let watched = Watched { gateways: vec![std::process::id()], origins: Vec::new() };
     let laid = LocalSet::new().run_until(siege::lay(&target, &watched, &scope)).await;
     let found = laid.unwrap().unwrap();
@@ -44,6 +44,8 @@ async fn people_and_calls_go_on_while_one_address_floods() {
     for phase in [&found.quiet, &found.siege] {
         assert_eq!((phase.failed(), phase.course.dropped), (0, 0), "{told}");
     }
+    let [_, peak] = found.peak_bytes;
+    assert!(peak < scope.memory_bytes_max, "{peak} bytes of memory\n{told}");
     for flood in Flood::ALL {
         let achieved = &found.floods[&flood];
         assert!(0 < achieved.opened + achieved.refused, "{}: nobody came\n{told}", flood.name());

@@ -155,7 +155,7 @@ struct Siege {
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = parse_strength)]
     strength: f64,
     /// What the gateway's memory must stay below, in MB
-    #[arg(long, default_value_t = 512, value_name = "MB")]
+    #[arg(long, default_value_t = siege::MEMORY_MB_MAX, value_name = "MB")]
     memory: u64,
     #[command(flatten)]
     of_all: OfAll,

@@ -51,6 +51,9 @@ const BEAT: Duration = Duration::from_secs(5);
 /// A file of the client that is big enough not to fit on the way.
 const BIG: &str = "vendor.";
 
+/// What a gateway's memory must stay below, in MB: see "Bounds" of `docs/hostile-hands.md`.
+pub const MEMORY_MB_MAX: u64 = 512;
+
 /// How long, and how much.
 #[derive(Debug, Clone)]
 pub struct Scope {
