@@ -97,7 +97,10 @@ fn payload(bytes: &[u8]) -> io::Result<Option<(Vec<u8>, usize)>> {
 }
 
 /// A text frame as a client sends it.
-fn masked(text: &[u8], mask: [u8; 4]) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// `InvalidData` for a text that is longer than 65,535 bytes.
+pub(super) fn masked(text: &[u8], mask: [u8; 4]) -> io::Result<Vec<u8>> {
     let mut frame = vec![WHOLE_TEXT];
     match u8::try_from(text.len()) {
         Ok(short @ ..126) => frame.push(MASKED | short),
@@ -158,6 +161,21 @@ impl Init {
             && is_word(client_type, CLIENT_TYPE_BYTES_MAX)
             && is_mobile.as_ref().is_none_or(|flag| flag == "true" || flag == "false")
     }
+}
+
+/// A text frame as a server sends it; `None` for a text that is longer than 65,535 bytes.
+#[must_use]
+pub(super) fn text(text: &str) -> Option<Vec<u8>> {
+    let mut frame = vec![WHOLE_TEXT];
+    match u8::try_from(text.len()) {
+        Ok(short @ ..126) => frame.push(short),
+        _ => {
+            frame.push(126);
+            frame.extend(u16::try_from(text.len()).ok()?.to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(text.as_bytes());
+    Some(frame)
 }
 
 /// A close frame as a server sends it.

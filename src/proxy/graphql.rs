@@ -220,8 +220,8 @@ async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) ->
     Ok(Opened { end, present, frames })
 }
 
-/// Carries the socket of a guest who waits, until that is over: a seat is taken before the server hears that the guest
-/// comes in.
+/// Carries the socket of a guest who waits, until that is over: a seat is taken when the server has said that the guest is let
+/// in, and before it hears that the guest comes in.
 async fn let_in(
     socket: &Socket,
     browser: &mut End<Downstream>,
@@ -235,6 +235,10 @@ async fn let_in(
     socket.metrics.count_bytes(carried.up, carried.down);
     match left {
         Left::ComesIn(first) => browser.read = first,
+        Left::Unanswered => {
+            tracing::warn!(server = %session.meeting.server, "server has not said whether a guest is let in");
+            return Err(Close::try_again(Denial::ServerUnavailable));
+        }
         Left::Closed(side) => return Err(Close::by(side)),
         Left::TooLarge => return Err(Close::invalid(CLOSE_TOO_BIG, "a message of a guest who waits is too large")),
         Left::Malformed => return Err(Close::invalid(CLOSE_PROTOCOL, "malformed")),

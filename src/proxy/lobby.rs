@@ -2,22 +2,28 @@
 //!
 //! Such a guest has no seat. BBB counts nobody as present before their client has asked for it by the GraphQL mutation
 //! `userJoinMeeting`, which it does when the server has told it that a moderator has let the guest in. So what the browser sends
-//! is read up to that mutation, and a seat is taken before the server hears it: the limit is exact, whatever servers say and
-//! however many are let in at once. Only guests are read, and only while they wait.
+//! is read up to that mutation, and held there. The gateway asks the server whether the guest is let in. If so, a seat is taken
+//! before the server hears the mutation: the limit is exact, however many are let in at once. If not, the mutation is refused
+//! here, as BBB refuses it, and no seat is taken. Only guests are read, and only while they wait.
 //!
 //! Whole messages go on, so that nobody hides the mutation in fragments; one that is larger than [`MESSAGE_BYTES_MAX`] ends the
-//! socket. What the server sends goes on as it comes.
+//! socket. What the server sends goes on as it comes, but for the answer to that question.
+
+mod question;
 
 use std::{io, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memmem::find;
+use serde::Deserialize;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
+use self::question::ServerFrames;
 use super::{
+    frame,
     text_frames::TextFrames,
     tunnel::{Carried, Side},
 };
@@ -27,14 +33,20 @@ use super::{
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// An end that takes nothing for so long has vanished.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a server may take to say whether a guest is let in. Its clients give up after 60 s.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest id that a client gives a message: BBB's has 36 characters.
+const ID_BYTES_MAX: usize = 256;
 /// The mutation by which somebody comes in. A name of GraphQL has one form.
 const COMES_IN: &[u8] = b"userJoinMeeting";
 
 /// What has ended the waiting.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Left {
-    /// The client comes in; what it has sent for that, and behind it, has not gone on.
+    /// The client comes in, and the server lets it; what it has sent for that, and behind it, has not gone on.
     ComesIn(Bytes),
+    /// The server has not said whether the guest is let in.
+    Unanswered,
     /// This end has closed, or was lost.
     Closed(Side),
     /// A message is larger than one may be.
@@ -56,36 +68,64 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut up, mut down) = (BytesMut::from(read.0), BytesMut::from(read.1));
-    let (mut carried, mut changed) = (Carried::default(), Vec::new());
+    let (mut carried, mut on, mut changed) = (Carried::default(), Vec::new(), Vec::new());
+    let (mut from_server, mut held, mut asked_at) = (ServerFrames::default(), 0, Instant::now());
     loop {
         // First, so that nothing of it is left when the client comes in.
-        if !down.is_empty() {
-            let same = frames.as_mut().is_none_or(|frames| frames.take(&down, &mut changed));
-            if write(browser, if same { &down } else { &changed }).await.is_err() {
+        let let_in = from_server.take(&mut down, &mut on);
+        if !on.is_empty() {
+            let same = frames.as_mut().is_none_or(|frames| frames.take(&on, &mut changed));
+            if write(browser, if same { &on } else { &changed }).await.is_err() {
                 return (Left::Closed(Side::Browser), carried);
             }
-            carried.down = carried.down.saturating_add(down.len() as u64);
-            down.clear();
+            carried.down = carried.down.saturating_add(on.len() as u64);
+            on.clear();
         }
-        match message(&up) {
-            Ok(Some(Message { comes_in: true, .. })) => return (Left::ComesIn(up.freeze()), carried),
-            Ok(Some(Message { bytes, .. })) => {
-                if write(server, &up[..bytes]).await.is_err() {
+        match let_in {
+            Some(true) => return (Left::ComesIn(up.freeze()), carried),
+            // The browser has got the refusal in place of the answer. What is behind that comes first.
+            Some(false) => {
+                up.advance(held);
+                continue;
+            }
+            None => {}
+        }
+        if !from_server.is_asking() {
+            let (to_server, bytes) = match message(&up) {
+                Ok(None) => (None, 0),
+                Ok(Some(Message { bytes, comes_in: None })) => (Some(up.split_to(bytes).freeze()), bytes),
+                Ok(Some(Message { bytes, comes_in: Some(text) })) => {
+                    let Some(asked) = refusal_of(&text).and_then(|refusal| from_server.ask(refusal)) else {
+                        return (Left::Malformed, carried);
+                    };
+                    (held, asked_at) = (bytes, Instant::now());
+                    (Some(asked.into()), 0)
+                }
+                Err(left) => return (left, carried),
+            };
+            if let Some(to_server) = to_server {
+                if write(server, &to_server).await.is_err() {
                     return (Left::Closed(Side::Server), carried);
                 }
                 carried.up = carried.up.saturating_add(bytes as u64);
-                up.advance(bytes);
                 continue;
             }
-            Ok(None) => {}
-            Err(left) => return (left, carried),
         }
-        let (side, came) = tokio::select! {
-            came = browser.read_buf(&mut up) => (Side::Browser, came),
-            came = server.read_buf(&mut down) => (Side::Server, came),
+        let reading = async {
+            tokio::select! {
+                came = browser.read_buf(&mut up), if up.len() <= MESSAGE_BYTES_MAX => (Side::Browser, came),
+                came = server.read_buf(&mut down) => (Side::Server, came),
+            }
         };
-        if !came.is_ok_and(|bytes| bytes > 0) {
-            return (Left::Closed(side), carried);
+        let read = if from_server.is_asking() {
+            timeout(ANSWER_TIMEOUT.saturating_sub(asked_at.elapsed()), reading).await
+        } else {
+            Ok(reading.await)
+        };
+        match read {
+            Ok((_, Ok(1..))) => {}
+            Ok((side, _)) => return (Left::Closed(side), carried),
+            Err(_) => return (Left::Unanswered, carried),
         }
     }
 }
@@ -102,7 +142,8 @@ async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<(
 #[derive(Debug, PartialEq, Eq)]
 struct Message {
     bytes: usize,
-    comes_in: bool,
+    /// Its text, where that may have the mutation in it.
+    comes_in: Option<Vec<u8>>,
 }
 
 /// The first message of a client, or a control frame that stands alone (RFC 6455, 5.2 and 5.4); `None` while it is not whole.
@@ -121,12 +162,13 @@ fn message(input: &[u8]) -> Result<Option<Message>, Left> {
         }
         let is_control = input[at] & 0x08 != 0;
         if is_control && parts.is_empty() {
-            return Ok(Some(Message { bytes: whole, comes_in: false }));
+            return Ok(Some(Message { bytes: whole, comes_in: None }));
         }
         if !is_control {
             parts.push((at.saturating_add(frame.mask), whole));
             if input[at] & 0x80 != 0 {
-                return Ok(Some(Message { bytes: whole, comes_in: comes_in(&unmasked(input, &parts)) }));
+                let text = unmasked(input, &parts);
+                return Ok(Some(Message { bytes: whole, comes_in: comes_in(&text).then_some(text) }));
             }
         }
         at = whole;
@@ -166,6 +208,20 @@ fn unmasked(input: &[u8], frames: &[(usize, usize)]) -> Vec<u8> {
     text
 }
 
+/// The frame by which a browser learns that its mutation is refused; `None` for a message that no client sends.
+fn refusal_of(text: &[u8]) -> Option<Vec<u8>> {
+    let Asked { id } = serde_json::from_slice(text).ok().filter(|asked: &Asked| asked.id.len() <= ID_BYTES_MAX)?;
+    // In the words of BBB's own refusal (akka-bbb-apps, `UserJoinMeetingReqMsgHdlr`).
+    let errors = serde_json::json!([{ "message": "User is not allowed to join" }]);
+    frame::text(&serde_json::json!({ "id": id, "type": "error", "payload": errors }).to_string())
+}
+
+/// What is read of a mutation: the id under which it is answered.
+#[derive(Deserialize)]
+struct Asked {
+    id: String,
+}
+
 /// Whether a JSON text may have the mutation in it, however its letters are written.
 fn comes_in(text: &[u8]) -> bool {
     if find(text, COMES_IN).is_some() {
@@ -197,7 +253,10 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::duplex;
+    use tokio::{
+        io::{DuplexStream, duplex},
+        task::JoinHandle,
+    };
 
     use super::*;
 
@@ -245,8 +304,8 @@ mod tests {
             for cut in 0..input.len() {
                 assert_eq!(message(&input[..cut]), Ok(None), "{cut} of {input:?}");
             }
-            let found = message(&[&input[..], b"\x81"].concat());
-            assert_eq!(found, Ok(Some(Message { bytes: input.len(), comes_in: expected })), "{input:?}");
+            let found = message(&[&input[..], b"\x81"].concat()).expect("legal").expect("whole");
+            assert_eq!((found.bytes, found.comes_in.is_some()), (input.len(), expected), "{input:?}");
         }
     }
 
@@ -263,26 +322,124 @@ mod tests {
         }
     }
 
+    const MUTATION: &str = r#"{"id":"in","type":"subscribe","payload":{"query":"mutation { userJoinMeeting }"}}"#;
+
+    /// The next text frame of the gateway to a server: its text.
+    async fn heard(server: &mut DuplexStream) -> String {
+        let mut frame = vec![0; 2];
+        server.read_exact(&mut frame).await.expect("a head");
+        let bytes = match frame[1] & 0x7f {
+            126 => usize::from(server.read_u16().await.expect("a length")),
+            short => usize::from(short),
+        };
+        let mut masked = vec![0; 4 + bytes];
+        server.read_exact(&mut masked).await.expect("a frame");
+        String::from_utf8(unmasked(&masked, &[(0, masked.len())])).expect("a text")
+    }
+
+    /// The id of the question that the gateway asks.
+    async fn asked(server: &mut DuplexStream) -> String {
+        let question: serde_json::Value = serde_json::from_str(&heard(server).await).expect("JSON");
+        assert_eq!(question["payload"]["query"], "query getGuestStatus { user_current { guestStatus } }");
+        question["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// What a server says of a guest.
+    fn answer(id: &str, status: &str) -> Vec<u8> {
+        let data = format!(r#"{{"data":{{"user_current":[{{"guestStatus":"{status}"}}]}}}}"#);
+        let next = format!(r#"{{"type":"next","id":"{id}","payload":{data}}}"#);
+        [text(&next), text(&format!(r#"{{"type":"complete","id":"{id}"}}"#))].concat()
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        frame::text(text).expect("not too long")
+    }
+
+    /// The next bytes for the browser.
+    async fn told(browser: &mut DuplexStream, expected: &[u8]) {
+        let mut told = vec![0; expected.len()];
+        browser.read_exact(&mut told).await.expect("read");
+        assert_eq!(String::from_utf8_lossy(&told), String::from_utf8_lossy(expected));
+    }
+
+    /// Both ends of a guest's socket: as a browser and a server have them, and how the waiting ends.
+    fn waits(read: (Bytes, Bytes)) -> (DuplexStream, DuplexStream, JoinHandle<(Left, Carried)>) {
+        let (mut browser, at_browser) = duplex(64 * 1024);
+        let (mut server, at_server) = duplex(64 * 1024);
+        let waits = async move { wait(&mut browser, &mut server, read, &mut None).await };
+        (at_browser, at_server, tokio::spawn(waits))
+    }
+
     #[tokio::test]
     async fn what_comes_before_the_mutation_goes_on_and_the_mutation_does_not() {
-        let (mut browser, mut at_browser) = duplex(256);
-        let (mut server, mut at_server) = duplex(256);
-        let (query, mutation) = (whole(QUERY), whole("mutation { userJoinMeeting }"));
+        let (query, mutation) = (whole(QUERY), whole(MUTATION));
         let sent = [&query[..], &mutation, b"\x81"].concat();
-        let ends = async {
-            at_server.write_all(b"hello").await.expect("written");
-            let (mut up, mut down) = (vec![0; query.len()], [0; 8]);
-            at_browser.read_exact(&mut down).await.expect("read");
-            at_browser.write_all(&sent[10..]).await.expect("written");
-            at_server.read_exact(&mut up).await.expect("read");
-            assert_eq!((up, &down), (query.clone(), b"ackhello"));
-        };
-        let read = (Bytes::copy_from_slice(&sent[..10]), Bytes::from("ack"));
-        let mut frames = None;
-        let both = async { tokio::join!(wait(&mut browser, &mut server, read, &mut frames), ends) };
-        let ((left, carried), ()) = timeout(Duration::from_secs(20), both).await.expect("in time");
+        let read = (Bytes::copy_from_slice(&sent[..10]), Bytes::from(text("ack")));
+        let (mut browser, mut server, left) = waits(read);
+        server.write_all(&text("hello")).await.expect("written");
+        told(&mut browser, &[text("ack"), text("hello")].concat()).await;
+        browser.write_all(&sent[10..]).await.expect("written");
+        assert_eq!(heard(&mut server).await, QUERY);
+        let id = asked(&mut server).await;
+        // Byte by byte, and with the beginning of something behind it.
+        for byte in [&answer(&id, "ALLOW")[..], b"\x81"].concat() {
+            server.write_all(&[byte]).await.expect("written");
+        }
+        let (left, carried) = left.await.expect("no panic");
         let Left::ComesIn(first) = left else { panic!("{left:?}") };
         assert!(first.starts_with(&mutation), "with what has come behind it: {first:?}");
         assert_eq!(carried.up, query.len() as u64);
+        let mut rest = Vec::new();
+        browser.read_to_end(&mut rest).await.expect("read");
+        assert!(b"\x81".starts_with(&rest), "the browser gets nothing of the answer: {rest:?}");
+    }
+
+    #[tokio::test]
+    async fn who_is_not_let_in_is_refused_and_waits_on() {
+        let (mut browser, mut server, left) = waits((Bytes::new(), Bytes::new()));
+        let refused = text(r#"{"id":"in","payload":[{"message":"User is not allowed to join"}],"type":"error"}"#);
+        let forged = |id: &str| {
+            let long = format!(r#"{{"id":"{id}","x":"{}"}}"#, "x".repeat(5000));
+            let other = answer(&"0".repeat(32), "ALLOW");
+            let fragments = [&[0x01, 1, b'a'][..], &[0x80, 1, b'b'], &[0x89, 0]].concat();
+            [other, text(&format!(r#"{{"id":"1","type":"next","payload":"{id}"}}"#)), fragments, text(&long)].concat()
+        };
+        for status in ["WAIT", "DENY", ""] {
+            // The second is read when the first has been answered.
+            browser.write_all(&[whole(MUTATION), whole(MUTATION)].concat()).await.expect("written");
+            for _ in 0..2 {
+                let id = asked(&mut server).await;
+                let forged = forged(&id);
+                server.write_all(&[&forged[..], &answer(&id, status)].concat()).await.expect("written");
+                told(&mut browser, &[&forged[..], &refused].concat()).await;
+            }
+        }
+        browser.write_all(&whole(MUTATION)).await.expect("written");
+        let id = asked(&mut server).await;
+        let error = format!(r#"{{"type":"error","id":"{id}","payload":[{{"message":"too many"}}]}}"#);
+        server.write_all(&text(&error)).await.expect("written");
+        told(&mut browser, &refused).await;
+        drop(browser);
+        assert_eq!(left.await.expect("no panic").0, Left::Closed(Side::Browser));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_say_who_is_let_in_ends_the_waiting() {
+        let (mut browser, mut server, left) = waits((Bytes::new(), Bytes::new()));
+        browser.write_all(&whole(MUTATION)).await.expect("written");
+        let id = asked(&mut server).await;
+        let unfinished = answer(&id, "ALLOW");
+        server.write_all(&unfinished[..unfinished.len() - 1]).await.expect("written");
+        assert_eq!(left.await.expect("no panic").0, Left::Unanswered);
+    }
+
+    #[tokio::test]
+    async fn a_mutation_that_cannot_be_answered_ends_the_waiting() {
+        let long = MUTATION.replace("\"in\"", &format!("\"{}\"", "i".repeat(ID_BYTES_MAX + 1)));
+        for mutation in ["mutation { userJoinMeeting }", r#"{"type":"ping","payload":"userJoinMeeting"}"#, &long] {
+            let (mut browser, _server, left) = waits((Bytes::new(), Bytes::new()));
+            browser.write_all(&whole(mutation)).await.expect("written");
+            assert_eq!(left.await.expect("no panic").0, Left::Malformed, "{mutation}");
+        }
     }
 }

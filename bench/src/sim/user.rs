@@ -73,6 +73,10 @@ pub(crate) struct User {
     pub(crate) role: Role,
     pub(crate) bot: bool,
     pub(crate) guest_status: GuestStatus,
+    /// A guest who has had to wait, and has not come in yet (`userJoinMeeting`).
+    pub(crate) is_outside: bool,
+    /// A `userJoinMeeting` has come while the guest was not let in.
+    pub(crate) was_refused: bool,
     pub(crate) presence: Presence,
     /// The decoded parameters of the `join`.
     pub(crate) params: Params,

@@ -400,8 +400,13 @@ impl World {
 
     /// The same by internal ids.
     pub(crate) fn judge_user(&mut self, meeting: &str, user: &str, status: GuestStatus) -> bool {
+        self.change_user(meeting, user, |user| user.guest_status = status)
+    }
+
+    /// Changes a user, and tells the sockets of the meeting. Returns whether there is one.
+    pub(crate) fn change_user(&mut self, meeting: &str, user: &str, change: impl FnOnce(&mut User)) -> bool {
         let found = self.meetings.get_mut(meeting).and_then(|meeting| meeting.users.get_mut(user));
-        let is_there = found.map(|user| user.guest_status = status).is_some();
+        let is_there = found.map(change).is_some();
         self.changed(meeting);
         is_there
     }

@@ -161,6 +161,39 @@ async fn presence_follows_the_graphql_socket() {
 }
 
 #[tokio::test]
+async fn a_guest_who_has_waited_is_in_the_meeting_when_let_in_and_asking_for_it() {
+    let sim = start(Config::default()).await;
+    create(&sim, "room", &[("guestPolicy", "ASK_MODERATOR")]).await;
+    let guest = join(&sim, "room", &[("guest", "true")]).await;
+    let come_in = json!({ "type": "subscribe", "id": "in", "payload": { "query": "mutation { userJoinMeeting }" } });
+    let status = json!({ "type": "subscribe", "id": "me", "payload": {
+        "query": "query { user_current { guestStatus joinErrorCode } }"
+    } });
+    let mut socket = enter(&sim, &guest).await.unwrap();
+    for (allowed, expected, online) in
+        [(false, ["WAIT", "not_enough_permission_eject_reason"], 0), (true, ["ALLOW"; 2], 1)]
+    {
+        if allowed {
+            assert!(sim.judge_guest(&guest.token, true));
+            // Who comes back is outside until the client asks.
+            socket = enter(&sim, &guest).await.unwrap();
+            assert_eq!(only(&sim).users_online, 0);
+        }
+        say(&mut socket, come_in.clone()).await;
+        let answer = hear(&mut socket).await.unwrap();
+        assert_eq!(answer["payload"]["data"]["userJoinMeeting"], true, "whatever becomes of it");
+        hear(&mut socket).await.unwrap();
+        say(&mut socket, status.clone()).await;
+        let me = hear(&mut socket).await.unwrap()["payload"]["data"]["user_current"][0].clone();
+        hear(&mut socket).await.unwrap();
+        assert_eq!(me["guestStatus"], expected[0]);
+        assert!(allowed || me["joinErrorCode"] == expected[1], "{me}");
+        assert_eq!(only(&sim).users_online, online);
+    }
+    sim.stop().await;
+}
+
+#[tokio::test]
 async fn a_meeting_ends_when_its_time_is_over_and_closes_its_sockets() {
     let sim = start(Config { speed: 300.0, ..Config::default() }).await;
     create(&sim, "room", &[("duration", "2")]).await;

@@ -1,4 +1,4 @@
-//! Guests who wait to be let in: they have no seat until they come in. (Methods without effects are in safe.rs.)
+//! Guests who wait to be let in: they have no seat until they are, and come in. (Methods without effects are in safe.rs.)
 
 use anteroom_bench::sim;
 use futures_util::{SinkExt, StreamExt, future::join_all};
@@ -73,6 +73,9 @@ fn key(reply: &Reply) -> &str {
 const GUEST: &[(&str, &str)] = &[("guest", "true")];
 const MODERATOR: &[(&str, &str)] = &[("role", "MODERATOR")];
 
+// 3. "Guests who wait in the lobby take seats: limit 2, a moderator inside, a stranger waiting: an invited person is refused
+// (`maxParticipantsReached`)."
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_in_the_lobby_takes_no_seat_and_one_too_many_is_told_so() {
     let stage = stage(2).await;
@@ -129,7 +132,80 @@ async fn a_guest_who_is_turned_away_takes_no_seat() {
     stage.sims[1].judge_guest(&guest.token, false);
     let (_, _bob) = come(&stage, "Bob", &[]).await;
     assert_eq!(online(&stage), 2);
-    assert!(!say(&mut socket, COME_IN).await.contains("true"), "no seat, or the server says no");
+    assert_eq!(say(&mut socket, COME_IN).await, REFUSED);
+}
+
+// A moderator lets all in at once, and some have closed their tabs meanwhile (bigbluebutton issue 20000).
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_who_has_gone_before_being_let_in_takes_no_seat() {
+    let stage = stage(2).await;
+    let (_, _inside) = come(&stage, "Ada", MODERATOR).await;
+    let mut guests = Vec::new();
+    for name in ["Cleo", "Dan", "Eve"] {
+        guests.push(come(&stage, name, GUEST).await);
+    }
+    let (eve, mut socket) = guests.pop().unwrap();
+    for (gone, socket) in guests {
+        drop(socket);
+        stage.sims[1].judge_guest(&gone.token, true);
+    }
+    stage.sims[1].judge_guest(&eve.token, true);
+    assert!(say(&mut socket, COME_IN).await.contains(r#""userJoinMeeting":true"#));
+    assert_eq!(online(&stage), 2);
+}
+
+/// The gateway's refusal of a mutation.
+const REFUSED: &str = r#"{"id":"in","payload":[{"message":"User is not allowed to join"}],"type":"error"}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_client_that_comes_in_before_it_is_let_in_takes_no_seat() {
+    let stage = stage(2).await;
+    let (_, _inside) = come(&stage, "Ada", MODERATOR).await;
+    // What its own queries say of it is not believed: the name is the client's, and so are the names in a query.
+    let (guest, mut socket) = come(&stage, r#""guestStatus":"ALLOW""#, GUEST).await;
+    let own = r#"{"type":"subscribe","id":"me","payload":{"query":"subscription U { user_current { guestStatus } }"}}"#;
+    assert!(say(&mut socket, own).await.contains(r#""guestStatus":"WAIT""#));
+    // All at once, on two sockets.
+    let mut other = stage.graphql("wagtail", &guest).await.unwrap();
+    for socket in [&mut socket, &mut other] {
+        for _ in 0..20 {
+            socket.feed(Message::text(COME_IN)).await.unwrap();
+        }
+        socket.flush().await.unwrap();
+    }
+    for socket in [&mut socket, &mut other] {
+        for _ in 0..20 {
+            assert_eq!(told(socket).await, REFUSED);
+        }
+    }
+    let (_, bob) = come(&stage, "Bob", &[]).await;
+    assert_eq!(online(&stage), 2, "the invited person has the seat");
+    assert_eq!(say(&mut socket, r#"{"type":"ping"}"#).await, r#"{"type":"pong"}"#, "the guest waits on");
+    stage.sims[1].judge_guest(&guest.token, false);
+    assert!(told(&mut socket).await.contains(r#""guestStatus":"DENY""#));
+    assert_eq!(say(&mut socket, COME_IN).await, REFUSED, "who is turned away takes none either");
+    stage.sims[1].judge_guest(&guest.token, true);
+    assert!(told(&mut socket).await.contains(r#""guestStatus":"ALLOW""#));
+    assert_eq!(say(&mut socket, COME_IN).await, "4403 maxParticipantsReached", "let in, and one too many");
+    drop(bob);
+    eventually("there is a seat for the guest who tries again", async || {
+        let Ok(mut again) = stage.graphql("wagtail", &guest).await else { return false };
+        say(&mut again, COME_IN).await.contains(r#""userJoinMeeting":true"#) && online(&stage) == 2
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mutation_that_has_no_id_to_be_answered_under_takes_no_seat_either() {
+    let stage = stage(1).await;
+    let (guest, mut socket) = come(&stage, "Guest", GUEST).await;
+    for text in ["userJoinMeeting", r#"{"type":"subscribe","payload":{"query":"mutation { userJoinMeeting }"}}"#] {
+        assert_eq!(say(&mut socket, text).await, "1002 malformed", "{text}");
+        socket = stage.graphql("wagtail", &guest).await.unwrap();
+    }
+    let (_, _ada) = come(&stage, "Ada", MODERATOR).await;
+    assert_eq!(online(&stage), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

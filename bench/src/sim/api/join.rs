@@ -57,6 +57,8 @@ pub(super) fn join(call: &Call, shared: &Shared) -> Response {
         role,
         bot,
         guest_status,
+        is_outside: guest_status == GuestStatus::Wait,
+        was_refused: false,
         presence: Presence::Registered,
         params: call.params.clone(),
         origin: call.origin.clone(),

@@ -210,12 +210,8 @@ impl Link {
     fn come_in(&mut self, world: &mut World, id: &Value) -> Result<Vec<Value>, Closing> {
         let member = self.member.as_mut().ok_or(NOT_INITIALISED)?;
         match member.admit(world) {
-            Admission::In => {
+            Admission::In | Admission::Refused => {
                 Ok(vec![next(id, json!({ "userJoinMeeting": true })), json!({ "type": "complete", "id": id })])
-            }
-            Admission::Refused => {
-                let error = json!([{ "message": "the guest has not been let in" }]);
-                Ok(vec![json!({ "type": "error", "id": id, "payload": error })])
             }
             Admission::Full => Err(FULL),
         }
@@ -391,6 +387,8 @@ fn user_data(meeting: &Meeting, user: &User, shared: &Shared) -> Value {
         "role": user.role.name(),
         "isModerator": user.role.name() == "MODERATOR",
         "guestStatus": user.guest_status.name(),
+        "joinErrorCode": user.was_refused.then_some("not_enough_permission_eject_reason"),
+        "joinErrorMessage": user.was_refused.then_some("User is not allowed to join"),
         "livekit": { "livekitToken": livekit::token(meeting, user, shared) },
     }] })
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use super::super::user::GuestStatus;
+use super::super::user::{GuestStatus, User};
 use super::super::world::World;
 use super::super::{Shared, wall_ms};
 
@@ -26,7 +26,7 @@ pub(super) struct Member {
     pub(super) user: String,
     ended: watch::Receiver<()>,
     changes: watch::Receiver<()>,
-    /// A guest who waits is not in the meeting.
+    /// A guest who has had to wait is not in the meeting before the client asks to be.
     is_waiting: bool,
 }
 
@@ -37,7 +37,9 @@ impl Member {
         let user = meeting.users.get(user_id)?;
         let ended = user.watch();
         let changes = meeting.changes.subscribe();
-        let is_waiting = user.guest_status == GuestStatus::Wait;
+        // In 2.7 the client has come in by the call `enter`.
+        let is_meteor = shared.config.profile.is_meteor();
+        let is_waiting = if is_meteor { user.guest_status == GuestStatus::Wait } else { user.is_outside };
         let is_full = match (shared.config.checks_limit_on_socket, shared.config.socket_limit_is_one_less) {
             (false, _) => false,
             (true, false) => meeting.is_full_for(&user.ext_id, user.bot),
@@ -60,18 +62,21 @@ impl Member {
     }
 
     /// The client asks to be in the meeting (`userJoinMeeting`): a guest who has been waiting is, once a moderator has said so.
+    /// Who asks before that is told so in `user_current`, as everything else (akka-bbb-apps, `UserJoinMeetingReqMsgHdlr`).
     pub(super) fn admit(&mut self, world: &mut World) -> Admission {
         let Some(meeting) = world.by_int_id(&self.meeting).filter(|_| self.is_waiting) else {
             return Admission::In;
         };
         let Some(user) = meeting.users.get(&self.user) else { return Admission::Refused };
         if user.guest_status != GuestStatus::Allow {
+            world.change_user(&self.meeting, &self.user, |user| user.was_refused = true);
             return Admission::Refused;
         }
         if self.shared.config.checks_limit_on_socket && meeting.is_full_for(&user.ext_id, user.bot) {
             return Admission::Full;
         }
         world.enter(&self.meeting, &self.user, wall_ms());
+        world.change_user(&self.meeting, &self.user, |user: &mut User| user.is_outside = false);
         self.is_waiting = false;
         Admission::In
     }
