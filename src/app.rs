@@ -462,12 +462,13 @@ async fn reload(
     }
 }
 
-/// Warns of servers with recordings that are not configured: integrations take a missing recording for deleted.
+/// Warns of servers with recordings that are neither configured nor retired: a list without them would have integrations delete
+/// them.
 fn warn_of_missing_recordings(meetings: &Meetings) {
     let directory = meetings.directory.load();
     for server in meetings.live.recordings.all_servers() {
-        if directory.server(server.as_str()).is_none() {
-            tracing::warn!(%server, "server with recordings not in the configuration: getRecordings omits them");
+        if directory.server(server.as_str()).is_none() && !directory.is_retired(&server) {
+            tracing::warn!(%server, "server with recordings not in the configuration: getRecordings fails");
         }
     }
 }

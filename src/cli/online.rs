@@ -7,6 +7,7 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use data_encoding::HEXLOWER;
 use futures_util::{StreamExt, stream};
+use http::{Uri, header::LOCATION};
 
 use super::failure::failed;
 use crate::{
@@ -139,6 +140,12 @@ async fn call(pool: &Pool, server: &Server, name: &'static str, params: &Params)
 }
 
 fn read(reply: &Reply) -> Result<xml::Outcome, String> {
+    if reply.status.is_redirection() {
+        // Not all of the address: the checksum may be in it.
+        let to = reply.headers.get(LOCATION).and_then(|to| to.to_str().ok()?.parse::<Uri>().ok()).unwrap_or_default();
+        let (scheme, host) = (to.scheme_str().unwrap_or("its own"), to.host().unwrap_or("host"));
+        return Err(format!("redirects calls ({scheme} {}): is this a balancer, or is that its url?", shown(host)));
+    }
     xml::outcome(&reply.body)
         .ok_or_else(|| format!("is not a BBB server: it answers with status {}", reply.status.as_u16()))
 }

@@ -100,6 +100,7 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
     if server_ca.is_some() && !Vec::is_empty(&servers) && !servers.iter().any(is_https) {
         cx.warn(&"upstream.ca".into(), "has no effect: every server's url is http://");
     }
+    let retired_servers = retired_servers(&raw.retired_servers.unwrap_or_default(), &servers, cx);
     let base_domains: Vec<Host> = base_domains.into_iter().map(|host| host.value).collect();
     let get_user = raw.get_user.and_then(|raw| get_user::read(raw, &base_domains, cx)).map(Arc::new);
     let settings = Settings {
@@ -113,6 +114,7 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
         connections,
         rates,
         get_user,
+        retired_servers,
     };
     let meteor_pools = census.meteor.into_keys().collect();
     let pools = census.pools.into_keys().collect();
@@ -149,9 +151,20 @@ impl Gateway {
 
     /// The settings, as far as they can change without a start.
     pub(super) fn settings_after(&self, started: &Self) -> Settings {
-        let Settings { base_domains, hsts, rates, get_user, .. } = self.settings.clone().unwrap_or_default();
-        Settings { base_domains, hsts, rates, get_user, ..started.settings.clone().unwrap_or_default() }
+        let now = self.settings.clone().unwrap_or_default();
+        let Settings { base_domains, hsts, rates, get_user, retired_servers, .. } = now;
+        let started = started.settings.clone().unwrap_or_default();
+        Settings { base_domains, hsts, rates, get_user, retired_servers, ..started }
     }
+}
+
+/// Servers that are gone for good: none of those that are configured.
+fn retired_servers(raw: &[String], servers: &[Arc<Server>], cx: &mut Convert<'_>) -> BTreeSet<ServerId> {
+    let retired = cx.list::<ServerId>(&"retired_servers".into(), raw);
+    for id in retired.iter().filter(|id| servers.iter().any(|server| server.id == id.value)) {
+        cx.fault_at(id, "is in servers as well: a server is there or retired");
+    }
+    retired.into_iter().map(|id| id.value).collect()
 }
 
 fn listen(raw: Option<raw::Listen>, cx: &mut Convert<'_>) -> Listen {

@@ -372,7 +372,8 @@ impl Service {
                 .with_pages(Arc::clone(&self.pages))
                 .with_hsts(self.settings.hsts.clone())
                 .with_get_user(self.settings.get_user.clone())
-                .with_base_domains(self.settings.base_domains.clone()),
+                .with_base_domains(self.settings.base_domains.clone())
+                .with_retired(self.settings.retired_servers.clone()),
             certs: self.lookup.clone(),
             warnings: self.warnings.clone(),
         }

@@ -1,6 +1,6 @@
 //! The settings of the gateway as a whole: [`Settings`], and the key of the slugs of servers.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use aws_lc_rs::hmac;
 
@@ -38,7 +38,7 @@ impl fmt::Debug for SlugKey {
     }
 }
 
-/// Settings of the gateway. All except `base_domains`, `hsts`, `rates` and `get_user` take effect at the start only.
+/// Settings of the gateway. All except `base_domains`, `hsts`, `rates`, `get_user` and `retired_servers` take effect at the start only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Domains of the operator; hosts below them do not count as own domains of a tenant.
@@ -62,6 +62,8 @@ pub struct Settings {
     pub rates: rates::Limits,
     /// The call that tells the secrets of tenants, if there is one.
     pub get_user: Option<Arc<GetUser>>,
+    /// Servers that are gone for good, with their recordings.
+    pub retired_servers: BTreeSet<ServerId>,
 }
 
 /// Connection limits and idle timeout.

@@ -1,7 +1,7 @@
 //! [`Directory`]: everything the operator configured, immutable. A reload builds a new one and swaps it in.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -28,6 +28,7 @@ pub struct Directory {
     hsts: Hsts,
     get_user: Option<Arc<GetUser>>,
     base_domains: Vec<Host>,
+    retired: BTreeSet<ServerId>,
 }
 
 impl Directory {
@@ -70,6 +71,18 @@ impl Directory {
     #[must_use]
     pub fn with_base_domains(self, base_domains: Vec<Host>) -> Self {
         Self { base_domains, ..self }
+    }
+
+    /// The same with the servers that are gone for good.
+    #[must_use]
+    pub fn with_retired(self, retired: BTreeSet<ServerId>) -> Self {
+        Self { retired, ..self }
+    }
+
+    /// Whether a server is gone for good, and its recordings with it. Of one that is neither here nor retired nothing is known.
+    #[must_use]
+    pub fn is_retired(&self, server: &ServerId) -> bool {
+        self.retired.contains(server)
     }
 
     /// Whether a host is below a domain of the operator's: no tenant decides where it leads.

@@ -133,3 +133,31 @@ struct Part {
     /// Whole elements.
     own: Option<Bytes>,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, future};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_waits_for_a_slow_server_once_and_no_longer_than_it_may() {
+        let (state, kept, asked) = (ServerState::default(), Fresh::default(), Cell::new(0));
+        let now = Timestamp::from_secs(1_800_000_000);
+        let list = async |now| {
+            let ask = || {
+                asked.set(asked.get() + 1);
+                future::pending::<Result<(), BackendError>>()
+            };
+            let begun = Instant::now();
+            assert!(fresh((now, Duration::ZERO), &state, &kept, Moment::now(), ask).await.is_none());
+            begun.elapsed().as_secs()
+        };
+        assert_eq!((list(now).await, asked.get()), (LIST_TIMEOUT.as_secs(), 1));
+        assert_eq!((list(now).await, asked.get()), (0, 1), "it was too slow a moment ago");
+        let later = now.saturating_add(Duration::from_secs(60));
+        assert_eq!((list(later).await, asked.get()), (LIST_TIMEOUT.as_secs(), 2), "it may be quick again");
+    }
+}

@@ -82,8 +82,8 @@ pub(crate) fn named(of: &Scope<'_>, params: &Params, by_beginning: bool) -> Name
         }
         (None, None) => all.beginning_with(tenant, "").into_iter().for_each(&mut add),
     }
-    // Of a server that is no longer in the configuration nothing is to be had.
-    found.retain(|_, recording| of.directory.server(recording.server.as_str()).is_some());
+    // Of a server that is only missing in the configuration nothing is known: who asks for its recordings is told so.
+    found.retain(|_, recording| !of.directory.is_retired(&recording.server));
     found
 }
 /// Lists recordings, the newest first, from all servers that have some. Of a server that does not answer in time the list has
@@ -123,7 +123,8 @@ pub(crate) async fn change(of: &Scope<'_>, what: Change, named: Named, passed_on
     Ok(answers.iter().flatten().any(|answer| answer.success))
 }
 
-/// What one server says, or has said last; an error where neither is to be had. A server that was too slow a moment ago is
+/// What one server says, or has said last; an error where neither is to be had, and for a server that is not in the configuration,
+/// of which no address is known that could be rewritten. A server that was too slow a moment ago is
 /// asked only for what is not known.
 async fn part_of(
     of: &Scope<'_>,

@@ -125,6 +125,12 @@ impl Served {
         self.program = Program::start(self.dir.path(), self.ports).await;
     }
 
+    /// The lines of its log with this in them.
+    pub fn logged(&self, what: &str) -> Vec<String> {
+        let log = fs::read_to_string(self.dir.path().join("log.jsonl")).unwrap_or_default();
+        log.lines().filter(|line| line.contains(what)).map(str::to_owned).collect()
+    }
+
     /// Calls the API as a tenant's integration does.
     pub async fn api(&self, tenant: &str, call: &str, params: &[(&str, &str)]) -> Reply {
         api(&self.client, tenant, call, params).await

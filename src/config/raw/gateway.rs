@@ -30,6 +30,9 @@ pub(crate) struct Gateway {
     pub rates: Option<Rates>,
     /// The BBB servers: a table each, by the server's id.
     pub servers: Option<BTreeMap<String, Server>>,
+    /// Ids of servers that are gone for good. `getRecordings` leaves their recordings out; it fails for those of a server
+    /// that is neither here nor in `servers` (docs/operations.md, "Drain a server"). Default: none.
+    pub retired_servers: Option<Vec<String>>,
     /// The call `getUser`, by which one Greenlight for all tenants asks for the address and the secret of each
     /// (docs/clients.md, "One Greenlight for all tenants"). Default: none, and there is no such call.
     pub get_user: Option<GetUser>,

@@ -1,6 +1,6 @@
 //! A client that sends any bytes, over TLS as a tenant's browser does, or over nothing but TCP.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, path::Path, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -23,11 +23,22 @@ use crate::support::{DEADLINE, Stage, tls_config};
 
 /// A connection for a host from one of this machine's own addresses, such as `127.0.0.2`, with these protocols offered.
 pub async fn connect(stage: &Stage, host: &str, from: &str, protocols: &[&str]) -> TlsStream<TcpStream> {
+    connect_at(stage.address, &stage.path("dev-ca/ca.pem"), host, from, protocols).await
+}
+
+/// The same to a gateway at an address, whose certificates are of this CA.
+pub async fn connect_at(
+    address: SocketAddr,
+    ca: &Path,
+    host: &str,
+    from: &str,
+    protocols: &[&str],
+) -> TlsStream<TcpStream> {
     let protocols: Vec<_> = protocols.iter().map(|name| name.as_bytes()).collect();
-    let config = tls_config(&stage.path("dev-ca/ca.pem"), DEFAULT_VERSIONS, &protocols);
+    let config = tls_config(ca, DEFAULT_VERSIONS, &protocols);
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
-    let stream = socket.connect(stage.address).await.unwrap();
+    let stream = socket.connect(address).await.unwrap();
     let name = ServerName::try_from(host.to_owned()).unwrap();
     TlsConnector::from(config).connect(name, stream).await.unwrap()
 }

@@ -43,6 +43,24 @@ pool = "the members"
         ],
     },
     Broken {
+        name: "bad retired servers",
+        file: "anteroom.toml",
+        text: r#"base_domains = ["meet.example"]
+retired_servers = ["bbb-09", "bbb-01", "bbb-09", "Bbb"]
+[listen]
+http = ["127.0.0.1:0"]
+[servers.bbb-01]
+url = "https://bbb-01.meet.example"
+secret = "hunter2"
+pool = "members"
+"#,
+        faults: &[
+            "anteroom.toml:2: retired_servers[1]: is in servers as well: a server is there or retired",
+            "anteroom.toml:2: retired_servers[2]: is the same as retired_servers[0]",
+            "anteroom.toml:2: retired_servers[3]: a name here has 1 to 32 of the characters a-z, 0-9 and -",
+        ],
+    },
+    Broken {
         name: "bad limits of connections",
         file: "anteroom.toml",
         text: r#"base_domains = ["meet.example"]
