@@ -27,17 +27,18 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one in front of a server. `mode` is its `pool_mode`: `session`, `transaction` or `statement`.
+    /// Starts one in front of a server. `mode` is its `pool_mode`: `session`, `transaction` or `statement`; `more` are further
+    /// lines of its settings.
     ///
     /// # Errors
     /// When it is not installed or does not start.
-    pub fn start(postgres: SocketAddr, mode: &str) -> io::Result<Self> {
+    pub fn start(postgres: SocketAddr, mode: &str, more: &str) -> io::Result<Self> {
         let dir = tempfile::Builder::new().prefix("anteroom-pgbouncer-").tempdir()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let file = dir.path().join("pgbouncer.ini");
         let text = format!(
             "[databases]\n* = host={} port={} user=anteroom\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = any\npool_mode = {mode}\ndefault_pool_size = 60\n",
+             unix_socket_dir =\nauth_type = any\npool_mode = {mode}\ndefault_pool_size = 60\n{more}\n",
             postgres.ip(),
             postgres.port()
         );

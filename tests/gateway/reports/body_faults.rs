@@ -15,12 +15,14 @@ use tokio_rustls::client::TlsStream;
 
 use super::bodies::answer;
 use crate::support::{
-    DEADLINE, Plan, Stage, eventually,
+    DEADLINE, Joined, Plan, Stage, eventually,
     evil::{
-        client::{Raw, connect},
+        client::{Raw, connect, connect_at},
         server::EvilServer,
     },
-    host, secret,
+    host,
+    program::Served,
+    secret,
 };
 
 /// A connection in HTTP/2 whose frames are one's own.
@@ -31,7 +33,11 @@ impl Frames {
     const STREAM: u32 = 1;
 
     async fn open(stage: &Stage) -> Self {
-        let mut frames = Self(connect(stage, &host("wagtail"), "127.0.0.1", &["h2"]).await);
+        Self::on(connect(stage, &host("wagtail"), "127.0.0.1", &["h2"]).await).await
+    }
+
+    async fn on(stream: TlsStream<TcpStream>) -> Self {
+        let mut frames = Self(stream);
         frames.send(&[h2::PREFACE, &h2::settings()].concat()).await;
         frames
     }
@@ -150,7 +156,9 @@ async fn failures(stage: &Stage) -> u64 {
         + stage.metric("anteroom_refusals_total", &["serverUnavailable"]).await
 }
 
-// "A body over HTTP/2 that is longer than its declared length is logged as `a broken answer` of the server."
+// 21. "A caller's fault is booked on the server: a body over HTTP/2 that is longer than its declared length is logged as
+// `a broken answer` of the server, outcome `failed`, reason `serverUnavailable`."
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_whole_is_its_callers_fault() {
     let silent = EvilServer::silent().await;
@@ -208,6 +216,33 @@ async fn a_body_that_does_not_come_whole_is_its_callers_fault() {
         assert!(told.contains("The body of the request could not be read"), "{told}");
     }
     assert_eq!(failures(&stage).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_longer_than_its_length_is_its_callers_fault_in_the_log_too() {
+    let gateway = Served::start(Plan::new().server("members").tenant("wagtail", "multi-account")).await;
+    gateway.api("wagtail", "create", &[("name", "room"), ("meetingID", "room")]).await;
+    let join = [("meetingID", "room"), ("fullName", "Ada"), ("role", "VIEWER")];
+    let ada = Joined::by("wagtail", &gateway.api("wagtail", "join", &join).await);
+    let token = gateway.sims[0].upload_token(&ada.token).unwrap();
+    let ca = gateway.dir.path().join("dev-ca/ca.pem");
+    let stream = connect_at(gateway.program.https, &ca, &host("wagtail"), "127.0.0.1", &["h2"]).await;
+    let mut frames = Frames::on(stream).await;
+    let fields =
+        [("content-type", "multipart/form-data; boundary=b"), ("cookie", &*ada.cookies), ("content-length", "10")];
+    frames.post(&format!("{}/bigbluebutton/presentation/{token}/upload", ada.prefix), &fields).await;
+    let seen = || gateway.sims[0].log().iter().any(|seen| seen.path.contains(&token));
+    eventually("the server is asked", async || seen()).await;
+    frames.send(&h2::last_data(Frames::STREAM, b"and much more")).await;
+    eventually("the line of the request", async || !gateway.logged("bodyBroken").is_empty()).await;
+    let line = gateway.logged("bodyBroken").concat();
+    for part in [r#""call":"meeting""#, r#""outcome":"refused""#, r#""reason":"bodyBroken""#] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    for blame in ["broken answer", "serverUnavailable", r#""outcome":"failed""#, "call to server failed", "unreachable"]
+    {
+        assert_eq!(gateway.logged(blame), [""; 0], "nothing about the server");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,7 +127,7 @@ fn documents() -> Bytes {
         .into()
 }
 
-// "`insertDocument` with a body of unknown length is refused, `create` and text tracks are not."
+// 15. "`insertDocument` with a body of unknown length is refused, `create` and text tracks are not."
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_takes_its_body_with_and_without_a_length() {
     let stage = Plan::new().server("members").tenant("wagtail", "multi-account").start().await;

@@ -26,6 +26,9 @@ async fn comes_in(stage: &Stage, how: &str) {
     stage.graphql("wagtail", &joined).await.unwrap_or_else(|error| panic!("{how}: {error}"));
 }
 
+// 1. "Joins to a server whose client address has no final slash all fail (`serverUnavailable`, `join got a broken answer`): 3.0
+// shipped `${serverURL}/html5client` as default for many releases. The same where `serverURL` itself ends in a slash."
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_client_address_has_no_final_slash() {
     for (how, client_path, profile) in [
@@ -62,6 +65,10 @@ async fn the_clients_address_without_its_slash_leads_to_the_one_with_it() {
     let expected = format!("https://{}{}/html5client/?sessionToken={}", host("wagtail"), joined.prefix, joined.token);
     assert_eq!((reply.status.as_u16(), reply.header("location")), (302, &*expected));
 }
+
+// 2. "A base URL with a slash too many: `GET //bigbluebutton/api/getMeetings`, `/bigbluebutton/api//getMeetings`,
+// `/bigbluebutton/api/getMeetings/` get 404 as plain text."
+// 17. "`/bigbluebutton/api/join/?...`, a slash behind the call (bigbluepy's every link): 404 here, accepted by BBB's routes."
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_url_with_a_slash_too_many_or_behind_the_call() {

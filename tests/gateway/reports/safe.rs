@@ -16,6 +16,8 @@ fn calls_seen(stage: &Stage) -> Vec<String> {
     received.filter(|path| !path.ends_with("/getMeetings") && !path.ends_with("/api")).collect()
 }
 
+// 4. "HEAD has effects: a link scanner's HEAD of a signed join takes a seat, HEAD of a create makes a meeting."
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_of_a_join_link_takes_no_seat() {
     let stage =
