@@ -257,7 +257,8 @@ fn places(joined: &Joined) -> Vec<Place> {
 async fn a_document_at_a_private_address_is_refused_however_large_the_body() {
     let (stage, _frontend, _) = stage().await;
     let path = signed("insertDocument", &[("meetingID", "room")]);
-    let place = Place::new("a document at a private address", "POST", path, 200, "private").typed("application/xml");
+    let place = Place::new("a document at a private address", "POST", path, 200, "must not be fetched")
+        .typed("application/xml");
     let mut faults = String::new();
     for length in [1, 20_000, 70_000, 500_000, 2 * MB] {
         let body = [

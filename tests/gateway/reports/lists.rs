@@ -115,6 +115,9 @@ async fn recordings_of_a_server_that_is_taken_out_of_the_configuration_are_not_l
         let params = [("name", room), ("meetingID", room), ("record", "true")];
         let made = gateway.api("wagtail", "create", &params).await;
         assert_eq!(made.xml("returncode"), "SUCCESS", "{}", made.body);
+        // Of a meeting to which nobody has come there is no recording.
+        let join = [("meetingID", room), ("fullName", "Ada"), ("role", "VIEWER")];
+        Joined::by("wagtail", &gateway.api("wagtail", "join", &join).await);
     }
     let recorded = gateway.sims.iter().map(|sim| {
         let seeds = sim.meetings().into_iter().map(|meeting| RecordingSeed {
