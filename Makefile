@@ -3,6 +3,7 @@
 BROWSER_PACKAGES = tests/browser/node_modules/.package-lock.json
 CLIENT_PACKAGES = tests/clients/node_modules/.package-lock.json
 VENV = var/venv/requirements.txt
+ACME_VENV = var/venv-acme/requirements.txt
 CLIENT_CRATE = var/client-rust/debug/anteroom-client-rust
 
 .PHONY: help demo test test-quick check build bench bench-compare bench-growth siege outside instructions storm fuzz book fmt build-deps test-deps
@@ -98,7 +99,7 @@ fmt: ## Format the sources
 build-deps:
 	@scripts/deps build
 
-test-deps: system-test-deps $(BROWSER_PACKAGES) $(CLIENT_PACKAGES) $(VENV) $(CLIENT_CRATE) ## What the tests need: browser, node, python and their packages
+test-deps: system-test-deps $(BROWSER_PACKAGES) $(CLIENT_PACKAGES) $(VENV) $(ACME_VENV) $(CLIENT_CRATE) ## What the tests need: browser, node, python and their packages
 
 .PHONY: system-test-deps
 system-test-deps:
@@ -116,4 +117,9 @@ $(CLIENT_CRATE): tests/clients/rust/Cargo.toml tests/clients/rust/Cargo.lock tes
 $(VENV): tests/clients/requirements.txt | system-test-deps
 	python3 -m venv var/venv
 	var/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@cp $< $@
+
+$(ACME_VENV): tests/acme/requirements.txt | system-test-deps
+	python3 -m venv var/venv-acme
+	var/venv-acme/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@cp $< $@

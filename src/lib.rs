@@ -10,6 +10,7 @@
 //! * [`store`]: the durable promises
 //! * [`net`]: connections before they are HTTP: how many, how fast, from whom
 //! * [`tls`]: certificates and handshakes
+//! * [`acme`]: certificates from a CA
 //! * [`upstream`]: connections to the servers
 //! * [`meetings`]: the use cases: create, join, find, list, end; the only writer of both state and store
 //! * [`proxy`]: requests, and what becomes of them
@@ -21,6 +22,7 @@
 //! * [`metrics`], [`admin`]: what the operator sees
 //! * [`app`], [`cli`]: all of it joined
 
+pub mod acme;
 pub mod admin;
 pub mod app;
 pub mod bbb;

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Each module with those that it may use, from the lowest up.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("private", &[]),
     ("shares", &[]),
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("bbb", &["domain"]),
     ("net", &["domain"]),
     ("tls", &["domain", "private"]),
+    ("acme", &["domain", "tls"]),
     ("metrics", &["domain", "net"]),
     ("store", &["domain", "private", "supervise"]),
     ("usage", &["domain", "store"]),
