@@ -6,7 +6,7 @@ VENV = var/venv/requirements.txt
 ACME_VENV = var/venv-acme/requirements.txt
 CLIENT_CRATE = var/client-rust/debug/anteroom-client-rust
 
-.PHONY: help demo test test-quick check build bench bench-compare bench-growth siege outside instructions storm fuzz book fmt build-deps test-deps
+.PHONY: help demo test test-quick check build bench bench-compare bench-growth bench-hosts siege outside instructions storm fuzz book fmt build-deps test-deps
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,12 @@ bench-growth: build-deps ## How cost grows with callers, open sockets, tenants a
 	@echo "the same with plots: var/growth.html"
 
 SIEGE_SECONDS = 600
+
+bench-hosts: build-deps ## Start, memory, reload and handshakes with 100,000 hosts that have certificates of their own
+	@mkdir -p var
+	cargo build --profile dist --package anteroom --bin anteroom
+	cargo build --release --package anteroom-bench --bins
+	target/release/anteroom-bench hosts --gateway target/dist/anteroom --json var/hosts.jsonl
 
 siege: build-deps ## All floods at once for SIEGE_SECONDS (600), while people are in meetings and integrations call
 	@mkdir -p var

@@ -1,11 +1,14 @@
 //! Wiring: builds all parts of the gateway, starts its tasks and listeners, and stops them.
 
+mod error;
+mod reload;
+
 use std::{
     convert::Infallible,
-    fmt, io,
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,7 +25,8 @@ use tokio::{
 
 use crate::{
     admin::{self, Admin, token::Tokens},
-    config::{Fault, Loaded, Loader, Settings, SlugKey, Watcher},
+    certificates::{self, Certificates, Vault},
+    config::{Loaded, Loader, Settings, SlugKey},
     domain::{session::LEASE, time::Clock},
     live::sessions::UserKeys,
     meetings::{
@@ -42,11 +46,14 @@ use crate::{
         names::Names,
     },
     replicas,
-    store::{self, Store, writer::Notes},
+    store::{Store, writer::Notes},
     supervise::{self, Vital},
-    tls::{Tls, tickets::Tickets},
+    tls::{Tls, brought::Certs, tickets::Tickets},
     upstream::{Connector, Pool, Receivers, Resolver},
 };
+
+pub use error::{StartError, counted};
+use reload::{reload, warn_of_missing_recordings};
 
 /// Capacity of the queue of notices of other gateways.
 const CHANGES_MAX: usize = 1024;
@@ -55,55 +62,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time limit for deliveries in flight at shutdown: a receiver has 15 s, and the store 5 s for the result.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Why the gateway does not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// All faults of the configuration.
-    Config(Vec<Fault>),
-    /// An I/O error, such as an address in use or an unreadable file.
-    System(io::Error),
-    /// The store cannot be opened.
-    Store(store::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(faults) => {
-                for fault in faults {
-                    writeln!(f, "{fault}")?;
-                }
-                write!(f, "{} in the configuration", counted(faults.len(), "fault"))
-            }
-            Self::System(error) => error.fmt(f),
-            Self::Store(error) => {
-                write!(f, "{error}")?;
-                std::error::Error::source(error).map_or(Ok(()), |cause| write!(f, ": {cause}"))
-            }
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
-}
-
-impl From<store::Error> for StartError {
-    fn from(error: store::Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-/// A number of things: `1 fault`, `2 faults`.
-#[must_use]
-pub fn counted(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
-}
 
 /// A running gateway.
 #[derive(Debug)]
@@ -115,6 +73,7 @@ pub struct App {
     /// Address of the admin listener.
     pub admin: Option<SocketAddr>,
     meetings: Arc<Meetings>,
+    tls: Arc<Tls>,
     rounds: watch::Receiver<u32>,
     stop: watch::Sender<bool>,
     finished: mpsc::Receiver<Infallible>,
@@ -164,6 +123,8 @@ impl App {
         operate::read_operations(&meetings).await?;
         webhooks::read(&meetings).await?;
         warn_of_missing_recordings(&meetings);
+        let tickets = meetings.store.is_shared().then(Arc::<Tickets>::default);
+        let (tls, certificates) = secured(&settings, certs, tickets.clone(), &meetings).await?;
         let gateway = Arc::new(Gateway::new(Parts {
             meetings: Arc::clone(&meetings),
             net,
@@ -173,10 +134,8 @@ impl App {
             binding,
             user_keys,
             names: Names::new(resolvers),
+            answers: certificates.answers(),
         }));
-        let tickets = meetings.store.is_shared().then(Arc::<Tickets>::default);
-        let tls = Tls::new(certs, settings.listen.http2, tickets.clone()).map_err(io::Error::other)?;
-        let tls = Arc::new(tls);
 
         let (stop, stop_signal) = watch::channel(false);
         let (alive, finished) = mpsc::channel(1);
@@ -189,6 +148,7 @@ impl App {
                     meetings: Arc::clone(&meetings),
                     gateway: Arc::clone(&gateway),
                     tls: Arc::clone(&tls),
+                    certificates: Arc::clone(&certificates),
                     tokens,
                     runtime: Handle::current(),
                     rounds: rounds.clone(),
@@ -208,7 +168,7 @@ impl App {
         ];
         let to_all = Arc::clone(&meetings);
         tasks.push(supervise::spawn("heartbeat", move || replicas::live_on(Arc::clone(&to_all), leads.clone())));
-        let leads_of_webhooks = leading.clone();
+        let (leads_of_webhooks, leads_to_orders) = (leading.clone(), leading.clone());
         let (asks, stops) = (Arc::clone(&meetings), stop_signal.clone());
         tasks.push(supervise::spawn("poll", move || {
             poll::run(Arc::clone(&asks), leading.clone(), stops.clone(), round.clone())
@@ -217,11 +177,16 @@ impl App {
         tasks.push(supervise::spawn("webhook_servers", move || {
             webhooks::servers::run(Arc::clone(&looks), leading.clone(), stops.clone())
         }));
+        let (ordering, leading, stops) = (Arc::clone(&certificates), leads_to_orders, stop_signal.clone());
+        tasks.push(supervise::spawn("certificates", move || {
+            certificates::run(Arc::clone(&ordering), leading.clone(), stops.clone())
+        }));
         let deliveries = deliveries(&meetings, &stop_signal);
-        let (served, secured, dir, mut loader) = (Arc::clone(&gateway), Arc::clone(&tls), dir.to_owned(), Some(loader));
+        let (served, dir, mut loader) = (Arc::clone(&gateway), dir.to_owned(), Some(loader));
+        let of_tls = (Arc::clone(&tls), Arc::clone(&certificates));
         tasks.push(supervise::spawn("reload", move || {
             let loader = loader.take().unwrap_or_else(|| Loader::new(&dir, served.meetings.clock.clone()));
-            reload(loader, key.clone(), Arc::clone(&served), Arc::clone(&secured), stop_signal.clone())
+            reload(loader, key.clone(), Arc::clone(&served), of_tls.clone(), stop_signal.clone())
         }));
         if meetings.store.is_shared() {
             let (told, changes) = mpsc::channel(CHANGES_MAX);
@@ -230,7 +195,9 @@ impl App {
                 let (store, told) = (store.clone(), told.clone());
                 async move { store.attend(told).await }
             }));
-            tasks.push(vital.spawn("follow", replicas::follow(Arc::clone(&meetings), changes)));
+            tasks.push(
+                vital.spawn("follow", replicas::follow(Arc::clone(&meetings), Arc::clone(&certificates), changes)),
+            );
         }
         if let Some(tickets) = tickets {
             replicas::read_ticket_keys(&meetings, &tickets).await?;
@@ -254,7 +221,13 @@ impl App {
         }
         let (https, http) = (https_addresses, http_addresses);
         tracing::info!(?https, ?http, ?admin, "gateway started");
-        Ok(Self { https, http, admin, meetings, rounds, stop, finished, vital, deliveries, tasks })
+        Ok(Self { https, http, admin, meetings, tls, rounds, stop, finished, vital, deliveries, tasks })
+    }
+
+    /// The certificates, and what else the listeners have of TLS.
+    #[must_use]
+    pub fn tls(&self) -> &Tls {
+        &self.tls
     }
 
     /// Waits until all servers have been polled once.
@@ -302,6 +275,30 @@ impl App {
         tracing::info!("gateway stopped");
         drained
     }
+}
+
+/// The TLS side, and the life cycle of its certificates, with what the store has.
+async fn secured(
+    settings: &Settings,
+    certs: Certs,
+    tickets: Option<Arc<Tickets>>,
+    meetings: &Meetings,
+) -> Result<(Arc<Tls>, Arc<Certificates>), StartError> {
+    let vault = Vault::new(meetings.store.clone(), &settings.encryption_keys);
+    let tls = Tls::new(certs, settings.listen.http2, tickets).map_err(io::Error::other)?;
+    let tls = Arc::new(tls.with_source(Arc::new(vault.clone())));
+    let parts = certificates::Parts {
+        clock: meetings.clock.clone(),
+        vault,
+        tls: Arc::clone(&tls),
+        issuance: settings.acme.clone(),
+        roots: trust_roots(None)?,
+        resolver: settings.resolver.clone(),
+        metrics: Arc::clone(&meetings.metrics.certificates),
+    };
+    let certificates = Certificates::open(parts).await.map_err(StartError::Certificates)?;
+    certificates.configure(&meetings.directory.load(), &tls.certs());
+    Ok((tls, certificates))
 }
 
 /// Starts what delivers callbacks and the events of webhooks.
@@ -404,73 +401,6 @@ pub(crate) fn trust_roots(own: Option<&Path>) -> io::Result<RootCertStore> {
         }
     }
     Ok(roots)
-}
-
-/// Reloads the configuration when its files change.
-async fn reload(
-    mut loader: Loader,
-    key: SlugKey,
-    gateway: Arc<Gateway>,
-    tls: Arc<Tls>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut watcher = match Watcher::new(&loader) {
-        Ok(watcher) => watcher,
-        Err(error) => {
-            tracing::error!(%error, "failed to watch the configuration: changes need a restart");
-            return;
-        }
-    };
-    let mut known = Vec::new();
-    loop {
-        tokio::select! {
-            () = watcher.changed() => {}
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
-        let shared_key = key.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let found = loader.reload(&shared_key);
-            (loader, found)
-        });
-        let found = match read.await {
-            Ok((back, found)) => {
-                loader = back;
-                found
-            }
-            // The next start of this reads all anew.
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => return,
-            },
-        };
-        for fault in found.faults.iter().filter(|fault| !known.contains(*fault)) {
-            tracing::error!(%fault, "configuration fault: the last good version stays in service");
-        }
-        let faults = i64::try_from(found.faults.len()).unwrap_or(i64::MAX);
-        gateway.metrics.config_faults.store(faults, Relaxed);
-        known = found.faults;
-        if let Some(Loaded { settings, directory, certs, .. }) = found.loaded {
-            gateway.net.rates.set(settings.rates);
-            // A host must have its certificate by the time somebody is told of it.
-            tls.swap(certs);
-            gateway.meetings.directory.store(Arc::new(directory));
-            gateway.metrics.reloads.fetch_add(1, Relaxed);
-            tracing::info!(target: "audit", "configuration reloaded");
-            warn_of_missing_recordings(&gateway.meetings);
-        }
-        watcher.follow(&loader);
-    }
-}
-
-/// Warns of servers with recordings that are neither configured nor retired: a list without them would have integrations delete
-/// them.
-fn warn_of_missing_recordings(meetings: &Meetings) {
-    let directory = meetings.directory.load();
-    for server in meetings.live.recordings.all_servers() {
-        if directory.server(server.as_str()).is_none() && !directory.is_retired(&server) {
-            tracing::warn!(%server, "server with recordings not in the configuration: getRecordings fails");
-        }
-    }
 }
 
 /// Directory of the development CA.

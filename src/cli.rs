@@ -1,6 +1,9 @@
 //! The command line.
 
 mod check;
+mod domain;
+mod domain_check;
+mod domains;
 mod failure;
 mod log;
 mod online;
@@ -17,6 +20,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::schema;
 use check::{check, dev_ca};
+use domain::DomainAction;
 use failure::failed;
 use log::LogForm;
 use operate::{CallbackAction, MeetingAction, ServerAction, TenantAction, WebhookAction};
@@ -84,6 +88,9 @@ enum Command {
     /// List tenants, or suspend or resume one.
     #[command(subcommand)]
     Tenant(TenantAction),
+    /// Check what DNS says about hosts; list, retry, import or revoke certificates.
+    #[command(subcommand)]
+    Domain(DomainAction),
     /// List callbacks to tenants, or try one again.
     #[command(subcommand)]
     Callback(CallbackAction),
@@ -118,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Server(action) => told(operate::server(action)),
         Command::Meeting(action) => told(operate::meeting(action)),
         Command::Tenant(action) => told(operate::tenant(action)),
+        Command::Domain(action) => domain::run(action),
         Command::Callback(action) => told(operate::callback(action)),
         Command::Webhook(action) => told(operate::webhook(action)),
         Command::Usage(order) => told(usage::print(order)),

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::domain::time::Clock;
 
+mod acme;
 mod branding;
 mod certs;
 mod convert;
@@ -26,8 +27,10 @@ mod keypath;
 mod limits;
 mod loaded;
 mod loader;
+mod mail;
 mod moment;
 mod params;
+mod pointing;
 mod policy;
 mod raw;
 mod scan;

@@ -10,7 +10,9 @@
 //! * [`store`]: the durable promises
 //! * [`net`]: connections before they are HTTP: how many, how fast, from whom
 //! * [`tls`]: certificates and handshakes
+//! * [`dns`]: what name servers say about the hosts, and what to do about it
 //! * [`acme`]: certificates from a CA
+//! * [`certificates`]: how certificates are ordered, kept and renewed
 //! * [`upstream`]: connections to the servers
 //! * [`meetings`]: the use cases: create, join, find, list, end; the only writer of both state and store
 //! * [`proxy`]: requests, and what becomes of them
@@ -26,8 +28,10 @@ pub mod acme;
 pub mod admin;
 pub mod app;
 pub mod bbb;
+pub mod certificates;
 pub mod cli;
 pub mod config;
+pub mod dns;
 pub mod domain;
 pub mod live;
 pub mod meetings;

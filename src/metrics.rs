@@ -5,6 +5,7 @@
 // Numbers come from outside.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod certificates;
 mod counters;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+pub use certificates::{AuthorityRole, CertificateMetrics, OrderOutcome};
 pub use counters::{Closed, Counters};
 use dashmap::DashMap;
 
@@ -56,6 +58,8 @@ macro_rules! closed_set {
         }
     };
 }
+
+pub(crate) use closed_set;
 
 closed_set! {
     /// Kind of a request: an API call, or a kind of traffic.
@@ -326,6 +330,8 @@ pub struct Metrics {
     pub reloads: AtomicU64,
     /// Faults of the configuration files as of the last reload.
     pub config_faults: AtomicI64,
+    /// Certificates that are ordered.
+    pub certificates: Arc<CertificateMetrics>,
 }
 
 /// Guard of an open connection.

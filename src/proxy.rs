@@ -15,6 +15,7 @@ mod asset;
 mod callback;
 mod caller;
 mod carry;
+mod challenge;
 mod client_file;
 pub mod cookies;
 mod corked;

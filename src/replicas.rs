@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use crate::{
+    certificates::Certificates,
     domain::{
         ids::{MeetingNumber, SessionNumber},
         session::LEASE,
@@ -68,7 +69,7 @@ async fn heartbeat(meetings: &Meetings, steady: Option<Instant>) -> Result<bool,
 }
 
 /// Follows what other gateways tell.
-pub async fn follow(meetings: Arc<Meetings>, mut changes: mpsc::Receiver<Change>) {
+pub async fn follow(meetings: Arc<Meetings>, certificates: Arc<Certificates>, mut changes: mpsc::Receiver<Change>) {
     let mut reread_at = Instant::now() + REREAD_EVERY;
     let mut next = None;
     loop {
@@ -81,14 +82,14 @@ pub async fn follow(meetings: Arc<Meetings>, mut changes: mpsc::Receiver<Change>
                 Err(_) => Change::Everything,
             },
         };
-        if change == Change::Webhooks {
+        if matches!(change, Change::Webhooks | Change::Certificates | Change::Challenges) {
             next = after_same(&change, &mut changes);
         }
         if change == Change::Everything {
             reread_at = Instant::now() + REREAD_EVERY;
         }
         // The changes come but once: a panic over one of them is made good when all is read again.
-        let Some(done) = caught("follow", take_over(&meetings, &change)).await else { continue };
+        let Some(done) = caught("follow", take_over(&meetings, &certificates, &change)).await else { continue };
         if let Err(error) = done {
             tracing::warn!(%error, ?change, "failed to apply a change of another gateway: retrying");
         }
@@ -105,14 +106,18 @@ fn after_same(change: &Change, changes: &mut mpsc::Receiver<Change>) -> Option<C
     None
 }
 
-async fn take_over(meetings: &Meetings, change: &Change) -> Result<(), Error> {
+async fn take_over(meetings: &Meetings, certificates: &Certificates, change: &Change) -> Result<(), Error> {
     match change {
         Change::Meetings(ids) => each(meetings, ids).await,
         Change::Operations => operate::read_operations(meetings).await,
         Change::Webhooks => webhooks::read(meetings).await,
+        Change::Certificates => certificates.follow().await,
+        Change::Challenges => certificates.follow_challenges().await,
         Change::Everything => {
             adopt::everything(meetings).await?;
-            webhooks::read(meetings).await
+            webhooks::read(meetings).await?;
+            certificates.follow().await?;
+            certificates.follow_challenges().await
         }
     }
 }

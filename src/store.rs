@@ -25,6 +25,7 @@
 //! `tests/checks/documents/structure.rs`, which holds the layers.
 
 mod callbacks;
+mod certificates;
 mod change;
 mod columns;
 mod db;
@@ -56,6 +57,7 @@ use db::{Db, Dialect, ask};
 use dialects::{postgres, sqlite};
 
 pub use callbacks::CallbackStore;
+pub use certificates::CertificateStore;
 pub use change::Change;
 pub use dropped::dropped;
 pub use ended::EndedStore;
@@ -67,9 +69,10 @@ pub use note::{Note, Traffic};
 pub use operations::OperationStore;
 pub use recordings::RecordingStore;
 pub use rows::{
-    AddedEvent, AddedWebhook, Admitted, CallbackAddress, CallbackRow, Claim, EventRow, Kept, Leftover, MeetingRow,
-    MeetingState, NewCallback, NewEvent, NewMeeting, NewSession, NewWebhook, RecordingRow, RegisteredWebhook, Run,
-    Seated, Seats, SessionRow, Tried, UsageRow, WebhookRow,
+    AddedEvent, AddedWebhook, Admitted, CallbackAddress, CallbackRow, CertificateRow, ChallengeRow, Claim,
+    DomainFilter, DomainRow, DomainState, EventRow, Kept, KnownCertificate, Leftover, MeetingRow, MeetingState,
+    NewCallback, NewEvent, NewMeeting, NewOrder, NewSession, NewWebhook, RecordingRow, RegisteredWebhook, Run, Seated,
+    Seats, SessionRow, Spent, SpentSince, Tried, UsageRow, WebhookRow,
 };
 pub use seats::SeatStore;
 pub use usage::UsageStore;
@@ -207,6 +210,12 @@ impl Store {
     #[must_use]
     pub fn webhooks(&self) -> WebhookStore<'_> {
         WebhookStore { db: &self.db }
+    }
+
+    /// Certificates of hosts.
+    #[must_use]
+    pub fn certificates(&self) -> CertificateStore<'_> {
+        CertificateStore { db: &self.db }
     }
 
     /// What the operator has changed.

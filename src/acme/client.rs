@@ -87,7 +87,9 @@ impl Client {
             return Ok(account);
         }
         let directory = self.directory().await?;
-        let account = account::open(&self.ca, &directory, &self.transport, self.limits, key).await?;
+        // Boxed, as orders are: what waits for a CA waits long, and its callers are to be small.
+        let opened = Box::pin(account::open(&self.ca, &directory, &self.transport, self.limits, key));
+        let account = opened.await?;
         keep(&self.account, account.clone());
         Ok(account)
     }
@@ -98,11 +100,11 @@ impl Client {
     /// # Errors
     /// Every kind.
     pub async fn order<W: Work>(&self, account: &Account, wanted: &Wanted<'_>, work: &W) -> Result<Issued, Failure> {
-        match order::order(self, account, wanted, work).await {
+        match Box::pin(order::order(self, account, wanted, work)).await {
             Err(failure) if failure.is_unknown_account() => {
                 self.forget();
                 let account = self.account(&account.key).await?;
-                order::order(self, &account, wanted, work).await
+                Box::pin(order::order(self, &account, wanted, work)).await
             }
             done => done,
         }

@@ -4,6 +4,7 @@
 
 mod answer;
 mod callbacks;
+mod domains;
 mod extract;
 mod meetings;
 mod refused;
@@ -42,6 +43,11 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .route("/webhooks", get(webhooks::list))
         .route("/webhooks/{id}/retry", post(webhooks::retry_one))
         .route("/webhooks/{id}/remove", post(webhooks::remove_one))
+        .route("/domains", get(domains::list))
+        .route("/domains/import", post(domains::import))
+        .route("/domains/{host}", get(domains::show))
+        .route("/domains/{host}/retry", post(domains::retry_one))
+        .route("/domains/{host}/revoke", post(domains::revoke_one))
         .route("/usage", get(usage::list))
         .fallback(async || refused::not_found())
         .method_not_allowed_fallback(async || refused::method())

@@ -131,6 +131,27 @@ impl Collector for Now {
             "Failed and refused TLS handshakes",
             plain(signed(metrics.handshakes_failed.load(Relaxed))),
         )?;
+        let (loaded, failed) = tls.loads();
+        let loads = [("loaded", loaded), ("failed", failed)];
+        counter(
+            "certificate_loads",
+            "Certificates loaded when their host was first asked for, by result",
+            loads.iter().map(|(result, n)| (vec![("result", *result)], signed(*n))).collect(),
+        )?;
+        let (challenges, first) = (tls.challenges(), tls.first_hello());
+        let challenges =
+            [("answered", &challenges.answered), ("unknown", &challenges.refused)].map(|(r, n)| (r, n.load(Relaxed)));
+        counter(
+            "tls_challenges",
+            "Handshakes of ACME servers (acme-tls/1), by result",
+            challenges.iter().map(|(result, n)| (vec![("result", *result)], signed(*n))).collect(),
+        )?;
+        let first = [("waited", &first.waited), ("refused", &first.refused)].map(|(r, n)| (r, n.load(Relaxed)));
+        counter(
+            "first_hellos",
+            "Handshakes for a host without a certificate yet that waited for it, or found too many waiting",
+            first.iter().map(|(result, n)| (vec![("result", *result)], signed(*n))).collect(),
+        )?;
         counter(
             "malformed_requests",
             "Connections with a malformed HTTP request or too large headers",
@@ -183,6 +204,17 @@ impl Collector for Now {
             plain(signed(files.without_room.load(Relaxed))),
         )?;
         counter(
+            "certificate_orders",
+            "Orders of certificates, by certificate authority and outcome",
+            metrics
+                .certificates
+                .orders()
+                .map(|(role, outcome, n)| {
+                    (vec![("authority", role.as_str()), ("outcome", outcome.as_str())], signed(n))
+                })
+                .collect(),
+        )?;
+        counter(
             "config_reloads",
             "Configuration reloads that changed something",
             plain(signed(metrics.reloads.load(Relaxed))),
@@ -207,6 +239,18 @@ impl Collector for Now {
                     })
                 })
                 .collect(),
+        )?;
+        let seen = metrics.certificates.seen();
+        let states = seen.iter().flat_map(|seen| &seen.states);
+        gauge(
+            "certificates",
+            "Names that need a certificate, by state; on the gateway that orders",
+            states.map(|(state, n)| (vec![("state", *state)], signed(*n))).collect(),
+        )?;
+        gauge(
+            "certificates_overdue",
+            "Certificates that should have been renewed and expire soon; on the gateway that orders",
+            seen.iter().map(|seen| (Vec::new(), signed(seen.overdue))).collect(),
         )?;
         let bytes = |n: usize| plain(i64::try_from(n).unwrap_or(i64::MAX));
         gauge(
@@ -263,11 +307,12 @@ impl Collector for Now {
         gauge("polls", "1 if this gateway polls the servers, else 0", plain(i64::from(*leads)))?;
         gauge("server_meetings", "Meetings on a BBB server", by_server(|s| i64::from(s.load.meetings())))?;
         gauge("server_seats", "Participants present on a BBB server", by_server(|s| i64::from(s.load.seats())))?;
-        let certs = tls.certs();
+        let expiries: Vec<(String, i64)> =
+            tls.expiries().into_iter().map(|(name, at)| (name.to_string(), at.as_secs())).collect();
         gauge(
             "certificate_expiry_timestamp_seconds",
             "Expiry of the certificate of a host, seconds since the epoch",
-            certs.expiries().map(|(host, at)| (vec![("host", host)], at.as_secs())).collect(),
+            expiries.iter().map(|(host, at)| (vec![("host", host.as_str())], *at)).collect(),
         )
     }
 }

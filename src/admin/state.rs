@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 use tokio::{runtime::Handle, sync::watch};
 
 use super::token::Tokens;
-use crate::{meetings::Meetings, poll::Leads, proxy::Gateway, tls::Tls};
+use crate::{certificates::Certificates, meetings::Meetings, poll::Leads, proxy::Gateway, tls::Tls};
 
 /// What the operator's side looks at.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Admin {
     pub gateway: Arc<Gateway>,
     /// Its certificates.
     pub tls: Arc<Tls>,
+    /// How they come.
+    pub certificates: Arc<Certificates>,
     /// Who may operate it.
     pub tokens: Arc<Tokens>,
     /// Where the gateway does its work: connections to the store and to servers stay with it.

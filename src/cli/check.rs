@@ -63,7 +63,7 @@ pub(super) fn dev_ca(config: &Path) -> ExitCode {
     let made = || -> std::io::Result<usize> {
         let ca = DevCa::open(&dev_ca_dir(config))?;
         let hosts = loaded.directory.tenants().flat_map(|tenant| &tenant.hosts);
-        let bare: Vec<_> = hosts.filter(|host| loaded.certs.find(host.as_str()).is_none()).collect();
+        let bare: Vec<_> = hosts.filter(|host| !loaded.certs.covers(host.as_str())).collect();
         for host in &bare {
             ca.issue(&config.join("certs"), host)?;
         }

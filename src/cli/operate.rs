@@ -254,7 +254,40 @@ impl Asking {
         })
     }
 
-    async fn change(&self, path: &str, body: &Value, line: impl FnOnce(&Value) -> String) -> Result<String, String> {
+    /// The same, page by page, as one list.
+    pub(super) async fn list_pages(&self, path: &str, name: &str, columns: &[&str]) -> Result<String, String> {
+        let gateway = self.way.find().await?;
+        let mut rows: Vec<Value> = Vec::new();
+        let mut after = String::new();
+        loop {
+            let mut answer = gateway.get(&format!("{path}{after}")).await?;
+            if let Some(page) = answer[name].as_array_mut() {
+                rows.append(page);
+            }
+            let Some(next) = answer["next"].as_str() else { break };
+            after = format!("&after={}", segment(next));
+        }
+        Ok(match self.format {
+            Format::Json => json!({ name: rows }).to_string(),
+            Format::Table => table(&rows, columns),
+        })
+    }
+
+    /// One thing.
+    pub(super) async fn show(&self, path: &str, lines: impl FnOnce(&Value) -> String) -> Result<String, String> {
+        let answer = self.way.find().await?.get(path).await?;
+        Ok(match self.format {
+            Format::Json => answer.to_string(),
+            Format::Table => lines(&answer),
+        })
+    }
+
+    pub(super) async fn change(
+        &self,
+        path: &str,
+        body: &Value,
+        line: impl FnOnce(&Value) -> String,
+    ) -> Result<String, String> {
         let answer = self.way.find().await?.post(path, body).await?;
         Ok(match self.format {
             Format::Json => answer.to_string(),
@@ -278,6 +311,6 @@ fn of_tenant(row: &Value) -> String {
 }
 
 /// A name as one part of a path.
-fn segment(name: &str) -> String {
+pub(super) fn segment(name: &str) -> String {
     utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()
 }

@@ -10,15 +10,17 @@ use super::{
 use crate::{
     domain::time::Timestamp,
     private,
-    tls::certs::{Cert, CertError, CertName},
+    tls::{
+        brought::{CHAIN, KEY},
+        certs::{Cert, CertError, CertName},
+        slot::Slot,
+    },
 };
 
-const CHAIN: &str = "fullchain.pem";
-const KEY: &str = "privkey.pem";
 const DAY: u64 = 86_400;
 
-/// Reads the certificate in a directory; `None` inside when it has faults.
-pub(super) fn read(from: Source<'_>, folder: &Path, name: &CertName) -> Outcome<Option<Cert>> {
+/// Reads the certificate in a directory; `None` inside when it has faults. Its key stays in memory if it is to be `kept`.
+pub(super) fn read(from: Source<'_>, folder: &Path, name: &CertName, kept: bool) -> Outcome<Option<Slot>> {
     let Source { dir, now } = from;
     let mut reading = Reading::new(now);
     let mut faults = Vec::new();
@@ -47,7 +49,8 @@ pub(super) fn read(from: Source<'_>, folder: &Path, name: &CertName) -> Outcome<
             Fault::of_file(folder.join(CHAIN), why)
         }));
     }
-    Outcome { value: cert.ok(), faults, warnings, reading }
+    let slot = cert.ok().map(|cert| Slot::of_files(name.clone(), &dir.join(folder), &cert, kept));
+    Outcome { value: slot, faults, warnings, reading }
 }
 
 /// Warns of an expired or not yet valid certificate. It is served all the same.

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, Metadata},
     io::{self, Read},
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -22,8 +22,9 @@ const SETTLING: Duration = Duration::from_secs(2);
 struct Stamp {
     inode: u64,
     len: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    /// Nanoseconds since 1970, as the next one.
+    modified: i64,
+    changed: i64,
 }
 
 impl Stamp {
@@ -31,18 +32,23 @@ impl Stamp {
         Self {
             inode: metadata.ino(),
             len: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
         }
     }
 }
 
-/// A file as it was when it was read.
+/// Good until 2262.
+fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+}
+
+/// A file as it was when it was read. There may be some hundred thousand of them.
 #[derive(Debug)]
 struct Seen {
-    path: PathBuf,
+    path: Box<Path>,
     /// The directory of the file that a symbolic link leads to, for it may change there.
-    target: Option<PathBuf>,
+    target: Option<Box<Path>>,
     /// `None` for a file that was not there, or could not be looked at.
     stamp: Option<Stamp>,
     settled: bool,
@@ -78,8 +84,9 @@ impl Reading {
     /// The same with another bound.
     pub(super) fn bytes_up_to(&mut self, path: &Path, most: u64) -> Result<Vec<u8>, String> {
         let metadata = fs::metadata(path);
+        self.seen.reserve_exact(1);
         self.seen.push(Seen {
-            path: path.to_owned(),
+            path: path.into(),
             target: link_target(path),
             stamp: metadata.as_ref().ok().map(Stamp::new),
             settled: metadata.as_ref().is_ok_and(|metadata| is_settled(metadata, self.now)),
@@ -110,11 +117,11 @@ impl Reading {
     }
 }
 
-fn link_target(path: &Path) -> Option<PathBuf> {
+fn link_target(path: &Path) -> Option<Box<Path>> {
     if !path.is_symlink() {
         return None;
     }
-    Some(fs::canonicalize(path).ok()?.parent()?.to_owned())
+    Some(fs::canonicalize(path).ok()?.parent()?.into())
 }
 
 fn is_settled(metadata: &Metadata, now: Timestamp) -> bool {

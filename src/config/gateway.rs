@@ -13,12 +13,13 @@ use data_encoding::HEXLOWER;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
+    acme,
     convert::{self, At, Convert, Outcome},
     fault::Fault,
     files::Source,
     get_user, http_address,
     keypath::KeyPath,
-    raw,
+    pointing, raw,
     settings::{Connections, Listen, Settings, SlugKey},
     shape::GATEWAY,
     sources, values,
@@ -27,6 +28,7 @@ use crate::{
     domain::{
         host::Host,
         ids::{PoolId, ServerId, Slug},
+        issuance::{Issuance, SealingKey},
         limits::Limit,
         network::Network,
         secret::Secret,
@@ -69,7 +71,9 @@ pub(super) fn read(from: Source<'_>, key: &SlugKey) -> Outcome<Gateway> {
 fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
     let base_domains = cx.list::<Host>(&"base_domains".into(), &raw.base_domains.unwrap_or_default());
     let listen = listen(raw.listen, cx);
-    let store_url = store_url(raw.store.and_then(|store| store.url).as_deref().unwrap_or(STORE_URL), cx);
+    let store = raw.store.unwrap_or_default();
+    let store_url = store_url(store.url.as_deref().unwrap_or(STORE_URL), cx);
+    let encryption_keys = acme::encryption_keys(store.encryption_key, cx);
     let upstream = raw.upstream.unwrap_or_default();
     let answers_max_age = match upstream.answers_max_age {
         Some(text) => values::length(&KeyPath::from("upstream.answers_max_age"), &text, cx).unwrap_or_default(),
@@ -87,9 +91,12 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
     });
     let connections = connections(raw.connections.unwrap_or_default(), cx);
     let rates = rates(&raw.rates.unwrap_or_default(), cx);
-    if let Some(acme) = raw.acme {
-        check_acme(&acme, cx);
-    }
+    let pointing = raw.acme.as_ref().map(|acme| (pointing::expected(acme, cx), pointing::issuers(acme)));
+    let (expected, issuers) = pointing.unwrap_or_default();
+    let acme = raw.acme.and_then(|raw| {
+        acme::check_key(&encryption_keys, cx);
+        acme::read(raw, &expected, &listen, cx).map(Arc::new)
+    });
     let all = KeyPath::from("servers");
     let mut census = Census::default();
     let servers = raw.servers.unwrap_or_default().into_iter();
@@ -108,11 +115,15 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
         hsts,
         listen,
         store_url,
+        encryption_keys,
+        acme,
         server_ca,
         answers_max_age,
         resolver,
         connections,
         rates,
+        expected,
+        issuers,
         get_user,
         retired_servers,
     };
@@ -122,7 +133,9 @@ fn convert(raw: raw::Gateway, key: &SlugKey, cx: &mut Convert<'_>) -> Gateway {
 }
 
 fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
-    let Settings { listen, store_url, server_ca, answers_max_age, resolver, connections, .. } = settings;
+    let Settings {
+        listen, store_url, encryption_keys, acme, server_ca, answers_max_age, resolver, connections, ..
+    } = settings;
     [
         ("listen.https", format!("{:?}", listen.https)),
         ("listen.http", format!("{:?}", listen.http)),
@@ -131,6 +144,8 @@ fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
         ("listen.proxy_protocol_from", format!("{:?}", listen.proxies)),
         ("listen.request_id_from", format!("{:?}", listen.fronts)),
         ("store.url", HEXLOWER.encode(digest(&SHA256, store_url.reveal().as_bytes()).as_ref())),
+        ("store.encryption_key", secret_digest(encryption_keys)),
+        ("acme", acme_text(acme.as_deref())),
         ("upstream.ca", format!("{server_ca:?}")),
         ("upstream.answers_max_age", format!("{answers_max_age:?}")),
         ("upstream.resolver", format!("{resolver:?}")),
@@ -139,6 +154,20 @@ fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
     .into_iter()
     .map(|(key, text)| cx.at_path(&key.into(), text))
     .collect()
+}
+
+/// What tells one list of keys from another, and shows none.
+fn secret_digest(keys: &[SealingKey]) -> String {
+    let all: Vec<u8> = keys.iter().flat_map(|key| *key.reveal()).collect();
+    HEXLOWER.encode(digest(&SHA256, &all).as_ref())
+}
+
+/// What tells one table from another: `Debug` has no secret in it, so those are added as a digest.
+fn acme_text(acme: Option<&Issuance>) -> String {
+    let authorities = acme.into_iter().flat_map(|acme| acme.fallback.iter().chain([&acme.authority]));
+    let keys: String =
+        authorities.filter_map(|one| one.external_account.as_ref()).map(|account| account.key.reveal()).collect();
+    format!("{acme:?} {}", HEXLOWER.encode(digest(&SHA256, keys.as_bytes()).as_ref()))
 }
 
 impl Gateway {
@@ -152,9 +181,9 @@ impl Gateway {
     /// The settings, as far as they can change without a start.
     pub(super) fn settings_after(&self, started: &Self) -> Settings {
         let now = self.settings.clone().unwrap_or_default();
-        let Settings { base_domains, hsts, rates, get_user, retired_servers, .. } = now;
+        let Settings { base_domains, hsts, rates, expected, issuers, get_user, retired_servers, .. } = now;
         let started = started.settings.clone().unwrap_or_default();
-        Settings { base_domains, hsts, rates, get_user, retired_servers, ..started }
+        Settings { base_domains, hsts, rates, expected, issuers, get_user, retired_servers, ..started }
     }
 }
 
@@ -290,29 +319,6 @@ fn store_url(text: &str, cx: &mut Convert<'_>) -> Secret {
         cx.fault(&key, "must be \"sqlite:\" and a path, or the address of a PostgreSQL, \"postgres://...\"");
     }
     url
-}
-
-fn check_acme(acme: &raw::Acme, cx: &mut Convert<'_>) {
-    let path = KeyPath::from("acme");
-    if let Some(directory) = &acme.directory {
-        let is_https = directory
-            .parse::<http::Uri>()
-            .is_ok_and(|uri| uri.scheme() == Some(&http::uri::Scheme::HTTPS) && uri.authority().is_some());
-        if !is_https {
-            cx.fault(&path.key("directory"), "must be an https:// address");
-        }
-    }
-    let contacts = path.key("contact");
-    for (index, contact) in acme.contact.iter().flatten().enumerate() {
-        if !contact.strip_prefix("mailto:").is_some_and(|address| address.contains('@')) {
-            let entry = cx.entry(&contacts, index);
-            cx.fault(&entry, "must be \"mailto:\" and an address");
-        }
-    }
-    if let Some(root) = &acme.root {
-        let _ = sources::file(&path.key("root"), root, cx);
-    }
-    cx.warn(&path, "ACME is not built yet: every host needs a certificate in certs/");
 }
 
 /// Addresses and slugs of the servers so far, by the path of the server.

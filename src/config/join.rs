@@ -19,12 +19,14 @@ use crate::{
     domain::{
         branding::Branding,
         calendar::Calendar,
+        host::Host,
         ids::{PolicyId, PoolId, TenantId},
+        issuance::{Issuance, refusal_of},
         limits::{Limit, Recording},
         rules::Rule,
         tenant::{Policy, Server},
     },
-    tls::certs::Certs,
+    tls::brought::Certs,
 };
 
 /// The file of a tenant.
@@ -284,22 +286,53 @@ fn without_effect(file: &Path, draft: &Draft, calendar: &Calendar) -> Vec<Fault>
     faults
 }
 
+/// How hosts get certificates, where there is TLS.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Secured<'a> {
+    /// Those in `certs/`.
+    pub certs: &'a Certs,
+    /// How others are ordered.
+    pub issuance: Option<&'a Issuance>,
+    /// With a DNS hook, hosts right below these have a wildcard.
+    pub base_domains: &'a [Host],
+}
+
+/// Hosts that have no certificate and no way to one, or are refused by certificate authorities.
+fn without_certificate(file: &Path, draft: &Draft, tls: Secured<'_>) -> Vec<Fault> {
+    let bare = draft.hosts.iter().filter(|host| !tls.certs.covers(host.value.as_str()));
+    let warning = |host: &At<Host>| {
+        let name = &host.value;
+        let Some(issuance) = tls.issuance else {
+            let reason = format!("not served over TLS until certs/{name}/ has one or a wildcard does");
+            return Some(host.fault(file, format!("{name:?} has no certificate: {reason}")));
+        };
+        let below = name.as_str().split_once('.').map(|(_, rest)| rest);
+        if issuance.dns_hook.is_some() && tls.base_domains.iter().any(|base| Some(base.as_str()) == below) {
+            return None;
+        }
+        let reason = match refusal_of(name) {
+            Some(why) => why,
+            None if issuance.challenges.is_empty() => "can be proven by no challenge: no listener fits acme.challenges",
+            None => return None,
+        };
+        Some(host.fault(file, format!("{name:?} {reason}: put a certificate into certs/{name}/")))
+    };
+    bare.filter_map(warning).collect()
+}
+
 /// Warnings: valid, but probably not intended.
 pub(super) fn warnings(
     file: &Path,
     draft: &Draft,
     calendar: &Calendar,
     servers: &[Arc<Server>],
-    tls: Option<&Certs>,
+    tls: Option<Secured<'_>>,
 ) -> Vec<Fault> {
     let mut warnings = secrets_of_servers(file, draft, servers);
     warnings.extend(without_effect(file, draft, calendar));
     let tenant = calendar.usual();
-    if let Some(certs) = tls {
-        for host in draft.hosts.iter().filter(|host| certs.find(host.value.as_str()).is_none()) {
-            let reason = format!("not served over TLS until certs/{}/ has one or a wildcard does", host.value);
-            warnings.push(host.fault(file, format!("{:?} has no certificate: {reason}", host.value)));
-        }
+    if let Some(tls) = tls {
+        warnings.extend(without_certificate(file, draft, tls));
     }
     for (event, draft) in calendar.events().iter().zip(&draft.events) {
         if event.tenant == *tenant {

@@ -1,7 +1,7 @@
 //! What the loader has read: [`Loaded`], [`Reload`].
 
 use super::{fault::Fault, settings::Settings};
-use crate::{domain::directory::Directory, tls::certs::Certs};
+use crate::{domain::directory::Directory, tls::brought::Certs};
 
 /// A configuration that may go into service.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::{
     fault::Fault,
     files::{Reading, Source},
     gateway::{self, Gateway},
-    join::{self, Rules, policy_file, tenant_file},
+    join::{self, Rules, Secured, policy_file, tenant_file},
     loaded::{Loaded, Reload},
     scan::{CERTS, Entry, Files, PAGES, POLICIES, TENANTS},
     settings::{Settings, SlugKey},
@@ -25,7 +25,7 @@ use crate::{
         tenant::{Policy, Server},
         time::Clock,
     },
-    tls::certs::{Cert, CertName, Certs},
+    tls::{brought::Certs, certs::CertName, slot::Slot},
 };
 
 /// Reads the configuration in a directory, and reads it again when it has changed.
@@ -52,7 +52,7 @@ struct Service {
     servers: Vec<Arc<Server>>,
     policies: BTreeMap<PolicyId, Arc<Policy>>,
     tenants: BTreeMap<TenantId, Serving>,
-    certs: BTreeMap<CertName, Arc<Cert>>,
+    certs: BTreeMap<CertName, Arc<Slot>>,
     languages: BTreeMap<Tag, Arc<Language>>,
     template: Option<Arc<String>>,
     /// Both together, as pages are made of them.
@@ -272,8 +272,9 @@ impl Files {
                 Arc::new(Pages::new(template.as_deref().map(String::as_str), &own).unwrap_or_default())
             }
         };
-        let lookup: Certs = certs.iter().map(|(name, cert)| (name.clone(), Arc::clone(cert))).collect();
-        let tls = (!settings.listen.https.is_empty()).then_some(&lookup);
+        let lookup: Certs = certs.values().cloned().collect();
+        let tls = Secured { certs: &lookup, issuance: settings.acme.as_deref(), base_domains: &settings.base_domains };
+        let tls = (!settings.listen.https.is_empty()).then_some(tls);
         let warnings = self.warnings(gateway, policies, &tenants, tls);
         Service {
             started: Arc::clone(started),
@@ -296,7 +297,7 @@ impl Files {
         in_service: &Gateway,
         policies: &BTreeMap<PolicyId, Option<Arc<Policy>>>,
         tenants: &BTreeMap<TenantId, Serving>,
-        tls: Option<&Certs>,
+        tls: Option<Secured<'_>>,
     ) -> Vec<Fault> {
         let gateway = self.gateway.iter().map(|entry| &entry.warnings);
         let of_policies = self.policies.values().filter(|entry| entry.is_sound()).map(|entry| &entry.warnings);

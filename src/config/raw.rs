@@ -6,6 +6,7 @@
 //! read for its other faults; `schemars(required)` says which ones must be there. No `Debug`: there are secrets in
 //! them.
 
+mod acme;
 mod gateway;
 mod language;
 mod policy;
@@ -14,10 +15,11 @@ mod tenant;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(super) use gateway::{Acme, Connections, Gateway, GetUser, Listen, Rates, Server};
+pub(super) use acme::{Acme, Budget, ExternalAccount, Fallback};
+pub(super) use gateway::{Connections, Gateway, GetUser, Listen, Rates, Server, Sources};
 pub(super) use language::Language;
 pub(super) use policy::{Limits, ParamCheck, ParamRule, ParamTable, ParamValue, ParamWord, Policy, Recording};
-pub(super) use tenant::{Branding, Event, NamedSecret, Secret, Secrets, Tenant};
+pub(super) use tenant::{Branding, Event, Mail, NamedSecret, Secret, Secrets, Tenant};
 
 /// One pool, or several in the order of preference.
 #[derive(Deserialize, JsonSchema)]

@@ -4,9 +4,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fmt, fs, io,
+    panic::resume_unwind,
     path::Path,
     str::FromStr,
     sync::Arc,
+    thread,
 };
 
 use super::{
@@ -26,13 +28,19 @@ use crate::{
         pages::{Language, Tag},
         tenant::Policy,
     },
-    tls::certs::{Cert, CertName},
+    tls::{certs::CertName, slot::Slot},
 };
 
 pub(super) const POLICIES: &str = "policies";
 pub(super) const TENANTS: &str = "tenants";
 pub(super) const CERTS: &str = "certs";
 pub(super) const PAGES: &str = "pages";
+
+/// Certificates whose keys stay in memory when they have been read, 4 KB each. Where there are more, those that nobody has asked
+/// for are read again when somebody does.
+const KEPT_CERTS_MAX: usize = 1000;
+/// So many files are worth the threads.
+const PARALLEL_MIN: usize = 64;
 
 /// The contents of each file, as last read.
 #[derive(Debug, Default)]
@@ -41,7 +49,7 @@ pub(super) struct Files {
     pub gateway: Option<Entry<Arc<Gateway>>>,
     pub policies: BTreeMap<PolicyId, Entry<Option<Arc<Policy>>>>,
     pub tenants: BTreeMap<TenantId, Entry<Arc<Draft>>>,
-    pub certs: BTreeMap<CertName, Entry<Option<Arc<Cert>>>>,
+    pub certs: BTreeMap<CertName, Entry<Option<Arc<Slot>>>>,
     pub languages: BTreeMap<Tag, Entry<Option<Arc<Language>>>>,
     pub template: Option<Entry<Option<Arc<String>>>>,
     /// Directories that cannot be read, and names that are none.
@@ -79,21 +87,24 @@ impl Files {
             self.gateway = None;
         }
         let mut odd = Vec::new();
-        let gateway = || gateway::read(from, key).map(Arc::new);
+        let gateway = |_: Option<&Arc<Gateway>>| gateway::read(from, key).map(Arc::new);
         let mut changed = refresh_entry(&mut self.gateway, gateway);
-        changed |= refresh_folder(from.dir, POLICIES, &mut self.policies, &mut odd, |file, id| {
-            policy::read(from, file, id).map(|policy| policy.map(Arc::new))
+        changed |= refresh_folder(from.dir, POLICIES, &mut self.policies, &mut odd, |due| {
+            policy::read(from, due.file, due.key).map(|policy| policy.map(Arc::new))
         });
-        changed |= refresh_folder(from.dir, TENANTS, &mut self.tenants, &mut odd, |file, _| {
-            tenant::read(from, file).map(Arc::new)
+        changed |= refresh_folder(from.dir, TENANTS, &mut self.tenants, &mut odd, |due| {
+            tenant::read(from, due.file).map(Arc::new)
         });
-        changed |= refresh_folder(from.dir, CERTS, &mut self.certs, &mut odd, |folder, name| {
-            certs::read(from, folder, name).map(|cert| cert.map(Arc::new))
+        changed |= refresh_folder(from.dir, CERTS, &mut self.certs, &mut odd, |due| {
+            let is_asked_for = || due.old.and_then(Option::as_ref).is_some_and(|slot| slot.is_ready());
+            let kept = due.of <= KEPT_CERTS_MAX || is_asked_for();
+            certs::read(from, due.file, due.key, kept).map(|cert| cert.map(Arc::new))
         });
-        changed |= refresh_folder(from.dir, PAGES, &mut self.languages, &mut odd, |file, _| {
-            wording::language(from, file).map(|language| language.map(Arc::new))
+        changed |= refresh_folder(from.dir, PAGES, &mut self.languages, &mut odd, |due| {
+            wording::language(from, due.file).map(|language| language.map(Arc::new))
         });
-        changed |= refresh_entry(&mut self.template, || wording::template(from).map(|template| template.map(Arc::new)));
+        changed |=
+            refresh_entry(&mut self.template, |_| wording::template(from).map(|template| template.map(Arc::new)));
         changed |= self.odd != odd;
         self.odd = odd;
         changed
@@ -124,11 +135,11 @@ impl Files {
 }
 
 /// Reads a file again if it has changed; whether that made a difference.
-fn refresh_entry<T: PartialEq>(slot: &mut Option<Entry<T>>, read: impl FnOnce() -> Outcome<T>) -> bool {
+fn refresh_entry<T: PartialEq>(slot: &mut Option<Entry<T>>, read: impl FnOnce(Option<&T>) -> Outcome<T>) -> bool {
     if slot.as_ref().is_some_and(|entry| entry.reading.is_current()) {
         return false;
     }
-    let Outcome { value, faults, warnings, reading } = read();
+    let Outcome { value, faults, warnings, reading } = read(slot.as_ref().map(|entry| &entry.value));
     if let Some(old) = slot
         && old.value == value
         && old.faults == faults
@@ -142,14 +153,28 @@ fn refresh_entry<T: PartialEq>(slot: &mut Option<Entry<T>>, read: impl FnOnce() 
     true
 }
 
+/// A file (for certificates, a directory) that has to be read.
+struct Due<'a, K, T> {
+    file: &'a Path,
+    key: &'a K,
+    /// What it was before.
+    old: Option<&'a T>,
+    /// How many there are in its folder, with those that need no reading.
+    of: usize,
+}
+
 /// Reads what has changed in a directory of files (or, for certificates, of directories) that are named by their keys.
-fn refresh_folder<K: Ord + FromStr<Err: fmt::Display>, T: PartialEq>(
+fn refresh_folder<K, T>(
     dir: &Path,
     folder: &str,
     entries: &mut BTreeMap<K, Entry<T>>,
     odd: &mut Vec<Fault>,
-    read: impl Fn(&Path, &K) -> Outcome<T>,
-) -> bool {
+    read: impl Fn(Due<'_, K, T>) -> Outcome<T> + Sync,
+) -> bool
+where
+    K: Ord + FromStr<Err: fmt::Display> + Send,
+    T: PartialEq + Send,
+{
     let names = match names(&dir.join(folder), folder == CERTS) {
         Ok(names) => names,
         Err(error) if error.kind() == io::ErrorKind::NotFound && entries.is_empty() => {
@@ -161,8 +186,9 @@ fn refresh_folder<K: Ord + FromStr<Err: fmt::Display>, T: PartialEq>(
             return false;
         }
     };
-    let mut changed = false;
+    let of = names.len();
     let mut old = std::mem::take(entries);
+    let mut slots = BTreeMap::new();
     for name in names {
         let file = Path::new(folder).join(&name);
         // What is no UTF-8 is no name either.
@@ -175,25 +201,57 @@ fn refresh_folder<K: Ord + FromStr<Err: fmt::Display>, T: PartialEq>(
                 continue;
             }
         };
-        if entries.contains_key(&key) {
+        if slots.contains_key(&key) {
             odd.push(Fault::of_file(file, "is for the same name as another one here"));
             continue;
         }
-        let mut slot = old.remove(&key);
-        changed |= refresh_entry(&mut slot, || read(&file, &key));
+        let slot = old.remove(&key);
+        slots.insert(key, (file, slot));
+    }
+    let read = in_parallel(slots.into_iter().collect(), |(key, (file, mut slot))| {
+        let changed = refresh_entry(&mut slot, |old| read(Due { file: &file, key: &key, old, of }));
+        (changed, key, slot)
+    });
+    let mut changed = !old.is_empty();
+    for (is_new, key, slot) in read {
+        changed |= is_new;
         entries.extend(slot.map(|entry| (key, entry)));
     }
-    changed | !old.is_empty()
+    changed
+}
+
+/// The results of a function for all of a list, in its order. A long list is shared between the processors.
+fn in_parallel<T: Send, U: Send>(mut all: Vec<T>, of: impl Fn(T) -> U + Sync) -> Vec<U> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    if all.len() < PARALLEL_MIN || threads < 2 {
+        return all.into_iter().map(of).collect();
+    }
+    let size = all.len().div_ceil(threads);
+    let mut parts = Vec::with_capacity(threads);
+    while all.len() > size {
+        parts.push(all.split_off(all.len() - size));
+    }
+    parts.push(all);
+    let of = &of;
+    thread::scope(|scope| {
+        let work = |part: Vec<T>| scope.spawn(move || part.into_iter().map(of).collect::<Vec<_>>());
+        // The last part was split off first.
+        let threads: Vec<_> = parts.into_iter().rev().map(work).collect();
+        let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        joined.flatten().collect()
+    })
 }
 
 /// The names in a directory, in order: directories, or `.toml` files. Hidden ones are none of ours.
 fn names(path: &Path, directories: bool) -> io::Result<BTreeSet<OsString>> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(path)? {
-        let name = entry?.file_name();
-        let path = path.join(&name);
+        let entry = entry?;
+        let name = entry.file_name();
         let bytes = name.as_encoded_bytes();
-        let wanted = if directories { path.is_dir() } else { bytes.ends_with(b".toml") };
+        // A directory tells what is one; a link has to be followed.
+        let is_directory = || entry.file_type().is_ok_and(|kind| kind.is_dir()) || path.join(&name).is_dir();
+        let wanted = if directories { is_directory() } else { bytes.ends_with(b".toml") };
         if wanted && !bytes.starts_with(b".") {
             names.insert(name);
         }

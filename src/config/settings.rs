@@ -5,11 +5,13 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, sync::Arc,
 use aws_lc_rs::hmac;
 
 use crate::{
+    dns::Expected,
     domain::{
         get_user::GetUser,
         host::Host,
         hsts::Hsts,
         ids::{ServerId, Slug},
+        issuance::{Issuance, SealingKey},
         network::Network,
         secret::Secret,
     },
@@ -38,7 +40,8 @@ impl fmt::Debug for SlugKey {
     }
 }
 
-/// Settings of the gateway. All except `base_domains`, `hsts`, `rates`, `get_user` and `retired_servers` take effect at the start only.
+/// Settings of the gateway. All except `base_domains`, `hsts`, `rates`, `expected`, `issuers`, `get_user` and
+/// `retired_servers` take effect at the start only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Domains of the operator; hosts below them do not count as own domains of a tenant.
@@ -50,6 +53,10 @@ pub struct Settings {
     /// The store: `sqlite:` and a path, resolved against the configuration's directory, or the address of a PostgreSQL, in
     /// which there may be a password.
     pub store_url: Secret,
+    /// The keys that private keys are encrypted with in the store, newest first; one at least where there is `acme`.
+    pub encryption_keys: Vec<SealingKey>,
+    /// How certificates are ordered; `None` where none are.
+    pub acme: Option<Arc<Issuance>>,
     /// A PEM file with further trust roots for the BBB servers.
     pub server_ca: Option<PathBuf>,
     /// Maximum age of a cached answer about meetings.
@@ -60,6 +67,10 @@ pub struct Settings {
     pub connections: Connections,
     /// Rate limits of addresses and tenants. Take effect at once.
     pub rates: rates::Limits,
+    /// Where the hosts of tenants should point.
+    pub expected: Expected,
+    /// What the certificate authority of `acme.directory` calls itself in CAA records, where that is known.
+    pub issuers: Vec<String>,
     /// The call that tells the secrets of tenants, if there is one.
     pub get_user: Option<Arc<GetUser>>,
     /// Servers that are gone for good, with their recordings.

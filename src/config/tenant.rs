@@ -14,6 +14,7 @@ use super::{
     http_address,
     keypath::KeyPath,
     limits::{self, Exceptions},
+    mail,
     moment::Moment,
     params, raw,
     shape::TENANT,
@@ -25,7 +26,9 @@ use crate::domain::{
     host::Host,
     hsts::Hsts,
     ids::{PolicyId, PoolId, TenantId},
+    issuance::KeyKind,
     limits::Limits,
+    mail::MailFrom,
     rules::Changes,
     tenant::{ApiSecret, Credential, Policy, Tenant, Upstream},
     time::Timestamp,
@@ -53,6 +56,8 @@ pub(super) struct Draft {
     pub frontend: Option<Upstream>,
     pub embedded_by: Vec<Box<str>>,
     pub hsts: Option<Hsts>,
+    pub certificate_key: Option<KeyKind>,
+    pub mail: Option<MailFrom>,
     pub uncovered_forms: bool,
     pub suspended: bool,
     pub events: Vec<DraftEvent>,
@@ -97,6 +102,8 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
     let embedded_by =
         embedded_by.iter().enumerate().filter_map(|(n, text)| site(&cx.entry(&sites, n), text, cx)).collect();
     let hsts = raw.hsts.and_then(|text| cx.parse(&"hsts".into(), &text));
+    let certificate_key = raw.certificate_key.and_then(|text| cx.parse(&"certificate_key".into(), &text));
+    let mail = raw.mail.and_then(|raw| mail::read(raw, cx));
     let events = events::read(raw.events.unwrap_or_default(), cx);
     Draft {
         name,
@@ -112,6 +119,8 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
         frontend,
         embedded_by,
         hsts,
+        certificate_key,
+        mail,
         uncovered_forms: raw.uncovered_forms.unwrap_or(UNCOVERED_FORMS),
         suspended: raw.suspended.unwrap_or(false),
         events,
@@ -287,6 +296,8 @@ impl Draft {
             frontend: self.frontend.clone(),
             embedded_by: self.embedded_by.clone(),
             hsts: self.hsts.clone(),
+            certificate_key: self.certificate_key,
+            mail: self.mail.clone(),
             uncovered_forms: self.uncovered_forms,
             suspended: self.suspended,
         }

@@ -91,6 +91,13 @@ impl Directory {
         self.base_domains.iter().any(|base| host.is_below(base))
     }
 
+    /// The domain of the operator that a host is one label below.
+    #[must_use]
+    pub fn base_right_above(&self, host: &Host) -> Option<&Host> {
+        let (_, parent) = host.as_str().split_once('.')?;
+        self.base_domains.iter().find(|base| base.as_str() == parent)
+    }
+
     /// The call that tells the secrets of tenants, if there is one.
     #[must_use]
     pub fn get_user(&self) -> Option<&GetUser> {

@@ -53,6 +53,8 @@ pub(crate) fn tenant(id: &str) -> Tenant {
         frontend: None,
         embedded_by: Vec::new(),
         hsts: None,
+        certificate_key: None,
+        mail: None,
         uncovered_forms: true,
         suspended: false,
     }

@@ -9,7 +9,9 @@ use super::{
     host::Host,
     hsts::Hsts,
     ids::{PolicyId, PoolId, ServerId, Slug, TenantId},
+    issuance::KeyKind,
     limits::{Limit, Limits},
+    mail::MailFrom,
     rules::Rules,
     secret::Secret,
     time::Timestamp,
@@ -87,6 +89,10 @@ pub struct Tenant {
     pub embedded_by: Vec<Box<str>>,
     /// What browsers are told about TLS, if not what the gateway tells all.
     pub hsts: Option<Hsts>,
+    /// The kind of key of its certificates, if not the gateway's.
+    pub certificate_key: Option<KeyKind>,
+    /// From where its frontend sends mail, if that is known.
+    pub mail: Option<MailFrom>,
     /// Whether its API calls may have a form of which their checksum covers nothing.
     pub uncovered_forms: bool,
     /// Whether its file suspends it. The operator of a running gateway may have done so too.

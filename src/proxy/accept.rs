@@ -11,12 +11,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderValue, Request, StatusCode, header::HOST, request::Parts};
 use hyper::{body::Incoming, server::conn, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::{
     io::AsyncWriteExt,
@@ -24,11 +25,12 @@ use tokio::{
     sync::{mpsc, watch},
     time::timeout,
 };
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::{
     answer::{redirect, text},
     asked::Connection,
+    challenge,
     corked::Corked,
     downstream::Downstream,
     gateway::Gateway,
@@ -48,7 +50,7 @@ use crate::{
         socket::tune,
         tracked::Tracked,
     },
-    tls::Tls,
+    tls::{Opening, Prepared, Tls},
     upstream::Body,
 };
 
@@ -74,6 +76,8 @@ const H2_UNSENT_BYTES_MAX: usize = 64 * 1024;
 const H2_STREAMS_MAX: u32 = 128;
 /// `unrecognized_name`, fatal, as a plain record: what RFC 6066 (3) asks for.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+/// `internal_error`, likewise.
+const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
 /// Tells listeners and connections to stop, and hears when they have.
 ///
@@ -239,14 +243,13 @@ async fn secured(arrived: Arrived, gateway: &Arc<Gateway>, tls: &Tls, mut stop: 
     let used = Arc::<AtomicBool>::default();
     let key = served.peer();
     let made = tokio::select! {
-        made = timeout(HANDSHAKE_TIMEOUT, handshake(stream, tls, Arc::clone(&used))) => {
-            made.unwrap_or(Err(NoHandshake::Failed))
-        }
+        made = handshake(stream, tls, Arc::clone(&used)) => made,
         end = served.activity.told() => return gateway.metrics.count_end(end),
         () = stop.told() => return,
     };
     let (stream, sni) = match made {
-        Ok(made) => made,
+        Ok(Made::Connection(stream, sni)) => (stream, sni),
+        Ok(Made::Answered) => return,
         Err(why) => {
             gateway.metrics.handshakes_failed.fetch_add(1, Relaxed);
             // Whoever fails too often is told nothing, and is not told of.
@@ -265,36 +268,83 @@ async fn secured(arrived: Arrived, gateway: &Arc<Gateway>, tls: &Tls, mut stop: 
 
 /// Why there is no connection in TLS.
 enum NoHandshake {
-    /// It is for a host that nobody has.
+    /// It is for a host that has no certificate.
     Unknown(Corked<TcpStream>),
+    /// The certificate of its host cannot be loaded.
+    Unloaded(Corked<TcpStream>),
     Failed,
 }
 
 impl NoHandshake {
     async fn tell(self) {
-        if let Self::Unknown(mut stream) = self {
-            let told = async {
-                stream.write_all(&UNRECOGNIZED_NAME).await?;
-                stream.shutdown().await
-            };
-            let _ = timeout(CLOSE_TIMEOUT, told).await;
-        }
+        let (mut stream, alert) = match self {
+            Self::Unknown(stream) => (stream, UNRECOGNIZED_NAME),
+            Self::Unloaded(stream) => (stream, INTERNAL_ERROR),
+            Self::Failed => return,
+        };
+        let told = async {
+            stream.write_all(&alert).await?;
+            stream.shutdown().await
+        };
+        let _ = timeout(CLOSE_TIMEOUT, told).await;
     }
 }
 
+/// What a handshake leads to.
+#[expect(clippy::large_enum_variant, reason = "moved once, and no allocation for each connection")]
+enum Made {
+    Connection(Downstream, Host),
+    /// An ACME server has seen the answer to its challenge (RFC 8737), and there is nothing to serve.
+    Answered,
+}
+
+/// A hello that is complete.
+type Hello = StartHandshake<Corked<TcpStream>>;
+
 /// `used` turns true when a request comes.
-async fn handshake(stream: TcpStream, tls: &Tls, used: Arc<AtomicBool>) -> Result<(Downstream, Host), NoHandshake> {
-    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), Corked::open(stream)).await;
-    let mut start = start.map_err(|_| NoHandshake::Failed)?;
-    let sni: Option<Host> = start.client_hello().server_name().and_then(|name| name.parse().ok());
-    let Some(sni) = sni.filter(|sni| tls.knows(sni)) else { return Err(NoHandshake::Unknown(start.io)) };
-    start.io.cork();
-    match start.into_stream(tls.config()).into_fallible().await {
+///
+/// The client has its time for all that it says itself; what the gateway waits for in between has its own bounds.
+async fn handshake(stream: TcpStream, tls: &Tls, used: Arc<AtomicBool>) -> Result<Made, NoHandshake> {
+    let began = Instant::now();
+    let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), Corked::open(stream));
+    let hello = timeout(HANDSHAKE_TIMEOUT, hello).await.map_err(|_| NoHandshake::Failed)?;
+    let hello = hello.map_err(|_| NoHandshake::Failed)?;
+    let left = HANDSHAKE_TIMEOUT.saturating_sub(began.elapsed());
+    let (opening, sni) = {
+        let said = hello.client_hello();
+        let sni: Option<Host> = said.server_name().and_then(|name| name.parse().ok());
+        (tls.open(&said, sni.as_ref()), sni)
+    };
+    let Some(sni) = sni else { return Err(NoHandshake::Unknown(hello.io)) };
+    let config = match opening {
+        Opening::Serve(config) => config,
+        Opening::Challenge(config) => {
+            return timeout(left, answer_challenge(hello, config)).await.unwrap_or(Err(NoHandshake::Failed));
+        }
+        // Boxed, as few handshakes come here.
+        Opening::Prepare => match Box::pin(tls.prepare(&sni)).await {
+            Prepared::Serve(config) => config,
+            Prepared::Unknown => return Err(NoHandshake::Unknown(hello.io)),
+            Prepared::Failed => return Err(NoHandshake::Unloaded(hello.io)),
+        },
+        Opening::Unknown => return Err(NoHandshake::Unknown(hello.io)),
+    };
+    let stream = timeout(left, complete(hello, config, used)).await.unwrap_or(Err(NoHandshake::Failed))?;
+    Ok(Made::Connection(stream, sni))
+}
+
+async fn complete(
+    mut hello: Hello,
+    config: Arc<ServerConfig>,
+    used: Arc<AtomicBool>,
+) -> Result<Downstream, NoHandshake> {
+    hello.io.cork();
+    match hello.into_stream(config).into_fallible().await {
         Ok(mut stream) => {
             let (io, session) = stream.get_mut();
             io.uncork(used);
             session.set_buffer_limit(Some(UNSENT_BYTES_MAX));
-            Ok((stream, sni))
+            Ok(stream)
         }
         Err((_, mut stream)) => {
             // What is held is an alert.
@@ -302,6 +352,12 @@ async fn handshake(stream: TcpStream, tls: &Tls, used: Arc<AtomicBool>) -> Resul
             Err(NoHandshake::Failed)
         }
     }
+}
+
+async fn answer_challenge(hello: Hello, config: Arc<ServerConfig>) -> Result<Made, NoHandshake> {
+    let mut stream = complete(hello, config, Arc::default()).await?;
+    let _ = stream.shutdown().await;
+    Ok(Made::Answered)
 }
 
 async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gateway>, http2: bool, mut stop: Stop) {
@@ -422,6 +478,10 @@ fn to_https(gateway: &Gateway, head: &Parts, peer: Peer, port: u16) -> http::Res
         tracing::info!(target: "access", reason = "unknownHost", "plain HTTP request for an unknown host");
         return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", "This host is not served here.\n");
     };
+    // Before the redirect: certificate authorities follow it, but a certificate for it may be what is missing.
+    if let Some(answer) = challenge::answer(gateway, &host, head) {
+        return answer;
+    }
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let location = match port {
         443 => format!("https://{host}{path}"),

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{cookies::Binding, grant::Grants, held::Bodies, names::Names, passing::Passing};
-use crate::{live::sessions::UserKeys, meetings::Meetings, metrics::Metrics, net::Net, upstream::Discards};
+use crate::{
+    certificates::Answers, live::sessions::UserKeys, meetings::Meetings, metrics::Metrics, net::Net, upstream::Discards,
+};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct Gateway {
     pub(super) user_keys: UserKeys,
     /// Resolves the hosts that servers are to fetch documents from.
     pub(super) names: Names,
+    /// Answers certificate authorities.
+    pub(super) answers: Arc<Answers>,
     /// Bodies that are held whole.
     pub(crate) bodies: Bodies,
     /// Bodies whose rest is discarded.
@@ -55,13 +59,15 @@ pub struct Parts {
     pub user_keys: UserKeys,
     /// Resolves the hosts that servers are to fetch documents from.
     pub names: Names,
+    /// Answers certificate authorities.
+    pub answers: Arc<Answers>,
 }
 
 impl Gateway {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { meetings, net, idle_timeout, answers_max_age, grants, binding, user_keys, names } = parts;
+        let Parts { meetings, net, idle_timeout, answers_max_age, grants, binding, user_keys, names, answers } = parts;
         Self {
             metrics: Arc::clone(&meetings.metrics),
             meetings,
@@ -72,6 +78,7 @@ impl Gateway {
             binding,
             user_keys,
             names,
+            answers,
             bodies: Bodies::default(),
             discards: Discards::default(),
             uploads: Passing::default(),

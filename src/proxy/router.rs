@@ -9,7 +9,7 @@ use super::{
     api,
     api::breakout,
     asked::{Asked, is_websocket},
-    asset, callback, carry, frontend,
+    asset, callback, carry, challenge, frontend,
     gateway::Gateway,
     graphql,
     path::merge_slashes,
@@ -81,7 +81,10 @@ pub(super) async fn dispatch(gateway: &Arc<Gateway>, mut asked: Asked, body: Inc
         // Integrations read XML, also of what there is not.
         Route::Refused if path.starts_with(API) => Answer::denied(Call::Unsupported, Denial::NotFound),
         Route::Refused => refusal::refuse(gateway, &asked, Call::Meeting, Denial::NotFound),
-        Route::Other => frontend::frontend(gateway, asked, body).await,
+        Route::Other => match challenge::answer(gateway, &asked.connection.sni, &asked.head) {
+            Some(response) => Answer::new(Call::Page, Outcome::Ok, response),
+            None => frontend::frontend(gateway, asked, body).await,
+        },
     }
 }
 

@@ -11,6 +11,10 @@ pub enum Change {
     Operations,
     /// The webhooks of tenants.
     Webhooks,
+    /// Certificates of hosts.
+    Certificates,
+    /// Challenges that are open on port 443.
+    Challenges,
     /// Something may have been missed.
     Everything,
 }
@@ -32,14 +36,19 @@ impl Change {
     pub(super) const OPERATIONS: &str = "operations";
     /// The payload of a notice about webhooks.
     pub(super) const WEBHOOKS: &str = "webhooks";
+    /// The payload of a notice about certificates.
+    pub(super) const CERTIFICATES: &str = "certificates";
+    /// The payload of a notice about challenges.
+    pub(super) const CHALLENGES: &str = "challenges";
 
     /// Reads what was told; what a later release says and this one does not know may be anything.
     pub(super) fn read(text: &str) -> Self {
-        if text == Self::OPERATIONS {
-            return Self::Operations;
-        }
-        if text == Self::WEBHOOKS {
-            return Self::Webhooks;
+        match text {
+            Self::OPERATIONS => return Self::Operations,
+            Self::WEBHOOKS => return Self::Webhooks,
+            Self::CERTIFICATES => return Self::Certificates,
+            Self::CHALLENGES => return Self::Challenges,
+            _ => {}
         }
         let ids = text
             .strip_prefix("meetings ")
@@ -63,6 +72,8 @@ mod tests {
         );
         assert_eq!(Change::read(Change::OPERATIONS), Change::Operations);
         assert_eq!(Change::read(Change::WEBHOOKS), Change::Webhooks);
+        assert_eq!(Change::read(Change::CERTIFICATES), Change::Certificates);
+        assert_eq!(Change::read(Change::CHALLENGES), Change::Challenges);
         let many: Vec<_> = (0..=300).map(|n| MeetingNumber::new(i64::MAX - n)).collect();
         assert_eq!(Change::read(&Change::meetings(&many)), Change::Everything);
         assert!(Change::meetings(&many[1..]).len() < 8_000);

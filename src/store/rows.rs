@@ -1,5 +1,6 @@
 //! What is written and read, in the domain's own words.
 
+mod certificates;
 mod webhooks;
 
 use std::time::Duration;
@@ -12,6 +13,9 @@ use crate::domain::{
     time::{Deadline, Timestamp},
 };
 
+pub use certificates::{
+    CertificateRow, ChallengeRow, DomainFilter, DomainRow, DomainState, KnownCertificate, NewOrder, Spent, SpentSince,
+};
 pub use webhooks::{AddedEvent, AddedWebhook, EventRow, NewEvent, NewWebhook, RegisteredWebhook, Tried, WebhookRow};
 
 /// A meeting that is to be promised.

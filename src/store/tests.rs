@@ -51,6 +51,7 @@ macro_rules! for_both {
 // Behind the macro, which they use.
 mod breakouts;
 mod callbacks;
+mod certificates;
 mod meetings;
 mod notes;
 mod restarts;

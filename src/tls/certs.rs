@@ -1,7 +1,8 @@
-//! [`Certs`]: the certificates of the hosts, parsed and checked once, found by host name on every handshake.
+//! [`Cert`]: a certificate with its key, parsed and checked against each other and against the name that it is for.
 
-use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
+use aws_lc_rs::digest::{self, SHA256, SHA256_OUTPUT_LEN};
 use rustls::{
     crypto::aws_lc_rs::sign::any_supported_type,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -9,10 +10,14 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use super::intermediates;
 use crate::domain::{
     host::{Host, HostError},
     time::Timestamp,
 };
+
+/// SHA-256 of a chain.
+pub(super) type Digest = [u8; SHA256_OUTPUT_LEN];
 
 /// What a certificate is for: one host, or every host one label below a name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,19 +70,18 @@ pub struct Cert {
 }
 
 impl Cert {
-    /// Reads a chain (the certificate of the host first) and its key, both PEM, and checks that they belong together
-    /// and to `name`. The dates are left to the caller.
+    /// Reads a chain (the certificate of the host first) in PEM and its key in PEM or DER, and checks that they belong
+    /// together and to `name`. The dates are left to the caller.
     ///
     /// # Errors
     /// Everything that is wrong with either file.
     pub fn parse(name: &CertName, chain: &[u8], key: &[u8]) -> Result<Self, Vec<CertError>> {
         let (chain, key) = (unmarked(chain), unmarked(key));
-        let signer =
-            PrivateKeyDer::from_pem_slice(key).map_err(|_| CertError::Key(no_key(key).into())).and_then(|der| {
-                any_supported_type(&der).map_err(|_| {
-                    CertError::Key("is a kind of key that is not supported; ECDSA P-256 and RSA 2048 are".into())
-                })
-            });
+        let signer = read_key(key).and_then(|der| {
+            any_supported_type(&der).map_err(|_| {
+                CertError::Key("is a kind of key that is not supported; ECDSA P-256 and RSA 2048 are".into())
+            })
+        });
         let leaf = read_chain(chain).and_then(|chain| {
             let (not_before, not_after) = check_leaf(name, &chain[0]).map_err(|why| in_order(name, &chain, why))?;
             Ok((chain, not_before, not_after))
@@ -86,7 +90,7 @@ impl Cert {
             (Ok(signer), Ok(leaf)) => (signer, leaf),
             (signer, leaf) => return Err(leaf.err().into_iter().chain(signer.err()).collect()),
         };
-        let key = CertifiedKey::new(chain, signer);
+        let key = CertifiedKey::new(intermediates::shared(chain), signer);
         match key.keys_match() {
             Ok(()) => Ok(Self { key: Arc::new(key), not_before, not_after }),
             Err(_) => Err(vec![CertError::Key("does not fit the first certificate of fullchain.pem".into())]),
@@ -106,6 +110,26 @@ impl Cert {
             _ => true,
         };
         self.key.cert.windows(2).position(|pair| !linked(pair)).map(|at| at + 1)
+    }
+
+    /// What tells this chain from others. The same chain has the same key: `parse` has tied each key to its certificate.
+    pub(super) fn digest(&self) -> Digest {
+        let mut of = digest::Context::new(&SHA256);
+        for der in &self.key.cert {
+            of.update(&der.len().to_be_bytes());
+            of.update(der);
+        }
+        let mut digest = Digest::default();
+        digest.copy_from_slice(of.finish().as_ref());
+        digest
+    }
+}
+
+/// The key in a file (PEM) or a row (DER).
+fn read_key(bytes: &[u8]) -> Result<PrivateKeyDer<'_>, CertError> {
+    match PrivateKeyDer::try_from(bytes) {
+        Ok(der) => Ok(der),
+        Err(_) => PrivateKeyDer::from_pem_slice(bytes).map_err(|_| CertError::Key(no_key(bytes).into())),
     }
 }
 
@@ -128,13 +152,6 @@ fn in_order(name: &CertName, chain: &[CertificateDer<'_>], why: CertError) -> Ce
             at + 2
         )),
         None => why,
-    }
-}
-
-/// The same chain has the same key: `parse` has tied each key to its certificate.
-impl PartialEq for Cert {
-    fn eq(&self, other: &Self) -> bool {
-        self.key.cert == other.key.cert
     }
 }
 
@@ -180,69 +197,6 @@ fn covers(san: &str, name: &CertName) -> bool {
         }
         (None, CertName::Exact(host)) => san.eq_ignore_ascii_case(host.as_str()),
         (None, CertName::Below(_)) => false,
-    }
-}
-
-/// All certificates, with the look-up that a handshake needs.
-#[derive(Debug, Clone, Default)]
-pub struct Certs {
-    exact: HashMap<Host, Arc<Cert>>,
-    /// Wildcards by their parent name.
-    below: HashMap<Host, Shared>,
-}
-
-/// A wildcard with its name written out.
-#[derive(Debug, Clone)]
-struct Shared {
-    name: String,
-    cert: Arc<Cert>,
-}
-
-impl Certs {
-    /// The certificate for a host (lower case): its own, else the wildcard of the name above it.
-    #[must_use]
-    pub fn find(&self, host: &str) -> Option<&Arc<CertifiedKey>> {
-        if let Some(cert) = self.exact.get(host) {
-            return Some(&cert.key);
-        }
-        let (_, parent) = host.split_once('.')?;
-        self.below.get(parent).map(|shared| &shared.cert.key)
-    }
-
-    /// Host or `*.<name>`, and the last second its certificate is good.
-    pub fn expiries(&self) -> impl Iterator<Item = (&str, Timestamp)> {
-        let exact = self.exact.iter().map(|(host, cert)| (host.as_str(), cert.not_after));
-        exact.chain(self.below.values().map(|shared| (shared.name.as_str(), shared.cert.not_after)))
-    }
-
-    /// Number of certificates.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.exact.len() + self.below.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl FromIterator<(CertName, Arc<Cert>)> for Certs {
-    fn from_iter<I: IntoIterator<Item = (CertName, Arc<Cert>)>>(certs: I) -> Self {
-        let mut all = Self::default();
-        for (name, cert) in certs {
-            let text = name.to_string();
-            match name {
-                CertName::Exact(host) => {
-                    all.exact.insert(host, cert);
-                }
-                CertName::Below(parent) => {
-                    all.below.insert(parent, Shared { name: text, cert });
-                }
-            }
-        }
-        all
     }
 }
 
@@ -329,22 +283,5 @@ mod tests {
         assert_eq!(marked.ok().and_then(|cert| cert.unlinked()), None);
         assert_eq!(read(&format!("{chain}{other}"), &key).ok().and_then(|cert| cert.unlinked()), Some(1));
         assert!(read(&format!("\u{feff}{chain}"), &key).is_ok(), "a mark hides no certificate");
-    }
-
-    #[test]
-    fn a_host_finds_its_own_certificate_before_the_wildcard_above_it() {
-        let certs: Certs = [("own.b.example", "own.b.example"), ("*.b.example", "*.b.example")]
-            .map(|(for_name, san)| (name(for_name), Arc::new(parse(for_name, &[san]).expect("sound"))))
-            .into_iter()
-            .collect();
-        let leaf = |host: &str| certs.find(host).map(|key| key.cert.clone());
-        let (own, wild) = (leaf("own.b.example"), leaf("any.b.example"));
-        assert!(own.is_some() && wild.is_some() && own != wild);
-        for host in ["b.example", "x.any.b.example", "example", "c.example"] {
-            assert_eq!(leaf(host), None, "{host}");
-        }
-        let mut names: Vec<&str> = certs.expiries().map(|(name, _)| name).collect();
-        names.sort_unstable();
-        assert_eq!((names.as_slice(), certs.len()), (&["*.b.example", "own.b.example"][..], 2));
     }
 }

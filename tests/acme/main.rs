@@ -8,6 +8,7 @@ mod support;
 
 mod answers;
 mod front;
+mod life;
 mod orders;
 mod outages;
 mod pebble;

@@ -32,6 +32,7 @@ pub const HOST: &str = "localhost";
 pub struct Plan {
     env: BTreeMap<&'static str, &'static str>,
     external_accounts: Vec<(&'static str, &'static str)>,
+    validity: Option<u32>,
 }
 
 /// A server that runs until this is dropped.
@@ -41,7 +42,8 @@ pub struct Pebble {
     acme: SocketAddr,
     management: SocketAddr,
     pub place: Place,
-    dns: SocketAddr,
+    /// Its name server.
+    pub dns: SocketAddr,
     processes: Vec<Child>,
 }
 
@@ -70,6 +72,12 @@ impl Plan {
     /// Customers, by id and key: only their accounts are taken.
     pub fn external_accounts(mut self, accounts: &[(&'static str, &'static str)]) -> Self {
         self.external_accounts = accounts.to_vec();
+        self
+    }
+
+    /// How long certificates are good, in seconds.
+    pub fn validity(mut self, seconds: u32) -> Self {
+        self.validity = Some(seconds);
         self
     }
 
@@ -103,7 +111,7 @@ impl Pebble {
             "tlsPort": self.place.tls.port(),
             "externalAccountBindingRequired": !accounts.is_empty(),
             "externalAccountMACKeys": accounts,
-            "certificateValidityPeriod": 90 * 24 * 3600,
+            "certificateValidityPeriod": self.plan.validity.unwrap_or(90 * 24 * 3600),
         }});
         let file = self.dir.path().join("pebble.json");
         fs::write(&file, config.to_string()).unwrap();

@@ -344,11 +344,13 @@ fn a_slug_is_the_same_everywhere_and_tells_nothing_without_the_key() {
 #[test]
 fn what_works_but_is_hardly_meant_is_a_warning() {
     let gateway = GATEWAY.replace("[listen]", "[listen]\nhttps = [\"127.0.0.1:0\"]\nadmin = \"0.0.0.0:9000\"");
+    let gateway = format!("{gateway}\n[store]\nencryption_key = \"file:key\"\n");
     let acme = "\n[acme]\ndirectory = \"https://acme.example/directory\"\ncontact = [\"mailto:ops@meet.example\"]\n";
     let config = Config::new();
     config
         .write("anteroom.toml", format!("{gateway}{acme}"))
-        .tenant_at("heron", &["heron.meet.example", "a.heron.meet.example"], "")
+        .write("key", "5e".repeat(32))
+        .tenant_at("heron", &["heron.meet.example", "a.heron.a.meet.example"], "")
         .tenant(
             "wagtail",
             "[secrets]\na = \"secret of account 1\"\nb = \"secret of account 2\"\nc = \"secret of account 3\"\n",
@@ -366,9 +368,9 @@ fn what_works_but_is_hardly_meant_is_a_warning() {
         (warnings[0], warnings[1], warnings[3], warnings[4]),
         (
             "anteroom.toml:5: listen.admin: is not a loopback address: keep it away from public networks",
-            "anteroom.toml:13: acme: ACME is not built yet: every host needs a certificate in certs/",
-            "tenants/heron.toml:3: hosts[1]: \"a.heron.meet.example\" has no certificate: not served over TLS until \
-             certs/a.heron.meet.example/ has one or a wildcard does",
+            "anteroom.toml:16: acme: has neither addresses nor target: DNS is checked for whether hosts have addresses at all",
+            "tenants/heron.toml:3: hosts[1]: \"a.heron.a.meet.example\" has four labels or more with one of them repeated, \
+             which Let's Encrypt refuses: put a certificate into certs/a.heron.a.meet.example/",
             "tenants/wagtail.toml:5: secrets: 3 secrets are named, but only 2 accounts may have rooms at once",
         )
     );

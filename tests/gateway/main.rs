@@ -26,6 +26,7 @@ mod limits;
 mod livekit;
 mod meeting;
 mod meteor;
+mod names;
 mod operate;
 mod parameters;
 mod placement;

@@ -12,7 +12,7 @@ use std::{
 
 use anteroom_bench::load::{
     compare::{self, Scope},
-    growth,
+    growth, hosts,
     process::raise_open_files,
     quick, scenario_file, scenario_report,
     script::{Scenario, Sizes},
@@ -50,6 +50,8 @@ enum Command {
     Compare(Compare),
     /// How cost grows with callers, open sockets and tenants
     Growth(Grow),
+    /// Start, memory, reload and handshakes with many hosts, each with a certificate of its own
+    Hosts(Hosts),
     /// All floods at once from one address, while people are in meetings and integrations call
     Siege(Siege),
 }
@@ -136,6 +138,27 @@ struct Grow {
     /// Seconds for each point and call
     #[arg(long, default_value_t = 2.0, value_parser = parse_seconds)]
     seconds: f64,
+    #[command(flatten)]
+    of_all: OfAll,
+}
+
+#[derive(Args)]
+struct Hosts {
+    /// How many hosts
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    count: u32,
+    /// How many of them are asked for
+    #[arg(long, default_value_t = 10_000)]
+    asked: u32,
+    /// Seconds of handshakes, at one host and at those that are asked for in turn
+    #[arg(long, default_value_t = 5.0, value_parser = parse_seconds)]
+    seconds: f64,
+    /// Handshakes at the same time
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    at_once: u16,
+    /// Where the certificates are kept for the next run
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir().join("anteroom-hosts"))]
+    dir: PathBuf,
     #[command(flatten)]
     of_all: OfAll,
 }
@@ -390,6 +413,25 @@ fn grow(args: &Grow) -> Ended {
     Ok(ended)
 }
 
+/// Measures many hosts.
+fn many_hosts(args: &Hosts) -> Ended {
+    let setup = args.of_all.setup()?;
+    let scope = |stop| hosts::Scope {
+        count: args.count as usize,
+        asked: args.asked.max(1) as usize,
+        seconds: Duration::from_secs_f64(args.seconds),
+        at_once: usize::from(args.at_once),
+        dir: args.dir.clone(),
+        stop,
+    };
+    let (found, ended) = run_to_end(async |stop| hosts::measure(&setup, &scope(stop)).await)?;
+    print!("{}", hosts::text(&found, args.count as usize));
+    write(args.of_all.json.as_ref(), || {
+        found.iter().filter_map(|one| serde_json::to_string(one).ok()).map(|line| line + "\n").collect()
+    })?;
+    Ok(ended)
+}
+
 /// Lays siege to a gateway. Fails where a goal is missed.
 fn besiege(args: &Siege) -> Ended {
     let setup = args.of_all.setup()?;
@@ -486,6 +528,7 @@ fn start(command: &Command) -> Ended {
     let ((report, ended), load) = match command {
         Command::Compare(args) => return compare(args),
         Command::Growth(args) => return grow(args),
+        Command::Hosts(args) => return many_hosts(args),
         Command::Siege(args) => return besiege(args),
         Command::Quick(quick) => {
             let setup = quick.setup()?;

@@ -26,7 +26,7 @@ use super::{
 };
 
 /// The level of the tenant: nothing of it is limited.
-const POLICY: &str = include_str!("../../../policies/custom.toml");
+pub(super) const POLICY: &str = include_str!("../../../policies/custom.toml");
 const HOST: &str = "load.localhost";
 const TENANT_SECRET: &str = "load-secret";
 const SERVER_SECRET: &str = "server-secret";
@@ -200,13 +200,13 @@ impl Stage {
 }
 
 /// A process that ends when this is dropped, and whether it is asked to first.
-struct Process {
+pub(super) struct Process {
     child: Child,
     is_asked: bool,
 }
 
 impl Process {
-    fn start(mut command: Command, program: &Path) -> io::Result<Self> {
+    pub(super) fn start(mut command: Command, program: &Path) -> io::Result<Self> {
         command
             .stdin(Stdio::null())
             .spawn()
@@ -214,7 +214,7 @@ impl Process {
             .map_err(|error| named(program, &error))
     }
 
-    fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
 }
@@ -234,7 +234,7 @@ impl Drop for Process {
     }
 }
 
-fn simulator(setup: &Setup) -> io::Result<(Process, SocketAddr)> {
+pub(super) fn simulator(setup: &Setup) -> io::Result<(Process, SocketAddr)> {
     let mut command = pinned(setup.cores.as_ref().map(|cores| &*cores.others), &setup.simulator);
     command.args(["--listen", "127.0.0.1:0", "--secret", SERVER_SECRET]);
     command.args(["--upload-bytes-max", "1000000000"]);
@@ -249,7 +249,7 @@ fn simulator(setup: &Setup) -> io::Result<(Process, SocketAddr)> {
     Ok((process, address))
 }
 
-fn config_file(ports: [SocketAddr; 3], servers: impl Iterator<Item = SocketAddr>, store: &str) -> String {
+pub(super) fn config_file(ports: [SocketAddr; 3], servers: impl Iterator<Item = SocketAddr>, store: &str) -> String {
     let [https, http, admin] = ports;
     let mut file = format!(
         "base_domains = [\"localhost\"]\n\n[listen]\n\
@@ -287,13 +287,13 @@ fn other_tenant(n: usize) -> (String, String) {
 }
 
 /// Ports that were free a moment ago. All are held until the last is found, so that they differ.
-fn free_ports() -> io::Result<[SocketAddr; 3]> {
+pub(super) fn free_ports() -> io::Result<[SocketAddr; 3]> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let held = [bind()?, bind()?, bind()?];
     Ok([held[0].local_addr()?, held[1].local_addr()?, held[2].local_addr()?])
 }
 
-async fn wait_ready(process: &mut Process, admin: SocketAddr, log: &Path) -> io::Result<()> {
+pub(super) async fn wait_ready(process: &mut Process, admin: SocketAddr, log: &Path) -> io::Result<()> {
     let started = Instant::now();
     loop {
         if let Some(status) = process.child.try_wait()? {
@@ -317,7 +317,7 @@ async fn is_ready(admin: SocketAddr) -> io::Result<bool> {
 }
 
 /// A program on these processors, as the same process: `taskset` becomes what it starts.
-fn pinned(cores: Option<&str>, program: &Path) -> Command {
+pub(super) fn pinned(cores: Option<&str>, program: &Path) -> Command {
     let Some(cores) = cores else { return Command::new(program) };
     let mut command = Command::new("taskset");
     command.args(["-c", cores]).arg(program);

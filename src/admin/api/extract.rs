@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{answer::Answer, refused};
 use crate::upstream::whole;
 
-/// All that is sent here is a few words.
+/// Most of what is sent here is a few words.
 const BODY_BYTES_MAX: usize = 4 * 1024;
 
 /// And it comes at once.
@@ -32,14 +32,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
-/// What a body asks for.
-pub(super) struct Wanted<T>(pub(super) T);
+/// What a body of so many bytes at most asks for.
+pub(super) struct Wanted<T, const MAX: usize = BODY_BYTES_MAX>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Wanted<T> {
+impl<S: Send + Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for Wanted<T, MAX> {
     type Rejection = Answer;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Answer> {
-        let body = timeout(BODY_TIMEOUT, whole(request.into_body(), BODY_BYTES_MAX)).await;
+        let body = timeout(BODY_TIMEOUT, whole(request.into_body(), MAX)).await;
         let body = body.map_err(|_| refused::slow())?.ok_or_else(refused::too_large)?;
         let wanted = serde_json::from_slice(&body).map_err(|error| refused::invalid(&error.to_string()))?;
         Ok(Self(wanted))

@@ -50,6 +50,23 @@ pub(super) fn unknown_webhook() -> Answer {
     Answer::refused(StatusCode::NOT_FOUND, "unknownWebhook", "no webhook has this id")
 }
 
+/// A host that is in no configuration, or for which nothing is ordered.
+pub(super) fn unknown_domain(host: &str) -> Answer {
+    let message = format!("no tenant has the host {host:?}, or nothing is ordered for it");
+    Answer::refused(StatusCode::NOT_FOUND, "unknownDomain", &message)
+}
+
+/// Unknown state of a domain.
+pub(super) fn unknown_state(word: &str) -> Answer {
+    let states = "configured, waiting_for_dns, ordering, active, failing, brought, expired or bare";
+    invalid(&format!("there is no state {word:?}: {states}"))
+}
+
+/// A certificate that could not be revoked, with the reason.
+pub(super) fn not_revoked(why: &str) -> Answer {
+    Answer::refused(StatusCode::CONFLICT, "notRevoked", why)
+}
+
 /// Invalid body or query, with the reason.
 pub(super) fn invalid(why: &str) -> Answer {
     Answer::refused(StatusCode::UNPROCESSABLE_ENTITY, "invalidRequest", why)

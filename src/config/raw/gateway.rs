@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Count;
+use super::{Acme, Count};
 
 /// `anteroom.toml`: the gateway and its BBB servers.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -36,8 +36,8 @@ pub(crate) struct Gateway {
     /// The call `getUser`, by which one Greenlight for all tenants asks for the address and the secret of each
     /// (docs/clients.md, "One Greenlight for all tenants"). Default: none, and there is no such call.
     pub get_user: Option<GetUser>,
-    /// Certificates by ACME for hosts that have none in `certs/`. Not implemented yet: the table is checked, and not
-    /// used.
+    /// Certificates by ACME for hosts that have none in `certs/` (docs/certificates.md, "Certificates"). Default: none
+    /// are ordered.
     pub acme: Option<Acme>,
 }
 
@@ -112,6 +112,21 @@ pub(crate) struct Store {
     /// file); `"postgres://USER:PASSWORD@HOST/DATABASE"` for several; or `"file:PATH"` or `"env:NAME"` that contains
     /// such an address. Default: `"sqlite:var/anteroom.db"`.
     pub url: Option<String>,
+    /// The key that private keys of certificates are encrypted with in the store: `"file:PATH"` or `"env:NAME"` with 32
+    /// bytes as base64 or hex (`openssl rand -base64 32`), the same on all gateways; or a list of those, newest first:
+    /// the first encrypts, all decrypt. `[acme]` needs it. Default: none.
+    pub encryption_key: Option<Sources>,
+}
+
+/// Where one value is, or several of it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(crate) enum Sources {
+    /// One.
+    One(String),
+    /// Several, newest first.
+    Many(Vec<String>),
 }
 
 /// How the BBB servers are reached. A change takes effect at the next start.
@@ -122,7 +137,8 @@ pub(crate) struct Upstream {
     pub ca: Option<String>,
     /// DNS servers, such as `"10.0.0.53"` or `"10.0.0.53:5353"`, that resolve the host names of documents which BBB
     /// servers fetch, and those of callback addresses (docs/callbacks.md, "Callbacks"): if no resolver answers,
-    /// deliveries to names fail. Use the same DNS servers as the BBB servers. Default: the system's.
+    /// deliveries to names fail. Use the same DNS servers as the BBB servers. `anteroom domain check` asks them, too.
+    /// Default: the system's.
     pub resolver: Option<Vec<String>>,
     /// Maximum age of a cached answer of `getMeetings`, `getMeetingInfo` or `isMeetingRunning` (the header `Age`
     /// states the age); `"0s"` does not cache. Changes made through the gateway are visible at once. Default: `"2s"`.
@@ -181,20 +197,4 @@ pub(crate) struct GetUser {
     /// The name of the secret of a tenant that `getUser` answers with. Tenants without it are unknown to the call.
     /// Default: `"greenlight"`.
     pub account: Option<String>,
-}
-
-/// Certificates by ACME: not implemented yet.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Acme {
-    /// The directory of the ACME server.
-    #[schemars(required)]
-    pub directory: Option<String>,
-    /// Contacts for the certificate authority, as `"mailto:"` addresses.
-    pub contact: Option<Vec<String>>,
-    /// PEM file with an additional trust root for the ACME server itself, relative to the configuration directory.
-    pub root: Option<String>,
-    /// Whether to check DNS before an order. Default: `true`.
-    #[expect(dead_code, reason = "parsed for its shape until ACME is built")]
-    pub precheck: Option<bool>,
 }

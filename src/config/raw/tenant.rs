@@ -56,6 +56,12 @@ pub(crate) struct Tenant {
     /// `Strict-Transport-Security` on the tenant's hosts, such as `"max-age=63072000; includeSubDomains"`, or
     /// `"off"`. Browsers remember the value: to withdraw it, send `"max-age=0"` for a while. Default: the gateway's.
     pub hsts: Option<String>,
+    /// The kind of key of the certificates that the gateway orders for the tenant's hosts: `"ecdsa"`, or `"rsa"` for
+    /// clients that know nothing newer. A new value counts from the next renewal. Default: that of `acme.key_type`.
+    pub certificate_key: Option<String>,
+    /// From where the tenant's frontend sends mail, for `anteroom domain check` (docs/domains.md, "Mail"). The gateway
+    /// sends none. Default: none, and nothing about mail is checked.
+    pub mail: Option<Mail>,
     /// Whether an API call may have a form that its checksum does not cover, as BBB 3.0 allows it. With `false` such
     /// a call gets `checksumError`: set it if the tenant's integrations send no forms, or sign them
     /// (docs/decisions/0009-forms-and-checksums.md, "9. Forms and what their checksums cover"). Default: `true`.
@@ -82,6 +88,20 @@ pub(crate) struct Event {
     pub pool: Option<Pools>,
     /// Exceptions to the limits that the tenant has otherwise: any of them but `own_domains`. Default: the tenant's.
     pub limits: Option<Limits>,
+}
+
+/// From where a tenant's frontend sends mail. Nothing is sent: `anteroom domain check` looks at the DNS records.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mail {
+    /// The sender's address, such as `"noreply@wagtail.example"`.
+    #[schemars(required)]
+    pub from: Option<String>,
+    /// The DKIM selectors that the mail server signs with, such as `["s1"]`; at most 16. Default: none, and no key is
+    /// checked.
+    pub dkim_selectors: Option<Vec<String>>,
+    /// What the SPF record of the sender's domain must include, such as `"spf.meet.example"`. Default: none.
+    pub spf_include: Option<String>,
 }
 
 /// Branding of a tenant's meetings. Files are relative to the configuration directory.

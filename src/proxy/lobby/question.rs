@@ -144,5 +144,5 @@ fn head(bytes: &[u8]) -> Option<(usize, u64)> {
         [_, _, a, b, c, d, e, f, g, h, ..] => (10, u64::from_be_bytes([a, b, c, d, e, f, g, h])),
         _ => return None,
     };
-    Some((if bytes[1] & MASKED == 0 { head } else { head + 4 }, payload))
+    Some((if bytes[1] & MASKED == 0 { head } else { head.saturating_add(4) }, payload))
 }

@@ -1,7 +1,7 @@
 //! A store behind PgBouncer.
 //!
-//! 14. "PgBouncer in front of the store: the start fails with the database's raw words." (The other reports are in
-//! tests/gateway/reports.)
+//! Report 14: "PgBouncer in front of the store: the start fails with the database's raw words." The other reports are in
+//! tests/gateway/reports.
 
 use anteroom_bench::pgbouncer::PgBouncer;
 use sqlx::Row as _;

@@ -224,7 +224,7 @@ fn a_certificate_is_replaced_when_both_files_fit() {
     let config = Config::new();
     config.cert(host, &[host]);
     let mut loader = config.loader();
-    let leaf = |loaded: &Loaded| loaded.certs.find(host).map(|key| key.cert.clone());
+    let leaf = |loaded: &Loaded| loaded.certs.find(host).next().cloned();
     let before = leaf(&loader.load(&KEY).expect("it is sound"));
     assert!(before.is_some());
 
@@ -276,18 +276,23 @@ fn what_needs_a_start_is_told_and_otherwise_left_alone() {
     let changed = GATEWAY
         .replace("[\"meet.example\"]", "[\"meet.example\", \"meet.test\"]")
         .replace("http = [\"127.0.0.1:0\"]", "http = [\"127.0.0.1:1\"]\nadmin = \"127.0.0.1:2\"");
-    config.write("anteroom.toml", changed + "[store]\nurl = \"sqlite:b.db\"\n");
+    let acme = "[acme]\ndirectory = \"https://ca.example/directory\"\naddresses = [\"192.0.2.7\"]\n";
+    let store = "[store]\nurl = \"sqlite:b.db\"\nencryption_key = \"file:key\"\n";
+    config.write("key", "5e".repeat(32)).write("anteroom.toml", changed + store + acme);
     let reload = loader.reload(&KEY);
     assert_eq!(
         lines(&reload.faults),
         "anteroom.toml:4: listen.http: has changed: takes effect at the next start\n\
          anteroom.toml:5: listen.admin: has changed: takes effect at the next start\n\
-         anteroom.toml:12: store.url: has changed: takes effect at the next start"
+         anteroom.toml:12: store.url: has changed: takes effect at the next start\n\
+         anteroom.toml:13: store.encryption_key: has changed: takes effect at the next start\n\
+         anteroom.toml:14: acme: has changed: takes effect at the next start"
     );
     let settings = took_over(reload).settings;
     assert_eq!(settings.base_domains.len(), 2, "what needs none is taken over");
+    assert!(settings.acme.is_none() && settings.encryption_keys.is_empty());
     assert!(settings.listen.admin.is_none() && settings.store_url.reveal().ends_with("var/anteroom.db"));
-    assert_eq!(loader.reload(&KEY).faults.len(), 3, "it is told again while it lasts");
+    assert_eq!(loader.reload(&KEY).faults.len(), 5, "it is told again while it lasts");
 }
 
 #[test]
@@ -359,4 +364,35 @@ async fn a_watcher_tells_of_every_change_and_of_nothing_else() {
     settle(&mut watcher).await;
     config.tenant("plover", "suspended = true\n");
     assert!(is_told(&mut watcher).await, "a file of the new directory");
+}
+
+#[test]
+fn keys_of_a_thousand_certificates_stay_in_memory_and_those_of_more_do_not() {
+    let config = Config::new();
+    config.cert("_.many.example", &["*.many.example"]);
+    let add = |n: usize| {
+        let link = config.path(&format!("certs/host-{n}.many.example"));
+        std::os::unix::fs::symlink("_.many.example", link).expect("a link");
+    };
+    let slots = |loaded: &Loaded| -> Vec<_> {
+        let hosts = (0..1000).map(|n| format!("host-{n}.many.example"));
+        hosts.filter_map(|host| loaded.certs.find(&host).next().cloned()).collect()
+    };
+    let kept = |loaded: &Loaded| slots(loaded).iter().filter(|slot| slot.is_ready()).count();
+    (0..999).for_each(add);
+    let few = config.load().expect("it is sound");
+    assert_eq!((few.certs.len(), kept(&few)), (1000, 1000));
+    add(999);
+    let mut loader = config.loader();
+    let many = loader.load(&KEY).expect("it is sound");
+    assert_eq!((many.certs.len(), kept(&many)), (1001, 0));
+
+    config.cert("_.many.example", &["*.many.example"]);
+    let renewed = took_over(loader.reload(&KEY));
+    assert_eq!(kept(&renewed), 0, "a renewal asks for none of them");
+    assert!(slots(&many).iter().zip(slots(&renewed)).all(|(old, new)| **old != *new));
+
+    config.write("certs/_.many.example/fullchain.pem", "");
+    let broken = loader.reload(&KEY);
+    assert_eq!((broken.loaded.is_none(), broken.faults.len()), (true, 1001), "they are known as they were");
 }

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Each module with those that it may use, from the lowest up.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 23] = [
     ("domain", &[]),
     ("private", &[]),
     ("shares", &[]),
@@ -16,20 +16,23 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("bbb", &["domain"]),
     ("net", &["domain"]),
     ("tls", &["domain", "private"]),
+    ("dns", &["domain", "tls"]),
     ("acme", &["domain", "tls"]),
     ("metrics", &["domain", "net"]),
     ("store", &["domain", "private", "supervise"]),
+    ("certificates", &["acme", "dns", "domain", "metrics", "store", "supervise", "tls"]),
     ("usage", &["domain", "store"]),
     ("live", &["bbb", "domain", "net", "shares"]),
-    ("config", &["domain", "net", "private", "store", "tls"]),
+    ("config", &["dns", "domain", "net", "private", "store", "tls"]),
     ("upstream", &["bbb", "domain", "live", "metrics", "net", "shares", "supervise", "tls"]),
     ("meetings", &["bbb", "domain", "live", "metrics", "net", "shares", "store", "supervise", "upstream"]),
-    ("proxy", &["bbb", "domain", "live", "meetings", "metrics", "net", "shares", "tls", "upstream"]),
+    ("proxy", &["bbb", "certificates", "domain", "live", "meetings", "metrics", "net", "shares", "tls", "upstream"]),
     ("poll", &["domain", "live", "meetings", "store", "supervise"]),
-    ("replicas", &["domain", "meetings", "poll", "store", "supervise", "tls"]),
+    ("replicas", &["certificates", "domain", "meetings", "poll", "store", "supervise", "tls"]),
     (
         "admin",
         &[
+            "certificates",
             "domain",
             "live",
             "meetings",
@@ -48,6 +51,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
         "app",
         &[
             "admin",
+            "certificates",
             "config",
             "domain",
             "live",
@@ -63,7 +67,10 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "upstream",
         ],
     ),
-    ("cli", &["admin", "app", "bbb", "config", "domain", "net", "store", "supervise", "tls", "upstream", "usage"]),
+    (
+        "cli",
+        &["admin", "app", "bbb", "config", "dns", "domain", "net", "store", "supervise", "tls", "upstream", "usage"],
+    ),
 ];
 
 /// The layers of the store, from the lowest up: a file uses those of lower layers. A new family is one of the fifth; `Store`, the
@@ -75,6 +82,7 @@ const STORE: [&[&str]; 7] = [
     &["db"],
     &[
         "callbacks",
+        "certificates",
         "ended",
         "gateways",
         "keys",

@@ -267,8 +267,8 @@ async fn a_document_at_a_private_address_is_refused_however_large_the_body() {
             "</module></modules>",
         ];
         let body = Bytes::from(body.concat());
-        faults += &place.http1_with(&stage, &[body.clone()]).await;
-        faults += &place.http2_with(&stage, &[body]).await;
+        faults += &place.http1_with(&stage, std::slice::from_ref(&body)).await;
+        faults += &place.http2_with(&stage, std::slice::from_ref(&body)).await;
     }
     assert_eq!(faults, "");
 }

@@ -6,6 +6,7 @@ use super::{
 };
 
 pub(in crate::store) mod callbacks;
+pub(in crate::store) mod certificates;
 pub(in crate::store) mod ended;
 pub(in crate::store) mod gateways;
 pub(in crate::store) mod keys;

@@ -88,7 +88,7 @@ a = "s"
 "#,
         faults: &[
             r#"tenants/wagtail.toml:1: nmae: this key is not known; did you mean "name"?"#,
-            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, create, embedded_by, events, frontend, hosts, hsts, join, limits, name, policy, pool, secrets, suspended and uncovered_forms",
+            "tenants/wagtail.toml:5: zebra: this key is not known; there are account_param, branding, certificate_key, create, embedded_by, events, frontend, hosts, hsts, join, limits, mail, name, policy, pool, secrets, suspended and uncovered_forms",
             r#"tenants/wagtail.toml:7: limits.participant: this key is not known; did you mean "participants"?"#,
         ],
     },

@@ -187,6 +187,18 @@ resolver = ["10.0.0.53", "dns.example"]
 [acme]
 directory = "http://acme.example"
 contact = ["ops@meet.example"]
+key_type = "dsa"
+challenges = ["dns-01"]
+dns_hook = ["hook"]
+addresses = ["192.0.2.7", "gateway.meet.example"]
+target = "https://gateway.meet.example"
+on_demand_wait = "1m"
+external_account = { id = "k", key = "no base64!" }
+[acme.fallback]
+root = "root.pem"
+[acme.budget]
+at_once = 65
+orders_of_name = 0
 [servers.bbb-01]
 url = "https://bbb-01.meet.example"
 secret = "s"
@@ -201,8 +213,20 @@ pool = "members"
             r#"anteroom.toml:7: store.url: must be "sqlite:" and a path, or the address of a PostgreSQL, "postgres://...""#,
             r#"anteroom.toml:9: upstream.ca: the file "ca.pem" does not exist"#,
             r#"anteroom.toml:10: upstream.resolver[1]: must be an address, such as "10.0.0.53" or "10.0.0.53:5353""#,
+            "anteroom.toml:11: acme: store.encryption_key is missing, and [acme] needs it to encrypt private keys in the store: make one with `openssl rand -base64 32 > secrets/encryption-key`, chmod 600, and set store.encryption_key = \"file:secrets/encryption-key\"",
             "anteroom.toml:12: acme.directory: must be an https:// address",
             r#"anteroom.toml:13: acme.contact[0]: must be "mailto:" and an address"#,
+            r#"anteroom.toml:14: acme.key_type: must be "ecdsa" or "rsa""#,
+            r#"anteroom.toml:15: acme.challenges[0]: must be "http-01" or "tls-alpn-01"; wildcards need dns_hook"#,
+            r#"anteroom.toml:16: acme.dns_hook: "hook" is no file that can be executed"#,
+            r#"anteroom.toml:17: acme.addresses[1]: must be an address, such as "192.0.2.7" or "2001:db8::7""#,
+            "anteroom.toml:18: acme.target: a host name has letters, digits, hyphens and dots only, without scheme, port or path",
+            r#"anteroom.toml:19: acme.on_demand_wait: must be from "0s" to "30s""#,
+            "anteroom.toml:20: acme.external_account.key: must be base64url, as the certificate authority shows it",
+            "anteroom.toml:21: acme.fallback.directory: is missing",
+            r#"anteroom.toml:22: acme.fallback.root: the file "root.pem" does not exist"#,
+            "anteroom.toml:24: acme.budget.at_once: must be a whole number from 1 to 64",
+            "anteroom.toml:25: acme.budget.orders_of_name: must be a whole number of at least 1",
         ],
     },
     Broken {

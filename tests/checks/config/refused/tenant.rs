@@ -194,6 +194,39 @@ main = "secret"
         ],
     },
     Broken {
+        name: "mail from nowhere",
+        file: "tenants/wagtail.toml",
+        text: r#"name = "Wagtail"
+policy = "small"
+hosts = ["wagtail.meet.example"]
+[secrets]
+main = "secret"
+[mail]
+from = "Wagtail <noreply@wagtail.example>"
+dkim_selectors = ["s1", "s 2", "s1"]
+spf_include = "include:spf.meet.example"
+"#,
+        faults: &[
+            r#"tenants/wagtail.toml:7: mail.from: must be an address, such as "noreply@wagtail.example""#,
+            "tenants/wagtail.toml:8: mail.dkim_selectors[1]: a host name has letters, digits, hyphens and dots only, without scheme, port or path",
+            "tenants/wagtail.toml:8: mail.dkim_selectors[2]: is the same as mail.dkim_selectors[0]",
+            "tenants/wagtail.toml:9: mail.spf_include: a host name has letters, digits, hyphens and dots only, without scheme, port or path",
+        ],
+    },
+    Broken {
+        name: "mail without a sender",
+        file: "tenants/wagtail.toml",
+        text: r#"name = "Wagtail"
+policy = "small"
+hosts = ["wagtail.meet.example"]
+[secrets]
+main = "secret"
+[mail]
+dkim_selectors = ["s1"]
+"#,
+        faults: &["tenants/wagtail.toml:6: mail.from: is missing"],
+    },
+    Broken {
         name: "a frontend with a path",
         file: "tenants/wagtail.toml",
         text: r#"name = "W"

@@ -1,0 +1,114 @@
+//! When a certificate is renewed, and when a name is tried again: pure functions of times and names.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::domain::time::Timestamp;
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// A certificate that lives no longer than this is renewed at half of its life, any other at two thirds.
+const SHORT_LIFE: Duration = DAY.saturating_mul(10);
+/// First pause after a failed order. It doubles with each.
+const PAUSE_MIN: Duration = Duration::from_secs(60);
+/// The longest pause.
+const PAUSE_MAX: Duration = DAY;
+/// An authority may ask for patience, but not for ever.
+const RETRY_AFTER_MAX: Duration = DAY.saturating_mul(7);
+/// A name that waits for DNS is looked at again after this long at first, and ever more seldom.
+const DNS_PAUSE_MIN: Duration = Duration::from_secs(15);
+/// The longest pause of a name that waits for DNS.
+const DNS_PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// A renewal by ARI ends this long before the certificate does, whatever its window says.
+const LAST_CALL: Duration = Duration::from_secs(3600);
+/// A certificate that was to be renewed, and has less than this to live, is warned of; one that lives short, when it has less
+/// to live than the time since then.
+pub(super) const ALARM_BEFORE: Duration = DAY.saturating_mul(10);
+
+/// When a certificate is renewed that its authority says nothing of. Spread over a twentieth of its life by its name: not all
+/// that were ordered on one day are renewed on one day.
+pub(super) fn renewal(name: &str, not_before: Timestamp, not_after: Timestamp) -> Timestamp {
+    let life = not_after.saturating_duration_since(not_before);
+    let share = if life <= SHORT_LIFE { life / 2 } else { life / 3 * 2 };
+    not_before.saturating_add(share).saturating_add((life / 20).mul_f64(fraction(name, not_after.as_ms())))
+}
+
+/// When a certificate is renewed for which its authority names a window (ARI, RFC 9773): at a moment of it by its name, and
+/// before the certificate ends.
+pub(super) fn renewal_in(name: &str, window: (Timestamp, Timestamp), not_after: Timestamp) -> Timestamp {
+    let last = not_after.saturating_sub(LAST_CALL);
+    let (start, end) = (window.0.min(last), window.1.min(last));
+    let length = end.saturating_duration_since(start);
+    start.saturating_add(length.mul_f64(fraction(name, not_after.as_ms())))
+}
+
+/// When a name is tried again after so many failed orders in a row, the last one included. Not before the authority says.
+pub(super) fn after_failure(name: &str, failures: u32, retry_after: Option<Duration>, now: Timestamp) -> Timestamp {
+    let pause = growing(PAUSE_MIN, failures, PAUSE_MAX);
+    let jitter = (pause / 5).mul_f64(fraction(name, i64::from(failures)));
+    let pause = pause.saturating_add(jitter).max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX));
+    now.saturating_add(pause)
+}
+
+/// When DNS of a name is looked at again that has not led here so many times in a row.
+pub(super) fn after_waiting(name: &str, times: u32, now: Timestamp) -> Timestamp {
+    let pause = growing(DNS_PAUSE_MIN, times, DNS_PAUSE_MAX);
+    now.saturating_add(pause).saturating_add((pause / 5).mul_f64(fraction(name, i64::from(times))))
+}
+
+/// A pause that doubles with each time after the first.
+fn growing(least: Duration, times: u32, most: Duration) -> Duration {
+    let doublings = times.saturating_sub(1).min(24);
+    least.saturating_mul(1 << doublings).min(most)
+}
+
+/// A number from 0 to less than 1, the same on all gateways.
+fn fraction(name: &str, salt: i64) -> f64 {
+    let hash = digest(&SHA256, format!("{name}\0{salt}").as_bytes());
+    let first: [u8; 4] = hash.as_ref().first_chunk().copied().unwrap_or_default();
+    f64::from(u32::from_be_bytes(first)) / (f64::from(u32::MAX) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(n: i64) -> Timestamp {
+        Timestamp::from_secs(n * 86_400)
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_in_its_last_third_and_a_short_one_at_half_of_its_life() {
+        for (life, from, to) in [(90, 60, 65), (45, 30, 33), (6, 3, 4)] {
+            let at: Vec<_> = (0..200).map(|n| renewal(&format!("h{n}.example"), day(0), day(life))).collect();
+            assert!(at.iter().all(|at| (day(from)..day(to)).contains(at)), "{life}");
+            let hours: std::collections::BTreeSet<_> = at.iter().map(|at| at.as_secs() / 3600).collect();
+            assert!(hours.len() >= 6, "spread over {} hours", hours.len());
+        }
+        assert_eq!(renewal("a", day(9), day(3)), day(9), "a certificate of no sense is renewed at once");
+    }
+
+    #[test]
+    fn a_window_of_the_authority_counts_and_never_outlives_the_certificate() {
+        let at = renewal_in("a.example", (day(50), day(52)), day(90));
+        assert!((day(50)..day(52)).contains(&at), "{at}");
+        let late = renewal_in("a.example", (day(80), day(95)), day(90));
+        assert!((day(80)..day(90)).contains(&late), "{late}");
+        assert_eq!(renewal_in("a.example", (day(95), day(99)), day(90)), day(90).saturating_sub(LAST_CALL));
+        assert_eq!(renewal_in("a.example", (day(3), day(1)), day(90)), day(3), "a window of no sense");
+    }
+
+    #[test]
+    fn failures_are_followed_by_pauses_that_grow_to_a_day() {
+        let pause = |n, after| after_failure("a.example", n, after, day(0)).as_secs();
+        let minutes: Vec<_> = [1, 2, 3, 11, 12, 60].map(|n| pause(n, None) / 60).into();
+        for (n, (got, least)) in minutes.iter().zip([1, 2, 4, 1024, 1440, 1440]).enumerate() {
+            assert!((least..=least * 6 / 5).contains(got), "{n}: {got} minutes");
+        }
+        assert_eq!(pause(1, Some(Duration::from_secs(7200))), 7200, "the authority asks for more");
+        assert_eq!(pause(1, Some(DAY * 400)), 7 * 86_400, "and not for ever");
+        let waits: Vec<_> = [1, 2, 30].map(|n| after_waiting("a.example", n, day(0)).as_secs()).into();
+        assert!((15..=18).contains(&waits[0]) && (30..=36).contains(&waits[1]), "{waits:?}");
+        assert!((3600..=4320).contains(&waits[2]), "{waits:?}");
+    }
+}

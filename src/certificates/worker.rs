@@ -1,0 +1,228 @@
+//! The worker: on the gateway that leads, keeps the list of names as the configuration has it, and takes names whose time has
+//! come, a few at once.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{sync::watch, task::JoinSet};
+
+use super::{Certificates, budget, names::Names, schedule};
+use crate::{
+    domain::time::Timestamp,
+    store::{DomainRow, Error},
+    supervise::caught,
+    tls::certs::CertName,
+};
+
+/// Without anything to do, the store is looked at after this time.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// After a failure of the store.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How long certificates of names are kept that are in no configuration any more: a name may come back.
+const KEEP_GONE: Duration = Duration::from_secs(30 * 86_400);
+/// Between two looks at what can be forgotten.
+const CLEAN_EVERY: Duration = Duration::from_secs(3600);
+/// Between two counts of what there is.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+/// Between two warnings of certificates that expire.
+const WARN_EVERY: Duration = Duration::from_secs(86_400);
+/// Names in one warning.
+const WARNED_MAX: u32 = 10;
+
+/// Runs the life cycle until told to stop. Only the gateway that leads orders; an order that is cut off is finished by the next
+/// one that leads.
+pub async fn run(
+    certificates: Arc<Certificates>,
+    mut leads: watch::Receiver<Option<bool>>,
+    mut stop: watch::Receiver<bool>,
+) {
+    if !certificates.is_ordering() {
+        return;
+    }
+    loop {
+        tokio::select! {
+            led = leads.wait_for(|leads| *leads == Some(true)) => if led.is_err() { return },
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        tokio::select! {
+            () = Leader::new(Arc::clone(&certificates)).work() => {}
+            lost = leads.wait_for(|leads| *leads != Some(true)) => if lost.is_err() { return },
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        certificates.metrics.forget_states();
+    }
+}
+
+/// What the leading gateway has under way. Dropped, its orders end where they are.
+struct Leader {
+    certificates: Arc<Certificates>,
+    orders: JoinSet<String>,
+    under_way: HashSet<String>,
+    /// The names as the store has them.
+    listed: Option<Arc<Names>>,
+    cleaned_at: Timestamp,
+    counted_at: Timestamp,
+    warned_at: Timestamp,
+}
+
+impl Leader {
+    fn new(certificates: Arc<Certificates>) -> Self {
+        Self {
+            certificates,
+            orders: JoinSet::new(),
+            under_way: HashSet::new(),
+            listed: None,
+            cleaned_at: Timestamp::MIN,
+            counted_at: Timestamp::MIN,
+            warned_at: Timestamp::MIN,
+        }
+    }
+
+    async fn work(mut self) {
+        loop {
+            let pause = match self.round().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::debug!(%error, "the life cycle of certificates waits for the store");
+                    PAUSE
+                }
+            };
+            let tls = &self.certificates.tls;
+            tokio::select! {
+                Some(done) = self.orders.join_next() => if let Ok(name) = done { self.under_way.remove(&name); },
+                () = self.certificates.wake.notified() => {}
+                host = tls.first_hello().asked() => {
+                    if let Some(name) = self.certificates.answers.names().name_for(&host) {
+                        self.certificates.hurry(&name).await;
+                    }
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Begins what is due. Returns when there may be more.
+    async fn round(&mut self) -> Result<Duration, Error> {
+        let certificates = Arc::clone(&self.certificates);
+        let (store, now) = (certificates.store().certificates(), certificates.clock.now());
+        self.list_names(now).await?;
+        self.clean(now).await?;
+        let Some(issuance) = &certificates.issuance else { return Ok(LOOK_EVERY) };
+        let at_once = usize::try_from(issuance.budget.at_once).unwrap_or(usize::MAX);
+        let places = at_once.saturating_sub(self.under_way.len());
+        if places > 0 {
+            let most = u32::try_from(places.saturating_add(self.under_way.len())).unwrap_or(u32::MAX);
+            for row in store.due_domains(now, most).await? {
+                if self.under_way.len() < at_once && self.under_way.insert(row.name.clone()) {
+                    self.begin(row);
+                }
+            }
+        }
+        if self.under_way.len() >= at_once {
+            return Ok(LOOK_EVERY);
+        }
+        let next = store.next_due().await?.map_or(LOOK_EVERY, |at| at.saturating_duration_since(now));
+        // What is under way may be due still, by its row.
+        let least = if self.under_way.is_empty() { Duration::from_millis(100) } else { Duration::from_secs(1) };
+        Ok(next.clamp(least, LOOK_EVERY))
+    }
+
+    fn begin(&mut self, row: DomainRow) {
+        let certificates = Arc::clone(&self.certificates);
+        self.orders.spawn(async move {
+            let name = row.name.clone();
+            let kept = row.clone();
+            let done = caught("certificates", Box::pin(certificates.take_turn(row))).await;
+            match done {
+                Some(Ok(())) => {}
+                Some(Err(error)) => tracing::warn!(name, %error, "the life cycle of a certificate waits for the store"),
+                // Its time is still the old one: another panic at once is of no use.
+                None => certificates.postpone(kept).await,
+            }
+            name
+        });
+    }
+
+    /// Has the store list the names that the configuration has.
+    async fn list_names(&mut self, now: Timestamp) -> Result<(), Error> {
+        let names = self.certificates.answers.names();
+        if self.listed.as_ref().is_some_and(|listed| Arc::ptr_eq(listed, &names)) {
+            return Ok(());
+        }
+        let store = self.certificates.store().certificates();
+        let mut listed: BTreeMap<String, String> = match &self.listed {
+            Some(listed) => texts(listed).collect(),
+            None => store.domain_names().await?.into_iter().collect(),
+        };
+        let mut new = Vec::new();
+        for (name, tenant) in texts(&names) {
+            if listed.remove(&name).is_none_or(|of| of != tenant) {
+                new.push(DomainRow::new(name, tenant, now));
+            }
+        }
+        store.add_domains(&new).await?;
+        let gone: Vec<String> = listed.into_keys().collect();
+        store.drop_domains(&gone, now).await?;
+        if !new.is_empty() || !gone.is_empty() {
+            tracing::info!(new = new.len(), gone = gone.len(), names = names.len(), "names that need a certificate");
+        }
+        if self.listed.replace(names).is_none() {
+            let left = store.take_over_orders(now).await?;
+            if left > 0 {
+                tracing::warn!(orders = left, "taking over the orders of another gateway");
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what is old, counts what there is, and warns of certificates that expire.
+    async fn clean(&mut self, now: Timestamp) -> Result<(), Error> {
+        let store = self.certificates.store().certificates();
+        if self.cleaned_at.saturating_add(CLEAN_EVERY) <= now {
+            store.forget_orders(now.saturating_sub(budget::WEEK)).await?;
+            store.forget_gone(now.saturating_sub(KEEP_GONE), now).await?;
+            self.cleaned_at = now;
+        }
+        if now < self.counted_at.saturating_add(COUNT_EVERY) {
+            return Ok(());
+        }
+        self.counted_at = now;
+        let expiring = store.overdue(now, now.saturating_add(schedule::ALARM_BEFORE), WARNED_MAX).await?;
+        let states = store.count_states().await?;
+        self.certificates.metrics.set_states(states.iter().map(|(state, n)| (state.as_str(), *n)), expiring.1);
+        if expiring.1 > 0 && self.warned_at.saturating_add(WARN_EVERY) <= now {
+            let names: Vec<&str> = expiring.0.iter().map(|row| &*row.name).collect();
+            tracing::warn!(
+                certificates = expiring.1,
+                names = names.join(", "),
+                "certificates expire soon and were not renewed: anteroom domain list --state failing"
+            );
+            self.warned_at = now;
+        }
+        Ok(())
+    }
+}
+
+/// Names and their tenants, as the store has them.
+fn texts(names: &Names) -> impl Iterator<Item = (String, String)> {
+    names
+        .all()
+        .map(|(name, need)| (name.to_string(), need.tenant.as_ref().map_or_else(String::new, ToString::to_string)))
+}
+
+impl Certificates {
+    /// Has a name looked at now, unless an order has failed: a pause stays one.
+    async fn hurry(&self, name: &CertName) {
+        let store = self.store().certificates();
+        if let Ok(Some(row)) = store.domain(&name.to_string()).await
+            && row.failures == 0
+            && row.next_at > self.clock.now()
+            && let Err(error) = store.retry_domain(&row.name, self.clock.now()).await
+        {
+            tracing::debug!(%error, "failed to hurry a name");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! [`FirstHello`]: hosts that are configured and have no certificate yet. A handshake may wait a bounded time for the first
+//! one, and whoever orders certificates learns which host was asked for.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    sync::{Notify, mpsc},
+    time::timeout,
+};
+
+use crate::domain::host::Host;
+
+/// Handshakes that wait at the same time.
+const WAITERS_MAX: usize = 256;
+/// Those of one host.
+const WAITERS_PER_HOST: usize = 8;
+/// Hosts whose name is on its way to whoever orders.
+const ASKED_MAX: usize = 64;
+
+/// The hosts that wait for their first certificate, and the handshakes that wait with them.
+pub struct FirstHello {
+    awaited: ArcSwap<Awaited>,
+    waiting: Mutex<Waiting>,
+    told: mpsc::Sender<Host>,
+    /// Behind a lock that is held while waiting, so that a task that is started again can go on.
+    asked: tokio::sync::Mutex<mpsc::Receiver<Host>>,
+    arrived: Arc<Notify>,
+    /// Handshakes that have waited.
+    pub waited: AtomicU64,
+    /// Handshakes that were refused because too many wait.
+    pub refused: AtomicU64,
+}
+
+/// What is waited for. Nothing, where the wait is zero.
+#[derive(Default)]
+struct Awaited {
+    wait: Duration,
+    hosts: HashSet<Host>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    all: usize,
+    by_host: HashMap<Host, usize>,
+}
+
+/// The place of a handshake that waits.
+struct Place<'f> {
+    of: &'f FirstHello,
+    host: &'f Host,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.of.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.all -= 1;
+        if let Some(here) = waiting.by_host.get_mut(self.host) {
+            *here -= 1;
+            if *here == 0 {
+                waiting.by_host.remove(self.host);
+            }
+        }
+    }
+}
+
+impl FirstHello {
+    /// Nothing is waited for. `arrived` tells that there may be a certificate.
+    pub(super) fn new(arrived: Arc<Notify>) -> Self {
+        let (told, asked) = mpsc::channel(ASKED_MAX);
+        Self {
+            awaited: ArcSwap::default(),
+            waiting: Mutex::default(),
+            told,
+            asked: tokio::sync::Mutex::new(asked),
+            arrived,
+            waited: AtomicU64::default(),
+            refused: AtomicU64::default(),
+        }
+    }
+
+    /// Replaces the hosts that have no certificate yet, and says how long a handshake waits for one; zero: not at all.
+    pub fn set(&self, wait: Duration, hosts: impl IntoIterator<Item = Host>) {
+        let hosts = if wait.is_zero() { HashSet::new() } else { hosts.into_iter().collect() };
+        self.awaited.store(Arc::new(Awaited { wait, hosts }));
+    }
+
+    /// Waits for a host that a client has asked for and that has no certificate yet. A host is told once for all
+    /// handshakes that wait for it at the same time, and dropped when too many are on their way.
+    ///
+    /// May be dropped at any time: no host is lost.
+    pub async fn asked(&self) -> Host {
+        match self.asked.lock().await.recv().await {
+            Some(host) => host,
+            // Not while this exists: it has the other end.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether a handshake for a host may wait.
+    pub(super) fn awaits(&self, host: &Host) -> bool {
+        self.awaited.load().hosts.contains(host)
+    }
+
+    /// Waits until a host has a certificate; whether it has.
+    pub(super) async fn wait(&self, host: &Host, is_there: impl Fn() -> bool) -> bool {
+        let awaited = self.awaited.load();
+        if !awaited.hosts.contains(host) {
+            return false;
+        }
+        let wait = awaited.wait;
+        drop(awaited);
+        let Some(_place) = self.place(host) else {
+            self.refused.fetch_add(1, Relaxed);
+            return false;
+        };
+        self.waited.fetch_add(1, Relaxed);
+        let there = async {
+            loop {
+                let mut arrived = std::pin::pin!(self.arrived.notified());
+                // Before the look, so that what arrives after it is heard.
+                arrived.as_mut().enable();
+                if is_there() {
+                    return;
+                }
+                arrived.await;
+            }
+        };
+        timeout(wait, there).await.is_ok()
+    }
+
+    /// A place to wait. The first of its host tells its name.
+    fn place<'f>(&'f self, host: &'f Host) -> Option<Place<'f>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = waiting.by_host.get(host).copied().unwrap_or(0);
+        if waiting.all >= WAITERS_MAX || here >= WAITERS_PER_HOST {
+            return None;
+        }
+        if here == 0 {
+            // Dropped when there are too many: the next hello tells it.
+            let _ = self.told.try_send(host.clone());
+        }
+        waiting.all += 1;
+        waiting.by_host.insert(host.clone(), here + 1);
+        Some(Place { of: self, host })
+    }
+}
+
+impl fmt::Debug for FirstHello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FirstHello").field("hosts", &self.awaited.load().hosts.len()).finish_non_exhaustive()
+    }
+}

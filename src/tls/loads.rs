@@ -1,0 +1,166 @@
+//! [`Loads`]: chains and keys on their way into memory. One load at a time for a name, a bounded number in all, each with
+//! a time limit; a name that has failed is not tried again for a moment.
+//!
+//! A load belongs to no client: who gives up ends nobody else's.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use rustls::sign::CertifiedKey;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{sleep, timeout},
+};
+
+use super::{
+    brought,
+    certs::{Cert, CertError, CertName},
+    issued::{Pair, Source},
+    slot::{Origin, Slot},
+};
+
+/// Loads at the same time: enough to keep a store busy, and few enough to leave it to others.
+const AT_ONCE: usize = 16;
+/// Names that wait for their load, are being loaded, or have failed a moment ago.
+const NAMES_MAX: usize = 4096;
+/// Time limit of a load, with its wait for a turn: shorter than that of a handshake.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a name that has failed is left alone.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How far a load is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Underway,
+    Done,
+    Failed,
+}
+
+/// A load that has begun. It holds its slot, so that no other has the same address.
+#[derive(Debug)]
+struct Flight {
+    _slot: Arc<Slot>,
+    stage: watch::Receiver<Stage>,
+}
+
+/// The loads.
+#[derive(Debug)]
+pub(super) struct Loads {
+    /// By the address of their slot.
+    flights: Mutex<HashMap<usize, Flight>>,
+    turns: Arc<Semaphore>,
+    /// Loads that succeeded.
+    pub(super) done: AtomicU64,
+    /// Loads that failed, and those that did not begin because there were too many.
+    pub(super) failed: AtomicU64,
+}
+
+impl Default for Loads {
+    fn default() -> Self {
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        Self { flights: Mutex::default(), turns, done: AtomicU64::default(), failed: AtomicU64::default() }
+    }
+}
+
+/// Removes a load, however it ended.
+struct Underway {
+    loads: Arc<Loads>,
+    at: usize,
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.loads.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.at);
+    }
+}
+
+impl Loads {
+    /// Loads chain and key into a slot, or waits for whoever does; whether they are there.
+    pub(super) async fn load(self: &Arc<Self>, slot: &Arc<Slot>, source: Option<&Arc<dyn Source>>) -> bool {
+        let Some(mut stage) = self.begin(slot, source) else { return false };
+        stage.wait_for(|stage| *stage != Stage::Underway).await.is_ok_and(|stage| *stage == Stage::Done)
+    }
+
+    /// Begins to load in the background, unless it has begun.
+    pub(super) fn refresh(self: &Arc<Self>, slot: &Arc<Slot>, source: Option<&Arc<dyn Source>>) {
+        self.begin(slot, source);
+    }
+
+    fn begin(self: &Arc<Self>, slot: &Arc<Slot>, source: Option<&Arc<dyn Source>>) -> Option<watch::Receiver<Stage>> {
+        let at = Arc::as_ptr(slot).addr();
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(&at) {
+            return Some(flight.stage.clone());
+        }
+        if flights.len() >= NAMES_MAX {
+            self.failed.fetch_add(1, Relaxed);
+            return None;
+        }
+        let (told, stage) = watch::channel(Stage::Underway);
+        flights.insert(at, Flight { _slot: Arc::clone(slot), stage: stage.clone() });
+        let underway = Underway { loads: Arc::clone(self), at };
+        let (slot, source) = (Arc::clone(slot), source.map(Arc::clone));
+        tokio::spawn(async move {
+            let loads = &underway.loads;
+            let read = timeout(TIMEOUT, read(&slot, source, Arc::clone(&loads.turns)));
+            match read.await.unwrap_or_else(|_| Err("it took too long".into())) {
+                Ok(key) => {
+                    slot.fill(key);
+                    loads.done.fetch_add(1, Relaxed);
+                    told.send_replace(Stage::Done);
+                }
+                Err(why) => {
+                    loads.failed.fetch_add(1, Relaxed);
+                    tracing::warn!(host = %slot.name, why, "failed to load a certificate");
+                    told.send_replace(Stage::Failed);
+                    sleep(PAUSE).await;
+                }
+            }
+        });
+        Some(stage)
+    }
+}
+
+async fn read(
+    slot: &Arc<Slot>,
+    source: Option<Arc<dyn Source>>,
+    turns: Arc<Semaphore>,
+) -> Result<Arc<CertifiedKey>, String> {
+    let turn = turns.acquire_owned().await.map_err(|error| error.to_string())?;
+    let from_store = match (&slot.origin, source) {
+        (Origin::Files { .. }, _) => None,
+        (Origin::Store { .. }, None) => return Err("there is no store to load it from".into()),
+        (Origin::Store { .. }, Some(source)) => {
+            Some(source.load(&slot.name).await?.ok_or("the store does not have it any more")?)
+        }
+    };
+    let slot = Arc::clone(slot);
+    let parsed = tokio::task::spawn_blocking(move || {
+        // A file system that hangs keeps its turn.
+        let _turn = turn;
+        let pair = match (from_store, &slot.origin) {
+            (Some(pair), _) => pair,
+            (None, Origin::Files { folder, .. }) => brought::read(folder)?,
+            (None, Origin::Store { .. }) => return Err("there is no store to load it from".into()),
+        };
+        parse(&slot.name, &pair)
+    });
+    parsed.await.map_err(|error| error.to_string())?
+}
+
+fn parse(name: &CertName, (chain, key): &Pair) -> Result<Arc<CertifiedKey>, String> {
+    let in_words = |error: &CertError| match error {
+        CertError::Chain(why) => format!("its chain {why}"),
+        CertError::Key(why) => format!("its key {why}"),
+    };
+    match Cert::parse(name, chain, key) {
+        Ok(cert) => Ok(cert.key),
+        Err(errors) => Err(errors.iter().map(in_words).collect::<Vec<_>>().join("; ")),
+    }
+}

@@ -1,0 +1,106 @@
+//! [`Slot`]: a certificate that is known by its name and its date. Chain and key come when they are first asked for.
+
+use std::{
+    fmt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use arc_swap::ArcSwapOption;
+use rustls::sign::CertifiedKey;
+
+use super::{
+    brought,
+    certs::{Cert, CertName, Digest},
+};
+use crate::domain::time::Timestamp;
+
+/// A certificate that can be served, or loaded and then served.
+pub struct Slot {
+    /// What it is for.
+    pub name: CertName,
+    /// The last second it is good.
+    pub not_after: Timestamp,
+    pub(super) origin: Origin,
+    ready: ArcSwapOption<CertifiedKey>,
+    /// What is ready is the version before this one.
+    is_old: AtomicBool,
+}
+
+/// Where chain and key are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// In the operator's files in this directory. They had this chain when they were last checked.
+    Files { folder: Box<Path>, digest: Digest },
+    /// In the store, in this version.
+    Store { version: i64 },
+}
+
+impl Slot {
+    /// A certificate in a directory of the operator. Its key is `kept`, or read again when somebody asks for it.
+    #[must_use]
+    pub fn of_files(name: CertName, folder: &Path, cert: &Cert, kept: bool) -> Self {
+        let origin = Origin::Files { folder: folder.into(), digest: cert.digest() };
+        let ready = kept.then(|| Arc::clone(&cert.key));
+        Self {
+            name,
+            not_after: cert.not_after,
+            origin,
+            ready: ArcSwapOption::new(ready),
+            is_old: AtomicBool::new(false),
+        }
+    }
+
+    /// A certificate in the store. Until it has been loaded, the version `before` it is served.
+    pub(super) fn of_store(name: CertName, not_after: Timestamp, version: i64, before: Option<&Self>) -> Self {
+        let ready = before.and_then(Self::ready);
+        let is_old = AtomicBool::new(ready.is_some());
+        Self { name, not_after, origin: Origin::Store { version }, ready: ArcSwapOption::new(ready), is_old }
+    }
+
+    /// The chain (PEM) in the operator's files as they are now; `None` where it is not there. Blocking.
+    #[must_use]
+    pub fn chain_in_files(&self) -> Option<Vec<u8>> {
+        match &self.origin {
+            Origin::Files { folder, .. } => brought::read(folder).ok().map(|(chain, _)| chain),
+            Origin::Store { .. } => None,
+        }
+    }
+
+    /// Chain and key, if they have been loaded.
+    pub(super) fn ready(&self) -> Option<Arc<CertifiedKey>> {
+        self.ready.load_full()
+    }
+
+    /// Whether chain and key are there.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load().is_some()
+    }
+
+    /// Whether what is ready is the version before this one.
+    pub(super) fn is_old(&self) -> bool {
+        self.is_old.load(Relaxed)
+    }
+
+    pub(super) fn fill(&self, key: Arc<CertifiedKey>) {
+        self.ready.store(Some(key));
+        self.is_old.store(false, Relaxed);
+    }
+}
+
+/// The same name and the same chain, loaded or not.
+impl PartialEq for Slot {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.origin == other.origin
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("name", &self.name).field("is_ready", &self.is_ready()).finish_non_exhaustive()
+    }
+}
