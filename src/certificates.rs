@@ -102,6 +102,8 @@ pub struct Certificates {
     wake: Notify,
     /// The time of the last change in the store that was seen.
     seen: Mutex<Timestamp>,
+    /// Held from the reading of the store until what was read is in service: of two readings the later one counts.
+    following: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Certificates {
@@ -137,6 +139,7 @@ impl Certificates {
             hosts: ArcSwap::default(),
             wake: Notify::new(),
             seen: Mutex::new(Timestamp::EPOCH),
+            following: tokio::sync::Mutex::default(),
         };
         opened.follow().await.map_err(|error| error.to_string())?;
         opened.follow_challenges().await.map_err(|error| error.to_string())?;
@@ -157,7 +160,7 @@ impl Certificates {
 
     /// Takes over a configuration: its hosts, and the certificates that the operator has brought.
     pub fn configure(&self, directory: &Directory, brought: &Certs) {
-        let names = Arc::new(Names::of(directory, brought, self.issuance.as_deref()));
+        let names = Arc::new(Names::of(directory, brought, self.issuance.as_deref(), self.clock.now()));
         if *self.answers.names() != *names {
             self.answers.set(names);
         }
@@ -171,10 +174,12 @@ impl Certificates {
     /// # Errors
     /// When the store fails.
     pub async fn follow(&self) -> Result<(), store::Error> {
+        let _following = self.following.lock().await;
         let since = self.seen.lock().unwrap_or_else(PoisonError::into_inner).saturating_sub(OVERLAP);
         let mut last = since;
         for known in self.store().certificates().changed_since(since).await? {
-            last = last.max(known.changed_at);
+            // The clock of another gateway may be ahead.
+            last = last.max(known.changed_at.min(self.clock.now()));
             let Ok(name) = known.name.parse::<CertName>() else {
                 tracing::error!(name = known.name, "impossible row in certificates: not a name");
                 continue;
@@ -182,7 +187,7 @@ impl Certificates {
             if known.is_removed {
                 self.tls.issued().remove(&name);
             } else {
-                self.tls.issued().put(Entry { name, not_after: known.not_after, version: known.version });
+                self.tls.put(Entry { name, not_after: known.not_after, version: known.version });
             }
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -197,6 +202,7 @@ impl Certificates {
     /// # Errors
     /// When the store fails.
     pub async fn follow_challenges(&self) -> Result<(), store::Error> {
+        let _following = self.following.lock().await;
         let open = self.store().certificates().challenges(self.clock.now(), CHALLENGES_MAX).await?;
         let shown = open.iter().filter_map(|row| {
             let host: Host = row.host.parse().ok()?;

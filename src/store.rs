@@ -70,7 +70,7 @@ pub use operations::OperationStore;
 pub use recordings::RecordingStore;
 pub use rows::{
     AddedEvent, AddedWebhook, Admitted, CallbackAddress, CallbackRow, CertificateRow, ChallengeRow, Claim,
-    DomainFilter, DomainRow, DomainState, EventRow, Kept, KnownCertificate, Leftover, MeetingRow, MeetingState,
+    DomainFilter, DomainRow, DomainState, Due, EventRow, Kept, KnownCertificate, Leftover, MeetingRow, MeetingState,
     NewCallback, NewEvent, NewMeeting, NewOrder, NewSession, NewWebhook, RecordingRow, RegisteredWebhook, Run, Seated,
     Seats, SessionRow, Spent, SpentSince, Tried, UsageRow, WebhookRow,
 };

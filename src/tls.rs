@@ -29,12 +29,15 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use crate::domain::{host::Host, time::Timestamp};
+use crate::domain::{
+    host::Host,
+    time::{Clock, Timestamp},
+};
 use brought::Certs;
 use certs::CertName;
 use challenges::Challenges;
 use first_hello::FirstHello;
-use issued::{Issued, Source};
+use issued::{Entry, Issued, Source};
 use loads::Loads;
 use slot::Slot;
 use tickets::Tickets;
@@ -140,6 +143,15 @@ impl Tls {
         &self.current.issued
     }
 
+    /// Adds an issued certificate, or replaces that of the same name. If that one has been loaded, it is served until this one is
+    /// loaded, which begins at once.
+    pub fn put(&self, entry: Entry) {
+        let replaced = self.issued().put(entry);
+        if let Some(slot) = replaced.filter(|slot| slot.is_old()) {
+            self.loads.refresh(&slot, self.source.as_ref());
+        }
+    }
+
     /// The answers to `acme-tls/1`.
     #[must_use]
     pub fn challenges(&self) -> &Challenges {
@@ -233,23 +245,34 @@ fn server_config(resolver: Arc<dyn ResolvesServerCert>) -> ServerConfig {
 }
 
 impl Current {
-    /// The certificate that comes first for a host.
+    /// The certificate that comes first for a host: one that has expired comes after all that have not.
     fn first_of(&self, host: &Host) -> Option<Arc<Slot>> {
-        let brought = self.brought.load().find(host.as_str()).next().cloned();
-        brought.or_else(|| self.issued.find(host.as_str()).next())
+        self.pick(host.as_str(), |slot| Some(Arc::clone(slot)))
     }
 
     /// All certificates for a host, the first one first.
     fn all_of(&self, host: &Host) -> Vec<Arc<Slot>> {
         let mut all: Vec<_> = self.brought.load().find(host.as_str()).cloned().collect();
         all.extend(self.issued.find(host.as_str()));
+        let now = Clock::system().now();
+        all.sort_by_key(|slot| slot.not_after < now);
         all
     }
 
     /// Chain and key of the first certificate for a host that is loaded.
     fn ready(&self, host: &str) -> Option<Arc<CertifiedKey>> {
-        let brought = self.brought.load().find(host).find_map(|slot| slot.ready());
-        brought.or_else(|| self.issued.find(host).find_map(|slot| slot.ready()))
+        self.pick(host, |slot| slot.ready())
+    }
+
+    /// The first thing that is found in the certificates for a host, in their order.
+    fn pick<T>(&self, host: &str, find: impl Fn(&Arc<Slot>) -> Option<T>) -> Option<T> {
+        let (brought, now) = (self.brought.load(), Clock::system().now());
+        let of = |expired: bool| {
+            let found = brought.find(host).filter(|slot| (slot.not_after < now) == expired).find_map(&find);
+            let issued = || self.issued.find(host).filter(|slot| (slot.not_after < now) == expired);
+            found.or_else(|| issued().find_map(|slot| find(&slot)))
+        };
+        of(false).or_else(|| of(true))
     }
 }
 

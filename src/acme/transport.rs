@@ -113,8 +113,10 @@ impl Transport {
         };
         let at = (host.trim_matches(['[', ']']).to_owned(), uri.port_u16().unwrap_or(443));
         let exchanged = timeout(self.0.limit, self.exchange_with(&at, in_origin_form(request, &uri))).await;
-        let response = exchanged.unwrap_or_else(|_| Err(TransportError::Slow(at.0)))?;
+        let mut response = exchanged.unwrap_or_else(|_| Err(TransportError::Slow(at.0)))?;
         answers::note(response.status(), response.headers(), self.0.clock.now());
+        // It is noted, with a bound; instant-acme adds what it says to a time, whatever that is.
+        response.headers_mut().remove(header::RETRY_AFTER);
         Ok(response)
     }
 

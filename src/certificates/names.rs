@@ -8,6 +8,7 @@ use crate::{
         host::Host,
         ids::TenantId,
         issuance::{Issuance, KeyKind},
+        time::Timestamp,
     },
     tls::{brought::Certs, certs::CertName},
 };
@@ -21,18 +22,20 @@ pub(super) struct Need {
     pub(super) key: KeyKind,
 }
 
-/// The names that need a certificate of an authority: all hosts of tenants that no certificate of the operator covers. With a DNS
+/// The names that need a certificate of an authority: all hosts of tenants that no certificate of the operator covers that has not
+/// expired. With a DNS
 /// hook, a wildcard stands for the hosts right below a base domain.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Names(BTreeMap<CertName, Need>);
 
 impl Names {
     /// Those of a configuration; none where nothing is ordered.
-    pub(super) fn of(directory: &Directory, certs: &Certs, issuance: Option<&Issuance>) -> Self {
+    pub(super) fn of(directory: &Directory, certs: &Certs, issuance: Option<&Issuance>, now: Timestamp) -> Self {
         let Some(issuance) = issuance else { return Self::default() };
         let mut names = BTreeMap::new();
+        let is_brought = |host: &Host| certs.find(host.as_str()).any(|slot| now <= slot.not_after);
         for tenant in directory.tenants() {
-            for host in tenant.hosts.iter().filter(|host| !certs.covers(host.as_str())) {
+            for host in tenant.hosts.iter().filter(|host| !is_brought(host)) {
                 let base = issuance.dns_hook.as_ref().and_then(|_| directory.base_right_above(host));
                 let (name, need) = match base {
                     Some(base) => (CertName::Below(base.clone()), Need { tenant: None, key: issuance.key }),
@@ -132,8 +135,8 @@ mod tests {
     #[test]
     fn each_host_needs_its_own_and_with_a_hook_a_wildcard_stands_for_those_below_a_base_domain() {
         let (directory, none, both) = (directory(), Certs::default(), [Challenge::Http01, Challenge::TlsAlpn01]);
-        assert_eq!(listed(&Names::of(&directory, &none, None)), [""; 0], "nothing is ordered");
-        let each = Names::of(&directory, &none, Some(&issuance(false, &both)));
+        assert_eq!(listed(&Names::of(&directory, &none, None, Timestamp::EPOCH)), [""; 0], "nothing is ordered");
+        let each = Names::of(&directory, &none, Some(&issuance(false, &both)), Timestamp::EPOCH);
         assert_eq!(
             listed(&each),
             [
@@ -143,14 +146,14 @@ mod tests {
                 "wagtail.meet.example wagtail rsa"
             ]
         );
-        let wild = Names::of(&directory, &none, Some(&issuance(true, &both)));
+        let wild = Names::of(&directory, &none, Some(&issuance(true, &both)), Timestamp::EPOCH);
         assert_eq!(listed(&wild), ["a.heron.meet.example heron", "heron.example heron", "*.meet.example -"]);
         let name_for = |host: &str| wild.name_for(&host.parse().expect("a host")).map(|name| name.to_string());
         assert_eq!(name_for("heron.meet.example").as_deref(), Some("*.meet.example"));
         assert_eq!(name_for("heron.example").as_deref(), Some("heron.example"));
         assert_eq!(name_for("other.example"), None);
         assert!(!wild.has_host(&"heron.meet.example".parse().expect("a host")), "HTTP-01 is not for it");
-        let only_dns = Names::of(&directory, &none, Some(&issuance(true, &[])));
+        let only_dns = Names::of(&directory, &none, Some(&issuance(true, &[])), Timestamp::EPOCH);
         assert_eq!(listed(&only_dns), ["*.meet.example -"], "there is no way to the others");
     }
 }

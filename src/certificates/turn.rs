@@ -24,8 +24,11 @@ use crate::{
 pub(super) const LEASE: Duration = Duration::from_secs(30 * 60);
 /// An order takes no longer, whatever the time limits within it.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(20 * 60);
-/// Authorities are asked about a certificate's renewal no more often than so many times in its life.
+/// Authorities are asked about a certificate's renewal once a day, or no more often than so many times in its life.
 const ASKED_IN_LIFE: u32 = 30;
+const DAY: Duration = Duration::from_secs(86_400);
+/// An authority that has not said when to renew is asked again after this time.
+const ASK_AGAIN: Duration = Duration::from_secs(6 * 3600);
 /// What the store or this gateway fails to do is tried again after this time.
 const AGAIN_AFTER_FAULT: Duration = Duration::from_secs(60);
 /// More of a reason is not kept.
@@ -33,10 +36,17 @@ const REASON_MAX: usize = 1000;
 
 /// Why a certificate is ordered now.
 struct Renewal {
-    /// The chain that the new one replaces, if the same authority has issued it.
-    replaces: Option<String>,
+    /// The authority that has issued the one that the new one replaces, and its chain; `None` where that is not known.
+    replaces: Option<(String, String)>,
     /// Whether the authority has suggested it.
     is_suggested: bool,
+}
+
+impl Renewal {
+    /// The chain that a new certificate of this authority replaces.
+    fn replaces_at(&self, directory: &str) -> Option<&str> {
+        self.replaces.as_ref().filter(|(authority, _)| authority == directory).map(|(_, chain)| &**chain)
+    }
 }
 
 /// What becomes of a name at one authority.
@@ -98,11 +108,12 @@ impl Certificates {
                     renew_at = schedule::renewal_in(&row.name, (window.from, window.until), had.not_after);
                     is_suggested = true;
                     let life = had.not_after.saturating_duration_since(had.not_before);
-                    again_at = renew_at.min(now.saturating_add(window.ask_again.max(life / ASKED_IN_LIFE)));
+                    again_at = renew_at.min(now.saturating_add(window.ask_again.max((life / ASKED_IN_LIFE).min(DAY))));
                 }
                 Ok(None) => {}
                 Err(failure) => {
                     tracing::info!(name = row.name, why = failure.text, "the authority does not say when to renew");
+                    again_at = renew_at.min(now.saturating_add(failure.retry_after.unwrap_or(ASK_AGAIN)));
                 }
             }
         }
@@ -111,7 +122,8 @@ impl Certificates {
             row.become_active(now, again_at);
             return None;
         }
-        Some(Renewal { replaces: known.map(|_| had.chain.clone()), is_suggested })
+        let replaces = known.map(|known| (known.directory.clone(), had.chain.clone()));
+        Some(Renewal { replaces, is_suggested })
     }
 
     async fn order(
@@ -134,13 +146,15 @@ impl Certificates {
                 issuance.challenges.get(turn).map_or(Kind::Http01, |one| authorities::challenge(*one))
             }
         };
-        let begun = row.progress.take().and_then(|sealed| self.vault.open_progress(&row.name, &sealed));
+        let sealed = row.progress.take();
+        let mut begun = sealed.as_deref().and_then(|sealed| self.vault.open_progress(&row.name, sealed));
+        // Where an order is, as long as it has led to nothing.
+        let mut kept = sealed.filter(|_| begun.is_some());
         // An order that was begun is finished where it was.
         let mut order: Vec<&Known> = self.authorities.iter().collect();
         if let Some((authority, _)) = &begun {
             order.sort_by_key(|known| known.directory != *authority);
         }
-        let mut begun = begun;
         let mut failures: Vec<(String, Failure)> = Vec::new();
         let (mut all_held_back, mut forbidden) = (true, None);
         for known in order {
@@ -149,10 +163,15 @@ impl Certificates {
                 names: std::slice::from_ref(name),
                 key: authorities::key_kind(need.key),
                 challenge: kind,
-                replaces: renewal.replaces.as_deref(),
+                replaces: renewal.replaces_at(&known.directory),
                 resume,
             };
-            match self.forbids(known, name, kind, issuance).await {
+            // An order that was begun was allowed then.
+            let forbids = match &wanted.resume {
+                Some(_) => Ok(None),
+                None => self.forbids(known, name, kind, issuance).await,
+            };
+            match forbids {
                 Ok(None) => {}
                 Ok(Some(waits)) => {
                     forbidden.get_or_insert(waits);
@@ -165,11 +184,13 @@ impl Certificates {
                     continue;
                 }
             }
+            let is_resumed = wanted.resume.is_some();
             let (next, asked) = Box::pin(self.ask(row, known, wanted, &renewal, issuance)).await?;
             row = next;
             match asked {
                 Asked::Issued(issued) => return self.keep(row, name, known, issued).await,
                 Asked::Not { failure, is_held_back } => {
+                    kept = row.progress.take().or(kept.filter(|_| !is_resumed));
                     all_held_back &= is_held_back;
                     let is_of_name = matches!(failure.kind, FailureKind::Name | FailureKind::Local);
                     failures.push((known.host().to_owned(), failure));
@@ -179,6 +200,7 @@ impl Certificates {
                 }
             }
         }
+        row.progress = kept;
         match forbidden {
             Some(waits) if failures.is_empty() => self.wait_for_dns(row, waits).await,
             Some(waits) => {
@@ -207,7 +229,7 @@ impl Certificates {
             name: &name,
             registered: &registered,
             at: now,
-            is_exempt: renewal.is_suggested && renewal.replaces.is_some(),
+            is_exempt: renewal.is_suggested && wanted.replaces.is_some(),
         };
         let store = self.store().certificates();
         let mut number = None;
@@ -250,7 +272,8 @@ impl Certificates {
                     store.note_failed(number, self.clock.now()).await?;
                 }
                 // An order that may still lead to its certificate is resumed at the next try.
-                if failure.ends_order || failure.kind != FailureKind::Unreachable {
+                let may_lead_on = matches!(failure.kind, FailureKind::Unreachable | FailureKind::RateLimited);
+                if failure.ends_order || !may_lead_on {
                     row.progress = None;
                 }
                 Ok((row, Asked::Not { failure, is_held_back: false }))
@@ -283,6 +306,11 @@ impl Certificates {
             }
         };
         let now = self.clock.now();
+        if issued.not_after <= now {
+            let why =
+                format!("its certificate ends at {}, which is past by the clock of this gateway", issued.not_after);
+            return self.fail(row, &[(known.host().to_owned(), Failure::new(FailureKind::Refused, why))], false).await;
+        }
         let certificate = CertificateRow {
             name: row.name.clone(),
             chain: issued.chain,
@@ -301,7 +329,7 @@ impl Certificates {
         row.authority = Some(known.directory.clone());
         // The authority is asked for its window soon: it may want another one at once.
         let life = issued.not_after.saturating_duration_since(issued.not_before);
-        let again_at = row.renew_at.min(now.saturating_add(life / ASKED_IN_LIFE));
+        let again_at = row.renew_at.min(now.saturating_add((life / ASKED_IN_LIFE).min(DAY)));
         row.become_active(now, again_at);
         self.store().certificates().set_domain(&row).await
     }
@@ -309,7 +337,7 @@ impl Certificates {
     /// Writes a certificate, and serves it.
     pub(super) async fn put(&self, name: &CertName, row: &CertificateRow, now: Timestamp) -> Result<(), Error> {
         self.store().certificates().put(row, now).await?;
-        self.tls.issued().put(Entry { name: name.clone(), not_after: row.not_after, version: row.version });
+        self.tls.put(Entry { name: name.clone(), not_after: row.not_after, version: row.version });
         self.await_first();
         Ok(())
     }

@@ -56,8 +56,10 @@ impl Vault {
         let opened = opened.map_err(|why| format!("the key of the certificate of {}: {why}", row.name))?;
         if opened.is_old {
             let again = self.seal(Kind::Certificate, &row.name, &opened.plain)?;
-            let done = self.store.certificates().reseal(&row.name, row.version, &again).await;
-            done.map_err(|error| error.to_string())?;
+            // The key is there, whether this can be written or not.
+            if let Err(error) = self.store.certificates().reseal(&row.name, row.version, &again).await {
+                tracing::warn!(name = row.name, %error, "failed to encrypt a key with the newest encryption key");
+            }
         }
         Ok(opened.plain)
     }

@@ -2,7 +2,7 @@
 //! come, a few at once.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -12,7 +12,7 @@ use tokio::{sync::watch, task::JoinSet};
 use super::{Certificates, budget, names::Names, schedule};
 use crate::{
     domain::time::Timestamp,
-    store::{DomainRow, Error},
+    store::{DomainRow, DomainState, Due, Error},
     supervise::caught,
     tls::certs::CertName,
 };
@@ -60,7 +60,8 @@ pub async fn run(
 struct Leader {
     certificates: Arc<Certificates>,
     orders: JoinSet<String>,
-    under_way: HashSet<String>,
+    /// Each with whether it is a renewal.
+    under_way: HashMap<String, bool>,
     /// The names as the store has them.
     listed: Option<Arc<Names>>,
     cleaned_at: Timestamp,
@@ -73,7 +74,7 @@ impl Leader {
         Self {
             certificates,
             orders: JoinSet::new(),
-            under_way: HashSet::new(),
+            under_way: HashMap::new(),
             listed: None,
             cleaned_at: Timestamp::MIN,
             counted_at: Timestamp::MIN,
@@ -112,14 +113,16 @@ impl Leader {
         self.clean(now).await?;
         let Some(issuance) = &certificates.issuance else { return Ok(LOOK_EVERY) };
         let at_once = usize::try_from(issuance.budget.at_once).unwrap_or(usize::MAX);
-        let places = at_once.saturating_sub(self.under_way.len());
-        if places > 0 {
-            let most = u32::try_from(places.saturating_add(self.under_way.len())).unwrap_or(u32::MAX);
-            for row in store.due_domains(now, most).await? {
-                if self.under_way.len() < at_once && self.under_way.insert(row.name.clone()) {
-                    self.begin(row);
-                }
-            }
+        if self.under_way.len() < at_once {
+            // Of those that are due some may be under way.
+            let most = issuance.budget.at_once.saturating_mul(2);
+            let renewals = store.due_domains(now, Due { have_certificate: true, most }).await?;
+            let others = store.due_domains(now, Due { have_certificate: false, most }).await?;
+            // Names that never get a certificate keep none from being renewed.
+            let (first, rest) = (at_once.div_ceil(2), at_once);
+            self.begin_up_to(first, renewals.iter(), true);
+            self.begin_up_to(rest, others.iter(), false);
+            self.begin_up_to(rest, renewals.iter(), true);
         }
         if self.under_way.len() >= at_once {
             return Ok(LOOK_EVERY);
@@ -130,6 +133,22 @@ impl Leader {
         Ok(next.clamp(least, LOOK_EVERY))
     }
 
+    /// Begins names that are not under way, until there are so many renewals, or so many in all.
+    fn begin_up_to<'r>(&mut self, most: usize, rows: impl Iterator<Item = &'r DomainRow>, is_renewal: bool) {
+        let at_once = self.certificates.issuance.as_ref().map_or(0, |issuance| issuance.budget.at_once);
+        let at_once = usize::try_from(at_once).unwrap_or(usize::MAX);
+        for row in rows {
+            let of_kind = self.under_way.values().filter(|renewal| **renewal == is_renewal).count();
+            if most <= of_kind || at_once <= self.under_way.len() {
+                return;
+            }
+            if !self.under_way.contains_key(&row.name) {
+                self.under_way.insert(row.name.clone(), is_renewal);
+                self.begin(row.clone());
+            }
+        }
+    }
+
     fn begin(&mut self, row: DomainRow) {
         let certificates = Arc::clone(&self.certificates);
         self.orders.spawn(async move {
@@ -138,7 +157,11 @@ impl Leader {
             let done = caught("certificates", Box::pin(certificates.take_turn(row))).await;
             match done {
                 Some(Ok(())) => {}
-                Some(Err(error)) => tracing::warn!(name, %error, "the life cycle of a certificate waits for the store"),
+                Some(Err(error)) => {
+                    tracing::warn!(name, %error, "the life cycle of a certificate waits for the store");
+                    // The row is as it was: at once it would be the same again.
+                    tokio::time::sleep(PAUSE).await;
+                }
                 // Its time is still the old one: another panic at once is of no use.
                 None => certificates.postpone(kept).await,
             }
@@ -218,7 +241,7 @@ impl Certificates {
     async fn hurry(&self, name: &CertName) {
         let store = self.store().certificates();
         if let Ok(Some(row)) = store.domain(&name.to_string()).await
-            && row.failures == 0
+            && row.state == DomainState::Configured
             && row.next_at > self.clock.now()
             && let Err(error) = store.retry_domain(&row.name, self.clock.now()).await
         {

@@ -117,6 +117,9 @@ where
                 came = server.read_buf(&mut down) => (Side::Server, came),
             }
         };
+        if from_server.is_asking() && ANSWER_TIMEOUT <= asked_at.elapsed() {
+            return (Left::Unanswered, carried);
+        }
         let read = if from_server.is_asking() {
             timeout(ANSWER_TIMEOUT.saturating_sub(asked_at.elapsed()), reading).await
         } else {

@@ -5,7 +5,7 @@ use super::{
     db::{Db, ask},
     error::Error,
     rows::{
-        CertificateRow, ChallengeRow, DomainFilter, DomainRow, DomainState, KnownCertificate, NewOrder, Spent,
+        CertificateRow, ChallengeRow, DomainFilter, DomainRow, DomainState, Due, KnownCertificate, NewOrder, Spent,
         SpentSince,
     },
 };
@@ -111,12 +111,13 @@ impl CertificateStore<'_> {
         ask!(self.db, certificates::domains(filter))
     }
 
-    /// Names whose time has come: those without a certificate first, then those whose certificate expires first.
+    /// Names whose time has come, of those that have a certificate, or of those that have none; first those whose certificate
+    /// expires first, then those that have waited longest.
     ///
     /// # Errors
     /// When the store fails or a row is impossible.
-    pub async fn due_domains(self, now: Timestamp, most: u32) -> Result<Vec<DomainRow>, Error> {
-        ask!(self.db, certificates::due_domains(now, most))
+    pub async fn due_domains(self, now: Timestamp, due: Due) -> Result<Vec<DomainRow>, Error> {
+        ask!(self.db, certificates::due_domains(now, due))
     }
 
     /// When the next name is due.

@@ -14,7 +14,8 @@ use crate::domain::{
 };
 
 pub use certificates::{
-    CertificateRow, ChallengeRow, DomainFilter, DomainRow, DomainState, KnownCertificate, NewOrder, Spent, SpentSince,
+    CertificateRow, ChallengeRow, DomainFilter, DomainRow, DomainState, Due, KnownCertificate, NewOrder, Spent,
+    SpentSince,
 };
 pub use webhooks::{AddedEvent, AddedWebhook, EventRow, NewEvent, NewWebhook, RegisteredWebhook, Tried, WebhookRow};
 

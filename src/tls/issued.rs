@@ -57,10 +57,12 @@ impl Issued {
         self.arrived.notify_waiters();
     }
 
-    /// Adds one, or replaces that of the same name. If that one has been loaded, it is served until this one is.
-    pub fn put(&self, entry: Entry) {
-        self.insert(entry);
+    /// Adds one, or replaces that of the same name. If that one has been loaded, it is served until this one is. Returns the new
+    /// one, unless it is the same.
+    pub(super) fn put(&self, entry: Entry) -> Option<Arc<Slot>> {
+        let new = self.insert(entry);
         self.arrived.notify_waiters();
+        new
     }
 
     /// Removes one.
@@ -100,15 +102,18 @@ impl Issued {
         of(&self.exact, host).into_iter().chain(std::iter::once_with(below).flatten())
     }
 
-    fn insert(&self, entry: Entry) {
+    fn insert(&self, entry: Entry) -> Option<Arc<Slot>> {
         let Entry { name, not_after, version } = entry;
         let (family, host) = self.place(&name);
         let host = host.clone();
         let old = family.get(&host).map(|slot| Arc::clone(&slot));
         let slot = Slot::of_store(name, not_after, version, old.as_deref());
-        if old.is_none_or(|old| *old != slot || old.not_after != slot.not_after) {
-            family.insert(host, Arc::new(slot));
+        if old.is_some_and(|old| *old == slot && old.not_after == slot.not_after) {
+            return None;
         }
+        let slot = Arc::new(slot);
+        family.insert(host, Arc::clone(&slot));
+        Some(slot)
     }
 
     fn place<'a>(&self, name: &'a CertName) -> (&DashMap<Host, Arc<Slot>>, &'a Host) {

@@ -204,7 +204,7 @@ async fn what_cannot_be_loaded_fails_and_is_left_alone_for_a_moment() {
     let shelf = Shelf::new(100);
     let tls = tls(&shelf);
     let name = host("a.example");
-    tls.issued().put(entry("a.example", 1));
+    tls.put(entry("a.example", 1));
     let other = pair("b.example");
     for (nth, broken) in [Err("the store is away"), Ok(other), Ok((Vec::new(), Vec::new()))].into_iter().enumerate() {
         shelf.put("a.example", broken);
@@ -223,7 +223,7 @@ async fn what_cannot_be_loaded_fails_and_is_left_alone_for_a_moment() {
 async fn a_load_that_hangs_ends_by_itself() {
     let shelf = Shelf::new(0);
     let tls = tls(&shelf);
-    tls.issued().put(entry("a.example", 1));
+    tls.put(entry("a.example", 1));
     let began = tokio::time::Instant::now();
     assert!(matches!(tls.prepare(&host("a.example")).await, Prepared::Failed));
     assert_eq!((began.elapsed().as_secs(), tls.loads()), (5, (0, 1)));
@@ -235,20 +235,56 @@ async fn the_version_before_is_served_until_the_new_one_is_loaded() {
     let tls = tls(&shelf);
     let (old, new) = (pair("a.example"), pair("a.example"));
     shelf.put("a.example", Ok(old.clone()));
-    tls.issued().put(entry("a.example", 1));
+    tls.put(entry("a.example", 1));
     assert_eq!(shown(&tls, "a.example", &[]).await.expect("served").0, leaf(&old, "a.example"));
-    tls.issued().put(entry("a.example", 1));
+    tls.put(entry("a.example", 1));
     shelf.put("a.example", Ok(new.clone()));
-    tls.issued().put(entry("a.example", 2));
+    tls.put(entry("a.example", 2));
     // Its load waits at the gate.
     assert_eq!(shown(&tls, "a.example", &[]).await.expect("served").0, leaf(&old, "a.example"));
     shelf.gate.add_permits(1);
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    while tls.loads() != (2, 0) && tokio::time::Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    loaded(&tls, 2).await;
     assert_eq!(shown(&tls, "a.example", &[]).await.expect("served").0, leaf(&new, "a.example"));
     assert_eq!(shelf.loads(), 2);
+}
+
+/// Waits until so many loads have ended well.
+async fn loaded(tls: &Tls, loads: u64) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while tls.loads() != (loads, 0) && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_loaded_before_the_next_hello() {
+    let shelf = Shelf::new(100);
+    let tls = tls(&shelf);
+    let (old, new) = (pair("a.example"), pair("a.example"));
+    shelf.put("a.example", Ok(old));
+    tls.put(entry("a.example", 1));
+    shown(&tls, "a.example", &[]).await.expect("served");
+    shelf.put("a.example", Ok(new.clone()));
+    tls.put(entry("a.example", 2));
+    loaded(&tls, 2).await;
+    assert_eq!(shown(&tls, "a.example", &[]).await.expect("served").0, leaf(&new, "a.example"));
+    assert_eq!(shelf.loads(), 2);
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_comes_after_all_that_have_not() {
+    let shelf = Shelf::new(100);
+    let tls = tls(&shelf);
+    let (own, wild) = (pair("a.b.example"), pair("*.b.example"));
+    shelf.put("a.b.example", Ok(own.clone()));
+    shelf.put("*.b.example", Ok(wild.clone()));
+    tls.put(Entry { not_after: Timestamp::from_secs(1_000_000_000), ..entry("a.b.example", 1) });
+    assert_eq!(shown(&tls, "a.b.example", &[]).await.expect("the only one").0, leaf(&own, "a.b.example"));
+    tls.put(entry("*.b.example", 1));
+    assert_eq!(shown(&tls, "a.b.example", &[]).await.expect("the good one").0, leaf(&wild, "*.b.example"));
+    tls.put(entry("a.b.example", 2));
+    loaded(&tls, 3).await;
+    assert_eq!(shown(&tls, "a.b.example", &[]).await.expect("its own again").0, leaf(&own, "a.b.example"));
 }
 
 #[tokio::test]
@@ -267,7 +303,7 @@ async fn what_the_operator_brought_comes_first_and_is_read_when_it_is_asked_for(
         Arc::new(Slot::of_files(cert_name("a.example"), folder, &cert, false))
     };
     shelf.put("a.example", Ok(issued.clone()));
-    tls.issued().put(entry("a.example", 1));
+    tls.put(entry("a.example", 1));
     write(&brought);
     tls.swap(Certs::from_iter([slot(dir.path())]));
     assert_eq!(shown(&tls, "a.example", &[]).await.expect("served").0, leaf(&brought, "a.example"));
@@ -300,7 +336,7 @@ async fn acme_tls_is_answered_for_open_challenges_and_for_nothing_else() {
     assert_eq!((count(&tls.challenges().answered), count(&tls.challenges().refused)), (1, 1));
     let own = pair("a.example");
     shelf.put("a.example", Ok(own.clone()));
-    tls.issued().put(entry("a.example", 1));
+    tls.put(entry("a.example", 1));
     let both = shown(&tls, "a.example", &[acme, b"http/1.1"]).await.expect("served");
     assert_eq!(both, (leaf(&own, "a.example"), Some(b"http/1.1".to_vec())), "an ordinary client");
     tls.challenges().set([]);
@@ -319,7 +355,7 @@ async fn a_handshake_waits_for_the_first_certificate_where_that_is_wanted() {
         assert_eq!(tls.first_hello().asked().await, host("a.example"));
         let made = pair("a.example");
         shelf.put("a.example", Ok(made.clone()));
-        tls.issued().put(entry("a.example", 1));
+        tls.put(entry("a.example", 1));
         made
     };
     let (seen, made) = tokio::join!(clients, orders);

@@ -156,12 +156,12 @@ async fn an_order_that_was_left_in_the_middle_is_finished_from_another_place() {
     answers.holds.store(false, Relaxed);
     let progress = answers.saved()[0].clone();
     let resumed = || Wanted { resume: Some(progress.clone()), ..wanted(&names, Kind::Http01) };
-    let issued = order(&pebble.client(), &key, &resumed(), &*answers).await.unwrap();
+    let issued = order(&pebble.client(), &key, &resumed(), &answers).await.unwrap();
     pebble.verify(&issued, "a.example").await;
     assert_eq!(issued.key, progress.key, "the key that was kept");
     assert_eq!((answers.shown().len(), answers.saved().len()), (1, 1), "no order was begun");
     // The answer got lost once more: the same certificate is there.
-    let again = order(&pebble.client(), &key, &resumed(), &*answers).await.unwrap();
+    let again = order(&pebble.client(), &key, &resumed(), &answers).await.unwrap();
     assert_eq!(serial(&again), serial(&issued));
 }
 

@@ -139,10 +139,12 @@ impl Config {
     pub fn new(server: &Dnsmasq, acme: &str) -> Self {
         let config = Self(tempfile::tempdir().unwrap());
         let port = server.port;
+        config.write("encryption-key", &"5a".repeat(32));
         config.write(
             "anteroom.toml",
             &format!(
                 "base_domains = [\"meet.example\"]\n[listen]\nhttp = [\"127.0.0.1:0\"]\n\
+                 [store]\nencryption_key = \"file:encryption-key\"\n\
                  [upstream]\nresolver = [\"127.0.0.1:{port}\"]\n\
                  [acme]\ndirectory = \"https://acme-v02.api.letsencrypt.org/directory\"\n{acme}\n\
                  [servers.bbb-01]\nurl = \"https://bbb-01.meet.example\"\nsecret = \"the secret of the first server\"\n\

@@ -240,7 +240,7 @@ async fn a_certificate_that_cannot_be_loaded_is_told_apart_from_a_name_that_is_n
     let tls = stage.app.as_ref().unwrap().tls();
     // The store of this gateway has no such certificate.
     let name = "issued.example".parse().unwrap();
-    tls.issued().put(Entry { name, not_after: Timestamp::from_secs(4_000_000_000), version: 1 });
+    tls.put(Entry { name, not_after: Timestamp::from_secs(4_000_000_000), version: 1 });
     let error = connect(&stage, &trusting(&stage), "issued.example").await.unwrap_err();
     assert!(error.to_string().to_lowercase().contains("internalerror"), "{error}");
     assert_eq!(stage.metric("anteroom_certificate_loads_total", &["failed"]).await, 1);

@@ -76,6 +76,15 @@ impl DomainState {
     }
 }
 
+/// Which names are wanted of those whose time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// Those that have a certificate; else those that have none.
+    pub have_certificate: bool,
+    /// How many.
+    pub most: u32,
+}
+
 /// A name that needs a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainRow {

@@ -6,7 +6,7 @@ for_both!(
     a_certificate_is_kept_replaced_and_removed,
     what_has_changed_is_read_by_its_time,
     names_are_listed_in_pages_by_tenant_and_state,
-    what_is_due_comes_without_a_certificate_first,
+    names_are_due_with_and_without_a_certificate_apart,
     names_that_go_lose_their_certificate_later_and_may_come_back,
     many_names_are_added_and_dropped_at_once,
     orders_are_counted_by_account_domain_name_and_failure,
@@ -109,7 +109,7 @@ async fn names_are_listed_in_pages_by_tenant_and_state(f: Fixture) {
     assert_eq!(counts, [(DomainState::Configured, 1), (DomainState::Active, 1), (DomainState::Failing, 2)]);
 }
 
-async fn what_is_due_comes_without_a_certificate_first(f: Fixture) {
+async fn names_are_due_with_and_without_a_certificate_apart(f: Fixture) {
     let store = f.store.certificates();
     set(
         &f.store,
@@ -121,12 +121,14 @@ async fn what_is_due_comes_without_a_certificate_first(f: Fixture) {
         ],
     )
     .await;
-    assert_eq!(
-        names(&store.due_domains(ms(20), 9).await.expect("read")),
-        ["none.example", "soon.example", "late.example"]
-    );
-    assert_eq!(names(&store.due_domains(ms(20), 1).await.expect("read")), ["none.example"]);
-    assert_eq!(names(&store.due_domains(ms(9), 9).await.expect("read")), [""; 0]);
+    let due = async |now, have_certificate, most| {
+        names(&store.due_domains(ms(now), Due { have_certificate, most }).await.expect("read")).join(" ")
+    };
+    assert_eq!(due(20, true, 9).await, "soon.example late.example");
+    assert_eq!(due(20, true, 1).await, "soon.example");
+    assert_eq!(due(20, false, 9).await, "none.example");
+    assert_eq!(due(21, false, 9).await, "none.example later.example");
+    assert_eq!((due(9, true, 9).await, due(9, false, 9).await), (String::new(), String::new()));
     assert_eq!(store.next_due().await.expect("read"), Some(ms(10)));
     assert!(store.retry_domain("later.example", ms(2)).await.expect("written"));
     assert_eq!(store.next_due().await.expect("read"), Some(ms(2)));
@@ -144,7 +146,10 @@ async fn names_that_go_lose_their_certificate_later_and_may_come_back(f: Fixture
     }
     store.drop_domains(&["a.example".into(), "b.example".into()], ms(100)).await.expect("written");
     assert_eq!(store.domain("a.example").await.expect("read"), None);
-    assert_eq!(names(&store.due_domains(ms(200), 9).await.expect("read")), [""; 0]);
+    assert_eq!(
+        names(&store.due_domains(ms(200), Due { have_certificate: false, most: 9 }).await.expect("read")),
+        [""; 0]
+    );
     assert!(!store.retry_domain("a.example", ms(1)).await.expect("written"));
     // Back before its time: it is as it was, and another tenant's.
     store.add_domains(&[DomainRow::new("b.example".into(), "u".into(), ms(150))]).await.expect("written");
@@ -193,8 +198,12 @@ async fn orders_are_counted_by_account_domain_name_and_failure(f: Fixture) {
     assert_eq!(spent(since(0, 0, 0)).await, all);
     assert_eq!(spent(since(15, 15, 0)).await, Spent { of_account: 2, of_domain: 1, of_name: 0, failures_of_name: 0 });
     store.note_failed(first, ms(12)).await.expect("written");
-    assert_eq!(spent(since(0, 0, 0)).await, Spent { of_name: 0, failures_of_name: 1, ..all }, "no certificate of it");
-    assert_eq!(spent(since(0, 0, 12)).await, Spent { of_name: 0, failures_of_name: 0, ..all });
+    assert_eq!(
+        spent(since(0, 0, 0)).await,
+        Spent { of_domain: 1, of_name: 0, failures_of_name: 1, ..all },
+        "no certificate of it"
+    );
+    assert_eq!(spent(since(0, 0, 12)).await, Spent { of_domain: 1, of_name: 0, failures_of_name: 0, ..all });
     store.forget_orders(ms(25)).await.expect("written");
     assert_eq!(spent(since(0, 0, 0)).await, Spent { of_account: 1, ..Spent::default() });
 }
@@ -209,7 +218,7 @@ async fn an_order_of_a_dead_gateway_is_taken_over(f: Fixture) {
     let own = ordering("own.example", f.store.gateway());
     set(&f.store, &[own.clone(), ordering("dead.example", "another")]).await;
     assert_eq!(store.take_over_orders(ms(50)).await.expect("written"), 1);
-    let taken = store.due_domains(ms(50), 9).await.expect("read");
+    let taken = store.due_domains(ms(50), Due { have_certificate: false, most: 9 }).await.expect("read");
     assert_eq!(names(&taken), ["dead.example"]);
     assert_eq!((taken[0].owner.as_deref(), taken[0].progress.as_deref()), (Some(f.store.gateway()), Some(&[1, 2][..])));
     assert_eq!(store.domain("own.example").await.expect("read"), Some(own));

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Those that are started again after a panic, or whose panic ends the process, as they are started in `app`.
-const SUPERVISED: [&str; 13] = [
+const SUPERVISED: [&str; 14] = [
     "writer",
     "reseat",
     "heartbeat",
@@ -24,14 +24,19 @@ const SUPERVISED: [&str; 13] = [
     "http",
     "callbacks",
     "webhooks",
+    "certificates",
 ];
 
 /// Other places that start tasks or threads, with how many and why a panic there ends nothing else.
-const OTHERS: [(&str, usize, &str); 17] = [
+const OTHERS: [(&str, usize, &str); 23] = [
+    ("src/acme/transport.rs", 1, "one connection to a certificate authority"),
     ("src/admin.rs", 1, "a thread that runs `run_thread`"),
     ("src/admin/accept.rs", 1, "one connection"),
     ("src/admin/state.rs", 1, "one request, whose loss is answered"),
+    ("src/certificates/hook.rs", 1, "a program, not a task"),
+    ("src/certificates/worker.rs", 1, "one order, whose step is `caught`"),
     ("src/cli/log.rs", 1, "a thread that runs `run_thread`"),
+    ("src/config/scan.rs", 1, "threads that are waited for, whose panic is the caller's"),
     ("src/live/files.rs", 1, "one file is packed"),
     ("src/live/pace.rs", 1, "ends when no socket waits; gives turns, and reads nothing from outside"),
     ("src/meetings/deliveries.rs", 1, "one delivery, which is made again"),
@@ -43,6 +48,8 @@ const OTHERS: [(&str, usize, &str); 17] = [
     ("src/proxy/graphql.rs", 2, "one socket"),
     ("src/proxy/socket.rs", 2, "one socket"),
     ("src/store/joins.rs", 1, "a loop whose only step is `caught`"),
+    ("src/store/writer.rs", 1, "for tests and benchmarks; `app` has its writer supervised"),
+    ("src/tls/loads.rs", 1, "one certificate is read; a new try begins it again"),
     ("src/upstream/discard.rs", 1, "the rest of one body"),
     ("src/upstream/upgrade.rs", 1, "one connection"),
 ];

@@ -9,7 +9,7 @@ use crate::{
         change::Change,
         error::Error,
         rows::{
-            CertificateRow, ChallengeRow, DomainFilter, DomainRow, DomainState, KnownCertificate, NewOrder, Spent,
+            CertificateRow, ChallengeRow, DomainFilter, DomainRow, DomainState, Due, KnownCertificate, NewOrder, Spent,
             SpentSince,
         },
     },
@@ -170,11 +170,14 @@ pub(in crate::store) async fn domains(pool: &Pool, filter: DomainFilter<'_>) -> 
     select.build().fetch_all(pool).await?.iter().map(read_domain).collect()
 }
 
-pub(in crate::store) async fn due_domains(pool: &Pool, now: Timestamp, most: u32) -> Result<Vec<DomainRow>, Error> {
+pub(in crate::store) async fn due_domains(pool: &Pool, now: Timestamp, due: Due) -> Result<Vec<DomainRow>, Error> {
     let rows = sqlx::query(
-        "SELECT * FROM domains WHERE gone_at IS NULL AND next_at <= $1 ORDER BY good_until, next_at, name LIMIT $2",
+        "SELECT * FROM domains WHERE gone_at IS NULL AND next_at <= $1 AND good_until BETWEEN $2 AND $3
+         ORDER BY good_until, next_at, name LIMIT $4",
     );
-    rows.bind(now).bind(i64::from(most)).fetch_all(pool).await?.iter().map(read_domain).collect()
+    let (from, to) = if due.have_certificate { (1, i64::MAX) } else { (0, 0) };
+    let rows = rows.bind(now).bind(from).bind(to).bind(i64::from(due.most));
+    rows.fetch_all(pool).await?.iter().map(read_domain).collect()
 }
 
 pub(in crate::store) async fn next_due(pool: &Pool) -> Result<Option<Timestamp>, Error> {
@@ -265,7 +268,7 @@ pub(in crate::store) async fn spent(pool: &Pool, order: NewOrder<'_>, since: Spe
     let row = sqlx::query(
         "SELECT (SELECT COUNT(*) FROM certificate_orders WHERE authority = $1 AND at > $4 AND NOT is_exempt),
                 (SELECT COUNT(*) FROM certificate_orders
-                 WHERE authority = $1 AND registered = $2 AND at > $5 AND NOT is_exempt),
+                 WHERE authority = $1 AND registered = $2 AND at > $5 AND NOT is_exempt AND failed_at IS NULL),
                 (SELECT COUNT(*) FROM certificate_orders
                  WHERE authority = $1 AND name = $3 AND at > $5 AND NOT is_exempt AND failed_at IS NULL),
                 (SELECT COUNT(*) FROM certificate_orders
