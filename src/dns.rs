@@ -1,6 +1,6 @@
 //! [`Dns`]: what name servers say about the hosts of tenants, and what that means.
 //!
-//! [`lookup`] asks; the verdicts ([`pointing`], [`caa`], [`mail`]) are pure. Each verdict has a sentence for the
+//! `lookup` asks; the verdicts (`pointing`, `caa`, `mail`) are pure. Each verdict has a sentence for the
 //! person who edits the zone. It orders no certificate and keeps nothing: who asks again, and when, is the life cycle's business.
 
 mod caa;

@@ -5,7 +5,7 @@ use hickory_resolver::proto::rr::rdata::CAA;
 
 use super::{
     lookup::Trouble,
-    words::{ascii, list, shown},
+    words::{list, shown},
 };
 
 /// What is to be issued, and by which authority.
@@ -166,10 +166,20 @@ struct Permit {
 }
 
 impl Permit {
+    /// RFC 8659, 4.2. hickory's reader (0.26.3) takes none of the blanks that may stand around names, `;` and `=`.
     fn read(record: &CAA) -> Option<Self> {
-        let (issuer, parameters) = record.value_as_issue().ok()?;
-        let parameters = parameters.iter().map(|pair| (pair.key().to_ascii_lowercase(), pair.value().to_owned()));
-        Some(Self { issuer: ascii(&issuer?), parameters: parameters.collect() })
+        let trimmed = |text: &str| text.trim_matches([' ', '\t']).to_owned();
+        let is_label =
+            |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let mut parts = std::str::from_utf8(&record.value).ok()?.split(';').map(trimmed);
+        let issuer = parts.next().filter(|issuer| issuer.split('.').all(is_label))?;
+        let parameters = parts.filter(|part| !part.is_empty()).map(|part| {
+            let (tag, value) = part.split_once('=')?;
+            let (tag, value) = (trimmed(tag), trimmed(value));
+            let is_sound = is_label(&tag) && value.bytes().all(|byte| byte.is_ascii_graphic());
+            is_sound.then(|| (tag.to_ascii_lowercase(), value))
+        });
+        Some(Self { issuer, parameters: parameters.collect::<Option<_>>()? })
     }
 
     /// Where the authority does not say what it is called, any name may be its own.
@@ -258,6 +268,10 @@ mod tests {
             ),
             (false, &["issue ca.example; validationmethods=dns-01,http-01"], "allowed"),
             (false, &["issue ca.example; validationmethods=dns-01"], "other-method"),
+            (false, &["issue  ca.example \t; accounturi = https://ca.example/acct/1 ;"], "allowed"),
+            (false, &["issue ca.example ;validationmethods= dns-01"], "other-method"),
+            (false, &["issue ca.example; accounturi"], "other-issuer"),
+            (false, &["issue ca example"], "other-issuer"),
             (false, &["issue ca.example; validationmethods=dns-01", "issue ca.example.net"], "allowed"),
         ] {
             let caa = decide(is_wildcard, records, &ours);

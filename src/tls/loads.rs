@@ -15,7 +15,7 @@ use std::{
 use rustls::sign::CertifiedKey;
 use tokio::{
     sync::{Semaphore, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -33,6 +33,10 @@ const NAMES_MAX: usize = 4096;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a name that has failed is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
+/// With more names than this, those that have failed keep no place of others.
+const PAUSED_MAX: usize = NAMES_MAX / 2;
+/// Between two lines in the log about loads that have failed.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How far a load is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +63,19 @@ pub(super) struct Loads {
     pub(super) done: AtomicU64,
     /// Loads that failed, and those that did not begin because there were too many.
     pub(super) failed: AtomicU64,
+    complained_at: Mutex<Option<Instant>>,
 }
 
 impl Default for Loads {
     fn default() -> Self {
         let turns = Arc::new(Semaphore::new(AT_ONCE));
-        Self { flights: Mutex::default(), turns, done: AtomicU64::default(), failed: AtomicU64::default() }
+        Self {
+            flights: Mutex::default(),
+            turns,
+            done: AtomicU64::default(),
+            failed: AtomicU64::default(),
+            complained_at: Mutex::default(),
+        }
     }
 }
 
@@ -85,6 +96,20 @@ impl Loads {
     pub(super) async fn load(self: &Arc<Self>, slot: &Arc<Slot>, source: Option<&Arc<dyn Source>>) -> bool {
         let Some(mut stage) = self.begin(slot, source) else { return false };
         stage.wait_for(|stage| *stage != Stage::Underway).await.is_ok_and(|stage| *stage == Stage::Done)
+    }
+
+    /// Names that wait, are being loaded, or have failed a moment ago.
+    fn underway(&self) -> usize {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Says that a load has failed, once in a second for all: strangers choose the names.
+    fn complain(&self, name: &CertName, why: &str) {
+        let mut last = self.complained_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| COMPLAINT_PAUSE <= last.elapsed()) {
+            *last = Some(Instant::now());
+            tracing::warn!(host = %name, why, "failed to load a certificate");
+        }
     }
 
     /// Begins to load in the background, unless it has begun.
@@ -117,9 +142,11 @@ impl Loads {
                 }
                 Err(why) => {
                     loads.failed.fetch_add(1, Relaxed);
-                    tracing::warn!(host = %slot.name, why, "failed to load a certificate");
+                    loads.complain(&slot.name, &why);
                     told.send_replace(Stage::Failed);
-                    sleep(PAUSE).await;
+                    if loads.underway() <= PAUSED_MAX {
+                        sleep(PAUSE).await;
+                    }
                 }
             }
         });
