@@ -206,7 +206,7 @@ impl Dns {
                     let whole = walk.included[before..].iter().filter(|name| !name.contains('%'));
                     open.extend(whole.cloned());
                 }
-                // Those of the domain itself are told apart from this.
+                // The caller has a verdict of its own for faults of the domain itself.
                 Err(_) if is_own => return walk,
                 Err(why) => walk.broken = walk.broken.or_else(|| Some((name, why.to_owned()))),
             }

@@ -36,8 +36,8 @@ pub(super) const TENANTS: &str = "tenants";
 pub(super) const CERTS: &str = "certs";
 pub(super) const PAGES: &str = "pages";
 
-/// Certificates whose keys stay in memory when they have been read, 4 KB each. Where there are more, those that nobody has asked
-/// for are read again when somebody does.
+/// Certificates whose keys stay in memory when they have been read, 4 KB each. Where there are more, those without a
+/// handshake so far are read again at their first one.
 const KEPT_CERTS_MAX: usize = 1000;
 /// So many files are worth the threads.
 const PARALLEL_MIN: usize = 64;

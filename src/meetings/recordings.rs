@@ -82,7 +82,7 @@ pub(crate) fn named(of: &Scope<'_>, params: &Params, by_beginning: bool) -> Name
         }
         (None, None) => all.beginning_with(tenant, "").into_iter().for_each(&mut add),
     }
-    // Of a server that is only missing in the configuration nothing is known: who asks for its recordings is told so.
+    // A server that is only missing in the configuration: the state of its recordings is unknown, and the call fails.
     found.retain(|_, recording| !of.directory.is_retired(&recording.server));
     found
 }

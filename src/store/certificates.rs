@@ -43,7 +43,7 @@ impl CertificateStore<'_> {
         ask!(self.db, certificates::certificate(name))
     }
 
-    /// Encrypts a key again, unless the certificate was replaced meanwhile. Nothing is told: what it says is the same.
+    /// Encrypts a key again, unless the certificate was replaced meanwhile. Other gateways are not notified: the key is the same.
     ///
     /// # Errors
     /// When the store fails.

@@ -1,5 +1,5 @@
 //! [`FirstHello`]: hosts that are configured and have no certificate yet. A handshake may wait a bounded time for the first
-//! one, and whoever orders certificates learns which host was asked for.
+//! one, and the worker that orders certificates gets the name of the host.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,7 +23,7 @@ use crate::domain::host::Host;
 const WAITERS_MAX: usize = 256;
 /// Those of one host.
 const WAITERS_PER_HOST: usize = 8;
-/// Hosts whose name is on its way to whoever orders.
+/// Capacity of the queue of hosts for the worker that orders.
 const ASKED_MAX: usize = 64;
 
 /// The hosts that wait for their first certificate, and the handshakes that wait with them.
@@ -93,8 +93,8 @@ impl FirstHello {
         self.awaited.store(Arc::new(Awaited { wait, hosts }));
     }
 
-    /// Waits for a host that a client has asked for and that has no certificate yet. A host is told once for all
-    /// handshakes that wait for it at the same time, and dropped when too many are on their way.
+    /// Waits for a host that a client has asked for and that has no certificate yet. Handshakes that wait
+    /// for one host at the same time are one entry of the queue; with a full queue the host is dropped.
     ///
     /// May be dropped at any time: no host is lost.
     pub async fn asked(&self) -> Host {

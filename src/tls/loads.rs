@@ -92,7 +92,7 @@ impl Drop for Underway {
 }
 
 impl Loads {
-    /// Loads chain and key into a slot, or waits for whoever does; whether they are there.
+    /// Loads chain and key into a slot, or waits for the load that is under way. Returns whether they are there.
     pub(super) async fn load(self: &Arc<Self>, slot: &Arc<Slot>, source: Option<&Arc<dyn Source>>) -> bool {
         let Some(mut stage) = self.begin(slot, source) else { return false };
         stage.wait_for(|stage| *stage != Stage::Underway).await.is_ok_and(|stage| *stage == Stage::Done)

@@ -128,7 +128,7 @@ pub fn text(all: &[Figures], count: usize) -> String {
     row("us of CPU each", &|f| format!("{:.0}", f.in_turn.cpu_us));
     if let [wildcard, each] = all {
         let grown = each.start_bytes.saturating_sub(wildcard.start_bytes);
-        text.push_str(&format!("memory for a host that nobody asks for: {} KB\n", kb(grown, each.certificates)));
+        text.push_str(&format!("memory for a host without a handshake: {} KB\n", kb(grown, each.certificates)));
     }
     text
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::proxy::frame;
 
-/// The role of a guest who waits may read this of itself, and of nobody else (bbb-graphql-server,
+/// The role of a guest who waits may read this field, of its own user only (bbb-graphql-server,
 /// `public_v_user_current.yaml`); BBB's own client waits by it.
 const QUERY: &str = "query getGuestStatus { user_current { guestStatus } }";
 /// The answer has some 100 bytes.

@@ -62,7 +62,7 @@ impl Member {
     }
 
     /// The client asks to be in the meeting (`userJoinMeeting`): a guest who has been waiting is, once a moderator has said so.
-    /// Who asks before that is told so in `user_current`, as everything else (akka-bbb-apps, `UserJoinMeetingReqMsgHdlr`).
+    /// An early request gets its refusal in `user_current`, like every other one (akka-bbb-apps, `UserJoinMeetingReqMsgHdlr`).
     pub(super) fn admit(&mut self, world: &mut World) -> Admission {
         let Some(meeting) = world.by_int_id(&self.meeting).filter(|_| self.is_waiting) else {
             return Admission::In;
