@@ -21,10 +21,7 @@ mod tries;
 
 use std::{fmt, future::Future, time::Duration};
 
-use crate::{
-    domain::{secret::Secret, time::Timestamp},
-    tls::certs::CertName,
-};
+use crate::{domain::time::Timestamp, tls::certs::CertName};
 
 pub use self::{
     account::Account,
@@ -35,27 +32,7 @@ pub use self::{
     renewal::Renewal,
 };
 
-/// A CA as the operator has configured it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ca {
-    /// The address of its directory; `https` only.
-    pub directory: String,
-    /// Where the CA reaches the operator, as `mailto:` addresses. May be empty; some CAs refuse that.
-    pub contact: Vec<String>,
-    /// The account at the CA's shop that an ACME account is bound to (RFC 8555, 7.3.4), where the CA wants one.
-    pub external_account: Option<ExternalAccount>,
-    /// The profile of the certificates, such as `shortlived`, for a CA that has several.
-    pub profile: Option<String>,
-}
-
-/// What a CA has given to its customer for external account binding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExternalAccount {
-    /// The id of the key.
-    pub id: String,
-    /// The key, as base64 (with either alphabet, padded or not).
-    pub key: Secret,
-}
+pub use crate::domain::issuance::{Authority, ExternalAccount, KeyKind};
 
 /// How long a [`Client`] waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,16 +50,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self { request: Duration::from_secs(60), order: Duration::from_secs(180), pause: Duration::from_secs(1) }
     }
-}
-
-/// The kind of a certificate's key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum KeyKind {
-    /// ECDSA with P-256: short, fast, and known to all clients of the last ten years.
-    #[default]
-    EcdsaP256,
-    /// RSA with 2048 bits, for clients that know nothing else.
-    Rsa2048,
 }
 
 /// What is ordered.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Ca, Limits,
+    Authority, Limits,
     account_key::AccountKey,
     answers::Seen,
     directory::Directory,
@@ -44,7 +44,7 @@ impl fmt::Debug for Account {
 
 /// Finds or registers the account of a key.
 pub(super) async fn open(
-    ca: &Ca,
+    ca: &Authority,
     directory: &Directory,
     transport: &Transport,
     limits: Limits,
@@ -66,7 +66,7 @@ pub(super) async fn open(
 }
 
 struct Registrar<'a> {
-    ca: &'a Ca,
+    ca: &'a Authority,
     directory: &'a Directory,
     transport: &'a Transport,
     limits: Limits,

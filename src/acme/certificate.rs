@@ -23,8 +23,8 @@ impl Key {
     /// A new key. RSA takes a good part of a second, so that it is made aside.
     pub(super) async fn generate(kind: KeyKind) -> Result<Self, Failure> {
         let made = spawn_blocking(move || match kind {
-            KeyKind::EcdsaP256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
-            KeyKind::Rsa2048 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
+            KeyKind::Ecdsa => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+            KeyKind::Rsa => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
         });
         match made.await {
             Ok(Ok(pair)) => Ok(Self(pair)),
@@ -151,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_has_the_names_and_no_common_name() {
-        for kind in [KeyKind::EcdsaP256, KeyKind::Rsa2048] {
+        for kind in [KeyKind::Ecdsa, KeyKind::Rsa] {
             let key = Key::generate(kind).await.expect("a key");
             let again = Key::read(&key.to_bytes()).expect("the same");
             let der = again.request(&names(&["a.example", "*.b.example"])).expect("a request");
@@ -165,8 +165,8 @@ mod tests {
     #[tokio::test]
     async fn a_chain_is_taken_when_it_has_our_key_and_exactly_our_names() {
         let (root_pem, issuer) = root();
-        let key = Key::generate(KeyKind::EcdsaP256).await.expect("a key");
-        let other = Key::generate(KeyKind::EcdsaP256).await.expect("a key");
+        let key = Key::generate(KeyKind::Ecdsa).await.expect("a key");
+        let other = Key::generate(KeyKind::Ecdsa).await.expect("a key");
         let asked = names(&["a.example", "*.b.example"]);
         let good = leaf_for(&key, &["*.B.example", "A.example"], &issuer);
         for (what, pem, text) in [

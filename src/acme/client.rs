@@ -11,7 +11,7 @@ use instant_acme::{BodyWrapper, Error, RevocationReason, RevocationRequest};
 use rustls::RootCertStore;
 
 use super::{
-    Ca, Issued, Limits, Wanted, Work,
+    Authority, Issued, Limits, Wanted, Work,
     account::{self, Account, checked},
     account_key::AccountKey,
     certificate,
@@ -29,7 +29,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(3600);
 
 /// The client of one CA. Nothing is asked of the CA before it is needed. Calls may run at the same time.
 pub struct Client {
-    ca: Ca,
+    ca: Authority,
     pub(super) limits: Limits,
     transport: Transport,
     directory: Mutex<Option<(Instant, Arc<Directory>)>>,
@@ -52,20 +52,20 @@ pub enum Reason {
 impl Client {
     /// A client that trusts `roots` for the connection to the CA.
     #[must_use]
-    pub fn new(ca: Ca, roots: RootCertStore, clock: Clock) -> Self {
+    pub fn new(ca: Authority, roots: RootCertStore, clock: Clock) -> Self {
         Self::with_limits(ca, roots, clock, Limits::default())
     }
 
     /// The same with time limits of its own.
     #[must_use]
-    pub fn with_limits(ca: Ca, roots: RootCertStore, clock: Clock, limits: Limits) -> Self {
+    pub fn with_limits(ca: Authority, roots: RootCertStore, clock: Clock, limits: Limits) -> Self {
         let transport = Transport::new(roots, limits.request, clock);
         Self { ca, limits, transport, directory: Mutex::default(), account: Mutex::default() }
     }
 
     /// The CA.
     #[must_use]
-    pub fn ca(&self) -> &Ca {
+    pub fn ca(&self) -> &Authority {
         &self.ca
     }
 

@@ -8,9 +8,9 @@ use rustls::{
 };
 
 use crate::{
-    acme::{Ca, Client, ExternalAccount, KeyKind, Kind},
+    acme::{Client, Kind},
     domain::{
-        issuance::{self, Authority, Challenge, Issuance},
+        issuance::{Challenge, Issuance},
         time::Clock,
     },
     metrics::AuthorityRole,
@@ -47,7 +47,7 @@ pub(super) fn known(issuance: &Issuance, roots: &RootCertStore, clock: &Clock) -
     let all = [main].into_iter().chain(fallback);
     all.map(|(role, authority)| {
         let roots = with_root(roots.clone(), authority.root.as_deref())?;
-        let client = Client::new(ca(authority), roots, clock.clone());
+        let client = Client::new(authority.clone(), roots, clock.clone());
         Ok(Known { role, directory: authority.directory.clone(), client })
     })
     .collect()
@@ -61,25 +61,6 @@ fn with_root(mut roots: RootCertStore, own: Option<&Path>) -> Result<RootCertSto
         roots.add(root).map_err(|error| in_words(error.to_string()))?;
     }
     Ok(roots)
-}
-
-fn ca(authority: &Authority) -> Ca {
-    let external_account = authority.external_account.as_ref();
-    Ca {
-        directory: authority.directory.clone(),
-        contact: authority.contact.clone(),
-        external_account: external_account
-            .map(|account| ExternalAccount { id: account.id.clone(), key: account.key.clone() }),
-        profile: authority.profile.clone(),
-    }
-}
-
-/// The kind of key in the words of the protocol.
-pub(super) fn key_kind(kind: issuance::KeyKind) -> KeyKind {
-    match kind {
-        issuance::KeyKind::Ecdsa => KeyKind::EcdsaP256,
-        issuance::KeyKind::Rsa => KeyKind::Rsa2048,
-    }
 }
 
 /// The challenge in the words of the protocol.

@@ -161,7 +161,7 @@ impl Certificates {
             let resume = begun.take_if(|(authority, _)| *authority == known.directory).map(|(_, progress)| progress);
             let wanted = Wanted {
                 names: std::slice::from_ref(name),
-                key: authorities::key_kind(need.key),
+                key: need.key,
                 challenge: kind,
                 replaces: renewal.replaces_at(&known.directory),
                 resume,

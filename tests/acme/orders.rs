@@ -24,7 +24,7 @@ pub fn names(names: &[&str]) -> Vec<CertName> {
 }
 
 pub fn wanted(names: &[CertName], challenge: Kind) -> Wanted<'_> {
-    Wanted { names, key: KeyKind::EcdsaP256, challenge, replaces: None, resume: None }
+    Wanted { names, key: KeyKind::Ecdsa, challenge, replaces: None, resume: None }
 }
 
 /// An account is asked for, and a certificate.
@@ -76,7 +76,7 @@ async fn names_are_proved_by_http_by_tls_and_by_dns() {
 async fn a_certificate_has_a_key_of_the_kind_that_was_asked_for() {
     let (pebble, key) = (Pebble::plain().await, key());
     let (client, answers) = (pebble.client(), Answers::start(pebble.place, &key).await);
-    for (kind, oid) in [(KeyKind::Rsa2048, "1.2.840.113549.1.1.1"), (KeyKind::EcdsaP256, "1.2.840.10045.2.1")] {
+    for (kind, oid) in [(KeyKind::Rsa, "1.2.840.113549.1.1.1"), (KeyKind::Ecdsa, "1.2.840.10045.2.1")] {
         let names = names(&["a.example"]);
         let wanted = Wanted { key: kind, ..wanted(&names, Kind::Http01) };
         let issued = order(&client, &key, &wanted, &answers).await.unwrap();
@@ -121,7 +121,7 @@ async fn a_ca_that_takes_customers_only_takes_an_account_that_is_bound_to_one() 
     let pebble = Plan::default().external_accounts(&[("kid-1", KEY)]).start().await;
     let key = key();
     let client_of =
-        |external_account| pebble.client_of(anteroom::acme::Ca { external_account, ..ca(pebble.directory()) });
+        |external_account| pebble.client_of(anteroom::acme::Authority { external_account, ..ca(pebble.directory()) });
     for (external, kind) in [
         (None, FailureKind::Account),
         (external("kid-1", OTHER), FailureKind::Account),
@@ -213,7 +213,8 @@ async fn what_a_ca_offers_is_known_before_an_order() {
     assert_eq!(client.issuers().await.unwrap(), [""; 0], "pebble names none");
     let der = rcgen::generate_simple_self_signed(vec!["a.example".into()]).unwrap();
     assert_eq!(client.renewal(&der.cert.pem()).await, Ok(None), "and has no renewal information");
-    let plain = anteroom::acme::Ca { directory: pebble.directory().replace("https", "http"), ..ca(String::new()) };
+    let plain =
+        anteroom::acme::Authority { directory: pebble.directory().replace("https", "http"), ..ca(String::new()) };
     let failure = Client::new(plain, pebble.roots(), Clock::system()).issuers().await.expect_err("not by plain HTTP");
     assert_eq!(failure.kind, FailureKind::Local, "{failure}");
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anteroom::{
-    acme::{AccountKey, Ca, Client, ExternalAccount, Issued, Limits},
+    acme::{AccountKey, Authority, Client, ExternalAccount, Issued, Limits},
     domain::{secret::Secret, time::Clock},
     tls::dev_ca::DevCa,
 };
@@ -166,7 +166,7 @@ impl Pebble {
         self.client_of(ca(self.directory()))
     }
 
-    pub fn client_of(&self, ca: Ca) -> Client {
+    pub fn client_of(&self, ca: Authority) -> Client {
         Client::with_limits(ca, self.roots(), Clock::system(), LIMITS)
     }
 
@@ -211,8 +211,14 @@ pub fn directory_at(address: SocketAddr) -> String {
     format!("https://{HOST}:{}/dir", address.port())
 }
 
-pub fn ca(directory: String) -> Ca {
-    Ca { directory, contact: vec!["mailto:ops@gateway.example".into()], external_account: None, profile: None }
+pub fn ca(directory: String) -> Authority {
+    Authority {
+        directory,
+        contact: vec!["mailto:ops@gateway.example".into()],
+        root: None,
+        external_account: None,
+        profile: None,
+    }
 }
 
 pub fn external(id: &str, key: &str) -> Option<ExternalAccount> {

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use anteroom::acme::{Ca, FailureKind, Kind, Wanted};
+use anteroom::acme::{Authority, FailureKind, Kind, Wanted};
 use serde_json::{Value, json};
 
 use crate::{
@@ -117,7 +117,7 @@ async fn a_profile_is_asked_for_where_the_ca_has_it() {
             vec![r#"the CA has no profile "swift", so the order is without; it has: brief, classic"#],
         ),
     ] {
-        let client = pebble.client_of(Ca { profile: Some(profile.into()), ..ca(front.directory()) });
+        let client = pebble.client_of(Authority { profile: Some(profile.into()), ..ca(front.directory()) });
         let issued = order(&client, &key, &wanted(&names, Kind::Http01), &answers).await.unwrap();
         assert_eq!(PAYLOADS.lock().unwrap().pop().unwrap()["profile"], asked, "{profile}");
         assert_eq!(issued.warnings, warnings);

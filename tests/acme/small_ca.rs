@@ -10,7 +10,7 @@ use std::{
 };
 
 use anteroom::{
-    acme::{Ca, Client, FailureKind, Kind, Limits, Reason, Wanted},
+    acme::{Authority, Client, FailureKind, Kind, Limits, Reason, Wanted},
     domain::time::Clock,
     tls::dev_ca::DevCa,
 };
@@ -62,7 +62,8 @@ impl SmallCa {
              eab_handler_module: acme2certifier.eabhandlers.json_handler\n\
              key_file: {}\n\
              [Order]\n\
-             profiles: {{\"brief\": \"https://ca.example/brief\"}}\n\
+             root: None,
+            profiles: {{\"brief\": \"https://ca.example/brief\"}}\n\
              [Renewalinfo]\n\
              retry_after_timeout: 7200\n",
             path("ca/ca.pem"),
@@ -96,16 +97,17 @@ impl SmallCa {
         Self { dir, acme, place, processes }
     }
 
-    fn ca(&self) -> Ca {
-        Ca {
+    fn ca(&self) -> Authority {
+        Authority {
             directory: format!("https://{HOST}:{}/directory", self.acme.port()),
             contact: vec!["mailto:ops@gateway.example".into()],
+            root: None,
             external_account: external(ID, KEY),
             profile: None,
         }
     }
 
-    fn client_of(&self, ca: Ca) -> Client {
+    fn client_of(&self, ca: Authority) -> Client {
         let root = fs::read_to_string(self.dir.path().join("ca/ca.pem")).unwrap();
         let limits = Limits { request: PATIENCE, ..LIMITS };
         Client::with_limits(ca, roots(&root), Clock::system(), limits)
@@ -161,9 +163,9 @@ async fn a_small_ca_tells_what_is_wrong_with_customer_profile_and_name() {
     let (server, key) = (SmallCa::start().await, key());
     let names = names(&["a.example"]);
     for (ca, kind) in [
-        (Ca { external_account: None, ..server.ca() }, FailureKind::Account),
-        (Ca { external_account: external("kid-2", KEY), ..server.ca() }, FailureKind::Account),
-        (Ca { contact: Vec::new(), ..server.ca() }, FailureKind::Account),
+        (Authority { external_account: None, ..server.ca() }, FailureKind::Account),
+        (Authority { external_account: external("kid-2", KEY), ..server.ca() }, FailureKind::Account),
+        (Authority { contact: Vec::new(), ..server.ca() }, FailureKind::Account),
     ] {
         let failure = server.client_of(ca.clone()).account(&key).await.expect_err("not taken");
         assert_eq!(failure.kind, kind, "{ca:?}: {failure}");
@@ -179,7 +181,7 @@ async fn a_small_ca_tells_what_is_wrong_with_customer_profile_and_name() {
 
     let answers = Answers::start(server.place, &key).await;
     for (profile, warnings) in [("brief", 0), ("swift", 1)] {
-        let client = server.client_of(Ca { profile: Some(profile.into()), ..server.ca() });
+        let client = server.client_of(Authority { profile: Some(profile.into()), ..server.ca() });
         let issued = order(&client, &key, &wanted(&names, Kind::Http01), &answers).await.unwrap();
         assert_eq!(issued.warnings.len(), warnings, "{profile}");
     }
