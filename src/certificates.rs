@@ -102,7 +102,7 @@ pub struct Certificates {
     wake: Notify,
     /// The time of the last change in the store that was seen.
     seen: Mutex<Timestamp>,
-    /// Held from the reading of the store until what was read is in service: of two readings the later one counts.
+    /// Held from reading or writing certificates in the store until the same is in service: of two changes the later one counts.
     following: tokio::sync::Mutex<()>,
 }
 

@@ -311,6 +311,8 @@ impl Certificates {
                 format!("its certificate ends at {}, which is past by the clock of this gateway", issued.not_after);
             return self.fail(row, &[(known.host().to_owned(), Failure::new(FailureKind::Refused, why))], false).await;
         }
+        // The authority is asked for its window soon: it may want another one at once.
+        let again_in = (issued.lifetime() / ASKED_IN_LIFE).min(DAY);
         let certificate = CertificateRow {
             name: row.name.clone(),
             chain: issued.chain,
@@ -327,15 +329,14 @@ impl Certificates {
         row.good_until = issued.not_after;
         row.renew_at = schedule::renewal(&row.name, issued.not_before, issued.not_after);
         row.authority = Some(known.directory.clone());
-        // The authority is asked for its window soon: it may want another one at once.
-        let life = issued.not_after.saturating_duration_since(issued.not_before);
-        let again_at = row.renew_at.min(now.saturating_add((life / ASKED_IN_LIFE).min(DAY)));
+        let again_at = row.renew_at.min(now.saturating_add(again_in));
         row.become_active(now, again_at);
         self.store().certificates().set_domain(&row).await
     }
 
     /// Writes a certificate, and serves it.
     pub(super) async fn put(&self, name: &CertName, row: &CertificateRow, now: Timestamp) -> Result<(), Error> {
+        let _following = self.following.lock().await;
         self.store().certificates().put(row, now).await?;
         self.tls.put(Entry { name: name.clone(), not_after: row.not_after, version: row.version });
         self.await_first();

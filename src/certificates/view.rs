@@ -219,8 +219,10 @@ impl Certificates {
         let revoked = known.client.revoke(&account, &row.chain, reason).await;
         revoked.map_err(|failure| failure.text)?;
         let now = self.clock.now();
+        let following = self.following.lock().await;
         store.remove(&text, now).await.map_err(in_words)?;
         self.tls.issued().remove(name);
+        drop(following);
         store.retry_domain(&text, now).await.map_err(in_words)?;
         self.wake.notify_one();
         Ok(())

@@ -1,7 +1,7 @@
 //! [`Issued`]: the certificates that the store has. Their names and dates are in memory, chain and key come from the
 //! [`Source`] when a name is first asked for.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use dashmap::DashMap;
 use futures_util::future::BoxFuture;
@@ -44,25 +44,21 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// Replaces all of them. What has been loaded stays so where its version is the same.
-    pub fn set(&self, all: impl IntoIterator<Item = Entry>) {
-        let mut names = HashSet::new();
-        for entry in all {
-            names.insert(entry.name.clone());
-            self.insert(entry);
-        }
-        for family in [&self.exact, &self.below] {
-            family.retain(|_, slot| names.contains(&slot.name));
-        }
-        self.arrived.notify_waiters();
-    }
-
     /// Adds one, or replaces that of the same name. If that one has been loaded, it is served until this one is. Returns the new
     /// one, unless it is the same.
     pub(super) fn put(&self, entry: Entry) -> Option<Arc<Slot>> {
-        let new = self.insert(entry);
+        let Entry { name, not_after, version } = entry;
+        let (family, host) = self.place(&name);
+        let host = host.clone();
+        let old = family.get(&host).map(|slot| Arc::clone(&slot));
+        let slot = Slot::of_store(name, not_after, version, old.as_deref());
+        if old.is_some_and(|old| *old == slot && old.not_after == slot.not_after) {
+            return None;
+        }
+        let slot = Arc::new(slot);
+        family.insert(host, Arc::clone(&slot));
         self.arrived.notify_waiters();
-        new
+        Some(slot)
     }
 
     /// Removes one.
@@ -100,20 +96,6 @@ impl Issued {
         let parent = host.split_once('.').map(|(_, parent)| parent);
         let below = move || parent.and_then(|parent| of(&self.below, parent));
         of(&self.exact, host).into_iter().chain(std::iter::once_with(below).flatten())
-    }
-
-    fn insert(&self, entry: Entry) -> Option<Arc<Slot>> {
-        let Entry { name, not_after, version } = entry;
-        let (family, host) = self.place(&name);
-        let host = host.clone();
-        let old = family.get(&host).map(|slot| Arc::clone(&slot));
-        let slot = Slot::of_store(name, not_after, version, old.as_deref());
-        if old.is_some_and(|old| *old == slot && old.not_after == slot.not_after) {
-            return None;
-        }
-        let slot = Arc::new(slot);
-        family.insert(host, Arc::clone(&slot));
-        Some(slot)
     }
 
     fn place<'a>(&self, name: &'a CertName) -> (&DashMap<Host, Arc<Slot>>, &'a Host) {
