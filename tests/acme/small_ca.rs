@@ -62,8 +62,7 @@ impl SmallCa {
              eab_handler_module: acme2certifier.eabhandlers.json_handler\n\
              key_file: {}\n\
              [Order]\n\
-             root: None,
-            profiles: {{\"brief\": \"https://ca.example/brief\"}}\n\
+             profiles: {{\"brief\": \"https://ca.example/brief\"}}\n\
              [Renewalinfo]\n\
              retry_after_timeout: 7200\n",
             path("ca/ca.pem"),
