@@ -67,13 +67,13 @@ pub(super) fn read(text: &str) -> Result<Spf, String> {
             }
             "include" if !target.is_empty() => {
                 if counts {
-                    spf.queries += 1;
+                    spf.queries = spf.queries.saturating_add(1);
                     spf.includes.push(target.trim_end_matches('.').to_ascii_lowercase());
                 }
             }
-            "exists" if !target.is_empty() => spf.queries += usize::from(counts),
+            "exists" if !target.is_empty() => spf.queries = spf.queries.saturating_add(usize::from(counts)),
             "a" | "mx" | "ptr" if value.is_empty() || !target.is_empty() || value.starts_with('/') => {
-                spf.queries += usize::from(counts);
+                spf.queries = spf.queries.saturating_add(usize::from(counts));
             }
             "ip4" if is_network(target, 32, |address| address.parse::<std::net::Ipv4Addr>().is_ok()) => {}
             "ip6" if is_network(target, 128, |address| address.parse::<std::net::Ipv6Addr>().is_ok()) => {}
@@ -82,7 +82,7 @@ pub(super) fn read(text: &str) -> Result<Spf, String> {
     }
     match spf.rest {
         Rest::Unsaid if spf.redirect.is_some() => {
-            spf.queries += 1;
+            spf.queries = spf.queries.saturating_add(1);
             spf.rest = Rest::Elsewhere;
         }
         // RFC 7208, 6.1: beside `all` it has no meaning.

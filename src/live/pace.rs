@@ -87,8 +87,21 @@ impl State {
     }
 }
 
+/// Whatever ends the task that gives turns, the next who waits gets one that does. Those who wait are told to come again.
+struct Driven<'a>(&'a Pace);
+
+impl Drop for Driven<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.0);
+        if state.is_driven {
+            (state.is_driven, state.waiting) = (false, Turns::default());
+        }
+    }
+}
+
 /// Gives turns for as long as anybody waits.
 async fn drive(pace: Pace) {
+    let _driven = Driven(&pace);
     loop {
         let next = lock(&pace.0).next();
         sleep_until(next).await;
@@ -167,6 +180,21 @@ mod tests {
             assert!(at <= 5, "{other} came after {at}");
         }
         assert_eq!(given.len(), 802);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_ends_the_task_that_gives_turns_the_next_gets_one() {
+        let (pace, heron) = (Pace::default(), tenant("heron"));
+        pace.turn(&heron, MeetingNumber::new(1), 1).await.expect("a turn");
+        let (told, turn) = oneshot::channel();
+        {
+            let mut state = lock(&pace.0);
+            state.waiting.push(&heron, &MeetingNumber::new(1), told);
+            state.is_driven = true;
+        }
+        assert!(timeout(Duration::from_millis(10), drive(pace.clone())).await.is_err(), "it is cut off");
+        assert!(turn.await.is_err(), "who waits comes again");
+        assert_eq!(pace.turn(&heron, MeetingNumber::new(1), 1).await, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ const OTHERS: [(&str, usize, &str); 23] = [
     ("src/cli/log.rs", 1, "a thread that runs `run_thread`"),
     ("src/config/scan.rs", 1, "threads that are waited for, whose panic is the caller's"),
     ("src/live/files.rs", 1, "one file is packed"),
-    ("src/live/pace.rs", 1, "ends when no socket waits; gives turns, and reads nothing from outside"),
+    ("src/live/pace.rs", 1, "ends when no socket waits; if it breaks off, the next socket that waits begins another"),
     ("src/meetings/deliveries.rs", 1, "one delivery, which is made again"),
     ("src/proxy/accept.rs", 2, "one connection"),
     ("src/proxy/api/create.rs", 1, "one call"),
