@@ -43,12 +43,12 @@ bench: build-deps ## A first load run: requests per second, latency, CPU time, d
 	cargo build --release --package anteroom-bench --bins
 	cargo run --release --package anteroom-bench --bin anteroom-bench -- quick
 
-bench-compare: build-deps ## What it costs to carry files, handshakes, sockets and calls, beside nginx, HAProxy and Caddy
+bench-compare: build-deps ## What it costs to carry files, handshakes, sockets and calls, beside nginx, HAProxy and Caddy (and BEFORE=PATH, another build)
 	@mkdir -p var
 	@for program in /usr/sbin/nginx /usr/sbin/haproxy /usr/bin/caddy; do test -x $$program || echo "there is no $$program to compare with: apt-get install nginx-light haproxy caddy"; done
 	cargo build --profile dist --package anteroom --bin anteroom
 	cargo build --release --package anteroom-bench --bins
-	target/release/anteroom-bench compare --gateway target/dist/anteroom --json var/compare.jsonl --html var/compare.html
+	target/release/anteroom-bench compare --gateway target/dist/anteroom $(addprefix --before ,$(BEFORE)) --json var/compare.jsonl --html var/compare.html
 	@echo "the same with plots: var/compare.html"
 
 bench-growth: build-deps ## How cost grows with callers, open sockets, tenants and meetings, as curves

@@ -109,6 +109,9 @@ struct Compare {
     /// WebSockets to hold open
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..=5000))]
     sockets: u16,
+    /// The gateway's program of another build, to compare with as `before`
+    #[arg(long, value_name = "PATH")]
+    before: Option<PathBuf>,
     #[command(flatten)]
     of_all: OfAll,
 }
@@ -368,6 +371,7 @@ fn compare(args: &Compare) -> Ended {
             [] => Carrier::ALL.into_iter().filter(|carrier| carrier.is_here()).collect(),
             named => named.to_vec(),
         },
+        before: args.before.clone(),
         runs: args.runs,
         seconds: Duration::from_secs_f64(args.seconds),
         sockets: args.sockets.into(),

@@ -6,7 +6,7 @@
 
 pub mod report;
 
-use std::{fmt, io, str::FromStr, time::Duration};
+use std::{fmt, io, path::PathBuf, str::FromStr, time::Duration};
 
 use serde::Serialize;
 
@@ -218,8 +218,10 @@ impl FromStr for Load {
 pub struct Scope {
     /// What is carried, in this order.
     pub loads: Vec<Load>,
-    /// By whom, in this order.
+    /// By whom, in this order. One that is not known of is passed over, such as [`Carrier::Before`] without a program.
     pub carriers: Vec<Carrier>,
+    /// The program of [`Carrier::Before`].
+    pub before: Option<PathBuf>,
     /// How often the whole is done.
     pub runs: u32,
     /// What is counted of each load.
@@ -279,19 +281,26 @@ pub async fn compare(setup: &Setup, scope: &Scope) -> io::Result<Found> {
                 eprintln!("{load} not measured: PostgreSQL is not installed");
                 continue;
             }
+            let before = scope.before.as_ref().map(|program| Setup { gateway: program.clone(), ..setup.clone() });
             let mut stage = Stage::through(setup).await?;
+            let mut stage_before = None;
             let mut targets = Vec::new();
             for by in &scope.carriers {
-                targets.push((*by, stage.carrier(*by, setup).await?));
+                // The meetings of one gateway are none of the other's.
+                let (stage, setup) = match (by, &before) {
+                    (Carrier::Before, None) => continue,
+                    (Carrier::Before, Some(setup)) => (stage_before.insert(Stage::through(setup).await?), setup),
+                    _ => (&mut stage, setup),
+                };
+                targets.push((*by, setup, stage.carrier(*by, setup).await?, stage.watched().origins));
             }
-            let origins = stage.watched().origins;
-            for (by, (pid, target)) in targets {
+            for (by, setup, (pid, target), origins) in targets {
                 eprintln!("run {} of {}: {load}, {by}", run + 1, scope.runs);
                 if carriers.iter().all(|(known, ..)| *known != by) {
                     let agreed = target.dialer(false)?.dial().await?.agreed().unwrap_or_default();
                     carriers.push((by, by.version(setup).unwrap_or_default(), agreed));
                 }
-                let watched = Watched { gateways: vec![pid], origins: origins.clone() };
+                let watched = Watched { gateways: vec![pid], origins };
                 let cell = measure(*load, by, pid, &target, watched, scope).await?;
                 if scope.stop.is_told() {
                     break;

@@ -231,6 +231,7 @@ mod tests {
         let scope = Scope {
             loads: Load::ALL.to_vec(),
             carriers: vec![own, nginx],
+            before: None,
             runs: 1,
             seconds: Duration::from_secs(1),
             sockets: 1,

@@ -26,11 +26,13 @@ pub enum Carrier {
     Haproxy,
     /// Caddy.
     Caddy,
+    /// The gateway as another build has it, in front of servers of its own.
+    Before,
 }
 
 impl Carrier {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Anteroom, Self::Nginx, Self::Haproxy, Self::Caddy];
+    pub const ALL: [Self; 5] = [Self::Anteroom, Self::Nginx, Self::Haproxy, Self::Caddy, Self::Before];
 
     /// Its name.
     #[must_use]
@@ -40,13 +42,14 @@ impl Carrier {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Caddy => "caddy",
+            Self::Before => "before",
         }
     }
 
-    /// Program and configuration of a peer; `None` for the gateway.
+    /// Program and configuration of a peer; `None` for a gateway.
     fn peer(self) -> Option<Peer> {
         Some(match self {
-            Self::Anteroom => return None,
+            Self::Anteroom | Self::Before => return None,
             Self::Nginx => Peer {
                 program: "/usr/sbin/nginx",
                 file: "nginx.conf",
@@ -79,7 +82,7 @@ impl Carrier {
     pub fn version(self, setup: &Setup) -> Option<String> {
         let program = self.peer().map_or(setup.gateway.as_path(), |peer| Path::new(peer.program));
         let argument = match self {
-            Self::Anteroom => "--version",
+            Self::Anteroom | Self::Before => "--version",
             Self::Caddy => "version",
             Self::Nginx | Self::Haproxy => "-v",
         };
