@@ -8,6 +8,7 @@ mod carry;
 pub mod compare;
 pub mod generate;
 pub mod growth;
+mod h2;
 pub mod hosts;
 pub mod html;
 pub mod people;

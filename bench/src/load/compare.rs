@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::{
     carry::{Cargo, carry},
     generate::{Load as Lanes, Plan},
+    h2,
     script::{Scenario, Script, Sizes},
     sockets,
     stage::{Setup, Stage, Store, peers::Carrier},
@@ -45,6 +46,18 @@ pub enum Load {
     HandshakeResumed,
     /// WebSockets that have echoed once and are idle.
     Sockets,
+    /// The same over HTTP/2, three on each connection.
+    #[serde(rename = "sockets-h2")]
+    SocketsH2,
+    /// [`Load::File1k`] over HTTP/2.
+    #[serde(rename = "file-1k-h2")]
+    File1kH2,
+    /// [`Load::File64k`] over HTTP/2.
+    #[serde(rename = "file-64k-h2")]
+    File64kH2,
+    /// [`Load::File64kMemory`] over HTTP/2.
+    #[serde(rename = "file-64k-memory-h2")]
+    File64kMemoryH2,
     /// A document of 100 MB.
     Upload,
     /// GraphQL frames of 200 B.
@@ -91,17 +104,24 @@ enum Way {
     Calls(Scenario, usize, &'static str),
     Carried(Cargo),
     Sockets,
+    SocketsH2,
+    /// The file over HTTP/2.
+    H2(&'static str),
 }
 
 impl Load {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::File1k,
         Self::File64k,
         Self::File64kMemory,
         Self::HandshakeFull,
         Self::HandshakeResumed,
         Self::Sockets,
+        Self::SocketsH2,
+        Self::File1kH2,
+        Self::File64kH2,
+        Self::File64kMemoryH2,
         Self::Upload,
         Self::Frames200,
         Self::Frames20k,
@@ -125,6 +145,10 @@ impl Load {
             Self::HandshakeFull => "handshake-full",
             Self::HandshakeResumed => "handshake-resumed",
             Self::Sockets => "sockets",
+            Self::SocketsH2 => "sockets-h2",
+            Self::File1kH2 => "file-1k-h2",
+            Self::File64kH2 => "file-64k-h2",
+            Self::File64kMemoryH2 => "file-64k-memory-h2",
             Self::Upload => "upload",
             Self::Frames200 => "frames-200",
             Self::Frames20k => "frames-20k",
@@ -143,7 +167,7 @@ impl Load {
     #[must_use]
     pub fn unit(self) -> &'static str {
         match self {
-            Self::Sockets => "KB each",
+            Self::Sockets | Self::SocketsH2 => "KB each",
             Self::Upload => "us per MB",
             Self::Frames200 | Self::Frames20k => "us per frame",
             Self::HandshakeFull | Self::HandshakeResumed => "us per connection",
@@ -155,9 +179,10 @@ impl Load {
     #[must_use]
     pub fn goal(self) -> Option<Goal> {
         Some(match self {
-            Self::File1k => Goal::OfNginx(1.0),
+            Self::File1k | Self::File1kH2 | Self::File64kH2 => Goal::OfNginx(1.0),
             Self::File64k => Goal::OfNginx(0.8),
             Self::File64kMemory => Goal::OfNginx(0.4),
+            Self::File64kMemoryH2 => Goal::OfNginx(0.5),
             Self::HandshakeFull => Goal::OfNginx(0.6),
             Self::HandshakeResumed => Goal::OfNginx(0.5),
             Self::Sockets => Goal::AtMost(10.0),
@@ -166,7 +191,7 @@ impl Load {
             Self::Create | Self::CreatePostgresql => Goal::AtMost(200.0),
             Self::Join | Self::JoinPostgresql | Self::GetMeetings => Goal::AtMost(150.0),
             Self::Mix => Goal::AtMost(90.0),
-            Self::Upload | Self::Frames200 | Self::Frames20k => return None,
+            Self::SocketsH2 | Self::Upload | Self::Frames200 | Self::Frames20k => return None,
         })
     }
 
@@ -179,10 +204,16 @@ impl Load {
 
     fn way(self) -> Way {
         const DOT: &str = "images/dot.png";
+        const PHOTO: &str = "images/photo.jpg";
+        const PHOTO_OF_CLIENT: &str = "html5client/resources/images/photo.jpg";
         match self {
             Self::File1k => Way::Calls(Scenario::Static, CALLERS, DOT),
-            Self::File64k => Way::Calls(Scenario::Static, CALLERS, "images/photo.jpg"),
-            Self::File64kMemory => Way::Calls(Scenario::Static, CALLERS, "html5client/resources/images/photo.jpg"),
+            Self::File64k => Way::Calls(Scenario::Static, CALLERS, PHOTO),
+            Self::File64kMemory => Way::Calls(Scenario::Static, CALLERS, PHOTO_OF_CLIENT),
+            Self::File1kH2 => Way::H2(DOT),
+            Self::File64kH2 => Way::H2(PHOTO),
+            Self::File64kMemoryH2 => Way::H2(PHOTO_OF_CLIENT),
+            Self::SocketsH2 => Way::SocketsH2,
             Self::HandshakeFull => Way::Calls(Scenario::HandshakeFull, 1, DOT),
             Self::HandshakeResumed => Way::Calls(Scenario::HandshakeResumed, 1, DOT),
             Self::Sockets => Way::Sockets,
@@ -301,7 +332,13 @@ pub async fn compare(setup: &Setup, scope: &Scope) -> io::Result<Found> {
                     carriers.push((by, by.version(setup).unwrap_or_default(), agreed));
                 }
                 let watched = Watched { gateways: vec![pid], origins };
-                let cell = measure(*load, by, pid, &target, watched, scope).await?;
+                let cell = match measure(*load, by, pid, &target, watched, scope).await {
+                    Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                        eprintln!("{load} not measured: {by} does not do it");
+                        continue;
+                    }
+                    measured => measured?,
+                };
                 if scope.stop.is_told() {
                     break;
                 }
@@ -360,6 +397,21 @@ async fn measure(
                 carrier_share: Some(cpu.as_secs_f64() / took.as_secs_f64()),
                 ..none
             }
+        }
+        Way::H2(asset) => {
+            let h2::Done { pieces, failed, cpu, took } = h2::files(asset, pid, target, scope.seconds).await?;
+            Cell {
+                value: cpu.as_secs_f64() * 1e6 / pieces.max(1) as f64,
+                pieces,
+                failed,
+                per_second: pieces as f64 / took.as_secs_f64(),
+                carrier_share: Some(cpu.as_secs_f64() / took.as_secs_f64()),
+                ..none
+            }
+        }
+        Way::SocketsH2 => {
+            let (sockets, bytes) = h2::sockets(pid, target, scope.sockets).await?;
+            Cell { value: bytes / 1024.0, pieces: sockets as u64, ..none }
         }
         Way::Sockets => {
             let found = sockets::measure(pid, target, scope.sockets).await?;

@@ -13,13 +13,13 @@ use super::{
 };
 
 /// Opened before the first look, so that what the gateway has once is not charged to the sockets.
-const BEFORE: usize = 16;
+pub(super) const BEFORE: usize = 16;
 /// Sockets of one session: fewer than the gateway lets it have.
 const OF_ONE: usize = 16;
 /// What each socket carries once: about a first GraphQL frame.
-const ECHO_BYTES: usize = 2048;
+pub(super) const ECHO_BYTES: usize = 2048;
 /// Let go by, so that what is given back after the last echo has been.
-const SETTLE: Duration = Duration::from_millis(1500);
+pub(super) const SETTLE: Duration = Duration::from_millis(1500);
 /// This process, the gateway's two ends and whatever else is open.
 const FILES_SPARE: u64 = 200;
 
@@ -113,7 +113,7 @@ async fn socket(script: &Script, dialer: &Dialer, joined: &Joined) -> io::Result
 }
 
 /// A binary frame (RFC 6455, 5.2) of up to 64 KB. The mask of a client is zero, which changes nothing.
-fn frame(payload: &[u8], masked: bool) -> Vec<u8> {
+pub(super) fn frame(payload: &[u8], masked: bool) -> Vec<u8> {
     let length = u16::try_from(payload.len()).expect("payloads here are short");
     let mask = if masked { 0x80 } else { 0 };
     let mut frame = vec![0x82];
