@@ -129,6 +129,7 @@ impl App {
             meetings: Arc::clone(&meetings),
             net,
             idle_timeout: settings.connections.idle_timeout,
+            http2_websockets: settings.listen.http2_websockets,
             answers_max_age: settings.answers_max_age,
             grants,
             binding,

@@ -29,6 +29,7 @@ pub mod fuzzing;
 mod gateway;
 pub mod grant;
 mod graphql;
+mod h2_socket;
 mod headers;
 mod held;
 mod images;

@@ -141,6 +141,7 @@ fn at_start(settings: &Settings, cx: &Convert<'_>) -> Vec<At<String>> {
         ("listen.http", format!("{:?}", listen.http)),
         ("listen.admin", format!("{:?}", listen.admin)),
         ("listen.http2", listen.http2.to_string()),
+        ("listen.http2_websockets", listen.http2_websockets.to_string()),
         ("listen.proxy_protocol_from", format!("{:?}", listen.proxies)),
         ("listen.request_id_from", format!("{:?}", listen.fronts)),
         ("store.url", HEXLOWER.encode(digest(&SHA256, store_url.reveal().as_bytes()).as_ref())),
@@ -216,7 +217,8 @@ fn listen(raw: Option<raw::Listen>, cx: &mut Convert<'_>) -> Listen {
     };
     let proxies = networks("proxy_protocol_from", raw.proxy_protocol_from);
     let fronts = networks("request_id_from", raw.request_id_from);
-    Listen { https, http, admin, http2: raw.http2.unwrap_or(true), proxies, fronts }
+    let (http2, http2_websockets) = (raw.http2.unwrap_or(true), raw.http2_websockets.unwrap_or(true));
+    Listen { https, http, admin, http2, http2_websockets, proxies, fronts }
 }
 
 fn connections(raw: raw::Connections, cx: &mut Convert<'_>) -> Connections {

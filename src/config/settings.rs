@@ -117,6 +117,8 @@ pub struct Listen {
     pub admin: Option<SocketAddr>,
     /// Whether HTTP/2 is offered over TLS.
     pub http2: bool,
+    /// Whether WebSockets are offered in HTTP/2.
+    pub http2_websockets: bool,
     /// The sources whose connections begin with a PROXY header.
     pub proxies: Vec<Network>,
     /// Networks of trusted fronts, whose `X-Request-Id` is taken.

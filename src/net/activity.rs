@@ -180,6 +180,13 @@ impl Activity {
 #[derive(Debug)]
 pub struct Busy(Arc<Activity>);
 
+impl Busy {
+    /// Counts it as a request that was cancelled.
+    pub fn given_up(&self) {
+        self.0.given_up.fetch_add(1, Relaxed);
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Relaxed);

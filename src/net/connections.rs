@@ -224,6 +224,14 @@ impl Served {
     }
 }
 
+impl Place {
+    /// What tells it from all other connections of this gateway since its start.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.0.number
+    }
+}
+
 impl Drop for Served {
     fn drop(&mut self) {
         let Held { all, peer, number, .. } = &*self.place.0;

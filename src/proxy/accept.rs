@@ -72,6 +72,11 @@ const UNSENT_BYTES_MAX: usize = 72 * 1024;
 const H2_ERRORS_MAX: usize = 64;
 /// What is held of one answer in HTTP/2 for a reader who is slow: 8 MB for all of a connection.
 const H2_UNSENT_BYTES_MAX: usize = 64 * 1024;
+/// What a client may send of one body, or on one socket, before it is read on: 40 Mbit/s at 100 ms.
+const H2_STREAM_WINDOW: u32 = 512 * 1024;
+/// The same for all of a connection. Streams that are not read on, such as sockets whose server has stopped reading, must leave
+/// room for the others.
+const H2_CONNECTION_WINDOW: u32 = 4 * H2_STREAM_WINDOW;
 /// Requests in flight on one HTTP/2 connection.
 const H2_STREAMS_MAX: u32 = 128;
 /// `unrecognized_name`, fatal, as a plain record: what RFC 6066 (3) asks for.
@@ -362,7 +367,7 @@ async fn answer_challenge(hello: Hello, config: Arc<ServerConfig>) -> Result<Mad
 
 async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gateway>, http2: bool, mut stop: Stop) {
     let activity = Arc::clone(&connection.served.activity);
-    let idle_timeout = gateway.idle_timeout;
+    let (idle_timeout, with_websockets) = (gateway.idle_timeout, gateway.http2_websockets);
     let log = EndLog { gateway: Arc::clone(&gateway), peer: connection.peer };
     let io = TokioIo::new(Orderly::new(stream, Arc::clone(&connection.is_cut)));
     let service = service_fn(move |request| {
@@ -378,7 +383,11 @@ async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gat
     });
     // Boxed, so that the task of a connection is as small as its state.
     if http2 {
-        let mut served = Box::pin(http2_builder(idle_timeout).serve_connection(io, service));
+        let mut builder = http2_builder(idle_timeout);
+        if with_websockets {
+            builder.enable_connect_protocol();
+        }
+        let mut served = Box::pin(builder.serve_connection(io, service));
         let ended = tokio::select! {
             ended = &mut served => return log.ended(ended),
             end = activity.watch(idle_timeout, true) => Some(end),
@@ -452,6 +461,8 @@ fn http2_builder(idle_timeout: Duration) -> conn::http2::Builder<TokioExecutor> 
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS_MAX)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
         // All that a page has asked for may be given up at once, when somebody goes on to the next one.
         .max_pending_accept_reset_streams(H2_STREAMS_MAX as usize)
         // A stream that breaks the rules is reset; a client that does it again and again is none.

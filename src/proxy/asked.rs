@@ -114,10 +114,10 @@ pub(crate) fn waits_for_leave(head: &Parts) -> bool {
         && head.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Whether a request asks for a WebSocket (RFC 6455, 4.2.1).
+/// Whether a request asks for a WebSocket (RFC 6455, 4.2.1; in HTTP/2 it has been made into such a one).
 pub(crate) fn is_websocket(head: &Parts) -> bool {
     head.method == Method::GET
-        && head.version == Version::HTTP_11
+        && head.version > Version::HTTP_10
         && head.headers.contains_key(SEC_WEBSOCKET_KEY)
         && head.headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }

@@ -18,6 +18,8 @@ pub struct Gateway {
     pub net: Net,
     /// How long a connection may be open with nothing to do.
     pub(super) idle_timeout: Duration,
+    /// Whether WebSockets are offered over HTTP/2.
+    pub(super) http2_websockets: bool,
     /// How old an answer about meetings may be.
     pub(super) answers_max_age: Duration,
     /// Signs addresses that the gateway makes itself.
@@ -49,6 +51,8 @@ pub struct Parts {
     pub net: Net,
     /// How long a connection may be open with nothing to do.
     pub idle_timeout: Duration,
+    /// Whether WebSockets are offered over HTTP/2.
+    pub http2_websockets: bool,
     /// How old an answer about meetings may be.
     pub answers_max_age: Duration,
     /// Signs addresses that the gateway makes itself.
@@ -67,12 +71,24 @@ impl Gateway {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { meetings, net, idle_timeout, answers_max_age, grants, binding, user_keys, names, answers } = parts;
+        let Parts {
+            meetings,
+            net,
+            idle_timeout,
+            http2_websockets,
+            answers_max_age,
+            grants,
+            binding,
+            user_keys,
+            names,
+            answers,
+        } = parts;
         Self {
             metrics: Arc::clone(&meetings.metrics),
             meetings,
             net,
             idle_timeout,
+            http2_websockets,
             answers_max_age,
             grants,
             binding,

@@ -19,7 +19,7 @@ use super::{
     answer::Answer,
     asked::{Asked, address},
     cookies::Owner,
-    downstream::Downstream,
+    downstream::Browser,
     frame::{FIRST_FRAME_TIMEOUT, close, read_first},
     gateway::Gateway,
     headers::to_server,
@@ -124,7 +124,8 @@ pub(crate) fn graphql(gateway: &Arc<Gateway>, mut asked: Asked, at: Option<&Serv
 
 /// Opens a GraphQL socket and has it carried, or closes it.
 async fn opened(socket: Socket, browser: OnUpgrade, wanted: Wanted) {
-    let Some(mut browser) = browser.await.ok().and_then(browser_of) else { return };
+    let Ok(browser) = browser.await else { return };
+    let mut browser = browser_of(browser);
     let Close { code, reason, end, denial } = match open(&socket, &mut browser, wanted).await {
         Ok(Opened { end, present, frames }) => {
             // A task of its own: the memory of this one is freed.
@@ -134,6 +135,9 @@ async fn opened(socket: Socket, browser: OnUpgrade, wanted: Wanted) {
         Err(close) => close,
     };
     socket.metrics.socket_ends.count(end);
+    if end == SocketEnd::Client {
+        socket.given_up();
+    }
     denial.into_iter().for_each(|denial| socket.metrics.count_denial(denial));
     tracing::info!(end = end.as_str(), reason, "GraphQL socket refused");
     if let Some(code) = code {
@@ -164,7 +168,7 @@ struct Opened {
 }
 
 /// Reads the first frame of a GraphQL socket, takes the seat of the session that it names, and asks its server.
-async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) -> Result<Opened, Close> {
+async fn open(socket: &Socket, browser: &mut End<Browser>, wanted: Wanted) -> Result<Opened, Close> {
     let gateway = &socket.gateway;
     let read = std::mem::take(&mut browser.read);
     let first = timeout(FIRST_FRAME_TIMEOUT, read_first(&mut browser.io, read))
@@ -224,12 +228,13 @@ async fn open(socket: &Socket, browser: &mut End<Downstream>, wanted: Wanted) ->
 /// in, and before it hears that the guest comes in.
 async fn let_in(
     socket: &Socket,
-    browser: &mut End<Downstream>,
+    browser: &mut End<Browser>,
     server: &mut End<Stream>,
     frames: &mut Option<Box<TextFrames>>,
     session: &Arc<Session>,
 ) -> Result<Present, Close> {
-    [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
+    browser.io.notice_loss();
+    notice_loss(server.io.tcp());
     let read = (std::mem::take(&mut browser.read), std::mem::take(&mut server.read));
     let (left, carried) = lobby::wait(&mut browser.io, &mut server.io, read, frames).await;
     socket.metrics.count_bytes(carried.up, carried.down);

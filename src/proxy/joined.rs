@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Instant};
 
+use http::Version;
+
 use super::{
     asked::Asked,
-    downstream::Downstream,
+    downstream::Browser,
     gateway::Gateway,
     text_frames::TextFrames,
     tunnel::{Carried, Side, Tunnel},
@@ -15,7 +17,7 @@ use crate::{
     live::sessions::Session,
     meetings::rows::Present,
     metrics::{OpenSocket, SocketEnd, TenantMetrics},
-    net::{connections::Place, request_id::RequestId, socket::notice_loss},
+    net::{activity::Busy, connections::Place, request_id::RequestId, socket::notice_loss},
     upstream::Stream,
 };
 
@@ -27,6 +29,8 @@ pub(super) struct Socket {
     pub(super) metrics: Arc<TenantMetrics>,
     open: OpenSocket,
     place: Place,
+    /// In HTTP/2 a connection that has a socket is not idle.
+    stream: Option<Busy>,
 }
 
 impl Socket {
@@ -38,21 +42,30 @@ impl Socket {
             gateway: Arc::clone(gateway),
             request_id: asked.request_id,
             place: asked.connection.served.place().clone(),
+            stream: (asked.head.version == Version::HTTP_2).then(|| asked.connection.served.activity.busy()),
             tenant: asked.tenant,
+        }
+    }
+
+    /// Notes that the browser has given it up before it was carried.
+    pub(super) fn given_up(&self) {
+        if let Some(stream) = &self.stream {
+            stream.given_up();
         }
     }
 
     /// Joins both ends for as long as they stay. `frames` rewrites what the server sends, where that is needed.
     pub(super) fn carry(
         self,
-        browser: End<Downstream>,
+        browser: End<Browser>,
         server: End<Stream>,
         present: Option<Present>,
         frames: Option<Box<TextFrames>>,
     ) -> impl Future<Output = ()> {
-        let Self { gateway: _, tenant: _, request_id, metrics, open, place } = self;
+        let Self { gateway: _, tenant: _, request_id, metrics, open, place, stream } = self;
         let opened = Instant::now();
-        [browser.io.get_ref().0.inner(), server.io.tcp()].into_iter().for_each(notice_loss);
+        browser.io.notice_loss();
+        notice_loss(server.io.tcp());
         let mut tunnel = Tunnel::new((browser.io, browser.read), (server.io, server.read), frames);
         // No async fn: an idle socket would have room for all of these twice.
         async move {
@@ -71,7 +84,7 @@ impl Socket {
                 metrics.socket_ends.count(end);
                 log_end(session, &request_id, end, carried, opened);
             }
-            drop((present, open, place));
+            drop((present, open, place, stream));
         }
     }
 }

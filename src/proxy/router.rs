@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, header::VARY};
+use http::{HeaderValue, Method, StatusCode, header::VARY};
 
 use super::{
-    answer::{Answer, redirect},
+    answer::{Answer, redirect, text},
     api,
     api::breakout,
     asked::{Asked, is_websocket},
@@ -29,6 +29,10 @@ use crate::{
 const API: &str = "/bigbluebutton/api/";
 
 pub(super) async fn dispatch(gateway: &Arc<Gateway>, mut asked: Asked, body: Incoming) -> Answer {
+    if asked.head.method == Method::CONNECT {
+        let refused = text(StatusCode::NOT_IMPLEMENTED, "text/plain", "Nothing is tunnelled here.\n");
+        return Answer::new(Call::Unsupported, Outcome::Refused, refused);
+    }
     let path = merge_slashes(asked.head.uri.path()).into_owned();
     match route(&path) {
         Route::Version { slug } => version::version(gateway, &mut asked, slug).await,

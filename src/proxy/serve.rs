@@ -23,6 +23,7 @@ use super::{
     asked::{Asked, Connection, waits_for_leave},
     framing::set_framing,
     gateway::Gateway,
+    h2_socket,
     permissions::keep_needed,
     refusal::{self, too_fast},
     robots::set_not_listed,
@@ -43,7 +44,8 @@ pub(crate) async fn serve(
 ) -> Response<Body> {
     let started = Instant::now();
     let (peer, peer_key) = (connection.peer.ip(), connection.served.peer());
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let socket = h2_socket::read(&mut head);
     let mut body = incoming(&gateway, &head, body, &connection.served, &connection.is_cut);
     let is_over = body.over();
     let request_id = connection.request_id(&head.headers);
@@ -66,6 +68,7 @@ pub(crate) async fn serve(
         host: asked.connection.sni.clone(),
         method: asked.head.method.clone(),
         peer: asked.connection.peer,
+        connection: asked.connection.served.place().number(),
     };
     let hsts = asked.directory.hsts_of(&asked.tenant).header().cloned();
     let metrics = gateway.metrics.tenant(&line.tenant.id);
@@ -81,6 +84,9 @@ pub(crate) async fn serve(
             context.scope(answered.instrument(span)).await
         }
     };
+    if let Some(expected) = socket {
+        answer = h2_socket::answered(answer, &expected);
+    }
     // A frontend knows best who shows it.
     if answer.call != Call::Frontend {
         set_framing(&mut answer.response, &line.tenant);
@@ -171,6 +177,7 @@ fn note(metrics: &TenantMetrics, line: &Line, answer: &Answer, started: Instant)
         tenant = line.tenant.id.as_str(),
         host = line.host.as_str(),
         peer = %line.peer.ip(),
+        connection = line.connection,
         method = line.method.as_str(),
         call = answer.call.as_str(),
         status = answer.response.status().as_u16(),
@@ -205,6 +212,7 @@ struct Line {
     host: Host,
     method: Method,
     peer: SocketAddr,
+    connection: u64,
 }
 
 /// The host of `host[:port]`; `None` for what has another form.

@@ -110,9 +110,9 @@ fn join_ends(
     let socket = Socket::new(gateway, asked);
     tokio::spawn(async move {
         let (Ok(browser), Ok(server)) = (browser.await, server.await) else { return };
-        if let (Some(browser), Some(server)) = (browser_of(browser), taken(server)) {
+        if let Some(server) = taken(server) {
             // A task of its own: the memory of this one is freed.
-            tokio::spawn(socket.carry(browser, server, open, frames));
+            tokio::spawn(socket.carry(browser_of(browser), server, open, frames));
         }
     });
     Answer::new(Call::Socket, Outcome::Ok, response)

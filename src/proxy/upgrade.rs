@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use super::{
     answer::{Answer, text},
     asked::Asked,
-    downstream::Downstream,
+    downstream::{Browser, Downstream},
     forward::prefix,
     headers::{remove_hop_by_hop, set_forwarded},
     text_frames::TextFrames,
@@ -105,7 +105,12 @@ where
 }
 
 /// The end of a browser, which is closed by its tunnel from here on.
-pub(super) fn browser_of(upgraded: Upgraded) -> Option<End<Downstream>> {
-    let End { io, read } = taken::<Orderly<Downstream>>(upgraded)?;
-    Some(End { io: Box::new(io.into_inner()), read })
+pub(super) fn browser_of(upgraded: Upgraded) -> End<Browser> {
+    match upgraded.downcast::<TokioIo<Orderly<Downstream>>>() {
+        Ok(parts) => {
+            let io = Browser::Connection(parts.io.into_inner().into_inner());
+            End { io: Box::new(io), read: parts.read_buf }
+        }
+        Err(stream) => End { io: Box::new(Browser::Stream(TokioIo::new(stream))), read: Bytes::new() },
+    }
 }

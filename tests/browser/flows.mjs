@@ -10,7 +10,7 @@ import { launch, open, screenshot, untilReady } from './browser.mjs';
 import { Watch } from './watch.mjs';
 
 const plan = JSON.parse(readFileSync(0, 'utf8'));
-const FLOWS = { privateWindow, embedded, reconnects, breakout, guest, documents, dashboard, notes, recording, older, liveKit, strangers };
+const FLOWS = { privateWindow, embedded, reconnects, breakout, guest, documents, dashboard, notes, recording, older, liveKit, strangers, connections };
 
 const rules = `MAP *.localhost:443 127.0.0.1:${plan.port}, MAP * ~NOTFOUND`;
 // A private window gives frames of other sites no storage at all, which BBB's client does not bear.
@@ -100,6 +100,25 @@ async function reconnects() {
   await untilReady({ label: 'reconnects', page }, plan.screenshots);
   assert.ok(watch.open('/graphql') === 1 && watch.open('/bbb-webrtc-sfu') === 1);
   await done('reconnects', watch);
+}
+
+// Page and sockets of two tabs are on one connection, or else each socket has its own. A browser asks without cookies, as the
+// client does for the version, on another connection. Those of the calls that made the meeting close by themselves.
+async function connections() {
+  const { context, watch } = await window_();
+  const page = await enter(context, plan.links[0], 'connections');
+  await page.reload();
+  await untilReady({ label: 'connections', page }, plan.screenshots);
+  await enter(context, plan.links[1], 'connections-second-tab');
+  assert.ok(watch.open('/graphql') === 2 && watch.open('/bbb-webrtc-sfu') === 2);
+  const [shared, least] = [2, 6];
+  const until = Date.now() + 30_000;
+  let open;
+  do {
+    open = Number(await stage('connections'));
+  } while (plan.shared && open > shared && Date.now() < until);
+  assert.ok(plan.shared ? open === shared : open >= least, `${open} connections`);
+  await done('connections', watch);
 }
 
 function state(page, name) {

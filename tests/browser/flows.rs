@@ -97,6 +97,21 @@ async fn sockets_that_are_cut_come_back() {
     run("reconnects", &stage, Router::new().route("/cut", cut), Value::Null).await;
 }
 
+/// Chromium puts its sockets on the connection of the page where it may.
+#[tokio::test(flavor = "multi_thread")]
+async fn page_and_sockets_of_a_person_share_a_connection() {
+    for shared in [true, false] {
+        let change = async |text: String, _: &[_]| {
+            text.replace("[listen]\n", &format!("[listen]\nhttp2_websockets = {shared}\n"))
+        };
+        let stage = Arc::new(plan().tenant(TENANT, "multi-account").start_changed(change).await);
+        create(&stage, &[]).await;
+        let of = Arc::clone(&stage);
+        let open = get(async move || of.metric("anteroom_connection_places", &[]).await.to_string());
+        run("connections", &stage, Router::new().route("/connections", open), json!({ "shared": shared })).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn breakout_rooms_are_gone_to_and_come_back_from() {
     let stage = stage(plan()).await;

@@ -38,7 +38,8 @@ export class Recorder {
     on('webSocketHandshakeResponseReceived', ({ requestId, response }) => {
       this.headers.push(response.headersText ?? JSON.stringify(response.headers));
       const socket = this.sockets.get(requestId);
-      if (socket) socket.isOpen = response.status === 101;
+      // 200 is the answer of HTTP/2.
+      if (socket) socket.isOpen = [101, 200].includes(response.status);
     });
     on('webSocketFrameReceived', ({ requestId, response }) => {
       this.sockets.get(requestId)?.frames.push(response.payloadData);

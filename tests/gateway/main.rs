@@ -18,6 +18,7 @@ mod failed_creates;
 mod failure;
 mod forms;
 mod greenlight;
+mod h2_sockets;
 mod hostile;
 mod hosts;
 mod images;

@@ -54,6 +54,9 @@ pub(crate) struct Listen {
     pub admin: Option<String>,
     /// Whether HTTP/2 is offered. Default: `true`.
     pub http2: Option<bool>,
+    /// Whether browsers may open WebSockets on the HTTP/2 connection of their page (RFC 8441) rather than on
+    /// connections of their own. Default: `true`.
+    pub http2_websockets: Option<bool>,
     /// Load balancers in front, as addresses or networks such as `"192.0.2.7"` or `"10.0.0.0/8"`. Each connection to
     /// `https` and `http` from there must begin with a PROXY header (version 1 or 2); the address in it counts for
     /// limits, rates, log and `X-Forwarded-For`. A PROXY header from any other address is refused.
