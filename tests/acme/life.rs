@@ -259,6 +259,18 @@ async fn what_dns_lacks_is_told_in_words_and_found_when_it_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_proven_by_the_challenge_that_caa_records_allow() {
+    let (pebble, host) = (Pebble::plain().await, "meet.wagtail.example");
+    let only = json!([{ "tag": "issue", "value": "ca.example; validationmethods=tls-alpn-01" }]);
+    record(&pebble, "/add-caa", json!({ "host": "wagtail.example.", "policies": only })).await;
+    let front = Front::start(&pebble, Identified).await;
+    let of_front = acme(&pebble, &front.directory(), "challenges = [\"http-01\", \"tls-alpn-01\"]");
+    let life = Life::start(pebble, &[host], &of_front).await;
+    life.reaches(host, "active").await;
+    assert!(life.stage.metric("anteroom_tls_challenges_total", &["result=\"answered\""]).await > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hosts_below_a_base_domain_have_a_wildcard_by_the_hook() {
     let pebble = Pebble::plain().await;
     let scripts = tempfile::tempdir().unwrap();
@@ -342,11 +354,47 @@ async fn a_rate_limit_is_respected_and_the_second_authority_takes_over() {
     assert_eq!(life.stage.metric("anteroom_certificate_orders_total", &issued).await, 1);
 }
 
+/// Issues for no name.
+struct Particular;
+
+impl Rule for Particular {
+    fn instead(&self, path: &str, _payload: &Value) -> Option<Answer> {
+        let problem = json!({
+            "type": "urn:ietf:params:acme:error:rejectedIdentifier",
+            "detail": "not this name",
+            "status": 403,
+        });
+        path.starts_with("/order-plz").then(|| answer(403, "application/problem+json", problem.to_string()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_one_authority_does_not_want_has_a_certificate_of_the_other_one() {
+    let pebble = Pebble::plain().await;
+    let front = Front::start(&pebble, Particular).await;
+    let alone = acme(&pebble, &front.directory(), "");
+    let life = Life::start(pebble, &["meet.wagtail.example"], &alone).await;
+    let shown = life.reaches("meet.wagtail.example", "failing").await;
+    let reason = shown["reason"].as_str().unwrap();
+    assert!(reason.contains("the CA refused for the order: not this name (rejectedIdentifier)"), "{reason}");
+    let life = life.again(|pebble, text| {
+        let (directory, root) = (pebble.directory(), pebble.root());
+        format!("{text}[acme.fallback]\ndirectory = \"{directory}\"\nroot = \"{}\"\n", root.display())
+    });
+    let life = life.await;
+    life.command(&["domain", "retry", "meet.wagtail.example"]).await.unwrap();
+    life.reaches("meet.wagtail.example", "active").await;
+    let issued = ["authority=\"fallback\"", "outcome=\"issued\""];
+    assert_eq!(life.stage.metric("anteroom_certificate_orders_total", &issued).await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_that_is_down_is_asked_again_and_others_are_served_meanwhile() {
     let mut pebble = Pebble::plain().await;
     pebble.stop();
-    let down = acme(&pebble, &pebble.directory(), "precheck = false");
+    // What was not ordered costs none of this.
+    let budget = "precheck = false\n[acme.budget]\norders_of_name = 1\nfailures_of_name = 1\n";
+    let down = acme(&pebble, &pebble.directory(), budget);
     let mut life = Life::start(pebble, &["meet.wagtail.example"], &down).await;
     let shown = life.reaches("meet.wagtail.example", "failing").await;
     assert!(shown["reason"].as_str().unwrap().contains("localhost"), "the authority is named: {shown}");
