@@ -259,6 +259,24 @@ async fn what_dns_lacks_is_told_in_words_and_found_when_it_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_waits_for_dns_is_looked_at_when_somebody_comes_for_it() {
+    let (pebble, host) = (Pebble::plain().await, "meet.wagtail.example");
+    record(&pebble, "/add-a", json!({ "host": format!("{host}."), "addresses": ["192.0.2.66"] })).await;
+    let life = Life::plain(pebble, &[host], "").await;
+    life.reaches(host, "waiting_for_dns").await;
+    let http = life.stage.app.as_ref().unwrap().http[0];
+    // By itself, the fourth look comes after 15, 30 and 60 s.
+    eventually_within(PATIENCE, "it is looked at often", async || {
+        plain_get(http, host, "/").await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        life.show(host).await["failures"].as_u64() >= Some(4)
+    })
+    .await;
+    record(&life.pebble, "/clear-a", json!({ "host": format!("{host}.") })).await;
+    eventually_within(PATIENCE, "it has a certificate", async || life.serves(host).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_is_proven_by_the_challenge_that_caa_records_allow() {
     let (pebble, host) = (Pebble::plain().await, "meet.wagtail.example");
     let only = json!([{ "tag": "issue", "value": "ca.example; validationmethods=tls-alpn-01" }]);
@@ -515,4 +533,39 @@ async fn a_certificate_from_elsewhere_is_taken_and_one_of_the_operator_comes_bef
     }
     life.reaches(host, "brought").await;
     assert!(is_served_by("two").await && !is_served_by("one").await);
+}
+
+/// Holds a revocation until it may go on.
+struct Held(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl Rule for Held {
+    fn instead(&self, path: &str, _payload: &Value) -> Option<Answer> {
+        if path == "/revoke-cert" {
+            tokio::task::block_in_place(|| self.0.lock().unwrap().recv().unwrap());
+        }
+        None
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_comes_during_a_revocation_stays() {
+    let (pebble, host) = (pebble::Plan::default().validity(24 * 3600).start().await, "meet.wagtail.example");
+    let (release, held) = std::sync::mpsc::channel();
+    let front = Front::start(&pebble, Held(held.into())).await;
+    let of_front = acme(&pebble, &front.directory(), "");
+    let life = Life::start(pebble, &[host], &of_front).await;
+    life.reaches(host, "active").await;
+    let dir = life.dir().to_owned();
+    let revoked = tokio::spawn(async move { command(&dir, &["domain", "revoke", host]).await });
+    eventually_within(PATIENCE, "it is being revoked", async || front.count("/revoke-cert") == 1).await;
+    let made = tempfile::tempdir().unwrap();
+    let ca = DevCa::open(&made.path().join("ca")).unwrap();
+    ca.issue(&made.path().join("live"), &host.parse().unwrap()).unwrap();
+    let live = made.path().join("live").join(host);
+    life.command(&["domain", "import", "--format", "json", live.to_str().unwrap()]).await.unwrap();
+    release.send(()).unwrap();
+    revoked.await.unwrap().unwrap();
+    assert_eq!(life.show(host).await["state"], "active");
+    let client = Client::new(life.stage.address, &made.path().join("ca/ca.pem"));
+    assert!(client.connect(host).await.is_ok(), "the one that has come is served");
 }
