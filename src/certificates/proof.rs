@@ -76,6 +76,14 @@ impl<'a> Proof<'a> {
         Ok(Ok(()))
     }
 
+    /// Takes the order out of what counts.
+    async fn forget(&self, course: &mut Course) {
+        let Some(order) = course.order.take() else { return };
+        if let Err(error) = self.certificates.store().certificates().forget_order(order).await {
+            tracing::warn!(name = course.row.name, %error, "an order that was not taken counts for the budgets all the same");
+        }
+    }
+
     async fn hook(&self, action: &str, name: &str, value: &str) -> Result<(), String> {
         let command = self.certificates.issuance.as_ref().and_then(|issuance| issuance.dns_hook.as_deref());
         hook::run(command.unwrap_or_default(), action, name, value).await
@@ -143,6 +151,8 @@ impl Work for Proof<'_> {
                 Err(exceeded.into_failure())
             }
             Err(error) => {
+                // The authority is not asked for it.
+                self.forget(&mut course).await;
                 let failure = Failure::new(FailureKind::Local, format!("the order cannot be noted: {error}"));
                 course.fault = Some(error);
                 Err(failure)
@@ -151,10 +161,7 @@ impl Work for Proof<'_> {
     }
 
     async fn not_begun(&self) {
-        let Some(order) = self.course.lock().await.order.take() else { return };
-        if let Err(error) = self.certificates.store().certificates().forget_order(order).await {
-            tracing::warn!(%error, "an order that was not taken counts for the budgets all the same");
-        }
+        self.forget(&mut *self.course.lock().await).await;
     }
 
     async fn show(&self, challenge: &Shown) -> Result<(), String> {

@@ -97,8 +97,11 @@ impl FirstHello {
     /// Replaces the hosts that have no certificate yet, and says how long a handshake waits for one; zero: not at all.
     pub fn set(&self, wait: Duration, hosts: impl IntoIterator<Item = Host>) {
         let before = self.awaited.load();
-        let again_at = |host: &Host| before.hosts.get(host).map_or(0, |at| at.load(Relaxed)).into();
-        let hosts = hosts.into_iter().map(|host| (again_at(&host), host)).map(|(at, host)| (host, at)).collect();
+        let as_before = |host: Host| {
+            let again_at = before.hosts.get(&host).map_or(0, |at| at.load(Relaxed));
+            (host, AtomicU64::new(again_at))
+        };
+        let hosts = hosts.into_iter().map(as_before).collect();
         self.awaited.store(Arc::new(Awaited { wait, hosts }));
     }
 
