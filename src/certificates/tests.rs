@@ -1,8 +1,9 @@
 //! Turns of names and their orders on a real store, with authorities that cannot be reached.
 
-use std::{net::UdpSocket, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use tokio::net::UdpSocket;
 
 use super::{
     authorities::{Known, Patience},
@@ -37,18 +38,22 @@ fn authority(directory: String) -> Authority {
 
 impl Stage {
     async fn start(budget: Budget) -> Self {
+        // Of which nothing comes back.
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        Self::with_resolver(budget, silent.expect("an address")).await
+    }
+
+    async fn with_resolver(budget: Budget, resolver: SocketAddr) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let url = format!("sqlite:{}", dir.path().join("store.db").display());
         let store = Store::open(&url).await.expect("a store");
-        // Of which nothing comes back.
-        let silent = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("an address");
         let issuance = Issuance {
             authority: authority(directory(1)),
             fallback: Some(authority(directory(2))),
             key: KeyKind::Ecdsa,
             challenges: vec![Challenge::Http01, Challenge::TlsAlpn01],
             dns_hook: None,
-            addresses: vec![silent.ip()],
+            addresses: vec![resolver.ip()],
             target: None,
             precheck: false,
             on_demand_wait: Duration::ZERO,
@@ -61,7 +66,7 @@ impl Stage {
             tls: Arc::new(Tls::new(Certs::default(), true, None).expect("randomness")),
             issuance: Some(Arc::new(issuance)),
             roots: RootCertStore::empty(),
-            resolver: vec![silent],
+            resolver: vec![resolver],
             metrics: Arc::default(),
         };
         let opened = Certificates::open(parts).await.expect("opened");
@@ -229,19 +234,36 @@ async fn a_name_that_waits_for_dns_is_looked_at_when_somebody_comes_for_it() {
     }
 }
 
+/// A name server that cannot find anything out: SERVFAIL.
+async fn lost_resolver() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("an address");
+    let address = socket.local_addr().expect("bound");
+    tokio::spawn(async move {
+        let mut buffer = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            // An answer, with this code.
+            buffer[2] |= 0x80;
+            buffer[3] = 2;
+            let _ = socket.send_to(&buffer[..length], from).await;
+        }
+    });
+    address
+}
+
 #[tokio::test]
-async fn a_renewal_does_not_wait_for_a_name_server_that_does_not_answer() {
-    let stage = Stage::start(Budget::default()).await;
-    let (certificates, name) = (&stage.certificates, HOST.parse().expect("a name"));
-    let issuance = certificates.issuance.as_ref().expect("it orders");
-    let issuance = Issuance { precheck: true, ..Issuance::clone(issuance) };
-    let (first, renewal) = tokio::join!(
-        certificates.look_at_dns(&name, &issuance, false),
-        certificates.look_at_dns(&name, &issuance, true)
-    );
-    assert!(renewal.is_none(), "the authority asks its own");
-    let why = first.expect("it waits").reason;
-    assert!(why.contains("in time") || why.contains("reaches no DNS server"), "{why}");
+async fn a_renewal_does_not_wait_for_name_servers_that_fail() {
+    let silent = Stage::start(Budget::default()).await;
+    let lost = Stage::with_resolver(Budget::default(), lost_resolver().await).await;
+    for (stage, words) in [(silent, ["in time", "reaches no DNS server"]), (lost, ["SERVFAIL", "SERVFAIL"])] {
+        let (certificates, name) = (&stage.certificates, HOST.parse().expect("a name"));
+        let issuance = certificates.issuance.as_ref().expect("it orders");
+        let issuance = Issuance { precheck: true, ..Issuance::clone(issuance) };
+        let look = |is_renewal| certificates.look_at_dns(&name, &issuance, is_renewal);
+        let (first, renewal) = tokio::join!(look(false), look(true));
+        assert!(renewal.is_none(), "the authority asks its own");
+        let why = first.expect("it waits").reason;
+        assert!(words.iter().any(|word| why.contains(word)), "{why}");
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ pub(super) struct Waits {
 
 impl Certificates {
     /// The first way to prove a name that CAA records allow at an authority (RFC 8659, RFC 8657), else what DNS should say. A renewal
-    /// goes on where no name server answers: the authority asks its own.
+    /// goes on where that cannot be found out: the authority asks its own name servers.
     pub(super) async fn allowed(
         &self,
         known: &Known,
@@ -40,7 +40,7 @@ impl Certificates {
         let caa = look(first).await;
         match caa.verdict() {
             CaaVerdict::Allowed => return Ok(Ok(first)),
-            CaaVerdict::Failed(Trouble::NoServer | Trouble::Timeout) if is_renewal => return Ok(Ok(first)),
+            CaaVerdict::Failed(trouble) if is_renewal && is_vague(*trouble) => return Ok(Ok(first)),
             CaaVerdict::OtherMethod(_) => {
                 for kind in kinds.iter().copied().filter(|kind| *kind != first) {
                     if look(kind).await.is_allowed() {
@@ -57,8 +57,8 @@ impl Certificates {
         }))
     }
 
-    /// What DNS should say and does not; `None` where all is well, or nothing is looked at. A renewal goes on where no name server
-    /// answers: the authority asks its own.
+    /// What DNS should say and does not; `None` where all is well, or nothing is looked at. A renewal goes on where that cannot
+    /// be found out: the authority asks its own name servers.
     pub(super) async fn look_at_dns(&self, name: &CertName, issuance: &Issuance, is_renewal: bool) -> Option<Waits> {
         let CertName::Exact(host) = name else { return None };
         if !issuance.precheck {
@@ -67,7 +67,7 @@ impl Certificates {
         let expected = dns::Expected { addresses: issuance.addresses.clone(), target: issuance.target.clone() };
         let pointing = self.dns.pointing(host, &expected).await;
         match pointing.verdict {
-            PointingVerdict::Failed(Trouble::NoServer | Trouble::Timeout, _) if is_renewal => return None,
+            PointingVerdict::Failed(trouble, _) if is_renewal && is_vague(trouble) => return None,
             _ if pointing.is_right() => return None,
             _ => {}
         }
@@ -84,6 +84,14 @@ impl Certificates {
         (row.found, row.expected) = (Some(shortened(&waits.found)), Some(shortened(&waits.expected)));
         row.next_at = schedule::after_waiting(&row.name, row.failures, now);
         self.store().certificates().set_domain(&row).await
+    }
+}
+
+/// Whether others may see more: no name server answers, or the one that was asked could not find out.
+fn is_vague(trouble: Trouble) -> bool {
+    match trouble {
+        Trouble::NoServer | Trouble::Timeout | Trouble::ServerFailure => true,
+        Trouble::Dnssec | Trouble::Refused | Trouble::Loop | Trouble::Unreadable => false,
     }
 }
 
