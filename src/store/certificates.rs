@@ -113,7 +113,7 @@ impl CertificateStore<'_> {
     }
 
     /// Names whose time has come, of those that have a certificate, or of those that have none; first those whose certificate
-    /// expires first, then those that have waited longest.
+    /// expires first, then those that were never looked at, then those that have waited longest.
     ///
     /// # Errors
     /// When the store fails or a row is impossible.

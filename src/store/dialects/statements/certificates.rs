@@ -176,10 +176,10 @@ pub(in crate::store) async fn domains(pool: &Pool, filter: DomainFilter<'_>) -> 
 pub(in crate::store) async fn due_domains(pool: &Pool, now: Timestamp, due: Due) -> Result<Vec<DomainRow>, Error> {
     let rows = sqlx::query(
         "SELECT * FROM domains WHERE gone_at IS NULL AND next_at <= $1 AND good_until BETWEEN $2 AND $3
-         ORDER BY good_until, next_at, name LIMIT $4",
+         ORDER BY good_until, state <> $5, next_at, name LIMIT $4",
     );
     let (from, to) = if due.have_certificate { (1, i64::MAX) } else { (0, 0) };
-    let rows = rows.bind(now).bind(from).bind(to).bind(i64::from(due.most));
+    let rows = rows.bind(now).bind(from).bind(to).bind(i64::from(due.most)).bind(DomainState::Configured.as_str());
     rows.fetch_all(pool).await?.iter().map(read_domain).collect()
 }
 
