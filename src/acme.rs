@@ -19,14 +19,18 @@ mod renewal;
 mod transport;
 mod tries;
 
-use std::{fmt, future::Future, time::Duration};
+use std::{
+    fmt,
+    future::{Future, ready},
+    time::Duration,
+};
 
 use crate::{domain::time::Timestamp, tls::certs::CertName};
 
 pub use self::{
     account::Account,
     account_key::AccountKey,
-    challenge::{Kind, Shown, is_token, tls_alpn_certificate},
+    challenge::{Kind, RECORD_PREFIX, Shown, is_token, tls_alpn_certificate},
     client::{Client, Reason},
     failure::{Failure, FailureKind},
     renewal::Renewal,
@@ -85,6 +89,20 @@ impl fmt::Debug for Progress {
 /// What an order asks of its owner. When the future of the order is dropped, nothing more is asked: what is shown then stays so
 /// until the owner removes it.
 pub trait Work: Sync {
+    /// A new order is about to be placed; whether it names the certificate that it replaces. Where the CA refuses such an order
+    /// and it is placed without, this is called once more. Not called for an order that is resumed.
+    ///
+    /// # Errors
+    /// What the order ends with: the CA is not asked for it.
+    fn begin(&self, _replaces: bool) -> impl Future<Output = Result<(), Failure>> + Send {
+        ready(Ok(()))
+    }
+
+    /// The order that was begun last is none: the CA has refused it, or has not answered.
+    fn not_begun(&self) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
+
     /// Makes the answer to a challenge visible to the CA; it is ready when this returns. HTTP-01 may have nothing to do here.
     ///
     /// # Errors

@@ -3,9 +3,10 @@
 //!
 //! ```text
 //! worker    on the gateway that leads: takes names whose time has come, a few at once
-//! turn      one name: what its certificate says, DNS, budget, an order, the next time
+//! turn      one name: what its certificate says, DNS, an order, the next time
 //! waiting   DNS before an order, and the wait for it
-//! proof     what an order asks of its owner: TXT records, answers on port 443, progress
+//! proof     what an order asks of its owner: budget, TXT records, answers on port 443, progress
+//! refusal   why there was no certificate, and when the next try is
 //! view, import      what the operator sees and does
 //! certificates.rs   what all gateways do: follow the store, answer challenges
 //! authorities, vault, answer, hook, names, schedule, budget, seal      parts, which know nothing of each other
@@ -20,6 +21,7 @@ mod hook;
 mod import;
 mod names;
 mod proof;
+mod refusal;
 mod schedule;
 mod seal;
 mod turn;
@@ -47,7 +49,7 @@ pub use worker::run;
 pub use crate::acme::Reason;
 
 use crate::{
-    acme::tls_alpn_certificate,
+    acme::{RECORD_PREFIX, tls_alpn_certificate},
     dns::Dns,
     domain::{
         directory::Directory,
@@ -130,11 +132,11 @@ impl Certificates {
         let opened = Self {
             clock,
             vault,
-            tls,
+            tls: Arc::clone(&tls),
             issuance,
             authorities,
             dns: Dns::new(&resolver),
-            answers: Arc::new(Answers::new(key)),
+            answers: Arc::new(Answers::new(key, tls)),
             metrics,
             hosts: ArcSwap::default(),
             wake: Notify::new(),
@@ -204,7 +206,7 @@ impl Certificates {
     pub async fn follow_challenges(&self) -> Result<(), store::Error> {
         let _following = self.following.lock().await;
         let open = self.store().certificates().challenges(self.clock.now(), CHALLENGES_MAX).await?;
-        let shown = open.iter().filter_map(|row| {
+        let shown = open.iter().filter(|row| !row.host.starts_with(RECORD_PREFIX)).filter_map(|row| {
             let host: Host = row.host.parse().ok()?;
             let certificate = tls_alpn_certificate(&host, &row.key_authorization);
             let certificate = certificate
@@ -215,11 +217,9 @@ impl Certificates {
         Ok(())
     }
 
-    /// Has first handshakes wait for the hosts that have no certificate yet, if that is wanted.
+    /// Has those who come for a host that has no certificate yet make themselves heard, and wait for it if that is wanted.
     fn await_first(&self) {
-        let Some(issuance) = self.issuance.as_ref().filter(|issuance| !issuance.on_demand_wait.is_zero()) else {
-            return;
-        };
+        let Some(issuance) = &self.issuance else { return };
         let (names, issued) = (self.answers.names(), self.tls.issued());
         let missing = names.all().filter_map(|(name, _)| match name {
             CertName::Exact(host) if !issued.covers(host.as_str()) => Some(host.clone()),
@@ -232,3 +232,6 @@ impl Certificates {
         &self.vault.store
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,7 +201,10 @@ impl Tls {
             }
             Some(_) => Opening::Prepare,
             None if self.first_hello.awaits(host) => Opening::Prepare,
-            None => Opening::Unknown,
+            None => {
+                self.first_hello.came(host);
+                Opening::Unknown
+            }
         }
     }
 

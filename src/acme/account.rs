@@ -42,27 +42,38 @@ impl fmt::Debug for Account {
     }
 }
 
-/// Finds or registers the account of a key.
+/// Finds or registers the account of a key. Returns whether the CA shows other contacts than those of the configuration, too.
 pub(super) async fn open(
     ca: &Authority,
     directory: &Directory,
     transport: &Transport,
     limits: Limits,
     key: &AccountKey,
-) -> Result<Account, Failure> {
+) -> Result<(Account, bool), Failure> {
     let registrar = Registrar { ca, directory, transport, limits, key };
-    let id = match registrar.ask(&json!({ "onlyReturnExisting": true })).await {
-        Ok(found) => found,
+    let (id, is_dated) = match registrar.ask(&json!({ "onlyReturnExisting": true })).await {
+        Ok((id, mut contact)) => {
+            let mut wanted = ca.contact.clone();
+            contact.sort_unstable();
+            wanted.sort_unstable();
+            (id, contact != wanted)
+        }
         // What a CA says where there is no account differs; the registration tells what is wrong.
         Err(failure) if matches!(failure.kind, FailureKind::Account | FailureKind::Refused) => {
-            registrar.ask(&registrar.registration()?).await?
+            (registrar.ask(&registrar.registration()?).await?.0, false)
         }
         Err(failure) => return Err(failure),
     };
     let builder = || instant_acme::Account::builder_with_http(Box::new(transport.clone()));
     let opened = tried!(limits, Asked::Directory, builder().from_parts(id.clone(), key.pkcs8(), ca.directory.clone()));
     let (inner, _) = opened?;
-    Ok(Account { inner, key: key.clone() })
+    Ok((Account { inner, key: key.clone() }, is_dated))
+}
+
+/// Has the CA take over the contacts of the configuration.
+pub(super) async fn tell_contact(account: &Account, ca: &Authority, limits: Limits) -> Result<(), Failure> {
+    let contact: Vec<&str> = ca.contact.iter().map(String::as_str).collect();
+    tried!(limits, Asked::Account, account.inner.update_contacts(&contact)).map(drop)
 }
 
 struct Registrar<'a> {
@@ -74,9 +85,11 @@ struct Registrar<'a> {
 }
 
 /// An account as the CA describes it.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Described {
     status: Option<String>,
+    #[serde(default)]
+    contact: Vec<String>,
 }
 
 impl Registrar<'_> {
@@ -91,16 +104,17 @@ impl Registrar<'_> {
         Ok(payload)
     }
 
-    /// Sends `newAccount`; returns the address of the account.
-    async fn ask(&self, payload: &Value) -> Result<String, Failure> {
+    /// Sends `newAccount`; returns the address of the account, and its contacts as far as the CA shows them.
+    async fn ask(&self, payload: &Value) -> Result<(String, Vec<String>), Failure> {
         let ((headers, body), _) = tried!(self.limits, Asked::Account, self.ask_once(payload))?;
-        let described = serde_json::from_slice::<Described>(&body).ok().and_then(|account| account.status);
-        if let Some(status) = described.filter(|status| status != "valid") {
+        let Described { status, contact } = serde_json::from_slice(&body).unwrap_or_default();
+        if let Some(status) = status.filter(|status| status != "valid") {
             let text = format!("the account at the CA is {}", super::failure::printable(&status));
             return Err(Failure::new(FailureKind::Account, text));
         }
         let id = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        id.ok_or_else(|| Failure::of(Asked::Account, &Error::Str("it has no address"), Seen::default()))
+        let id = id.ok_or_else(|| Failure::of(Asked::Account, &Error::Str("it has no address"), Seen::default()))?;
+        Ok((id, contact))
     }
 
     async fn ask_once(&self, payload: &Value) -> Result<(HeaderMap, Bytes), Error> {

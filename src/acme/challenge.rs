@@ -70,11 +70,14 @@ pub struct Shown {
     pub key_authorization: String,
 }
 
+/// What the name of a TXT record begins with (RFC 8555, 8.4).
+pub const RECORD_PREFIX: &str = "_acme-challenge.";
+
 impl Shown {
     /// The name of the TXT record for [`Kind::Dns01`].
     #[must_use]
     pub fn dns_name(&self) -> String {
-        format!("_acme-challenge.{}", self.name)
+        format!("{RECORD_PREFIX}{}", self.name)
     }
 
     /// The value of the TXT record for [`Kind::Dns01`].

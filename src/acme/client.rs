@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -34,6 +37,8 @@ pub struct Client {
     transport: Transport,
     directory: Mutex<Option<(Instant, Arc<Directory>)>>,
     account: Mutex<Option<(Instant, Account)>>,
+    /// Whether the contacts of an account that was there have been changed.
+    contact_told: AtomicBool,
 }
 
 /// Why a certificate is revoked (RFC 5280, 5.3.1).
@@ -60,7 +65,14 @@ impl Client {
     #[must_use]
     pub fn with_limits(ca: Authority, roots: RootCertStore, clock: Clock, limits: Limits) -> Self {
         let transport = Transport::new(roots, limits.request, clock);
-        Self { ca, limits, transport, directory: Mutex::default(), account: Mutex::default() }
+        Self {
+            ca,
+            limits,
+            transport,
+            directory: Mutex::default(),
+            account: Mutex::default(),
+            contact_told: AtomicBool::new(false),
+        }
     }
 
     /// The CA.
@@ -77,7 +89,8 @@ impl Client {
         Ok(self.directory().await?.meta.caa_identities.clone())
     }
 
-    /// The account of a key, which is registered if need be. It is kept in memory for an hour.
+    /// The account of a key, which is registered if need be. It is kept in memory for an hour. Contacts of an account that is there
+    /// are changed to those of the configuration.
     ///
     /// # Errors
     /// [`FailureKind::Account`] when the CA does not want us, and all others.
@@ -89,7 +102,14 @@ impl Client {
         let directory = self.directory().await?;
         // Boxed, as orders are: what waits for a CA waits long, and its callers are to be small.
         let opened = Box::pin(account::open(&self.ca, &directory, &self.transport, self.limits, key));
-        let account = opened.await?;
+        let (account, is_dated) = opened.await?;
+        // Once: some CAs show no contacts, whatever they are told.
+        if is_dated && !self.contact_told.swap(true, Relaxed) {
+            let told = Box::pin(account::tell_contact(&account, &self.ca, self.limits)).await;
+            if let Err(failure) = told {
+                tracing::warn!(directory = self.ca.directory, why = failure.text, "the CA does not take acme.contact");
+            }
+        }
         keep(&self.account, account.clone());
         Ok(account)
     }

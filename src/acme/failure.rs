@@ -38,8 +38,10 @@ pub enum FailureKind {
     Unreachable,
     /// Too much was asked for: later, or another CA.
     RateLimited,
-    /// The name is at fault: its DNS, its CAA records, or what answers there. Another CA finds the same.
+    /// The name is at fault: its DNS, or what answers there. Another CA finds the same.
     Name,
+    /// The CA may not or does not want to issue for this name: by its CAA records, or by rules of its own. Another CA may.
+    Policy,
     /// The CA does not want to, for another reason.
     Refused,
     /// The account is at fault: it is not known, not bound, or blocked.
@@ -184,7 +186,7 @@ fn problem_type(text: Option<&str>) -> &str {
 }
 
 fn kind_of(asked: Asked, name: &str, status: Option<u16>) -> FailureKind {
-    use FailureKind::{Account, Name, RateLimited, Refused, Unreachable};
+    use FailureKind::{Account, Name, Policy, RateLimited, Refused, Unreachable};
     match name {
         "rateLimited" => RateLimited,
         "badNonce" | "serverInternal" => Unreachable,
@@ -195,9 +197,8 @@ fn kind_of(asked: Asked, name: &str, status: Option<u16>) -> FailureKind {
         | "userActionRequired"
         | "badPublicKey"
         | "badSignatureAlgorithm" => Account,
-        "rejectedIdentifier" | "unsupportedIdentifier" | "caa" | "dns" | "connection" | "tls" | "incorrectResponse" => {
-            Name
-        }
+        "rejectedIdentifier" | "unsupportedIdentifier" | "caa" => Policy,
+        "dns" | "connection" | "tls" | "incorrectResponse" => Name,
         // About a name, it is what answers there; about an order, the account is blocked.
         "unauthorized" if asked == Asked::Proof => Name,
         "unauthorized" if matches!(asked, Asked::Account | Asked::Order) => Account,
@@ -237,19 +238,19 @@ mod tests {
 
     #[test]
     fn a_problem_is_sorted_by_its_type_and_by_what_was_asked_for() {
-        use FailureKind::{Account, Name, RateLimited, Refused, Unreachable};
+        use FailureKind::{Account, Name, Policy, RateLimited, Refused, Unreachable};
         for (asked, name, status, kind) in [
             (Asked::Order, "rateLimited", 429, RateLimited),
-            (Asked::Order, "rejectedIdentifier", 400, Name),
-            (Asked::Order, "unsupportedIdentifier", 400, Name),
+            (Asked::Order, "rejectedIdentifier", 400, Policy),
+            (Asked::Order, "unsupportedIdentifier", 400, Policy),
             (Asked::Order, "unauthorized", 403, Account),
             (Asked::Account, "unauthorized", 403, Account),
             (Asked::Account, "externalAccountRequired", 403, Account),
             (Asked::Account, "invalidContact", 400, Account),
             (Asked::Order, "accountDoesNotExist", 400, Account),
             (Asked::Proof, "unauthorized", 403, Name),
-            (Asked::Proof, "caa", 403, Name),
-            (Asked::Certificate, "caa", 403, Name),
+            (Asked::Proof, "caa", 403, Policy),
+            (Asked::Certificate, "caa", 403, Policy),
             (Asked::Proof, "dns", 400, Name),
             (Asked::Proof, "connection", 400, Name),
             (Asked::Proof, "tls", 400, Name),
@@ -278,7 +279,7 @@ mod tests {
             {"type":"urn:ietf:params:acme:error:caa","detail":"forbidden","identifier":{"type":"dns","value":"a.example"}},
             {"type":"urn:ietf:params:acme:error:dns","detail":"no address"}]}"#;
         let failure = Failure::of_problem(Asked::Certificate, &problem(told), Seen::default());
-        assert_eq!(failure.kind, FailureKind::Name);
+        assert_eq!(failure.kind, FailureKind::Policy);
         assert_eq!(
             failure.text,
             "the CA refused for the certificate: two names; a.example: forbidden; no address (caa)"

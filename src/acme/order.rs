@@ -102,7 +102,7 @@ impl<W: Work> Ordering<'_, W> {
             Ok(issued) => Ok(Some(issued)),
             Err(failure) if failure.is_unknown_account() => Err(failure),
             Err(failure) => match failure.kind {
-                FailureKind::RateLimited | FailureKind::Name => Err(failure),
+                FailureKind::RateLimited | FailureKind::Name | FailureKind::Policy => Err(failure),
                 // It was asked for as long as any other, and the CA did not finish it.
                 FailureKind::Unreachable if !failure.ends_order => Err(failure),
                 FailureKind::Unreachable | FailureKind::Refused | FailureKind::Account | FailureKind::Local => Ok(None),
@@ -134,19 +134,25 @@ impl<W: Work> Ordering<'_, W> {
             }
         };
         if let Some(id) = replaces.map(CertificateIdentifier::into_owned) {
-            match self.place(&new(Some(id))).await {
+            match self.place(&new(Some(id)), true).await {
                 Ok(order) => return Ok((order, warnings)),
                 // It knows the replaced certificate not (any more), or answers in its own way: the order alone may be good.
-                Err(failure) if matches!(failure.kind, FailureKind::Refused | FailureKind::Name) => {}
+                Err(Failure { kind: FailureKind::Refused | FailureKind::Policy | FailureKind::Name, .. }) => {}
                 Err(failure) => return Err(failure),
             }
         }
-        Ok((self.place(&new(None)).await?, warnings))
+        Ok((self.place(&new(None), false).await?, warnings))
     }
 
-    async fn place(&self, new: &NewOrder<'_>) -> Result<Order, Failure> {
-        let placed = tried!(self.client.limits, Asked::Order, self.account.inner.new_order(new));
-        placed.map(|(order, _)| order)
+    async fn place(&self, new: &NewOrder<'_>, replaces: bool) -> Result<Order, Failure> {
+        self.work.begin(replaces).await?;
+        match tried!(self.client.limits, Asked::Order, self.account.inner.new_order(new)) {
+            Ok((order, _)) => Ok(order),
+            Err(failure) => {
+                self.work.not_begun().await;
+                Err(failure)
+            }
+        }
     }
 
     /// From an order that is proved to its certificate.

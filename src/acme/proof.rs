@@ -67,7 +67,7 @@ async fn show_and_wait<W: Work>(
     for nth in open {
         match ready(ordering, order, nth).await {
             Ok(()) => {}
-            Err(failure) if matches!(failure.kind, FailureKind::Name | FailureKind::Refused) => {
+            Err(failure) if matches!(failure.kind, FailureKind::Name | FailureKind::Policy | FailureKind::Refused) => {
                 refusal.get_or_insert(failure);
             }
             Err(failure) => return Err(failure),

@@ -11,23 +11,30 @@ use super::names::Names;
 use crate::{
     acme::{AccountKey, is_token},
     domain::host::Host,
+    tls::Tls,
 };
 
 /// Where challenges are, before their token.
 pub const PATH: &str = "/.well-known/acme-challenge/";
 
 /// Answers challenges for the hosts that need a certificate.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Answers {
     /// None where nothing is ordered.
     key: Option<AccountKey>,
     names: ArcSwap<Names>,
+    tls: Arc<Tls>,
 }
 
 impl Answers {
     /// With the key of the account; without one nothing is answered.
-    pub(super) fn new(key: Option<AccountKey>) -> Self {
-        Self { key, names: ArcSwap::default() }
+    pub(super) fn new(key: Option<AccountKey>, tls: Arc<Tls>) -> Self {
+        Self { key, names: ArcSwap::default(), tls }
+    }
+
+    /// A request for a host has come here, as its DNS leads: one that waits for that is looked at soon.
+    pub fn came(&self, host: &Host) {
+        self.tls.first_hello().came(host);
     }
 
     /// The key of the account.

@@ -1,17 +1,23 @@
 //! The certificate authorities of the configuration, each with its ACME client.
 
-use std::path::Path;
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
 
+use super::schedule::RETRY_AFTER_MAX;
 use crate::{
-    acme::{Client, Kind},
+    acme::{Client, Failure, Kind},
     domain::{
         issuance::{Challenge, Issuance},
-        time::Clock,
+        time::{Clock, Timestamp},
     },
     metrics::AuthorityRole,
 };
@@ -22,12 +28,45 @@ pub(super) struct Known {
     pub(super) role: AuthorityRole,
     pub(super) directory: String,
     pub(super) client: Client,
+    pub(super) patience: Patience,
+}
+
+/// Until when an authority is not to be asked for a name, by its own word (`Retry-After`). In memory alone: a gateway that has
+/// just started asks once, and hears it again.
+#[derive(Debug, Default)]
+pub(super) struct Patience(Mutex<HashMap<String, Timestamp>>);
+
+impl Patience {
+    /// Notes that the authority asks for patience.
+    pub(super) fn ask(&self, name: &str, wait: Duration, now: Timestamp) {
+        let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        until.retain(|_, until| now < *until);
+        until.insert(name.to_owned(), now.saturating_add(wait.min(RETRY_AFTER_MAX)));
+    }
+
+    /// How long the authority is to be left alone.
+    pub(super) fn left(&self, name: &str, now: Timestamp) -> Option<Duration> {
+        let until = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()?;
+        Some(until.saturating_duration_since(now)).filter(|left| !left.is_zero())
+    }
+
+    /// Forgets what was asked for.
+    pub(super) fn forget(&self, name: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
 }
 
 impl Known {
     /// The host of its directory, as people know it.
     pub(super) fn host(&self) -> &str {
         host_of(&self.directory)
+    }
+
+    /// Notes for how long a failure asks to leave the authority alone, for a name.
+    pub(super) fn hear(&self, name: &str, failure: &Failure, now: Timestamp) {
+        if let Some(wait) = failure.retry_after {
+            self.patience.ask(name, wait, now);
+        }
     }
 }
 
@@ -48,7 +87,7 @@ pub(super) fn known(issuance: &Issuance, roots: &RootCertStore, clock: &Clock) -
     all.map(|(role, authority)| {
         let roots = with_root(roots.clone(), authority.root.as_deref())?;
         let client = Client::new(authority.clone(), roots, clock.clone());
-        Ok(Known { role, directory: authority.directory.clone(), client })
+        Ok(Known { role, directory: authority.directory.clone(), client, patience: Patience::default() })
     })
     .collect()
 }
@@ -68,5 +107,24 @@ pub(super) fn challenge(challenge: Challenge) -> Kind {
     match challenge {
         Challenge::Http01 => Kind::Http01,
         Challenge::TlsAlpn01 => Kind::TlsAlpn01,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_left_alone_for_as_long_as_it_asks_and_for_that_name_alone() {
+        let (patience, at) = (Patience::default(), Timestamp::from_secs);
+        patience.ask("a.example", Duration::from_secs(100), at(1000));
+        assert_eq!(patience.left("a.example", at(1040)), Some(Duration::from_secs(60)));
+        assert_eq!(patience.left("a.example", at(1100)), None);
+        assert_eq!(patience.left("b.example", at(1040)), None);
+        patience.ask("b.example", RETRY_AFTER_MAX * 2, at(1100));
+        assert_eq!(patience.left("b.example", at(1100)), Some(RETRY_AFTER_MAX));
+        assert_eq!(patience.0.lock().expect("sound").len(), 1, "what is over is forgotten");
+        patience.forget("b.example");
+        assert_eq!(patience.left("b.example", at(1100)), None);
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    domain::{host::Host, issuance::Budget, time::Timestamp},
+    acme::{Failure, FailureKind},
+    domain::{issuance::Budget, time::Timestamp},
     store::{Spent, SpentSince},
 };
 
@@ -26,6 +27,14 @@ pub(super) const WEEK: Duration = HOUR.saturating_mul(24 * 7);
 pub(super) struct Exceeded {
     pub(super) reason: String,
     pub(super) again_in: Duration,
+}
+
+impl Exceeded {
+    /// The same as the failure of an order.
+    pub(super) fn into_failure(self) -> Failure {
+        let failure = Failure::new(FailureKind::RateLimited, format!("held back by acme.budget: {}", self.reason));
+        Failure { retry_after: Some(self.again_in), ..failure }
+    }
 }
 
 /// Whether one more order is within the budget. Of a renewal that its authority has suggested only failures count.
@@ -56,10 +65,11 @@ pub(super) fn check(budget: &Budget, spent: Spent, registered: &str, is_exempt: 
     Ok(())
 }
 
-/// The registered domain that a name is below, by the public suffix list: `school.example` of `meet.school.example`. A name that
-/// is a public suffix itself stands for itself.
-pub(super) fn registered_domain(name: &Host) -> &str {
-    psl::domain_str(name.as_str()).unwrap_or(name.as_str())
+/// The registered domain that a name, or a wildcard, is below, by the public suffix list: `school.example` of
+/// `meet.school.example`. A name that is a public suffix itself stands for itself.
+pub(super) fn registered_domain(name: &str) -> &str {
+    let host = name.strip_prefix("*.").unwrap_or(name);
+    psl::domain_str(host).unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -97,8 +107,9 @@ mod tests {
             ("me.github.io", "me.github.io"),
             ("co.uk", "co.uk"),
             ("meet.school.example", "school.example"),
+            ("*.school.example", "school.example"),
         ] {
-            assert_eq!(registered_domain(&name.parse().expect("a host")), registered, "{name}");
+            assert_eq!(registered_domain(name), registered, "{name}");
         }
     }
 

@@ -85,6 +85,13 @@ impl Names {
 }
 
 #[cfg(test)]
+impl<const N: usize> From<[(CertName, Need); N]> for Names {
+    fn from(names: [(CertName, Need); N]) -> Self {
+        Self(names.into())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 

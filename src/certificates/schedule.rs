@@ -12,13 +12,17 @@ const SHORT_LIFE: Duration = DAY.saturating_mul(10);
 /// First pause after a failed order. It doubles with each.
 const PAUSE_MIN: Duration = Duration::from_secs(60);
 /// The longest pause.
-const PAUSE_MAX: Duration = DAY;
+pub(super) const PAUSE_MAX: Duration = DAY;
+/// The longest pause after failures that are the authority's own: a look at whether it is back costs nearly nothing.
+pub(super) const OUTAGE_MAX: Duration = Duration::from_secs(15 * 60);
+/// The longest pause where an authority takes orders and does not finish them: each of them counts for the budgets of all names.
+pub(super) const OUTAGE_ORDER_MAX: Duration = Duration::from_secs(3600);
 /// An authority may ask for patience, but not for ever.
-const RETRY_AFTER_MAX: Duration = DAY.saturating_mul(7);
+pub(super) const RETRY_AFTER_MAX: Duration = DAY.saturating_mul(7);
 /// A name that waits for DNS is looked at again after this long at first, and ever more seldom.
 const DNS_PAUSE_MIN: Duration = Duration::from_secs(15);
-/// The longest pause of a name that waits for DNS.
-const DNS_PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// The longest pause of a name that waits for DNS: a tenant is not to wait long. A thousand such names make four looks in a second.
+pub(super) const DNS_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// A renewal by ARI ends this long before the certificate does, whatever its window says.
 const LAST_CALL: Duration = Duration::from_secs(3600);
 /// A certificate that was to be renewed, and has less than this to live, is warned of; one that lives short, when it has less
@@ -42,9 +46,16 @@ pub(super) fn renewal_in(name: &str, window: (Timestamp, Timestamp), not_after: 
     start.saturating_add(length.mul_f64(fraction(name, not_after.as_ms())))
 }
 
-/// When a name is tried again after so many failed orders in a row, the last one included. Not before the authority says.
-pub(super) fn after_failure(name: &str, failures: u32, retry_after: Option<Duration>, now: Timestamp) -> Timestamp {
-    let pause = growing(PAUSE_MIN, failures, PAUSE_MAX);
+/// When a name is tried again after so many failed orders in a row, the last one included: after a pause that grows to the longest
+/// one, and not before the authority says.
+pub(super) fn after_failure(
+    name: &str,
+    failures: u32,
+    longest: Duration,
+    retry_after: Option<Duration>,
+    now: Timestamp,
+) -> Timestamp {
+    let pause = growing(PAUSE_MIN, failures, longest);
     let jitter = (pause / 5).mul_f64(fraction(name, i64::from(failures)));
     let pause = pause.saturating_add(jitter).max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX));
     now.saturating_add(pause)
@@ -100,7 +111,7 @@ mod tests {
 
     #[test]
     fn failures_are_followed_by_pauses_that_grow_to_a_day() {
-        let pause = |n, after| after_failure("a.example", n, after, day(0)).as_secs();
+        let pause = |n, after| after_failure("a.example", n, PAUSE_MAX, after, day(0)).as_secs();
         let minutes: Vec<_> = [1, 2, 3, 11, 12, 60].map(|n| pause(n, None) / 60).into();
         for (n, (got, least)) in minutes.iter().zip([1, 2, 4, 1024, 1440, 1440]).enumerate() {
             assert!((least..=least * 6 / 5).contains(got), "{n}: {got} minutes");
@@ -109,6 +120,6 @@ mod tests {
         assert_eq!(pause(1, Some(DAY * 400)), 7 * 86_400, "and not for ever");
         let waits: Vec<_> = [1, 2, 30].map(|n| after_waiting("a.example", n, day(0)).as_secs()).into();
         assert!((15..=18).contains(&waits[0]) && (30..=36).contains(&waits[1]), "{waits:?}");
-        assert!((3600..=4320).contains(&waits[2]), "{waits:?}");
+        assert!((300..=360).contains(&waits[2]), "a tenant does not wait long: {waits:?}");
     }
 }

@@ -6,16 +6,16 @@ use std::time::Duration;
 use super::{
     Certificates,
     authorities::{self, Known},
-    budget,
     names::Need,
-    proof::Proof,
+    proof::{Course, Proof},
+    refusal::{self, Cost, Refusal},
     schedule,
 };
 use crate::{
     acme::{Account, Failure, FailureKind, Issued, Kind, Wanted},
     domain::{issuance::Issuance, time::Timestamp},
     metrics::OrderOutcome,
-    store::{CertificateRow, DomainRow, DomainState, Error, NewOrder},
+    store::{CertificateRow, DomainRow, DomainState, Error},
     tls::{certs::CertName, issued::Entry},
 };
 
@@ -52,12 +52,8 @@ impl Renewal {
 /// What becomes of a name at one authority.
 enum Asked {
     Issued(Issued),
-    /// The authority was not asked, or has refused: the reason, when it is worth another look, and whether another authority may
-    /// do better.
-    Not {
-        failure: Failure,
-        is_held_back: bool,
-    },
+    /// Why not, and what it has cost to find out.
+    Not(Failure, Cost),
 }
 
 impl Certificates {
@@ -134,18 +130,12 @@ impl Certificates {
         issuance: &Issuance,
         renewal: Renewal,
     ) -> Result<(), Error> {
-        if let Some(wait) = self.look_at_dns(name, issuance).await {
+        let is_renewal = row.good_until > Timestamp::EPOCH;
+        if let Some(wait) = self.look_at_dns(name, issuance, is_renewal).await {
             return self.wait_for_dns(row, wait).await;
         }
-        let kind = match name {
-            CertName::Below(_) => Kind::Dns01,
-            // After a failure the other way is tried.
-            CertName::Exact(_) => {
-                let failures = if row.state == DomainState::Failing { row.failures } else { 0 };
-                let turn = usize::try_from(failures).unwrap_or(0) % issuance.challenges.len().max(1);
-                issuance.challenges.get(turn).map_or(Kind::Http01, |one| authorities::challenge(*one))
-            }
-        };
+        let kinds = kinds(name, &row, issuance);
+        let is_at_once = row.was_hurried();
         let sealed = row.progress.take();
         let mut begun = sealed.as_deref().and_then(|sealed| self.vault.open_progress(&row.name, sealed));
         // Where an order is, as long as it has led to nothing.
@@ -155,46 +145,53 @@ impl Certificates {
         if let Some((authority, _)) = &begun {
             order.sort_by_key(|known| known.directory != *authority);
         }
-        let mut failures: Vec<(String, Failure)> = Vec::new();
-        let (mut all_held_back, mut forbidden) = (true, None);
+        let mut refusals: Vec<Refusal> = Vec::new();
+        let mut forbidden = None;
         for known in order {
+            let refusal = |failure, cost| Refusal { authority: known.host().to_owned(), failure, cost };
+            if is_at_once {
+                known.patience.forget(&row.name);
+            }
+            if let Some(left) = known.patience.left(&row.name, self.clock.now()) {
+                refusals.push(refusal(patient(left), Cost::Nothing));
+                continue;
+            }
             let resume = begun.take_if(|(authority, _)| *authority == known.directory).map(|(_, progress)| progress);
-            let wanted = Wanted {
-                names: std::slice::from_ref(name),
-                key: need.key,
-                challenge: kind,
-                replaces: renewal.replaces_at(&known.directory),
-                resume,
-            };
             // An order that was begun was allowed then.
-            let forbids = match &wanted.resume {
-                Some(_) => Ok(None),
-                None => self.forbids(known, name, kind, issuance).await,
+            let allowed = match &resume {
+                Some(_) => Ok(Ok(kinds.first().copied().unwrap_or(Kind::Http01))),
+                None => self.allowed(known, name, &kinds, issuance, is_renewal).await,
             };
-            match forbids {
-                Ok(None) => {}
-                Ok(Some(waits)) => {
+            let challenge = match allowed {
+                Ok(Ok(kind)) => kind,
+                Ok(Err(waits)) => {
                     forbidden.get_or_insert(waits);
                     continue;
                 }
                 Err(failure) => {
                     self.metrics.count_order(known.role, OrderOutcome::Failed);
-                    all_held_back = false;
-                    failures.push((known.host().to_owned(), failure));
+                    known.hear(&row.name, &failure, self.clock.now());
+                    refusals.push(refusal(failure, Cost::Question));
                     continue;
                 }
-            }
+            };
+            let wanted = Wanted {
+                names: std::slice::from_ref(name),
+                key: need.key,
+                challenge,
+                replaces: renewal.replaces_at(&known.directory),
+                resume,
+            };
             let is_resumed = wanted.resume.is_some();
-            let (next, asked) = Box::pin(self.ask(row, known, wanted, &renewal, issuance)).await?;
+            let (next, asked) = Box::pin(self.ask(row, known, wanted, renewal.is_suggested, issuance)).await?;
             row = next;
             match asked {
                 Asked::Issued(issued) => return self.keep(row, name, known, issued).await,
-                Asked::Not { failure, is_held_back } => {
+                Asked::Not(failure, cost) => {
                     kept = row.progress.take().or(kept.filter(|_| !is_resumed));
-                    all_held_back &= is_held_back;
                     let is_of_name = matches!(failure.kind, FailureKind::Name | FailureKind::Local);
-                    failures.push((known.host().to_owned(), failure));
-                    if is_of_name && !is_held_back {
+                    refusals.push(refusal(failure, cost));
+                    if is_of_name {
                         break;
                     }
                 }
@@ -202,83 +199,69 @@ impl Certificates {
         }
         row.progress = kept;
         match forbidden {
-            Some(waits) if failures.is_empty() => self.wait_for_dns(row, waits).await,
+            Some(waits) if refusals.is_empty() => return self.wait_for_dns(row, waits).await,
             Some(waits) => {
-                failures.push((String::new(), Failure::new(FailureKind::Name, waits.reason)));
-                self.fail(row, &failures, all_held_back).await
+                let failure = Failure::new(FailureKind::Name, waits.reason);
+                refusals.push(Refusal { authority: String::new(), failure, cost: Cost::Nothing });
             }
-            None => self.fail(row, &failures, all_held_back).await,
+            None => {}
         }
+        self.fail(row, &refusals).await
     }
 
-    /// Orders at one authority, if there is budget. An order that is resumed has been counted.
+    /// Orders at one authority, or finishes an order there.
     async fn ask(
         &self,
         mut row: DomainRow,
         known: &Known,
         wanted: Wanted<'_>,
-        renewal: &Renewal,
+        is_suggested: bool,
         issuance: &Issuance,
     ) -> Result<(DomainRow, Asked), Error> {
-        let now = self.clock.now();
-        let name = row.name.clone();
-        let host = name.strip_prefix("*.").unwrap_or(&name).parse();
-        let registered = host.map_or_else(|_| name.clone(), |host| budget::registered_domain(&host).to_owned());
-        let order = NewOrder {
-            authority: &known.directory,
-            name: &name,
-            registered: &registered,
-            at: now,
-            is_exempt: renewal.is_suggested && wanted.replaces.is_some(),
-        };
         let store = self.store().certificates();
-        let mut number = None;
-        if wanted.resume.is_none() {
-            let spent = store.spent(order, budget::since(now)).await?;
-            if let Err(exceeded) = budget::check(&issuance.budget, spent, &registered, order.is_exempt) {
-                self.metrics.count_order(known.role, OrderOutcome::HeldBack);
-                let mut failure =
-                    Failure::new(FailureKind::RateLimited, format!("held back by acme.budget: {}", exceeded.reason));
-                failure.retry_after = Some(exceeded.again_in);
-                return Ok((row, Asked::Not { failure, is_held_back: true }));
-            }
-            number = Some(store.note_order(order).await?);
+        if let Some(resumed) = &wanted.resume {
+            row.become_ordering(&known.directory, self.store().gateway(), self.clock.now());
+            // Written again: this gateway may be lost as well.
+            row.progress = self.vault.seal_progress(&row.name, &known.directory, resumed).ok();
+            store.set_domain(&row).await?;
         }
-        if row.state == DomainState::WaitingForDns {
-            row.failures = 0;
-        }
-        if row.state != DomainState::Ordering {
-            (row.state, row.since) = (DomainState::Ordering, now);
-        }
-        row.authority = Some(known.directory.clone());
-        row.owner = Some(self.store().gateway().to_owned());
-        (row.found, row.expected) = (None, None);
-        row.next_at = now.saturating_add(LEASE);
-        let resumed = wanted.resume.clone();
-        // Written again: this gateway may be lost as well.
-        row.progress = resumed.as_ref().and_then(|one| self.vault.seal_progress(&name, &known.directory, one).ok());
-        store.set_domain(&row).await?;
-        let proof = Proof::new(self, &known.directory, row);
+        let proof = Proof::new(self, known, &issuance.budget, is_suggested, row);
         let asked = tokio::time::timeout(ORDER_TIMEOUT, self.issue(known, &wanted, &proof)).await;
         let asked =
             asked.unwrap_or_else(|_| Err(Failure::new(FailureKind::Unreachable, "the order has taken too long")));
-        let mut row = proof.into_row();
-        match asked {
-            Ok(issued) => Ok((row, Asked::Issued(issued))),
-            Err(failure) => {
-                self.metrics.count_order(known.role, OrderOutcome::Failed);
-                tracing::warn!(name, authority = known.host(), why = failure.text, "a certificate was not issued");
-                if let Some(number) = number {
-                    store.note_failed(number, self.clock.now()).await?;
-                }
-                // An order that may still lead to its certificate is resumed at the next try.
-                let may_lead_on = matches!(failure.kind, FailureKind::Unreachable | FailureKind::RateLimited);
-                if failure.ends_order || !may_lead_on {
-                    row.progress = None;
-                }
-                Ok((row, Asked::Not { failure, is_held_back: false }))
-            }
+        let Course { mut row, order, is_held_back, fault } = proof.into_course();
+        if let Some(fault) = fault {
+            return Err(fault);
         }
+        let failure = match asked {
+            Ok(issued) if order.is_some() => return Ok((row, Asked::Issued(issued))),
+            Ok(issued) => {
+                // It may have counted as failed. What counts more is that it is here.
+                if let Err(error) = store.note_issued(&known.directory, &row.name).await {
+                    tracing::warn!(name = row.name, %error, "an order that was finished does not count for the budgets");
+                }
+                return Ok((row, Asked::Issued(issued)));
+            }
+            Err(failure) => failure,
+        };
+        if is_held_back {
+            self.metrics.count_order(known.role, OrderOutcome::HeldBack);
+            return Ok((row, Asked::Not(failure, Cost::Nothing)));
+        }
+        self.metrics.count_order(known.role, OrderOutcome::Failed);
+        tracing::warn!(name = row.name, authority = known.host(), why = failure.text, "a certificate was not issued");
+        let now = self.clock.now();
+        known.hear(&row.name, &failure, now);
+        if let Some(order) = order {
+            store.note_failed(order, now).await?;
+        }
+        // An order that may still lead to its certificate is resumed at the next try.
+        let may_lead_on = matches!(failure.kind, FailureKind::Unreachable | FailureKind::RateLimited);
+        if failure.ends_order || !may_lead_on {
+            row.progress = None;
+        }
+        let cost = if order.is_some() { Cost::Order } else { Cost::Question };
+        Ok((row, Asked::Not(failure, cost)))
     }
 
     async fn issue(&self, known: &Known, wanted: &Wanted<'_>, proof: &Proof<'_>) -> Result<Issued, Failure> {
@@ -298,18 +281,20 @@ impl Certificates {
         for warning in &issued.warnings {
             tracing::warn!(%name, authority = known.host(), warning, "a certificate is not as it was asked for");
         }
+        let authority = known.host().to_owned();
         let key = match self.vault.seal_key(&row.name, &issued.key) {
             Ok(key) => key,
             Err(why) => {
                 let failure = Failure::new(FailureKind::Local, why);
-                return self.fail(row, &[(known.host().to_owned(), failure)], false).await;
+                return self.fail(row, &[Refusal { authority, failure, cost: Cost::Order }]).await;
             }
         };
         let now = self.clock.now();
         if issued.not_after <= now {
             let why =
                 format!("its certificate ends at {}, which is past by the clock of this gateway", issued.not_after);
-            return self.fail(row, &[(known.host().to_owned(), Failure::new(FailureKind::Refused, why))], false).await;
+            let failure = Failure::new(FailureKind::Refused, why);
+            return self.fail(row, &[Refusal { authority, failure, cost: Cost::Order }]).await;
         }
         // The authority is asked for its window soon: it may want another one at once.
         let again_in = (issued.lifetime() / ASKED_IN_LIFE).min(DAY);
@@ -343,32 +328,23 @@ impl Certificates {
         Ok(())
     }
 
-    async fn fail(&self, mut row: DomainRow, failures: &[(String, Failure)], is_held_back: bool) -> Result<(), Error> {
+    async fn fail(&self, mut row: DomainRow, refusals: &[Refusal]) -> Result<(), Error> {
         let now = self.clock.now();
-        let told = failures.iter().map(|(authority, failure)| match failure.kind {
-            FailureKind::Name | FailureKind::Local => failure.text.clone(),
-            _ => format!("{authority}: {}", failure.text),
-        });
-        let mut reasons: Vec<String> = Vec::new();
-        told.for_each(|reason| {
-            if !reasons.contains(&reason) {
-                reasons.push(reason);
-            }
-        });
-        // What was waited for at one authority is no reason to wait where the other one may be asked.
-        let retry_after = failures.iter().map(|(_, failure)| failure.retry_after.unwrap_or_default()).min();
-        if !is_held_back {
+        if row.state == DomainState::WaitingForDns {
+            row.failures = 0;
+        }
+        if !refusal::are_free(refusals) {
             row.failures = row.failures.saturating_add(1);
+        } else if self.authorities.iter().any(|known| known.patience.left(&row.name, now).is_some()) {
+            // It has failed there once: see `was_hurried`.
+            row.failures = row.failures.max(1);
         }
         if row.state != DomainState::Failing {
             (row.state, row.since) = (DomainState::Failing, now);
         }
         row.owner = None;
-        row.reason = Some(shortened(&reasons.join("; ")));
-        row.next_at = match (is_held_back, retry_after) {
-            (true, Some(wait)) => now.saturating_add(wait),
-            (_, retry_after) => schedule::after_failure(&row.name, row.failures, retry_after, now),
-        };
+        row.reason = Some(shortened(&refusal::reason(refusals)));
+        row.next_at = refusal::next(&row.name, row.failures, refusals, now);
         self.store().certificates().set_domain(&row).await
     }
 
@@ -386,7 +362,43 @@ impl Certificates {
     }
 }
 
+/// The ways to prove a name, the one to try first in front. After a failure it is the next one's turn.
+fn kinds(name: &CertName, row: &DomainRow, issuance: &Issuance) -> Vec<Kind> {
+    let mut kinds: Vec<Kind> = match name {
+        CertName::Below(_) => vec![Kind::Dns01],
+        CertName::Exact(_) => issuance.challenges.iter().map(|one| authorities::challenge(*one)).collect(),
+    };
+    let failures = if row.state == DomainState::Failing { row.failures } else { 0 };
+    let turn = usize::try_from(failures).unwrap_or(0) % kinds.len().max(1);
+    kinds.rotate_left(turn);
+    kinds
+}
+
+/// That an authority is not asked, for its own wish.
+fn patient(left: Duration) -> Failure {
+    let text = format!("it has asked for patience, and is asked again in {} min", left.as_secs().div_ceil(60));
+    Failure { retry_after: Some(left), ..Failure::new(FailureKind::RateLimited, text) }
+}
+
 impl DomainRow {
+    /// An order of it is under way.
+    pub(super) fn become_ordering(&mut self, authority: &str, gateway: &str, now: Timestamp) {
+        if self.state == DomainState::WaitingForDns {
+            self.failures = 0;
+        }
+        if self.state != DomainState::Ordering {
+            (self.state, self.since) = (DomainState::Ordering, now);
+        }
+        (self.authority, self.owner) = (Some(authority.to_owned()), Some(gateway.to_owned()));
+        (self.found, self.expected) = (None, None);
+        self.next_at = now.saturating_add(LEASE);
+    }
+
+    /// Whether the operator has it tried again at once: what has failed has counted as a failure, until that.
+    fn was_hurried(&self) -> bool {
+        self.state == DomainState::Failing && self.failures == 0
+    }
+
     /// It has a certificate, and is looked at again at a time.
     pub(super) fn become_active(&mut self, now: Timestamp, again_at: Timestamp) {
         if self.state != DomainState::Active {

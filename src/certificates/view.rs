@@ -220,7 +220,10 @@ impl Certificates {
         revoked.map_err(|failure| failure.text)?;
         let now = self.clock.now();
         let following = self.following.lock().await;
-        store.remove(&text, now).await.map_err(in_words)?;
+        if !store.remove(&text, row.version, now).await.map_err(in_words)? {
+            // It was renewed meanwhile: what is served now was not revoked.
+            return Ok(());
+        }
         self.tls.issued().remove(name);
         drop(following);
         store.retry_domain(&text, now).await.map_err(in_words)?;

@@ -12,7 +12,7 @@ use tokio::{sync::watch, task::JoinSet};
 use super::{Certificates, budget, names::Names, schedule};
 use crate::{
     domain::time::Timestamp,
-    store::{DomainRow, DomainState, Due, Error},
+    store::{DomainRow, Due, Error},
     supervise::caught,
     tls::certs::CertName,
 };
@@ -31,6 +31,8 @@ const COUNT_EVERY: Duration = Duration::from_secs(10);
 const WARN_EVERY: Duration = Duration::from_secs(86_400);
 /// Names in one warning.
 const WARNED_MAX: u32 = 10;
+/// Between two names that are hurried, since somebody has come for them: who comes for many makes no more looks than that.
+const HURRY_EVERY: Duration = Duration::from_millis(200);
 
 /// Runs the life cycle until told to stop. Only the gateway that leads orders; an order that is cut off is finished by the next
 /// one that leads.
@@ -42,13 +44,25 @@ pub async fn run(
     if !certificates.is_ordering() {
         return;
     }
+    tokio::select! {
+        () = lead(&certificates, &mut leads, &mut stop) => {}
+        () = certificates.hurry_all() => {}
+    }
+}
+
+/// Orders while this gateway leads.
+async fn lead(
+    certificates: &Arc<Certificates>,
+    leads: &mut watch::Receiver<Option<bool>>,
+    stop: &mut watch::Receiver<bool>,
+) {
     loop {
         tokio::select! {
             led = leads.wait_for(|leads| *leads == Some(true)) => if led.is_err() { return },
             _ = stop.wait_for(|stop| *stop) => return,
         }
         tokio::select! {
-            () = Leader::new(Arc::clone(&certificates)).work() => {}
+            () = Leader::new(Arc::clone(certificates)).work() => {}
             lost = leads.wait_for(|leads| *leads != Some(true)) => if lost.is_err() { return },
             _ = stop.wait_for(|stop| *stop) => return,
         }
@@ -57,7 +71,7 @@ pub async fn run(
 }
 
 /// What the leading gateway has under way. Dropped, its orders end where they are.
-struct Leader {
+pub(super) struct Leader {
     certificates: Arc<Certificates>,
     orders: JoinSet<String>,
     /// Each with whether it is a renewal.
@@ -70,7 +84,7 @@ struct Leader {
 }
 
 impl Leader {
-    fn new(certificates: Arc<Certificates>) -> Self {
+    pub(super) fn new(certificates: Arc<Certificates>) -> Self {
         Self {
             certificates,
             orders: JoinSet::new(),
@@ -91,15 +105,9 @@ impl Leader {
                     PAUSE
                 }
             };
-            let tls = &self.certificates.tls;
             tokio::select! {
                 Some(done) = self.orders.join_next() => if let Ok(name) = done { self.under_way.remove(&name); },
                 () = self.certificates.wake.notified() => {}
-                host = tls.first_hello().asked() => {
-                    if let Some(name) = self.certificates.answers.names().name_for(&host) {
-                        self.certificates.hurry(&name).await;
-                    }
-                }
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -170,7 +178,7 @@ impl Leader {
     }
 
     /// Has the store list the names that the configuration has.
-    async fn list_names(&mut self, now: Timestamp) -> Result<(), Error> {
+    pub(super) async fn list_names(&mut self, now: Timestamp) -> Result<(), Error> {
         let names = self.certificates.answers.names();
         if self.listed.as_ref().is_some_and(|listed| Arc::ptr_eq(listed, &names)) {
             return Ok(());
@@ -192,12 +200,14 @@ impl Leader {
         if !new.is_empty() || !gone.is_empty() {
             tracing::info!(new = new.len(), gone = gone.len(), names = names.len(), "names that need a certificate");
         }
-        if self.listed.replace(names).is_none() {
+        // Before the names count as listed: what fails here is done in the next round.
+        if self.listed.is_none() {
             let left = store.take_over_orders(now).await?;
             if left > 0 {
                 tracing::warn!(orders = left, "taking over the orders of another gateway");
             }
         }
+        self.listed = Some(names);
         Ok(())
     }
 
@@ -237,15 +247,28 @@ fn texts(names: &Names) -> impl Iterator<Item = (String, String)> {
 }
 
 impl Certificates {
-    /// Has a name looked at now, unless an order has failed: a pause stays one.
+    /// Has names looked at soon for which somebody has come here. On every gateway, since DNS may lead to any of them; never ends.
+    async fn hurry_all(&self) {
+        loop {
+            self.hurry_next().await;
+            tokio::time::sleep(HURRY_EVERY).await;
+        }
+    }
+
+    /// Waits for somebody to come, and has the name looked at.
+    pub(super) async fn hurry_next(&self) {
+        let host = self.tls.first_hello().asked().await;
+        if let Some(name) = self.answers.names().name_for(&host) {
+            self.hurry(&name).await;
+        }
+    }
+
+    /// Has a name looked at now that waits for DNS, or was never looked at.
     async fn hurry(&self, name: &CertName) {
-        let store = self.store().certificates();
-        if let Ok(Some(row)) = store.domain(&name.to_string()).await
-            && row.state == DomainState::Configured
-            && row.next_at > self.clock.now()
-            && let Err(error) = store.retry_domain(&row.name, self.clock.now()).await
-        {
-            tracing::debug!(%error, "failed to hurry a name");
+        match self.store().certificates().hurry_domain(&name.to_string(), self.clock.now()).await {
+            Ok(true) => self.wake.notify_one(),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "failed to hurry a name"),
         }
     }
 }

@@ -490,6 +490,7 @@ fn to_https(gateway: &Gateway, head: &Parts, peer: Peer, port: u16) -> http::Res
         return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", "This host is not served here.\n");
     };
     // Before the redirect: certificate authorities follow it, but a certificate for it may be what is missing.
+    gateway.answers.came(&host);
     if let Some(answer) = challenge::answer(gateway, &host, head) {
         return answer;
     }

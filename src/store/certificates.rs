@@ -27,12 +27,13 @@ impl CertificateStore<'_> {
         ask!(self.db, certificates::put(row, now))
     }
 
-    /// Removes the certificate of a name, and tells the other gateways.
+    /// Removes the certificate of a name, unless it was replaced meanwhile, and tells the other gateways. Returns whether it was
+    /// there.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn remove(self, name: &str, now: Timestamp) -> Result<(), Error> {
-        ask!(self.db, certificates::remove(name, now))
+    pub async fn remove(self, name: &str, version: i64, now: Timestamp) -> Result<bool, Error> {
+        ask!(self.db, certificates::remove(name, version, now))
     }
 
     /// The certificate of a name.
@@ -112,7 +113,7 @@ impl CertificateStore<'_> {
     }
 
     /// Names whose time has come, of those that have a certificate, or of those that have none; first those whose certificate
-    /// expires first, then those that have waited longest.
+    /// expires first, then those that were never looked at, then those that have waited longest.
     ///
     /// # Errors
     /// When the store fails or a row is impossible.
@@ -144,6 +145,15 @@ impl CertificateStore<'_> {
         ask!(self.db, certificates::retry_domain(name, at))
     }
 
+    /// Has a name looked at at a time that was to be looked at later, if DNS is all that it waits for: a pause after a failed order
+    /// stays one. Returns whether that is so.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn hurry_domain(self, name: &str, at: Timestamp) -> Result<bool, Error> {
+        ask!(self.db, certificates::hurry_domain(name, at))
+    }
+
     /// Has the orders of gateways other than this one looked at now: it has taken over from them.
     ///
     /// # Errors
@@ -172,12 +182,18 @@ impl CertificateStore<'_> {
 
 /// Orders, challenges and the key of the account.
 impl CertificateStore<'_> {
-    /// Notes an order. Returns its number.
+    /// Notes an order, unless `decide` refuses it for what of its authority has been used up. Nobody else notes one of the same
+    /// authority in between, whatever gateway it is on. Returns its number, or the refusal.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn note_order(self, order: NewOrder<'_>) -> Result<i64, Error> {
-        ask!(self.db, certificates::note_order(order))
+    pub async fn note_order<E>(
+        self,
+        order: NewOrder<'_>,
+        since: SpentSince,
+        decide: impl FnOnce(Spent) -> Result<(), E>,
+    ) -> Result<Result<i64, E>, Error> {
+        ask!(self.db, certificates::note_order(order, since, decide))
     }
 
     /// Notes that an order has failed.
@@ -188,12 +204,20 @@ impl CertificateStore<'_> {
         ask!(self.db, certificates::note_failed(order, now))
     }
 
-    /// What of an authority has been used up, for a name.
+    /// Notes that the newest order of a name at an authority has led to a certificate, though it had failed at first.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn spent(self, order: NewOrder<'_>, since: SpentSince) -> Result<Spent, Error> {
-        ask!(self.db, certificates::spent(order, since))
+    pub async fn note_issued(self, authority: &str, name: &str) -> Result<(), Error> {
+        ask!(self.db, certificates::note_issued(authority, name))
+    }
+
+    /// Forgets an order that its authority has not taken.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_order(self, order: i64) -> Result<(), Error> {
+        ask!(self.db, certificates::forget_order(order))
     }
 
     /// Forgets orders and challenges of before a time.
@@ -202,6 +226,14 @@ impl CertificateStore<'_> {
     /// When the store fails.
     pub async fn forget_orders(self, before: Timestamp) -> Result<(), Error> {
         ask!(self.db, certificates::forget_orders(before))
+    }
+
+    /// The challenge of a host, also one whose time is over.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn challenge(self, host: &str) -> Result<Option<ChallengeRow>, Error> {
+        ask!(self.db, certificates::challenge(host))
     }
 
     /// Opens a challenge, and tells the other gateways.

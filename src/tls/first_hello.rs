@@ -1,8 +1,8 @@
 //! [`FirstHello`]: hosts that are configured and have no certificate yet. A handshake may wait a bounded time for the first
-//! one, and the worker that orders certificates gets the name of the host.
+//! one, and the worker that orders certificates gets the name of the host: it shows that DNS leads here.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -14,7 +14,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::{
     sync::{Notify, mpsc},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use crate::domain::host::Host;
@@ -25,12 +25,16 @@ const WAITERS_MAX: usize = 256;
 const WAITERS_PER_HOST: usize = 8;
 /// Capacity of the queue of hosts for the worker that orders.
 const ASKED_MAX: usize = 64;
+/// A host is told to the worker no more often than once in this time, however many come for it.
+const TOLD_EVERY: Duration = Duration::from_secs(15);
 
 /// The hosts that wait for their first certificate, and the handshakes that wait with them.
 pub struct FirstHello {
     awaited: ArcSwap<Awaited>,
     waiting: Mutex<Waiting>,
     told: mpsc::Sender<Host>,
+    /// What times are counted from.
+    began: Instant,
     /// Behind a lock that is held while waiting, so that a task that is started again can go on.
     asked: tokio::sync::Mutex<mpsc::Receiver<Host>>,
     arrived: Arc<Notify>,
@@ -40,11 +44,13 @@ pub struct FirstHello {
     pub refused: AtomicU64,
 }
 
-/// What is waited for. Nothing, where the wait is zero.
+/// What is waited for.
 #[derive(Default)]
 struct Awaited {
+    /// Zero: no handshake waits.
     wait: Duration,
-    hosts: HashSet<Host>,
+    /// Each with the time from which on it is told again, in ms since the beginning.
+    hosts: HashMap<Host, AtomicU64>,
 }
 
 #[derive(Default)]
@@ -80,6 +86,7 @@ impl FirstHello {
             awaited: ArcSwap::default(),
             waiting: Mutex::default(),
             told,
+            began: Instant::now(),
             asked: tokio::sync::Mutex::new(asked),
             arrived,
             waited: AtomicU64::default(),
@@ -89,12 +96,33 @@ impl FirstHello {
 
     /// Replaces the hosts that have no certificate yet, and says how long a handshake waits for one; zero: not at all.
     pub fn set(&self, wait: Duration, hosts: impl IntoIterator<Item = Host>) {
-        let hosts = if wait.is_zero() { HashSet::new() } else { hosts.into_iter().collect() };
+        let before = self.awaited.load();
+        let as_before = |host: Host| {
+            let again_at = before.hosts.get(&host).map_or(0, |at| at.load(Relaxed));
+            (host, AtomicU64::new(again_at))
+        };
+        let hosts = hosts.into_iter().map(as_before).collect();
         self.awaited.store(Arc::new(Awaited { wait, hosts }));
     }
 
-    /// Waits for a host that a client has asked for and that has no certificate yet. Handshakes that wait
-    /// for one host at the same time are one entry of the queue; with a full queue the host is dropped.
+    /// Somebody has come for a host: it is told to the worker if it has no certificate yet. With a full queue it is dropped, and
+    /// told when the next one comes.
+    pub fn came(&self, host: &Host) {
+        let awaited = self.awaited.load();
+        let Some(again_at) = awaited.hosts.get(host) else { return };
+        let whole_ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (now, seen) = (whole_ms(self.began.elapsed()), again_at.load(Relaxed));
+        // Of those that come at once, one tells it.
+        let next = now.saturating_add(whole_ms(TOLD_EVERY));
+        if seen <= now
+            && again_at.compare_exchange(seen, next, Relaxed, Relaxed).is_ok()
+            && self.told.try_send(host.clone()).is_err()
+        {
+            again_at.store(seen, Relaxed);
+        }
+    }
+
+    /// Waits for a host that a client has come for and that has no certificate yet: see [`Self::came`].
     ///
     /// May be dropped at any time: no host is lost.
     pub async fn asked(&self) -> Host {
@@ -107,17 +135,17 @@ impl FirstHello {
 
     /// Whether a handshake for a host may wait.
     pub(super) fn awaits(&self, host: &Host) -> bool {
-        self.awaited.load().hosts.contains(host)
+        let awaited = self.awaited.load();
+        !awaited.wait.is_zero() && awaited.hosts.contains_key(host)
     }
 
     /// Waits until a host has a certificate; whether it has.
     pub(super) async fn wait(&self, host: &Host, is_there: impl Fn() -> bool) -> bool {
-        let awaited = self.awaited.load();
-        if !awaited.hosts.contains(host) {
+        if !self.awaits(host) {
             return false;
         }
-        let wait = awaited.wait;
-        drop(awaited);
+        let wait = self.awaited.load().wait;
+        self.came(host);
         let Some(_place) = self.place(host) else {
             self.refused.fetch_add(1, Relaxed);
             return false;
@@ -137,16 +165,12 @@ impl FirstHello {
         timeout(wait, there).await.is_ok()
     }
 
-    /// A place to wait. The first of its host tells its name.
+    /// A place to wait.
     fn place<'f>(&'f self, host: &'f Host) -> Option<Place<'f>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let here = waiting.by_host.get(host).copied().unwrap_or(0);
         if waiting.all >= WAITERS_MAX || here >= WAITERS_PER_HOST {
             return None;
-        }
-        if here == 0 {
-            // Dropped when there are too many: the next hello tells it.
-            let _ = self.told.try_send(host.clone());
         }
         waiting.all += 1;
         waiting.by_host.insert(host.clone(), here + 1);

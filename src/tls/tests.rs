@@ -367,6 +367,41 @@ async fn a_handshake_waits_for_the_first_certificate_where_that_is_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_for_a_host_without_a_certificate_is_heard_and_not_too_often() {
+    use futures_util::FutureExt as _;
+    let shelf = Shelf::new(100);
+    let tls = tls(&shelf);
+    let first = tls.first_hello();
+    // Not bounded by what a task may do in one go.
+    let heard = || tokio::task::unconstrained(first.asked()).now_or_never();
+    let (one, two) = (host("a.example"), host("b.example"));
+    first.set(Duration::ZERO, [one.clone(), two.clone()]);
+    assert_eq!(shown(&tls, "c.example", &[]).await, Err("Unknown".to_owned()));
+    assert_eq!(heard(), None, "not ours");
+    for _ in 0..3 {
+        assert_eq!(shown(&tls, "a.example", &[]).await, Err("Unknown".to_owned()), "nobody waits");
+    }
+    first.came(&two);
+    assert_eq!((heard(), heard(), heard()), (Some(one.clone()), Some(two.clone()), None));
+    first.set(Duration::ZERO, [one.clone()]);
+    first.came(&one);
+    first.came(&two);
+    assert_eq!(heard(), None, "too early, and not awaited any more");
+    tokio::time::advance(Duration::from_secs(15)).await;
+    first.came(&one);
+    first.came(&one);
+    assert_eq!((heard(), heard()), (Some(one), None));
+
+    let many: Vec<_> = (0..100).map(|n| host(&format!("h{n}.example"))).collect();
+    first.set(Duration::ZERO, many.clone());
+    many.iter().for_each(|host| first.came(host));
+    let told = std::iter::from_fn(heard).count();
+    assert_eq!(told, 64, "bounded");
+    many.iter().for_each(|host| first.came(host));
+    assert_eq!(std::iter::from_fn(heard).count(), 36, "those that were dropped are told when the next one comes");
+}
+
+#[tokio::test(start_paused = true)]
 async fn few_wait_for_the_first_certificate_and_not_for_ever() {
     let shelf = Shelf::new(100);
     let tls = tls(&shelf);

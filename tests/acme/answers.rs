@@ -5,11 +5,11 @@ use std::{
     future::pending,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 
-use anteroom::acme::{AccountKey, Kind, Progress, Shown, Work, tls_alpn_certificate};
+use anteroom::acme::{AccountKey, Failure, Kind, Progress, Shown, Work, tls_alpn_certificate};
 use axum::{Router, extract::Path, routing::get};
 use rustls::{
     ServerConfig,
@@ -30,6 +30,8 @@ pub struct Answers {
     shown: Mutex<Vec<Shown>>,
     hidden: Mutex<Vec<Shown>>,
     saved: Mutex<Vec<Progress>>,
+    begun: Mutex<Vec<bool>>,
+    not_begun: AtomicUsize,
     /// Whether the order comes no further than to be kept.
     pub holds: AtomicBool,
 }
@@ -61,6 +63,8 @@ impl Answers {
             shown: Mutex::default(),
             hidden: Mutex::default(),
             saved: Mutex::default(),
+            begun: Mutex::default(),
+            not_begun: AtomicUsize::default(),
             holds: AtomicBool::new(false),
         }
     }
@@ -85,6 +89,11 @@ impl Answers {
         self.saved.lock().unwrap().clone()
     }
 
+    /// The orders that were begun, each with whether it named what it replaced; and how many of them were none.
+    pub fn begun(&self) -> (Vec<bool>, usize) {
+        (self.begun.lock().unwrap().clone(), self.not_begun.load(Relaxed))
+    }
+
     async fn record(&self, path: &str, body: serde_json::Value) -> Result<(), String> {
         let stream = tokio::net::TcpStream::connect(self.records).await.map_err(|error| error.to_string())?;
         let request = http::Request::post(path).header("host", "localhost").body(body.to_string().into()).unwrap();
@@ -94,6 +103,15 @@ impl Answers {
 }
 
 impl Work for Answers {
+    async fn begin(&self, replaces: bool) -> Result<(), Failure> {
+        self.begun.lock().unwrap().push(replaces);
+        Ok(())
+    }
+
+    async fn not_begun(&self) {
+        self.not_begun.fetch_add(1, Relaxed);
+    }
+
     async fn show(&self, challenge: &Shown) -> Result<(), String> {
         self.shown.lock().unwrap().push(challenge.clone());
         let name = challenge.name.to_string();

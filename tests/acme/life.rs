@@ -259,6 +259,36 @@ async fn what_dns_lacks_is_told_in_words_and_found_when_it_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_waits_for_dns_is_looked_at_when_somebody_comes_for_it() {
+    let (pebble, host) = (Pebble::plain().await, "meet.wagtail.example");
+    record(&pebble, "/add-a", json!({ "host": format!("{host}."), "addresses": ["192.0.2.66"] })).await;
+    let life = Life::plain(pebble, &[host], "").await;
+    life.reaches(host, "waiting_for_dns").await;
+    let http = life.stage.app.as_ref().unwrap().http[0];
+    // By itself, the fourth look comes after 15, 30 and 60 s.
+    eventually_within(PATIENCE, "it is looked at often", async || {
+        plain_get(http, host, "/").await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        life.show(host).await["failures"].as_u64() >= Some(4)
+    })
+    .await;
+    record(&life.pebble, "/clear-a", json!({ "host": format!("{host}.") })).await;
+    eventually_within(PATIENCE, "it has a certificate", async || life.serves(host).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_proven_by_the_challenge_that_caa_records_allow() {
+    let (pebble, host) = (Pebble::plain().await, "meet.wagtail.example");
+    let only = json!([{ "tag": "issue", "value": "ca.example; validationmethods=tls-alpn-01" }]);
+    record(&pebble, "/add-caa", json!({ "host": "wagtail.example.", "policies": only })).await;
+    let front = Front::start(&pebble, Identified).await;
+    let of_front = acme(&pebble, &front.directory(), "challenges = [\"http-01\", \"tls-alpn-01\"]");
+    let life = Life::start(pebble, &[host], &of_front).await;
+    life.reaches(host, "active").await;
+    assert!(life.stage.metric("anteroom_tls_challenges_total", &["result=\"answered\""]).await > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hosts_below_a_base_domain_have_a_wildcard_by_the_hook() {
     let pebble = Pebble::plain().await;
     let scripts = tempfile::tempdir().unwrap();
@@ -342,11 +372,47 @@ async fn a_rate_limit_is_respected_and_the_second_authority_takes_over() {
     assert_eq!(life.stage.metric("anteroom_certificate_orders_total", &issued).await, 1);
 }
 
+/// Issues for no name.
+struct Particular;
+
+impl Rule for Particular {
+    fn instead(&self, path: &str, _payload: &Value) -> Option<Answer> {
+        let problem = json!({
+            "type": "urn:ietf:params:acme:error:rejectedIdentifier",
+            "detail": "not this name",
+            "status": 403,
+        });
+        path.starts_with("/order-plz").then(|| answer(403, "application/problem+json", problem.to_string()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_one_authority_does_not_want_has_a_certificate_of_the_other_one() {
+    let pebble = Pebble::plain().await;
+    let front = Front::start(&pebble, Particular).await;
+    let alone = acme(&pebble, &front.directory(), "");
+    let life = Life::start(pebble, &["meet.wagtail.example"], &alone).await;
+    let shown = life.reaches("meet.wagtail.example", "failing").await;
+    let reason = shown["reason"].as_str().unwrap();
+    assert!(reason.contains("the CA refused for the order: not this name (rejectedIdentifier)"), "{reason}");
+    let life = life.again(|pebble, text| {
+        let (directory, root) = (pebble.directory(), pebble.root());
+        format!("{text}[acme.fallback]\ndirectory = \"{directory}\"\nroot = \"{}\"\n", root.display())
+    });
+    let life = life.await;
+    life.command(&["domain", "retry", "meet.wagtail.example"]).await.unwrap();
+    life.reaches("meet.wagtail.example", "active").await;
+    let issued = ["authority=\"fallback\"", "outcome=\"issued\""];
+    assert_eq!(life.stage.metric("anteroom_certificate_orders_total", &issued).await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_that_is_down_is_asked_again_and_others_are_served_meanwhile() {
     let mut pebble = Pebble::plain().await;
     pebble.stop();
-    let down = acme(&pebble, &pebble.directory(), "precheck = false");
+    // What was not ordered costs none of this.
+    let budget = "precheck = false\n[acme.budget]\norders_of_name = 1\nfailures_of_name = 1\n";
+    let down = acme(&pebble, &pebble.directory(), budget);
     let mut life = Life::start(pebble, &["meet.wagtail.example"], &down).await;
     let shown = life.reaches("meet.wagtail.example", "failing").await;
     assert!(shown["reason"].as_str().unwrap().contains("localhost"), "the authority is named: {shown}");
@@ -467,4 +533,39 @@ async fn a_certificate_from_elsewhere_is_taken_and_one_of_the_operator_comes_bef
     }
     life.reaches(host, "brought").await;
     assert!(is_served_by("two").await && !is_served_by("one").await);
+}
+
+/// Holds a revocation until it may go on.
+struct Held(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl Rule for Held {
+    fn instead(&self, path: &str, _payload: &Value) -> Option<Answer> {
+        if path == "/revoke-cert" {
+            tokio::task::block_in_place(|| self.0.lock().unwrap().recv().unwrap());
+        }
+        None
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_comes_during_a_revocation_stays() {
+    let (pebble, host) = (pebble::Plan::default().validity(24 * 3600).start().await, "meet.wagtail.example");
+    let (release, held) = std::sync::mpsc::channel();
+    let front = Front::start(&pebble, Held(held.into())).await;
+    let of_front = acme(&pebble, &front.directory(), "");
+    let life = Life::start(pebble, &[host], &of_front).await;
+    life.reaches(host, "active").await;
+    let dir = life.dir().to_owned();
+    let revoked = tokio::spawn(async move { command(&dir, &["domain", "revoke", host]).await });
+    eventually_within(PATIENCE, "it is being revoked", async || front.count("/revoke-cert") == 1).await;
+    let made = tempfile::tempdir().unwrap();
+    let ca = DevCa::open(&made.path().join("ca")).unwrap();
+    ca.issue(&made.path().join("live"), &host.parse().unwrap()).unwrap();
+    let live = made.path().join("live").join(host);
+    life.command(&["domain", "import", "--format", "json", live.to_str().unwrap()]).await.unwrap();
+    release.send(()).unwrap();
+    revoked.await.unwrap().unwrap();
+    assert_eq!(life.show(host).await["state"], "active");
+    let client = Client::new(life.stage.address, &made.path().join("ca/ca.pem"));
+    assert!(client.connect(host).await.is_ok(), "the one that has come is served");
 }

@@ -2,19 +2,21 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
 };
 
 use anteroom::{
-    acme::{AccountKey, Client, Failure, FailureKind, Issued, KeyKind, Kind, Progress, Reason, Wanted},
+    acme::{AccountKey, Authority, Client, Failure, FailureKind, Issued, KeyKind, Kind, Progress, Reason, Wanted},
     domain::time::Clock,
     tls::certs::CertName,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use serde_json::{Value, json};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{
     answers::Answers,
+    front::{Answer, Front, Rule},
     pebble::{Pebble, Plan, ca, external, key},
     support::eventually,
 };
@@ -138,6 +140,34 @@ async fn a_ca_that_takes_customers_only_takes_an_account_that_is_bound_to_one() 
     assert_eq!(found.id(), bound.id());
 }
 
+/// Notes the contacts that an account is changed to.
+struct Changes(&'static Mutex<Vec<Value>>);
+
+impl Rule for Changes {
+    fn instead(&self, path: &str, payload: &Value) -> Option<Answer> {
+        if path.starts_with("/my-account/") && payload["contact"].is_array() {
+            self.0.lock().unwrap().push(payload["contact"].clone());
+        }
+        None
+    }
+}
+
+#[tokio::test]
+async fn contacts_of_an_account_are_changed_once_when_others_are_configured() {
+    static TOLD: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+    let (pebble, key) = (Pebble::plain().await, key());
+    let front = Front::start(&pebble, Changes(&TOLD)).await;
+    for (contact, told) in [("first", 0), ("first", 0), ("second", 1), ("second", 1)] {
+        let contact = vec![format!("mailto:{contact}@gateway.example")];
+        let client = pebble.client_of(Authority { contact: contact.clone(), ..ca(front.directory()) });
+        client.account(&key).await.unwrap();
+        client.account(&key).await.unwrap();
+        let told_now = TOLD.lock().unwrap().clone();
+        assert_eq!(told_now.len(), told, "{contact:?}");
+        assert!(told_now.iter().all(|one| *one == json!(contact)), "{told_now:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_order_that_was_left_in_the_middle_is_finished_from_another_place() {
     let (pebble, key) = (Pebble::plain().await, key());
@@ -160,6 +190,7 @@ async fn an_order_that_was_left_in_the_middle_is_finished_from_another_place() {
     pebble.verify(&issued, "a.example").await;
     assert_eq!(issued.key, progress.key, "the key that was kept");
     assert_eq!((answers.shown().len(), answers.saved().len()), (1, 1), "no order was begun");
+    assert_eq!(answers.begun(), (vec![false], 0), "but the first one");
     // The answer got lost once more: the same certificate is there.
     let again = order(&pebble.client(), &key, &resumed(), &answers).await.unwrap();
     assert_eq!(serial(&again), serial(&issued));
@@ -186,6 +217,7 @@ async fn a_new_order_is_begun_where_the_old_one_leads_nowhere() {
         pebble.verify(&issued, "a.example").await;
         assert_ne!(serial(&issued), serial(&first), "{what}");
     }
+    assert_eq!(answers.begun(), (vec![false; 6], 0), "each that was begun again counts");
 }
 
 #[tokio::test]

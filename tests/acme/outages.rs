@@ -109,7 +109,7 @@ async fn a_ca_in_trouble_is_told_from_one_that_refuses() {
             "/order-plz",
             9,
             || problem(403, "rejectedIdentifier", "not this \u{7}name"),
-            Some((FailureKind::Name, None, "the CA refused for the order: not this ?name (rejectedIdentifier)")),
+            Some((FailureKind::Policy, None, "the CA refused for the order: not this ?name (rejectedIdentifier)")),
         ),
         (
             "/dir",
@@ -127,7 +127,7 @@ async fn a_ca_in_trouble_is_told_from_one_that_refuses() {
             .err()
             .map(|failure| (failure.kind, failure.retry_after.map(|wait| wait.as_secs()), failure.text.as_str()));
         assert_eq!(failure, expected, "case {nth}");
-        if failure.is_some_and(|(kind, ..)| matches!(kind, FailureKind::RateLimited | FailureKind::Name)) {
+        if failure.is_some_and(|(kind, ..)| matches!(kind, FailureKind::RateLimited | FailureKind::Policy)) {
             assert_eq!(front.count(path), 1, "it is not pressed: case {nth}");
         }
     }

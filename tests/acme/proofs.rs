@@ -1,11 +1,12 @@
 //! Checks of names that fail, in the CA's words.
 
-use anteroom::acme::{FailureKind, Kind, Shown, Work};
+use anteroom::acme::{Failure, FailureKind, Kind, Shown, Work};
 
 use crate::{
     answers::Answers,
+    front::{Front, Rule},
     orders::{names, order, wanted},
-    pebble::{Pebble, key},
+    pebble::{Pebble, ca, key},
 };
 
 #[tokio::test]
@@ -57,6 +58,46 @@ async fn without_a_record_of_the_order_no_certificate_is_asked_for() {
     let failure = client.order(&account, &wanted(&names, Kind::Http01), &store).await.expect_err("the store fails");
     assert_eq!(failure.text, "the order cannot be kept: the store is away");
 }
+
+#[tokio::test]
+async fn an_order_that_its_owner_does_not_allow_is_not_placed() {
+    let (pebble, key) = (Pebble::plain().await, key());
+    let front = Front::start(&pebble, Plain).await;
+    let client = pebble.client_of(ca(front.directory()));
+    let account = client.account(&key).await.unwrap();
+    let names = names(&["a.example"]);
+    let failure = client.order(&account, &wanted(&names, Kind::Http01), &Spent).await.expect_err("no budget");
+    assert_eq!((failure.kind, failure.text.as_str()), (FailureKind::RateLimited, "nothing is left"));
+    assert_eq!(front.count("/order-plz"), 0);
+}
+
+/// Allows no order.
+struct Spent;
+
+impl Work for Spent {
+    async fn begin(&self, _: bool) -> Result<(), Failure> {
+        Err(Failure::new(FailureKind::RateLimited, "nothing is left"))
+    }
+
+    async fn not_begun(&self) {
+        panic!("none was begun");
+    }
+
+    async fn show(&self, _: &Shown) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn hide(&self, _: &Shown) {}
+
+    async fn save(&self, _: &anteroom::acme::Progress) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// A proxy that counts.
+struct Plain;
+
+impl Rule for Plain {}
 
 /// Shows nothing.
 struct Nothing;

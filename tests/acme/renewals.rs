@@ -82,6 +82,7 @@ async fn a_renewal_comes_when_the_ca_says_and_names_what_it_replaces() {
     let payloads = PAYLOADS.lock().unwrap();
     let replaced: Vec<_> = payloads.iter().map(|payload| payload["replaces"].is_string()).collect();
     assert_eq!(replaced, [false, true]);
+    assert_eq!(answers.begun(), (vec![false, true], 0));
 }
 
 #[tokio::test]
@@ -100,6 +101,7 @@ async fn a_ca_that_wants_to_hear_of_no_replaced_certificate_gets_an_order_withou
     let payloads = PAYLOADS.lock().unwrap();
     let replaced: Vec<_> = payloads.iter().map(|payload| payload["replaces"].is_string()).collect();
     assert_eq!(replaced, [false, true, false]);
+    assert_eq!(answers.begun(), (vec![false, true, false], 1), "the one that was refused is none");
 }
 
 #[tokio::test]

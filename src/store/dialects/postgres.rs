@@ -115,6 +115,13 @@ pub(in crate::store) async fn lock_tenant(tx: &mut Connection, tenant: &str) -> 
     Ok(())
 }
 
+/// Nobody else counts the orders of a certificate authority while this transaction lives.
+pub(in crate::store) async fn lock_authority(tx: &mut Connection, authority: &str) -> Result<(), Error> {
+    // Another seed than that of tenants: none of them waits for an authority.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))").bind(authority).execute(tx).await?;
+    Ok(())
+}
+
 /// Tells all gateways of a change, once this transaction is committed.
 pub(in crate::store) async fn tell(tx: &mut Connection, change: &str) -> Result<(), Error> {
     sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(change).execute(tx).await?;

@@ -193,12 +193,12 @@ pub struct SpentSince {
     pub failures: Timestamp,
 }
 
-/// A challenge that is open on port 443.
+/// A challenge that is open on port 443, or in a TXT record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChallengeRow {
-    /// The host.
+    /// The host, or the name of the TXT record (`_acme-challenge.<name>`).
     pub host: String,
-    /// The answer.
+    /// The answer: on port 443 the key authorization, in DNS the value of the record.
     pub key_authorization: String,
     /// When it is of no use any more.
     pub until: Timestamp,

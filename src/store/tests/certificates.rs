@@ -10,8 +10,10 @@ for_both!(
     names_that_go_lose_their_certificate_later_and_may_come_back,
     many_names_are_added_and_dropped_at_once,
     orders_are_counted_by_account_domain_name_and_failure,
+    of_many_orders_at_once_no_more_are_noted_than_are_allowed,
     an_order_of_a_dead_gateway_is_taken_over,
     an_order_that_is_under_way_is_not_hurried,
+    a_name_that_waits_for_dns_is_hurried_and_one_whose_order_failed_is_not,
     a_certificate_that_is_late_is_overdue_and_a_fresh_one_is_not,
     challenges_are_open_until_their_time,
     a_sealed_key_is_the_first_one_and_is_replaced_by_itself_only,
@@ -63,7 +65,10 @@ async fn a_certificate_is_kept_replaced_and_removed(f: Fixture) {
     assert_eq!(kept.key, [0, 255, 7], "another certificate has come meanwhile");
     store.reseal("a.example", 2, b"new").await.expect("written");
     assert_eq!(store.certificate("a.example").await.expect("read").expect("there").key, b"new");
-    store.remove("a.example", ms(9)).await.expect("written");
+    assert!(!store.remove("a.example", 1, ms(8)).await.expect("asked"), "another certificate has come meanwhile");
+    assert!(store.certificate("a.example").await.expect("read").is_some());
+    assert!(store.remove("a.example", 2, ms(9)).await.expect("written"));
+    assert!(!store.remove("a.example", 3, ms(10)).await.expect("asked"), "it is gone");
     assert_eq!(store.certificate("a.example").await.expect("read"), None);
     let changed = store.changed_since(ms(9)).await.expect("read");
     assert!(matches!(&*changed, [one] if one.is_removed && one.version == 3), "{changed:?}");
@@ -127,7 +132,7 @@ async fn names_are_due_with_and_without_a_certificate_apart(f: Fixture) {
     assert_eq!(due(20, true, 9).await, "soon.example late.example");
     assert_eq!(due(20, true, 1).await, "soon.example");
     assert_eq!(due(20, false, 9).await, "none.example");
-    assert_eq!(due(21, false, 9).await, "none.example later.example");
+    assert_eq!(due(21, false, 9).await, "later.example none.example", "a new one does not wait for all others");
     assert_eq!((due(9, true, 9).await, due(9, false, 9).await), (String::new(), String::new()));
     assert_eq!(store.next_due().await.expect("read"), Some(ms(10)));
     assert!(store.retry_domain("later.example", ms(2)).await.expect("written"));
@@ -174,28 +179,35 @@ async fn many_names_are_added_and_dropped_at_once(f: Fixture) {
     assert_eq!(store.domain_names().await.expect("read"), [("h00000.example".to_owned(), "t".to_owned())]);
 }
 
+fn order_of<'a>(name: &'a str, registered: &'a str, at: i64) -> NewOrder<'a> {
+    NewOrder { authority: "ca", name, registered, at: ms(at), is_exempt: false }
+}
+
+fn since(account: i64, domain: i64, failures: i64) -> SpentSince {
+    SpentSince { of_account: ms(account), of_domain: ms(domain), failures: ms(failures) }
+}
+
+async fn noted(store: &Store, order: NewOrder<'_>) -> i64 {
+    let noted = store.certificates().note_order(order, since(0, 0, 0), |_| Ok::<_, ()>(())).await;
+    noted.expect("written").expect("allowed")
+}
+
+/// What has been used up, by an order that is refused.
+async fn spent(store: &Store, order: NewOrder<'_>, since: SpentSince) -> Spent {
+    store.certificates().note_order(order, since, Err).await.expect("read").expect_err("refused")
+}
+
 async fn orders_are_counted_by_account_domain_name_and_failure(f: Fixture) {
-    let store = f.store.certificates();
-    let order = |name: &'static str, registered: &'static str, at| NewOrder {
-        authority: "ca",
-        name,
-        registered,
-        at: ms(at),
-        is_exempt: false,
-    };
-    let first = store.note_order(order("a.x.example", "x.example", 10)).await.expect("written");
-    store.note_order(order("b.x.example", "x.example", 20)).await.expect("written");
-    store.note_order(order("c.y.example", "y.example", 30)).await.expect("written");
-    store.note_order(NewOrder { authority: "other", ..order("a.x.example", "x.example", 30) }).await.expect("written");
-    store.note_order(NewOrder { is_exempt: true, ..order("a.x.example", "x.example", 30) }).await.expect("written");
-    let since = |account, domain, failures| SpentSince {
-        of_account: ms(account),
-        of_domain: ms(domain),
-        failures: ms(failures),
-    };
-    let spent = async |since| store.spent(order("a.x.example", "x.example", 40), since).await.expect("read");
+    let (of, store) = (order_of, f.store.certificates());
+    let first = noted(&f.store, of("a.x.example", "x.example", 10)).await;
+    noted(&f.store, of("b.x.example", "x.example", 20)).await;
+    noted(&f.store, of("c.y.example", "y.example", 30)).await;
+    noted(&f.store, NewOrder { authority: "other", ..of("a.x.example", "x.example", 30) }).await;
+    noted(&f.store, NewOrder { is_exempt: true, ..of("a.x.example", "x.example", 30) }).await;
+    let spent = async |since| spent(&f.store, of("a.x.example", "x.example", 40), since).await;
     let all = Spent { of_account: 3, of_domain: 2, of_name: 1, failures_of_name: 0 };
     assert_eq!(spent(since(0, 0, 0)).await, all);
+    assert_eq!(spent(since(0, 0, 0)).await, all, "one that was refused does not count");
     assert_eq!(spent(since(15, 15, 0)).await, Spent { of_account: 2, of_domain: 1, of_name: 0, failures_of_name: 0 });
     store.note_failed(first, ms(12)).await.expect("written");
     assert_eq!(
@@ -204,8 +216,37 @@ async fn orders_are_counted_by_account_domain_name_and_failure(f: Fixture) {
         "no certificate of it"
     );
     assert_eq!(spent(since(0, 0, 12)).await, Spent { of_domain: 1, of_name: 0, failures_of_name: 0, ..all });
+    store.note_issued("ca", "a.x.example").await.expect("written");
+    assert_eq!(spent(since(0, 0, 0)).await.failures_of_name, 1, "the newest order is another one");
+    store.forget_order(first).await.expect("written");
+    assert_eq!(
+        spent(since(0, 0, 0)).await,
+        Spent { of_account: 2, of_domain: 1, of_name: 0, failures_of_name: 0 },
+        "the authority has not taken it"
+    );
+    let second = noted(&f.store, of("a.x.example", "x.example", 24)).await;
+    store.note_failed(second, ms(26)).await.expect("written");
+    store.note_issued("ca", "a.x.example").await.expect("written");
+    assert_eq!(
+        spent(since(0, 0, 0)).await,
+        Spent { of_account: 3, of_domain: 2, of_name: 1, failures_of_name: 0 },
+        "it was finished after all"
+    );
     store.forget_orders(ms(25)).await.expect("written");
     assert_eq!(spent(since(0, 0, 0)).await, Spent { of_account: 1, ..Spent::default() });
+}
+
+async fn of_many_orders_at_once_no_more_are_noted_than_are_allowed(f: Fixture) {
+    let names: Vec<String> = (0..20).map(|n| format!("h{n}.example")).collect();
+    let store = f.store.certificates();
+    let orders = names.iter().map(|name| {
+        let decide = |spent: Spent| if spent.of_account < 5 { Ok(()) } else { Err(spent.of_account) };
+        store.note_order(order_of(name, name, 10), since(0, 0, 0), decide)
+    });
+    let done = futures_util::future::join_all(orders).await;
+    let noted = done.into_iter().filter(|one| one.as_ref().expect("written").is_ok()).count();
+    let spent = spent(&f.store, order_of("a.example", "example", 20), since(0, 0, 0)).await;
+    assert_eq!((noted, spent.of_account), (5, 5));
 }
 
 async fn an_order_of_a_dead_gateway_is_taken_over(f: Fixture) {
@@ -233,6 +274,26 @@ async fn an_order_that_is_under_way_is_not_hurried(f: Fixture) {
     assert!(store.retry_domain("a.example", ms(1)).await.expect("written"));
     let row = store.domain("a.example").await.expect("read").expect("there");
     assert_eq!((row.failures, row.next_at), (0, ms(1)));
+}
+
+async fn a_name_that_waits_for_dns_is_hurried_and_one_whose_order_failed_is_not(f: Fixture) {
+    let store = f.store.certificates();
+    for (state, is_hurried) in [
+        (DomainState::Configured, true),
+        (DomainState::WaitingForDns, true),
+        (DomainState::Ordering, false),
+        (DomainState::Active, false),
+        (DomainState::Failing, false),
+    ] {
+        let name = format!("{}.example", state.as_str());
+        let row = DomainRow { failures: 7, ..row(&name, "t", state, 900, 0) };
+        set(&f.store, &[row]).await;
+        assert_eq!(store.hurry_domain(&name, ms(10)).await.expect("asked"), is_hurried, "{state:?}");
+        assert!(!store.hurry_domain(&name, ms(20)).await.expect("asked"), "{state:?}: it is to be looked at earlier");
+        let row = store.domain(&name).await.expect("read").expect("there");
+        assert_eq!((row.next_at, row.failures), (ms(if is_hurried { 10 } else { 900 }), 7), "{state:?}");
+    }
+    assert!(!store.hurry_domain("other.example", ms(10)).await.expect("asked"));
 }
 
 async fn a_certificate_that_is_late_is_overdue_and_a_fresh_one_is_not(f: Fixture) {
@@ -273,7 +334,9 @@ async fn challenges_are_open_until_their_time(f: Fixture) {
     );
     assert_eq!(store.challenges(ms(5), 1).await.expect("read").len(), 1, "bounded");
     assert_eq!(store.challenges(ms(20), 9).await.expect("read"), [challenge("a.example", 30)]);
+    assert_eq!(store.challenge("b.example").await.expect("read"), Some(challenge("b.example", 20)), "at any time");
     store.close_challenge("a.example").await.expect("written");
+    assert_eq!(store.challenge("a.example").await.expect("read"), None);
     assert_eq!(store.challenges(ms(5), 9).await.expect("read"), [challenge("b.example", 20)]);
 }
 

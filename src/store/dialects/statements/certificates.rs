@@ -2,7 +2,7 @@
 
 use sqlx::{QueryBuilder, Row as _};
 
-use super::{BEGIN, Pool, Row, tell};
+use super::{BEGIN, Connection, Pool, Row, lock_authority, tell};
 use crate::{
     domain::time::Timestamp,
     store::{
@@ -45,16 +45,19 @@ pub(in crate::store) async fn put(pool: &Pool, row: &CertificateRow, now: Timest
     Ok(())
 }
 
-pub(in crate::store) async fn remove(pool: &Pool, name: &str, now: Timestamp) -> Result<(), Error> {
+pub(in crate::store) async fn remove(pool: &Pool, name: &str, version: i64, now: Timestamp) -> Result<bool, Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     let removed = sqlx::query(
-        "UPDATE certificates SET chain = '', key = $2, not_after = 0, version = version + 1, changed_at = $3
-         WHERE name = $1",
+        "UPDATE certificates SET chain = '', key = $3, not_after = 0, version = version + 1, changed_at = $4
+         WHERE name = $1 AND version = $2 AND chain <> ''",
     );
-    removed.bind(name).bind(&b""[..]).bind(now).execute(&mut *tx).await?;
-    tell(&mut tx, Change::CERTIFICATES).await?;
+    let removed = removed.bind(name).bind(version).bind(&b""[..]).bind(now).execute(&mut *tx).await?;
+    let is_removed = removed.rows_affected() > 0;
+    if is_removed {
+        tell(&mut tx, Change::CERTIFICATES).await?;
+    }
     tx.commit().await?;
-    Ok(())
+    Ok(is_removed)
 }
 
 pub(in crate::store) async fn certificate(pool: &Pool, name: &str) -> Result<Option<CertificateRow>, Error> {
@@ -173,10 +176,10 @@ pub(in crate::store) async fn domains(pool: &Pool, filter: DomainFilter<'_>) -> 
 pub(in crate::store) async fn due_domains(pool: &Pool, now: Timestamp, due: Due) -> Result<Vec<DomainRow>, Error> {
     let rows = sqlx::query(
         "SELECT * FROM domains WHERE gone_at IS NULL AND next_at <= $1 AND good_until BETWEEN $2 AND $3
-         ORDER BY good_until, next_at, name LIMIT $4",
+         ORDER BY good_until, state <> $5, next_at, name LIMIT $4",
     );
     let (from, to) = if due.have_certificate { (1, i64::MAX) } else { (0, 0) };
-    let rows = rows.bind(now).bind(from).bind(to).bind(i64::from(due.most));
+    let rows = rows.bind(now).bind(from).bind(to).bind(i64::from(due.most)).bind(DomainState::Configured.as_str());
     rows.fetch_all(pool).await?.iter().map(read_domain).collect()
 }
 
@@ -217,6 +220,15 @@ pub(in crate::store) async fn retry_domain(pool: &Pool, name: &str, at: Timestam
     Ok(done.rows_affected() > 0)
 }
 
+pub(in crate::store) async fn hurry_domain(pool: &Pool, name: &str, at: Timestamp) -> Result<bool, Error> {
+    let update = sqlx::query(
+        "UPDATE domains SET next_at = $2 WHERE name = $1 AND gone_at IS NULL AND next_at > $2 AND state IN ($3, $4)",
+    );
+    let (configured, waiting) = (DomainState::Configured.as_str(), DomainState::WaitingForDns.as_str());
+    let done = update.bind(name).bind(at).bind(configured).bind(waiting).execute(pool).await?;
+    Ok(done.rows_affected() > 0)
+}
+
 pub(in crate::store) async fn take_over_orders(pool: &Pool, gateway: &str, now: Timestamp) -> Result<u64, Error> {
     let update =
         sqlx::query("UPDATE domains SET next_at = $3, owner = $2 WHERE state = $1 AND gone_at IS NULL AND owner <> $2");
@@ -249,13 +261,25 @@ pub(in crate::store) async fn overdue(
     Ok((rows.iter().map(read_domain).collect::<Result<_, _>>()?, all))
 }
 
-pub(in crate::store) async fn note_order(pool: &Pool, order: NewOrder<'_>) -> Result<i64, Error> {
+pub(in crate::store) async fn note_order<E>(
+    pool: &Pool,
+    order: NewOrder<'_>,
+    since: SpentSince,
+    decide: impl FnOnce(Spent) -> Result<(), E>,
+) -> Result<Result<i64, E>, Error> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    lock_authority(&mut tx, order.authority).await?;
+    if let Err(refused) = decide(spent(&mut tx, order, since).await?) {
+        return Ok(Err(refused));
+    }
     let row = sqlx::query(
         "INSERT INTO certificate_orders (authority, name, registered, at, is_exempt) VALUES ($1, $2, $3, $4, $5)
          RETURNING id",
     );
     let row = row.bind(order.authority).bind(order.name).bind(order.registered).bind(order.at).bind(order.is_exempt);
-    Ok(row.fetch_one(pool).await?.try_get(0)?)
+    let number = row.fetch_one(&mut *tx).await?.try_get(0)?;
+    tx.commit().await?;
+    Ok(Ok(number))
 }
 
 pub(in crate::store) async fn note_failed(pool: &Pool, order: i64, now: Timestamp) -> Result<(), Error> {
@@ -264,7 +288,21 @@ pub(in crate::store) async fn note_failed(pool: &Pool, order: i64, now: Timestam
     Ok(())
 }
 
-pub(in crate::store) async fn spent(pool: &Pool, order: NewOrder<'_>, since: SpentSince) -> Result<Spent, Error> {
+pub(in crate::store) async fn note_issued(pool: &Pool, authority: &str, name: &str) -> Result<(), Error> {
+    let update = sqlx::query(
+        "UPDATE certificate_orders SET failed_at = NULL
+         WHERE id = (SELECT MAX(id) FROM certificate_orders WHERE authority = $1 AND name = $2)",
+    );
+    update.bind(authority).bind(name).execute(pool).await?;
+    Ok(())
+}
+
+pub(in crate::store) async fn forget_order(pool: &Pool, order: i64) -> Result<(), Error> {
+    sqlx::query("DELETE FROM certificate_orders WHERE id = $1").bind(order).execute(pool).await?;
+    Ok(())
+}
+
+async fn spent(tx: &mut Connection, order: NewOrder<'_>, since: SpentSince) -> Result<Spent, Error> {
     let row = sqlx::query(
         "SELECT (SELECT COUNT(*) FROM certificate_orders WHERE authority = $1 AND at > $4 AND NOT is_exempt),
                 (SELECT COUNT(*) FROM certificate_orders
@@ -280,7 +318,7 @@ pub(in crate::store) async fn spent(pool: &Pool, order: NewOrder<'_>, since: Spe
     .bind(since.of_account)
     .bind(since.of_domain)
     .bind(since.failures)
-    .fetch_one(pool)
+    .fetch_one(tx)
     .await?;
     let count = |column| -> Result<u32, Error> { Ok(u32::try_from(number(&row, column)?).unwrap_or(u32::MAX)) };
     Ok(Spent { of_account: count(0)?, of_domain: count(1)?, of_name: count(2)?, failures_of_name: count(3)? })
@@ -312,16 +350,14 @@ pub(in crate::store) async fn close_challenge(pool: &Pool, host: &str) -> Result
     Ok(())
 }
 
+pub(in crate::store) async fn challenge(pool: &Pool, host: &str) -> Result<Option<ChallengeRow>, Error> {
+    let row = sqlx::query("SELECT * FROM certificate_challenges WHERE host = $1").bind(host);
+    row.fetch_optional(pool).await?.as_ref().map(read_challenge).transpose()
+}
+
 pub(in crate::store) async fn challenges(pool: &Pool, now: Timestamp, most: u32) -> Result<Vec<ChallengeRow>, Error> {
     let rows = sqlx::query("SELECT * FROM certificate_challenges WHERE until > $1 ORDER BY until DESC LIMIT $2");
-    let challenge = |row: &Row| -> Result<ChallengeRow, Error> {
-        Ok(ChallengeRow {
-            host: row.try_get("host")?,
-            key_authorization: row.try_get("key_authorization")?,
-            until: row.try_get("until")?,
-        })
-    };
-    rows.bind(now).bind(i64::from(most)).fetch_all(pool).await?.iter().map(challenge).collect()
+    rows.bind(now).bind(i64::from(most)).fetch_all(pool).await?.iter().map(read_challenge).collect()
 }
 
 pub(in crate::store) async fn sealed_key(pool: &Pool, name: &str, fresh: &[u8]) -> Result<Vec<u8>, Error> {
@@ -335,6 +371,14 @@ pub(in crate::store) async fn reseal_key(pool: &Pool, name: &str, old: &[u8], ne
     let update = sqlx::query("UPDATE sealed_keys SET value = $3 WHERE name = $1 AND value = $2");
     update.bind(name).bind(old).bind(new).execute(pool).await?;
     Ok(())
+}
+
+fn read_challenge(row: &Row) -> Result<ChallengeRow, Error> {
+    Ok(ChallengeRow {
+        host: row.try_get("host")?,
+        key_authorization: row.try_get("key_authorization")?,
+        until: row.try_get("until")?,
+    })
 }
 
 fn read_domain(row: &Row) -> Result<DomainRow, Error> {

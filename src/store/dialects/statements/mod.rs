@@ -2,7 +2,8 @@
 //! them all, and `usage` and `notes` below those in which somebody comes or goes.
 
 use super::{
-    BEGIN, Connection, LOCK_MEETING, LOCK_NOT_OPEN, LOCK_SESSION, ONE_AT_A_TIME, Pool, Row, lock_tenant, tell,
+    BEGIN, Connection, LOCK_MEETING, LOCK_NOT_OPEN, LOCK_SESSION, ONE_AT_A_TIME, Pool, Row, lock_authority,
+    lock_tenant, tell,
 };
 
 pub(in crate::store) mod callbacks;
