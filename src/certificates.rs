@@ -30,7 +30,7 @@ mod worker;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU32},
     time::Duration,
 };
 
@@ -100,6 +100,8 @@ pub struct Certificates {
     hosts: ArcSwap<view::Hosts>,
     /// Wakes the worker.
     wake: Notify,
+    /// How many names wait for another try, as the leading gateway has last counted them.
+    waiting: AtomicU32,
     /// The time of the last change in the store that was seen.
     seen: Mutex<Timestamp>,
     /// Held from reading or writing certificates in the store until the same is in service: of two changes the later one counts.
@@ -138,6 +140,7 @@ impl Certificates {
             metrics,
             hosts: ArcSwap::default(),
             wake: Notify::new(),
+            waiting: AtomicU32::new(0),
             seen: Mutex::new(Timestamp::EPOCH),
             following: tokio::sync::Mutex::default(),
         };
@@ -192,8 +195,6 @@ impl Certificates {
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = (*seen).max(last);
-        drop(seen);
-        self.await_first();
         Ok(())
     }
 
@@ -215,17 +216,18 @@ impl Certificates {
         Ok(())
     }
 
-    /// Has first handshakes wait for the hosts that have no certificate yet, if that is wanted.
+    /// Has handshakes wait for a host's first certificate, if that is wanted. Hosts that have one are among them: they do not
+    /// wait, and a list of those that have none would have to be made again with each certificate.
     fn await_first(&self) {
         let Some(issuance) = self.issuance.as_ref().filter(|issuance| !issuance.on_demand_wait.is_zero()) else {
             return;
         };
-        let (names, issued) = (self.answers.names(), self.tls.issued());
-        let missing = names.all().filter_map(|(name, _)| match name {
-            CertName::Exact(host) if !issued.covers(host.as_str()) => Some(host.clone()),
-            CertName::Exact(_) | CertName::Below(_) => None,
+        let names = self.answers.names();
+        let hosts = names.all().filter_map(|(name, _)| match name {
+            CertName::Exact(host) => Some(host.clone()),
+            CertName::Below(_) => None,
         });
-        self.tls.first_hello().set(issuance.on_demand_wait, missing);
+        self.tls.first_hello().set(issuance.on_demand_wait, hosts);
     }
 
     fn store(&self) -> &Store {
