@@ -60,11 +60,11 @@ bench-growth: build-deps ## How cost grows with callers, open sockets, tenants a
 
 SIEGE_SECONDS = 600
 
-bench-hosts: build-deps ## Start, memory, reload and handshakes with 100,000 hosts that have certificates of their own
+bench-hosts: build-deps ## Start, memory, reload, handshakes and renewals with 100,000 hosts that have certificates of their own
 	@mkdir -p var
 	cargo build --profile dist --package anteroom --bin anteroom
 	cargo build --release --package anteroom-bench --bins
-	target/release/anteroom-bench hosts --gateway target/dist/anteroom --json var/hosts.jsonl
+	target/release/anteroom-bench hosts --gateway target/dist/anteroom --dir var/hosts --json var/hosts.jsonl
 
 siege: build-deps ## All floods at once for SIEGE_SECONDS (600), while people are in meetings and integrations call
 	@mkdir -p var

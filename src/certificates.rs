@@ -32,7 +32,7 @@ mod worker;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU32},
     time::Duration,
 };
 
@@ -102,6 +102,8 @@ pub struct Certificates {
     hosts: ArcSwap<view::Hosts>,
     /// Wakes the worker.
     wake: Notify,
+    /// How many names wait for another try, as the leading gateway has last counted them.
+    waiting: AtomicU32,
     /// The time of the last change in the store that was seen.
     seen: Mutex<Timestamp>,
     /// Held from reading or writing certificates in the store until the same is in service: of two changes the later one counts.
@@ -140,6 +142,7 @@ impl Certificates {
             metrics,
             hosts: ArcSwap::default(),
             wake: Notify::new(),
+            waiting: AtomicU32::new(0),
             seen: Mutex::new(Timestamp::EPOCH),
             following: tokio::sync::Mutex::default(),
         };
@@ -194,8 +197,6 @@ impl Certificates {
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = (*seen).max(last);
-        drop(seen);
-        self.await_first();
         Ok(())
     }
 
@@ -225,7 +226,7 @@ impl Certificates {
             CertName::Exact(host) if !issued.covers(host.as_str()) => Some(host.clone()),
             CertName::Exact(_) | CertName::Below(_) => None,
         });
-        self.tls.first_hello().set(issuance.on_demand_wait, missing);
+        self.tls.first_hello().set(issuance.on_demand_wait, hosts);
     }
 
     fn store(&self) -> &Store {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::domain::time::Timestamp;
+use crate::{domain::time::Timestamp, store::DomainRow};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// A certificate that lives no longer than this is renewed at half of its life, any other at two thirds.
@@ -19,6 +19,13 @@ pub(super) const OUTAGE_MAX: Duration = Duration::from_secs(15 * 60);
 pub(super) const OUTAGE_ORDER_MAX: Duration = Duration::from_secs(3600);
 /// An authority may ask for patience, but not for ever.
 pub(super) const RETRY_AFTER_MAX: Duration = DAY.saturating_mul(7);
+/// How long a name that a budget has held back keeps its place, for each place that there is: no more than 16 of them are
+/// looked at in a second, which is less than 2 % of a core.
+pub(super) const HELD_BACK_REST: Duration = Duration::from_micros(62_500);
+/// Of names that a budget holds back, one is looked at in this time, however many they are ...
+const HELD_BACK_EACH: Duration = Duration::from_secs(1);
+/// ... but each of them after this time, and its spread.
+const HELD_BACK_MAX: Duration = Duration::from_secs(3 * 3600);
 /// A name that waits for DNS is looked at again after this long at first, and ever more seldom.
 const DNS_PAUSE_MIN: Duration = Duration::from_secs(15);
 /// The longest pause of a name that waits for DNS: a tenant is not to wait long. A thousand such names make four looks in a second.
@@ -61,6 +68,17 @@ pub(super) fn after_failure(
     now.saturating_add(pause)
 }
 
+/// When a name is looked at again that a budget has held back, which may have room after `wait`. With many that wait each
+/// comes more seldom, and one whose certificate is about to expire more often; spread, so that they do not come all at once.
+pub(super) fn after_held_back(row: &DomainRow, wait: Duration, waiting: u32, now: Timestamp) -> Timestamp {
+    let mut turn = HELD_BACK_EACH.saturating_mul(waiting).min(HELD_BACK_MAX);
+    if row.good_until > now {
+        turn = turn.min(row.good_until.saturating_duration_since(now) / 8);
+    }
+    let pause = wait.max(turn);
+    now.saturating_add(pause).saturating_add((pause / 2).mul_f64(fraction(&row.name, now.as_ms())))
+}
+
 /// When DNS of a name is looked at again that has not led here so many times in a row.
 pub(super) fn after_waiting(name: &str, times: u32, now: Timestamp) -> Timestamp {
     let pause = growing(DNS_PAUSE_MIN, times, DNS_PAUSE_MAX);
@@ -97,6 +115,26 @@ mod tests {
             assert!(hours.len() >= 6, "spread over {} hours", hours.len());
         }
         assert_eq!(renewal("a", day(9), day(3)), day(9), "a certificate of no sense is renewed at once");
+    }
+
+    #[test]
+    fn names_that_are_held_back_come_more_seldom_the_more_they_are_but_not_when_time_runs_out() {
+        let (now, minute) = (day(10), Duration::from_secs(60));
+        let row = |good_until| DomainRow { good_until, ..DomainRow::new("a.example".into(), "a".into(), now) };
+        for (waiting, left, least) in [
+            (0, DAY * 20, minute * 10),
+            (600, DAY * 20, minute * 10),
+            (5000, DAY * 20, Duration::from_secs(5000)),
+            (1_000_000, DAY * 20, HELD_BACK_MAX),
+            (1_000_000, minute * 160, minute * 20),
+            (1_000_000, minute, minute * 10),
+        ] {
+            let at = after_held_back(&row(now.saturating_add(left)), minute * 10, waiting, now);
+            let pause = at.saturating_duration_since(now);
+            assert!((least..=least * 3 / 2).contains(&pause), "{waiting}: {pause:?}");
+        }
+        let without = after_held_back(&row(Timestamp::EPOCH), minute * 360, 5000, now);
+        assert!(without >= now.saturating_add(minute * 360), "the budget has no room before");
     }
 
     #[test]

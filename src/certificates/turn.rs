@@ -1,7 +1,7 @@
 //! One name whose time has come: what its certificate says, what DNS says, whether there is budget; then an order, and when the
 //! name is looked at next.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::{
     Certificates,
@@ -324,7 +324,6 @@ impl Certificates {
         let _following = self.following.lock().await;
         self.store().certificates().put(row, now).await?;
         self.tls.put(Entry { name: name.clone(), not_after: row.not_after, version: row.version });
-        self.await_first();
         Ok(())
     }
 
@@ -344,8 +343,14 @@ impl Certificates {
         }
         row.owner = None;
         row.reason = Some(shortened(&refusal::reason(refusals)));
-        row.next_at = refusal::next(&row.name, row.failures, refusals, now);
-        self.store().certificates().set_domain(&row).await
+        row.next_at = refusal::next(&row, refusals, self.waiting.load(Relaxed), now);
+        self.store().certificates().set_domain(&row).await?;
+        if refusal::are_free(refusals) {
+            // Its place is not free at once: of thousands that have to wait, some are looked at each second.
+            let places = self.issuance.as_ref().map_or(1, |issuance| issuance.budget.at_once);
+            tokio::time::sleep(schedule::HELD_BACK_REST.saturating_mul(places)).await;
+        }
+        Ok(())
     }
 
     /// Leaves a name alone for a while.

@@ -26,10 +26,15 @@ impl Hosts {
 
     /// Those that a name covers.
     pub(super) fn covered<'a>(&'a self, name: &'a CertName) -> impl Iterator<Item = &'a Host> {
-        self.0.keys().filter(move |host| match name {
-            CertName::Exact(own) => own == *host,
-            CertName::Below(parent) => host.as_str().split_once('.').is_some_and(|(_, rest)| rest == parent.as_str()),
-        })
+        let (own, below) = match name {
+            CertName::Exact(own) => (self.0.get_key_value(own).map(|(host, _)| host), None),
+            CertName::Below(parent) => (None, Some(parent)),
+        };
+        let is_below = |host: &&Host, parent: &Host| {
+            host.as_str().split_once('.').is_some_and(|(_, rest)| rest == parent.as_str())
+        };
+        let below = below.into_iter().flat_map(move |parent| self.0.keys().filter(move |host| is_below(host, parent)));
+        own.into_iter().chain(below)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -225,6 +225,8 @@ impl Leader {
         self.counted_at = now;
         let expiring = store.overdue(now, now.saturating_add(schedule::ALARM_BEFORE), WARNED_MAX).await?;
         let states = store.count_states().await?;
+        let waiting = states.iter().find(|(state, _)| *state == DomainState::Failing).map_or(0, |(_, n)| *n);
+        self.certificates.waiting.store(u32::try_from(waiting).unwrap_or(u32::MAX), Relaxed);
         self.certificates.metrics.set_states(states.iter().map(|(state, n)| (state.as_str(), *n)), expiring.1);
         if expiring.1 > 0 && self.warned_at.saturating_add(WARN_EVERY) <= now {
             let names: Vec<&str> = expiring.0.iter().map(|row| &*row.name).collect();

@@ -1,6 +1,6 @@
 //! Reads `certs/<host>/`: `fullchain.pem` and `privkey.pem`.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use super::{
     convert::Outcome,
@@ -22,7 +22,8 @@ const DAY: u64 = 86_400;
 /// Reads the certificate in a directory; `None` inside when it has faults. Its key stays in memory if it is to be `kept`.
 pub(super) fn read(from: Source<'_>, folder: &Path, name: &CertName, kept: bool) -> Outcome<Option<Slot>> {
     let Source { dir, now } = from;
-    let mut reading = Reading::new(now);
+    let whole: Arc<Path> = dir.join(folder).into();
+    let mut reading = Reading::in_folder(Arc::clone(&whole), now);
     let mut faults = Vec::new();
     let mut warnings = Vec::new();
     let mut bytes = |file: &str| {
@@ -49,7 +50,7 @@ pub(super) fn read(from: Source<'_>, folder: &Path, name: &CertName, kept: bool)
             Fault::of_file(folder.join(CHAIN), why)
         }));
     }
-    let slot = cert.ok().map(|cert| Slot::of_files(name.clone(), &dir.join(folder), &cert, kept));
+    let slot = cert.ok().map(|cert| Slot::of_files(name.clone(), whole, &cert, kept));
     Outcome { value: slot, faults, warnings, reading }
 }
 

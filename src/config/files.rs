@@ -5,6 +5,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::MetadataExt,
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -46,6 +47,7 @@ fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
 /// A file as it was when it was read. There may be some hundred thousand of them.
 #[derive(Debug)]
 struct Seen {
+    /// From the folder of its [`Reading`], if that has one.
     path: Box<Path>,
     /// The directory of the file that a symbolic link leads to, for it may change there.
     target: Option<Box<Path>>,
@@ -66,6 +68,8 @@ pub(super) struct Source<'a> {
 /// The files that were read for one part of the configuration.
 #[derive(Debug)]
 pub(super) struct Reading {
+    /// The folder of all of them, where they have one of their own.
+    folder: Option<Arc<Path>>,
     seen: Vec<Seen>,
     now: Timestamp,
 }
@@ -73,7 +77,12 @@ pub(super) struct Reading {
 impl Reading {
     /// Nothing has been read yet.
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { seen: Vec::new(), now }
+        Self { folder: None, seen: Vec::new(), now }
+    }
+
+    /// The same for files in one folder. Others may share its path: it is long, and there are many.
+    pub(super) fn in_folder(folder: Arc<Path>, now: Timestamp) -> Self {
+        Self { folder: Some(folder), seen: Vec::new(), now }
     }
 
     /// Reads a file as bytes. The error is in words that follow the file's name.
@@ -86,7 +95,7 @@ impl Reading {
         let metadata = fs::metadata(path);
         self.seen.reserve_exact(1);
         self.seen.push(Seen {
-            path: path.into(),
+            path: self.folder.as_ref().and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path).into(),
             target: link_target(path),
             stamp: metadata.as_ref().ok().map(Stamp::new),
             settled: metadata.as_ref().is_ok_and(|metadata| is_settled(metadata, self.now)),
@@ -106,14 +115,22 @@ impl Reading {
     /// Whether no file changed since.
     pub(super) fn is_current(&self) -> bool {
         self.seen.iter().all(|seen| {
-            let stamp = fs::metadata(&seen.path).ok().as_ref().map(Stamp::new);
+            let metadata = match &self.folder {
+                Some(folder) => fs::metadata(folder.join(&seen.path)),
+                None => fs::metadata(&seen.path),
+            };
+            let stamp = metadata.ok().as_ref().map(Stamp::new);
             stamp == seen.stamp && (seen.settled || stamp.is_none())
         })
     }
 
     /// The directories of the files.
-    pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
-        self.seen.iter().flat_map(|seen| seen.path.parent().into_iter().chain(seen.target.as_deref()))
+    pub(super) fn directories(&self) -> impl Iterator<Item = Arc<Path>> {
+        let of_file = |seen: &Seen| match &self.folder {
+            Some(folder) => Some(Arc::clone(folder)),
+            None => seen.path.parent().map(Arc::from),
+        };
+        self.seen.iter().flat_map(move |seen| of_file(seen).into_iter().chain(seen.target.as_deref().map(Arc::from)))
     }
 }
 

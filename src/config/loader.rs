@@ -113,12 +113,10 @@ impl Loader {
 
     /// The directories to watch, including missing ones.
     #[must_use]
-    pub fn watched(&self) -> Vec<PathBuf> {
-        let mut all: BTreeSet<PathBuf> =
-            [POLICIES, TENANTS, CERTS, PAGES].iter().map(|folder| self.dir.join(folder)).collect();
-        all.insert(self.dir.clone());
-        all.extend(self.files.readings().flat_map(Reading::directories).map(Path::to_owned));
-        all.into_iter().collect()
+    pub fn watched(&self) -> BTreeSet<Arc<Path>> {
+        let own = [POLICIES, TENANTS, CERTS, PAGES].iter().map(|folder| self.dir.join(folder).into());
+        let own = own.chain([Arc::from(&*self.dir)]);
+        own.chain(self.files.readings().flat_map(Reading::directories)).collect()
     }
 
     /// The name of the store's own file, in which changes are none of the configuration.

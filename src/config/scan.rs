@@ -213,10 +213,12 @@ where
         (changed, key, slot)
     });
     let mut changed = !old.is_empty();
-    for (is_new, key, slot) in read {
+    // All at once, and in order: the map has full nodes then.
+    let all = read.into_iter().filter_map(|(is_new, key, slot)| {
         changed |= is_new;
-        entries.extend(slot.map(|entry| (key, entry)));
-    }
+        Some((key, slot?))
+    });
+    *entries = all.collect();
     changed
 }
 

@@ -5,7 +5,7 @@ use std::{
     ffi::OsStr,
     fs,
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -37,7 +37,7 @@ pub struct Watcher {
     signal: Arc<Notify>,
     /// The name of the store's file, which may lie among the configuration's.
     store: Arc<Mutex<Option<String>>>,
-    dirs: BTreeMap<PathBuf, Option<Inode>>,
+    dirs: BTreeMap<Arc<Path>, Option<Inode>>,
     /// A change that is not reported yet.
     dirty: bool,
 }
@@ -73,10 +73,11 @@ impl Watcher {
     pub fn follow(&mut self, loader: &Loader) {
         *self.store.lock().unwrap_or_else(PoisonError::into_inner) = loader.store_name();
         let mut old = std::mem::take(&mut self.dirs);
-        for dir in loader.watched() {
+        let watched = loader.watched().into_iter().map(|dir| {
             let inode = old.remove(&dir).flatten();
-            self.dirs.insert(dir, inode);
-        }
+            (dir, inode)
+        });
+        self.dirs = watched.collect();
         for (dir, inode) in old {
             if inode.is_some() {
                 // It fails when the directory is gone already, which is just as well.

@@ -18,9 +18,13 @@ pub const KEY: &str = "privkey.pem";
 /// Maximum size of either.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// All certificates of the operator, with the look-up that a handshake needs.
+/// All certificates of the operator, with the look-up that a handshake needs. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Certs {
+pub struct Certs(Arc<ByName>);
+
+/// The certificates by their names.
+#[derive(Debug, Default)]
+struct ByName {
     exact: HashMap<Host, Arc<Slot>>,
     /// Wildcards by their parent name.
     below: HashMap<Host, Arc<Slot>>,
@@ -37,27 +41,27 @@ impl Certs {
     #[must_use]
     pub fn has(&self, name: &CertName) -> bool {
         match name {
-            CertName::Exact(host) => self.exact.contains_key(host),
-            CertName::Below(parent) => self.below.contains_key(parent),
+            CertName::Exact(host) => self.0.exact.contains_key(host),
+            CertName::Below(parent) => self.0.below.contains_key(parent),
         }
     }
 
     /// The certificates for a host (lower case): its own, then the wildcard of the name above it.
     pub fn find(&self, host: &str) -> impl Iterator<Item = &Arc<Slot>> {
         let parent = host.split_once('.').map(|(_, parent)| parent);
-        let below = move || parent.and_then(|parent| self.below.get(parent));
-        self.exact.get(host).into_iter().chain(std::iter::once_with(below).flatten())
+        let below = move || parent.and_then(|parent| self.0.below.get(parent));
+        self.0.exact.get(host).into_iter().chain(std::iter::once_with(below).flatten())
     }
 
     /// Each name, and the last second its certificate is good.
     pub fn expiries(&self) -> impl Iterator<Item = (&CertName, Timestamp)> {
-        self.exact.values().chain(self.below.values()).map(|slot| (&slot.name, slot.not_after))
+        self.0.exact.values().chain(self.0.below.values()).map(|slot| (&slot.name, slot.not_after))
     }
 
     /// Number of certificates.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.exact.len() + self.below.len()
+        self.0.exact.len() + self.0.below.len()
     }
 
     /// Whether there is none.
@@ -69,14 +73,14 @@ impl Certs {
 
 impl FromIterator<Arc<Slot>> for Certs {
     fn from_iter<I: IntoIterator<Item = Arc<Slot>>>(slots: I) -> Self {
-        let mut all = Self::default();
+        let mut all = ByName::default();
         for slot in slots {
             match &slot.name {
                 CertName::Exact(host) => all.exact.insert(host.clone(), slot),
                 CertName::Below(parent) => all.below.insert(parent.clone(), slot),
             };
         }
-        all
+        Self(Arc::new(all))
     }
 }
 
@@ -106,7 +110,7 @@ mod tests {
         let name: CertName = name.parse().expect("a name");
         let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
         let cert = Cert::parse(&name, chain.as_bytes(), key.as_bytes()).expect("sound");
-        Arc::new(Slot::of_files(name, Path::new("certs"), &cert, true))
+        Arc::new(Slot::of_files(name, Path::new("certs").into(), &cert, true))
     }
 
     #[test]

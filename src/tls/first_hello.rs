@@ -94,7 +94,8 @@ impl FirstHello {
         }
     }
 
-    /// Replaces the hosts that have no certificate yet, and says how long a handshake waits for one; zero: not at all.
+    /// Replaces the hosts that may get their first certificate, and says how long a handshake waits for one; zero: not at
+    /// all. A host that has one does not wait.
     pub fn set(&self, wait: Duration, hosts: impl IntoIterator<Item = Host>) {
         let before = self.awaited.load();
         let as_before = |host: Host| {

@@ -34,7 +34,7 @@ pub struct Slot {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// In the operator's files in this directory. They had this chain when they were last checked.
-    Files { folder: Box<Path>, digest: Digest },
+    Files { folder: Arc<Path>, digest: Digest },
     /// In the store, in this version.
     Store { version: i64 },
 }
@@ -42,8 +42,8 @@ pub(super) enum Origin {
 impl Slot {
     /// A certificate in a directory of the operator. Its key is `kept`, or read again when somebody asks for it.
     #[must_use]
-    pub fn of_files(name: CertName, folder: &Path, cert: &Cert, kept: bool) -> Self {
-        let origin = Origin::Files { folder: folder.into(), digest: cert.digest() };
+    pub fn of_files(name: CertName, folder: Arc<Path>, cert: &Cert, kept: bool) -> Self {
+        let origin = Origin::Files { folder, digest: cert.digest() };
         let ready = kept.then(|| Arc::clone(&cert.key));
         Self {
             name,

@@ -301,7 +301,7 @@ async fn what_the_operator_brought_comes_first_and_is_read_when_it_is_asked_for(
     };
     let slot = |folder: &Path| {
         let cert = Cert::parse(&cert_name("a.example"), &brought.0, &brought.1).expect("sound");
-        Arc::new(Slot::of_files(cert_name("a.example"), folder, &cert, false))
+        Arc::new(Slot::of_files(cert_name("a.example"), folder.into(), &cert, false))
     };
     shelf.put("a.example", Ok(issued.clone()));
     tls.put(entry("a.example", 1));

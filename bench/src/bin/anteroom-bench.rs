@@ -50,7 +50,7 @@ enum Command {
     Compare(Compare),
     /// How cost grows with callers, open sockets and tenants
     Growth(Grow),
-    /// Start, memory, reload and handshakes with many hosts, each with a certificate of its own
+    /// Start, memory, reload, handshakes and renewals with many hosts, each with a certificate of its own
     Hosts(Hosts),
     /// All floods at once from one address, while people are in meetings and integrations call
     Siege(Siege),
@@ -159,6 +159,12 @@ struct Hosts {
     /// Handshakes at the same time
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     at_once: u16,
+    /// How many of them are to be renewed; 0 leaves renewals out
+    #[arg(long, default_value_t = 5000)]
+    due: u32,
+    /// Seconds for which a gateway is watched whose renewals are held back
+    #[arg(long, default_value_t = 660.0, value_parser = parse_seconds)]
+    held_seconds: f64,
     /// Where the certificates are kept for the next run
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir().join("anteroom-hosts"))]
     dir: PathBuf,
@@ -425,13 +431,17 @@ fn many_hosts(args: &Hosts) -> Ended {
         asked: args.asked.max(1) as usize,
         seconds: Duration::from_secs_f64(args.seconds),
         at_once: usize::from(args.at_once),
+        due: args.due as usize,
+        held: Duration::from_secs_f64(args.held_seconds),
         dir: args.dir.clone(),
         stop,
     };
     let (found, ended) = run_to_end(async |stop| hosts::measure(&setup, &scope(stop)).await)?;
     print!("{}", hosts::text(&found, args.count as usize));
     write(args.of_all.json.as_ref(), || {
-        found.iter().filter_map(|one| serde_json::to_string(one).ok()).map(|line| line + "\n").collect()
+        let hosts = found.hosts.iter().map(serde_json::to_string);
+        let renewals = found.renewals.iter().map(serde_json::to_string);
+        hosts.chain(renewals).filter_map(Result::ok).map(|line| line + "\n").collect()
     })?;
     Ok(ended)
 }

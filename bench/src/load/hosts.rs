@@ -1,8 +1,10 @@
 //! What hosts with certificates of their own cost: start, memory, reload and handshakes of a gateway with many of them,
-//! beside the same gateway where one wildcard covers them all.
+//! beside the same gateway where one wildcard covers them all; and what it costs to renew them.
 //!
 //! Certificates are as public CAs make them: ECDSA P-256, a leaf and its issuer. They are made once, and kept in a directory
 //! for the next run.
+
+pub mod renewals;
 
 use std::{
     cell::Cell,
@@ -19,6 +21,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::{CertificateDer, ServerName};
+use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::TlsConnector;
 
@@ -46,6 +49,10 @@ pub struct Scope {
     pub seconds: Duration,
     /// Handshakes at the same time.
     pub at_once: usize,
+    /// How many are due for renewal; with none, renewals are left out.
+    pub due: usize,
+    /// How long a gateway is watched whose renewals are held back.
+    pub held: Duration,
     /// Where the certificates are kept.
     pub dir: PathBuf,
     /// Ends it early.
@@ -88,25 +95,48 @@ pub struct Handshakes {
     pub cpu_us: f64,
 }
 
-/// Measures a gateway with one wildcard, then one with a certificate for each host.
+/// What was found.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// With one wildcard, and with a certificate for each host.
+    pub hosts: Vec<Figures>,
+    /// Renewals, under each budget.
+    pub renewals: Vec<renewals::Figures>,
+}
+
+/// Measures a gateway with one wildcard, then one with a certificate for each host, then renewals.
 ///
 /// # Errors
 /// When a program does not start, or a handshake fails.
-pub async fn measure(setup: &Setup, scope: &Scope) -> io::Result<Vec<Figures>> {
+pub async fn measure(setup: &Setup, scope: &Scope) -> io::Result<Found> {
     let dir = scope.dir.join(scope.count.to_string());
     prepare(&dir, scope.count)?;
-    let mut all = Vec::new();
+    let mut found = Found::default();
     for with in [With::Wildcard, With::Each] {
         if !scope.stop.is_told() {
-            all.push(one(setup, scope, &dir, with).await?);
+            found.hosts.push(one(setup, scope, &dir, with).await?);
         }
     }
-    Ok(all)
+    if 0 < scope.due && !scope.stop.is_told() {
+        found.renewals = renewals::measure(setup, scope, &dir).await?;
+    }
+    Ok(found)
 }
 
-/// The figures as a table.
+/// The figures as tables.
 #[must_use]
-pub fn text(all: &[Figures], count: usize) -> String {
+pub fn text(found: &Found, count: usize) -> String {
+    let mut text = of_hosts(&found.hosts, count);
+    text.push_str(&renewals::text(&found.renewals));
+    if let ([wildcard, _], [stored, ..]) = (&*found.hosts, &*found.renewals) {
+        let grown = stored.start_bytes.saturating_sub(wildcard.start_bytes);
+        let each = kb(grown, stored.certificates);
+        text.push_str(&format!("memory for a host whose certificate is in the store: {each} KB\n"));
+    }
+    text
+}
+
+fn of_hosts(all: &[Figures], count: usize) -> String {
     let mut text = format!("{count} hosts\n");
     let mut row = |name: &str, value: &dyn Fn(&Figures) -> String| {
         let values: Vec<_> = all.iter().map(|figures| format!("{:>12}", value(figures))).collect();
@@ -242,15 +272,34 @@ fn params(name: &str, below: u8) -> CertificateParams {
     params
 }
 
-/// Starts a gateway and measures it.
-async fn one(setup: &Setup, scope: &Scope, made: &Path, with: With) -> io::Result<Figures> {
-    let config = tempfile::tempdir()?;
+/// A gateway, with what its start took.
+struct Started {
+    gateway: Process,
+    https: SocketAddr,
+    admin: SocketAddr,
+    seconds: f64,
+    cpu_seconds: f64,
+    // Behind the gateway, so that they go after it.
+    config: TempDir,
+    _simulator: Process,
+}
+
+/// Starts a gateway in a directory for its configuration, with a folder of certificates where there is one.
+async fn start(
+    setup: &Setup,
+    made: &Path,
+    certs: Option<&str>,
+    config: TempDir,
+    change: impl FnOnce(String) -> String,
+) -> io::Result<Started> {
     let ports = free_ports()?;
     let [https, _, admin] = ports;
-    let (server, address) = simulator(setup)?;
+    let (simulator, address) = simulator(setup)?;
     let text = config_file(ports, std::iter::once(address), "sqlite:var/anteroom.db");
-    fs::write(config.path().join("anteroom.toml"), text)?;
-    for (name, to) in [("tenants", "tenants"), ("policies", "policies"), ("certs", with.folder())] {
+    fs::write(config.path().join("anteroom.toml"), change(text))?;
+    for (name, to) in
+        [("tenants", "tenants"), ("policies", "policies")].into_iter().chain(certs.map(|to| ("certs", to)))
+    {
         symlink(fs::canonicalize(made.join(to))?, config.path().join(name))?;
     }
     let log = config.path().join("gateway.err");
@@ -259,38 +308,38 @@ async fn one(setup: &Setup, scope: &Scope, made: &Path, with: With) -> io::Resul
     let began = Instant::now();
     let mut gateway = Process::start(command, &setup.gateway)?;
     wait_ready(&mut gateway, admin, &log).await?;
+    let (seconds, cpu_seconds) = (began.elapsed().as_secs_f64(), cpu_time(gateway.id())?.as_secs_f64());
+    Ok(Started { gateway, https, admin, seconds, cpu_seconds, config, _simulator: simulator })
+}
+
+/// Starts a gateway and measures it.
+async fn one(setup: &Setup, scope: &Scope, made: &Path, with: With) -> io::Result<Figures> {
+    let started = start(setup, made, Some(with.folder()), tempfile::tempdir()?, |text| text).await?;
+    let pid = started.gateway.id();
     let mut figures = Figures {
         certificates: if with == With::Each { scope.count } else { 1 },
-        start_seconds: began.elapsed().as_secs_f64(),
-        start_cpu_seconds: cpu_time(gateway.id())?.as_secs_f64(),
+        start_seconds: started.seconds,
+        start_cpu_seconds: started.cpu_seconds,
         asked: scope.asked.min(scope.count),
         ..Figures::default()
     };
     tokio::time::sleep(SETTLING).await;
-    figures.start_bytes = resident_bytes(gateway.id())?;
-    figures.peak_bytes = peak_bytes(gateway.id())?;
+    figures.start_bytes = resident_bytes(pid)?;
+    figures.peak_bytes = peak_bytes(pid)?;
 
-    let roots = roots_of(&made.join("ca.pem"))?;
-    let target = Target { host: host(0), address: https, roots: Some(roots), secret: String::new() };
-    let caller = Caller {
-        connector: target.connector(false, b"http/1.1").ok_or_else(|| io::Error::other("no TLS"))?,
-        address: https,
-        pid: gateway.id(),
-        at_once: scope.at_once,
-    };
+    let caller = Caller::new(&started, made, scope.at_once)?;
     // Far from each other, as those are that people ask for.
     let step = (scope.count / figures.asked.max(1)).max(1);
-    let asked = (0..figures.asked).map(|n| ServerName::try_from(host(n * step)).map_err(io::Error::other));
-    let asked: Vec<_> = asked.collect::<io::Result<_>>()?;
+    let asked = names((0..figures.asked).map(|n| n * step))?;
     caller.each_once(&asked).await?;
     tokio::time::sleep(SETTLING).await;
-    figures.asked_bytes = resident_bytes(gateway.id())?;
+    figures.asked_bytes = resident_bytes(pid)?;
     figures.of_one = caller.for_a_time(&asked[..1], scope.seconds).await?;
     figures.in_turn = caller.for_a_time(&asked, scope.seconds).await?;
 
     let name = if with == With::Each { host(0) } else { format!("*.{BASE}") };
     let before = caller.handshake(asked[0].clone()).await?;
-    let (cpu, began) = (cpu_time(gateway.id())?, Instant::now());
+    let (cpu, began) = (cpu_time(pid)?, Instant::now());
     Ca::open(made)?.issue(&made.join(with.folder()), &name)?;
     while caller.handshake(asked[0].clone()).await? == before {
         if RELOAD_TIMEOUT < began.elapsed() {
@@ -301,8 +350,7 @@ async fn one(setup: &Setup, scope: &Scope, made: &Path, with: With) -> io::Resul
     figures.reload_seconds = began.elapsed().as_secs_f64();
     // What it does after the change is in service belongs to it.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    figures.reload_cpu_seconds = (cpu_time(gateway.id())? - cpu).as_secs_f64();
-    drop((gateway, server));
+    figures.reload_cpu_seconds = (cpu_time(pid)? - cpu).as_secs_f64();
     Ok(figures)
 }
 
@@ -314,7 +362,19 @@ struct Caller {
     at_once: usize,
 }
 
+/// Hosts by their numbers, as a client asks for them.
+fn names(numbers: impl Iterator<Item = usize>) -> io::Result<Vec<ServerName<'static>>> {
+    numbers.map(|n| ServerName::try_from(host(n)).map_err(io::Error::other)).collect()
+}
+
 impl Caller {
+    fn new(started: &Started, made: &Path, at_once: usize) -> io::Result<Self> {
+        let roots = roots_of(&made.join("ca.pem"))?;
+        let target = Target { host: host(0), address: started.https, roots: Some(roots), secret: String::new() };
+        let connector = target.connector(false, b"http/1.1").ok_or_else(|| io::Error::other("no TLS"))?;
+        Ok(Self { connector, address: started.https, pid: started.gateway.id(), at_once })
+    }
+
     /// One full handshake; returns the certificate that was shown.
     async fn handshake(&self, name: ServerName<'static>) -> io::Result<Option<CertificateDer<'static>>> {
         let stream = TcpStream::connect(self.address).await?;

@@ -174,18 +174,35 @@ pub(in crate::store) async fn domains(pool: &Pool, filter: DomainFilter<'_>) -> 
 }
 
 pub(in crate::store) async fn due_domains(pool: &Pool, now: Timestamp, due: Due) -> Result<Vec<DomainRow>, Error> {
-    let rows = sqlx::query(
-        "SELECT * FROM domains WHERE gone_at IS NULL AND next_at <= $1 AND good_until BETWEEN $2 AND $3
-         ORDER BY good_until, state <> $5, next_at, name LIMIT $4",
-    );
-    let (from, to) = if due.have_certificate { (1, i64::MAX) } else { (0, 0) };
-    let rows = rows.bind(now).bind(from).bind(to).bind(i64::from(due.most)).bind(DomainState::Configured.as_str());
+    // As the indexes are: one for each kind.
+    let rows = match due.have_certificate {
+        true => {
+            "SELECT * FROM domains WHERE gone_at IS NULL AND good_until <> 0 AND next_at <= $1
+             ORDER BY good_until, next_at, name LIMIT $2"
+        }
+        // Those that were never looked at do not wait behind all that wait for DNS.
+        false => {
+            "SELECT * FROM (
+                 SELECT * FROM domains WHERE gone_at IS NULL AND good_until = 0 AND state = 'configured' AND next_at <= $1
+                 ORDER BY next_at, name LIMIT $2
+             ) AS new
+             UNION ALL SELECT * FROM (
+                 SELECT * FROM domains WHERE gone_at IS NULL AND good_until = 0 AND state <> 'configured' AND next_at <= $1
+                 ORDER BY next_at, name LIMIT $2
+             ) AS others LIMIT $2"
+        }
+    };
+    let rows = sqlx::query(rows).bind(now).bind(i64::from(due.most));
     rows.fetch_all(pool).await?.iter().map(read_domain).collect()
 }
 
 pub(in crate::store) async fn next_due(pool: &Pool) -> Result<Option<Timestamp>, Error> {
-    let row = sqlx::query("SELECT MIN(next_at) FROM domains WHERE gone_at IS NULL").fetch_one(pool).await?;
-    Ok(row.try_get(0)?)
+    let row = sqlx::query(
+        "SELECT MIN(first) FROM (
+             SELECT MIN(next_at) AS first FROM domains WHERE gone_at IS NULL AND good_until <> 0 UNION ALL
+             SELECT MIN(next_at) AS first FROM domains WHERE gone_at IS NULL AND good_until = 0) AS kinds",
+    );
+    Ok(row.fetch_one(pool).await?.try_get(0)?)
 }
 
 pub(in crate::store) async fn set_domain(pool: &Pool, row: &DomainRow) -> Result<(), Error> {
