@@ -127,6 +127,11 @@ impl Certificates {
             Some(issuance) => authorities::known(issuance, &roots, &clock)?,
             None => Vec::new(),
         };
+        let answers = Arc::new(Answers::new(key));
+        if let Some(issuance) = &issuance {
+            let ours = Arc::clone(&answers);
+            tls.first_hello().set(issuance.on_demand_wait, move |host| ours.names().has_host(host));
+        }
         let opened = Self {
             clock,
             vault,
@@ -134,7 +139,7 @@ impl Certificates {
             issuance,
             authorities,
             dns: Dns::new(&resolver),
-            answers: Arc::new(Answers::new(key)),
+            answers,
             metrics,
             hosts: ArcSwap::default(),
             wake: Notify::new(),
@@ -165,7 +170,6 @@ impl Certificates {
             self.answers.set(names);
         }
         self.hosts.store(Arc::new(view::Hosts::of(directory)));
-        self.await_first();
         self.wake.notify_one();
     }
 
@@ -192,8 +196,6 @@ impl Certificates {
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = (*seen).max(last);
-        drop(seen);
-        self.await_first();
         Ok(())
     }
 
@@ -213,19 +215,6 @@ impl Certificates {
         });
         self.tls.challenges().set(shown);
         Ok(())
-    }
-
-    /// Has first handshakes wait for the hosts that have no certificate yet, if that is wanted.
-    fn await_first(&self) {
-        let Some(issuance) = self.issuance.as_ref().filter(|issuance| !issuance.on_demand_wait.is_zero()) else {
-            return;
-        };
-        let (names, issued) = (self.answers.names(), self.tls.issued());
-        let missing = names.all().filter_map(|(name, _)| match name {
-            CertName::Exact(host) if !issued.covers(host.as_str()) => Some(host.clone()),
-            CertName::Exact(_) | CertName::Below(_) => None,
-        });
-        self.tls.first_hello().set(issuance.on_demand_wait, missing);
     }
 
     fn store(&self) -> &Store {

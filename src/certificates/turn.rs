@@ -339,7 +339,6 @@ impl Certificates {
         let _following = self.following.lock().await;
         self.store().certificates().put(row, now).await?;
         self.tls.put(Entry { name: name.clone(), not_after: row.not_after, version: row.version });
-        self.await_first();
         Ok(())
     }
 

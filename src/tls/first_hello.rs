@@ -2,7 +2,7 @@
 //! one, and the worker that orders certificates gets the name of the host.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use tokio::{
     sync::{Notify, mpsc},
     time::timeout,
@@ -26,9 +26,9 @@ const WAITERS_PER_HOST: usize = 8;
 /// Capacity of the queue of hosts for the worker that orders.
 const ASKED_MAX: usize = 64;
 
-/// The hosts that wait for their first certificate, and the handshakes that wait with them.
+/// The hosts that a handshake may wait for, and the handshakes that wait.
 pub struct FirstHello {
-    awaited: ArcSwap<Awaited>,
+    awaited: ArcSwapOption<Awaited>,
     waiting: Mutex<Waiting>,
     told: mpsc::Sender<Host>,
     /// Behind a lock that is held while waiting, so that a task that is started again can go on.
@@ -40,11 +40,10 @@ pub struct FirstHello {
     pub refused: AtomicU64,
 }
 
-/// What is waited for. Nothing, where the wait is zero.
-#[derive(Default)]
+/// How long and for which hosts a handshake waits that finds no certificate.
 struct Awaited {
     wait: Duration,
-    hosts: HashSet<Host>,
+    is_ours: Box<dyn Fn(&Host) -> bool + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -77,7 +76,7 @@ impl FirstHello {
     pub(super) fn new(arrived: Arc<Notify>) -> Self {
         let (told, asked) = mpsc::channel(ASKED_MAX);
         Self {
-            awaited: ArcSwap::default(),
+            awaited: ArcSwapOption::empty(),
             waiting: Mutex::default(),
             told,
             asked: tokio::sync::Mutex::new(asked),
@@ -87,10 +86,11 @@ impl FirstHello {
         }
     }
 
-    /// Replaces the hosts that have no certificate yet, and says how long a handshake waits for one; zero: not at all.
-    pub fn set(&self, wait: Duration, hosts: impl IntoIterator<Item = Host>) {
-        let hosts = if wait.is_zero() { HashSet::new() } else { hosts.into_iter().collect() };
-        self.awaited.store(Arc::new(Awaited { wait, hosts }));
+    /// Has a handshake wait so long for the first certificate of a host that is to get one; zero: not at all. Only hosts
+    /// without a certificate are asked about.
+    pub fn set(&self, wait: Duration, is_ours: impl Fn(&Host) -> bool + Send + Sync + 'static) {
+        let awaited = Awaited { wait, is_ours: Box::new(is_ours) };
+        self.awaited.store((!wait.is_zero()).then(|| Arc::new(awaited)));
     }
 
     /// Waits for a host that a client has asked for and that has no certificate yet. Handshakes that wait
@@ -105,19 +105,18 @@ impl FirstHello {
         }
     }
 
-    /// Whether a handshake for a host may wait.
+    /// Whether a handshake may wait for a host without a certificate.
     pub(super) fn awaits(&self, host: &Host) -> bool {
-        self.awaited.load().hosts.contains(host)
+        self.wait_for(host).is_some()
+    }
+
+    fn wait_for(&self, host: &Host) -> Option<Duration> {
+        self.awaited.load().as_ref().filter(|awaited| (awaited.is_ours)(host)).map(|awaited| awaited.wait)
     }
 
     /// Waits until a host has a certificate; whether it has.
     pub(super) async fn wait(&self, host: &Host, is_there: impl Fn() -> bool) -> bool {
-        let awaited = self.awaited.load();
-        if !awaited.hosts.contains(host) {
-            return false;
-        }
-        let wait = awaited.wait;
-        drop(awaited);
+        let Some(wait) = self.wait_for(host) else { return false };
         let Some(_place) = self.place(host) else {
             self.refused.fetch_add(1, Relaxed);
             return false;
@@ -156,6 +155,7 @@ impl FirstHello {
 
 impl fmt::Debug for FirstHello {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FirstHello").field("hosts", &self.awaited.load().hosts.len()).finish_non_exhaustive()
+        let wait = self.awaited.load().as_ref().map(|awaited| awaited.wait);
+        f.debug_struct("FirstHello").field("wait", &wait).finish_non_exhaustive()
     }
 }
