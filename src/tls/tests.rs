@@ -17,6 +17,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinHandle,
+    time::timeout,
 };
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 
@@ -73,6 +74,27 @@ fn host(text: &str) -> Host {
 fn pair(name: &str) -> Pair {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a legal name");
     (made.cert.pem().into_bytes(), made.signing_key.serialize_der())
+}
+
+/// The same, good for these years.
+fn pair_of(name: &str, years: std::ops::Range<i32>) -> Pair {
+    let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a legal name");
+    params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+    params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    (params.self_signed(&key).expect("a certificate").pem().into_bytes(), key.serialize_der())
+}
+
+fn write(folder: &Path, (chain, key): &Pair) {
+    std::fs::write(folder.join(brought::CHAIN), chain).expect("written");
+    let pem = rcgen::KeyPair::try_from(key.as_slice()).expect("a key").serialize_pem();
+    std::fs::write(folder.join(brought::KEY), pem).expect("written");
+}
+
+/// A certificate in a directory whose key is not in memory.
+fn slot(folder: &Path, name: &str, (chain, key): &Pair) -> Arc<Slot> {
+    let cert = Cert::parse(&cert_name(name), chain, key).expect("sound");
+    Arc::new(Slot::of_files(cert_name(name), folder, &cert, false))
 }
 
 fn entry(name: &str, version: i64) -> Entry {
@@ -294,28 +316,61 @@ async fn what_the_operator_brought_comes_first_and_is_read_when_it_is_asked_for(
     let tls = tls(&shelf);
     let dir = tempfile::tempdir().expect("a directory");
     let (brought, issued) = (pair("a.example"), pair("a.example"));
-    let write = |pair: &Pair| {
-        std::fs::write(dir.path().join(brought::CHAIN), &pair.0).expect("written");
-        let pem = rcgen::KeyPair::try_from(pair.1.as_slice()).expect("a key").serialize_pem();
-        std::fs::write(dir.path().join(brought::KEY), pem).expect("written");
-    };
-    let slot = |folder: &Path| {
-        let cert = Cert::parse(&cert_name("a.example"), &brought.0, &brought.1).expect("sound");
-        Arc::new(Slot::of_files(cert_name("a.example"), folder, &cert, false))
-    };
+    let slot = || slot(dir.path(), "a.example", &brought);
     shelf.put("a.example", Ok(issued.clone()));
     tls.put(entry("a.example", 1));
-    write(&brought);
-    tls.swap(Certs::from_iter([slot(dir.path())]));
+    write(dir.path(), &brought);
+    tls.swap(Certs::from_iter([slot()]));
     assert_eq!(shown(&tls, "a.example", &[]).await.expect("served").0, leaf(&brought, "a.example"));
     assert_eq!(shelf.loads(), 0);
     // Once it is loaded, files are none of a handshake's.
     std::fs::remove_file(dir.path().join(brought::KEY)).expect("it was there");
     assert_eq!(shown(&tls, "a.example", &[]).await.expect("served").0, leaf(&brought, "a.example"));
     // One that was never loaded and has no files any more gives way to the next.
-    tls.swap(Certs::from_iter([slot(dir.path())]));
+    tls.swap(Certs::from_iter([slot()]));
     assert_eq!(shown(&tls, "a.example", &[]).await.expect("served").0, leaf(&issued, "a.example"));
     assert_eq!(tls.expiries().len(), 1, "one name, one date");
+}
+
+#[tokio::test]
+async fn one_of_the_operator_outside_its_dates_comes_after_an_issued_one() {
+    let shelf = Shelf::new(100);
+    let tls = tls(&shelf);
+    let issued = pair("a.example");
+    shelf.put("a.example", Ok(issued.clone()));
+    for years in [1990..1991, 2990..2991] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let brought = pair_of("a.example", years);
+        write(dir.path(), &brought);
+        tls.swap(Certs::from_iter([slot(dir.path(), "a.example", &brought)]));
+        assert_eq!(shown(&tls, "a.example", &[]).await.expect("the only one").0, leaf(&brought, "a.example"));
+        tls.put(entry("a.example", 1));
+        assert_eq!(shown(&tls, "a.example", &[]).await.expect("the good one").0, leaf(&issued, "a.example"));
+        tls.issued().remove(&cert_name("a.example"));
+    }
+}
+
+#[tokio::test]
+async fn files_that_were_changed_since_they_were_checked_count_as_they_are_unless_their_dates_are_over() {
+    let shelf = Shelf::new(100);
+    let tls = tls(&shelf);
+    let (checked, issued) = (pair("a.example"), pair("a.example"));
+    shelf.put("a.example", Ok(issued.clone()));
+    tls.put(entry("a.example", 1));
+    let told = async || timeout(Duration::ZERO, tls.files_changed()).await.is_ok();
+    for (by_now, is_served, is_told) in [
+        (checked.clone(), true, false),
+        (pair("a.example"), true, true),
+        (pair_of("a.example", 1990..1991), false, false),
+        (pair_of("a.example", 2990..2991), false, false),
+    ] {
+        let dir = tempfile::tempdir().expect("a directory");
+        write(dir.path(), &by_now);
+        tls.swap(Certs::from_iter([slot(dir.path(), "a.example", &checked)]));
+        let expected = if is_served { &by_now } else { &issued };
+        assert_eq!(shown(&tls, "a.example", &[]).await.expect("served").0, leaf(expected, "a.example"));
+        assert_eq!(told().await, is_told);
+    }
 }
 
 #[tokio::test]
