@@ -55,7 +55,7 @@ pub(super) async fn open(
         Ok(found) => found,
         // What a CA says where there is no account differs; the registration tells what is wrong.
         Err(failure) if matches!(failure.kind, FailureKind::Account | FailureKind::Refused) => {
-            registrar.ask(&registrar.registration()?).await?
+            registrar.ask(&registrar.registration()?).await.map_err(|failure| advised(failure, ca))?
         }
         Err(failure) => return Err(failure),
     };
@@ -63,6 +63,18 @@ pub(super) async fn open(
     let opened = tried!(limits, Asked::Directory, builder().from_parts(id.clone(), key.pkcs8(), ca.directory.clone()));
     let (inner, _) = opened?;
     Ok(Account { inner, key: key.clone() })
+}
+
+/// With what the operator can do about an account that is not taken.
+fn advised(mut failure: Failure, ca: &Authority) -> Failure {
+    let advice = match &ca.external_account {
+        _ if failure.kind != FailureKind::Account => "",
+        Some(_) => "; check id and key of its external_account",
+        None if failure.problem == "externalAccountRequired" => "; set external_account for it",
+        None => "",
+    };
+    failure.text.push_str(advice);
+    failure
 }
 
 struct Registrar<'a> {

@@ -15,6 +15,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{
     answers::Answers,
+    front::Ca,
     pebble::{Pebble, Plan, ca, external, key},
     support::eventually,
 };
