@@ -131,6 +131,12 @@ impl Certificates {
             Some(issuance) => authorities::known(issuance, &roots, &clock)?,
             None => Vec::new(),
         };
+        let answers = Arc::new(Answers::new(key, Arc::clone(&tls)));
+        if let Some(issuance) = &issuance {
+            let ours = Arc::downgrade(&answers);
+            let is_ours = move |host: &Host| ours.upgrade().is_some_and(|ours| ours.names().has_host(host));
+            tls.first_hello().set(issuance.on_demand_wait, is_ours);
+        }
         let opened = Self {
             clock,
             vault,
@@ -138,7 +144,7 @@ impl Certificates {
             issuance,
             authorities,
             dns: Dns::new(&resolver),
-            answers: Arc::new(Answers::new(key, tls)),
+            answers,
             metrics,
             hosts: ArcSwap::default(),
             wake: Notify::new(),
@@ -170,7 +176,6 @@ impl Certificates {
             self.answers.set(names);
         }
         self.hosts.store(Arc::new(view::Hosts::of(directory)));
-        self.await_first();
         self.wake.notify_one();
     }
 
@@ -216,17 +221,6 @@ impl Certificates {
         });
         self.tls.challenges().set(shown);
         Ok(())
-    }
-
-    /// Has those who come for a host that has no certificate yet make themselves heard, and wait for it if that is wanted.
-    fn await_first(&self) {
-        let Some(issuance) = &self.issuance else { return };
-        let (names, issued) = (self.answers.names(), self.tls.issued());
-        let missing = names.all().filter_map(|(name, _)| match name {
-            CertName::Exact(host) if !issued.covers(host.as_str()) => Some(host.clone()),
-            CertName::Exact(_) | CertName::Below(_) => None,
-        });
-        self.tls.first_hello().set(issuance.on_demand_wait, hosts);
     }
 
     fn store(&self) -> &Store {

@@ -179,6 +179,20 @@ impl Tls {
         (self.loads.done.load(Relaxed), self.loads.failed.load(Relaxed))
     }
 
+    /// Waits until the certificate of a host is loaded from files that have been changed since they were last checked.
+    ///
+    /// May be dropped at any time: no change is lost.
+    pub async fn files_changed(&self) {
+        self.loads.changed.notified().await;
+    }
+
+    /// Somebody has come for a host, in whatever way. Where it is to get its first certificate, the worker that orders hears of it.
+    pub fn came(&self, host: &Host) {
+        if self.current.first_of(host).is_none() {
+            self.first_hello.came(host);
+        }
+    }
+
     /// How the handshake of a hello goes on. `host` is its SNI.
     #[must_use]
     pub fn open(&self, hello: &ClientHello<'_>, host: Option<&Host>) -> Opening {
@@ -248,7 +262,7 @@ fn server_config(resolver: Arc<dyn ResolvesServerCert>) -> ServerConfig {
 }
 
 impl Current {
-    /// The certificate that comes first for a host: one that has expired comes after all that have not.
+    /// The certificate that comes first for a host: one outside its dates comes after all that are good.
     fn first_of(&self, host: &Host) -> Option<Arc<Slot>> {
         self.pick(host.as_str(), |slot| Some(Arc::clone(slot)))
     }
@@ -258,7 +272,7 @@ impl Current {
         let mut all: Vec<_> = self.brought.load().find(host.as_str()).cloned().collect();
         all.extend(self.issued.find(host.as_str()));
         let now = Clock::system().now();
-        all.sort_by_key(|slot| slot.not_after < now);
+        all.sort_by_key(|slot| !slot.is_good(now));
         all
     }
 
@@ -270,12 +284,12 @@ impl Current {
     /// The first thing that is found in the certificates for a host, in their order.
     fn pick<T>(&self, host: &str, find: impl Fn(&Arc<Slot>) -> Option<T>) -> Option<T> {
         let (brought, now) = (self.brought.load(), Clock::system().now());
-        let of = |expired: bool| {
-            let found = brought.find(host).filter(|slot| (slot.not_after < now) == expired).find_map(&find);
-            let issued = || self.issued.find(host).filter(|slot| (slot.not_after < now) == expired);
+        let of = |good: bool| {
+            let found = brought.find(host).filter(|slot| slot.is_good(now) == good).find_map(&find);
+            let issued = || self.issued.find(host).filter(|slot| slot.is_good(now) == good);
             found.or_else(|| issued().find_map(|slot| find(&slot)))
         };
-        of(false).or_else(|| of(true))
+        of(true).or_else(|| of(false))
     }
 }
 

@@ -60,7 +60,8 @@ pub(super) async fn open(
         }
         // What a CA says where there is no account differs; the registration tells what is wrong.
         Err(failure) if matches!(failure.kind, FailureKind::Account | FailureKind::Refused) => {
-            (registrar.ask(&registrar.registration()?).await?.0, false)
+            let registered = registrar.ask(&registrar.registration()?).await;
+            (registered.map_err(|failure| advised(failure, ca))?.0, false)
         }
         Err(failure) => return Err(failure),
     };
@@ -74,6 +75,18 @@ pub(super) async fn open(
 pub(super) async fn tell_contact(account: &Account, ca: &Authority, limits: Limits) -> Result<(), Failure> {
     let contact: Vec<&str> = ca.contact.iter().map(String::as_str).collect();
     tried!(limits, Asked::Account, account.inner.update_contacts(&contact)).map(drop)
+}
+
+/// With what the operator can do about an account that is not taken.
+fn advised(mut failure: Failure, ca: &Authority) -> Failure {
+    let advice = match &ca.external_account {
+        _ if failure.kind != FailureKind::Account => "",
+        Some(_) => "; check id and key of its external_account",
+        None if failure.problem == "externalAccountRequired" => "; set external_account for it",
+        None => "",
+    };
+    failure.text.push_str(advice);
+    failure
 }
 
 struct Registrar<'a> {

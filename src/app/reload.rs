@@ -1,18 +1,26 @@
 //! Reloads the configuration while the gateway runs.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    future::pending,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
 use crate::{
     certificates::Certificates,
     config::{Loaded, Loader, SlugKey, Watcher},
+    domain::time::{Clock, Timestamp},
     meetings::Meetings,
     proxy::Gateway,
     tls::Tls,
 };
 
-/// Reloads the configuration when its files change.
+/// How often the clock is looked at on the way to a date.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Reloads the configuration when its files change, and when a certificate of the operator expires or becomes valid.
 pub(super) async fn reload(
     mut loader: Loader,
     key: SlugKey,
@@ -29,8 +37,11 @@ pub(super) async fn reload(
     };
     let mut known = Vec::new();
     loop {
+        let (clock, date) = (&gateway.meetings.clock, loader.next_date());
         tokio::select! {
             () = watcher.changed() => {}
+            () = tls.files_changed() => {}
+            () = at(clock, date) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
         let shared_key = key.clone();
@@ -64,8 +75,23 @@ pub(super) async fn reload(
             gateway.metrics.reloads.fetch_add(1, Relaxed);
             tracing::info!(target: "audit", "configuration reloaded");
             warn_of_missing_recordings(&gateway.meetings);
+        } else if loader.next_date() != date {
+            // What has expired may need one of an authority.
+            certificates.configure(&gateway.meetings.directory.load(), &tls.certs());
         }
         watcher.follow(&loader);
+    }
+}
+
+/// Waits until a time, by the clock that may be set meanwhile; without one for ever.
+async fn at(clock: &Clock, time: Option<Timestamp>) {
+    let Some(time) = time else { return pending().await };
+    loop {
+        let left = time.saturating_duration_since(clock.now());
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(LOOK_EVERY)).await;
     }
 }
 

@@ -34,7 +34,7 @@ impl Answers {
 
     /// A request for a host has come here, as its DNS leads: one that waits for that is looked at soon.
     pub fn came(&self, host: &Host) {
-        self.tls.first_hello().came(host);
+        self.tls.came(host);
     }
 
     /// The key of the account.

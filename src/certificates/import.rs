@@ -50,8 +50,8 @@ impl Certificates {
     /// that was ordered here.
     ///
     /// # Errors
-    /// When chain and key do not fit, the certificate has expired or is good for less long than the one that is there, or no host
-    /// of the configuration has one of its names.
+    /// When chain and key do not fit, the certificate has expired, is not valid yet or is good for less long than the one that is
+    /// there, or no host of the configuration has one of its names.
     pub async fn import(&self, chain: &str, key: &str) -> Result<Imported, ImportError> {
         let unfit = |why: &str| ImportError::Unfit(why.to_owned());
         let leaf = CertificateDer::from_pem_slice(chain.as_bytes())
@@ -70,6 +70,10 @@ impl Certificates {
             let cert = Cert::parse(&name, chain.as_bytes(), key.as_bytes()).map_err(in_words)?;
             if cert.not_after < now {
                 return Err(ImportError::Unfit(format!("the certificate has expired at {}", cert.not_after)));
+            }
+            if now < cert.not_before {
+                let why = format!("the certificate is not valid before {}: import it then", cert.not_before);
+                return Err(ImportError::Unfit(why));
             }
             let text = name.to_string();
             let old = self.store().certificates().certificate(&text).await?;

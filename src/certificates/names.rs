@@ -22,9 +22,8 @@ pub(super) struct Need {
     pub(super) key: KeyKind,
 }
 
-/// The names that need a certificate of an authority: all hosts of tenants that no certificate of the operator covers that has not
-/// expired. With a DNS
-/// hook, a wildcard stands for the hosts right below a base domain.
+/// The names that need a certificate of an authority: all hosts of tenants that no certificate of the operator covers that is within
+/// its dates. With a DNS hook, a wildcard stands for the hosts right below a base domain.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Names(BTreeMap<CertName, Need>);
 
@@ -33,21 +32,19 @@ impl Names {
     pub(super) fn of(directory: &Directory, certs: &Certs, issuance: Option<&Issuance>, now: Timestamp) -> Self {
         let Some(issuance) = issuance else { return Self::default() };
         let mut names = BTreeMap::new();
-        let is_brought = |host: &Host| certs.find(host.as_str()).any(|slot| now <= slot.not_after);
+        let is_brought = |host: &Host| certs.find(host.as_str()).any(|slot| slot.is_good(now));
         for tenant in directory.tenants() {
             for host in tenant.hosts.iter().filter(|host| !is_brought(host)) {
-                let base = issuance.dns_hook.as_ref().and_then(|_| directory.base_right_above(host));
-                let (name, need) = match base {
+                let (name, need) = match issuance.wildcard_above(host, directory.base_domains()) {
                     Some(base) => (CertName::Below(base.clone()), Need { tenant: None, key: issuance.key }),
+                    // Without a challenge, nothing but a wildcard can be had.
+                    None if issuance.challenges.is_empty() => continue,
                     None => {
                         let key = tenant.certificate_key.unwrap_or(issuance.key);
                         (CertName::Exact(host.clone()), Need { tenant: Some(tenant.id.clone()), key })
                     }
                 };
-                // Without a challenge, nothing but a wildcard can be had.
-                if matches!(name, CertName::Below(_)) || !issuance.challenges.is_empty() {
-                    names.insert(name, need);
-                }
+                names.insert(name, need);
             }
         }
         Self(names)
@@ -93,14 +90,17 @@ impl<const N: usize> From<[(CertName, Need); N]> for Names {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{path::Path, sync::Arc};
 
     use super::*;
-    use crate::domain::{
-        calendar::Calendar,
-        fixtures::tenant,
-        issuance::{Authority, Budget, Challenge},
-        tenant::Tenant,
+    use crate::{
+        domain::{
+            calendar::Calendar,
+            fixtures::tenant,
+            issuance::{Authority, Budget, Challenge},
+            tenant::Tenant,
+        },
+        tls::{certs::Cert, slot::Slot},
     };
 
     fn issuance(dns_hook: bool, challenges: &[Challenge]) -> Issuance {
@@ -162,5 +162,27 @@ mod tests {
         assert!(!wild.has_host(&"heron.meet.example".parse().expect("a host")), "HTTP-01 is not for it");
         let only_dns = Names::of(&directory, &none, Some(&issuance(true, &[])), Timestamp::EPOCH);
         assert_eq!(listed(&only_dns), ["*.meet.example -"], "there is no way to the others");
+    }
+
+    #[test]
+    fn a_host_needs_one_while_that_of_the_operator_is_outside_its_dates() {
+        let names = ["wagtail.meet.example".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).expect("a legal name");
+        let name: CertName = "wagtail.meet.example".parse().expect("a name");
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let cert = Cert::parse(&name, chain.as_bytes(), key.as_bytes()).expect("sound");
+        let certs: Certs =
+            [Arc::new(Slot::of_files(name.clone(), Path::new("certs").into(), &cert, true))].into_iter().collect();
+        let issuance = issuance(false, &[Challenge::Http01]);
+        let second = std::time::Duration::from_secs(1);
+        for (now, is_needed) in [
+            (cert.not_before.saturating_sub(second), true),
+            (cert.not_before, false),
+            (cert.not_after, false),
+            (cert.not_after.saturating_add(second), true),
+        ] {
+            let names = Names::of(&directory(), &certs, Some(&issuance), now);
+            assert_eq!(names.need(&name).is_some(), is_needed, "{now}");
+        }
     }
 }

@@ -1,16 +1,13 @@
 //! What the operator sees of names and their certificates, and asks for.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Certificates, authorities::host_of};
 use crate::{
     acme::Reason,
     domain::{directory::Directory, host::Host, ids::TenantId, time::Timestamp},
     store::{self, DomainFilter, DomainRow},
-    tls::certs::CertName,
+    tls::{certs::CertName, issued::Entry},
 };
 
 /// The hosts of a configuration, with their tenants.
@@ -205,7 +202,8 @@ impl Certificates {
         Ok(domain.filter(|domain| matches!(domain.state, State::Stored(_) | State::Expired)))
     }
 
-    /// Revokes the certificate of a name, removes it, and has another one ordered if the name needs one.
+    /// Revokes the certificate of a name. Of a name that needs one, another one is ordered, and the revoked one is served until then;
+    /// else it is removed.
     ///
     /// # Errors
     /// In words, for the operator.
@@ -223,17 +221,32 @@ impl Certificates {
         let account = self.account(known).await.map_err(|failure| failure.text)?;
         let revoked = known.client.revoke(&account, &row.chain, reason).await;
         revoked.map_err(|failure| failure.text)?;
-        let now = self.clock.now();
-        let following = self.following.lock().await;
-        if !store.remove(&text, row.version, now).await.map_err(in_words)? {
+        if !self.retire(name, row.version).await.map_err(in_words)? {
             // It was renewed meanwhile: what is served now was not revoked.
             return Ok(());
         }
-        self.tls.issued().remove(name);
-        drop(following);
-        store.retry_domain(&text, now).await.map_err(in_words)?;
+        store.retry_domain(&text, self.clock.now()).await.map_err(in_words)?;
         self.wake.notify_one();
         Ok(())
+    }
+
+    /// Has a certificate replaced, or removes it where its name needs none. Returns whether it was still in its place.
+    async fn retire(&self, name: &CertName, version: i64) -> Result<bool, store::Error> {
+        let (store, text, now) = (self.store().certificates(), name.to_string(), self.clock.now());
+        let _following = self.following.lock().await;
+        if self.answers.names().need(name).is_none() {
+            let is_removed = store.remove(&text, version, now).await?;
+            if is_removed {
+                self.tls.issued().remove(name);
+            }
+            return Ok(is_removed);
+        }
+        // No longer good: it is renewed at once, and comes after all that are. To serve none would be worse.
+        let is_expired = store.expire(&text, version, now).await?;
+        if is_expired {
+            self.tls.put(Entry { name: name.clone(), not_after: now, version: version.saturating_add(1) });
+        }
+        Ok(is_expired)
     }
 
     /// Names that the store knows nothing of: those for which the operator has brought a certificate, and those without any way to
@@ -241,15 +254,17 @@ impl Certificates {
     fn not_stored(&self, now: Timestamp) -> impl Iterator<Item = Domain> + use<> {
         let (hosts, names) = (self.hosts.load_full(), self.answers.names());
         let tls = Arc::clone(&self.tls);
-        let brought: HashMap<CertName, Timestamp> =
-            tls.certs().expiries().map(|(name, at)| (name.clone(), at)).collect();
+        let brought = tls.certs();
         let hosts: Vec<(Host, TenantId)> =
             hosts.0.iter().map(|(host, tenant)| (host.clone(), tenant.clone())).collect();
         hosts.into_iter().filter_map(move |(host, tenant)| {
             if names.name_for(&host).is_some() {
                 return None;
             }
-            let not_after = names_of(&host).find_map(|name| brought.get(&name).copied());
+            let mut own = brought.find(host.as_str()).peekable();
+            let first = own.peek().copied();
+            let slot = own.find(|slot| slot.is_good(now)).or(first);
+            let not_after = slot.map(|slot| slot.not_after);
             let state = match not_after {
                 Some(at) if at < now => State::Expired,
                 Some(_) => State::Brought,
@@ -277,17 +292,13 @@ impl Certificates {
     }
 }
 
-/// The names by which a host may have a certificate: its own, and the wildcard above it.
-fn names_of(host: &Host) -> impl Iterator<Item = CertName> {
-    let parent = host.as_str().split_once('.').and_then(|(_, rest)| rest.parse().ok());
-    [CertName::Exact(host.clone())].into_iter().chain(parent.map(CertName::Below))
-}
-
 fn of_row(row: DomainRow, now: Timestamp) -> Domain {
     let has_certificate = row.good_until > Timestamp::EPOCH;
     let is_expired = has_certificate && row.good_until < now;
     let state = match row.state {
-        store::DomainState::Active | store::DomainState::Configured if is_expired => State::Expired,
+        state @ store::DomainState::Ordering => State::Stored(state),
+        // Whatever keeps it from being renewed: the reason says so.
+        _ if is_expired => State::Expired,
         state => State::Stored(state),
     };
     Domain {
@@ -304,5 +315,34 @@ fn of_row(row: DomainRow, now: Timestamp) -> Domain {
         issuer: None,
         not_after: has_certificate.then_some(row.good_until),
         renew_at: has_certificate.then_some(row.renew_at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::DomainState;
+
+    #[test]
+    fn one_that_has_expired_is_shown_as_that_with_what_keeps_it_from_being_renewed() {
+        let now = Timestamp::from_secs(1_000_000);
+        let (before, after) = (Timestamp::from_secs(999_999), Timestamp::from_secs(1_000_001));
+        for (state, good_until, shown) in [
+            (DomainState::Active, after, "active"),
+            (DomainState::Active, before, "expired"),
+            (DomainState::Configured, before, "expired"),
+            (DomainState::WaitingForDns, before, "expired"),
+            (DomainState::Failing, before, "expired"),
+            (DomainState::Failing, after, "failing"),
+            (DomainState::Failing, Timestamp::EPOCH, "failing"),
+            (DomainState::Ordering, before, "ordering"),
+        ] {
+            let mut row = DomainRow::new("a.example".into(), "heron".into(), now);
+            (row.state, row.good_until, row.next_at) = (state, good_until, after);
+            row.reason = Some("the reason".into());
+            let domain = of_row(row, now);
+            assert_eq!(domain.state.as_str(), shown, "{state:?} {good_until}");
+            assert_eq!((domain.reason.as_deref(), domain.next_at), (Some("the reason"), Some(after)));
+        }
     }
 }

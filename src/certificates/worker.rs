@@ -12,7 +12,7 @@ use tokio::{sync::watch, task::JoinSet};
 use super::{Certificates, budget, names::Names, schedule};
 use crate::{
     domain::time::Timestamp,
-    store::{DomainRow, Due, Error},
+    store::{DomainRow, DomainState, Due, Error},
     supervise::caught,
     tls::certs::CertName,
 };

@@ -12,13 +12,14 @@ use super::{failure::failed, table::table};
 use crate::{
     app::StartError,
     config::{Loaded, Loader, SlugKey},
-    dns::{Dns, Issuance, Mail},
+    dns::{self, Dns, Mail},
     domain::{
         host::Host,
+        issuance::refusal_of,
         tenant::Tenant,
         time::{Clock, Timestamp},
     },
-    tls::certs::CertName,
+    tls::{certs::CertName, slot::Slot},
 };
 
 /// Hosts, or domains of mail, that are looked up at the same time.
@@ -113,15 +114,24 @@ fn selected(what: &What, loaded: &Loaded, now: Timestamp) -> Result<(Vec<Asked>,
 /// Checks one host.
 async fn look(dns: &Dns, asked: &Asked, loaded: &Loaded, now: Timestamp) -> Found {
     let host = &asked.host;
-    let certificate = certificate(host, loaded, now);
+    // One that is outside its dates is served only until there is another one.
+    let slot = loaded.certs.find(host.as_str()).find(|slot| slot.is_good(now));
+    let is_good = slot.is_some();
+    let certificate = match slot.or_else(|| loaded.certs.find(host.as_str()).next()) {
+        Some(slot) => brought(host, slot, now),
+        None => missing(host, loaded),
+    };
     let pointing = dns.pointing(host, &loaded.settings.expected).await;
-    // Nothing is ordered for a host that has a certificate of the operator.
-    let caa = if certificate.is_null() {
-        let issuance = Issuance { issuers: &loaded.settings.issuers, ..Issuance::default() };
-        let caa = dns.caa(&CertName::Exact(host.clone()), &issuance).await;
-        json!({ "verdict": caa.kind(), "found": caa.found(), "advice": caa.advice() })
-    } else {
+    // Nothing is ordered for a host that has a good certificate of the operator.
+    let caa = if is_good {
         Value::Null
+    } else {
+        let wildcard = wildcard_above(host, loaded);
+        let method = wildcard.map(|_| "dns-01");
+        let name = wildcard.map_or_else(|| CertName::Exact(host.clone()), |base| CertName::Below(base.clone()));
+        let wanted = dns::Issuance { issuers: &loaded.settings.issuers, method, ..dns::Issuance::default() };
+        let caa = dns.caa(&name, &wanted).await;
+        json!({ "verdict": caa.kind(), "found": caa.found(), "advice": caa.advice() })
     };
     json!({
         "host": host.as_str(),
@@ -132,9 +142,8 @@ async fn look(dns: &Dns, asked: &Asked, loaded: &Loaded, now: Timestamp) -> Foun
     })
 }
 
-/// The certificate of the operator that serves a host: its issuer and last moment; null where there is none.
-fn certificate(host: &Host, loaded: &Loaded, now: Timestamp) -> Value {
-    let Some(slot) = loaded.certs.find(host.as_str()).next() else { return Value::Null };
+/// The certificate of the operator that serves a host: its issuer and last moment.
+fn brought(host: &Host, slot: &Slot, now: Timestamp) -> Value {
     let chain = slot.chain_in_files().unwrap_or_default();
     let leaf = CertificateDer::from_pem_slice(&chain).ok();
     let leaf = leaf.as_ref().and_then(|leaf| X509Certificate::from_der(leaf).ok());
@@ -144,10 +153,35 @@ fn certificate(host: &Host, loaded: &Loaded, now: Timestamp) -> Value {
     let advice = if not_after < now {
         let until = until.as_deref().unwrap_or_default();
         format!("the certificate of {host} in certs/ has expired at {until}: put a new one there")
+    } else if now < slot.not_before {
+        let from = slot.not_before.rfc3339().unwrap_or_default();
+        format!("the certificate of {host} in certs/ is not valid before {from}: put another one there until then")
     } else {
         String::new()
     };
     json!({ "issuer": issuer, "not_after": until, "advice": advice })
+}
+
+/// Of a host without a certificate of the operator: why no authority gives it one; null where one does, or none is needed.
+fn missing(host: &Host, loaded: &Loaded) -> Value {
+    let settings = &loaded.settings;
+    if settings.listen.https.is_empty() || wildcard_above(host, loaded).is_some() {
+        return Value::Null;
+    }
+    let advice = match (settings.acme.as_deref(), refusal_of(host)) {
+        (None, _) => format!("{host} has no certificate: put one into certs/{host}/, or set [acme]"),
+        (Some(_), Some(why)) => format!("{host} {why}: put a certificate into certs/{host}/"),
+        (Some(issuance), None) if issuance.challenges.is_empty() => {
+            format!("{host} has no certificate, and no listener fits acme.challenges: put one into certs/{host}/")
+        }
+        (Some(_), None) => return Value::Null,
+    };
+    json!({ "issuer": null, "not_after": null, "advice": advice })
+}
+
+/// The base domain whose wildcard a host gets of an authority.
+fn wildcard_above<'l>(host: &Host, loaded: &'l Loaded) -> Option<&'l Host> {
+    loaded.settings.acme.as_ref()?.wildcard_above(host, &loaded.settings.base_domains)
 }
 
 /// Checks the mail of a tenant, if its file says where it comes from.

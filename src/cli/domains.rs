@@ -46,7 +46,7 @@ pub(super) enum DomainOperation {
     Retry(OneDomain),
     /// Take a certificate from elsewhere into the store; it is renewed like one that was ordered.
     ///
-    /// Refuses one whose chain and key do not fit, that has expired, or that names no host of a tenant.
+    /// Refuses one whose chain and key do not fit, that has expired or is not valid yet, or that names no host of a tenant.
     Import {
         /// The chain, PEM, such as certbot's live/HOST/fullchain.pem; or a folder with fullchain.pem and privkey.pem.
         chain: PathBuf,
@@ -55,7 +55,7 @@ pub(super) enum DomainOperation {
         #[command(flatten)]
         asking: Asking,
     },
-    /// Revoke the certificate of a name at its authority, remove it, and order another one.
+    /// Revoke the certificate of a name at its authority, and order another one; it is served until that is there.
     Revoke {
         #[command(flatten)]
         one: OneDomain,

@@ -306,8 +306,7 @@ fn without_certificate(file: &Path, draft: &Draft, tls: Secured<'_>) -> Vec<Faul
             let reason = format!("not served over TLS until certs/{name}/ has one or a wildcard does");
             return Some(host.fault(file, format!("{name:?} has no certificate: {reason}")));
         };
-        let below = name.as_str().split_once('.').map(|(_, rest)| rest);
-        if issuance.dns_hook.is_some() && tls.base_domains.iter().any(|base| Some(base.as_str()) == below) {
+        if issuance.wildcard_above(name, tls.base_domains).is_some() {
             return None;
         }
         let reason = match refusal_of(name) {

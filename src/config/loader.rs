@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    certs,
     fault::Fault,
     files::{Reading, Source},
     gateway::{self, Gateway},
@@ -23,7 +24,7 @@ use crate::{
         ids::{PolicyId, TenantId},
         pages::{Language, Pages, Tag},
         tenant::{Policy, Server},
-        time::Clock,
+        time::{Clock, Timestamp},
     },
     tls::{brought::Certs, certs::CertName, slot::Slot},
 };
@@ -60,6 +61,8 @@ struct Service {
     /// `certs` once more, as the handshakes want them.
     lookup: Certs,
     warnings: Vec<Fault>,
+    /// When dates of certificates are to be looked at again; `None` where no date is to come.
+    next_date: Option<Timestamp>,
 }
 
 /// A tenant in service, with its events, and the file it was made of.
@@ -81,7 +84,7 @@ impl Loader {
     /// Every fault of the whole configuration, by file and line.
     pub fn load(&mut self, key: &SlugKey) -> Result<Loaded, Vec<Fault>> {
         self.refresh(key);
-        let (next, faults) = self.files.join_all();
+        let (next, faults) = self.files.join_all(self.clock.now());
         match next {
             Some(next) if faults.is_empty() => {
                 self.standing.clear();
@@ -94,10 +97,11 @@ impl Loader {
     /// Reads changed files, and joins them with the last good version of faulty ones.
     pub fn reload(&mut self, key: &SlugKey) -> Reload {
         let changed = self.refresh(key);
-        if self.service.is_some() && !changed {
+        let now = self.clock.now();
+        if self.service.is_some() && !changed && self.next_date().is_none_or(|at| now < at) {
             return Reload { loaded: None, faults: self.standing.clone() };
         }
-        let (next, faults) = self.files.join_sound(self.service.as_ref());
+        let (next, faults) = self.files.join_sound(self.service.as_ref(), now);
         self.standing = sorted(faults);
         let loaded = next.and_then(|next| {
             let news = self.service.as_ref().is_none_or(|service| !service.serves_like(&next));
@@ -105,6 +109,12 @@ impl Loader {
             news.then(|| service.loaded())
         });
         Reload { loaded, faults: self.standing.clone() }
+    }
+
+    /// When a reload is due though no file changes: a certificate expires then, or becomes valid.
+    #[must_use]
+    pub fn next_date(&self) -> Option<Timestamp> {
+        self.service.as_ref()?.next_date
     }
 
     fn refresh(&mut self, key: &SlugKey) -> bool {
@@ -135,7 +145,7 @@ fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
 
 impl Files {
     /// Joins the files in spite of faults, so that all faults are found.
-    fn join_all(&self) -> (Option<Service>, Vec<Fault>) {
+    fn join_all(&self, now: Timestamp) -> (Option<Service>, Vec<Fault>) {
         let mut faults = self.faults();
         let Some(gateway) = &self.gateway else {
             return (None, faults);
@@ -157,14 +167,15 @@ impl Files {
         if !faults.is_empty() {
             return (None, faults);
         }
-        (Some(self.build(&gateway.value, &policies, &choices, None)), faults)
+        let certs = sound(&self.certs, None);
+        (Some(self.build(&gateway.value, &policies, &choices, (certs, now), None)), faults)
     }
 
     /// Joins valid files with the last good version of faulty ones.
-    fn join_sound(&self, service: Option<&Service>) -> (Option<Service>, Vec<Fault>) {
+    fn join_sound(&self, service: Option<&Service>, now: Timestamp) -> (Option<Service>, Vec<Fault>) {
         let mut faults = self.faults();
-        let sound = self.gateway.as_ref().filter(|entry| entry.is_sound()).map(|entry| &entry.value);
-        let Some(gateway) = sound.or(service.map(|service| &service.gateway)) else {
+        let read = self.gateway.as_ref().filter(|entry| entry.is_sound()).map(|entry| &entry.value);
+        let Some(gateway) = read.or(service.map(|service| &service.gateway)) else {
             return (None, faults);
         };
         if let Some(service) = service {
@@ -205,7 +216,10 @@ impl Files {
                 }
             }
         }
-        (Some(self.build(gateway, &policies, &choices, service)), faults)
+        let in_service = service.map(|service| &service.certs);
+        let (certs, more) = certs::in_dates(sound(&self.certs, in_service), in_service, now);
+        faults.extend(more);
+        (Some(self.build(gateway, &policies, &choices, (certs, now), service)), faults)
     }
 
     /// The policies as they are, the last good version of faulty ones, and of those that are gone but still used.
@@ -240,6 +254,7 @@ impl Files {
         gateway: &Arc<Gateway>,
         policies: &BTreeMap<PolicyId, Option<Arc<Policy>>>,
         choices: &BTreeMap<&TenantId, Choice<'_>>,
+        (certs, now): (BTreeMap<CertName, Arc<Slot>>, Timestamp),
         service: Option<&Service>,
     ) -> Service {
         let started = service.map_or(gateway, |service| &service.started);
@@ -255,7 +270,6 @@ impl Files {
                 Some(((*id).clone(), choice.serve(id, old)?))
             })
             .collect();
-        let certs = sound(&self.certs, service.map(|service| &service.certs));
         let languages = sound(&self.languages, service.map(|service| &service.languages));
         let last = service.and_then(|service| service.template.as_ref());
         let template = self.template.as_ref().and_then(|entry| match &entry.value {
@@ -270,6 +284,8 @@ impl Files {
                 Arc::new(Pages::new(template.as_deref().map(String::as_str), &own).unwrap_or_default())
             }
         };
+        let in_files = self.certs.values().filter_map(|entry| entry.value.as_ref());
+        let next_date = certs::next_date(certs.values().chain(in_files), now);
         let lookup: Certs = certs.values().cloned().collect();
         let tls = Secured { certs: &lookup, issuance: settings.acme.as_deref(), base_domains: &settings.base_domains };
         let tls = (!settings.listen.https.is_empty()).then_some(tls);
@@ -287,6 +303,7 @@ impl Files {
             pages,
             lookup,
             warnings,
+            next_date,
         }
     }
 

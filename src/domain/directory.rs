@@ -91,11 +91,10 @@ impl Directory {
         self.base_domains.iter().any(|base| host.is_below(base))
     }
 
-    /// The domain of the operator that a host is one label below.
+    /// The domains of the operator that tenants live below.
     #[must_use]
-    pub fn base_right_above(&self, host: &Host) -> Option<&Host> {
-        let (_, parent) = host.as_str().split_once('.')?;
-        self.base_domains.iter().find(|base| base.as_str() == parent)
+    pub fn base_domains(&self) -> &[Host] {
+        &self.base_domains
     }
 
     /// The call that tells the secrets of tenants, if there is one.

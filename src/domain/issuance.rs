@@ -33,6 +33,15 @@ pub struct Issuance {
     pub budget: Budget,
 }
 
+impl Issuance {
+    /// The base domain whose wildcard a host gets: that right above it, with a DNS hook.
+    #[must_use]
+    pub fn wildcard_above<'b>(&self, host: &Host, base_domains: &'b [Host]) -> Option<&'b Host> {
+        let (_, parent) = host.as_str().split_once('.').filter(|_| self.dns_hook.is_some())?;
+        base_domains.iter().find(|base| base.as_str() == parent)
+    }
+}
+
 /// A certificate authority with an ACME directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority {

@@ -36,6 +36,15 @@ impl CertificateStore<'_> {
         ask!(self.db, certificates::remove(name, version, now))
     }
 
+    /// Has the certificate of a name end now, unless it was replaced meanwhile, and tells the other gateways. Its version grows by
+    /// one. Returns whether it was there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn expire(self, name: &str, version: i64, now: Timestamp) -> Result<bool, Error> {
+        ask!(self.db, certificates::expire(name, version, now))
+    }
+
     /// The certificate of a name.
     ///
     /// # Errors

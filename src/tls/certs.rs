@@ -99,6 +99,12 @@ impl Cert {
 }
 
 impl Cert {
+    /// Whether it is within its dates.
+    #[must_use]
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+
     /// The first certificate of the chain, from 1, that the one behind it has not issued: clients may find no way to a root.
     #[must_use]
     pub fn unlinked(&self) -> Option<usize> {

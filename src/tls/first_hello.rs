@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use tokio::{
     sync::{Notify, mpsc},
     time::{Instant, timeout},
@@ -27,14 +27,16 @@ const WAITERS_PER_HOST: usize = 8;
 const ASKED_MAX: usize = 64;
 /// A host is told to the worker no more often than once in this time, however many come for it.
 const TOLD_EVERY: Duration = Duration::from_secs(15);
+/// Hosts that are remembered for that. When so many have been told, no other one is until that time is over.
+const RECENT_MAX: usize = 1024;
 
-/// The hosts that wait for their first certificate, and the handshakes that wait with them.
+/// The hosts that a handshake may wait for, and the handshakes that wait.
 pub struct FirstHello {
-    awaited: ArcSwap<Awaited>,
+    awaited: ArcSwapOption<Awaited>,
     waiting: Mutex<Waiting>,
     told: mpsc::Sender<Host>,
-    /// What times are counted from.
-    began: Instant,
+    /// When a host was told last.
+    recent: Mutex<HashMap<Host, Instant>>,
     /// Behind a lock that is held while waiting, so that a task that is started again can go on.
     asked: tokio::sync::Mutex<mpsc::Receiver<Host>>,
     arrived: Arc<Notify>,
@@ -44,13 +46,11 @@ pub struct FirstHello {
     pub refused: AtomicU64,
 }
 
-/// What is waited for.
-#[derive(Default)]
+/// How long and for which hosts a handshake waits that finds no certificate.
 struct Awaited {
     /// Zero: no handshake waits.
     wait: Duration,
-    /// Each with the time from which on it is told again, in ms since the beginning.
-    hosts: HashMap<Host, AtomicU64>,
+    is_ours: Box<dyn Fn(&Host) -> bool + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -83,10 +83,10 @@ impl FirstHello {
     pub(super) fn new(arrived: Arc<Notify>) -> Self {
         let (told, asked) = mpsc::channel(ASKED_MAX);
         Self {
-            awaited: ArcSwap::default(),
+            awaited: ArcSwapOption::empty(),
             waiting: Mutex::default(),
             told,
-            began: Instant::now(),
+            recent: Mutex::default(),
             asked: tokio::sync::Mutex::new(asked),
             arrived,
             waited: AtomicU64::default(),
@@ -94,32 +94,27 @@ impl FirstHello {
         }
     }
 
-    /// Replaces the hosts that may get their first certificate, and says how long a handshake waits for one; zero: not at
-    /// all. A host that has one does not wait.
-    pub fn set(&self, wait: Duration, hosts: impl IntoIterator<Item = Host>) {
-        let before = self.awaited.load();
-        let as_before = |host: Host| {
-            let again_at = before.hosts.get(&host).map_or(0, |at| at.load(Relaxed));
-            (host, AtomicU64::new(again_at))
-        };
-        let hosts = hosts.into_iter().map(as_before).collect();
-        self.awaited.store(Arc::new(Awaited { wait, hosts }));
+    /// Has those be heard who come for a host that is to get a certificate (see [`Self::came`]), and has a handshake wait so
+    /// long for its first one; zero: not at all. Only hosts without a certificate are asked about.
+    pub fn set(&self, wait: Duration, is_ours: impl Fn(&Host) -> bool + Send + Sync + 'static) {
+        self.awaited.store(Some(Arc::new(Awaited { wait, is_ours: Box::new(is_ours) })));
     }
 
-    /// Somebody has come for a host: it is told to the worker if it has no certificate yet. With a full queue it is dropped, and
-    /// told when the next one comes.
-    pub fn came(&self, host: &Host) {
-        let awaited = self.awaited.load();
-        let Some(again_at) = awaited.hosts.get(host) else { return };
-        let whole_ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let (now, seen) = (whole_ms(self.began.elapsed()), again_at.load(Relaxed));
-        // Of those that come at once, one tells it.
-        let next = now.saturating_add(whole_ms(TOLD_EVERY));
-        if seen <= now
-            && again_at.compare_exchange(seen, next, Relaxed, Relaxed).is_ok()
-            && self.told.try_send(host.clone()).is_err()
-        {
-            again_at.store(seen, Relaxed);
+    /// Somebody has come for a host without a certificate: it is told to the worker if it is to get one. With a full queue it is
+    /// dropped, and told when the next one comes.
+    pub(super) fn came(&self, host: &Host) {
+        if !self.awaited.load().as_ref().is_some_and(|awaited| (awaited.is_ours)(host)) {
+            return;
+        }
+        let now = Instant::now();
+        let is_recent = |at: &Instant| now.duration_since(*at) < TOLD_EVERY;
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if RECENT_MAX <= recent.len() {
+            recent.retain(|_, at| is_recent(at));
+        }
+        let waits = RECENT_MAX <= recent.len() || recent.get(host).is_some_and(is_recent);
+        if !waits && self.told.try_send(host.clone()).is_ok() {
+            recent.insert(host.clone(), now);
         }
     }
 
@@ -134,18 +129,20 @@ impl FirstHello {
         }
     }
 
-    /// Whether a handshake for a host may wait.
+    /// Whether a handshake may wait for a host without a certificate.
     pub(super) fn awaits(&self, host: &Host) -> bool {
+        self.wait_for(host).is_some()
+    }
+
+    fn wait_for(&self, host: &Host) -> Option<Duration> {
         let awaited = self.awaited.load();
-        !awaited.wait.is_zero() && awaited.hosts.contains_key(host)
+        let awaited = awaited.as_ref().filter(|awaited| !awaited.wait.is_zero() && (awaited.is_ours)(host))?;
+        Some(awaited.wait)
     }
 
     /// Waits until a host has a certificate; whether it has.
     pub(super) async fn wait(&self, host: &Host, is_there: impl Fn() -> bool) -> bool {
-        if !self.awaits(host) {
-            return false;
-        }
-        let wait = self.awaited.load().wait;
+        let Some(wait) = self.wait_for(host) else { return false };
         self.came(host);
         let Some(_place) = self.place(host) else {
             self.refused.fetch_add(1, Relaxed);
@@ -181,6 +178,7 @@ impl FirstHello {
 
 impl fmt::Debug for FirstHello {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FirstHello").field("hosts", &self.awaited.load().hosts.len()).finish_non_exhaustive()
+        let wait = self.awaited.load().as_ref().map(|awaited| awaited.wait);
+        f.debug_struct("FirstHello").field("wait", &wait).finish_non_exhaustive()
     }
 }

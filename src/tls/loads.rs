@@ -12,9 +12,8 @@ use std::{
     time::Duration,
 };
 
-use rustls::sign::CertifiedKey;
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Notify, Semaphore, watch},
     time::{Instant, sleep, timeout},
 };
 
@@ -24,6 +23,7 @@ use super::{
     issued::{Pair, Source},
     slot::{Origin, Slot},
 };
+use crate::domain::time::Clock;
 
 /// Loads at the same time: enough to keep a store busy, and few enough to leave it to others.
 const AT_ONCE: usize = 16;
@@ -63,6 +63,8 @@ pub(super) struct Loads {
     pub(super) done: AtomicU64,
     /// Loads that failed, and those that did not begin because there were too many.
     pub(super) failed: AtomicU64,
+    /// Tells that files of the operator have another chain than when they were last checked.
+    pub(super) changed: Notify,
     complained_at: Mutex<Option<Instant>>,
 }
 
@@ -74,6 +76,7 @@ impl Default for Loads {
             turns,
             done: AtomicU64::default(),
             failed: AtomicU64::default(),
+            changed: Notify::new(),
             complained_at: Mutex::default(),
         }
     }
@@ -135,8 +138,11 @@ impl Loads {
             let loads = &underway.loads;
             let read = timeout(TIMEOUT, read(&slot, source, Arc::clone(&loads.turns)));
             match read.await.unwrap_or_else(|_| Err("it took too long".into())) {
-                Ok(key) => {
-                    slot.fill(key);
+                Ok(cert) => {
+                    if slot.is_other(&cert) {
+                        loads.changed.notify_one();
+                    }
+                    slot.fill(cert.key);
                     loads.done.fetch_add(1, Relaxed);
                     told.send_replace(Stage::Done);
                 }
@@ -154,11 +160,7 @@ impl Loads {
     }
 }
 
-async fn read(
-    slot: &Arc<Slot>,
-    source: Option<Arc<dyn Source>>,
-    turns: Arc<Semaphore>,
-) -> Result<Arc<CertifiedKey>, String> {
+async fn read(slot: &Arc<Slot>, source: Option<Arc<dyn Source>>, turns: Arc<Semaphore>) -> Result<Cert, String> {
     let turn = turns.acquire_owned().await.map_err(|error| error.to_string())?;
     let from_store = match (&slot.origin, source) {
         (Origin::Files { .. }, _) => None,
@@ -176,18 +178,23 @@ async fn read(
             (None, Origin::Files { folder, .. }) => brought::read(folder)?,
             (None, Origin::Store { .. }) => return Err("there is no store to load it from".into()),
         };
-        parse(&slot.name, &pair)
+        parse(&slot, &pair)
     });
     parsed.await.map_err(|error| error.to_string())?
 }
 
-fn parse(name: &CertName, (chain, key): &Pair) -> Result<Arc<CertifiedKey>, String> {
+/// Reads chain and key. Files that have been changed since they were last checked count as they are now, unless their certificate
+/// is outside its dates: the slot was chosen by those that it had.
+fn parse(slot: &Slot, (chain, key): &Pair) -> Result<Cert, String> {
     let in_words = |error: &CertError| match error {
         CertError::Chain(why) => format!("its chain {why}"),
         CertError::Key(why) => format!("its key {why}"),
     };
-    match Cert::parse(name, chain, key) {
-        Ok(cert) => Ok(cert.key),
+    match Cert::parse(&slot.name, chain, key) {
+        Ok(cert) if slot.is_other(&cert) && !cert.is_good(Clock::system().now()) => {
+            Err("its files have another certificate by now, which has expired or is not valid yet".into())
+        }
+        Ok(cert) => Ok(cert),
         Err(errors) => Err(errors.iter().map(in_words).collect::<Vec<_>>().join("; ")),
     }
 }

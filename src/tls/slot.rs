@@ -1,6 +1,7 @@
 //! [`Slot`]: a certificate that is known by its name and its date. Chain and key come when they are first asked for.
 
 use std::{
+    ffi::OsStr,
     fmt,
     path::Path,
     sync::{
@@ -22,6 +23,8 @@ use crate::domain::time::Timestamp;
 pub struct Slot {
     /// What it is for.
     pub name: CertName,
+    /// The first second it is good, as far as that is known.
+    pub not_before: Timestamp,
     /// The last second it is good.
     pub not_after: Timestamp,
     pub(super) origin: Origin,
@@ -47,6 +50,7 @@ impl Slot {
         let ready = kept.then(|| Arc::clone(&cert.key));
         Self {
             name,
+            not_before: cert.not_before,
             not_after: cert.not_after,
             origin,
             ready: ArcSwapOption::new(ready),
@@ -58,7 +62,28 @@ impl Slot {
     pub(super) fn of_store(name: CertName, not_after: Timestamp, version: i64, before: Option<&Self>) -> Self {
         let ready = before.and_then(Self::ready);
         let is_old = AtomicBool::new(ready.is_some());
-        Self { name, not_after, origin: Origin::Store { version }, ready: ArcSwapOption::new(ready), is_old }
+        let (not_before, origin) = (Timestamp::MIN, Origin::Store { version });
+        Self { name, not_before, not_after, origin, ready: ArcSwapOption::new(ready), is_old }
+    }
+
+    /// Whether it is within its dates.
+    #[must_use]
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+
+    /// Whether a certificate is another one than the operator's files had when they were last checked.
+    pub(super) fn is_other(&self, cert: &Cert) -> bool {
+        matches!(&self.origin, Origin::Files { digest, .. } if *digest != cert.digest())
+    }
+
+    /// The name of the operator's directory that it is in; `None` for one that is not.
+    #[must_use]
+    pub fn folder_name(&self) -> Option<&OsStr> {
+        match &self.origin {
+            Origin::Files { folder, .. } => folder.file_name(),
+            Origin::Store { .. } => None,
+        }
     }
 
     /// The chain (PEM) in the operator's files as they are now; `None` where it is not there. Blocking.

@@ -17,6 +17,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinHandle,
+    time::timeout,
 };
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 
@@ -73,6 +74,27 @@ fn host(text: &str) -> Host {
 fn pair(name: &str) -> Pair {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a legal name");
     (made.cert.pem().into_bytes(), made.signing_key.serialize_der())
+}
+
+/// The same, good for these years.
+fn pair_of(name: &str, years: std::ops::Range<i32>) -> Pair {
+    let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a legal name");
+    params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+    params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    (params.self_signed(&key).expect("a certificate").pem().into_bytes(), key.serialize_der())
+}
+
+fn write(folder: &Path, (chain, key): &Pair) {
+    std::fs::write(folder.join(brought::CHAIN), chain).expect("written");
+    let pem = rcgen::KeyPair::try_from(key.as_slice()).expect("a key").serialize_pem();
+    std::fs::write(folder.join(brought::KEY), pem).expect("written");
+}
+
+/// A certificate in a directory whose key is not in memory.
+fn slot(folder: &Path, name: &str, (chain, key): &Pair) -> Arc<Slot> {
+    let cert = Cert::parse(&cert_name(name), chain, key).expect("sound");
+    Arc::new(Slot::of_files(cert_name(name), folder.into(), &cert, false))
 }
 
 fn entry(name: &str, version: i64) -> Entry {
@@ -294,28 +316,61 @@ async fn what_the_operator_brought_comes_first_and_is_read_when_it_is_asked_for(
     let tls = tls(&shelf);
     let dir = tempfile::tempdir().expect("a directory");
     let (brought, issued) = (pair("a.example"), pair("a.example"));
-    let write = |pair: &Pair| {
-        std::fs::write(dir.path().join(brought::CHAIN), &pair.0).expect("written");
-        let pem = rcgen::KeyPair::try_from(pair.1.as_slice()).expect("a key").serialize_pem();
-        std::fs::write(dir.path().join(brought::KEY), pem).expect("written");
-    };
-    let slot = |folder: &Path| {
-        let cert = Cert::parse(&cert_name("a.example"), &brought.0, &brought.1).expect("sound");
-        Arc::new(Slot::of_files(cert_name("a.example"), folder.into(), &cert, false))
-    };
+    let slot = || slot(dir.path(), "a.example", &brought);
     shelf.put("a.example", Ok(issued.clone()));
     tls.put(entry("a.example", 1));
-    write(&brought);
-    tls.swap(Certs::from_iter([slot(dir.path())]));
+    write(dir.path(), &brought);
+    tls.swap(Certs::from_iter([slot()]));
     assert_eq!(shown(&tls, "a.example", &[]).await.expect("served").0, leaf(&brought, "a.example"));
     assert_eq!(shelf.loads(), 0);
     // Once it is loaded, files are none of a handshake's.
     std::fs::remove_file(dir.path().join(brought::KEY)).expect("it was there");
     assert_eq!(shown(&tls, "a.example", &[]).await.expect("served").0, leaf(&brought, "a.example"));
     // One that was never loaded and has no files any more gives way to the next.
-    tls.swap(Certs::from_iter([slot(dir.path())]));
+    tls.swap(Certs::from_iter([slot()]));
     assert_eq!(shown(&tls, "a.example", &[]).await.expect("served").0, leaf(&issued, "a.example"));
     assert_eq!(tls.expiries().len(), 1, "one name, one date");
+}
+
+#[tokio::test]
+async fn one_of_the_operator_outside_its_dates_comes_after_an_issued_one() {
+    let shelf = Shelf::new(100);
+    let tls = tls(&shelf);
+    let issued = pair("a.example");
+    shelf.put("a.example", Ok(issued.clone()));
+    for years in [1990..1991, 2990..2991] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let brought = pair_of("a.example", years);
+        write(dir.path(), &brought);
+        tls.swap(Certs::from_iter([slot(dir.path(), "a.example", &brought)]));
+        assert_eq!(shown(&tls, "a.example", &[]).await.expect("the only one").0, leaf(&brought, "a.example"));
+        tls.put(entry("a.example", 1));
+        assert_eq!(shown(&tls, "a.example", &[]).await.expect("the good one").0, leaf(&issued, "a.example"));
+        tls.issued().remove(&cert_name("a.example"));
+    }
+}
+
+#[tokio::test]
+async fn files_that_were_changed_since_they_were_checked_count_as_they_are_unless_their_dates_are_over() {
+    let shelf = Shelf::new(100);
+    let tls = tls(&shelf);
+    let (checked, issued) = (pair("a.example"), pair("a.example"));
+    shelf.put("a.example", Ok(issued.clone()));
+    tls.put(entry("a.example", 1));
+    let told = async || timeout(Duration::ZERO, tls.files_changed()).await.is_ok();
+    for (by_now, is_served, is_told) in [
+        (checked.clone(), true, false),
+        (pair("a.example"), true, true),
+        (pair_of("a.example", 1990..1991), false, false),
+        (pair_of("a.example", 2990..2991), false, false),
+    ] {
+        let dir = tempfile::tempdir().expect("a directory");
+        write(dir.path(), &by_now);
+        tls.swap(Certs::from_iter([slot(dir.path(), "a.example", &checked)]));
+        let expected = if is_served { &by_now } else { &issued };
+        assert_eq!(shown(&tls, "a.example", &[]).await.expect("served").0, leaf(expected, "a.example"));
+        assert_eq!(told().await, is_told);
+    }
 }
 
 #[tokio::test]
@@ -349,7 +404,7 @@ async fn a_handshake_waits_for_the_first_certificate_where_that_is_wanted() {
     let shelf = Shelf::new(100);
     let tls = tls(&shelf);
     assert_eq!(shown(&tls, "a.example", &[]).await, Err("Unknown".to_owned()), "off by default");
-    tls.first_hello().set(Duration::from_secs(30), [host("a.example")]);
+    tls.first_hello().set(Duration::from_secs(30), |asked| *asked == host("a.example"));
     assert_eq!(shown(&tls, "b.example", &[]).await, Err("Unknown".to_owned()), "not ours");
     let clients = futures_util::future::join_all((0..3).map(|_| shown(&tls, "a.example", &[])));
     let orders = async {
@@ -375,7 +430,7 @@ async fn who_comes_for_a_host_without_a_certificate_is_heard_and_not_too_often()
     // Not bounded by what a task may do in one go.
     let heard = || tokio::task::unconstrained(first.asked()).now_or_never();
     let (one, two) = (host("a.example"), host("b.example"));
-    first.set(Duration::ZERO, [one.clone(), two.clone()]);
+    first.set(Duration::ZERO, |asked| ["a.example", "b.example"].contains(&asked.as_str()));
     assert_eq!(shown(&tls, "c.example", &[]).await, Err("Unknown".to_owned()));
     assert_eq!(heard(), None, "not ours");
     for _ in 0..3 {
@@ -383,7 +438,7 @@ async fn who_comes_for_a_host_without_a_certificate_is_heard_and_not_too_often()
     }
     first.came(&two);
     assert_eq!((heard(), heard(), heard()), (Some(one.clone()), Some(two.clone()), None));
-    first.set(Duration::ZERO, [one.clone()]);
+    first.set(Duration::ZERO, |asked| asked.as_str() == "a.example");
     first.came(&one);
     first.came(&two);
     assert_eq!(heard(), None, "too early, and not awaited any more");
@@ -393,7 +448,7 @@ async fn who_comes_for_a_host_without_a_certificate_is_heard_and_not_too_often()
     assert_eq!((heard(), heard()), (Some(one), None));
 
     let many: Vec<_> = (0..100).map(|n| host(&format!("h{n}.example"))).collect();
-    first.set(Duration::ZERO, many.clone());
+    first.set(Duration::ZERO, |asked| asked.as_str().starts_with('h'));
     many.iter().for_each(|host| first.came(host));
     let told = std::iter::from_fn(heard).count();
     assert_eq!(told, 64, "bounded");
@@ -406,7 +461,7 @@ async fn few_wait_for_the_first_certificate_and_not_for_ever() {
     let shelf = Shelf::new(100);
     let tls = tls(&shelf);
     let (one, two) = (host("a.example"), host("b.example"));
-    tls.first_hello().set(Duration::from_secs(5), [one.clone(), two.clone()]);
+    tls.first_hello().set(Duration::from_secs(5), |_| true);
     let all = (0..12).map(|_| tls.prepare(&one)).chain([tls.prepare(&two)]);
     let began = tokio::time::Instant::now();
     for prepared in futures_util::future::join_all(all).await {
@@ -417,7 +472,7 @@ async fn few_wait_for_the_first_certificate_and_not_for_ever() {
     assert_eq!((count(&tls.first_hello().waited), count(&tls.first_hello().refused)), (9, 4));
     // Each host was told once.
     assert_eq!((tls.first_hello().asked().await, tls.first_hello().asked().await), (one.clone(), two));
-    tls.first_hello().set(Duration::ZERO, [one.clone()]);
+    tls.first_hello().set(Duration::ZERO, |_| true);
     assert!(matches!(tls.prepare(&one).await, Prepared::Unknown));
     assert_eq!(began.elapsed().as_secs(), 5, "no wait any more");
 }

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::Path,
     sync::{
@@ -18,140 +17,15 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::{
-    front::{Answer, Front, Rule, answer, changed},
+    front::{Answer, Ca, Front, Rule, answer, changed},
+    gateway::{Life, PATIENCE, acme, configured, prepared, reaches, serves, tenant},
     pebble::{self, Pebble},
     support::{
-        Client, Plan, Stage, eventually_within, exchange, metric, plain_get,
-        program::{Program, anteroom, free_address},
+        Client, eventually_within, exchange, metric, plain_get,
+        program::{Program, free_address},
         write,
     },
 };
-
-/// An order with its pauses, on a machine that does other things as well.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// A gateway whose authority is a pebble.
-struct Life {
-    stage: Stage,
-    pebble: Pebble,
-}
-
-/// A tenant with these hosts and no certificate.
-fn tenant(hosts: &[&str], more: &str) -> String {
-    format!(
-        "name = \"A tenant\"\npolicy = \"multi-account\"\nhosts = {hosts:?}\n{more}\n[secrets]\nmain = \"secret of {}\"\n",
-        hosts[0]
-    )
-}
-
-/// The file of a gateway that orders of a pebble, on addresses where that looks for answers.
-fn configured(text: &str, pebble: &Pebble, admin: SocketAddr, acme: &str) -> String {
-    let text = text
-        .replace("https = [\"127.0.0.1:0\"]", &format!("https = [\"{}\"]", pebble.place.tls))
-        .replace("http = [\"127.0.0.1:0\"]", &format!("http = [\"{}\"]", pebble.place.http))
-        .replace("admin = \"127.0.0.1:0\"", &format!("admin = \"{admin}\""))
-        .replace("base_domains = [\"localhost\"]", "base_domains = [\"localhost\", \"meet.example\"]")
-        .replace("[store]\n", "[store]\nencryption_key = \"file:secrets/encryption-key\"\n");
-    format!("{text}\n[upstream]\nresolver = [\"{}\"]\n{acme}\n", pebble.dns)
-}
-
-/// `[acme]` for a directory.
-fn acme(pebble: &Pebble, directory: &str, more: &str) -> String {
-    format!(
-        "[acme]\ndirectory = \"{directory}\"\ncontact = [\"mailto:ops@gateway.example\"]\nroot = \"{}\"\n\
-         addresses = [\"127.0.0.1\"]\n{more}\n",
-        pebble.root().display()
-    )
-}
-
-fn prepared(hosts: &[&str]) -> Plan {
-    Plan::new()
-        .server("members")
-        .tenant("heron", "level-1")
-        .file("tenants/wagtail.toml", &tenant(hosts, ""))
-        .file("secrets/encryption-key", &"5e".repeat(32))
-}
-
-impl Life {
-    async fn start(pebble: Pebble, hosts: &[&str], acme: &str) -> Self {
-        let admin = free_address();
-        let plan = prepared(hosts);
-        let stage = plan.start_changed(async |text, _| configured(&text, &pebble, admin, acme)).await;
-        Self { stage, pebble }
-    }
-
-    /// With the pebble's own directory.
-    async fn plain(pebble: Pebble, hosts: &[&str], more: &str) -> Self {
-        let acme = acme(&pebble, &pebble.directory(), more);
-        Self::start(pebble, hosts, &acme).await
-    }
-
-    fn dir(&self) -> &Path {
-        self.stage.dir.path()
-    }
-
-    async fn command(&self, arguments: &[&str]) -> Result<Value, String> {
-        command(self.dir(), arguments).await
-    }
-
-    async fn show(&self, host: &str) -> Value {
-        self.command(&["domain", "show", "--format", "json", host]).await.unwrap()
-    }
-
-    async fn reaches(&self, host: &str, state: &str) -> Value {
-        reaches(self.dir(), host, state).await
-    }
-
-    /// Whether a client that trusts the pebble is served on a host.
-    async fn serves(&self, host: &str) -> bool {
-        serves(&self.pebble, self.dir(), self.stage.address, host).await
-    }
-
-    /// Stops the gateway, changes things, and starts it again.
-    async fn again(self, change: impl FnOnce(&mut Pebble, String) -> String) -> Self {
-        let Self { mut stage, mut pebble } = self;
-        stage.app.take().unwrap().stop(Duration::ZERO).await;
-        let file = stage.path("anteroom.toml");
-        let text = change(&mut pebble, fs::read_to_string(&file).unwrap());
-        fs::write(&file, text).unwrap();
-        stage.start_again().await;
-        Self { stage, pebble }
-    }
-}
-
-async fn command(config: &Path, arguments: &[&str]) -> Result<Value, String> {
-    let (config, arguments) = (config.to_owned(), arguments.iter().map(|&part| part.to_owned()).collect::<Vec<_>>());
-    let run = move || anteroom(&arguments.iter().map(|part| &**part).collect::<Vec<_>>(), &config);
-    let output = tokio::task::spawn_blocking(run).await.unwrap();
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-    }
-    Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
-}
-
-async fn reaches(config: &Path, host: &str, state: &str) -> Value {
-    let mut last = Value::Null;
-    let begun = std::time::Instant::now();
-    while last["state"] != state {
-        assert!(begun.elapsed() < PATIENCE, "{host} is not {state}: {last}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let arguments = ["domain", "show", "--format", "json", host];
-        last = command(config, &arguments).await.unwrap_or_else(Value::String);
-    }
-    last
-}
-
-async fn serves(pebble: &Pebble, dir: &Path, address: SocketAddr, host: &str) -> bool {
-    let root = dir.join("pebble-root.pem");
-    if !root.exists() {
-        fs::write(&root, pebble.managed("/roots/0").await.body).unwrap();
-    }
-    let client = Client::new(address, &root);
-    if client.connect(host).await.is_err() {
-        return false;
-    }
-    client.get(host, "/bigbluebutton/api").await.status == 200
-}
 
 async fn record(pebble: &Pebble, path: &str, body: Value) {
     let stream = TcpStream::connect(pebble.place.records).await.unwrap();
@@ -236,8 +110,8 @@ async fn what_dns_lacks_is_told_in_words_and_found_when_it_is_there() {
     assert_eq!(life.stage.metric("anteroom_certificate_orders_total", &[]).await, 0, "nothing was ordered");
 
     let forbids = json!({ "host": "wagtail.example.", "policies": [{ "tag": "issue", "value": "other.example" }] });
-    record(&life.pebble, "/add-caa", forbids).await;
-    record(&life.pebble, "/clear-a", json!({ "host": format!("{host}.") })).await;
+    record(&life.ca, "/add-caa", forbids).await;
+    record(&life.ca, "/clear-a", json!({ "host": format!("{host}.") })).await;
     life.command(&["domain", "retry", host]).await.unwrap();
     eventually_within(PATIENCE, "the other reason is seen", async || {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -252,7 +126,7 @@ async fn what_dns_lacks_is_told_in_words_and_found_when_it_is_there() {
          add wagtail.example. CAA 0 issue \"ca.example\""
     );
 
-    record(&life.pebble, "/clear-caa", json!({ "host": "wagtail.example." })).await;
+    record(&life.ca, "/clear-caa", json!({ "host": "wagtail.example." })).await;
     life.command(&["domain", "retry", host]).await.unwrap();
     life.reaches(host, "active").await;
     assert!(life.serves(host).await);
@@ -417,7 +291,7 @@ async fn an_authority_that_is_down_is_asked_again_and_others_are_served_meanwhil
     let shown = life.reaches("meet.wagtail.example", "failing").await;
     assert!(shown["reason"].as_str().unwrap().contains("localhost"), "the authority is named: {shown}");
     assert_eq!(life.stage.client().get("heron.localhost", "/bigbluebutton/api").await.status, 200);
-    life.pebble.start().await;
+    life.ca.start().await;
     life.command(&["domain", "retry", "meet.wagtail.example"]).await.unwrap();
     life.reaches("meet.wagtail.example", "active").await;
     assert!(life.serves("meet.wagtail.example").await);
@@ -490,6 +364,15 @@ async fn a_certificate_from_elsewhere_is_taken_and_one_of_the_operator_comes_bef
         made.path().join("live").join(host)
     };
     let (own, foreign) = (issue("one", host), issue("one", "other.example"));
+    let early = {
+        let mut params = rcgen::CertificateParams::new([host.to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2099, 1, 2);
+        params.not_after = rcgen::date_time_ymd(2100, 1, 2);
+        let key = rcgen::KeyPair::generate().unwrap();
+        write(made.path(), "early/fullchain.pem", &params.self_signed(&key).unwrap().pem());
+        write(made.path(), "early/privkey.pem", &key.serialize_pem());
+        made.path().join("early")
+    };
     let import = async |arguments: &[&Path]| {
         let paths = arguments.iter().map(|path| path.to_str().unwrap());
         let arguments: Vec<&str> = ["domain", "import", "--format", "json"].into_iter().chain(paths).collect();
@@ -501,6 +384,7 @@ async fn a_certificate_from_elsewhere_is_taken_and_one_of_the_operator_comes_bef
     for (arguments, reason) in [
         (vec![foreign.clone()], "no tenant has a host that the certificate names"),
         (vec![own.join("fullchain.pem"), foreign.join("privkey.pem")], "the key does not fit the first certificate"),
+        (vec![early], "the certificate is not valid before 2099-01-02T00:00:00Z: import it then"),
         (vec![own.join("privkey.pem"), own.join("privkey.pem")], "the chain has no certificate in PEM form"),
     ] {
         let why = import(&arguments.iter().map(|path| &**path).collect::<Vec<_>>()).await.unwrap_err();

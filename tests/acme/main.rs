@@ -7,7 +7,10 @@
 mod support;
 
 mod answers;
+mod asked;
+mod door;
 mod front;
+mod gateway;
 mod life;
 mod orders;
 mod outages;

@@ -16,7 +16,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{
     answers::Answers,
-    front::{Answer, Front, Rule},
+    front::{Answer, Ca, Front, Rule},
     pebble::{Pebble, Plan, ca, external, key},
     support::eventually,
 };

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     answers::Answers,
-    front::{Answer, Front, Rule, answer},
+    front::{Answer, Ca, Front, Rule, answer},
     orders::{names, order, wanted},
     pebble::{LIMITS, Pebble, ca, directory_at, key},
 };

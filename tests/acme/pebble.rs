@@ -22,7 +22,10 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::support::{self, Reply, eventually, program::free_address};
+use crate::{
+    front::Ca,
+    support::{self, Reply, eventually, program::free_address},
+};
 
 /// The name that it has, as its certificate says.
 pub const HOST: &str = "localhost";
@@ -140,26 +143,8 @@ impl Pebble {
         }
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.acme
-    }
-
-    /// The certificate of the CA that its own is from.
-    pub fn root(&self) -> PathBuf {
-        self.dir.path().join("ca/ca.pem")
-    }
-
-    /// Chain and key of its own certificate.
-    pub fn certificate(&self) -> [PathBuf; 2] {
-        ["fullchain.pem", "privkey.pem"].map(|name| self.dir.path().join("certs").join(HOST).join(name))
-    }
-
     pub fn roots(&self) -> RootCertStore {
         roots(&fs::read_to_string(self.root()).unwrap())
-    }
-
-    pub fn directory(&self) -> String {
-        directory_at(self.acme)
     }
 
     pub fn client(&self) -> Client {
@@ -183,6 +168,36 @@ impl Pebble {
         let verifier = WebPkiServerVerifier::builder_with_provider(roots(&root).into(), provider).build().unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], UnixTime::now()).unwrap();
+    }
+}
+
+impl Ca for Pebble {
+    fn address(&self) -> SocketAddr {
+        self.acme
+    }
+
+    fn directory_path(&self) -> &'static str {
+        "/dir"
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.path().join("ca/ca.pem")
+    }
+
+    fn certificate(&self) -> [PathBuf; 2] {
+        ["fullchain.pem", "privkey.pem"].map(|name| self.dir.path().join("certs").join(HOST).join(name))
+    }
+
+    fn place(&self) -> Place {
+        self.place
+    }
+
+    fn dns(&self) -> SocketAddr {
+        self.dns
+    }
+
+    async fn issues_from(&self) -> String {
+        self.managed("/roots/0").await.body
     }
 }
 

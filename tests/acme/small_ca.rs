@@ -4,7 +4,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -19,30 +19,51 @@ use tokio::net::TcpStream;
 
 use crate::{
     answers::Answers,
+    front::Ca,
     orders::{names, order, wanted},
     pebble::{HOST, LIMITS, Place, dns, external, key, roots},
     support::{DEADLINE, eventually_within, program::free_address},
 };
 
-const ID: &str = "kid-1";
-const KEY: &str = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXphYmNkZWY";
+pub const ID: &str = "kid-1";
+pub const KEY: &str = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXphYmNkZWY";
 /// It loads a good part of Python.
 const PATIENCE: Duration = DEADLINE.saturating_mul(3);
 
 /// A server that runs until this is dropped.
-struct SmallCa {
+pub struct SmallCa {
     dir: TempDir,
     acme: SocketAddr,
+    names: SocketAddr,
     place: Place,
     processes: Vec<Child>,
 }
 
 impl SmallCa {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With more lines about renewal information.
+    pub async fn start_with(renewal: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name).display().to_string();
         DevCa::open(&dir.path().join("ca")).unwrap().issue(&dir.path().join("certs"), &HOST.parse().unwrap()).unwrap();
+        fs::create_dir(dir.path().join("issued")).unwrap();
+        fs::write(dir.path().join("customers.json"), serde_json::json!({ ID: KEY }).to_string()).unwrap();
         let (acme, names, place) = (free_address(), free_address(), Place::free());
+        let mut ca = Self { dir, acme, names, place, processes: Vec::new() };
+        ca.run(renewal).await;
+        ca
+    }
+
+    /// Starts it again, where it was and with what it knows, with other lines about renewal information.
+    pub async fn start_again(&mut self, renewal: &str) {
+        self.stop();
+        self.run(renewal).await;
+    }
+
+    async fn run(&mut self, renewal: &str) {
+        let path = |name: &str| self.dir.path().join(name).display().to_string();
         let config = format!(
             "[DEFAULT]\n\
              dns_server_list: [\"127.0.0.1\"]\n\
@@ -64,7 +85,8 @@ impl SmallCa {
              [Order]\n\
              profiles: {{\"brief\": \"https://ca.example/brief\"}}\n\
              [Renewalinfo]\n\
-             retry_after_timeout: 7200\n",
+             retry_after_timeout: 7200\n\
+             {renewal}\n",
             path("ca/ca.pem"),
             path("ca/ca-key.pem"),
             path("crl.pem"),
@@ -72,33 +94,38 @@ impl SmallCa {
             path("acme.db"),
             path("customers.json"),
         );
-        fs::create_dir(path("issued")).unwrap();
         fs::write(path("acme_srv.cfg"), config).unwrap();
-        fs::write(path("customers.json"), serde_json::json!({ ID: KEY }).to_string()).unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut server = Command::new(root.join("var/venv-acme/bin/python"));
         server
             .arg(root.join("tests/acme/serve.py"))
-            .args([acme, names, place.http].map(|address| address.port().to_string()));
+            .args([self.acme, self.names, self.place.http].map(|address| address.port().to_string()));
         server.args(["certs/localhost/fullchain.pem", "certs/localhost/privkey.pem"].map(path));
         server.env("ACME_SRV_CONFIGFILE", path("acme_srv.cfg"));
         let mut processes = Vec::new();
-        for (mut command, log) in [(dns(names, place.records), "dns.log"), (server, "acme.log")] {
-            let log = fs::File::create(path(log)).unwrap();
+        for (mut command, log) in [(dns(self.names, self.place.records), "dns.log"), (server, "acme.log")] {
+            let log = fs::OpenOptions::new().create(true).append(true).open(path(log)).unwrap();
             let errors = log.try_clone().unwrap();
             command.stdin(Stdio::null()).stdout(log).stderr(errors);
             processes.push(command.spawn().expect("make test-deps installs what the tests need"));
         }
-        for address in [acme, place.records] {
+        self.processes = processes;
+        for address in [self.acme, self.place.records] {
             let listens = async || TcpStream::connect(address).await.is_ok();
             eventually_within(PATIENCE, "acme2certifier listens", listens).await;
         }
-        Self { dir, acme, place, processes }
+    }
+
+    fn stop(&mut self) {
+        for mut process in self.processes.drain(..) {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 
     fn ca(&self) -> Authority {
         Authority {
-            directory: format!("https://{HOST}:{}/directory", self.acme.port()),
+            directory: self.directory(),
             contact: vec!["mailto:ops@gateway.example".into()],
             root: None,
             external_account: external(ID, KEY),
@@ -107,18 +134,45 @@ impl SmallCa {
     }
 
     fn client_of(&self, ca: Authority) -> Client {
-        let root = fs::read_to_string(self.dir.path().join("ca/ca.pem")).unwrap();
+        let root = fs::read_to_string(self.root()).unwrap();
         let limits = Limits { request: PATIENCE, ..LIMITS };
         Client::with_limits(ca, roots(&root), Clock::system(), limits)
     }
 }
 
+impl Ca for SmallCa {
+    fn address(&self) -> SocketAddr {
+        self.acme
+    }
+
+    fn directory_path(&self) -> &'static str {
+        "/directory"
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.path().join("ca/ca.pem")
+    }
+
+    fn certificate(&self) -> [PathBuf; 2] {
+        ["fullchain.pem", "privkey.pem"].map(|name| self.dir.path().join("certs").join(HOST).join(name))
+    }
+
+    fn place(&self) -> Place {
+        self.place
+    }
+
+    fn dns(&self) -> SocketAddr {
+        self.names
+    }
+
+    async fn issues_from(&self) -> String {
+        fs::read_to_string(self.root()).unwrap()
+    }
+}
+
 impl Drop for SmallCa {
     fn drop(&mut self) {
-        for process in &mut self.processes {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        self.stop();
         if std::thread::panicking() {
             println!("{}", fs::read_to_string(self.dir.path().join("acme.log")).unwrap_or_default());
         }

@@ -107,6 +107,16 @@ impl Config {
         self.write(&format!("certs/{folder}/fullchain.pem"), chain).write(&format!("certs/{folder}/privkey.pem"), key)
     }
 
+    /// The same with its dates.
+    fn dated_cert(&self, name: &str, from: time::OffsetDateTime, until: time::OffsetDateTime) -> &Self {
+        let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("the name is legal");
+        (params.not_before, params.not_after) = (from, until);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let chain = params.self_signed(&key).expect("a certificate").pem();
+        self.write(&format!("certs/{name}/fullchain.pem"), chain)
+            .write(&format!("certs/{name}/privkey.pem"), key.serialize_pem())
+    }
+
     fn loader(&self) -> Loader {
         Loader::new(self.0.path(), Clock::system())
     }

@@ -241,6 +241,61 @@ fn each_caa_record_that_forbids_has_its_sentence() {
 }
 
 #[test]
+fn caa_of_a_host_below_a_base_domain_is_that_of_the_wildcard_where_the_hook_orders_one() {
+    let server = Dnsmasq::start(&[
+        host("heron.meet.example", "192.0.2.7"),
+        caa("heron.meet.example", 0, "issue", "other-ca.example"),
+        caa("meet.example", 0, "issue", "letsencrypt.org"),
+        caa("meet.example", 0, "issuewild", "wild-ca.example; validationmethods=dns-01"),
+    ]);
+    let alone = Config::new(&server, ACME);
+    assert_eq!(found(&alone, "heron.meet.example", "caa")[0], "other-issuer");
+    let hooked = Config::new(&server, &format!("{ACME}\ndns_hook = [\"/bin/true\"]"));
+    let [verdict, _, advice] = found(&hooked, "heron.meet.example", "caa");
+    assert_eq!(verdict, "other-issuer");
+    assert!(
+        advice.starts_with("the CAA records of meet.example (")
+            && advice.ends_with(
+                ") forbid a certificate for *.meet.example: add meet.example. CAA 0 issuewild \"letsencrypt.org\""
+            ),
+        "{advice}"
+    );
+    // Two labels below, the host has one of its own.
+    let deep = found(&hooked, "a.heron.meet.example", "caa");
+    assert!(deep[2].contains("forbid a certificate for a.heron.meet.example"), "{deep:?}");
+}
+
+#[test]
+fn a_host_without_a_certificate_and_without_a_way_to_one_is_told() {
+    let server = Dnsmasq::start(&zone());
+    let lack = |config: &Config, host: &str| {
+        let found = config.found(&[host]);
+        found["hosts"][0]["certificate"]["advice"].as_str().map(str::to_owned)
+    };
+    let ordered = Config::new(&server, ACME);
+    ordered.change(|text| text.replace("[listen]\n", "[listen]\nhttps = [\"127.0.0.1:0\"]\n"));
+    assert_eq!(lack(&ordered, "open.heron.example"), None, "one is ordered");
+    assert_eq!(
+        lack(&ordered, "a_b.heron.example").as_deref(),
+        Some(
+            "a_b.heron.example has an underscore, which no certificate may name: put a certificate into certs/a_b.heron.example/"
+        )
+    );
+    let bare = Config::new(&server, ACME);
+    bare.change(|text| {
+        let (before, acme) = text.split_once("[acme]").unwrap();
+        let servers = acme.split_once("[servers").unwrap().1;
+        format!("{before}[servers{servers}").replace("http = ", "https = ")
+    });
+    assert_eq!(
+        lack(&bare, "open.heron.example").as_deref(),
+        Some("open.heron.example has no certificate: put one into certs/open.heron.example/, or set [acme]")
+    );
+    bare.change(|text| text.replace("https = ", "http = "));
+    assert_eq!(lack(&bare, "open.heron.example"), None, "TLS is ended elsewhere");
+}
+
+#[test]
 fn the_command_prints_a_table_and_says_by_its_exit_code_whether_something_is_to_do() {
     let server = Dnsmasq::start(&zone());
     let config = Config::new(&server, ACME);
@@ -275,16 +330,27 @@ fn a_host_with_a_certificate_of_the_operator_is_checked_for_its_date_and_not_for
     let config = Config::new(&server, ACME);
     let name = "meet.theirs.heron.example";
     config.tenant("heron", &[name], "");
-    let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
-    parameters.distinguished_name.push(rcgen::DnType::CommonName, "Heron's own");
-    parameters.not_after = rcgen::date_time_ymd(2099, 1, 2);
-    let key = rcgen::KeyPair::generate().unwrap();
-    config.write(&format!("certs/{name}/fullchain.pem"), &parameters.self_signed(&key).unwrap().pem());
-    config.write(&format!("certs/{name}/privkey.pem"), &key.serialize_pem());
-    let found = config.found(&["--all"]);
-    let host = &found["hosts"][0];
-    assert_eq!(host["certificate"]["issuer"], "CN=Heron's own");
-    assert_eq!(host["certificate"]["not_after"], "2099-01-02T00:00:00Z");
-    assert!(host["caa"].is_null());
+    let bring = |from: i32, until: i32| {
+        let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, "Heron's own");
+        parameters.not_before = rcgen::date_time_ymd(from, 1, 2);
+        parameters.not_after = rcgen::date_time_ymd(until, 1, 2);
+        let key = rcgen::KeyPair::generate().unwrap();
+        config.write(&format!("certs/{name}/fullchain.pem"), &parameters.self_signed(&key).unwrap().pem());
+        config.write(&format!("certs/{name}/privkey.pem"), &key.serialize_pem());
+        config.found(&["--all"])["hosts"][0].clone()
+    };
+    let good = bring(2020, 2099);
+    assert_eq!(good["certificate"]["issuer"], "CN=Heron's own");
+    assert_eq!(good["certificate"]["not_after"], "2099-01-02T00:00:00Z");
+    assert!(good["caa"].is_null());
     assert_eq!(config.check(&["--all"]).status.code(), Some(0), "CAA of others forbids nothing here");
+    for (from, until, why) in [
+        (2001, 2002, "has expired at 2002-01-02T00:00:00Z: put a new one there"),
+        (2098, 2099, "is not valid before 2098-01-02T00:00:00Z: put another one there until then"),
+    ] {
+        let outside = bring(from, until);
+        assert_eq!(outside["certificate"]["advice"], format!("the certificate of {name} in certs/ {why}"));
+        assert_eq!(outside["caa"]["verdict"], "other-issuer", "one is ordered meanwhile");
+    }
 }

@@ -159,6 +159,12 @@ impl Config {
         config
     }
 
+    /// Changes `anteroom.toml`.
+    pub fn change(&self, change: impl FnOnce(String) -> String) {
+        let text = fs::read_to_string(self.0.path().join("anteroom.toml")).unwrap();
+        self.write("anteroom.toml", &change(text));
+    }
+
     pub fn write(&self, file: &str, text: &str) {
         let path = self.0.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

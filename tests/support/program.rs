@@ -2,9 +2,10 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, UdpSocket},
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{self, Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
 };
 
 use anteroom_bench::{sign, sim::Sim};
@@ -26,9 +27,18 @@ impl Drop for Program {
     }
 }
 
-/// An address that was free a moment ago.
+/// An address that was free a moment ago, with a port below those that the system gives to connections.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Each test program has a stretch of its own, as far as there are enough.
+    let first = 12_000 + u16::try_from(process::id().wrapping_mul(613) % 16_000).unwrap();
+    loop {
+        let port = first + NEXT.fetch_add(1, Relaxed) % 4_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// Runs a command on a configuration.

@@ -247,6 +247,45 @@ fn a_certificate_is_replaced_when_both_files_fit() {
 }
 
 #[test]
+fn a_certificate_outside_its_dates_replaces_none_that_is_good() {
+    let host = "wagtail.meet.example";
+    let now = time::OffsetDateTime::now_utc();
+    let (hour, day) = (time::Duration::HOUR, time::Duration::DAY);
+    let at = |moment: time::OffsetDateTime| Timestamp::from_secs(moment.unix_timestamp());
+    let config = Config::new();
+    config.dated_cert(host, now - day, now + day);
+    let mut loader = config.loader();
+    let leaf = |loaded: &Loaded| loaded.certs.find(host).next().cloned();
+    let good = leaf(&loader.load(&KEY).expect("it is sound")).expect("it has one");
+    let end = at(now + day).saturating_add(Duration::from_millis(1));
+    assert_eq!(loader.next_date(), Some(end), "what it means is looked at again when it expires");
+
+    let file = format!("certs/{host}/fullchain.pem");
+    for (from, until, why, next) in [
+        (now - day * 3, now - hour * 25, "has expired 1 day ago", end),
+        (now + hour, now + day * 2, "becomes valid less than a day from now", at(now + hour)),
+    ] {
+        config.dated_cert(host, from, until);
+        let reload = loader.reload(&KEY);
+        assert!(reload.loaded.is_none(), "the good one stays: {why}");
+        assert_eq!(lines(&reload.faults), format!("{file}: {why}"));
+        assert_eq!(loader.next_date(), Some(next), "{why}");
+    }
+    config.cert("heron.meet.example", &["heron.meet.example"]);
+    assert_eq!(leaf(&took_over(loader.reload(&KEY))).as_ref(), Some(&good), "others are taken over");
+
+    config.cert(host, &[host]);
+    let reload = loader.reload(&KEY);
+    assert_eq!(lines(&reload.faults), "");
+    let better = leaf(&took_over(reload)).expect("it has one");
+    assert_ne!(better, good);
+    // At a start there is nothing better.
+    config.dated_cert(host, now - day * 3, now - day * 2);
+    let expired = leaf(&config.load().expect("it is sound")).expect("it has one");
+    assert!(!expired.is_good(Clock::system().now()) && expired != better);
+}
+
+#[test]
 fn a_secret_file_counts_as_part_of_the_tenant() {
     let config = Config::new();
     config.write("secrets/w", "one\n").tenant("wagtail", "[secrets]\nmain = \"file:secrets/w\"\n");

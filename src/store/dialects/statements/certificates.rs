@@ -1,6 +1,6 @@
 //! Certificates, the names that need one, orders and challenges.
 
-use sqlx::{QueryBuilder, Row as _};
+use sqlx::{Database, QueryBuilder, Row as _, query::Query};
 
 use super::{BEGIN, Connection, Pool, Row, lock_authority, tell};
 use crate::{
@@ -46,18 +46,31 @@ pub(in crate::store) async fn put(pool: &Pool, row: &CertificateRow, now: Timest
 }
 
 pub(in crate::store) async fn remove(pool: &Pool, name: &str, version: i64, now: Timestamp) -> Result<bool, Error> {
-    let mut tx = pool.begin_with(BEGIN).await?;
     let removed = sqlx::query(
-        "UPDATE certificates SET chain = '', key = $3, not_after = 0, version = version + 1, changed_at = $4
+        "UPDATE certificates SET chain = '', key = $4, not_after = 0, version = version + 1, changed_at = $3
          WHERE name = $1 AND version = $2 AND chain <> ''",
     );
-    let removed = removed.bind(name).bind(version).bind(&b""[..]).bind(now).execute(&mut *tx).await?;
-    let is_removed = removed.rows_affected() > 0;
-    if is_removed {
+    change(pool, removed.bind(name).bind(version).bind(now).bind(&b""[..])).await
+}
+
+pub(in crate::store) async fn expire(pool: &Pool, name: &str, version: i64, now: Timestamp) -> Result<bool, Error> {
+    let expired = sqlx::query(
+        "UPDATE certificates SET not_before = CASE WHEN not_before < $3 THEN not_before ELSE $3 END, not_after = $3,
+             version = version + 1, changed_at = $3
+         WHERE name = $1 AND version = $2 AND chain <> ''",
+    );
+    change(pool, expired.bind(name).bind(version).bind(now)).await
+}
+
+/// Makes a change, and tells it where there was something to change. Returns whether there was.
+async fn change(pool: &Pool, change: Query<'_, Db, <Db as Database>::Arguments>) -> Result<bool, Error> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    let is_changed = change.execute(&mut *tx).await?.rows_affected() > 0;
+    if is_changed {
         tell(&mut tx, Change::CERTIFICATES).await?;
     }
     tx.commit().await?;
-    Ok(is_removed)
+    Ok(is_changed)
 }
 
 pub(in crate::store) async fn certificate(pool: &Pool, name: &str) -> Result<Option<CertificateRow>, Error> {
