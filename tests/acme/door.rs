@@ -8,14 +8,16 @@ use std::{
     },
 };
 
+use anteroom::domain::time::Clock;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{
     front::{Answer, Ca, Front, Plain, Rule, answer, changed},
     gateway::{Asking, Life, PATIENCE, acme, leaf, prepared, tenant},
     pebble::{self, Pebble},
-    support::{eventually_within, write},
+    support::{DEADLINE, eventually_within, write},
 };
 
 const HOST: &str = "meet.wagtail.example";
@@ -96,7 +98,10 @@ async fn a_first_hello_is_refused_when_the_authority_takes_longer_than_it_may_wa
     let of_front = acme(&ca, &front.directory(), "on_demand_wait = \"1s\"");
     let life = Life::start(ca, &[HOST], &of_front).await;
     eventually_within(PATIENCE, "it is ordered", async || front.count("/order-plz") == 1).await;
-    let refused = life.client().await.connect(HOST).await.unwrap_err().to_string();
+    // The order would be held for ever.
+    let client = life.client().await;
+    let hello = timeout(DEADLINE, client.connect(HOST)).await.expect("it does not wait for the order");
+    let refused = hello.unwrap_err().to_string();
     assert!(refused.to_lowercase().contains("unrecognisedname"), "{refused}");
     assert_eq!(life.stage.metric("anteroom_first_hellos_total", &["waited"]).await, 1);
     assert_eq!(life.show(HOST).await["state"], "ordering", "nothing but its own time ends the wait");
@@ -204,7 +209,8 @@ async fn a_certificate_that_expires_while_its_renewal_fails_is_shown_as_expired_
 async fn a_certificate_of_the_operator_that_expires_is_replaced_by_an_ordered_one_without_a_reload() {
     let ca = Pebble::plain().await;
     let mut params = rcgen::CertificateParams::new([HOST.to_owned()]).unwrap();
-    params.not_after = time::OffsetDateTime::now_utc() + time::Duration::seconds(8);
+    let now = time::OffsetDateTime::from_unix_timestamp(Clock::system().now().as_secs()).unwrap();
+    params.not_after = now + time::Duration::seconds(8);
     let key = rcgen::KeyPair::generate().unwrap();
     let chain = params.self_signed(&key).unwrap().pem();
     let plan = prepared(&[HOST])

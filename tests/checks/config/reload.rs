@@ -249,7 +249,7 @@ fn a_certificate_is_replaced_when_both_files_fit() {
 #[test]
 fn a_certificate_outside_its_dates_replaces_none_that_is_good() {
     let host = "wagtail.meet.example";
-    let now = time::OffsetDateTime::now_utc();
+    let now = time::OffsetDateTime::from_unix_timestamp(Clock::system().now().as_secs()).expect("of our time");
     let (hour, day) = (time::Duration::HOUR, time::Duration::DAY);
     let at = |moment: time::OffsetDateTime| Timestamp::from_secs(moment.unix_timestamp());
     let config = Config::new();
