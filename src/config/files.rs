@@ -153,3 +153,26 @@ pub(super) fn in_words(error: io::Error) -> String {
         _ => format!("cannot be read: {error}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Clock;
+
+    #[test]
+    fn files_are_current_until_one_changes_with_a_folder_of_their_own_and_without() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let later = Clock::system().now().saturating_add(SETTLING * 5);
+        let files = ["chain.pem", "key.pem"].map(|name| dir.path().join(name));
+        for mut reading in [Reading::in_folder(dir.path().into(), later), Reading::new(later)] {
+            for file in &files {
+                fs::write(file, "one").expect("written");
+                assert_eq!(reading.bytes(file), Ok(b"one".to_vec()));
+            }
+            assert!(reading.is_current());
+            assert!(reading.directories().all(|folder| *folder == *dir.path()));
+            fs::write(&files[1], "another").expect("written");
+            assert!(!reading.is_current());
+        }
+    }
+}
