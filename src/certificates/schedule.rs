@@ -75,8 +75,7 @@ pub(super) fn after_held_back(row: &DomainRow, wait: Duration, waiting: u32, now
     if row.good_until > now {
         turn = turn.min(row.good_until.saturating_duration_since(now) / 8);
     }
-    let pause = wait.max(turn);
-    now.saturating_add(pause).saturating_add((pause / 2).mul_f64(fraction(&row.name, now.as_ms())))
+    now.saturating_add(wait.max(turn)).saturating_add((turn / 2).mul_f64(fraction(&row.name, now.as_ms())))
 }
 
 /// When DNS of a name is looked at again that has not led here so many times in a row.
