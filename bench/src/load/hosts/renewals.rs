@@ -92,6 +92,8 @@ pub struct Figures {
 pub struct Phase {
     /// Which.
     pub name: &'static str,
+    /// Whether it ended after a time, and not when names had been looked at.
+    pub is_timed: bool,
     /// How long.
     pub seconds: f64,
     /// Processor time of the gateway.
@@ -165,14 +167,14 @@ pub fn text(all: &[Figures]) -> String {
         // Each with the one that is the same but for handshakes.
         for pair in figures.phases.chunks_exact(2) {
             let [without, with] = [pair[0], pair[1]];
-            let names = with.renewed + with.held_back;
-            let own = if names == 0 { without.core_share() * with.seconds } else { without.each() * names as f64 };
+            let names = (with.renewed + with.held_back) as f64;
+            let own = if with.is_timed { without.core_share() * with.seconds } else { without.each() * names };
             let each = (with.cpu_seconds - own) * 1e6 / with.handshakes.max(1) as f64;
             // Names that are renewed cost more than those that are held back.
-            if without.renewed == 0 || without.held_back == 0 {
+            if without.is_timed || without.held_back == 0 {
                 text.push_str(&format!("us of CPU for a handshake, {}: {each:.0}\n", with.name));
             }
-            if 0 < without.renewed + without.held_back {
+            if !without.is_timed {
                 text.push_str(&format!("ms of CPU for a name, {}: {:.2}\n", without.name, without.each() * 1e3));
             }
         }
@@ -390,6 +392,7 @@ impl Watched {
         let times = spread.percentiles();
         self.phases.push(Phase {
             name,
+            is_timed: matches!(until, Until::Passed(_)),
             seconds,
             cpu_seconds: (cpu_after - cpu).as_secs_f64(),
             renewed: after.issued - before.issued,
