@@ -233,7 +233,7 @@ impl Leader {
             tracing::warn!(
                 certificates = expiring.1,
                 names = names.join(", "),
-                "certificates expire soon and were not renewed: anteroom domain list --state failing"
+                "certificates expire soon and were not renewed: anteroom domain list --state failing, --state expired"
             );
             self.warned_at = now;
         }

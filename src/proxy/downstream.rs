@@ -31,7 +31,7 @@ impl Layered for Downstream {
 /// The browser's end of a WebSocket.
 pub(super) enum Browser {
     /// The whole connection, taken out of HTTP/1.1.
-    Connection(Downstream),
+    Connection(Box<Downstream>),
     /// A stream of a connection in HTTP/2, which goes on.
     Stream(TokioIo<Upgraded>),
 }

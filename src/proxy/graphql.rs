@@ -162,7 +162,7 @@ struct Wanted {
 
 /// The other end of a GraphQL socket.
 struct Opened {
-    end: End<Stream>,
+    end: End<Box<Stream>>,
     present: Present,
     frames: Option<Box<TextFrames>>,
 }
@@ -229,7 +229,7 @@ async fn open(socket: &Socket, browser: &mut End<Browser>, wanted: Wanted) -> Re
 async fn let_in(
     socket: &Socket,
     browser: &mut End<Browser>,
-    server: &mut End<Stream>,
+    server: &mut End<Box<Stream>>,
     frames: &mut Option<Box<TextFrames>>,
     session: &Arc<Session>,
 ) -> Result<Present, Close> {

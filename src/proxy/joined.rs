@@ -58,7 +58,7 @@ impl Socket {
     pub(super) fn carry(
         self,
         browser: End<Browser>,
-        server: End<Stream>,
+        server: End<Box<Stream>>,
         present: Option<Present>,
         frames: Option<Box<TextFrames>>,
     ) -> impl Future<Output = ()> {

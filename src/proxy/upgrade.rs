@@ -89,14 +89,14 @@ pub(super) fn frames(server: &Arc<Server>, authority: &str) -> Option<Box<TextFr
     server.rewrites_frames.then(frames)
 }
 
-/// One end, taken out of HTTP, with what had been read of it already. Boxed: a connection is some KB, and each future that
-/// it is handed on to would keep a place of that size.
+/// One end, taken out of HTTP, with what had been read of it already.
 pub(super) struct End<T> {
-    pub(super) io: Box<T>,
+    pub(super) io: T,
     pub(super) read: Bytes,
 }
 
-pub(super) fn taken<T>(upgraded: Upgraded) -> Option<End<T>>
+/// Boxed: a connection is some KB, and each future that it is handed on to would keep a place of that size.
+pub(super) fn taken<T>(upgraded: Upgraded) -> Option<End<Box<T>>>
 where
     TokioIo<T>: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
 {
@@ -108,9 +108,9 @@ where
 pub(super) fn browser_of(upgraded: Upgraded) -> End<Browser> {
     match upgraded.downcast::<TokioIo<Orderly<Downstream>>>() {
         Ok(parts) => {
-            let io = Browser::Connection(parts.io.into_inner().into_inner());
-            End { io: Box::new(io), read: parts.read_buf }
+            let io = Browser::Connection(Box::new(parts.io.into_inner().into_inner()));
+            End { io, read: parts.read_buf }
         }
-        Err(stream) => End { io: Box::new(Browser::Stream(TokioIo::new(stream))), read: Bytes::new() },
+        Err(stream) => End { io: Browser::Stream(TokioIo::new(stream)), read: Bytes::new() },
     }
 }

@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::{
-    front::{Answer, Ca, Front, Rule, answer, changed},
-    gateway::{Life, PATIENCE, acme, configured, prepared, reaches, serves, tenant},
+    front::{Answer, Ca, Front, Plain, Rule, answer, changed},
+    gateway::{Life, PATIENCE, acme, command, configured, prepared, reaches, serves, tenant},
     pebble::{self, Pebble},
     support::{
         Client, eventually_within, exchange, metric, plain_get,
@@ -146,7 +146,7 @@ async fn a_host_that_waits_for_dns_is_looked_at_when_somebody_comes_for_it() {
         life.show(host).await["failures"].as_u64() >= Some(4)
     })
     .await;
-    record(&life.pebble, "/clear-a", json!({ "host": format!("{host}.") })).await;
+    record(&life.ca, "/clear-a", json!({ "host": format!("{host}.") })).await;
     eventually_within(PATIENCE, "it has a certificate", async || life.serves(host).await).await;
 }
 
@@ -419,23 +419,11 @@ async fn a_certificate_from_elsewhere_is_taken_and_one_of_the_operator_comes_bef
     assert!(is_served_by("two").await && !is_served_by("one").await);
 }
 
-/// Holds a revocation until it may go on.
-struct Held(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
-
-impl Rule for Held {
-    fn instead(&self, path: &str, _payload: &Value) -> Option<Answer> {
-        if path == "/revoke-cert" {
-            tokio::task::block_in_place(|| self.0.lock().unwrap().recv().unwrap());
-        }
-        None
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_comes_during_a_revocation_stays() {
     let (pebble, host) = (pebble::Plan::default().validity(24 * 3600).start().await, "meet.wagtail.example");
-    let (release, held) = std::sync::mpsc::channel();
-    let front = Front::start(&pebble, Held(held.into())).await;
+    let front = Front::start(&pebble, Plain).await;
+    front.hold("/revoke-cert");
     let of_front = acme(&pebble, &front.directory(), "");
     let life = Life::start(pebble, &[host], &of_front).await;
     life.reaches(host, "active").await;
@@ -447,7 +435,7 @@ async fn a_certificate_that_comes_during_a_revocation_stays() {
     ca.issue(&made.path().join("live"), &host.parse().unwrap()).unwrap();
     let live = made.path().join("live").join(host);
     life.command(&["domain", "import", "--format", "json", live.to_str().unwrap()]).await.unwrap();
-    release.send(()).unwrap();
+    front.release();
     revoked.await.unwrap().unwrap();
     assert_eq!(life.show(host).await["state"], "active");
     let client = Client::new(life.stage.address, &made.path().join("ca/ca.pem"));
