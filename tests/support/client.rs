@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, DEFAULT_VERSIONS, RootCertStore, SupportedProtocolVersion,
+    client::Resumption,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use tokio::net::TcpStream;
@@ -105,6 +106,14 @@ pub struct Client {
 impl Client {
     pub fn new(address: SocketAddr, ca: &Path) -> Self {
         Self { address, tls: TlsConnector::from(tls_config(ca, DEFAULT_VERSIONS, &[])) }
+    }
+
+    /// The same client with nothing that it remembers: each of its handshakes is a full one. A session that is resumed has the
+    /// certificate of its first handshake.
+    pub fn forgetful(&self) -> Self {
+        let mut config = ClientConfig::clone(self.tls.config());
+        config.resumption = Resumption::disabled();
+        Self { tls: TlsConnector::from(Arc::new(config)), ..self.clone() }
     }
 
     /// The same client, with what it remembers, at another gateway.
