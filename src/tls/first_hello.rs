@@ -94,7 +94,7 @@ impl FirstHello {
         }
     }
 
-    /// Has those be heard who come for a host that is to get a certificate (see [`Self::came`]), and has a handshake wait so
+    /// Has those be heard who come for a host that is to get a certificate, and has a handshake wait so
     /// long for its first one; zero: not at all. Only hosts without a certificate are asked about.
     pub fn set(&self, wait: Duration, is_ours: impl Fn(&Host) -> bool + Send + Sync + 'static) {
         self.awaited.store(Some(Arc::new(Awaited { wait, is_ours: Box::new(is_ours) })));
@@ -118,7 +118,7 @@ impl FirstHello {
         }
     }
 
-    /// Waits for a host that a client has come for and that has no certificate yet: see [`Self::came`].
+    /// Waits for a host that a client has come for and that has no certificate yet.
     ///
     /// May be dropped at any time: no host is lost.
     pub async fn asked(&self) -> Host {
