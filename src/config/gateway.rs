@@ -217,7 +217,7 @@ fn listen(raw: Option<raw::Listen>, cx: &mut Convert<'_>) -> Listen {
     };
     let proxies = networks("proxy_protocol_from", raw.proxy_protocol_from);
     let fronts = networks("request_id_from", raw.request_id_from);
-    let (http2, http2_websockets) = (raw.http2.unwrap_or(true), raw.http2_websockets.unwrap_or(true));
+    let (http2, http2_websockets) = (raw.http2.unwrap_or(true), raw.http2_websockets.unwrap_or(false));
     Listen { https, http, admin, http2, http2_websockets, proxies, fronts }
 }
 

@@ -72,6 +72,10 @@ pub struct Activity {
     open: AtomicU32,
     /// Requests that were cancelled.
     given_up: AtomicU32,
+    /// WebSockets on streams of it.
+    sockets: AtomicU32,
+    /// Those of them that have found their server.
+    carried: AtomicU32,
     /// Answers that the client does not read, by the age in which that began.
     waiting: [AtomicU32; AGES],
     age: AtomicU32,
@@ -98,7 +102,14 @@ impl Activity {
     /// Counts what goes on beside its answers, for as long as this lives: it is not idle.
     pub fn busy(self: &Arc<Self>) -> Busy {
         self.open.fetch_add(1, Relaxed);
-        Busy(Arc::clone(self))
+        Busy { of: Arc::clone(self), is_socket: false, is_carried: false }
+    }
+
+    /// The same for a WebSocket on a stream of it; and whether it is the only one.
+    pub fn socket(self: &Arc<Self>) -> (Busy, bool) {
+        let mut busy = self.busy();
+        busy.is_socket = true;
+        (busy, self.sockets.fetch_add(1, Relaxed) == 0)
     }
 
     /// Whether no request is open.
@@ -161,7 +172,8 @@ impl Activity {
                 AGES => return End::Stalled,
                 _ => {}
             }
-            if self.grow_older() {
+            // Sockets do not end for a download that is paused beside them.
+            if self.grow_older() && self.carried.load(Relaxed) == 0 {
                 return End::Stalled;
             }
         }
@@ -178,18 +190,38 @@ impl Activity {
 
 /// Something that goes on beside the answers of a connection.
 #[derive(Debug)]
-pub struct Busy(Arc<Activity>);
+pub struct Busy {
+    of: Arc<Activity>,
+    is_socket: bool,
+    is_carried: bool,
+}
 
 impl Busy {
+    /// Notes that a WebSocket has found its server.
+    pub fn carried(&mut self) {
+        if !self.is_carried {
+            self.is_carried = true;
+            self.of.carried.fetch_add(1, Relaxed);
+        }
+    }
+
     /// Counts it as a request that was cancelled.
     pub fn given_up(&self) {
-        self.0.given_up.fetch_add(1, Relaxed);
+        self.of.given_up.fetch_add(1, Relaxed);
+    }
+
+    /// The connection.
+    #[must_use]
+    pub fn of(&self) -> &Arc<Activity> {
+        &self.of
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
+        self.of.open.fetch_sub(1, Relaxed);
+        self.of.sockets.fetch_sub(u32::from(self.is_socket), Relaxed);
+        self.of.carried.fetch_sub(u32::from(self.is_carried), Relaxed);
     }
 }
 

@@ -82,7 +82,7 @@ struct Held {
     peer: Peer,
     number: u64,
     /// A gateway that stops waits for it.
-    _alive: mpsc::Sender<Infallible>,
+    alive: mpsc::Sender<Infallible>,
 }
 
 /// A connection that is being served; it may be closed to free its slot while this lives.
@@ -143,7 +143,7 @@ impl Connections {
         state.by_age.insert(number, (peer, Arc::clone(&activity)));
         state.by_peer.insert((peer, number));
         drop(state);
-        let held = Held { all: Arc::clone(self), peer, number, _alive: alive.clone() };
+        let held = Held { all: Arc::clone(self), peer, number, alive: alive.clone() };
         Ok(Served { place: Place(Arc::new(held)), activity })
     }
 
@@ -225,6 +225,16 @@ impl Served {
 }
 
 impl Place {
+    /// Another place of the same client, for what its connection does beside its requests; closes an idle connection if none
+    /// is free.
+    ///
+    /// # Errors
+    /// When no place is free and no connection is idle.
+    pub fn another(&self) -> Result<Self, Full> {
+        let Held { all, peer, alive, .. } = &*self.0;
+        all.admit(*peer, false, alive).map(|served| served.place.clone())
+    }
+
     /// What tells it from all other connections of this gateway since its start.
     #[must_use]
     pub fn number(&self) -> u64 {

@@ -7,8 +7,7 @@ use tokio::net::TcpStream;
 
 /// How long a peer of a WebSocket may leave unanswered what was sent to it. Longer than a line is away now and then; as long
 /// as keep-alive takes to notice the same where nothing is sent.
-#[cfg(target_os = "linux")]
-const UNANSWERED_MAX: Duration = Duration::from_secs(120);
+pub const UNANSWERED_MAX: Duration = Duration::from_secs(120);
 
 /// Small frames go out at once, and a peer that has vanished is noticed within two minutes, on either side of the gateway, as
 /// long as nothing is sent to it.

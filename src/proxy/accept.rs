@@ -72,11 +72,12 @@ const UNSENT_BYTES_MAX: usize = 72 * 1024;
 const H2_ERRORS_MAX: usize = 64;
 /// What is held of one answer in HTTP/2 for a reader who is slow: 8 MB for all of a connection.
 const H2_UNSENT_BYTES_MAX: usize = 64 * 1024;
-/// What a client may send of one body, or on one socket, before it is read on: 40 Mbit/s at 100 ms.
+/// Where sockets share a connection: what a client may send of one body, or on one socket, before it is read on; 40 Mbit/s at
+/// 100 ms.
 const H2_STREAM_WINDOW: u32 = 512 * 1024;
 /// The same for all of a connection. Streams that are not read on, such as sockets whose server has stopped reading, must leave
 /// room for the others.
-const H2_CONNECTION_WINDOW: u32 = 4 * H2_STREAM_WINDOW;
+const H2_CONNECTION_WINDOW: u32 = 8 * H2_STREAM_WINDOW;
 /// Requests in flight on one HTTP/2 connection.
 const H2_STREAMS_MAX: u32 = 128;
 /// `unrecognized_name`, fatal, as a plain record: what RFC 6066 (3) asks for.
@@ -385,7 +386,10 @@ async fn serve(stream: Downstream, connection: Arc<Connection>, gateway: Arc<Gat
     if http2 {
         let mut builder = http2_builder(idle_timeout);
         if with_websockets {
-            builder.enable_connect_protocol();
+            builder
+                .enable_connect_protocol()
+                .initial_stream_window_size(H2_STREAM_WINDOW)
+                .initial_connection_window_size(H2_CONNECTION_WINDOW);
         }
         let mut served = Box::pin(builder.serve_connection(io, service));
         let ended = tokio::select! {
@@ -461,8 +465,6 @@ fn http2_builder(idle_timeout: Duration) -> conn::http2::Builder<TokioExecutor> 
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS_MAX)
-        .initial_stream_window_size(H2_STREAM_WINDOW)
-        .initial_connection_window_size(H2_CONNECTION_WINDOW)
         // All that a page has asked for may be given up at once, when somebody goes on to the next one.
         .max_pending_accept_reset_streams(H2_STREAMS_MAX as usize)
         // A stream that breaks the rules is reset; a client that does it again and again is none.

@@ -1,7 +1,7 @@
 //! The GraphQL socket, which names its session in its first frame. The gateway accepts it by itself and asks the server only
 //! when that frame has been read and found to be of this tenant: a caller without a session costs a server nothing.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use http::{
@@ -23,9 +23,9 @@ use super::{
     frame::{FIRST_FRAME_TIMEOUT, close, read_first},
     gateway::Gateway,
     headers::to_server,
-    joined::Socket,
+    joined::{Socket, room_for},
     lobby::{self, Left},
-    session_token,
+    refusal, session_token,
     text_frames::TextFrames,
     tunnel::Side,
     upgrade::{End, accept_of, browser_of, frames, no_upgrade, passed_on, refused, set_upgrade, taken},
@@ -47,6 +47,9 @@ const CLOSE_TRY_AGAIN: u16 = 1013;
 
 /// What BBB's GraphQL speaks.
 const GRAPHQL_PROTOCOL: &str = "graphql-transport-ws";
+
+/// For the Close frame of a socket that is not carried.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client that waits for its turn sends a few heartbeats.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
@@ -93,6 +96,10 @@ pub(crate) fn graphql(gateway: &Arc<Gateway>, mut asked: Asked, at: Option<&Serv
     if let Some(refused) = refused(&asked) {
         return refused;
     }
+    let room = match room_for(gateway, &asked) {
+        Ok(room) => room,
+        Err(denial) => return refusal::refuse(gateway, &asked, Call::Socket, denial),
+    };
     let mut headers = passed_on(&asked);
     // Its first frame names the session, and nothing else does.
     session_token::strip(&mut headers);
@@ -117,15 +124,16 @@ pub(crate) fn graphql(gateway: &Arc<Gateway>, mut asked: Asked, at: Option<&Serv
         directory: Arc::clone(&asked.directory),
     };
     let (context, span) = (asked.context(), asked.socket_span());
-    let socket = Socket::new(gateway, asked);
+    let socket = Socket::new(gateway, asked, room);
     tokio::spawn(context.scope(Box::pin(opened(socket, browser, wanted)).instrument(span)));
     Answer::new(Call::Socket, Outcome::Ok, response)
 }
 
 /// Opens a GraphQL socket and has it carried, or closes it.
 async fn opened(socket: Socket, browser: OnUpgrade, wanted: Wanted) {
-    let Ok(browser) = browser.await else { return };
-    let mut browser = browser_of(browser);
+    let Some(mut browser) = browser.await.ok().and_then(|browser| browser_of(browser, &socket)) else {
+        return socket.given_up();
+    };
     let Close { code, reason, end, denial } = match open(&socket, &mut browser, wanted).await {
         Ok(Opened { end, present, frames }) => {
             // A task of its own: the memory of this one is freed.
@@ -140,10 +148,14 @@ async fn opened(socket: Socket, browser: OnUpgrade, wanted: Wanted) {
     }
     denial.into_iter().for_each(|denial| socket.metrics.count_denial(denial));
     tracing::info!(end = end.as_str(), reason, "GraphQL socket refused");
-    if let Some(code) = code {
-        let _ = browser.io.write_all(&close(code, reason)).await;
-    }
-    let _ = browser.io.shutdown().await;
+    let closed = async {
+        if let Some(code) = code {
+            browser.io.write_all(&close(code, reason)).await?;
+        }
+        browser.io.shutdown().await
+    };
+    // Of one who takes nothing, nothing is kept.
+    let _ = timeout(CLOSE_TIMEOUT, closed).await;
 }
 
 /// What a GraphQL socket is asked for with.

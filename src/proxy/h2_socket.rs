@@ -7,7 +7,7 @@ use aws_lc_rs::rand;
 use data_encoding::BASE64;
 use http::{
     HeaderValue, Method, Response, StatusCode,
-    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
     request::Parts,
 };
 use hyper::ext::Protocol;
@@ -47,11 +47,11 @@ pub(super) fn answered(mut answer: Answer, expected: &Expected) -> Answer {
     match answer.response.status() {
         StatusCode::SWITCHING_PROTOCOLS => {}
         // Any success would say that the socket is open.
-        status if status.is_success() => return Answer { server: answer.server, ..no_upgrade() },
+        status if status.is_success() => return Answer { response: no_upgrade().response, ..answer },
         _ => return answer,
     }
     let headers = answer.response.headers_mut();
-    [CONNECTION, UPGRADE].into_iter().for_each(|name| drop(headers.remove(name)));
+    [CONNECTION, UPGRADE, CONTENT_LENGTH].into_iter().for_each(|name| drop(headers.remove(name)));
     if headers.remove(SEC_WEBSOCKET_ACCEPT).as_ref() != Some(&expected.0) {
         let refused: Response<_> = text(StatusCode::BAD_GATEWAY, "text/plain", "The server speaks no WebSocket.\n");
         let server = answer.server.take();

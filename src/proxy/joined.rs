@@ -1,6 +1,9 @@
 //! A WebSocket that is open: both its ends, joined for as long as they stay.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::Version;
 
@@ -13,13 +16,21 @@ use super::{
     upgrade::End,
 };
 use crate::{
-    domain::tenant::Tenant,
+    domain::{denial::Denial, tenant::Tenant},
     live::sessions::Session,
     meetings::rows::Present,
     metrics::{OpenSocket, SocketEnd, TenantMetrics},
-    net::{activity::Busy, connections::Place, request_id::RequestId, socket::notice_loss},
+    net::{
+        activity::{Activity, Busy},
+        connections::Place,
+        request_id::RequestId,
+        socket::notice_loss,
+    },
     upstream::Stream,
 };
+
+/// A socket in HTTP/2 that its browser ends sooner is counted as a request that was cancelled.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// A socket that is open.
 pub(super) struct Socket {
@@ -33,18 +44,42 @@ pub(super) struct Socket {
     stream: Option<Busy>,
 }
 
+/// The place of a socket, and what it means for its connection in HTTP/2.
+pub(super) struct Room {
+    place: Place,
+    stream: Option<Busy>,
+}
+
+/// Room for a socket: in HTTP/1.1 the place of its connection, in HTTP/2 that for one of them, and another one for each more.
+pub(super) fn room_for(gateway: &Gateway, asked: &Asked) -> Result<Room, Denial> {
+    let served = &asked.connection.served;
+    if asked.head.version != Version::HTTP_2 {
+        return Ok(Room { place: served.place().clone(), stream: None });
+    }
+    let (stream, is_only) = served.activity.socket();
+    let place = if is_only { Ok(served.place().clone()) } else { served.place().another() };
+    let place = place.inspect_err(|full| gateway.metrics.count_full(*full)).map_err(|_| Denial::Overloaded)?;
+    Ok(Room { place, stream: Some(stream) })
+}
+
 impl Socket {
-    pub(super) fn new(gateway: &Arc<Gateway>, asked: Asked) -> Self {
+    pub(super) fn new(gateway: &Arc<Gateway>, asked: Asked, room: Room) -> Self {
+        let Room { place, stream } = room;
         let metrics = gateway.metrics.tenant(&asked.tenant.id);
         Self {
             open: metrics.open_socket(),
             metrics,
             gateway: Arc::clone(gateway),
             request_id: asked.request_id,
-            place: asked.connection.served.place().clone(),
-            stream: (asked.head.version == Version::HTTP_2).then(|| asked.connection.served.activity.busy()),
+            place,
+            stream,
             tenant: asked.tenant,
         }
+    }
+
+    /// The connection of a stream in HTTP/2.
+    pub(super) fn connection(&self) -> Option<&Arc<Activity>> {
+        self.stream.as_ref().map(Busy::of)
     }
 
     /// Notes that the browser has given it up before it was carried.
@@ -62,7 +97,8 @@ impl Socket {
         present: Option<Present>,
         frames: Option<Box<TextFrames>>,
     ) -> impl Future<Output = ()> {
-        let Self { gateway: _, tenant: _, request_id, metrics, open, place, stream } = self;
+        let Self { gateway: _, tenant: _, request_id, metrics, open, place, mut stream } = self;
+        stream.as_mut().map(Busy::carried);
         let opened = Instant::now();
         browser.io.notice_loss();
         notice_loss(server.io.tcp());
@@ -77,6 +113,9 @@ impl Socket {
                 },
                 None => tunnel.run().await.into(),
             };
+            if end == SocketEnd::Client && opened.elapsed() < SHORT {
+                stream.as_ref().map(Busy::given_up);
+            }
             let carried = tunnel.carried();
             drop(tunnel);
             metrics.count_bytes(carried.up, carried.down);

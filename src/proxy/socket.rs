@@ -13,7 +13,7 @@ use super::{
     forward::prefix,
     gateway::Gateway,
     headers::to_server,
-    joined::Socket,
+    joined::{Socket, room_for},
     refusal,
     target::Target,
     text_frames::TextFrames,
@@ -106,13 +106,18 @@ fn join_ends(
         return Answer::new(Call::Socket, outcome, text(status, "text/plain", "There is no WebSocket.\n"));
     }
     let Some(browser) = asked.head.extensions.remove::<OnUpgrade>() else { return no_upgrade() };
+    let room = match room_for(gateway, &asked) {
+        Ok(room) => room,
+        Err(denial) => return refusal::refuse(gateway, &asked, Call::Socket, denial),
+    };
     set_upgrade(response.headers_mut());
-    let socket = Socket::new(gateway, asked);
+    let socket = Socket::new(gateway, asked, room);
     tokio::spawn(async move {
-        let (Ok(browser), Ok(server)) = (browser.await, server.await) else { return };
-        if let Some(server) = taken(server) {
+        let Ok(browser) = browser.await else { return socket.given_up() };
+        let Ok(server) = server.await else { return };
+        if let (Some(browser), Some(server)) = (browser_of(browser, &socket), taken(server)) {
             // A task of its own: the memory of this one is freed.
-            tokio::spawn(socket.carry(browser_of(browser), server, open, frames));
+            tokio::spawn(socket.carry(browser, server, open, frames));
         }
     });
     Answer::new(Call::Socket, Outcome::Ok, response)

@@ -15,9 +15,10 @@ use hyper_util::rt::TokioIo;
 use super::{
     answer::{Answer, text},
     asked::Asked,
-    downstream::{Browser, Downstream},
+    downstream::{Browser, Downstream, Stream},
     forward::prefix,
     headers::{remove_hop_by_hop, set_forwarded},
+    joined::Socket,
     text_frames::TextFrames,
 };
 use crate::{
@@ -105,12 +106,15 @@ where
 }
 
 /// The end of a browser, which is closed by its tunnel from here on.
-pub(super) fn browser_of(upgraded: Upgraded) -> End<Browser> {
+pub(super) fn browser_of(upgraded: Upgraded, socket: &Socket) -> Option<End<Browser>> {
     match upgraded.downcast::<TokioIo<Orderly<Downstream>>>() {
         Ok(parts) => {
             let io = Browser::Connection(Box::new(parts.io.into_inner().into_inner()));
-            End { io, read: parts.read_buf }
+            Some(End { io, read: parts.read_buf })
         }
-        Err(stream) => End { io: Browser::Stream(TokioIo::new(stream)), read: Bytes::new() },
+        Err(stream) => {
+            let io = Browser::Stream(Stream::new(stream, Arc::clone(socket.connection()?)));
+            Some(End { io, read: Bytes::new() })
+        }
     }
 }

@@ -107,7 +107,7 @@ async fn page_and_sockets_of_a_person_share_a_connection() {
         let stage = Arc::new(plan().tenant(TENANT, "multi-account").start_changed(change).await);
         create(&stage, &[]).await;
         let of = Arc::clone(&stage);
-        let open = get(async move || of.metric("anteroom_connection_places", &[]).await.to_string());
+        let open = get(async move || of.metric("anteroom_open_connections", &[]).await.to_string());
         run("connections", &stage, Router::new().route("/connections", open), json!({ "shared": shared })).await;
     }
 }

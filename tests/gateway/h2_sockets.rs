@@ -12,7 +12,7 @@ use hyper::{
     ext::Protocol,
     upgrade::{self, Upgraded},
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::timeout;
 use tokio_tungstenite::{
     WebSocketStream,
@@ -20,8 +20,8 @@ use tokio_tungstenite::{
 };
 
 use crate::support::{
-    DEADLINE, Joined, Plan, Stage, eventually,
-    evil::client::{AnyBody, http2},
+    DEADLINE, Joined, Plan, Stage, eventually, eventually_within,
+    evil::client::{AnyBody, connect, http2},
     greet, host,
 };
 
@@ -111,8 +111,17 @@ async fn echoes(socket: &mut Socket, text: &str) -> bool {
     }
 }
 
+/// A stage where sockets may come over HTTP/2, with further tables in its file.
+async fn stage_with(tables: &str) -> Stage {
+    let plan = Plan::new().server("members").tenant(TENANT, "multi-account").tenant("heron", "multi-account");
+    let change = async |text: String, _: &[_]| {
+        format!("{}\n{tables}\n", text.replace("[listen]\n", "[listen]\nhttp2_websockets = true\n"))
+    };
+    plan.start_changed(change).await
+}
+
 async fn stage() -> Stage {
-    Plan::new().server("members").tenant(TENANT, "multi-account").tenant("heron", "multi-account").start().await
+    stage_with("").await
 }
 
 async fn in_a_meeting(stage: &Stage) -> Joined {
@@ -139,7 +148,9 @@ async fn page_and_sockets_share_a_connection() {
     let path = format!("{}/html5client/?sessionToken={}", joined.prefix, joined.token);
     assert_eq!(page.get(&path).await.unwrap(), 200);
     assert_eq!(stage.on_server(TENANT, "room").unwrap().users_online, 1);
-    assert_eq!(stage.metric("anteroom_connection_places", &[]).await, 1);
+    assert_eq!(stage.metric("anteroom_open_connections", &[]).await, 1);
+    // The first socket has that of its connection: each has a connection to the server.
+    assert_eq!(stage.metric("anteroom_connection_places", &[]).await, 2);
     assert_eq!(stage.metric("anteroom_open_sockets", &[TENANT]).await, 2);
 
     graphql.close(None).await.unwrap();
@@ -174,11 +185,11 @@ async fn what_is_refused_over_http1_is_refused_over_http2() {
     for protocol in [None, Some("connect-udp")] {
         assert_eq!(page.connect(protocol, &graphql, &[]).await.unwrap().status(), 501, "{protocol:?}");
     }
-    // The headers of an upgrade are an error in HTTP/2, so that none is smuggled in.
-    let request = Request::get(format!("https://{}{graphql}", host(TENANT)));
-    let request = request.header("upgrade", "websocket").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-    let answer = page.sender.send_request(request.body(empty()).unwrap()).await;
-    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status().is_client_error()));
+    // What is answered as a call is no socket either.
+    let call = page.socket("/bigbluebutton/api/getMeetings", &[]).await.unwrap_err();
+    assert_eq!(call.status(), 400);
+    let failed = stage.metric("anteroom_refusals_total", &[TENANT, "checksumError"]).await;
+    assert_eq!(failed, 1, "it is counted as the call that it is");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,8 +218,7 @@ async fn a_stream_that_is_reset_or_stalls_is_nothing_to_the_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_with_a_socket_is_not_idle_and_one_without_is() {
-    let plan = Plan::new().server("members").tenant(TENANT, "multi-account");
-    let stage = plan.start_changed(async |text, _| format!("{text}\n[connections]\nidle_timeout = \"1s\"\n")).await;
+    let stage = stage_with("[connections]\nidle_timeout = \"1s\"\n").await;
     let joined = in_a_meeting(&stage).await;
     let mut page = Page::open(&stage, TENANT).await;
     let mut media = page.media(&joined).await;
@@ -239,10 +249,45 @@ async fn who_opens_and_resets_sockets_without_end_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_may_leave_sockets_to_connections_of_their_own() {
-    let plan = Plan::new().server("members").tenant(TENANT, "multi-account");
-    let change = async |text: String, _: &[_]| text.replace("[listen]\n", "[listen]\nhttp2_websockets = false\n");
-    let stage = plan.start_changed(change).await;
+async fn each_socket_but_the_first_needs_a_place_of_its_own() {
+    let stage = stage_with("[connections]\nper_address = 2\n").await;
+    let joined = in_a_meeting(&stage).await;
+    eventually("no connection is left", async || stage.metric("anteroom_connection_places", &[]).await == 0).await;
+    let mut page = Page::open(&stage, TENANT).await;
+    let (_graphql, media) = (page.graphql(&joined).await.unwrap(), page.media(&joined).await);
+    let path = format!("{}/bbb-webrtc-sfu?sessionToken={}", joined.prefix, joined.token);
+    let refused = page.socket(&path, &[("cookie", &joined.cookies)]).await.unwrap_err();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(page.get("/robots.txt").await.unwrap(), 200, "the connection goes on");
+    drop(media);
+    eventually("there is a place again", async || page.socket(&path, &[("cookie", &joined.cookies)]).await.is_ok())
+        .await;
+}
+
+/// Its windows are closed, so that not even the end of the socket can be sent to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_keeps_no_place() {
+    let stage = stage_with("[connections]\nidle_timeout = \"1s\"\n").await;
+    let joined = in_a_meeting(&stage).await;
+    let stream = connect(&stage, &host(TENANT), "127.0.0.1", &["h2"]).await;
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(0);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut page = Page { sender, host: host(TENANT) };
+    page.sender.ready().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut socket = page.socket(&format!("{}/graphql", joined.prefix), &[]).await.unwrap();
+    socket.send(Message::text("no first message of GraphQL")).await.unwrap();
+    eventually_within(3 * DEADLINE, "its place is free", async || {
+        stage.metric("anteroom_connection_places", &[]).await == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_over_http2_are_off_where_nothing_is_said() {
+    let stage = Plan::new().server("members").tenant(TENANT, "multi-account").start().await;
     let joined = in_a_meeting(&stage).await;
     let mut page = Page::open(&stage, TENANT).await;
     let graphql = format!("{}/graphql", joined.prefix);

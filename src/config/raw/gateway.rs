@@ -55,7 +55,7 @@ pub(crate) struct Listen {
     /// Whether HTTP/2 is offered. Default: `true`.
     pub http2: Option<bool>,
     /// Whether browsers may open WebSockets on the HTTP/2 connection of their page (RFC 8441) rather than on
-    /// connections of their own. Default: `true`.
+    /// connections of their own. On trial: see docs/explanation/request-life.md, "4. WebSockets". Default: `false`.
     pub http2_websockets: Option<bool>,
     /// Load balancers in front, as addresses or networks such as `"192.0.2.7"` or `"10.0.0.0/8"`. Each connection to
     /// `https` and `http` from there must begin with a PROXY header (version 1 or 2); the address in it counts for
