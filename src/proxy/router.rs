@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, StatusCode, header::VARY};
+use http::{
+    HeaderValue, Method, StatusCode,
+    header::{ALLOW, VARY},
+};
 
 use super::{
     answer::{Answer, redirect, text},
@@ -30,7 +33,8 @@ const API: &str = "/bigbluebutton/api/";
 
 pub(super) async fn dispatch(gateway: &Arc<Gateway>, mut asked: Asked, body: Incoming) -> Answer {
     if asked.head.method == Method::CONNECT {
-        let refused = text(StatusCode::NOT_IMPLEMENTED, "text/plain", "Nothing is tunnelled here.\n");
+        let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "Nothing is tunnelled here.\n");
+        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
         return Answer::new(Call::Unsupported, Outcome::Refused, refused);
     }
     let path = merge_slashes(asked.head.uri.path()).into_owned();

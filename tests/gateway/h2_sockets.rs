@@ -183,7 +183,7 @@ async fn what_is_refused_over_http1_is_refused_over_http2() {
     assert_eq!(stage.on_server(TENANT, "room").unwrap().users_online, 0);
 
     for protocol in [None, Some("connect-udp")] {
-        assert_eq!(page.connect(protocol, &graphql, &[]).await.unwrap().status(), 501, "{protocol:?}");
+        assert_eq!(page.connect(protocol, &graphql, &[]).await.unwrap().status(), 405, "{protocol:?}");
     }
     // What is answered as a call is no socket either.
     let call = page.socket("/bigbluebutton/api/getMeetings", &[]).await.unwrap_err();
