@@ -186,9 +186,10 @@ impl Tls {
         self.loads.changed.notified().await;
     }
 
-    /// Somebody has come for a host, in whatever way. Where it is to get its first certificate, the worker that orders hears of it.
+    /// Somebody has come for a host, in whatever way. Where it has no good certificate and is to get one, the worker that orders
+    /// hears of it.
     pub fn came(&self, host: &Host) {
-        if self.current.first_of(host).is_none() {
+        if self.current.first_of(host).is_none_or(|slot| !slot.is_good(Clock::system().now())) {
             self.first_hello.came(host);
         }
     }

@@ -24,8 +24,10 @@ pub(super) const RETRY_AFTER_MAX: Duration = DAY.saturating_mul(7);
 pub(super) const HELD_BACK_REST: Duration = Duration::from_micros(62_500);
 /// Of names that a budget holds back, one is looked at in this time, however many they are ...
 const HELD_BACK_EACH: Duration = Duration::from_secs(1);
-/// ... but each of them after this time, and its spread.
+/// ... but each of them after this time, and its spread ...
 const HELD_BACK_MAX: Duration = Duration::from_secs(3 * 3600);
+/// ... and one whose certificate has ended after this.
+const HELD_BACK_MIN: Duration = Duration::from_secs(600);
 /// A name that waits for DNS is looked at again after this long at first, and ever more seldom.
 const DNS_PAUSE_MIN: Duration = Duration::from_secs(15);
 /// The longest pause of a name that waits for DNS: a tenant is not to wait long. A thousand such names make four looks in a second.
@@ -69,11 +71,12 @@ pub(super) fn after_failure(
 }
 
 /// When a name is looked at again that a budget has held back, which may have room after `wait`. With many that wait each
-/// comes more seldom, and one whose certificate is about to expire more often; spread, so that they do not come all at once.
+/// comes more seldom, and one whose certificate is about to expire, or has, more often; spread, so that they do not come all at once.
 pub(super) fn after_held_back(row: &DomainRow, wait: Duration, waiting: u32, now: Timestamp) -> Timestamp {
-    let mut turn = HELD_BACK_EACH.saturating_mul(waiting).min(HELD_BACK_MAX);
-    if row.good_until > now {
-        turn = turn.min(row.good_until.saturating_duration_since(now) / 8);
+    let (mut wait, mut turn) = (wait, HELD_BACK_EACH.saturating_mul(waiting).min(HELD_BACK_MAX));
+    if row.good_until > Timestamp::EPOCH {
+        let soon = (row.good_until.saturating_duration_since(now) / 8).max(HELD_BACK_MIN);
+        (wait, turn) = (wait.min(soon), turn.min(soon));
     }
     now.saturating_add(wait.max(turn)).saturating_add((turn / 2).mul_f64(fraction(&row.name, now.as_ms())))
 }
@@ -127,11 +130,14 @@ mod tests {
             (1_000_000, DAY * 20, HELD_BACK_MAX),
             (1_000_000, minute * 160, minute * 20),
             (1_000_000, minute, minute * 10),
+            (1_000_000, Duration::ZERO, minute * 10),
         ] {
             let at = after_held_back(&row(now.saturating_add(left)), minute * 10, waiting, now);
             let pause = at.saturating_duration_since(now);
             assert!((least..=least * 3 / 2).contains(&pause), "{waiting}: {pause:?}");
         }
+        let soon = after_held_back(&row(now.saturating_add(minute * 160)), minute * 720, 0, now);
+        assert_eq!(soon, now.saturating_add(minute * 20), "it is looked at whether there is room");
         let without = after_held_back(&row(Timestamp::EPOCH), minute * 360, 5000, now);
         assert!(without >= now.saturating_add(minute * 360), "the budget has no room before");
     }

@@ -63,7 +63,8 @@ impl Certificates {
     /// When the store fails.
     pub(super) async fn take_turn(&self, mut row: DomainRow) -> Result<(), Error> {
         let names = self.answers.names();
-        let (Some(issuance), Ok(name)) = (&self.issuance, row.name.parse::<CertName>()) else { return Ok(()) };
+        let Some(issuance) = &self.issuance else { return Ok(()) };
+        let Ok(name) = row.name.parse::<CertName>() else { return self.rest(row, LEASE).await };
         let Some(need) = names.need(&name) else { return self.rest(row, LEASE).await };
         let had = self.usable(&row.name).await?;
         let renewal = match &had {
@@ -73,7 +74,14 @@ impl Certificates {
             }
             Some(had) => match self.renewal(&mut row, had).await {
                 Some(renewal) => renewal,
-                None => return self.store().certificates().set_domain(&row).await,
+                None => {
+                    // It may have been revoked or replaced while the authority was asked.
+                    let has = self.store().certificates().certificate(&row.name).await?;
+                    if has.is_none_or(|has| has.version != had.version) {
+                        row.next_at = self.clock.now();
+                    }
+                    return self.store().certificates().set_domain(&row).await;
+                }
             },
         };
         Box::pin(self.order(row, &name, need, issuance, renewal)).await
@@ -252,8 +260,10 @@ impl Certificates {
         tracing::warn!(name = row.name, authority = known.host(), why = failure.text, "a certificate was not issued");
         let now = self.clock.now();
         known.hear(&row.name, &failure, now);
-        if let Some(order) = order {
-            store.note_failed(order, now).await?;
+        if let Some(order) = order
+            && let Err(error) = store.note_failed(order, now).await
+        {
+            tracing::warn!(name = row.name, %error, "an order that has failed counts as one that has not");
         }
         // An order that may still lead to its certificate is resumed at the next try.
         let may_lead_on = matches!(failure.kind, FailureKind::Unreachable | FailureKind::RateLimited);

@@ -107,7 +107,11 @@ async fn page_and_sockets_of_a_person_share_a_connection() {
         let stage = Arc::new(plan().tenant(TENANT, "multi-account").start_changed(change).await);
         create(&stage, &[]).await;
         let of = Arc::clone(&stage);
-        let open = get(async move || of.metric("anteroom_open_connections", &[]).await.to_string());
+        let open = get(async move || {
+            let [open, places] = ["anteroom_open_connections", "anteroom_connection_places"];
+            let counted = [of.metric(open, &[]).await, of.metric(places, &[]).await];
+            format!("[{}, {}, {}]", counted[0], counted[1], of.metric("anteroom_open_sockets", &[TENANT]).await)
+        });
         run("connections", &stage, Router::new().route("/connections", open), json!({ "shared": shared })).await;
     }
 }

@@ -195,14 +195,14 @@ pub(in crate::store) async fn due_domains(pool: &Pool, now: Timestamp, due: Due)
         }
         // Those that were never looked at do not wait behind all that wait for DNS.
         false => {
-            "SELECT * FROM (
+            "SELECT * FROM (SELECT * FROM (
                  SELECT * FROM domains WHERE gone_at IS NULL AND good_until = 0 AND state = 'configured' AND next_at <= $1
                  ORDER BY next_at, name LIMIT $2
              ) AS new
              UNION ALL SELECT * FROM (
                  SELECT * FROM domains WHERE gone_at IS NULL AND good_until = 0 AND state <> 'configured' AND next_at <= $1
                  ORDER BY next_at, name LIMIT $2
-             ) AS others LIMIT $2"
+             ) AS others) AS due ORDER BY state <> 'configured', next_at, name LIMIT $2"
         }
     };
     let rows = sqlx::query(rows).bind(now).bind(i64::from(due.most));
@@ -300,6 +300,7 @@ pub(in crate::store) async fn note_order<E>(
     let mut tx = pool.begin_with(BEGIN).await?;
     lock_authority(&mut tx, order.authority).await?;
     if let Err(refused) = decide(spent(&mut tx, order, since).await?) {
+        tx.rollback().await?;
         return Ok(Err(refused));
     }
     let row = sqlx::query(
