@@ -103,7 +103,7 @@ impl Client {
         // Boxed, as orders are: what waits for a CA waits long, and its callers are to be small.
         let opened = Box::pin(account::open(&self.ca, &directory, &self.transport, self.limits, key));
         let (account, is_dated) = opened.await?;
-        // Once: some CAs show no contacts, whatever they are told.
+        // Once: some CAs show no contacts even after an update.
         if is_dated && !self.contact_told.swap(true, Relaxed) {
             let told = Box::pin(account::tell_contact(&account, &self.ca, self.limits)).await;
             if let Err(failure) = told {

@@ -28,7 +28,7 @@ struct Stage {
 }
 
 fn directory(nth: u16) -> String {
-    // Of the ports that nobody listens on.
+    // Of the closed ports.
     format!("https://127.0.0.1:{nth}/dir")
 }
 
@@ -70,7 +70,7 @@ impl Stage {
             metrics: Arc::default(),
         };
         let opened = Certificates::open(parts).await.expect("opened");
-        let mut certificates = Arc::try_unwrap(opened).expect("nobody else has it");
+        let mut certificates = Arc::try_unwrap(opened).expect("the only reference");
         let limits = Limits { pause: Duration::from_millis(1), ..Limits::default() };
         let known = |role, nth| {
             let authority = authority(directory(nth));

@@ -87,7 +87,7 @@ impl State {
     }
 }
 
-/// Whatever ends the task that gives turns, the next who waits gets one that does. Those who wait are told to come again.
+/// When the task that gives turns ends early, waiting sockets are refused, and the next socket that waits starts a new task.
 struct Driven<'a>(&'a Pace);
 
 impl Drop for Driven<'_> {

@@ -191,8 +191,8 @@ impl CertificateStore<'_> {
 
 /// Orders, challenges and the key of the account.
 impl CertificateStore<'_> {
-    /// Notes an order, unless `decide` refuses it for what of its authority has been used up. Nobody else notes one of the same
-    /// authority in between, whatever gateway it is on. Returns its number, or the refusal.
+    /// Notes an order, unless `decide` refuses it for what of its authority has been used up, both under one lock for that
+    /// authority on all gateways. Returns its number, or the refusal.
     ///
     /// # Errors
     /// When the store fails.

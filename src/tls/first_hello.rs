@@ -25,7 +25,7 @@ const WAITERS_MAX: usize = 256;
 const WAITERS_PER_HOST: usize = 8;
 /// Capacity of the queue of hosts for the worker that orders.
 const ASKED_MAX: usize = 64;
-/// A host is told to the worker no more often than once in this time, however many come for it.
+/// A host is sent to the worker at most once in this time, however many requests come for it.
 const TOLD_EVERY: Duration = Duration::from_secs(15);
 /// Hosts that are remembered for that. When so many have been told, no other one is until that time is over.
 const RECENT_MAX: usize = 1024;
@@ -100,8 +100,8 @@ impl FirstHello {
         self.awaited.store(Some(Arc::new(Awaited { wait, is_ours: Box::new(is_ours) })));
     }
 
-    /// Somebody has come for a host without a certificate: it is told to the worker if it is to get one. With a full queue it is
-    /// dropped, and told when the next one comes.
+    /// A request for a host without a certificate has come: the host is sent to the worker if it is to get one. When the queue
+    /// is full it is dropped, and sent with the next request.
     pub(super) fn came(&self, host: &Host) {
         if !self.awaited.load().as_ref().is_some_and(|awaited| (awaited.is_ours)(host)) {
             return;

@@ -434,7 +434,7 @@ async fn who_comes_for_a_host_without_a_certificate_is_heard_and_not_too_often()
     assert_eq!(shown(&tls, "c.example", &[]).await, Err("Unknown".to_owned()));
     assert_eq!(heard(), None, "not ours");
     for _ in 0..3 {
-        assert_eq!(shown(&tls, "a.example", &[]).await, Err("Unknown".to_owned()), "nobody waits");
+        assert_eq!(shown(&tls, "a.example", &[]).await, Err("Unknown".to_owned()), "no handshake waits");
     }
     first.came(&two);
     assert_eq!((heard(), heard(), heard()), (Some(one.clone()), Some(two.clone()), None));

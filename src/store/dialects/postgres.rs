@@ -115,7 +115,7 @@ pub(in crate::store) async fn lock_tenant(tx: &mut Connection, tenant: &str) -> 
     Ok(())
 }
 
-/// Nobody else counts the orders of a certificate authority while this transaction lives.
+/// Locks the orders of a certificate authority until this transaction ends.
 pub(in crate::store) async fn lock_authority(tx: &mut Connection, authority: &str) -> Result<(), Error> {
     // Another seed than that of tenants: none of them waits for an authority.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))").bind(authority).execute(tx).await?;

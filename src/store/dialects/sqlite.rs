@@ -92,7 +92,7 @@ pub(in crate::store) async fn lock_tenant(_: &mut Connection, _: &str) -> Result
     Ok(())
 }
 
-/// Nobody else counts the orders of a certificate authority while this transaction lives: there is none.
+/// Nothing to lock: one connection writes at a time.
 pub(in crate::store) async fn lock_authority(_: &mut Connection, _: &str) -> Result<(), Error> {
     Ok(())
 }
