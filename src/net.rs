@@ -18,6 +18,7 @@ pub mod request_context;
 pub mod request_id;
 pub mod socket;
 pub mod tracked;
+pub mod turns;
 
 use std::{net::IpAddr, sync::Arc};
 

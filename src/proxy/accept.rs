@@ -47,7 +47,7 @@ use crate::{
         peer::Peer,
         proxy_protocol::{self, Header},
         rates::RateOf,
-        socket::tune,
+        socket::{bound_unsent, tune},
         tracked::Tracked,
     },
     tls::{Opening, Prepared, Tls},
@@ -164,6 +164,7 @@ where
 {
     // What is accepted has the settings of its listener.
     tune(&listener);
+    bound_unsent(&listener);
     let mut complaints = Complaints::default();
     loop {
         let accepted = tokio::select! {

@@ -15,6 +15,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::net::turns::spend;
+
 /// What is copied to be sent in one piece: a ticket and a short answer. A longer answer goes out behind what was held.
 const GATHERED_BYTES_MAX: usize = 4 * 1024;
 
@@ -92,7 +94,9 @@ impl<IO: AsyncWrite + Unpin> Corked<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Corked<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
+        spend(cx, buf.filled().len().saturating_sub(before));
         if this.is_corked
             && read.is_pending()
             && let Poll::Ready(sent) = this.poll_send_held(cx)
@@ -124,7 +128,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Corked<IO> {
             return Poll::Ready(Ok(length));
         }
         ready!(this.poll_send_held(cx))?;
-        Pin::new(&mut this.io).poll_write_vectored(cx, bufs)
+        let written = ready!(Pin::new(&mut this.io).poll_write_vectored(cx, bufs))?;
+        spend(cx, written);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -149,8 +155,13 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Corked<IO> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use futures_util::FutureExt;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        task::yield_now,
+    };
 
     use super::*;
 
@@ -218,6 +229,42 @@ mod tests {
         corked.read_exact(&mut second).await.expect("there already");
         assert_eq!((&first, &second), (b"pr", b"oof"));
         assert_eq!(came(&mut at_peer), b"");
+    }
+
+    /// What a task moves before another one on its thread, which is ready, gets its turn. It counts the bytes that it moves.
+    async fn bytes_of_a_turn<F: Future<Output = ()> + Send + 'static>(
+        task: impl FnOnce(Arc<AtomicUsize>) -> F,
+    ) -> usize {
+        let moved = Arc::<AtomicUsize>::default();
+        let task = tokio::spawn(task(Arc::clone(&moved)));
+        yield_now().await;
+        let in_one_turn = moved.load(Relaxed);
+        task.abort();
+        in_one_turn
+    }
+
+    #[tokio::test]
+    async fn much_that_is_read_or_written_ends_the_turn_of_its_task() {
+        const PIECE: usize = 64 * 1024;
+        let (io, _at_peer) = duplex(64 * PIECE);
+        let mut corked = Corked::open(io);
+        let written = bytes_of_a_turn(|moved| async move {
+            while corked.write_all(&[0; PIECE]).await.is_ok() {
+                moved.fetch_add(PIECE, Relaxed);
+            }
+        });
+        assert_eq!(written.await, 2 * PIECE);
+
+        let (io, mut at_peer) = duplex(64 * PIECE);
+        let mut corked = Corked::open(io);
+        at_peer.write_all(&vec![0; 64 * PIECE]).await.expect("room");
+        let read = bytes_of_a_turn(|moved| async move {
+            let mut bytes = vec![0; PIECE];
+            while let Ok(n) = corked.read(&mut bytes).await {
+                moved.fetch_add(n, Relaxed);
+            }
+        });
+        assert_eq!(read.await, 2 * PIECE);
     }
 
     #[tokio::test]

@@ -417,6 +417,34 @@ async fn a_reader_who_takes_nothing_is_left_and_a_slow_one_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn little_is_read_ahead_for_a_reader_who_takes_nothing() {
+    const READERS: u64 = 4;
+    let body = "x".repeat(24 << 20);
+    let frontend = EvilServer::start(move |_| EvilServer::answer("200 OK", "connection: close\r\n", &body)).await;
+    let key = format!("frontend = \"http://{}\"", frontend.address);
+    let stage = stage(Plan::new().server("members").tenant_with("wagtail", "level-1", &key), "", "").await;
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        let mut stream = tls(&stage, socket.connect(stage.address).await.unwrap(), &host("wagtail")).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: wagtail.localhost\r\n\r\n").await.unwrap();
+        readers.push(stream);
+    }
+    let taken = async || stage.metric("anteroom_body_bytes_total", &["direction=\"down\""]).await;
+    eventually("each has got something", async || taken().await > READERS * (64 << 10)).await;
+    let mut before = 0;
+    eventually("no more is taken", async || {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        std::mem::replace(&mut before, taken().await) == before
+    })
+    .await;
+    // What the system holds unsent, what is on its way, what is encrypted, and a piece that was read.
+    assert!(before <= READERS * (512 << 10), "{before} bytes for {READERS} readers");
+    drop(readers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_http2_connection_does_not_live_on_pings_nor_on_a_closed_window() {
     let (stage, _frontend) = impatient(1 << 20).await;
     for (reads, reason) in [(true, "idle"), (false, "stalled")] {
