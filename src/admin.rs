@@ -14,9 +14,16 @@ use std::{
     thread,
 };
 
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+    routing::get,
+};
 
 use crate::supervise::{self, Round};
+use metrics::{Format, Scrape};
 pub use state::Admin;
 
 /// Starts the listener.
@@ -83,11 +90,19 @@ async fn store_answers(admin: &Admin) -> bool {
     admin.in_gateway(async move { meetings.store.answers().await }).await.unwrap_or(false)
 }
 
-async fn scrape(State(admin): State<Admin>) -> impl IntoResponse {
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match metrics::text(admin) {
-        Ok(text) => (StatusCode::OK, [("content-type", content_type)], text),
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [("content-type", "text/plain")], String::new()),
+async fn scrape(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    scrape: Result<Query<Scrape>, QueryRejection>,
+) -> impl IntoResponse {
+    let format = Format::accepted(&headers);
+    let plain = [("content-type", "text/plain; charset=utf-8")];
+    match scrape {
+        Err(error) => (StatusCode::BAD_REQUEST, plain, format!("{}\n", error.body_text())),
+        Ok(Query(scrape)) => match metrics::text(admin, &scrape, format) {
+            Ok(text) => (StatusCode::OK, [("content-type", format.content_type())], text),
+            Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, plain, String::new()),
+        },
     }
 }
 

@@ -192,6 +192,7 @@ closed_set! {
 /// Metrics of a tenant.
 #[derive(Debug, Default)]
 pub struct TenantMetrics {
+    number: u64,
     requests: [[AtomicU64; Outcome::ALL.len()]; Call::ALL.len()],
     denials: [AtomicU64; Denial::ALL.len()],
     checksum_errors: AtomicU64,
@@ -221,6 +222,11 @@ pub struct TenantMetrics {
 }
 
 impl TenantMetrics {
+    /// Which tenant it is, in the order in which they were used first since the start.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Counts a request that has been answered.
     pub fn count_request(&self, call: Call, outcome: Outcome) {
         self.requests[call as usize][outcome as usize].fetch_add(1, Relaxed);
@@ -312,6 +318,7 @@ impl Drop for OpenSocket {
 #[derive(Debug, Default)]
 pub struct Metrics {
     tenants: DashMap<TenantId, Arc<TenantMetrics>>,
+    tenants_used: AtomicU64,
     /// Requests for an unknown host, or one that differs from the SNI.
     pub unknown_hosts: AtomicU64,
     /// Failed and refused TLS handshakes.
@@ -386,7 +393,11 @@ impl Metrics {
         if let Some(found) = self.tenants.get(id) {
             return Arc::clone(&found);
         }
-        Arc::clone(&self.tenants.entry(id.clone()).or_default())
+        let new = || {
+            let number = self.tenants_used.fetch_add(1, Relaxed);
+            Arc::new(TenantMetrics { number, ..TenantMetrics::default() })
+        };
+        Arc::clone(&self.tenants.entry(id.clone()).or_insert_with(new))
     }
 }
 

@@ -1,5 +1,8 @@
 //! The metrics as text for Prometheus. Names and labels are documented in docs/reference/metrics.md.
 
+mod format;
+mod rows;
+
 use std::{fmt, sync::atomic::Ordering::Relaxed};
 
 use prometheus_client::{
@@ -11,114 +14,85 @@ use prometheus_client::{
 
 use super::state::Admin;
 use crate::{net::rates::RateOf, store, supervise};
+pub(super) use format::Format;
+pub(super) use rows::Scrape;
+use rows::{Most, Row, Tenants};
 
-/// All metrics, in OpenMetrics text.
+/// All metrics.
 ///
 /// # Errors
 /// Never in practice: text is written to memory.
-pub(super) fn text(admin: Admin) -> Result<String, fmt::Error> {
+pub(super) fn text(admin: Admin, scrape: &Scrape, format: Format) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("anteroom");
-    registry.register_collector(Box::new(Now(admin)));
+    registry.register_collector(Box::new(Now { admin, most: scrape.rows }));
     let mut out = String::new();
     encode(&mut out, &registry)?;
-    Ok(out)
+    Ok(format.write(out))
 }
 
 #[derive(Debug)]
-struct Now(Admin);
-
-type Row<'a> = (Vec<(&'static str, &'a str)>, i64);
+struct Now {
+    admin: Admin,
+    most: Most,
+}
 
 impl Collector for Now {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Admin { gateway, tls, leads, .. } = &self.0;
+        let Admin { gateway, tls, leads, .. } = &self.admin;
         let leads = &(*leads.borrow() == Some(true));
         let metrics = &gateway.metrics;
-        let tenants = metrics.tenants();
+        let tenants = Tenants::new(metrics, self.most);
         let mut counter = |name, help, rows| family(&mut encoder, MetricType::Counter, name, help, rows);
         counter(
             "requests",
             "Requests by tenant, call and outcome",
-            tenants
-                .iter()
-                .flat_map(|(id, t)| {
-                    t.requests().map(move |(call, outcome, n)| {
-                        let labels =
-                            vec![("tenant", id.as_str()), ("call", call.as_str()), ("outcome", outcome.as_str())];
-                        (labels, signed(n))
-                    })
-                })
-                .collect(),
+            tenants.rows(|tenant| {
+                let all = tenant.requests();
+                all.map(|(call, outcome, n)| (vec![("call", call.as_str()), ("outcome", outcome.as_str())], signed(n)))
+                    .collect::<Vec<_>>()
+            }),
         )?;
         counter(
             "refusals",
             "Refusals by tenant and reason (the messageKey)",
             tenants
-                .iter()
-                .flat_map(|(id, t)| {
-                    t.denials().map(move |(key, n)| (vec![("tenant", id.as_str()), ("reason", key)], signed(n)))
-                })
-                .collect(),
+                .rows(|tenant| tenant.denials().map(|(key, n)| (vec![("reason", key)], signed(n))).collect::<Vec<_>>()),
         )?;
         counter(
             "graphql_sockets_ended",
             "Ended GraphQL sockets, by tenant and reason",
-            tenants
-                .iter()
-                .flat_map(|(id, t)| {
-                    t.socket_ends
-                        .all()
-                        .map(|(end, n)| (vec![("tenant", id.as_str()), ("reason", end.as_str())], signed(n)))
-                })
-                .collect(),
+            tenants.rows(|tenant| {
+                let all = tenant.socket_ends.all();
+                all.map(|(end, n)| (vec![("reason", end.as_str())], signed(n))).collect::<Vec<_>>()
+            }),
         )?;
         counter(
             "callbacks",
             "Callbacks of servers to tenants, by tenant and event",
-            tenants
-                .iter()
-                .flat_map(|(id, t)| {
-                    t.callbacks
-                        .all()
-                        .map(move |(event, n)| (vec![("tenant", id.as_str()), ("event", event.as_str())], signed(n)))
-                })
-                .collect(),
+            tenants.rows(|tenant| {
+                let all = tenant.callbacks.all();
+                all.map(|(event, n)| (vec![("event", event.as_str())], signed(n))).collect::<Vec<_>>()
+            }),
         )?;
         counter(
             "webhook_events",
             "Events for webhooks of tenants, by tenant and event",
-            tenants
-                .iter()
-                .flat_map(|(id, t)| {
-                    t.webhooks
-                        .all()
-                        .map(move |(event, n)| (vec![("tenant", id.as_str()), ("event", event.as_str())], signed(n)))
-                })
-                .collect(),
+            tenants.rows(|tenant| {
+                let all = tenant.webhooks.all();
+                all.map(|(event, n)| (vec![("event", event.as_str())], signed(n))).collect::<Vec<_>>()
+            }),
         )?;
+        let directions =
+            |(up, down)| [("up", up), ("down", down)].map(|(way, n)| (vec![("direction", way)], signed(n)));
         counter(
             "socket_bytes",
             "Bytes of closed WebSockets, by tenant and direction",
-            tenants
-                .iter()
-                .flat_map(|(id, t)| {
-                    let (up, down) = t.bytes();
-                    [("up", up), ("down", down)]
-                        .map(|(way, n)| (vec![("tenant", id.as_str()), ("direction", way)], signed(n)))
-                })
-                .collect(),
+            tenants.rows(|tenant| directions(tenant.bytes())),
         )?;
         counter(
             "body_bytes",
             "Bytes of the bodies of requests (up) and answers (down), by tenant",
-            tenants
-                .iter()
-                .flat_map(|(id, t)| {
-                    let (up, down) = t.body_bytes();
-                    [("up", up), ("down", down)]
-                        .map(|(way, n)| (vec![("tenant", id.as_str()), ("direction", way)], signed(n)))
-                })
-                .collect(),
+            tenants.rows(|tenant| directions(tenant.body_bytes())),
         )?;
         let plain = |n| vec![(Vec::new(), n)];
         counter(
@@ -221,12 +195,8 @@ impl Collector for Now {
         )?;
 
         let mut gauge = |name, help, rows| family(&mut encoder, MetricType::Gauge, name, help, rows);
-        gauge(
-            "open_sockets",
-            "Open WebSockets, by tenant",
-            tenants.iter().map(|(id, t)| (vec![("tenant", id.as_str())], t.sockets())).collect(),
-        )?;
-        let secrets: Vec<_> = tenants.iter().map(|(id, t)| (id, t.secrets())).collect();
+        gauge("open_sockets", "Open WebSockets, by tenant", tenants.rows(|tenant| [(Vec::new(), tenant.sockets())]))?;
+        let secrets: Vec<_> = tenants.own().map(|(id, tenant)| (id, tenant.secrets())).collect();
         gauge(
             "secret_last_used_timestamp_seconds",
             "Time of the last call signed with an API secret, seconds since the epoch",
@@ -235,7 +205,7 @@ impl Collector for Now {
                 .flat_map(|(id, labels)| {
                     labels.iter().map(move |(label, at)| {
                         let (account, name) = label.split_once('/').unwrap_or((label, ""));
-                        (vec![("tenant", id.as_str()), ("account", account), ("secret", name)], at.as_secs())
+                        (vec![("tenant", *id), ("account", account), ("secret", name)], at.as_secs())
                     })
                 })
                 .collect(),
@@ -252,7 +222,7 @@ impl Collector for Now {
             "Certificates that should have been renewed and expire soon; on the gateway that orders",
             seen.iter().map(|seen| (Vec::new(), signed(seen.overdue))).collect(),
         )?;
-        let bytes = |n: usize| plain(i64::try_from(n).unwrap_or(i64::MAX));
+        let bytes = |n: usize| plain(signed_len(n));
         gauge(
             "client_file_bytes",
             "Memory of the client file cache, including files being read or sent",
@@ -267,18 +237,14 @@ impl Collector for Now {
         gauge(
             "connection_addresses",
             "Client addresses (IPv6: /64 networks) with open connections",
-            plain(i64::try_from(addresses).unwrap_or(i64::MAX)),
+            plain(signed_len(addresses)),
         )?;
         gauge(
             "config_faults",
             "Faults in the configuration files as of the last reload",
             plain(metrics.config_faults.load(Relaxed)),
         )?;
-        gauge(
-            "meetings",
-            "Running meetings",
-            plain(i64::try_from(gateway.meetings.live.meetings.count()).unwrap_or(i64::MAX)),
-        )?;
+        gauge("meetings", "Running meetings", plain(signed_len(gateway.meetings.live.meetings.count())))?;
         let directory = gateway.meetings.directory.load();
         let states: Vec<_> = directory
             .servers()
@@ -307,11 +273,14 @@ impl Collector for Now {
         gauge("polls", "1 if this gateway polls the servers, else 0", plain(i64::from(*leads)))?;
         gauge("server_meetings", "Meetings on a BBB server", by_server(|s| i64::from(s.load.meetings())))?;
         gauge("server_seats", "Participants present on a BBB server", by_server(|s| i64::from(s.load.seats())))?;
+        let mut expiries: Vec<_> = tls.expiries().into_iter().map(|(name, at)| (at, name)).collect();
+        gauge("hosts_with_certificate", "Hosts with a certificate", plain(signed_len(expiries.len())))?;
+        expiries.sort_unstable();
         let expiries: Vec<(String, i64)> =
-            tls.expiries().into_iter().map(|(name, at)| (name.to_string(), at.as_secs())).collect();
+            self.most.of(expiries).into_iter().map(|(at, name)| (name.to_string(), at.as_secs())).collect();
         gauge(
             "certificate_expiry_timestamp_seconds",
-            "Expiry of the certificate of a host, seconds since the epoch",
+            "Expiry of the certificates that expire first, by host, seconds since the epoch",
             expiries.iter().map(|(host, at)| (vec![("host", host.as_str())], *at)).collect(),
         )
     }
@@ -341,6 +310,10 @@ fn encode_value(metric: &mut MetricEncoder<'_>, kind: MetricType, value: i64) ->
         MetricType::Counter => metric.encode_counter::<NoLabelSet, u64, f64>(&u64::try_from(value).unwrap_or(0), None),
         _ => metric.encode_gauge(&value),
     }
+}
+
+fn signed_len(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 fn signed(n: u64) -> i64 {

@@ -125,6 +125,35 @@ fn each_metric_is_documented() {
     none(faults);
 }
 
+/// The names after a key in the lines of a file.
+fn after(text: &str, key: &str) -> BTreeSet<String> {
+    text.lines().filter_map(|line| line.trim_start().strip_prefix(key)).map(|name| name.trim().to_owned()).collect()
+}
+
+#[test]
+fn each_alert_is_documented_and_what_watches_uses_metrics_that_are_there() {
+    let read = |name: &str| fs::read_to_string(root().join("deploy/monitoring").join(name)).unwrap();
+    let alerts = after(&read("alerts.yml"), "- alert:");
+    assert!(alerts.len() > 10, "the alerts are found");
+    let documented = Page::read("docs/operations.md").spans_of_column(0);
+    let documented: BTreeSet<_> = documented.into_iter().filter(|name| name.starts_with("Anteroom")).collect();
+    assert_eq!(documented, alerts);
+
+    let metrics: BTreeSet<_> = Page::read("docs/reference/metrics.md").spans_of_column(0).into_iter().collect();
+    let mut faults = Vec::new();
+    for name in ["alerts.yml", "alerts-test.yml", "grafana.json"] {
+        let text = read(name);
+        for (at, _) in text.match_indices("anteroom_") {
+            let end = |c: char| !(c.is_ascii_lowercase() || c == '_');
+            let metric = text[at..].split(end).next().unwrap_or_default();
+            if !metrics.contains(metric) {
+                faults.push(format!("{name}: there is no metric {metric}"));
+            }
+        }
+    }
+    none(faults);
+}
+
 #[test]
 fn each_target_of_make_is_there() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();

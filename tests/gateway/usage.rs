@@ -4,10 +4,12 @@ use std::{process::Command, time::Duration};
 
 use anteroom::{domain::time::Clock, store::Store};
 use futures_util::{SinkExt, StreamExt};
+use http::Request;
+use http_body_util::Full;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
-    Joined, Plan, Socket, Stage, eventually, host,
+    Joined, Plan, Socket, Stage, eventually, exchange, host,
     program::{Served, anteroom},
 };
 
@@ -103,4 +105,38 @@ async fn usage_is_told_by_month_and_survives_a_kill() {
     assert_eq!(String::from_utf8(remote.stdout).unwrap(), csv);
     let refused = anteroom(&["usage", "--month", "2026-13"], config);
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("2026-11"));
+}
+
+/// What the admin listener answers to a scrape: status, content type and text.
+async fn scrape(stage: &Stage, query: &str, accept: &str) -> (u16, String, String) {
+    let stream = tokio::net::TcpStream::connect(stage.app.as_ref().unwrap().admin.unwrap()).await.unwrap();
+    let request = Request::get(format!("/metrics{query}")).header("host", "localhost").header("accept", accept);
+    let reply = exchange(stream, request.body(Full::default()).unwrap()).await;
+    (reply.status.as_u16(), reply.header("content-type").to_owned(), reply.body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_has_the_format_that_it_accepts_and_as_many_rows_as_it_asks_for() {
+    let plan = Plan::new().server("members").tenant("wagtail", "level-1").tenant("heron", "level-1");
+    let stage = plan.start().await;
+    stage.create("wagtail", "room").await;
+    stage.create("heron", "room").await;
+    let created =
+        |tenant: &str| format!("anteroom_requests_total{{tenant=\"{tenant}\",call=\"create\",outcome=\"ok\"}}");
+
+    let (status, format, text) = scrape(&stage, "", "*/*").await;
+    assert_eq!((status, &*format), (200, "text/plain; version=0.0.4; charset=utf-8"));
+    assert!(text.contains("# TYPE anteroom_requests_total counter\n") && !text.contains("# EOF"), "{text}");
+    assert!(text.contains(&created("wagtail")) && text.contains(&created("heron")), "{text}");
+
+    let (_, format, text) = scrape(&stage, "?rows=1", "application/openmetrics-text;version=1.0.0,*/*;q=0.1").await;
+    assert_eq!(format, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(text.contains("# TYPE anteroom_requests counter\n") && text.ends_with("# EOF\n"), "{text}");
+    assert!(text.contains(&created("wagtail")) && text.contains(&created("(others)")), "{text}");
+    assert!(!text.contains("heron\""), "{text}");
+    assert_eq!(text.matches("anteroom_certificate_expiry_timestamp_seconds{").count(), 1, "{text}");
+
+    let (status, _, text) = scrape(&stage, "?rows=many", "*/*").await;
+    assert_eq!(status, 400);
+    assert!(text.contains("rows is a number, or all"), "{text}");
 }
