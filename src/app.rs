@@ -91,7 +91,7 @@ impl App {
     pub async fn start(dir: &Path) -> Result<Self, StartError> {
         let clock = Clock::system();
         let mut loader = Loader::new(dir, clock.clone());
-        let Loaded { settings, .. } = loader.load(&SlugKey([0; 32])).map_err(StartError::Config)?;
+        let settings = loader.prepare().map_err(StartError::Config)?;
 
         let net = net(&settings);
         let https = bind_all("listen.https", &settings.listen.https).await?;
@@ -100,7 +100,7 @@ impl App {
         let key = SlugKey(store.keys().shared("slug", random_key()?).await?);
         let grants = Grants::new(store.keys().shared("grant", random_key()?).await?);
         let tokens = Arc::new(tokens(&store).await?);
-        let Loaded { directory, certs, warnings, .. } = loader.load(&key).map_err(StartError::Config)?;
+        let Loaded { directory, certs, warnings, .. } = loader.load_with_slugs(&key).map_err(StartError::Config)?;
         for warning in warnings {
             tracing::warn!(%warning, "configuration warning");
         }

@@ -1,7 +1,7 @@
 //! Files and directories that only their owner reads, whatever the umask.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
@@ -40,7 +40,13 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
 /// The mode of a file that others than its owner may read or write; `None` for a private one, or none.
 #[must_use]
 pub fn exposed(path: &Path) -> Option<u32> {
-    let mode = fs::metadata(path).ok()?.mode() & 0o7777;
+    exposed_by(&fs::metadata(path).ok()?)
+}
+
+/// The same of a file that has been looked at.
+#[must_use]
+pub fn exposed_by(metadata: &Metadata) -> Option<u32> {
+    let mode = metadata.mode() & 0o7777;
     (mode & 0o066 != 0).then_some(mode)
 }
 

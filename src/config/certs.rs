@@ -33,8 +33,8 @@ pub(super) fn read(from: Source<'_>, folder: &Path, name: &CertName, kept: bool)
         bytes.map_err(|why| faults.push(Fault::of_file(file, why))).ok()
     };
     let (chain, key) = (bytes(CHAIN), bytes(KEY));
-    let content = |file: &Option<Vec<u8>>| file.clone().unwrap_or_default();
-    let cert = Cert::parse(name, &content(&chain), &content(&key)).map_err(|errors| {
+    let (of_chain, of_key) = (chain.as_deref().unwrap_or_default(), key.as_deref().unwrap_or_default());
+    let cert = Cert::parse(name, of_chain, of_key).map_err(|errors| {
         // What could not be read has its fault already.
         faults.extend(errors.into_iter().filter_map(|error| match error {
             CertError::Chain(why) => chain.as_ref().map(|_| Fault::of_file(folder.join(CHAIN), why)),
@@ -45,7 +45,7 @@ pub(super) fn read(from: Source<'_>, folder: &Path, name: &CertName, kept: bool)
         warnings
             .extend(dates((cert.not_before, cert.not_after), now).map(|why| Fault::of_file(folder.join(CHAIN), why)));
         let file = folder.join(KEY);
-        let exposed = private::exposed(&dir.join(&file));
+        let exposed = reading.exposed(&dir.join(&file));
         warnings.extend(exposed.map(|mode| Fault::of_file(&file, private::advice(&file, mode))));
         warnings.extend(cert.unlinked().map(|nth| {
             let why = format!("its certificate {nth} is not issued by the next one: clients may find no way to a root");

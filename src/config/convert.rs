@@ -124,7 +124,7 @@ where
         let value = convert(raw, &mut context);
         (faults, warnings) = (context.faults, context.warnings);
         if context.has_secret
-            && let Some(mode) = private::exposed(&dir.join(file))
+            && let Some(mode) = context.reading.exposed(&dir.join(file))
         {
             let advice = format!("has a secret in it, and {}", private::advice(file, mode));
             warnings.push(Fault::of_file(file, advice));

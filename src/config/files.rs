@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::domain::time::Timestamp;
+use crate::{domain::time::Timestamp, private};
 
 /// Maximum size of a configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -54,6 +54,8 @@ struct Seen {
     /// `None` for a file that was not there, or could not be looked at.
     stamp: Option<Stamp>,
     settled: bool,
+    /// Its mode, where others than its owner may read or write it.
+    exposed: Option<u16>,
 }
 
 /// Where a configuration is read, and when.
@@ -92,24 +94,37 @@ impl Reading {
 
     /// The same with another bound.
     pub(super) fn bytes_up_to(&mut self, path: &Path, most: u64) -> Result<Vec<u8>, String> {
-        let metadata = fs::metadata(path);
+        let (target, metadata) = look(path);
         self.seen.reserve_exact(1);
         self.seen.push(Seen {
-            path: self.folder.as_ref().and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path).into(),
-            target: link_target(path),
+            path: self.below_folder(path).into(),
+            target,
             stamp: metadata.as_ref().ok().map(Stamp::new),
             settled: metadata.as_ref().is_ok_and(|metadata| is_settled(metadata, self.now)),
+            exposed: metadata.as_ref().ok().and_then(private::exposed_by).and_then(|mode| u16::try_from(mode).ok()),
         });
         // A pipe or a device would block or never end.
-        if !metadata.map_err(in_words)?.is_file() {
+        let metadata = metadata.map_err(in_words)?;
+        if !metadata.is_file() {
             return Err("is not a regular file".into());
         }
-        let mut bytes = Vec::new();
+        // With room for what it says it has, and a byte by which the end is found.
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(most)).unwrap_or_default() + 1);
         File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)).map_err(in_words)?;
         if bytes.len() as u64 > most {
             return Err(format!("is larger than {most} bytes"));
         }
         Ok(bytes)
+    }
+
+    fn below_folder<'p>(&self, path: &'p Path) -> &'p Path {
+        self.folder.as_ref().and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path)
+    }
+
+    /// The mode of a file that was read, where others than its owner may read or write it.
+    pub(super) fn exposed(&self, path: &Path) -> Option<u32> {
+        let path = self.below_folder(path);
+        self.seen.iter().find(|seen| *seen.path == *path)?.exposed.map(u32::from)
     }
 
     /// Whether no file changed since.
@@ -134,11 +149,15 @@ impl Reading {
     }
 }
 
-fn link_target(path: &Path) -> Option<Box<Path>> {
-    if !path.is_symlink() {
-        return None;
+/// What a path leads to, and the directory of that where the path is a symbolic link.
+fn look(path: &Path) -> (Option<Box<Path>>, io::Result<Metadata>) {
+    match fs::symlink_metadata(path) {
+        Ok(link) if link.is_symlink() => {
+            let target = fs::canonicalize(path).ok();
+            (target.as_deref().and_then(Path::parent).map(Into::into), fs::metadata(path))
+        }
+        metadata => (None, metadata),
     }
-    Some(fs::canonicalize(path).ok()?.parent()?.into())
 }
 
 fn is_settled(metadata: &Metadata, now: Timestamp) -> bool {

@@ -179,6 +179,21 @@ impl Gateway {
         changed.map(|(now, _)| now.fault(Path::new(FILE), "has changed: takes effect at the next start"))
     }
 
+    /// The same with the slugs of another key; `None` where two servers would have the same, which is a fault of the file.
+    pub(super) fn with_slugs(&self, key: &SlugKey) -> Option<Self> {
+        let servers = self.servers.iter().map(|server| {
+            let slug = key.slug(&server.id);
+            Arc::new(Server { slug, ..Server::clone(server) })
+        });
+        let servers: Vec<_> = servers.collect();
+        let slugs: BTreeSet<&Slug> = servers.iter().map(|server| &server.slug).collect();
+        if slugs.len() < servers.len() {
+            return None;
+        }
+        let (at_start, pools, meteor_pools) = (self.at_start.clone(), self.pools.clone(), self.meteor_pools.clone());
+        Some(Self { settings: self.settings.clone(), servers, at_start, pools, meteor_pools })
+    }
+
     /// The settings, as far as they can change without a start.
     pub(super) fn settings_after(&self, started: &Self) -> Settings {
         let now = self.settings.clone().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! `[limits]` of a policy, a tenant or an event.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     convert::Convert,
@@ -37,9 +37,12 @@ pub(super) struct Exceptions {
 }
 
 impl Exceptions {
-    /// The limits of a level, or of a tenant, with these exceptions.
-    pub(super) fn over(&self, limits: &Limits) -> Limits {
-        Limits {
+    /// The limits of a level, or of a tenant, with these exceptions; the very same where there is none.
+    pub(super) fn over(&self, limits: &Arc<Limits>) -> Arc<Limits> {
+        if *self == Self::default() {
+            return Arc::clone(limits);
+        }
+        Arc::new(Limits {
             accounts: self.accounts.unwrap_or(limits.accounts),
             rooms: self.rooms.unwrap_or(limits.rooms),
             participants: self.participants.unwrap_or(limits.participants),
@@ -54,7 +57,7 @@ impl Exceptions {
             body: self.body.unwrap_or(limits.body),
             webhooks: self.webhooks.unwrap_or(limits.webhooks),
             webhook_data: self.webhook_data(limits.webhook_data),
-        }
+        })
     }
 
     /// What goes out in events, with these exceptions.

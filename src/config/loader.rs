@@ -83,12 +83,38 @@ impl Loader {
     /// # Errors
     /// Every fault of the whole configuration, by file and line.
     pub fn load(&mut self, key: &SlugKey) -> Result<Loaded, Vec<Fault>> {
+        self.read(key).map(|service| service.loaded())
+    }
+
+    /// The same before the key of the slugs is known: what a start needs on the way to it. [`Self::load_with_slugs`] follows.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn prepare(&mut self) -> Result<Settings, Vec<Fault>> {
+        self.read(&SlugKey([0; 32])).map(|service| service.settings.clone())
+    }
+
+    /// What [`Self::prepare`] has read, with the slugs of this key. With many tenants a second look at each file would double the
+    /// start; what has changed since is found by the first reload.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with_slugs(&mut self, key: &SlugKey) -> Result<Loaded, Vec<Fault>> {
+        if let Some(service) = &mut self.service
+            && service.rename_servers(&mut self.files, key)
+        {
+            return Ok(service.loaded());
+        }
+        self.load(key)
+    }
+
+    fn read(&mut self, key: &SlugKey) -> Result<&Service, Vec<Fault>> {
         self.refresh(key);
         let (next, faults) = self.files.join_all(self.clock.now());
         match next {
             Some(next) if faults.is_empty() => {
                 self.standing.clear();
-                Ok(self.service.insert(next).loaded())
+                Ok(self.service.insert(next))
             }
             _ => Err(sorted(faults)),
         }
@@ -379,6 +405,18 @@ fn last_good<'s>(id: &TenantId, service: Option<&'s Service>, rules: &Rules<'_>)
 }
 
 impl Service {
+    /// Gives the servers the slugs of another key; whether they could have them.
+    fn rename_servers(&mut self, files: &mut Files, key: &SlugKey) -> bool {
+        let Some(entry) = &mut files.gateway else { return false };
+        let Some(gateway) = self.gateway.with_slugs(key).map(Arc::new) else { return false };
+        entry.value = Arc::clone(&gateway);
+        files.slug_key = Some(key.0);
+        self.servers = gateway.servers.clone();
+        self.started = Arc::clone(&gateway);
+        self.gateway = gateway;
+        true
+    }
+
     /// What the rest of the gateway gets.
     fn loaded(&self) -> Loaded {
         let tenants = self.tenants.values().map(|serving| Arc::clone(&serving.calendar)).collect();

@@ -1,6 +1,6 @@
 //! `policies/<id>.toml`: a service level.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     convert::{self, Convert, Outcome},
@@ -36,7 +36,7 @@ fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Poli
         title,
         pools: pools.into_iter().map(|pool| pool.value).collect(),
         rules: Rules::shipped().with(&changes),
-        limits: Limits {
+        limits: Arc::new(Limits {
             accounts: limits.accounts?,
             rooms: limits.rooms?,
             participants: limits.participants?,
@@ -51,6 +51,6 @@ fn convert(raw: raw::Policy, id: &PolicyId, cx: &mut Convert<'_>) -> Option<Poli
             body: limits.body.unwrap_or(BODY),
             webhooks: limits.webhooks.unwrap_or(WEBHOOKS),
             webhook_data: limits.webhook_data(WebhookData::default()),
-        },
+        }),
     })
 }

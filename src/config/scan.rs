@@ -45,7 +45,7 @@ const PARALLEL_MIN: usize = 64;
 /// The contents of each file, as last read.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    slug_key: Option<[u8; 32]>,
+    pub slug_key: Option<[u8; 32]>,
     pub gateway: Option<Entry<Arc<Gateway>>>,
     pub policies: BTreeMap<PolicyId, Entry<Option<Arc<Policy>>>>,
     pub tenants: BTreeMap<TenantId, Entry<Arc<Draft>>>,

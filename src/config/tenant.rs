@@ -48,16 +48,17 @@ pub(super) struct Draft {
     pub hosts: Vec<At<Host>>,
     /// In the order of their names.
     pub credentials: Vec<DraftCredential>,
-    pub exceptions: Exceptions,
+    /// `None` where it has none: most have not.
+    pub exceptions: Option<Box<Exceptions>>,
     pub changes: Changes,
     pub rule_places: Vec<params::Place>,
     pub branding: Arc<Branding>,
     pub account_param: Option<String>,
-    pub frontend: Option<Upstream>,
+    pub frontend: Option<Arc<Upstream>>,
     pub embedded_by: Vec<Box<str>>,
-    pub hsts: Option<Hsts>,
+    pub hsts: Option<Arc<Hsts>>,
     pub certificate_key: Option<KeyKind>,
-    pub mail: Option<MailFrom>,
+    pub mail: Option<Arc<MailFrom>>,
     pub uncovered_forms: bool,
     pub suspended: bool,
     pub events: Vec<DraftEvent>,
@@ -67,7 +68,7 @@ pub(super) struct Draft {
 #[derive(Debug, PartialEq)]
 pub(super) struct DraftCredential {
     pub name: Arc<str>,
-    pub secrets: Vec<At<ApiSecret>>,
+    pub secrets: Box<[At<ApiSecret>]>,
 }
 
 /// Reads a tenant.
@@ -88,22 +89,22 @@ fn convert(raw: raw::Tenant, cx: &mut Convert<'_>) -> Draft {
     }
     let hosts = cx.list(&hosts_key, &raw.hosts.unwrap_or_default());
     let credentials = credentials(raw.secrets, cx);
-    let exceptions = limits::read(&"limits".into(), &raw.limits.unwrap_or_default(), cx);
+    let exceptions = raw.limits.map(|limits| Box::new(limits::read(&"limits".into(), &limits, cx)));
     let (changes, rule_places) = params::changes(raw.create, raw.join, cx);
-    let branding = Arc::new(branding::read(raw.branding.unwrap_or_default(), cx));
+    let branding = raw.branding.map_or_else(Branding::none, |branding| Arc::new(branding::read(branding, cx)));
     if let Some(param) = &raw.account_param
         && !is_parameter(param)
     {
         cx.fault(&"account_param".into(), "must be the name of a create parameter, such as \"meta_owner\"");
     }
-    let frontend = raw.frontend.and_then(|text| http_address::read(&"frontend".into(), &text, cx));
+    let frontend = raw.frontend.and_then(|text| http_address::read(&"frontend".into(), &text, cx)).map(Arc::new);
     let sites = KeyPath::from("embedded_by");
     let embedded_by = raw.embedded_by.unwrap_or_default();
     let embedded_by =
         embedded_by.iter().enumerate().filter_map(|(n, text)| site(&cx.entry(&sites, n), text, cx)).collect();
-    let hsts = raw.hsts.and_then(|text| cx.parse(&"hsts".into(), &text));
+    let hsts = raw.hsts.and_then(|text| cx.parse(&"hsts".into(), &text)).map(Arc::new);
     let certificate_key = raw.certificate_key.and_then(|text| cx.parse(&"certificate_key".into(), &text));
-    let mail = raw.mail.and_then(|raw| mail::read(raw, cx));
+    let mail = raw.mail.and_then(|raw| mail::read(raw, cx)).map(Arc::new);
     let events = events::read(raw.events.unwrap_or_default(), cx);
     Draft {
         name,
@@ -132,8 +133,9 @@ fn credentials(raw: Option<BTreeMap<String, raw::Secrets>>, cx: &mut Convert<'_>
     if raw.as_ref().is_some_and(|named| named.is_empty()) && !cx.is_faulty(&all) {
         cx.fault(&all, "must name at least one secret");
     }
-    let mut credentials: Vec<DraftCredential> = Vec::new();
-    for (name, value) in raw.unwrap_or_default() {
+    let raw = raw.unwrap_or_default();
+    let mut credentials: Vec<DraftCredential> = Vec::with_capacity(raw.len());
+    for (name, value) in raw {
         let path = all.key(&name);
         if !is_account(&name) {
             cx.fault(&path, "the name of a secret has 1 to 64 letters, digits, dots, hyphens or underscores");
@@ -164,7 +166,7 @@ fn shared_secrets(credentials: &[DraftCredential]) -> Vec<(&At<ApiSecret>, &At<A
     shared.collect()
 }
 
-fn secrets(account: &str, path: &KeyPath, value: raw::Secrets, cx: &mut Convert<'_>) -> Vec<At<ApiSecret>> {
+fn secrets(account: &str, path: &KeyPath, value: raw::Secrets, cx: &mut Convert<'_>) -> Box<[At<ApiSecret>]> {
     let entries = match value {
         raw::Secrets::Plain(text) => vec![raw::Secret::Plain(text)],
         raw::Secrets::Named(named) => vec![raw::Secret::Named(named)],
@@ -254,8 +256,8 @@ impl Draft {
     }
 
     /// The limits of the policy with the exceptions of this tenant.
-    pub(super) fn limits(&self, policy: &Policy) -> Limits {
-        self.exceptions.over(&policy.limits)
+    pub(super) fn limits(&self, policy: &Policy) -> Arc<Limits> {
+        self.exceptions.as_ref().map_or_else(|| Arc::clone(&policy.limits), |own| own.over(&policy.limits))
     }
 
     /// The tenant and its events, once everything about it has been found to be sound.
@@ -274,7 +276,7 @@ impl Draft {
         Calendar::new(Arc::new(usual), events)
     }
 
-    fn tenant(&self, id: &TenantId, policy: &Arc<Policy>, pools: Arc<[PoolId]>, limits: Limits) -> Tenant {
+    fn tenant(&self, id: &TenantId, policy: &Arc<Policy>, pools: Arc<[PoolId]>, limits: Arc<Limits>) -> Tenant {
         Tenant {
             id: id.clone(),
             name: self.name.clone(),

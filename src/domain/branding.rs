@@ -1,6 +1,6 @@
 //! [`Branding`]: what a tenant's meetings look like.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
@@ -66,6 +66,13 @@ pub struct Branding {
 }
 
 impl Branding {
+    /// That of a tenant that has none: one for all of them.
+    #[must_use]
+    pub fn none() -> Arc<Self> {
+        static NONE: LazyLock<Arc<Branding>> = LazyLock::new(Arc::default);
+        Arc::clone(&NONE)
+    }
+
     /// An asset by its digest and name.
     #[must_use]
     pub fn asset(&self, digest: &str, name: &str) -> Option<&Arc<Asset>> {

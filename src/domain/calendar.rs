@@ -58,7 +58,7 @@ mod tests {
     fn an_event_is_on_from_its_first_moment_until_its_last() {
         let with = |participants| {
             let mut tenant = tenant("wagtail"); // 4 participants
-            tenant.limits.participants = Limit::AtMost(participants);
+            Arc::make_mut(&mut tenant.limits).participants = Limit::AtMost(participants);
             Arc::new(tenant)
         };
         let at = Timestamp::from_ms;

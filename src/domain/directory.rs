@@ -106,7 +106,7 @@ impl Directory {
     /// What browsers are told about TLS on a tenant's hosts.
     #[must_use]
     pub fn hsts_of<'a>(&'a self, tenant: &'a Tenant) -> &'a Hsts {
-        tenant.hsts.as_ref().unwrap_or(&self.hsts)
+        tenant.hsts.as_deref().unwrap_or(&self.hsts)
     }
 
     /// What people read.

@@ -36,13 +36,13 @@ pub(crate) fn tenant(id: &str) -> Tenant {
         id: "small".parse::<PolicyId>().expect("an id"),
         title: "Small".into(),
         pools: ["members".parse().expect("an id")].into(),
-        limits: limits(),
+        limits: Arc::new(limits()),
         rules: Rules::shipped(),
     };
     Tenant {
         id: id.parse().expect("an id"),
         name: id.to_owned(),
-        limits: policy.limits.clone(),
+        limits: Arc::clone(&policy.limits),
         rules: Rules::shipped(),
         branding: Arc::default(),
         pools: Arc::clone(&policy.pools),

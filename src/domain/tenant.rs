@@ -27,7 +27,7 @@ pub struct Policy {
     /// Where its meetings run, unless a tenant has pools of its own: one at least, the preferred one first.
     pub pools: Arc<[PoolId]>,
     /// What it allows.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// What becomes of the parameters of `create` and `join`.
     pub rules: Arc<Rules>,
 }
@@ -69,8 +69,8 @@ pub struct Tenant {
     pub name: String,
     /// The service level it has.
     pub policy: Arc<Policy>,
-    /// The level's limits with the tenant's exceptions.
-    pub limits: Limits,
+    /// The level's limits with the tenant's exceptions; shared with the level where there are none.
+    pub limits: Arc<Limits>,
     /// The level's rules of parameters with the tenant's own.
     pub rules: Arc<Rules>,
     /// What its meetings look like, where its level allows that.
@@ -84,15 +84,15 @@ pub struct Tenant {
     /// The create parameter whose values are the accounts, where credentials are not.
     pub account_param: Option<String>,
     /// What answers the paths that are not BBB's.
-    pub frontend: Option<Upstream>,
+    pub frontend: Option<Arc<Upstream>>,
     /// The sites whose pages may show its meetings in a frame, as `frame-ancestors` names them; none for nobody in particular.
     pub embedded_by: Vec<Box<str>>,
     /// What browsers are told about TLS, if not what the gateway tells all.
-    pub hsts: Option<Hsts>,
+    pub hsts: Option<Arc<Hsts>>,
     /// The kind of key of its certificates, if not the gateway's.
     pub certificate_key: Option<KeyKind>,
     /// From where its frontend sends mail, if that is known.
-    pub mail: Option<MailFrom>,
+    pub mail: Option<Arc<MailFrom>>,
     /// Whether its API calls may have a form of which their checksum covers nothing.
     pub uncovered_forms: bool,
     /// Whether its file suspends it. The operator of a running gateway may have done so too.
@@ -109,7 +109,7 @@ pub struct Upstream {
 }
 
 /// A BBB server.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Its key below `[servers]`.
     pub id: ServerId,

@@ -97,7 +97,7 @@ pub struct Meeting {
     missed: AtomicU32,
     strangers: Mutex<Strangers>,
     /// What it was promised under; `None` where that was before this start.
-    limits: Option<Limits>,
+    limits: Option<Arc<Limits>>,
     /// Its part in the load of its server.
     pub(super) share: Share,
     /// The tokens of its sessions.
@@ -145,7 +145,7 @@ impl Meeting {
 
     /// The same as it has just been promised, under these limits.
     #[must_use]
-    pub fn promised(self, limits: Limits) -> Self {
+    pub fn promised(self, limits: Arc<Limits>) -> Self {
         Self { limits: Some(limits), ..self }
     }
 
@@ -159,7 +159,7 @@ impl Meeting {
     /// knowledge, these are those of its tenant as it is now.
     #[must_use]
     pub fn limits<'a>(&'a self, tenant: &'a Tenant) -> &'a Limits {
-        self.limits.as_ref().unwrap_or(&tenant.limits)
+        self.limits.as_deref().unwrap_or(&tenant.limits)
     }
 
     /// The server's internal id, once it has answered.

@@ -119,8 +119,8 @@ fn a_server_carries_a_meeting_and_those_expected_in_it_at_once() {
 fn a_meeting_keeps_the_limits_it_was_promised_under() {
     let mut wagtail = tenant("wagtail"); // 4 participants
     let row = Facts { participants: Some(4), ..row("wagtail", "room", "bbb-01", 1) };
-    let meeting = Meeting::new(row.clone()).promised(wagtail.limits.clone());
-    wagtail.limits.participants = Limit::AtMost(2);
+    let meeting = Meeting::new(row.clone()).promised(Arc::clone(&wagtail.limits));
+    Arc::make_mut(&mut wagtail.limits).participants = Limit::AtMost(2);
     assert_eq!(meeting.limits(&wagtail).participants, Limit::AtMost(4));
     let after_a_start = Meeting::new(row);
     assert_eq!(after_a_start.limits(&wagtail).participants, Limit::AtMost(2), "the tenant's");

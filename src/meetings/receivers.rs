@@ -40,7 +40,7 @@ fn is_web(address: &Uri) -> bool {
 fn frontend_of<'a>(tenant: &'a Tenant, address: &Uri) -> Option<&'a Upstream> {
     let host = address.host()?.trim_end_matches('.');
     let is_own = tenant.hosts.iter().any(|own| own.as_str().eq_ignore_ascii_case(host));
-    tenant.frontend.as_ref().filter(|_| is_own)
+    tenant.frontend.as_deref().filter(|_| is_own)
 }
 
 /// A request with the headers that its receiver sees of the gateway, and the frontend that it goes to; `None` where its host is
@@ -76,7 +76,7 @@ pub(super) fn secret_of<'a>(tenant: &'a Tenant, label: &str, now: Timestamp) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
     use super::*;
     use crate::domain::fixtures;
@@ -109,7 +109,7 @@ mod tests {
         let host = "wagtail.localhost";
         tenant.hosts.push(host.parse().expect("a host"));
         assert!(!may_call(&tenant, "https://wagtail.localhost/x"), "nothing answers there");
-        tenant.frontend = Some(fixtures::server("greenlight", "x").upstream);
+        tenant.frontend = Some(Arc::new(fixtures::server("greenlight", "x").upstream));
         for (url, may) in [
             (own, true),
             ("https://wagtail.localhost/x", true),

@@ -68,7 +68,7 @@ pub(crate) async fn socket(gateway: &Arc<Gateway>, asked: Asked, target: Target,
 pub(crate) async fn frontend_socket(
     gateway: &Arc<Gateway>,
     asked: Asked,
-    frontend: Upstream,
+    frontend: Arc<Upstream>,
     to: Uri,
     headers: HeaderMap,
 ) -> Answer {

@@ -67,6 +67,7 @@ pub struct Cert {
     pub not_before: Timestamp,
     /// The last second it is good.
     pub not_after: Timestamp,
+    unlinked: Option<usize>,
 }
 
 impl Cert {
@@ -83,16 +84,16 @@ impl Cert {
             })
         });
         let leaf = read_chain(chain).and_then(|chain| {
-            let (not_before, not_after) = check_leaf(name, &chain[0]).map_err(|why| in_order(name, &chain, why))?;
-            Ok((chain, not_before, not_after))
+            let (dates, unlinked) = check_chain(name, &chain)?;
+            Ok((chain, dates, unlinked))
         });
-        let (signer, (chain, not_before, not_after)) = match (signer, leaf) {
+        let (signer, (chain, (not_before, not_after), unlinked)) = match (signer, leaf) {
             (Ok(signer), Ok(leaf)) => (signer, leaf),
             (signer, leaf) => return Err(leaf.err().into_iter().chain(signer.err()).collect()),
         };
         let key = CertifiedKey::new(intermediates::shared(chain), signer);
         match key.keys_match() {
-            Ok(()) => Ok(Self { key: Arc::new(key), not_before, not_after }),
+            Ok(()) => Ok(Self { key: Arc::new(key), not_before, not_after, unlinked }),
             Err(_) => Err(vec![CertError::Key("does not fit the first certificate of fullchain.pem".into())]),
         }
     }
@@ -108,14 +109,7 @@ impl Cert {
     /// The first certificate of the chain, from 1, that the one behind it has not issued: clients may find no way to a root.
     #[must_use]
     pub fn unlinked(&self) -> Option<usize> {
-        let linked = |pair: &[CertificateDer<'_>]| match (
-            X509Certificate::from_der(&pair[0]),
-            X509Certificate::from_der(&pair[1]),
-        ) {
-            (Ok((_, this)), Ok((_, next))) => this.issuer().as_raw() == next.subject().as_raw(),
-            _ => true,
-        };
-        self.key.cert.windows(2).position(|pair| !linked(pair)).map(|at| at + 1)
+        self.unlinked
     }
 
     /// What tells this chain from others. The same chain has the same key: `parse` has tied each key to its certificate.
@@ -151,8 +145,8 @@ fn no_key(pem: &[u8]) -> &'static str {
 }
 
 /// Replaces an error by a clearer one when the certificate of the host is in the chain, but not the first.
-fn in_order(name: &CertName, chain: &[CertificateDer<'_>], why: CertError) -> CertError {
-    match chain.iter().skip(1).position(|der| check_leaf(name, der).is_ok()) {
+fn in_order(name: &CertName, chain: &[X509Certificate<'_>], why: CertError) -> CertError {
+    match chain.iter().skip(1).position(|cert| check_leaf(name, cert).is_ok()) {
         Some(at) => CertError::Chain(format!(
             "is in the wrong order: the certificate of {name} must come first, and is number {}",
             at + 2
@@ -164,10 +158,7 @@ fn in_order(name: &CertName, chain: &[CertificateDer<'_>], why: CertError) -> Ce
 fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertError> {
     let mut chain = Vec::new();
     for (nth, der) in CertificateDer::pem_slice_iter(pem).enumerate() {
-        let unreadable = || CertError::Chain(format!("its certificate {} cannot be read", nth + 1));
-        let der = der.map_err(|_| unreadable())?;
-        X509Certificate::from_der(&der).map_err(|_| unreadable())?;
-        chain.push(der);
+        chain.push(der.map_err(|_| unreadable(nth))?);
     }
     if chain.is_empty() {
         return Err(CertError::Chain("has no certificate in PEM form".into()));
@@ -175,10 +166,29 @@ fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertError> {
     Ok(chain)
 }
 
+/// From when to when something is good.
+type Dates = (Timestamp, Timestamp);
+
+/// Checks a chain that is not empty: from when to when its leaf is good, and which one the next has not issued, from 1.
+fn check_chain(name: &CertName, chain: &[CertificateDer<'_>]) -> Result<(Dates, Option<usize>), CertError> {
+    let parsed = chain
+        .iter()
+        .enumerate()
+        .map(|(nth, der)| X509Certificate::from_der(der).map(|(_, cert)| cert).map_err(|_| unreadable(nth)));
+    let chain: Vec<X509Certificate<'_>> = parsed.collect::<Result<_, _>>()?;
+    let dates = check_leaf(name, &chain[0]).map_err(|why| in_order(name, &chain, why))?;
+    let is_linked = |pair: &[X509Certificate<'_>]| pair[0].issuer().as_raw() == pair[1].subject().as_raw();
+    let unlinked = chain.windows(2).position(|pair| !is_linked(pair)).map(|at| at + 1);
+    Ok((dates, unlinked))
+}
+
+/// The fault of the `nth` certificate of a chain, from 0.
+fn unreadable(nth: usize) -> CertError {
+    CertError::Chain(format!("its certificate {} cannot be read", nth + 1))
+}
+
 /// Checks that a certificate names the host; returns from when to when it is good.
-fn check_leaf(name: &CertName, der: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), CertError> {
-    let (_, leaf) =
-        X509Certificate::from_der(der).map_err(|_| CertError::Chain("its certificate 1 cannot be read".into()))?;
+fn check_leaf(name: &CertName, leaf: &X509Certificate<'_>) -> Result<Dates, CertError> {
     let names = leaf
         .subject_alternative_name()
         .map_err(|_| CertError::Chain("its certificate 1 has unreadable names".into()))?;

@@ -106,7 +106,7 @@ impl Order {
             records: self.records,
             life: Life::Reserved,
         })
-        .promised(self.tenant.limits.clone());
+        .promised(Arc::clone(&self.tenant.limits));
         meeting.documents.store(self.documents, Relaxed);
         meeting
     }

@@ -361,7 +361,7 @@ async fn a_tenant_that_may_have_no_webhooks_any_more_gets_no_events() {
     let (scene, receiver) = (Scene::new().await, Receiver::start(OK).await);
     scene.webhook(&receiver).await;
     let mut tenant = fixtures::tenant("wagtail");
-    tenant.limits.webhooks = Limit::AtMost(0);
+    Arc::make_mut(&mut tenant.limits).webhooks = Limit::AtMost(0);
     let calendar = Arc::new(Calendar::new(Arc::new(tenant), Vec::new()));
     let servers = vec![Arc::new(fixtures::server("bbb-01", "members"))];
     scene.meetings.directory.store(Arc::new(Directory::new(vec![calendar], servers)));

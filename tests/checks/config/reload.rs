@@ -15,6 +15,50 @@ fn a_reload_of_what_has_not_changed_takes_nothing_over() {
 }
 
 #[test]
+fn a_start_reads_once_for_both_of_its_steps_and_the_first_reload_finds_what_changed_between_them() {
+    let config = Config::new();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+    let gateway = fs::File::options().append(true).open(config.path("anteroom.toml")).expect("it is there");
+    gateway.set_modified(long_ago).expect("settled: a reload does not read it again");
+    let whole = config.load().expect("it is sound").directory;
+    let mut loader = config.loader();
+    let settings = loader.prepare().expect("it is sound");
+    config.tenant("heron", "");
+    let started = loader.load_with_slugs(&KEY).expect("it is sound");
+    assert_eq!(started.settings, settings);
+    assert_eq!(tenants(&started.directory), ["wagtail"], "not looked at again");
+    let servers = |directory: &Directory| directory.servers().cloned().collect::<Vec<_>>();
+    assert_eq!(servers(&started.directory), servers(&whole), "with the slugs of the key");
+    let before = started.directory.servers().next().expect("one");
+    assert!(started.directory.server_of_slug(before.slug.as_str()).is_some());
+    let reload = loader.reload(&KEY);
+    assert!(reload.faults.is_empty(), "{}", lines(&reload.faults));
+    let after = took_over(reload).directory;
+    assert_eq!(tenants(&after), ["heron", "wagtail"]);
+    assert!(after.servers().next().is_some_and(|server| Arc::ptr_eq(server, before)), "they are the same");
+    assert!(loader.reload(&KEY).loaded.is_none());
+
+    let config = Config::new();
+    config.write("tenants/heron.toml", "name");
+    assert!(config.loader().prepare().is_err(), "all of it has to be sound");
+    assert!(config.loader().load_with_slugs(&KEY).is_err(), "nothing has been prepared: all is read");
+}
+
+#[test]
+fn tenants_share_what_they_do_not_say_themselves() {
+    let config = Config::new();
+    config.tenant("heron", "").tenant("plover", "limits.rooms = 1\nbranding.welcome = \"Hello\"\n");
+    let directory = config.load().expect("it is sound").directory;
+    let [heron, plover, wagtail] = ["heron", "plover", "wagtail"].map(|id| directory.tenant(id).expect("it is there"));
+    assert!(Arc::ptr_eq(&heron.policy, &wagtail.policy) && Arc::ptr_eq(&heron.rules, &wagtail.rules));
+    assert!(Arc::ptr_eq(&heron.limits, &heron.policy.limits) && Arc::ptr_eq(&heron.limits, &wagtail.limits));
+    assert!(Arc::ptr_eq(&heron.branding, &wagtail.branding) && Arc::ptr_eq(&heron.pools, &wagtail.pools));
+    assert_eq!((heron.limits.rooms, plover.limits.rooms), (Limit::AtMost(3), Limit::AtMost(1)));
+    assert_eq!(plover.limits.participants, heron.limits.participants);
+    assert!(heron.branding.welcome.is_none() && plover.branding.welcome.as_deref() == Some("Hello"));
+}
+
+#[test]
 fn a_reload_takes_over_what_was_added_changed_and_removed() {
     let config = Config::new();
     let mut loader = config.loader();
