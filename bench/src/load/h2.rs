@@ -37,7 +37,7 @@ const OF_PERSON: usize = 3;
 /// As browsers have it: no answer waits for its reader here.
 const WINDOW: u32 = 6 * 1024 * 1024;
 
-type Sender = SendRequest<Empty<Bytes>>;
+pub(super) type Sender = SendRequest<Empty<Bytes>>;
 
 /// What was done: pieces, those that failed, processor time of the carrier, and how long it took.
 pub(super) struct Done {
@@ -117,12 +117,32 @@ async fn page(target: &Target, joined: &Joined) -> io::Result<(Sender, Vec<Tokio
 }
 
 async fn socket(sender: &mut Sender, target: &Target, joined: &Joined) -> io::Result<TokioIo<Upgraded>> {
-    let Joined { prefix, token, cookies } = joined;
+    let mut stream = upgrade(sender, target, joined, &format!("ws?sessionToken={}", joined.token), "sip").await?;
+    let payload = [b'x'; ECHO_BYTES];
+    let (echo, sent) = (frame(&payload, false), frame(&payload, true));
+    stream.write_all(&sent).await?;
+    let mut got = vec![0; echo.len()];
+    stream.read_exact(&mut got).await?;
+    if got == echo { Ok(stream) } else { Err(io::Error::other("a WebSocket did not echo")) }
+}
+
+/// Opens the WebSocket of a path below the meeting's, with a subprotocol.
+///
+/// # Errors
+/// `Unsupported` where none is offered over HTTP/2, and for another status than 200.
+pub(super) async fn upgrade(
+    sender: &mut Sender,
+    target: &Target,
+    joined: &Joined,
+    path: &str,
+    protocol: &str,
+) -> io::Result<TokioIo<Upgraded>> {
+    let Joined { prefix, cookies, .. } = joined;
     let request = Request::builder()
         .method(Method::CONNECT)
-        .uri(format!("https://{}{prefix}/ws?sessionToken={token}", target.host))
+        .uri(format!("https://{}{prefix}/{path}", target.host))
         .header("sec-websocket-version", "13")
-        .header("sec-websocket-protocol", "sip")
+        .header("sec-websocket-protocol", protocol)
         .header("cookie", cookies)
         .extension(Protocol::from_static("websocket"));
     let response = sender.send_request(request.body(Empty::new()).map_err(io::Error::other)?).await;
@@ -130,13 +150,7 @@ async fn socket(sender: &mut Sender, target: &Target, joined: &Joined) -> io::Re
     if response.status() != 200 {
         return Err(io::Error::other(format!("a WebSocket was answered with status {}", response.status())));
     }
-    let mut stream = TokioIo::new(hyper::upgrade::on(response).await.map_err(io::Error::other)?);
-    let payload = [b'x'; ECHO_BYTES];
-    let (echo, sent) = (frame(&payload, false), frame(&payload, true));
-    stream.write_all(&sent).await?;
-    let mut got = vec![0; echo.len()];
-    stream.read_exact(&mut got).await?;
-    if got == echo { Ok(stream) } else { Err(io::Error::other("a WebSocket did not echo")) }
+    Ok(TokioIo::new(hyper::upgrade::on(response).await.map_err(io::Error::other)?))
 }
 
 /// Asks for a page or file, and reads all of it. Returns its status.
@@ -152,7 +166,11 @@ async fn get(sender: &mut Sender, url: &str) -> io::Result<u16> {
     Ok(status)
 }
 
-async fn dial(target: &Target) -> io::Result<Sender> {
+/// Opens a connection.
+///
+/// # Errors
+/// `Unsupported` where no HTTP/2 is offered, and the connection's.
+pub(super) async fn dial(target: &Target) -> io::Result<Sender> {
     let unsupported = || io::Error::from(io::ErrorKind::Unsupported);
     let connector = target.connector(true, b"h2").ok_or_else(unsupported)?;
     let tcp = TcpStream::connect(target.address).await?;
