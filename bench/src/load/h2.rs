@@ -147,10 +147,17 @@ pub(super) async fn upgrade(
         .extension(Protocol::from_static("websocket"));
     let response = sender.send_request(request.body(Empty::new()).map_err(io::Error::other)?).await;
     let response = response.map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
-    if response.status() != 200 {
-        return Err(io::Error::other(format!("a WebSocket was answered with status {}", response.status())));
+    let status = response.status();
+    if status != 200 {
+        let why = format!("a WebSocket was answered with status {status}");
+        return Err(io::Error::new(refusal(status.as_u16()), why));
     }
     Ok(TokioIo::new(hyper::upgrade::on(response).await.map_err(io::Error::other)?))
+}
+
+/// What a status other than 200 says of WebSockets: nginx answers 400 to every CONNECT, others that they do not know the method.
+fn refusal(status: u16) -> io::ErrorKind {
+    if matches!(status, 400 | 405 | 501) { io::ErrorKind::Unsupported } else { io::ErrorKind::Other }
 }
 
 /// Asks for a page or file, and reads all of it. Returns its status.
@@ -185,4 +192,22 @@ pub(super) async fn dial(target: &Target) -> io::Result<Sender> {
     let (sender, connection) = builder.handshake(TokioIo::new(tls)).await.map_err(io::Error::other)?;
     tokio::spawn(connection);
     Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_shared_sockets_is_no_failure() {
+        for (status, kind) in [
+            (400, io::ErrorKind::Unsupported),
+            (405, io::ErrorKind::Unsupported),
+            (501, io::ErrorKind::Unsupported),
+            (403, io::ErrorKind::Other),
+            (503, io::ErrorKind::Other),
+        ] {
+            assert_eq!(refusal(status), kind, "{status}");
+        }
+    }
 }
