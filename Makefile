@@ -6,7 +6,7 @@ VENV = var/venv/requirements.txt
 ACME_VENV = var/venv-acme/requirements.txt
 CLIENT_CRATE = var/client-rust/debug/anteroom-client-rust
 
-.PHONY: help demo test test-quick check build bench bench-compare bench-growth bench-hosts siege outside instructions storm fuzz book fmt build-deps test-deps
+.PHONY: help demo test test-quick check build bench bench-compare bench-growth bench-hosts bench-person bench-pingora siege outside instructions storm fuzz book fmt build-deps test-deps
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,12 +43,12 @@ bench: build-deps ## A first load run: requests per second, latency, CPU time, d
 	cargo build --release --package anteroom-bench --bins
 	cargo run --release --package anteroom-bench --bin anteroom-bench -- quick
 
-bench-compare: build-deps ## What it costs to carry files, handshakes, sockets and calls, beside nginx, HAProxy and Caddy (and BEFORE=PATH, another build)
+bench-compare: build-deps ## What it costs to carry files, handshakes, sockets and calls, beside nginx, HAProxy and Caddy (and BEFORE=PATH, another build; PINGORA=PATH, what bench-pingora has built)
 	@mkdir -p var
 	@for program in /usr/sbin/nginx /usr/sbin/haproxy /usr/bin/caddy; do test -x $$program || echo "there is no $$program to compare with: apt-get install nginx-light haproxy caddy"; done
 	cargo build --profile dist --package anteroom --bin anteroom
 	cargo build --release --package anteroom-bench --bins
-	target/release/anteroom-bench compare --gateway target/dist/anteroom $(addprefix --before ,$(BEFORE)) --json var/compare.jsonl --html var/compare.html
+	target/release/anteroom-bench compare --gateway target/dist/anteroom $(addprefix --before ,$(BEFORE)) $(addprefix --pingora ,$(PINGORA)) --json var/compare.jsonl --html var/compare.html
 	@echo "the same with plots: var/compare.html"
 
 bench-growth: build-deps ## How cost grows with callers, open sockets, tenants and meetings, as curves
@@ -57,6 +57,18 @@ bench-growth: build-deps ## How cost grows with callers, open sockets, tenants a
 	cargo build --release --package anteroom-bench --bins
 	target/release/anteroom-bench growth --gateway target/dist/anteroom --json var/growth.jsonl --html var/growth.html
 	@echo "the same with plots: var/growth.html"
+
+# A crate of its own: it needs cmake, and brings ring, which the gateway must not have.
+bench-pingora: ## A minimal pingora-proxy to compare with: then make bench-compare PINGORA=var/pingora/release/anteroom-bench-pingora
+	@command -v cmake >/dev/null || { echo "pingora is built with cmake: apt-get install cmake"; exit 1; }
+	cargo build --release --locked --manifest-path bench/pingora/Cargo.toml --target-dir var/pingora
+
+bench-person: build-deps ## What one person costs from the click to messages, through the gateway, nginx and HAProxy
+	@mkdir -p var
+	cargo build --profile dist --package anteroom --bin anteroom
+	cargo build --release --package anteroom-bench --bins
+	target/release/anteroom-bench person --gateway target/dist/anteroom --json var/person.jsonl --html var/person.html
+	@echo "the same as a page: var/person.html"
 
 SIEGE_SECONDS = 600
 

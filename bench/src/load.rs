@@ -12,6 +12,7 @@ mod h2;
 pub mod hosts;
 pub mod html;
 pub mod people;
+pub mod person;
 pub mod process;
 mod progress;
 pub mod quick;

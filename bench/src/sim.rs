@@ -51,6 +51,7 @@ pub use breakout::{BreakoutPlan, BreakoutView};
 pub use broken::Breakage;
 pub use callbacks::SentCallback;
 pub use checksum::accepts_checksum;
+pub(crate) use client::CHUNKS;
 pub use config::Config;
 pub use faults::{CannedAnswer, Faults};
 pub use hooks::deliver::SentEvent;

@@ -12,7 +12,7 @@ use std::{
 
 use anteroom_bench::load::{
     compare::{self, Scope},
-    growth, hosts,
+    growth, hosts, person,
     process::raise_open_files,
     quick, scenario_file, scenario_report,
     script::{Scenario, Sizes},
@@ -52,6 +52,8 @@ enum Command {
     Growth(Grow),
     /// Start, memory, reload, handshakes and renewals with many hosts, each with a certificate of its own
     Hosts(Hosts),
+    /// What one person costs a gateway, nginx and HAProxy, from the click to messages
+    Person(Person),
     /// All floods at once from one address, while people are in meetings and integrations call
     Siege(Siege),
 }
@@ -112,6 +114,9 @@ struct Compare {
     /// The gateway's program of another build, to compare with as `before`
     #[arg(long, value_name = "PATH")]
     before: Option<PathBuf>,
+    /// A pingora-proxy of bench/pingora, to compare with as `pingora`
+    #[arg(long, value_name = "PATH")]
+    pingora: Option<PathBuf>,
     #[command(flatten)]
     of_all: OfAll,
 }
@@ -168,6 +173,27 @@ struct Hosts {
     /// Where the certificates are kept for the next run
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir().join("anteroom-hosts"))]
     dir: PathBuf,
+    #[command(flatten)]
+    of_all: OfAll,
+}
+
+#[derive(Args)]
+struct Person {
+    /// As what kind of browser people come; may be repeated [default: all]
+    #[arg(long, value_name = "NAME")]
+    shape: Vec<person::Shape>,
+    /// Through what; may be repeated [default: the gateway, nginx and HAProxy, those that are on this machine]
+    #[arg(long, value_name = "NAME")]
+    by: Vec<Carrier>,
+    /// How many come
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    people: u32,
+    /// Seconds for which nobody says anything
+    #[arg(long, default_value_t = 60.0, value_parser = parse_seconds)]
+    quiet_seconds: f64,
+    /// How much each says after that
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    messages: u32,
     #[command(flatten)]
     of_all: OfAll,
 }
@@ -299,6 +325,7 @@ impl OfAll {
         let gateway = program(self.gateway.as_ref(), "anteroom")?;
         ready(Setup {
             gateway,
+            pingora: None,
             simulator: beside("bbb-sim")?,
             servers: 1,
             attendees: 0,
@@ -370,7 +397,7 @@ fn write(file: Option<&PathBuf>, text: impl FnOnce() -> String) -> io::Result<()
 
 /// Compares, and tells.
 fn compare(args: &Compare) -> Ended {
-    let setup = args.of_all.setup()?;
+    let setup = Setup { pingora: args.pingora.clone(), ..args.of_all.setup()? };
     let scope = |stop| Scope {
         loads: if args.load.is_empty() { compare::Load::ALL.to_vec() } else { args.load.clone() },
         carriers: match &*args.by {
@@ -446,6 +473,31 @@ fn many_hosts(args: &Hosts) -> Ended {
     Ok(ended)
 }
 
+/// Lets people come through each program.
+fn persons(args: &Person) -> Ended {
+    let setup = args.of_all.setup()?;
+    let scope = |stop| person::Scope {
+        shapes: if args.shape.is_empty() { person::Shape::ALL.to_vec() } else { args.shape.clone() },
+        carriers: match &*args.by {
+            [] => {
+                let all = [Carrier::Anteroom, Carrier::Nginx, Carrier::Haproxy];
+                all.into_iter().filter(|carrier| carrier.is_here()).collect()
+            }
+            named => named.to_vec(),
+        },
+        people: args.people,
+        quiet: Duration::from_secs_f64(args.quiet_seconds),
+        messages: args.messages,
+        stop,
+    };
+    let (found, ended) = run_to_end(async |stop| person::compare(&setup, &scope(stop)).await)?;
+    let scope = scope(Stop::never());
+    let report = person::report::Report::new(&found, &scope);
+    print!("{}", report.text());
+    args.of_all.write(|| report.json_lines(), || report.html())?;
+    Ok(ended)
+}
+
 /// Lays siege to a gateway. Fails where a goal is missed.
 fn besiege(args: &Siege) -> Ended {
     let setup = args.of_all.setup()?;
@@ -472,6 +524,7 @@ impl Quick {
         let pins = !self.no_pin && can_keep_apart();
         ready(Setup {
             gateway: program(self.gateway.as_ref(), "anteroom")?,
+            pingora: None,
             simulator: program(self.simulator.as_ref(), "bbb-sim")?,
             servers: usize::from(self.servers),
             attendees: 0,
@@ -543,6 +596,7 @@ fn start(command: &Command) -> Ended {
         Command::Compare(args) => return compare(args),
         Command::Growth(args) => return grow(args),
         Command::Hosts(args) => return many_hosts(args),
+        Command::Person(args) => return persons(args),
         Command::Siege(args) => return besiege(args),
         Command::Quick(quick) => {
             let setup = quick.setup()?;

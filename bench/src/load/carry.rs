@@ -97,6 +97,11 @@ pub(super) async fn greet(script: &Script, wire: &mut Wire, joined: &Joined) -> 
     if status != 101 {
         return Err(io::Error::other(format!("a GraphQL socket was answered with status {status}")));
     }
+    introduce(wire, token).await
+}
+
+/// The first frames of an open GraphQL socket.
+pub(super) async fn introduce(wire: &mut Wire, token: &str) -> io::Result<()> {
     let init = serde_json::json!({ "type": "connection_init", "payload": { "headers": { "X-Session-Token": token } } });
     wire.answered(&text_frame(&init.to_string()), b"connection_ack").await
 }

@@ -1,4 +1,4 @@
-//! The side by side: the same plain work through the gateway and through nginx, HAProxy and Caddy, in one run.
+//! The side by side: the same plain work through the gateway and through nginx, HAProxy, Caddy and pingora, in one run.
 //!
 //! What counts is the processor time of the carrier's processes for one piece of work, and the memory of one open WebSocket.
 //! Each carrier has one core, generator and servers the other. All carriers of a load stand side by side in front of the same
@@ -249,7 +249,8 @@ impl FromStr for Load {
 pub struct Scope {
     /// What is carried, in this order.
     pub loads: Vec<Load>,
-    /// By whom, in this order. One that is not known of is passed over, such as [`Carrier::Before`] without a program.
+    /// By whom, in this order. One that is not known of is passed over, such as [`Carrier::Before`] or
+    /// [`Carrier::Pingora`] without a program.
     pub carriers: Vec<Carrier>,
     /// The program of [`Carrier::Before`].
     pub before: Option<PathBuf>,
@@ -320,6 +321,7 @@ pub async fn compare(setup: &Setup, scope: &Scope) -> io::Result<Found> {
                 // The meetings of one gateway are none of the other's.
                 let (stage, setup) = match (by, &before) {
                     (Carrier::Before, None) => continue,
+                    (Carrier::Pingora, _) if setup.pingora.is_none() => continue,
                     (Carrier::Before, Some(setup)) => (stage_before.insert(Stage::through(setup).await?), setup),
                     _ => (&mut stage, setup),
                 };

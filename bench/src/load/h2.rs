@@ -37,7 +37,7 @@ const OF_PERSON: usize = 3;
 /// As browsers have it: no answer waits for its reader here.
 const WINDOW: u32 = 6 * 1024 * 1024;
 
-type Sender = SendRequest<Empty<Bytes>>;
+pub(super) type Sender = SendRequest<Empty<Bytes>>;
 
 /// What was done: pieces, those that failed, processor time of the carrier, and how long it took.
 pub(super) struct Done {
@@ -117,26 +117,47 @@ async fn page(target: &Target, joined: &Joined) -> io::Result<(Sender, Vec<Tokio
 }
 
 async fn socket(sender: &mut Sender, target: &Target, joined: &Joined) -> io::Result<TokioIo<Upgraded>> {
-    let Joined { prefix, token, cookies } = joined;
-    let request = Request::builder()
-        .method(Method::CONNECT)
-        .uri(format!("https://{}{prefix}/ws?sessionToken={token}", target.host))
-        .header("sec-websocket-version", "13")
-        .header("sec-websocket-protocol", "sip")
-        .header("cookie", cookies)
-        .extension(Protocol::from_static("websocket"));
-    let response = sender.send_request(request.body(Empty::new()).map_err(io::Error::other)?).await;
-    let response = response.map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
-    if response.status() != 200 {
-        return Err(io::Error::other(format!("a WebSocket was answered with status {}", response.status())));
-    }
-    let mut stream = TokioIo::new(hyper::upgrade::on(response).await.map_err(io::Error::other)?);
+    let mut stream = upgrade(sender, target, joined, &format!("ws?sessionToken={}", joined.token), "sip").await?;
     let payload = [b'x'; ECHO_BYTES];
     let (echo, sent) = (frame(&payload, false), frame(&payload, true));
     stream.write_all(&sent).await?;
     let mut got = vec![0; echo.len()];
     stream.read_exact(&mut got).await?;
     if got == echo { Ok(stream) } else { Err(io::Error::other("a WebSocket did not echo")) }
+}
+
+/// Opens the WebSocket of a path below the meeting's, with a subprotocol.
+///
+/// # Errors
+/// `Unsupported` where none is offered over HTTP/2, and for another status than 200.
+pub(super) async fn upgrade(
+    sender: &mut Sender,
+    target: &Target,
+    joined: &Joined,
+    path: &str,
+    protocol: &str,
+) -> io::Result<TokioIo<Upgraded>> {
+    let Joined { prefix, cookies, .. } = joined;
+    let request = Request::builder()
+        .method(Method::CONNECT)
+        .uri(format!("https://{}{prefix}/{path}", target.host))
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-protocol", protocol)
+        .header("cookie", cookies)
+        .extension(Protocol::from_static("websocket"));
+    let response = sender.send_request(request.body(Empty::new()).map_err(io::Error::other)?).await;
+    let response = response.map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
+    let status = response.status();
+    if status != 200 {
+        let why = format!("a WebSocket was answered with status {status}");
+        return Err(io::Error::new(refusal(status.as_u16()), why));
+    }
+    Ok(TokioIo::new(hyper::upgrade::on(response).await.map_err(io::Error::other)?))
+}
+
+/// What a status other than 200 says of WebSockets: nginx answers 400 to every CONNECT, others that they do not know the method.
+fn refusal(status: u16) -> io::ErrorKind {
+    if matches!(status, 400 | 405 | 501) { io::ErrorKind::Unsupported } else { io::ErrorKind::Other }
 }
 
 /// Asks for a page or file, and reads all of it. Returns its status.
@@ -152,7 +173,11 @@ async fn get(sender: &mut Sender, url: &str) -> io::Result<u16> {
     Ok(status)
 }
 
-async fn dial(target: &Target) -> io::Result<Sender> {
+/// Opens a connection.
+///
+/// # Errors
+/// `Unsupported` where no HTTP/2 is offered, and the connection's.
+pub(super) async fn dial(target: &Target) -> io::Result<Sender> {
     let unsupported = || io::Error::from(io::ErrorKind::Unsupported);
     let connector = target.connector(true, b"h2").ok_or_else(unsupported)?;
     let tcp = TcpStream::connect(target.address).await?;
@@ -167,4 +192,22 @@ async fn dial(target: &Target) -> io::Result<Sender> {
     let (sender, connection) = builder.handshake(TokioIo::new(tls)).await.map_err(io::Error::other)?;
     tokio::spawn(connection);
     Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_shared_sockets_is_no_failure() {
+        for (status, kind) in [
+            (400, io::ErrorKind::Unsupported),
+            (405, io::ErrorKind::Unsupported),
+            (501, io::ErrorKind::Unsupported),
+            (403, io::ErrorKind::Other),
+            (503, io::ErrorKind::Other),
+        ] {
+            assert_eq!(refusal(status), kind, "{status}");
+        }
+    }
 }

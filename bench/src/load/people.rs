@@ -255,7 +255,7 @@ pub(super) fn files(page: &str) -> Vec<String> {
 }
 
 /// Opens a socket that names its session in the query.
-async fn socket(script: &Script, dialer: &Dialer, joined: &Joined, path: &str) -> io::Result<Wire> {
+pub(super) async fn socket(script: &Script, dialer: &Dialer, joined: &Joined, path: &str) -> io::Result<Wire> {
     let Joined { prefix, token, cookies } = joined;
     let fields = format!(
         "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\

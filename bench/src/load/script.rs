@@ -403,7 +403,7 @@ impl Script {
 }
 
 /// Reads where a join leads to.
-fn joined(location: &str, cookies: String) -> Option<Joined> {
+pub(super) fn joined(location: &str, cookies: String) -> Option<Joined> {
     let (before, query) = location.split_once("/html5client/")?;
     let path = before.split_once("://").map_or(before, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
     let (_, token) = query.split_once("sessionToken=")?;

@@ -38,6 +38,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(120);
 pub struct Setup {
     /// The gateway's program.
     pub gateway: PathBuf,
+    /// A pingora-proxy of `bench/pingora/`, if there is one to compare with.
+    pub pingora: Option<PathBuf>,
     /// The simulator's.
     pub simulator: PathBuf,
     /// How many simulated servers.
@@ -253,7 +255,7 @@ pub(super) fn config_file(ports: [SocketAddr; 3], servers: impl Iterator<Item = 
     let [https, http, admin] = ports;
     let mut file = format!(
         "base_domains = [\"localhost\"]\n\n[listen]\n\
-         https = [\"{https}\"]\nhttp = [\"{http}\"]\nadmin = \"{admin}\"\n\n\
+         https = [\"{https}\"]\nhttp = [\"{http}\"]\nadmin = \"{admin}\"\nhttp2_websockets = true\n\n\
          [store]\nurl = \"{store}\"\n\n\
          [connections]\nper_address = 1000000\n\n\
          [rates]\nconnections = \"unlimited\"\ntenant_requests = \"unlimited\"\ntenant_joins = \"unlimited\"\n"

@@ -5,6 +5,8 @@
 
 use std::{io, ops::Range};
 
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use rustls::HandshakeKind;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -23,6 +25,8 @@ pub enum Stream {
     Plain(TcpStream),
     /// In TLS.
     Tls(Box<TlsStream<TcpStream>>),
+    /// A stream of an HTTP/2 connection.
+    Shared(Box<TokioIo<Upgraded>>),
 }
 
 impl Stream {
@@ -31,6 +35,7 @@ impl Stream {
         let read = match self {
             Self::Plain(stream) => stream.read_buf(into).await?,
             Self::Tls(stream) => stream.read_buf(into).await?,
+            Self::Shared(stream) => stream.read_buf(into).await?,
         };
         if read == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
@@ -42,6 +47,7 @@ impl Stream {
                 stream.write_all(bytes).await?;
                 stream.flush().await
             }
+            Self::Shared(stream) => stream.write_all(bytes).await,
         }
     }
 }
@@ -111,7 +117,7 @@ impl Wire {
     #[must_use]
     pub fn is_resumed(&self) -> Option<bool> {
         match &self.stream {
-            Stream::Plain(_) => None,
+            Stream::Plain(_) | Stream::Shared(_) => None,
             Stream::Tls(stream) => Some(stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)),
         }
     }
@@ -179,6 +185,7 @@ impl Wire {
         let _ = match &mut self.stream {
             Stream::Plain(stream) => stream.shutdown().await,
             Stream::Tls(stream) => stream.shutdown().await,
+            Stream::Shared(stream) => stream.shutdown().await,
         };
     }
 

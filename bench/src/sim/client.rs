@@ -31,8 +31,13 @@ pub(crate) const PHOTO: &str = match std::str::from_utf8(&[b'P'; 64 * 1024]) {
     Ok(photo) => photo,
     Err(_) => "",
 };
+/// The first of them has so many bytes, the n-th n * n times as many.
+const CHUNK_BYTES: usize = 256;
 /// What makes the weight of a client: libraries in a file of their own.
 const VENDOR_LINES: usize = 30_000;
+
+/// Scripts and pictures that only a whole client asks for, besides those that its page names.
+pub(crate) const CHUNKS: usize = 25;
 
 /// The files of one release, by their names below `/html5client/`.
 pub(crate) struct Assets {
@@ -73,6 +78,10 @@ impl Assets {
             ("locales/de.json", "application/json", "{\"app.title\":\"Besprechung\"}"),
         ] {
             files.insert(name.to_owned(), (kind, Bytes::from_static(text.as_bytes())));
+        }
+        for n in 1..=CHUNKS {
+            let chunk = Bytes::from(vec![b'/'; n * n * CHUNK_BYTES]);
+            files.insert(format!("chunks/{n}.js"), (script, chunk));
         }
         if config.profile.is_meteor() {
             files.insert("meteor.js".to_owned(), (script, Bytes::from_static(METEOR.as_bytes())));

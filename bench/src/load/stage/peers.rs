@@ -26,13 +26,15 @@ pub enum Carrier {
     Haproxy,
     /// Caddy.
     Caddy,
+    /// A minimal pingora-proxy, which is built apart (`bench/pingora/`).
+    Pingora,
     /// The gateway as another build has it, in front of servers of its own.
     Before,
 }
 
 impl Carrier {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Anteroom, Self::Nginx, Self::Haproxy, Self::Caddy, Self::Before];
+    pub const ALL: [Self; 6] = [Self::Anteroom, Self::Nginx, Self::Haproxy, Self::Caddy, Self::Pingora, Self::Before];
 
     /// Its name.
     #[must_use]
@@ -42,6 +44,7 @@ impl Carrier {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Caddy => "caddy",
+            Self::Pingora => "pingora",
             Self::Before => "before",
         }
     }
@@ -51,38 +54,53 @@ impl Carrier {
         Some(match self {
             Self::Anteroom | Self::Before => return None,
             Self::Nginx => Peer {
-                program: "/usr/sbin/nginx",
+                program: Some("/usr/sbin/nginx"),
                 file: "nginx.conf",
                 config: include_str!("../../../peers/nginx.conf"),
                 arguments: &["-c"],
             },
             Self::Haproxy => Peer {
-                program: "/usr/sbin/haproxy",
+                program: Some("/usr/sbin/haproxy"),
                 file: "haproxy.cfg",
                 config: include_str!("../../../peers/haproxy.cfg"),
                 arguments: &["-db", "-f"],
             },
             Self::Caddy => Peer {
-                program: "/usr/bin/caddy",
+                program: Some("/usr/bin/caddy"),
                 file: "Caddyfile",
                 config: include_str!("../../../peers/Caddyfile"),
                 arguments: &["run", "--adapter", "caddyfile", "--config"],
             },
+            Self::Pingora => Peer {
+                program: None,
+                file: "pingora.conf",
+                config: include_str!("../../../peers/pingora.conf"),
+                arguments: &[],
+            },
         })
     }
 
-    /// Whether its program is on this machine.
+    /// Whether its program is on this machine; one that has to be named counts as such.
     #[must_use]
     pub fn is_here(self) -> bool {
-        self.peer().is_none_or(|peer| Path::new(peer.program).is_file())
+        self.peer().and_then(|peer| peer.program).is_none_or(|program| Path::new(program).is_file())
+    }
+
+    /// Its program; `None` where it has to be named and is not.
+    fn program(self, setup: &Setup) -> Option<&Path> {
+        match (self, self.peer()) {
+            (Self::Pingora, _) => setup.pingora.as_deref(),
+            (_, Some(peer)) => peer.program.map(Path::new),
+            (_, None) => Some(&setup.gateway),
+        }
     }
 
     /// What it says of its version, in one line; `None` where it says nothing.
     #[must_use]
     pub fn version(self, setup: &Setup) -> Option<String> {
-        let program = self.peer().map_or(setup.gateway.as_path(), |peer| Path::new(peer.program));
+        let program = self.program(setup)?;
         let argument = match self {
-            Self::Anteroom | Self::Before => "--version",
+            Self::Anteroom | Self::Before | Self::Pingora => "--version",
             Self::Caddy => "version",
             Self::Nginx | Self::Haproxy => "-v",
         };
@@ -107,7 +125,8 @@ impl FromStr for Carrier {
 }
 
 struct Peer {
-    program: &'static str,
+    /// Where Debian has it; `None` for one that has to be named.
+    program: Option<&'static str>,
     file: &'static str,
     config: &'static str,
     /// Before the name of the configuration.
@@ -143,7 +162,7 @@ impl Stage {
         .fold(peer.config.to_owned(), |text, (name, value)| text.replace(name, &value));
         let file = dir.join(peer.file);
         fs::write(&file, config)?;
-        let program = Path::new(peer.program);
+        let program = carrier.program(setup).ok_or_else(|| io::Error::other(format!("{carrier} has to be named")))?;
         let mut command = pinned(setup.cores.as_ref().map(|cores| &*cores.gateway), program);
         let log = dir.join(format!("{carrier}.err"));
         command.args(peer.arguments).arg(&file).stdout(Stdio::null()).stderr(fs::File::create(&log)?);
