@@ -84,7 +84,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let done = fs::read_to_string(&argument).map_err(|error| format!("{argument}: {error}")).and_then(|text| {
-        let [listen, server, certificate, key] = ["listen", "server", "certificate", "key"].map(|name| value(&text, name));
+        let [listen, server, certificate, key] =
+            ["listen", "server", "certificate", "key"].map(|name| value(&text, name));
         run(listen, server, certificate, key).map_err(|error| error.to_string())
     });
     match done {
