@@ -8,7 +8,7 @@ use super::{
     none,
 };
 
-const KINDS: usize = 24;
+const KINDS: usize = 25;
 
 /// The tests of a text of Rust: functions with an attribute that says so, and those that run on both databases.
 fn tests_of(text: &str) -> BTreeSet<String> {
