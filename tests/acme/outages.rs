@@ -161,13 +161,14 @@ impl Rule for Lost {
 async fn an_answer_that_got_lost_does_not_end_an_order() {
     let (pebble, key) = (Pebble::plain().await, key());
     let answers = Answers::start(pebble.place, &key).await;
-    let names = names(&["a.example"]);
-    for path in ["/finalize-order", "/chalZ", "/authZ", "/certZ", "/sign-me-up"] {
+    for (nth, path) in ["/finalize-order", "/chalZ", "/authZ", "/certZ", "/sign-me-up"].into_iter().enumerate() {
         let front = Front::start(&pebble, Lost { path, times: 1.into() }).await;
         let client = pebble.client_of(ca(front.directory()));
-        let issued = order(&client, &key, &wanted(&names, Kind::Http01), &answers).await;
+        // Another one each time: pebble takes one of a hundred names that were proved as proved even where it is to take none.
+        let name = format!("{nth}.example");
+        let issued = order(&client, &key, &wanted(&names(&[&name]), Kind::Http01), &answers).await;
         let issued = issued.unwrap_or_else(|failure| panic!("{path}: {failure}"));
-        pebble.verify(&issued, "a.example").await;
+        pebble.verify(&issued, &name).await;
         assert_eq!(front.count("/order-plz"), 1, "one order: {path}");
         assert!(front.count(path) >= 2, "it was asked again: {path}");
     }
