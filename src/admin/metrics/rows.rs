@@ -64,11 +64,11 @@ pub(super) struct Tenants {
 
 impl Tenants {
     pub(super) fn new(metrics: &Metrics, most: Most) -> Self {
-        let mut all = metrics.tenants();
-        all.sort_by_key(|(_, tenant)| tenant.number());
-        let others = all.split_off(all.len().min(most.0)).into_iter().map(|(_, tenant)| tenant).collect();
-        all.sort_by(|a, b| a.0.cmp(&b.0));
-        Self { own: all, others }
+        let most = u64::try_from(most.0).unwrap_or(u64::MAX);
+        // By its number, and not by its place among those that are there: one that is just coming takes none for a moment.
+        let (own, others): (Vec<_>, Vec<_>) =
+            metrics.tenants().into_iter().partition(|(_, tenant)| tenant.number() < most);
+        Self { own, others: others.into_iter().map(|(_, tenant)| tenant).collect() }
     }
 
     /// Those with rows of their own.
