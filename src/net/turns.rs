@@ -11,11 +11,8 @@ use tokio::task::coop::poll_proceed;
 /// Bytes that weigh as much as one operation: a turn is 128 KiB.
 const BYTES_OF_AN_OPERATION: usize = 1024;
 
-/// Takes bytes that were written from the turn of the running task. When it has used up its turn, its next operation waits for
-/// the next one.
-///
-/// Not for what is read: reads are small, so that operations measure them well, and a connection that is sent much would use up
-/// its turn before it comes to write.
+/// Takes bytes that were read or written from the turn of the running task. When it has used up its turn, its next operation
+/// waits for the next one.
 pub fn spend(cx: &mut Context<'_>, bytes: usize) {
     for _ in 0..bytes / BYTES_OF_AN_OPERATION {
         match poll_proceed(cx) {

@@ -94,7 +94,9 @@ impl<IO: AsyncWrite + Unpin> Corked<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Corked<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
+        spend(cx, buf.filled().len().saturating_sub(before));
         if this.is_corked
             && read.is_pending()
             && let Poll::Ready(sent) = this.poll_send_held(cx)
@@ -229,21 +231,40 @@ mod tests {
         assert_eq!(came(&mut at_peer), b"");
     }
 
+    /// What a task moves before another one on its thread, which is ready, gets its turn. It counts the bytes that it moves.
+    async fn bytes_of_a_turn<F: Future<Output = ()> + Send + 'static>(
+        task: impl FnOnce(Arc<AtomicUsize>) -> F,
+    ) -> usize {
+        let moved = Arc::<AtomicUsize>::default();
+        let task = tokio::spawn(task(Arc::clone(&moved)));
+        yield_now().await;
+        let in_one_turn = moved.load(Relaxed);
+        task.abort();
+        in_one_turn
+    }
+
     #[tokio::test]
-    async fn much_that_is_written_ends_the_turn_of_its_task() {
+    async fn much_that_is_read_or_written_ends_the_turn_of_its_task() {
         const PIECE: usize = 64 * 1024;
         let (io, _at_peer) = duplex(64 * PIECE);
         let mut corked = Corked::open(io);
-        let written = Arc::<AtomicUsize>::default();
-        let count = Arc::clone(&written);
-        tokio::spawn(async move {
+        let written = bytes_of_a_turn(|moved| async move {
             while corked.write_all(&[0; PIECE]).await.is_ok() {
-                count.fetch_add(PIECE, Relaxed);
+                moved.fetch_add(PIECE, Relaxed);
             }
         });
-        // Another task on the only thread gets its turn when the first one gives way.
-        yield_now().await;
-        assert_eq!(written.load(Relaxed), 2 * PIECE);
+        assert_eq!(written.await, 2 * PIECE);
+
+        let (io, mut at_peer) = duplex(64 * PIECE);
+        let mut corked = Corked::open(io);
+        at_peer.write_all(&vec![0; 64 * PIECE]).await.expect("room");
+        let read = bytes_of_a_turn(|moved| async move {
+            let mut bytes = vec![0; PIECE];
+            while let Ok(n) = corked.read(&mut bytes).await {
+                moved.fetch_add(n, Relaxed);
+            }
+        });
+        assert_eq!(read.await, 2 * PIECE);
     }
 
     #[tokio::test]
